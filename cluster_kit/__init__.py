@@ -1,0 +1,145 @@
+"""Automatic cluster formation and healing.
+
+``Supervisor`` runs the topologies of a configuration and tells who is there; ``AsyncSupervisor`` is its asyncio twin. The
+other names are the values they deal in and the contracts that plugins implement. Everything is imported when first used, so
+that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from cluster_kit._version import __version__
+
+if TYPE_CHECKING:
+    from cluster_kit.abc import (
+        Connector,
+        Discovery,
+        Failed,
+        Found,
+        Gone,
+        Leaving,
+        LinkReport,
+        Observation,
+        PollingStrategy,
+        Seen,
+        Strategy,
+        Topology,
+        command,
+    )
+    from cluster_kit.config import ClusterConfig, load_config
+    from cluster_kit.errors import (
+        ClusterKitError,
+        CommandError,
+        ConfigError,
+        ConnectError,
+        ConnectReason,
+        DiscoveryError,
+        LocalProtocolError,
+        NameConflict,
+        PluginError,
+        ProtocolError,
+        RemoteProtocolError,
+        RestartLimitError,
+        WaitTimeoutError,
+    )
+    from cluster_kit.events import (
+        Event,
+        NodeDown,
+        NodeFound,
+        NodeLeaving,
+        NodeLost,
+        NodeUp,
+        NodeUpdated,
+        Reason,
+        Snapshot,
+        TopologyDegraded,
+        TopologyEvent,
+        TopologyReady,
+        TopologyRecovered,
+        TopologyRestarted,
+    )
+    from cluster_kit.hookspecs import hookimpl
+    from cluster_kit.node import BootId, Fence, Node
+    from cluster_kit.supervisor import AsyncSupervisor, Subscription, Supervisor
+
+_HOME = {
+    "abc": "Connector Discovery Failed Found Gone Leaving LinkReport Observation PollingStrategy Seen Strategy Topology "
+    "command",
+    "config": "ClusterConfig load_config",
+    "errors": "ClusterKitError CommandError ConfigError ConnectError ConnectReason DiscoveryError LocalProtocolError "
+    "NameConflict PluginError ProtocolError RemoteProtocolError RestartLimitError WaitTimeoutError",
+    "events": "Event NodeDown NodeFound NodeLeaving NodeLost NodeUp NodeUpdated Reason Snapshot TopologyDegraded "
+    "TopologyEvent TopologyReady TopologyRecovered TopologyRestarted",
+    "hookspecs": "hookimpl",
+    "node": "BootId Fence Node",
+    "supervisor": "AsyncSupervisor Subscription Supervisor",
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
+
+__all__ = [
+    "AsyncSupervisor",
+    "BootId",
+    "ClusterConfig",
+    "ClusterKitError",
+    "CommandError",
+    "ConfigError",
+    "ConnectError",
+    "ConnectReason",
+    "Connector",
+    "Discovery",
+    "DiscoveryError",
+    "Event",
+    "Failed",
+    "Fence",
+    "Found",
+    "Gone",
+    "Leaving",
+    "LinkReport",
+    "LocalProtocolError",
+    "NameConflict",
+    "Node",
+    "NodeDown",
+    "NodeFound",
+    "NodeLeaving",
+    "NodeLost",
+    "NodeUp",
+    "NodeUpdated",
+    "Observation",
+    "PluginError",
+    "PollingStrategy",
+    "ProtocolError",
+    "Reason",
+    "RemoteProtocolError",
+    "RestartLimitError",
+    "Seen",
+    "Snapshot",
+    "Strategy",
+    "Subscription",
+    "Supervisor",
+    "Topology",
+    "TopologyDegraded",
+    "TopologyEvent",
+    "TopologyReady",
+    "TopologyRecovered",
+    "TopologyRestarted",
+    "WaitTimeoutError",
+    "__version__",
+    "command",
+    "hookimpl",
+    "load_config",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module when it is first asked for (PEP 562)."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

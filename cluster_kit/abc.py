@@ -1,0 +1,262 @@
+"""The contracts that plugins implement: ``Strategy``, ``Connector``, ``Topology``, and what they say and are told.
+
+A strategy finds nodes and says what it found in observations; it never connects. A topology picks peers. A connector holds
+links and reports each as it comes up and goes down. Plugin classes are built as ``cls(**options)`` in the worker process of
+their topology; a dataclass declares its options by its fields, any other class takes none.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from random import Random
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from cluster_kit.errors import ClusterKitError, DiscoveryError
+from cluster_kit.events import Reason
+from cluster_kit.node import BootId, Fence, Node
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The complete answer of this source: what is absent from it is gone."""
+
+    nodes: frozenset[Node]
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        object.__setattr__(self, "nodes", frozenset(nodes))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """This node is alive; forget it when ``ttl_s`` seconds pass without another ``Seen``."""
+
+    node: Node
+    ttl_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """This node is about to leave: don't dial it any more, keep its link until it closes."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """This node has left, or is explicitly no longer there; ``boot_id`` limits that to one run of it."""
+
+    name: str
+    reason: Reason = Reason.GONE
+    boot_id: BootId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The source could not answer; nothing changes but its health."""
+
+    error: ClusterKitError
+
+
+Observation = Found | Seen | Leaving | Gone | Failed
+
+
+class Discovery(Protocol):
+    """What a running strategy knows of its surroundings."""
+
+    @property
+    def local(self) -> Node:
+        """This node as it is now: metadata can change while the strategy runs."""
+
+    @property
+    def leaving(self) -> bool:
+        """Whether this node is about to leave and should say so."""
+
+    @property
+    def announce(self) -> bool:
+        """False: look, but don't make yourself known."""
+
+    @property
+    def fence(self) -> Fence:
+        """Cluster and group; what carries another fence is foreign and ignored."""
+
+    @property
+    def random(self) -> Random:
+        """The source of jitter; seeded in simulations."""
+
+    async def changed(self) -> None:
+        """Wait until ``local`` or ``leaving`` has changed since the last call returned."""
+
+    def announced(self) -> None:
+        """Tell that this node has made itself known; a strategy that never calls it counts as announced once it runs."""
+
+
+class Strategy(ABC):
+    """Finds nodes."""
+
+    announces: ClassVar[bool] = False
+    """True for a strategy that makes this node known and calls ``ctx.announced()`` when it has."""
+
+    @abstractmethod
+    def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
+        """Yield observations for as long as there is something to observe.
+
+        An async generator. Ending normally means that there is no more to say, and is healthy. An exception means that the
+        strategy is restarted with back-off while links and roster stay; yield ``Failed`` for errors of the source instead.
+        Closing the generator is the order to say goodbye, for which it has one second.
+        """
+
+    def serves_on(self, host: str) -> str | None:
+        """Return the host or interface address on which this part multicasts or listens, ``None`` if it does neither.
+
+        Anything that is not loopback needs a secret or ``insecure: true`` in the configuration.
+
+        Args:
+            host: The host part of this node's name.
+        """
+        return None
+
+
+class PollingStrategy(Strategy):
+    """Asks a source again and again; a subclass says how to ask once.
+
+    ``poll`` returns a complete answer or raises ``DiscoveryError``, which becomes ``Failed`` and makes the next poll wait
+    longer. A node that is missing from an answer is withheld from removal until ``confirmations`` answers in a row agree.
+    """
+
+    interval_s: float = 5.0
+    """Seconds from one answer to the next question."""
+    jitter: float = 0.1
+    """Fraction of the interval by which each wait varies, so that nodes don't ask in step."""
+    confirmations: int = 2
+    """How many answers in a row must lack a node before it is gone."""
+    max_interval_s: ClassVar[float] = 60.0
+    """Longest wait after failures in a row."""
+
+    @abstractmethod
+    async def poll(self, ctx: Discovery) -> frozenset[Node]:
+        """Return the nodes that the source lists now.
+
+        Raises:
+            DiscoveryError: The source could not answer.
+        """
+
+    async def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
+        """Poll, confirm removals, back off after errors."""
+        import asyncio
+
+        held: dict[Node, int] = {}
+        failures = 0
+        while True:
+            try:
+                answer = await self.poll(ctx)
+            except DiscoveryError as error:
+                failures += 1
+                yield Failed(error)
+            else:
+                failures = 0
+                held = _confirm(held, answer, self.confirmations)
+                yield Found(held)
+            wait_s = self.interval_s * 2 ** min(failures, 10)
+            spread = 1 + self.jitter * (2 * ctx.random.random() - 1)
+            await asyncio.sleep(min(wait_s, max(self.max_interval_s, self.interval_s)) * spread)
+
+
+def _confirm(held: dict[Node, int], answer: frozenset[Node], confirmations: int) -> dict[Node, int]:
+    """Return the nodes to vouch for, each with the number of answers in a row that lacked it."""
+    answered = {node.key for node in answer}
+    missing = {node: count + 1 for node, count in held.items() if node.key not in answered}
+    return dict.fromkeys(answer, 0) | {node: count for node, count in missing.items() if count < confirmations}
+
+
+class LinkReport(Protocol):
+    """How a connector tells its worker about links; to be called from the event loop."""
+
+    @property
+    def fence(self) -> Fence:
+        """Cluster and group; a peer with another fence is refused."""
+
+    @property
+    def boot_id(self) -> BootId:
+        """Which run of this node the links belong to."""
+
+    def up(self, node: Node) -> None:
+        """A link to ``node``, as it introduced itself, is up; exactly once per link, dialled or accepted."""
+
+    def down(self, node: Node, reason: Reason) -> None:
+        """A link that was up is down; exactly once per link."""
+
+    def updated(self, node: Node) -> None:
+        """A linked node changed its metadata."""
+
+    def leaving(self, node: Node) -> None:
+        """A linked node is about to leave."""
+
+    def rtt(self, node: Node, seconds: float) -> None:
+        """The round-trip time to a linked node was measured."""
+
+    def event(self, kind: str, data: Any) -> None:
+        """Tell the application something particular, as ``TopologyEvent``; plain data only."""
+
+
+class Connector(ABC):
+    """Holds links. One instance serves one topology, from ``start`` to ``stop``, in one event loop."""
+
+    holds_links: ClassVar[bool] = True
+    """False where a known node counts as up, so that a node lost by discovery is down at once."""
+
+    @abstractmethod
+    async def start(self, local: Node, links: LinkReport) -> Node:
+        """Begin accepting links; return ``local`` with the address under which peers reach it.
+
+        Raises:
+            ConfigError: It cannot serve as configured (port in use, no permission, no such interface).
+        """
+
+    @abstractmethod
+    async def connect(self, node: Node) -> Node:
+        """Want a link to ``node``, open it unless it is up, and return the peer as it introduced itself.
+
+        Called at most once at a time per node, many at once for different nodes; cancelled at its deadline by the worker.
+
+        Raises:
+            ConnectError: ``reason`` says why not, ``retryable`` whether to try again soon.
+        """
+
+    @abstractmethod
+    async def disconnect(self, node: Node) -> None:
+        """Want the link no longer; it closes when the peer doesn't want it either. Idempotent."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Close every link with a goodbye and stop accepting; each link is reported down. Idempotent."""
+
+    async def update(self, local: Node, leaving: bool) -> None:  # noqa: B027 - an empty default is the contract
+        """Tell linked peers that this node's metadata changed, or that it is about to leave."""
+
+    def serves_on(self, host: str) -> str | None:
+        """Return the host or interface address on which it listens; see ``Strategy.serves_on``."""
+        return None
+
+
+class Topology(ABC):
+    """Picks the peers to link to: a pure function, the same answer for the same roster.
+
+    ``b in select(a)`` if and only if ``a in select(b)`` on equal rosters; all links together connect the cluster.
+    """
+
+    @abstractmethod
+    def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
+        """Return the subset of ``known`` to link to; ``known`` never contains ``local``."""
+
+
+def command(method: _Method) -> _Method:
+    """Mark a connector's method as callable from the application through ``Supervisor.call``.
+
+    Plain or async; arguments and result are plain data.
+    """
+    method.__cluster_kit_command__ = True  # type: ignore[attr-defined]
+    return method

@@ -1,0 +1,194 @@
+"""Every exception that cluster_kit raises, on one page.
+
+A message is one line: what failed, the offending value, the cause or what was expected, what to do. Programs decide by type
+and attributes, never by the message: the reconciler reads ``retryable``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, Self
+
+
+class ClusterKitError(Exception):
+    """The root of all errors; ``retryable`` says whether the same attempt may succeed later."""
+
+    retryable: bool = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(cls: type[ClusterKitError], args: tuple[Any, ...], state: dict[str, Any]) -> ClusterKitError:
+    """Recreate an error in another process without calling its own ``__init__``."""
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigError(ClusterKitError, ValueError):
+    """A configuration cannot be used; the user must change it.
+
+    ``errors`` holds each fault on its own (itself alone where there is one), so that all are reported at once.
+
+    Attributes:
+        path: Key path, such as ``topologies.lan.config.port``; empty for the whole document.
+        file: The YAML file, or ``None`` where the configuration was a dict.
+        line: Line in ``file``, from 1.
+        column: Column in ``line``, from 1.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str = "",
+        file: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+    ) -> None:
+        where = ":".join(str(part) for part in (file, line, column) if part is not None)
+        super().__init__(": ".join(part for part in (where, path, message) if part))
+        self.path = path
+        self.file = file
+        self.line = line
+        self.column = column
+        self.errors: tuple[ConfigError, ...] = (self,)
+
+    @classmethod
+    def gather(cls, errors: Sequence[ConfigError]) -> Self | ConfigError:
+        """Return one error that stands for all of ``errors``, which must not be empty."""
+        if len(errors) == 1:
+            return errors[0]
+        whole = cls("\n".join(str(error) for error in errors), file=None)
+        whole.file = errors[0].file
+        whole.errors = tuple(errors)
+        return whole
+
+
+class PluginError(ClusterKitError):
+    """A plugin is missing, broken, or clashes with another.
+
+    Attributes:
+        plugin: Entry point or component name.
+        distribution: Name and version of the distribution that ships it, where known.
+    """
+
+    def __init__(self, message: str, *, plugin: str, distribution: str | None = None) -> None:
+        super().__init__(message)
+        self.plugin = plugin
+        self.distribution = distribution
+
+
+class DiscoveryError(ClusterKitError):
+    """A source of nodes could not answer; what was known stays known."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, strategy: str | None = None, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.strategy = strategy
+        self.retryable = retryable
+
+
+class ConnectReason(StrEnum):
+    """Why a link could not be opened; a closed list."""
+
+    REFUSED = "refused"
+    """Nobody listens at the address."""
+    TIMEOUT = "timeout"
+    """No answer within the deadline."""
+    RESET = "reset"
+    """The connection broke during the handshake."""
+    UNREACHABLE = "unreachable"
+    """No route, or the host name does not resolve."""
+    NAME = "name"
+    """Another node answered than the one expected."""
+    AUTH = "auth"
+    """The peer could not prove that it belongs here, or we could not."""
+    FOREIGN = "foreign"
+    """The peer belongs to another cluster or group."""
+    SELF = "self"
+    """The address is our own."""
+    CONFLICT = "conflict"
+    """A live process already uses our name."""
+    CROSSED = "crossed"
+    """The peer's own dial to us, or a link that it holds already, takes the place of this one."""
+    LEAVING = "leaving"
+    """The peer is about to stop and takes no new links."""
+    PROTOCOL = "protocol"
+    """The peer does not speak our protocol."""
+    FAILED = "failed"
+    """Anything else; the message tells."""
+
+
+_FINAL_REASONS = frozenset(
+    {ConnectReason.NAME, ConnectReason.AUTH, ConnectReason.FOREIGN, ConnectReason.SELF, ConnectReason.PROTOCOL}
+)
+
+
+class ConnectError(ClusterKitError):
+    """A link to a node could not be opened.
+
+    Attributes:
+        node: Name or address of the peer.
+        reason: What went wrong, from a closed list.
+        retryable: By default whether ``reason`` tends to pass; a final one is tried again too, but seldom.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        node: str | None = None,
+        reason: ConnectReason = ConnectReason.FAILED,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.node = node
+        self.reason = reason
+        self.retryable = reason not in _FINAL_REASONS if retryable is None else retryable
+
+
+class NameConflict(ConnectError):  # noqa: N818 - the name is part of the published contract
+    """Another live process uses our name; give each process a name of its own, or stop the other one."""
+
+    def __init__(self, message: str, *, node: str | None = None) -> None:
+        super().__init__(message, node=node, reason=ConnectReason.CONFLICT)
+
+
+class ProtocolError(ClusterKitError):
+    """A wire protocol was violated; always one of the two subclasses, which say by whom."""
+
+
+class LocalProtocolError(ProtocolError):
+    """We were about to break the protocol: a bug in cluster_kit or in a plugin."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer sent what the protocol does not allow; its link is closed, nothing else is affected."""
+
+
+class RestartLimitError(ClusterKitError):
+    """A topology with ``escalate: true`` failed too often, so the supervisor stopped; raised by ``join()``."""
+
+    def __init__(self, message: str, *, topology: str, restarts: int, period_s: float) -> None:
+        super().__init__(message)
+        self.topology = topology
+        self.restarts = restarts
+        self.period_s = period_s
+
+
+class CommandError(ClusterKitError):
+    """``Supervisor.call`` could not be carried out, or the connector's command raised."""
+
+
+class WaitTimeoutError(ClusterKitError, TimeoutError):
+    """The cluster was not as wished for within the time given."""
+
+    retryable = True

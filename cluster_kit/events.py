@@ -1,0 +1,136 @@
+"""What the application hears: frozen events, in order, numbered within their topology.
+
+A subscription begins with one ``Snapshot`` per topology; the events that follow have the next numbers, without a gap. A
+subscriber that falls behind gets a fresh ``Snapshot`` instead of what it missed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from cluster_kit.node import Node
+
+
+class Reason(StrEnum):
+    """Why a node went down or was lost; a closed list."""
+
+    LEFT = "left"
+    """It said goodbye."""
+    CLOSED = "closed"
+    """Its end of the link closed without a goodbye: it crashed, or the connection was reset."""
+    SILENT = "silent"
+    """Nothing was heard from it for too long."""
+    REPLACED = "replaced"
+    """A newer boot of the same name took its place, or its address turned out to have another name."""
+    GONE = "gone"
+    """Its source says explicitly that it is no longer there."""
+    UNWANTED = "unwanted"
+    """Neither end wants the link any more."""
+    WORKER = "worker"
+    """Our own worker died; it is being replaced."""
+    SHUTDOWN = "shutdown"
+    """We are stopping."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What every event has.
+
+    Attributes:
+        topology: Name of the configured topology.
+        seq: Number within the topology; the next event has the next number.
+        t: When it was noticed, in Unix seconds.
+    """
+
+    topology: str
+    seq: int = 0
+    t: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFound(Event):
+    """Discovery vouches for a node: it is known."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLost(Event):
+    """Discovery no longer vouches for a node; a healthy link to it is kept all the same."""
+
+    node: Node
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeUp(Event):
+    """A link to a node is up."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDown(Event):
+    """The link to a node is down."""
+
+    node: Node
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeUpdated(Event):
+    """The metadata or the address of a known or linked node changed."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLeaving(Event):
+    """A node is about to leave: it finishes its work and keeps its links, but gets no new ones."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopologyReady(Event):
+    """The topology serves at ``address`` (``None`` where its connector does not listen) and has announced itself."""
+
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopologyDegraded(Event):
+    """A part failed too often; links and roster are kept, and the part is retried slowly."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopologyRecovered(Event):
+    """What was degraded works again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopologyRestarted(Event):
+    """The worker died and a new one has been started; ``restarts`` counts since the supervisor's start."""
+
+    error: str
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopologyEvent(Event):
+    """Something particular to a plugin: ``kind`` names it, ``data`` is plain data."""
+
+    kind: str
+    data: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot(Event):
+    """The view of one topology as of ``seq``; both tuples are sorted by key and exclude this node."""
+
+    known: tuple[Node, ...]
+    up: tuple[Node, ...]

@@ -1,0 +1,165 @@
+"""The values that stand for participants: ``Node``, ``BootId``, ``Fence``, and the forms of addresses.
+
+A node comes from configuration, from a strategy plugin or from the network, so it checks itself when it is made: whoever holds
+a ``Node`` may print it, log it and dial it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Self
+
+MAX_NAME_CHARS = 255  # a DNS name's bound, and more than any basename@host in use
+MAX_ADDRESS_CHARS = MAX_NAME_CHARS + len("[]:65535")
+MAX_METADATA_BYTES = 1024  # keys and values together; with a name it still fits one unfragmented datagram
+
+_NAME = re.compile(r"[!-?A-~]+@[!-?A-~]+")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class BootId:
+    """Which run of a node: its start in wall-clock milliseconds, then random bits. Totally ordered."""
+
+    started_ms: int
+    nonce: int
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.started_ms < 2**63 and 0 <= self.nonce < 2**64):
+            raise ValueError(f"boot id: {self.started_ms}, {self.nonce} is out of range: milliseconds since 1970 and 64 bits")
+
+    @classmethod
+    def new(cls) -> Self:
+        """Make the identity of a run that starts now."""
+        return cls(time.time_ns() // 1_000_000, secrets.randbits(64))
+
+    def __str__(self) -> str:
+        return f"{self.started_ms:x}-{self.nonce:016x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What must be equal for two nodes to belong together; everything else is foreign and silently ignored."""
+
+    cluster: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One participant of a cluster.
+
+    Args:
+        name: ``basename@host``, the identity; ``None`` while only an address is known.
+        address: ``host:port`` of its connector, or ``None`` where there is none to dial.
+        metadata: Small string tags; can change while the node runs.
+        boot_id: Which run of the node, where known.
+
+    Raises:
+        ValueError: A part is malformed or too long, or both name and address are missing.
+    """
+
+    name: str | None = None
+    address: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    boot_id: BootId | None = None
+
+    def __post_init__(self) -> None:
+        if self.name is None and self.address is None:
+            raise ValueError("node: neither name nor address given: one of them is needed")
+        if self.name is not None:
+            _check_name(self.name)
+        if self.address is not None:
+            split_address(self.address)
+        if not isinstance(self.metadata, MappingProxyType):
+            object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+        _check_metadata(self.metadata)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Node, (self.name, self.address, dict(self.metadata), self.boot_id)
+
+    @property
+    def key(self) -> str:
+        """What the node is called until its name is known: its name, else its address."""
+        return self.name or self.address or ""
+
+    @property
+    def host(self) -> str:
+        """The host part of the name, else of the address."""
+        return self.name.partition("@")[2] if self.name else split_address(self.address or "")[0]
+
+    def evolve(self, **changes: Any) -> Node:
+        """Return a copy with some fields changed."""
+        return replace(self, **changes)
+
+    def __str__(self) -> str:
+        return self.key
+
+
+def _check_name(name: str) -> None:
+    if len(name) > MAX_NAME_CHARS or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"node: invalid name {name[:80]!r}: expected basename@host in visible ASCII, at most {MAX_NAME_CHARS} long"
+        )
+
+
+def _check_metadata(metadata: Mapping[str, str]) -> None:
+    size = 0
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise ValueError(f"node: metadata {key!r}: {value!r} is not text: keys and values must be strings; quote numbers")
+        size += len(key.encode(errors="replace")) + len(value.encode(errors="replace"))
+    if size > MAX_METADATA_BYTES:
+        raise ValueError(f"node: metadata takes {size} bytes: at most {MAX_METADATA_BYTES} allowed; keep tags small")
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Split ``host:port`` or ``[v6]:port``.
+
+    Raises:
+        ValueError: It is not an address with a port from 0 to 65535.
+    """
+    host, colon, port = address.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"address: {address!r}: an IPv6 host needs brackets: [{host}]:{port}")
+    if (
+        not (colon and host and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535)
+        or len(address) > 300
+    ):
+        raise ValueError(f"address: {address[:80]!r}: expected host:port with a port from 0 to 65535")
+    if not all("!" <= char <= "~" for char in host):
+        raise ValueError(f"address: {address[:80]!r}: the host must be visible ASCII")
+    return host, int(port)
+
+
+def join_address(host: str, port: int) -> str:
+    """Return ``host:port``, with brackets around an IPv6 host."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` never leaves this machine; judged by its form, without a look-up."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    address = _ip(host)
+    return address is not None and address.is_loopback
+
+
+def is_unspecified(host: str) -> bool:
+    """Whether ``host`` means every interface (0.0.0.0, ::): fit to listen on, never to announce."""
+    address = _ip(host)
+    return address is not None and address.is_unspecified
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
