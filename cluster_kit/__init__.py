@@ -62,7 +62,8 @@ if TYPE_CHECKING:
     )
     from cluster_kit.hookspecs import hookimpl
     from cluster_kit.node import BootId, Fence, Node
-    from cluster_kit.supervisor import AsyncSupervisor, Subscription, Supervisor
+    from cluster_kit.supervisor import Subscription, Supervisor
+    from cluster_kit.supervisor.aio import AsyncSupervisor
 
 _HOME = {
     "abc": "Connector Discovery Failed Found Gone Leaving LinkReport Observation PollingStrategy Seen Strategy Topology "
@@ -74,7 +75,8 @@ _HOME = {
     "TopologyEvent TopologyReady TopologyRecovered TopologyRestarted",
     "hookspecs": "hookimpl",
     "node": "BootId Fence Node",
-    "supervisor": "AsyncSupervisor Subscription Supervisor",
+    "supervisor": "Subscription Supervisor",
+    "supervisor.aio": "AsyncSupervisor",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 

@@ -252,6 +252,10 @@ class Topology(ABC):
     def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
         """Return the subset of ``known`` to link to; ``known`` never contains ``local``."""
 
+    def most_links(self) -> int | None:
+        """Return how many nodes ``select`` picks at most, ``None`` if there is no bound; waiting for more is refused."""
+        return None
+
 
 def command(method: _Method) -> _Method:
     """Mark a connector's method as callable from the application through ``Supervisor.call``.

@@ -58,16 +58,21 @@ class ConfigError(ClusterKitError, ValueError):
         self.file = file
         self.line = line
         self.column = column
-        self.errors: tuple[ConfigError, ...] = (self,)
+        self._parts: tuple[ConfigError, ...] = ()
+
+    @property
+    def errors(self) -> tuple[ConfigError, ...]:
+        """Each fault on its own."""
+        return self._parts or (self,)
 
     @classmethod
     def gather(cls, errors: Sequence[ConfigError]) -> Self | ConfigError:
         """Return one error that stands for all of ``errors``, which must not be empty."""
         if len(errors) == 1:
             return errors[0]
-        whole = cls("\n".join(str(error) for error in errors), file=None)
+        whole = cls("\n".join(str(error) for error in errors))
         whole.file = errors[0].file
-        whole.errors = tuple(errors)
+        whole._parts = tuple(errors)
         return whole
 
 

@@ -1,0 +1,36 @@
+"""A clock for judges of silence: it counts only the time during which this process was there to listen.
+
+A process that was starved, blocked or stopped finds everybody else silent when it goes on. Whoever judges silence by this clock
+grants each stall in full, so a stopped and continued machine judges nobody dead. The owner ticks it from a timer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class AttendedClock:
+    """Monotonic seconds, less the time by which the owner's own ticks came late.
+
+    Args:
+        monotonic: The clock to correct, in seconds.
+        period_s: The longest time that the owner means to let pass between two ticks.
+    """
+
+    def __init__(self, monotonic: Callable[[], float], period_s: float) -> None:
+        self._monotonic = monotonic
+        self._period_s = period_s
+        self._missed_s = 0.0
+        self._ticked_s = monotonic()
+
+    def now_s(self) -> float:
+        """Return attended seconds; a stall that no tick has ended yet counts as one period at most."""
+        return min(self._monotonic(), self._ticked_s + self._period_s) - self._missed_s
+
+    def tick(self) -> float:
+        """Note that the owner is listening; return by how many seconds it came late."""
+        now_s = self._monotonic()
+        late_s = max(0.0, now_s - self._ticked_s - self._period_s)
+        self._missed_s += late_s
+        self._ticked_s = now_s
+        return late_s

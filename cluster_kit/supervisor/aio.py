@@ -1,0 +1,153 @@
+"""``AsyncSupervisor``: the supervisor for asyncio programs, with the same names, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Self
+
+from cluster_kit.config import ClusterConfig
+from cluster_kit.events import Event
+from cluster_kit.node import Node
+from cluster_kit.plugins import PluginRegistry
+from cluster_kit.supervisor.bus import DEFAULT_QUEUE, Subscription
+from cluster_kit.supervisor.status import TopologyStatus
+from cluster_kit.supervisor.supervisor import NodeState, Supervisor
+
+log = logging.getLogger("cluster_kit.supervisor")
+
+
+class AsyncSubscription:
+    """An async iterator over events that begins with snapshots; for one reader at a time, which a callback is."""
+
+    def __init__(self, subscription: Subscription, callback: Callable[[Event], None] | None) -> None:
+        self._subscription = subscription
+        self._loop = asyncio.get_running_loop()
+        self._ready = asyncio.Event()
+        self._reader = self._loop.create_task(self._read(callback)) if callback is not None else None
+        subscription.listen(self._wake)
+
+    def _wake(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._ready.set)
+
+    async def _read(self, callback: Callable[[Event], None]) -> None:
+        async for event in self:
+            try:
+                callback(event)
+            except Exception:
+                log.exception("callback %r raised on %r", callback, event)
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        while True:
+            self._ready.clear()
+            event = self._subscription.poll()
+            if event is not None:
+                return event
+            if self._subscription.exhausted:
+                raise StopAsyncIteration
+            await self._ready.wait()
+
+    async def close(self) -> None:
+        """Stop receiving; what is queued can still be read."""
+        self._subscription.close()
+        self._ready.set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class AsyncSupervisor:
+    """Runs the topologies of a configuration; see ``Supervisor``. Nothing here blocks the event loop."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | ClusterConfig,
+        *,
+        observe: bool = False,
+        plugins: PluginRegistry | None = None,
+    ) -> None:
+        self._sync = Supervisor(config, observe=observe, plugins=plugins)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], *, observe: bool = False, plugins: PluginRegistry | None = None) -> Self:
+        """Make a supervisor of a YAML file; see ``Supervisor.from_file``."""
+        new = cls.__new__(cls)
+        new._sync = Supervisor.from_file(path, observe=observe, plugins=plugins)
+        return new
+
+    async def start(self) -> Self:
+        """Start the workers and return once each serves; see ``Supervisor.start``."""
+        await asyncio.to_thread(self._sync.start)
+        return self
+
+    async def stop(self) -> None:
+        """Leave gracefully and wait until all workers have ended."""
+        await asyncio.to_thread(self._sync.stop)
+
+    async def join(self, timeout_s: float | None = None) -> bool:
+        """Wait until the supervisor has stopped; see ``Supervisor.join``."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                async for _ in self.subscribe():
+                    pass
+                return await asyncio.to_thread(self._sync.join)
+        except TimeoutError:
+            return self._sync.join(0)
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @property
+    def local(self) -> Node:
+        """This node: its name and metadata."""
+        return self._sync.local
+
+    async def nodes(self, topology: str | None = None, state: NodeState = "up") -> tuple[Node, ...]:
+        """Return the other nodes; see ``Supervisor.nodes``."""
+        return self._sync.nodes(topology, state)
+
+    async def wait_for(
+        self, n: int, *, topology: str | None = None, state: NodeState = "up", timeout_s: float | None = None
+    ) -> None:
+        """Wait until the cluster has ``n`` nodes, this one included; see ``Supervisor.wait_for``."""
+        self._sync.check_reachable(n, topology, state)
+        try:
+            async with asyncio.timeout(timeout_s), self.subscribe(topology=topology) as events:
+                while len(self._sync.nodes(topology, state)) + 1 < n:
+                    await anext(events)
+        except (TimeoutError, StopAsyncIteration):
+            self._sync.wait_for(n, topology=topology, state=state, timeout_s=0)
+
+    def subscribe(
+        self, callback: Callable[[Event], None] | None = None, *, topology: str | None = None, maxsize: int = DEFAULT_QUEUE
+    ) -> AsyncSubscription:
+        """Hear what happens, from a snapshot on; see ``Supervisor.subscribe``. A callback runs in the event loop."""
+        return AsyncSubscription(self._sync.subscribe(topology=topology, maxsize=maxsize), callback)
+
+    async def status(self) -> Mapping[str, TopologyStatus]:
+        """Return how each topology is doing."""
+        return await asyncio.to_thread(self._sync.status)
+
+    async def drain(self) -> None:
+        """Tell all nodes that this one is about to leave."""
+        self._sync.drain()
+
+    async def update_metadata(self, metadata: Mapping[str, str]) -> None:
+        """Replace this node's metadata, and tell everybody."""
+        self._sync.update_metadata(metadata)
+
+    async def call(self, topology: str, command: str, /, *, timeout_s: float = 5.0, **arguments: Any) -> Any:
+        """Run a command of the topology's connector; see ``Supervisor.call``."""
+        return await asyncio.to_thread(self._sync.call, topology, command, timeout_s=timeout_s, **arguments)

@@ -1,0 +1,162 @@
+"""Publish and subscribe: one bus per supervisor, a bounded queue per subscription.
+
+The supervising thread publishes; each subscription is read by one thread of the application. Publishing never waits: a
+subscription whose queue is full loses what is in it and gets a fresh snapshot of every topology instead.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Self
+
+from cluster_kit.events import Event
+from cluster_kit.supervisor.view import TopologyView
+
+DEFAULT_QUEUE = 10_000  # events; a thousand nodes coming up twice and found five times
+
+
+class Subscription:
+    """An iterator over events that begins with snapshots; ends when it or its supervisor is closed.
+
+    For one reader at a time. Use it in ``for``, or ``with`` to close it early.
+    """
+
+    def __init__(self, bus: EventBus, topology: str | None, maxsize: int) -> None:
+        self._bus = bus
+        self._topology = topology
+        self._maxsize = maxsize
+        self._queue: deque[Event] = deque()
+        self._closed = False
+        self._wake: Callable[[], None] | None = None
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        event = self.get()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def get(self, timeout_s: float | None = None) -> Event | None:
+        """Return the next event; ``None`` when the subscription has ended.
+
+        Raises:
+            TimeoutError: Nothing happened for ``timeout_s`` seconds.
+        """
+        with self._bus.changed:
+            if not self._bus.changed.wait_for(lambda: self._queue or self._closed, timeout_s):
+                raise TimeoutError(f"subscription: no event within {timeout_s:g} s")
+            return self._queue.popleft() if self._queue else None
+
+    def poll(self) -> Event | None:
+        """Return the next event if there is one."""
+        with self._bus.changed:
+            return self._queue.popleft() if self._queue else None
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called, in any thread, when there may be something to read or the subscription ended."""
+        with self._bus.changed:
+            self._wake = wake
+            wake()
+
+    @property
+    def queued(self) -> int:
+        """How many events wait to be read."""
+        return len(self._queue)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is queued and nothing will be."""
+        return self._closed and not self._queue
+
+    def pop(self) -> Event:
+        """Return the next event, which must be queued; for who holds ``changed``."""
+        return self._queue.popleft()
+
+    def close(self) -> None:
+        """Stop receiving; what is queued can still be read."""
+        self._bus.unsubscribe(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _offer(self, event: Event) -> None:
+        if self._topology not in (None, event.topology):
+            return
+        if len(self._queue) >= self._maxsize:
+            self._begin()
+        else:
+            self._queue.append(event)
+        if self._wake is not None:
+            self._wake()
+
+    def _begin(self) -> None:
+        """Start afresh from how things stand."""
+        self._queue.clear()
+        self._queue.extend(self._bus.snapshots(self._topology))
+
+    def _end(self) -> None:
+        self._closed = True
+        if self._wake is not None:
+            self._wake()
+
+
+class EventBus:
+    """Holds the views of all topologies and hands their events to the subscriptions.
+
+    ``changed`` guards everything and is notified whenever something is published.
+    """
+
+    def __init__(self, topologies: Iterable[str]) -> None:
+        self.changed = threading.Condition()
+        self.views = {name: TopologyView(name) for name in topologies}
+        self._subscriptions: list[Subscription] = []
+        self.closed = False
+
+    def publish(self, event: Event) -> None:
+        """Number ``event``, apply it to its view, and queue it for every subscription."""
+        with self.changed:
+            numbered = self.views[event.topology].apply(event)
+            for subscription in self._subscriptions:
+                subscription._offer(numbered)
+            self.changed.notify_all()
+
+    def subscribe(self, topology: str | None = None, maxsize: int = DEFAULT_QUEUE) -> Subscription:
+        """Return a new subscription to one topology, or to all."""
+        subscription = Subscription(self, topology, max(maxsize, len(self.views)))
+        with self.changed:
+            subscription._begin()
+            if self.closed:
+                subscription._end()
+            else:
+                self._subscriptions.append(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """End ``subscription``; idempotent."""
+        with self.changed:
+            if subscription in self._subscriptions:
+                self._subscriptions.remove(subscription)
+            subscription._end()
+            self.changed.notify_all()
+
+    def snapshots(self, topology: str | None = None) -> list[Event]:
+        """Return how things stand; hold ``changed`` to keep it so."""
+        t = time.time()
+        return [view.snapshot(t) for name, view in self.views.items() if topology in (None, name)]
+
+    def close(self) -> None:
+        """End all subscriptions, and those to come; idempotent."""
+        with self.changed:
+            self.closed = True
+            for subscription in self._subscriptions:
+                subscription._end()
+            self._subscriptions.clear()
+            self.changed.notify_all()

@@ -1,0 +1,110 @@
+"""How a worker process starts; nothing else knows.
+
+multiprocessing's own start methods import the application's ``__main__`` again in every child and refuse daemonic parents. A
+worker needs neither: it is a fresh interpreter that runs ``cluster_kit.worker`` and is told everything over its channel. To the
+code around it it is a multiprocessing process all the same: ``sentinel``, ``exitcode``, ``is_alive``, ``join``, ``kill``.
+
+Source: ``multiprocessing.popen_spawn_posix`` for the contract of a start method; joblib's loky does likewise.
+Differs: not listed by ``multiprocessing.active_children``, so that an application that forgets to stop does not hang at exit
+waiting for workers that are themselves waiting for its end.
+"""
+
+from __future__ import annotations
+
+import multiprocessing.process
+import multiprocessing.spawn
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cluster_kit import worker
+from cluster_kit.worker.channel import Channel
+
+_MAIN = str(Path(worker.__file__).with_name("__main__.py"))
+_HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Popen:
+    """What ``BaseProcess`` expects of a start method, on a pidfd."""
+
+    method = "cluster_kit"
+
+    def __init__(self, fds: tuple[int, ...]) -> None:
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        executable = os.fsdecode(multiprocessing.spawn.get_executable())
+        argv = [executable, *flags, "-P", _MAIN, *map(str, fds)]
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)  # a Ctrl-C must not hit it before it can ignore that
+        try:
+            self._process = subprocess.Popen(argv, pass_fds=fds, stdin=subprocess.DEVNULL)  # noqa: S603 - our own interpreter
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        self.pid = self._process.pid
+        self.sentinel = os.pidfd_open(self.pid)
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def close(self) -> None:
+        os.close(self.sentinel)
+
+
+class WorkerProcess(multiprocessing.process.BaseProcess):
+    """One worker; owns its process handle and our end of its channel, until ``close``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.channel: Channel
+
+    def start(self) -> None:
+        """Start the interpreter and tell it our import path.
+
+        Raises:
+            OSError: The system refuses another process or file descriptor.
+        """
+        ours, theirs = socket.socketpair()
+        supervisor = os.pidfd_open(os.getpid())
+        try:
+            self._popen = _Popen((theirs.fileno(), supervisor))
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(supervisor)
+        self._sentinel = self._popen.sentinel
+        path = "\0".join(sys.path).encode(errors="surrogateescape")
+        ours.sendall(len(path).to_bytes(4, "big") + path)
+        self.channel = Channel(ours)
+
+    def run(self) -> NoReturn:
+        """Never called: the work is in ``cluster_kit.worker``."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Release the handles; the process must have ended."""
+        self.channel.close()
+        super().close()
+
+    @staticmethod
+    def _Popen(process: Any) -> NoReturn:  # noqa: N802 - multiprocessing's name
+        raise NotImplementedError

@@ -1,0 +1,329 @@
+"""Keeps one topology running: starts its worker, listens to it, judges its silence, replaces it when it dies.
+
+Runs on the supervising thread only; what other threads may see lies in the bus and in ``status``. It never waits: the
+supervising loop calls it when the channel can be read or written, when the process has ended, and when ``due_at_s`` has come.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import selectors
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cluster_kit.attended import AttendedClock
+from cluster_kit.config import TopologyConfig
+from cluster_kit.errors import ClusterKitError, CommandError, RestartLimitError
+from cluster_kit.events import Event, Reason, TopologyDegraded, TopologyReady, TopologyRecovered, TopologyRestarted
+from cluster_kit.node import Node
+from cluster_kit.supervisor.bus import EventBus
+from cluster_kit.supervisor.child import WorkerProcess
+from cluster_kit.supervisor.restart import Escalate, Restart, RestartPolicy
+from cluster_kit.supervisor.status import LinkStatus, State, TopologyStatus
+from cluster_kit.worker.logs import replay
+from cluster_kit.worker.messages import (
+    Announced,
+    Beat,
+    CannotServe,
+    Happened,
+    Logged,
+    Reply,
+    Serving,
+    SourceHealth,
+    Start,
+    Stop,
+    View,
+)
+
+log = logging.getLogger("cluster_kit.supervisor")
+
+START_S = 30.0  # until a worker serves: slow imports on a loaded machine are no fault
+SILENT_S = 5.0  # five missed beats: its event loop is blocked for good
+
+Describe = Callable[[TopologyConfig, tuple[Node, ...]], Start]
+Answer = Callable[[Any, ClusterKitError | None], None]
+
+
+class Keeper:
+    """Keeps one topology running, from ``start`` until it is ``finished``."""
+
+    def __init__(
+        self,
+        config: TopologyConfig,
+        *,
+        bus: EventBus,
+        selector: selectors.BaseSelector,
+        clock: AttendedClock,
+        describe: Describe,
+        escalate: Callable[[RestartLimitError], None],
+    ) -> None:
+        self.name = config.name
+        self.served = False
+        self.start_error: ClusterKitError | None = None
+        self.finished = False
+        self.due_at_s: float | None = None
+        self._config = config
+        self._bus = bus
+        self._selector = selector
+        self._clock = clock
+        self._describe = describe
+        self._escalate = escalate
+        self._policy = RestartPolicy(config.child_spec)
+        self._process: WorkerProcess | None = None
+        self._pid: int | None = None
+        self._stopping = False
+        self._serving = False
+        self._restarts = 0
+        self._crash_looping = False
+        self._address: str | None = None
+        self._announced = False
+        self._last_error: str | None = None
+        self._death: str | None = None
+        self._sources: dict[str, SourceHealth] = {}
+        self._answers: dict[int, Answer] = {}
+
+    # -- orders from the supervisor --------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the worker, handing over the roster that its predecessor left."""
+        process = WorkerProcess(f"cluster-kit {self.name}")
+        try:
+            process.start()
+        except OSError as exc:
+            self._died(f"cannot start a worker: {exc}", normal=False)
+            return
+        self._process = process
+        self._pid = process.pid
+        self._serving = False
+        self.due_at_s = self._clock.now_s() + START_S
+        self._selector.register(process.channel, selectors.EVENT_READ, self._channel_ready)
+        self._selector.register(process.sentinel, selectors.EVENT_READ, self._process_ended)
+        self.order(self._describe(self._config, tuple(self._bus.views[self.name].known.values())))
+
+    def order(self, message: Any) -> None:
+        """Send ``message`` to the worker, if there is one."""
+        if self._process is not None:
+            try:
+                self._process.channel.send(message)
+            except OSError:
+                return  # it is dying; its end is noticed by its sentinel
+            self._watch_channel()
+
+    def ask(self, number: int, message: Any, answer: Answer) -> None:
+        """Send ``message`` and call ``answer`` with the reply, or with the reason why there will be none."""
+        if self._process is None:
+            answer(None, CommandError(f"call: topology {self.name!r} has no worker at the moment: try again"))
+            return
+        self._answers[number] = answer
+        self.order(message)
+
+    def stop(self) -> None:
+        """Have the worker leave; it is killed when it takes longer than its ``shutdown_s``."""
+        self._stopping = True
+        if self._process is None:
+            self._finish()
+            return
+        self.order(Stop())
+        self.due_at_s = self._clock.now_s() + self._config.child_spec.shutdown_s
+
+    # -- what the supervising loop calls ---------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Do what is due: start a successor, or put an end to a worker that is silent."""
+        if self.finished or self.due_at_s is None or self._clock.now_s() < self.due_at_s:
+            return
+        self.due_at_s = None
+        if self._process is None:
+            self._restarts += 1
+            self.start()
+            self._publish(TopologyRestarted(topology=self.name, error=self._last_error or "", restarts=self._restarts))
+            return
+        if self._stopping:
+            self._death = f"worker did not leave within {self._config.child_spec.shutdown_s:g} s"
+        elif self._serving:
+            self._death = f"worker {self._pid} was silent for {SILENT_S:g} s: something blocks its event loop"
+        else:
+            self._death = f"worker {self._pid} did not serve within {START_S:g} s"
+        log.error("%s: %s; killing it", self.name, self._death)
+        self._process.kill()
+
+    def _channel_ready(self, mask: int) -> None:
+        process = self._process
+        assert process is not None
+        try:
+            if mask & selectors.EVENT_WRITE:
+                process.channel.flush()
+            messages = process.channel.receive() if mask & selectors.EVENT_READ else []
+        except (EOFError, OSError):
+            self._selector.unregister(process.channel)  # the sentinel tells the rest
+            return
+        self._watch_channel()
+        for message in messages:
+            self._hear(message)
+
+    def _watch_channel(self) -> None:
+        process = self._process
+        if process is not None and process.channel.fileno() in self._selector.get_map():
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if process.channel.pending_bytes else 0)
+            if self._selector.get_key(process.channel).events != events:
+                self._selector.modify(process.channel, events, self._channel_ready)
+
+    def _process_ended(self, _: int) -> None:
+        process = self._process
+        assert process is not None
+        for message in process.channel.receive_rest():
+            self._hear(message)
+        process.join()
+        code = process.exitcode
+        self._selector.unregister(process.sentinel)
+        if process.channel.fileno() in self._selector.get_map():
+            self._selector.unregister(process.channel)
+        self._process = None
+        self._pid = None
+        process.close()
+        self._died(self._death or _exit_text(code), normal=code == 0)
+        self._death = None
+
+    # -- what the worker says ------------------------------------------------------------------------------------------------
+
+    def _hear(self, message: object) -> None:
+        if self._serving and not self._stopping:
+            self.due_at_s = self._clock.now_s() + SILENT_S
+        match message:
+            case Beat():
+                pass
+            case Happened(events=events):
+                for event in events:
+                    self._publish(event)
+            case View(known=known, up=up):
+                for event in self._bus.views[self.name].catch_up(known, up, time.time()):
+                    self._publish(event)
+            case Serving(address=address):
+                self._now_serving(address)
+            case Announced():
+                self._now_announced()
+            case CannotServe(error=error):
+                self.start_error = error
+                self._death = str(error)
+            case SourceHealth():
+                self._source_changed(message)
+            case Reply(id=number, value=value, error=failure):
+                self._answers.pop(number, _ignore)(value, failure)
+            case Logged():
+                replay(message, self.name)
+
+    def _now_serving(self, address: str | None) -> None:
+        self._serving = self.served = True
+        self._address = address
+        self._announced = False
+        self.due_at_s = self._clock.now_s() + SILENT_S
+        self._sources.clear()
+        self._notify()
+
+    def _now_announced(self) -> None:
+        self._announced = True
+        self._publish(TopologyReady(topology=self.name, address=self._address, t=time.time()))
+
+    def _source_changed(self, health: SourceHealth) -> None:
+        was_degraded = self._degraded
+        self._sources[health.source] = health
+        if health.error is not None:
+            self._last_error = health.error
+        if self._degraded and not was_degraded:
+            self._publish(TopologyDegraded(topology=self.name, error=health.error or "", t=time.time()))
+        elif was_degraded and not self._degraded:
+            self._publish(TopologyRecovered(topology=self.name, t=time.time()))
+
+    @property
+    def _degraded(self) -> bool:
+        return any(health.degraded for health in self._sources.values())
+
+    # -- life and death ------------------------------------------------------------------------------------------------------
+
+    def _died(self, error: str, *, normal: bool) -> None:
+        """Account for a worker's end: its links are down, its questions unanswered, its successor planned."""
+        for answer in self._answers.values():
+            answer(None, CommandError(f"call: topology {self.name!r} lost its worker before it answered: {error}"))
+        self._answers.clear()
+        reason = Reason.SHUTDOWN if self._stopping else Reason.WORKER
+        for event in self._bus.views[self.name].all_down(reason, time.time()):
+            self._publish(event)
+        self._serving = self._announced = False
+        if self._stopping:
+            self._finish()
+            return
+        self._last_error = error
+        self._plan_successor(error, normal=normal)
+        self._notify()
+
+    def _plan_successor(self, error: str, *, normal: bool) -> None:
+        now_s = self._clock.now_s()
+        decision = self._policy.exited(normal=normal, now_s=now_s, jitter=random.random())
+        if isinstance(decision, Restart):
+            log.warning("%s: %s; starting another in %.2f s", self.name, error, decision.delay_s)
+            self.due_at_s = now_s + decision.delay_s
+            if decision.crash_looping and not self._crash_looping:
+                self._publish(TopologyDegraded(topology=self.name, error=error, t=time.time()))
+            self._crash_looping = decision.crash_looping
+            return
+        log.warning("%s: %s; not restarting it", self.name, error)
+        self._finish()
+        if isinstance(decision, Escalate):
+            spec = self._config.child_spec
+            text = f"topology {self.name!r}: more than {spec.max_restarts} restarts in {spec.max_seconds:g} s: {error}"
+            self._escalate(RestartLimitError(text, topology=self.name, restarts=spec.max_restarts, period_s=spec.max_seconds))
+
+    def _finish(self) -> None:
+        self.finished = True
+        self.due_at_s = None
+        self._notify()
+
+    def _publish(self, event: Event) -> None:
+        self._bus.publish(event)
+
+    def _notify(self) -> None:
+        with self._bus.changed:
+            self._bus.changed.notify_all()
+
+    # -- for other threads, under the bus's lock -----------------------------------------------------------------------------
+
+    def status(self, rtts: dict[str, float]) -> TopologyStatus:
+        """Return how this topology is doing; ``rtts`` in seconds by node key."""
+        view = self._bus.views[self.name]
+        now = time.time()
+        links = [
+            LinkStatus(node=node, age_s=max(0.0, now - view.up_since[key]), rtt_s=rtts.get(key))
+            for key, node in sorted(view.up.items())
+        ]
+        return TopologyStatus(
+            name=self.name,
+            state=self._state(),
+            pid=self._pid,
+            address=self._address,
+            restarts=self._restarts,
+            last_error=self._last_error,
+            sources={name: health.error for name, health in sorted(self._sources.items())},
+            known=tuple(view.known[key] for key in sorted(view.known)),
+            links=tuple(links),
+        )
+
+    def _state(self) -> State:
+        if self.finished:
+            return State.STOPPED
+        if self._crash_looping:
+            return State.CRASH_LOOPING
+        if self._degraded:
+            return State.DEGRADED
+        return State.READY if self._announced else State.STARTING
+
+
+def _exit_text(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"worker was killed by signal {-code}"
+    return f"worker exited with code {code}"
+
+
+def _ignore(value: Any, error: ClusterKitError | None) -> None:
+    """Take a reply that nobody waits for any more."""

@@ -1,0 +1,65 @@
+"""How a topology is doing, as ``Supervisor.status()`` tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cluster_kit.node import Node
+
+
+class State(StrEnum):
+    """What a topology as a whole is doing; a closed list."""
+
+    STARTING = "starting"
+    """Its worker is on the way, for the first time or again."""
+    READY = "ready"
+    """It serves and has announced itself."""
+    DEGRADED = "degraded"
+    """It serves, but a strategy fails too often; links and roster are kept."""
+    CRASH_LOOPING = "crash_looping"
+    """Its worker dies too often; it is still replaced, slowly."""
+    STOPPED = "stopped"
+    """It has ended and will not be started again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkStatus:
+    """One link.
+
+    Attributes:
+        node: The peer.
+        age_s: For how long the link has been up.
+        rtt_s: Round-trip time last measured, ``None`` where the connector does not measure it.
+    """
+
+    node: Node
+    age_s: float
+    rtt_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopologyStatus:
+    """One configured topology.
+
+    Attributes:
+        state: What it is doing.
+        pid: Process id of its worker, ``None`` while there is none.
+        address: Where it accepts links, ``None`` where it does not.
+        restarts: How often its worker was replaced.
+        last_error: What went wrong last, in one line; kept after it was mended.
+        sources: Each strategy's present fault, ``None`` where it works.
+        known: The nodes that discovery vouches for.
+        links: The links that are up.
+    """
+
+    name: str
+    state: State
+    pid: int | None
+    address: str | None
+    restarts: int
+    last_error: str | None
+    sources: Mapping[str, str | None]
+    known: tuple[Node, ...]
+    links: tuple[LinkStatus, ...]

@@ -1,0 +1,319 @@
+"""The face that applications embed: ``Supervisor`` blocks and may be used from any thread."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+from cluster_kit.config import ClusterConfig, Component, TopologyConfig, load_config
+from cluster_kit.errors import ClusterKitError, CommandError, ConfigError, WaitTimeoutError
+from cluster_kit.events import Event
+from cluster_kit.node import Fence, Node
+from cluster_kit.plugins import PluginRegistry
+from cluster_kit.supervisor.bus import DEFAULT_QUEUE, EventBus, Subscription
+from cluster_kit.supervisor.delivery import Delivery
+from cluster_kit.supervisor.loop import SupervisingLoop
+from cluster_kit.supervisor.status import TopologyStatus
+from cluster_kit.worker.messages import Call, Drain, Inspect, SetMetadata, Start
+
+NodeState = Literal["up", "known"]
+
+_names = itertools.count(1)
+_SERVE_S = 10.0  # how long ``start`` waits for the workers to serve; a plugin that hangs must not hang the application
+_INSPECT_S = 1.0
+_NO_LINKS = Component(name="none", target="cluster_kit.connectors.none:NoneConnector", options={})
+
+
+class Supervisor:
+    """Runs the topologies of a configuration and tells who is there.
+
+    Use it as a context manager, or call ``start`` and ``stop``. One supervisor runs once.
+
+    Args:
+        config: The shape of a configuration file as a dict, or what ``load_config`` returned.
+        observe: Look who is out there, without joining or announcing this node.
+        plugins: Loaded plugins; by default those that are installed.
+
+    Raises:
+        ConfigError: The configuration has faults; all of them are reported at once.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | ClusterConfig,
+        *,
+        observe: bool = False,
+        plugins: PluginRegistry | None = None,
+    ) -> None:
+        self._plugins = plugins or PluginRegistry.load()
+        self._config = load_config(config, self._plugins)
+        self._observe = observe
+        name = self._config.node or _default_name(self._config.host)
+        self._local = Node(name=name, metadata=self._config.metadata)
+        self._leaving = False
+        self._bus = EventBus(self._config.topologies)
+        self._loop: SupervisingLoop | None = None
+        self._delivery = Delivery(self._bus)
+        self._calls = itertools.count(1)
+        self._pid = os.getpid()
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], *, observe: bool = False, plugins: PluginRegistry | None = None) -> Self:
+        """Make a supervisor of a YAML file.
+
+        Raises:
+            ConfigError: The file cannot be read or has faults; each names its line.
+        """
+        plugins = plugins or PluginRegistry.load()
+        return cls(load_config(path, plugins), observe=observe, plugins=plugins)
+
+    # -- life ----------------------------------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start the workers and return once each serves, or has been given time to.
+
+        Raises:
+            ConfigError: A topology cannot serve as configured (port in use, no permission); nothing is left running.
+        """
+        if self._loop is not None:
+            raise ClusterKitError("supervisor: it was started before: make a new one")
+        self._pid = os.getpid()
+        self._loop = SupervisingLoop(self._topologies(), self._bus, self._describe)
+        _stop_at_exit(self)
+        self._delivery.add(self._bus.subscribe(), self._plugins.notify)
+        self._delivery.start()
+        self._loop.start()
+        keepers = self._loop.keepers.values()
+        with self._bus.changed:
+            self._bus.changed.wait_for(lambda: all(k.served or k.start_error or k.finished for k in keepers), _SERVE_S)
+            errors = [keeper.start_error for keeper in keepers if keeper.start_error and not keeper.served]
+        if errors:
+            self.stop()
+            raise errors[0]
+        return self
+
+    def stop(self) -> None:
+        """Leave gracefully and wait until all workers have ended. Idempotent; nothing is left behind."""
+        if self._loop is None or os.getpid() != self._pid:
+            return
+        self._loop.stop()
+        self._loop.join()
+        self._delivery.join()
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait until the supervisor has stopped; return whether it has.
+
+        Raises:
+            RestartLimitError: A topology with ``escalate: true`` failed too often.
+        """
+        loop = self._running()
+        stopped = loop.finished.wait(timeout_s)
+        if loop.failure is not None:
+            raise loop.failure
+        return stopped
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # -- the cluster -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def local(self) -> Node:
+        """This node: its name and metadata."""
+        return self._local
+
+    def nodes(self, topology: str | None = None, state: NodeState = "up") -> tuple[Node, ...]:
+        """Return the other nodes that are linked (``"up"``) or discovered (``"known"``), sorted by name."""
+        with self._bus.changed:
+            return self._nodes(topology, state)
+
+    def wait_for(self, n: int, *, topology: str | None = None, state: NodeState = "up", timeout_s: float | None = None) -> None:
+        """Wait until the cluster has ``n`` nodes, this one included.
+
+        Raises:
+            WaitTimeoutError: It has not within ``timeout_s`` seconds.
+            ConfigError: It never can: the topology does not link or hold that many.
+        """
+        self.check_reachable(n, topology, state)
+        loop = self._running()
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        with self._bus.changed:
+            while len(nodes := self._nodes(topology, state)) + 1 < n:
+                left_s = None if deadline_s is None else deadline_s - time.monotonic()
+                if loop.finished.is_set() or self._bus.closed:
+                    raise WaitTimeoutError(f"wait_for: the supervisor stopped with {len(nodes) + 1} of {n} nodes {state}")
+                if left_s is not None and left_s <= 0:
+                    there = ", ".join(map(str, (self._local, *nodes[:20])))
+                    text = f"wait_for: {len(nodes) + 1} of {n} nodes are {state} after {timeout_s:g} s: {there}"
+                    raise WaitTimeoutError(text)
+                self._bus.changed.wait(left_s)
+
+    def check_reachable(self, n: int, topology: str | None = None, state: NodeState = "up") -> None:
+        """Check that ``n`` nodes, this one included, are within what the topology links and holds.
+
+        Raises:
+            ConfigError: They are not, so waiting for them would be in vain.
+        """
+        self._check_topology(topology)
+        configs = [config for name, config in self._config.topologies.items() if topology in (None, name)]
+        most = sum(_most_peers(config, state) for config in configs) + 1
+        if n > most:
+            where = f"topology {topology!r}" if topology else "the configuration"
+            raise ConfigError(f"wait_for: {n} nodes can never be {state}: {where} allows {most}, this one included")
+
+    def subscribe(
+        self, callback: Callable[[Event], None] | None = None, *, topology: str | None = None, maxsize: int = DEFAULT_QUEUE
+    ) -> Subscription:
+        """Hear what happens, from a snapshot on; iterate over what is returned, or give a callback.
+
+        Args:
+            callback: Called with each event on the delivery thread; keep it short.
+            topology: Only this one.
+            maxsize: Events to queue; a subscriber further behind gets a fresh snapshot instead.
+        """
+        self._check_topology(topology)
+        subscription = self._bus.subscribe(topology, maxsize)
+        if callback is not None:
+            self._delivery.add(subscription, callback)
+        return subscription
+
+    def status(self) -> Mapping[str, TopologyStatus]:
+        """Return how each topology is doing; round-trip times are missing where a worker does not answer at once."""
+        loop = self._running()
+        asked = {name: self._ask(name, lambda number: Inspect(number)) for name in loop.keepers}
+        deadline_s = time.monotonic() + _INSPECT_S
+        rtts = {name: _result_or(future, {}, deadline_s) for name, future in asked.items()}
+        with self._bus.changed:
+            return {name: keeper.status(rtts[name]) for name, keeper in loop.keepers.items()}
+
+    # -- orders ----------------------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Tell all nodes that this one is about to leave: they dial it no more, and keep their links until it stops."""
+        self._leaving = True
+        self._order_all(Drain())
+
+    def update_metadata(self, metadata: Mapping[str, str]) -> None:
+        """Replace this node's metadata, and tell everybody.
+
+        Raises:
+            ValueError: It is not text, or too much.
+        """
+        self._local = self._local.evolve(metadata=dict(metadata))
+        self._order_all(SetMetadata(dict(metadata)))
+
+    def call(self, topology: str, command: str, /, *, timeout_s: float = 5.0, **arguments: Any) -> Any:
+        """Run a command of the topology's connector in its worker and return the result; plain data both ways.
+
+        Raises:
+            CommandError: There is no such command, it failed, or it took longer than ``timeout_s``.
+        """
+        self._check_topology(topology)
+        future = self._ask(topology, lambda number: Call(id=number, command=command, arguments=arguments, timeout_s=timeout_s))
+        try:
+            return future.result(timeout_s + _INSPECT_S)
+        except FutureTimeoutError as exc:
+            raise CommandError(f"call: {command!r}: no answer from the worker of {topology!r} within {timeout_s:g} s") from exc
+
+    # -- inside ----------------------------------------------------------------------------------------------------------------
+
+    def _topologies(self) -> Mapping[str, TopologyConfig]:
+        if not self._observe:
+            return self._config.topologies
+        return {name: replace(config, connector=_NO_LINKS) for name, config in self._config.topologies.items()}
+
+    def _describe(self, config: TopologyConfig, known: tuple[Node, ...]) -> Start:
+        return Start(
+            topology=config,
+            local=self._local,
+            fence=Fence(self._config.cluster, config.group),
+            announce=not self._observe,
+            leaving=self._leaving,
+            known=known,
+            log_level=logging.getLogger("cluster_kit").getEffectiveLevel(),
+        )
+
+    def _running(self) -> SupervisingLoop:
+        if self._loop is None:
+            raise ClusterKitError("supervisor: not started: use `with Supervisor(...)`, or call start()")
+        if os.getpid() != self._pid:
+            raise ClusterKitError(f"supervisor: it belongs to process {self._pid}: make one in each process, after the fork")
+        return self._loop
+
+    def _nodes(self, topology: str | None, state: NodeState) -> tuple[Node, ...]:
+        self._check_topology(topology)
+        if state not in ("up", "known"):
+            raise ValueError(f"state {state!r}: expected 'up' or 'known'")
+        found: dict[str, Node] = {}
+        for name, view in self._bus.views.items():
+            if topology in (None, name):
+                found |= view.up if state == "up" else view.known
+        return tuple(found[key] for key in sorted(found))
+
+    def _check_topology(self, topology: str | None) -> None:
+        if topology is not None and topology not in self._bus.views:
+            known = ", ".join(self._bus.views)
+            raise ClusterKitError(f"topology {topology!r}: not configured; there are: {known}")
+
+    def _ask(self, topology: str, message: Callable[[int], Any]) -> Future[Any]:
+        loop = self._running()
+        number = next(self._calls)
+        future: Future[Any] = Future()
+
+        def answer(value: Any, error: ClusterKitError | None) -> None:
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+        if not loop.submit(lambda: loop.keepers[topology].ask(number, message(number), answer)):
+            answer(None, CommandError("call: the supervisor has stopped"))
+        return future
+
+    def _order_all(self, message: Any) -> None:
+        if self._loop is not None:
+            loop = self._running()
+            for keeper in loop.keepers.values():
+                loop.submit(lambda keeper=keeper: keeper.order(message))  # type: ignore[misc]
+
+
+def _default_name(host: str) -> str:
+    number = next(_names)
+    return f"node-{os.getpid()}@{host}" if number == 1 else f"node-{os.getpid()}-{number}@{host}"
+
+
+def _most_peers(config: TopologyConfig, state: NodeState) -> int:
+    links = config.topology.build().most_links() if state == "up" else None
+    return config.max_nodes if links is None else min(links, config.max_nodes)
+
+
+def _result_or(future: Future[Any], default: Any, deadline_s: float) -> Any:
+    try:
+        return future.result(max(0.0, deadline_s - time.monotonic()))
+    except (FutureTimeoutError, CommandError):
+        return default
+
+
+def _stop_at_exit(supervisor: Supervisor) -> None:
+    """Leave gracefully even if the application forgets to stop; without keeping the supervisor alive."""
+    reference = weakref.ref(supervisor)
+
+    def stop() -> None:
+        forgotten = reference()
+        if forgotten is not None and threading.main_thread().is_alive():
+            forgotten.stop()
+
+    atexit.register(stop)

@@ -1,0 +1,81 @@
+"""What the supervisor knows of one topology: the view that its events add up to, and the numbering of those events.
+
+Pure. Events come in unnumbered and go out numbered, without a gap; ``known`` and ``up`` are always what a subscriber has who
+applied them in order. Not thread-safe: the event bus guards it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from cluster_kit.events import Event, NodeDown, NodeFound, NodeLost, NodeUp, NodeUpdated, Reason, Snapshot
+from cluster_kit.node import Node
+
+
+class TopologyView:
+    """The known and the linked nodes of one topology, by key."""
+
+    def __init__(self, topology: str) -> None:
+        self.topology = topology
+        self.known: dict[str, Node] = {}
+        self.up: dict[str, Node] = {}
+        self.up_since: dict[str, float] = {}
+        self.seq = 0
+
+    def apply(self, event: Event) -> Event:
+        """Take in ``event`` and return it with its number."""
+        match event:
+            case NodeFound(node=node):
+                self.known[node.key] = node
+            case NodeLost(node=node):
+                self.known.pop(node.key, None)
+            case NodeUp(node=node):
+                self.up[node.key] = node
+                self.up_since[node.key] = event.t
+            case NodeDown(node=node):
+                self.up.pop(node.key, None)
+                self.up_since.pop(node.key, None)
+            case NodeUpdated(node=node):
+                for nodes in (self.known, self.up):
+                    if node.key in nodes:
+                        nodes[node.key] = node
+        self.seq += 1
+        return replace(event, seq=self.seq)
+
+    def all_down(self, reason: Reason, t: float) -> list[Event]:
+        """Return the events, still to be applied, of losing every link at once."""
+        return [NodeDown(topology=self.topology, node=node, reason=reason, t=t) for node in _sorted(self.up)]
+
+    def catch_up(self, known: Iterable[Node], up: Iterable[Node], t: float) -> list[Event]:
+        """Return the events, still to be applied, that lead from this view to the one given."""
+        new_known = {node.key: node for node in known}
+        new_up = {node.key: node for node in up}
+        common = {"topology": self.topology, "t": t}
+        events: list[Event] = []
+        for node in _sorted(self.up):
+            successor = new_up.get(node.key)
+            if successor is None:
+                events.append(NodeDown(node=node, reason=Reason.CLOSED, **common))
+            elif successor.boot_id != node.boot_id:
+                events.append(NodeDown(node=node, reason=Reason.REPLACED, **common))
+        events += [
+            NodeLost(node=node, reason=Reason.GONE, **common) for node in _sorted(self.known) if node.key not in new_known
+        ]
+        events += [NodeFound(node=node, **common) for node in _sorted(new_known) if node.key not in self.known]
+        for node in _sorted(new_up):
+            if node.key not in self.up or self.up[node.key].boot_id != node.boot_id:
+                events.append(NodeUp(node=node, **common))
+        for node in _sorted(new_known | new_up):
+            before = self.up.get(node.key) or self.known.get(node.key)
+            if before is not None and before != node and before.boot_id == node.boot_id:
+                events.append(NodeUpdated(node=node, **common))
+        return events
+
+    def snapshot(self, t: float) -> Snapshot:
+        """Return how things stand as of the last number given out."""
+        return Snapshot(topology=self.topology, seq=self.seq, t=t, known=_sorted(self.known), up=_sorted(self.up))
+
+
+def _sorted(nodes: dict[str, Node]) -> tuple[Node, ...]:
+    return tuple(nodes[key] for key in sorted(nodes))

@@ -1,0 +1,105 @@
+"""One end of the private pipe between a supervisor and a worker: whole messages over a non-blocking stream socket.
+
+Neither end ever blocks on the other: a frozen worker can't hold up the supervisor in the middle of a message, nor a frozen
+application its worker. Both ends run the same code as the same user, so messages are pickled; nothing that comes from the
+network is ever unpickled here, only values that were made from it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+from typing import Any
+
+_HEADER_BYTES = 4
+_READ_BYTES = 65536
+
+
+class Channel:
+    """Sends and receives messages; owns its socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._incoming = bytearray()
+        self._outgoing = bytearray()
+
+    def fileno(self) -> int:
+        """Return the file descriptor to wait on."""
+        return self._socket.fileno()
+
+    @property
+    def pending_bytes(self) -> int:
+        """What has been sent but not yet taken by the operating system."""
+        return len(self._outgoing)
+
+    def send(self, message: Any) -> None:
+        """Queue ``message`` and send what can be sent at once.
+
+        Raises:
+            OSError: The other end is gone.
+        """
+        data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        self._outgoing += len(data).to_bytes(_HEADER_BYTES, "big") + data
+        self.flush()
+
+    def flush(self) -> bool:
+        """Send what is pending; return whether all of it is out.
+
+        Raises:
+            OSError: The other end is gone.
+        """
+        while self._outgoing:
+            try:
+                sent = self._socket.send(self._outgoing)
+            except BlockingIOError:
+                return False
+            del self._outgoing[:sent]
+        return True
+
+    def receive(self) -> list[Any]:
+        """Return the messages that one read completes, perhaps none; the rest waits for its turn.
+
+        Raises:
+            EOFError: The other end closed.
+        """
+        return self._take() if self._read() else []
+
+    def receive_rest(self) -> list[Any]:
+        """Return all that the other end sent before it died."""
+        try:
+            while self._read():
+                pass
+        except EOFError:
+            pass
+        return self._take()
+
+    def _read(self) -> bool:
+        """Read once; return whether there was something."""
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return False
+        except ConnectionError as exc:
+            raise EOFError from exc
+        if not data:
+            raise EOFError
+        self._incoming += data
+        return True
+
+    def _take(self) -> list[Any]:
+        messages = []
+        start = 0
+        while len(self._incoming) - start >= _HEADER_BYTES:
+            body = start + _HEADER_BYTES
+            end = body + int.from_bytes(self._incoming[start:body], "big")
+            if len(self._incoming) < end:
+                break
+            messages.append(pickle.loads(self._incoming[body:end]))  # noqa: S301 - from our own process only
+            start = end
+        del self._incoming[:start]
+        return messages
+
+    def close(self) -> None:
+        """Close the socket; what is pending is lost."""
+        self._socket.close()

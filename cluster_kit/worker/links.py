@@ -1,0 +1,152 @@
+"""Carries out the reconciler's commands on the connector, and hears from it which links are up.
+
+Connect and disconnect run as tasks, one at most per peer; each ends in exactly one report to the membership. A connector is a
+plugin: what it raises stops here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from cluster_kit.abc import Connector
+from cluster_kit.attended import AttendedClock
+from cluster_kit.errors import ClusterKitError, CommandError, ConnectError, ConnectReason, NameConflict
+from cluster_kit.events import Reason, TopologyEvent
+from cluster_kit.membership import Command, Connect, Membership
+from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.worker.plain import check_plain
+
+log = logging.getLogger("cluster_kit.worker")
+
+
+class Links:
+    """Between one connector and one membership; it is the connector's ``LinkReport``."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        membership: Membership,
+        *,
+        fence: Fence,
+        boot_id: BootId,
+        clock: AttendedClock,
+        connect_timeout_s: float,
+        jitter: Callable[[], float],
+        settle: Callable[[], None],
+        tell: Callable[[TopologyEvent], None],
+    ) -> None:
+        self.fence = fence
+        self.boot_id = boot_id
+        self.rtts: dict[str, float] = {}
+        self._connector = connector
+        self._membership = membership
+        self._clock = clock
+        self._connect_timeout_s = connect_timeout_s
+        self._jitter = jitter
+        self._settle = settle
+        self._tell = tell
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def up(self, node: Node) -> None:
+        """Report a link that came up."""
+        self._membership.link_up(node, self._clock.now_s())
+        self._settle()
+
+    def down(self, node: Node, reason: Reason) -> None:
+        """Report a link that went down."""
+        self.rtts.pop(node.key, None)
+        self._membership.link_down(node, reason, self._clock.now_s())
+        self._settle()
+
+    def updated(self, node: Node) -> None:
+        """Report that a linked node changed its metadata."""
+        self._membership.link_updated(node)
+        self._settle()
+
+    def leaving(self, node: Node) -> None:
+        """Report that a linked node is about to leave."""
+        self._membership.link_leaving(node)
+        self._settle()
+
+    def rtt(self, node: Node, seconds: float) -> None:
+        """Keep the latest round-trip time."""
+        self.rtts[node.key] = seconds
+
+    def event(self, kind: str, data: Any) -> None:
+        """Pass something particular on to the application."""
+        check_plain(data, f"event {kind!r}")
+        self._tell(TopologyEvent(topology=self._membership.name, kind=kind, data=data))
+
+    def start(self, command: Command) -> None:
+        """Begin to carry out ``command``."""
+        work = self._connect(command.node) if isinstance(command, Connect) else self._disconnect(command.node)
+        task = asyncio.create_task(work, name=f"{type(command).__name__} {command.node}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def cancel(self) -> None:
+        """Give up all commands under way."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _connect(self, node: Node) -> None:
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                peer = await self._connector.connect(node)
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - a connector is a plugin; its failure is this peer's
+            error = self._as_connect_error(node, exc)
+            log.debug("cannot link to %s: %s", node, error)
+            self._membership.connect_failed(node, error, self._clock.now_s(), self._jitter())
+        else:
+            self._membership.connected(node, peer, self._clock.now_s())
+        self._settle()
+
+    def _as_connect_error(self, node: Node, exc: BaseException) -> ConnectError:
+        if isinstance(exc, NameConflict):
+            log.warning("%s", exc)
+        if isinstance(exc, ConnectError):
+            return exc
+        if isinstance(exc, TimeoutError):
+            message = (
+                f"connect: no answer from {str(node)!r} within {self._connect_timeout_s:g} s: host down, frozen or filtered"
+            )
+            return ConnectError(message, node=node.key, reason=ConnectReason.TIMEOUT)
+        log.error("connect: the connector raised %s for %s: %s", type(exc).__name__, node, exc, exc_info=exc)
+        return ConnectError(f"connect: {type(exc).__name__} for {str(node)!r}: {exc}", node=node.key)
+
+    async def _disconnect(self, node: Node) -> None:
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                await self._connector.disconnect(node)
+        except (Exception, SystemExit):
+            log.exception("disconnect: the connector raised for %s", node)
+        self._membership.disconnected(node, self._clock.now_s())
+        self._settle()
+
+
+async def run_command(connector: Connector, command: str, arguments: dict[str, Any], timeout_s: float) -> Any:
+    """Run the connector's method ``command``, marked with ``@command``, and return its plain result.
+
+    Raises:
+        CommandError: There is no such command, it raised, it took too long, or its result is not plain data.
+    """
+    method = getattr(connector, command, None)
+    if not getattr(method, "__cluster_kit_command__", False) or method is None:
+        names = [name for name in dir(connector) if getattr(getattr(connector, name), "__cluster_kit_command__", False)]
+        known = ", ".join(names) or "none"
+        raise CommandError(f"call: connector has no command {command!r}: its commands are: {known}")
+    try:
+        async with asyncio.timeout(timeout_s):
+            result = method(**arguments)
+            value = await result if asyncio.iscoroutine(result) else result
+        check_plain(value, f"result of {command!r}")
+    except TimeoutError as exc:
+        raise CommandError(f"call: {command!r} took longer than {timeout_s:g} s: it was cancelled") from exc
+    except ClusterKitError as exc:
+        raise CommandError(f"call: {command!r} failed: {exc}") from exc
+    except (Exception, SystemExit) as exc:
+        raise CommandError(f"call: {command!r} raised {type(exc).__name__}: {exc}") from exc
+    return value

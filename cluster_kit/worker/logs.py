@@ -1,0 +1,38 @@
+"""Log records of a worker reach the application's logging: the worker formats and sends them, the supervisor replays them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from cluster_kit.worker.messages import Logged
+
+
+class ChannelHandler(logging.Handler):
+    """Hands each record to ``send`` as a ``Logged``, with its traceback in the text."""
+
+    def __init__(self, send: Callable[[Logged], None]) -> None:
+        super().__init__()
+        self._send = send
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format and send ``record``; a record that can't be formatted is reported on standard error."""
+        try:
+            self._send(Logged(record.name, record.levelno, self.format(record)))
+        except Exception:  # noqa: BLE001 - logging must never take down what logs
+            self.handleError(record)
+
+
+def forward_logs(send: Callable[[Logged], None], level: int) -> None:
+    """Make this process's root logger send everything from ``level`` up through ``send``, and nowhere else."""
+    logging.root.handlers[:] = [ChannelHandler(send)]
+    logging.root.setLevel(level)
+    logging.captureWarnings(True)
+
+
+def replay(logged: Logged, topology: str) -> None:
+    """Log a worker's record in this process, under its own logger; ``record.topology`` says whose it is."""
+    logger = logging.getLogger(logged.logger)
+    if logger.isEnabledFor(logged.level):
+        logger.log(logged.level, "%s", logged.text, extra={"topology": topology})

@@ -1,0 +1,95 @@
+"""What a worker has to tell its supervisor, in bounded memory.
+
+An application that is frozen takes nothing from the pipe. Events are then dropped and, once it reads again, replaced by the
+view as it stands; log records are dropped and counted; the rest is small and rare, and kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import select
+import threading
+from typing import Any
+
+from cluster_kit.events import Event
+from cluster_kit.membership import Membership
+from cluster_kit.worker.channel import Channel
+from cluster_kit.worker.messages import Beat, Happened, Logged, View
+
+MAX_PENDING_BYTES = 1 << 20  # beyond this, events give way to a view
+
+
+class Outbox:
+    """Sends messages without ever blocking or raising; a supervisor that is gone is noticed by who reads the channel."""
+
+    def __init__(self, channel: Channel, membership: Membership, loop: asyncio.AbstractEventLoop) -> None:
+        self._channel = channel
+        self._membership = membership
+        self._loop = loop
+        self._thread = threading.get_ident()
+        self._view_due = False
+        self._waiting = False
+        self._dropped_logs = 0
+
+    def send(self, message: Any) -> None:
+        """Send ``message``; beats and log records are left out while the supervisor takes nothing."""
+        full = self._channel.pending_bytes > MAX_PENDING_BYTES
+        if full and isinstance(message, Beat | Logged):
+            self._dropped_logs += isinstance(message, Logged)
+            return
+        try:
+            self._channel.send(message)
+        except OSError:
+            return
+        self._wait_if_pending()
+
+    def publish(self, events: tuple[Event, ...]) -> None:
+        """Send ``events``, or remember that a view is due in their place."""
+        if self._view_due or self._channel.pending_bytes > MAX_PENDING_BYTES:
+            self._view_due = True
+        else:
+            self.send(Happened(events))
+
+    def log(self, logged: Logged) -> None:
+        """Send a log record, from any thread."""
+        if threading.get_ident() == self._thread:
+            self.send(logged)
+        else:
+            self._loop.call_soon_threadsafe(self.send, logged)
+
+    def drain(self, timeout_s: float) -> None:
+        """Send what is left before the end, waiting ``timeout_s`` at most."""
+        poller = select.poll()
+        poller.register(self._channel, select.POLLOUT)
+        try:
+            while not self._channel.flush():
+                if not poller.poll(timeout_s * 1000):
+                    return
+        except OSError:
+            return
+
+    def _wait_if_pending(self) -> None:
+        if self._channel.pending_bytes and not self._waiting:
+            self._waiting = True
+            self._loop.add_writer(self._channel, self._writable)
+
+    def _writable(self) -> None:
+        try:
+            done = self._channel.flush()
+        except OSError:
+            done = True
+        if done:
+            self._waiting = False
+            self._loop.remove_writer(self._channel)
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        if self._view_due:
+            self._view_due = False
+            self._membership.take_events()
+            self.send(View(known=self._membership.known, up=self._membership.up))
+        if self._dropped_logs:
+            text = f"{self._dropped_logs} log records were dropped while the application read nothing"
+            self._dropped_logs = 0
+            self.send(Logged("cluster_kit.worker", logging.WARNING, text))

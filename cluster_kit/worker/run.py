@@ -1,0 +1,82 @@
+"""The life of a worker process: hear what to run, run it, and never outlive the application.
+
+Besides the pipe's end the worker watches the application's process itself, by a pidfd in a thread of its own: a forked child of
+the application can hold the pipe open, and a plugin can block the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import socket
+import threading
+from collections.abc import Callable
+
+from cluster_kit.errors import ClusterKitError, ConfigError
+from cluster_kit.worker.channel import Channel
+from cluster_kit.worker.messages import Beat, CannotServe, Start
+from cluster_kit.worker.worker import Worker
+
+_ORPHAN_S = 1.0  # how long an orphaned worker may take to say goodbye
+EXIT_OK = 0
+EXIT_CANNOT_SERVE = 78  # EX_CONFIG of sysexits.h
+EXIT_ORPHANED = 75  # EX_TEMPFAIL: what we served is gone
+
+
+def run(channel_fd: int, supervisor_fd: int) -> None:
+    """Serve one topology until told to stop, or until the application is gone; then exit at once.
+
+    Args:
+        channel_fd: Our end of the pipe to the supervisor.
+        supervisor_fd: A pidfd of the application's process.
+    """
+    channel = Channel(socket.socket(fileno=channel_fd))
+    channel.send(Beat())
+    loop = asyncio.new_event_loop()
+    orphaned = threading.Event()
+    leave = asyncio.Event()
+
+    def leave_as_orphan() -> None:
+        orphaned.set()
+        loop.call_soon_threadsafe(leave.set)
+
+    threading.Thread(target=_watch, args=(supervisor_fd, leave_as_orphan), name="cluster-kit-orphan-watch", daemon=True).start()
+    try:
+        worker = Worker(_first_message(channel), channel, loop, leave)
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 - plugins are imported and built here
+        error = (
+            exc if isinstance(exc, ClusterKitError) else PluginError(f"cannot build: {type(exc).__name__}: {exc}", plugin="?")
+        )
+        channel.send(CannotServe(error))
+        os._exit(EXIT_CANNOT_SERVE)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(_main(worker, orphaned))
+
+
+async def _main(worker: Worker, orphaned: threading.Event) -> None:
+    served = await worker.main()
+    code = EXIT_ORPHANED if orphaned.is_set() else EXIT_OK if served else EXIT_CANNOT_SERVE
+    os._exit(code)  # tasks and threads of plugins must not keep us
+
+
+def _first_message(channel: Channel) -> Start:
+    while True:
+        select.select([channel], [], [])
+        try:
+            messages = channel.receive()
+        except EOFError:
+            os._exit(EXIT_ORPHANED)
+        for message in messages:
+            assert isinstance(message, Start)
+            return message
+
+
+def _watch(supervisor_fd: int, orphaned: Callable[[], None]) -> None:
+    """Wait for the application's end, then have the worker leave, and exit even if it can't."""
+    poller = select.poll()
+    poller.register(supervisor_fd, select.POLLIN)
+    poller.poll()
+    orphaned()
+    threading.Event().wait(_ORPHAN_S)
+    os._exit(EXIT_ORPHANED)

@@ -1,0 +1,175 @@
+"""Runs one strategy: feeds its observations to the worker, restarts it when it raises, and knows its health.
+
+A strategy that raises is restarted here, with back-off, while links and roster stay as they are. One that raises too often is
+degraded: it goes on being restarted, at the longest back-off. One that floods gives way to everything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from random import Random
+from typing import Protocol
+
+from cluster_kit.abc import Failed, Found, Gone, Leaving, Observation, Seen, Strategy
+from cluster_kit.config import ChildSpec
+from cluster_kit.membership.backoff import Backoff
+from cluster_kit.membership.intensity import Intensity
+from cluster_kit.node import Fence, Node
+from cluster_kit.worker.messages import SourceHealth
+
+log = logging.getLogger("cluster_kit.worker")
+
+GOODBYE_S = 1.0  # what DESIGN grants a strategy to say goodbye
+_BATCH = 128  # observations between two turns of the event loop: about a millisecond of work
+_FIRST_RESTART_S = 0.1
+_LAST_RESTART_S = 15.0
+
+
+class Surroundings(Protocol):
+    """What a worker tells its strategies about."""
+
+    local: Node
+    leaving: bool
+    announce: bool
+    fence: Fence
+
+
+class Context:
+    """The ``Discovery`` that one strategy sees."""
+
+    def __init__(self, surroundings: Surroundings, announced: Callable[[], None]) -> None:
+        self._surroundings = surroundings
+        self._changed = asyncio.Event()
+        self.announced = announced
+        self.random = Random()
+
+    @property
+    def local(self) -> Node:
+        """This node as it is now."""
+        return self._surroundings.local
+
+    @property
+    def leaving(self) -> bool:
+        """Whether this node is about to leave."""
+        return self._surroundings.leaving
+
+    @property
+    def announce(self) -> bool:
+        """Whether the strategy may make this node known."""
+        return self._surroundings.announce
+
+    @property
+    def fence(self) -> Fence:
+        """Cluster and group."""
+        return self._surroundings.fence
+
+    async def changed(self) -> None:
+        """Wait for the next change."""
+        await self._changed.wait()
+        self._changed.clear()
+
+    def notify(self) -> None:
+        """Wake the strategy that waits in ``changed``."""
+        self._changed.set()
+
+
+class Source:
+    """One strategy at work, from ``run`` until that is cancelled."""
+
+    def __init__(
+        self,
+        name: str,
+        strategy: Strategy,
+        child_spec: ChildSpec,
+        *,
+        surroundings: Surroundings,
+        observe: Callable[[str, Observation], None],
+        report: Callable[[SourceHealth], None],
+        announced: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self._strategy = strategy
+        self._observe = observe
+        self._report = report
+        self._announced = announced
+        self._calm_s = child_spec.max_seconds
+        self._intensity = Intensity(child_spec.max_restarts, child_spec.max_seconds)
+        self._backoff = Backoff(_FIRST_RESTART_S, _LAST_RESTART_S)
+        self._crashes = 0
+        self._degraded = False
+        self._crash: str | None = None
+        self._fault: str | None = None
+        self._health = SourceHealth(name, None)
+        self.context = Context(surroundings, announced)
+
+    async def run(self) -> None:
+        """Run the strategy until it ends normally; cancel to make it say goodbye."""
+        loop = asyncio.get_running_loop()
+        while True:
+            started_s = loop.time()
+            calm = loop.call_later(self._calm_s, self._settled)
+            try:
+                await self._consume()
+            except (Exception, SystemExit) as exc:  # noqa: BLE001 - a strategy is a plugin; its crash stops here
+                self._crashed(exc, ran_s=loop.time() - started_s, now_s=loop.time())
+            else:
+                self._settled()
+                return
+            finally:
+                calm.cancel()
+            jitter = self.context.random.random()
+            await asyncio.sleep(_LAST_RESTART_S * jitter if self._degraded else self._backoff.delay_s(self._crashes, jitter))
+
+    async def _consume(self) -> None:
+        observations = self._strategy.discover(self.context)
+        try:
+            if not self._strategy.announces:
+                self._announced()
+            count = 0
+            async for observation in observations:
+                self._heard(observation)
+                count += 1
+                if count % _BATCH == 0:
+                    await asyncio.sleep(0)
+        finally:
+            close = getattr(observations, "aclose", None)
+            if close is not None:
+                await close()
+
+    def _heard(self, observation: Observation) -> None:
+        if not isinstance(observation, Found | Seen | Leaving | Gone | Failed):
+            raise TypeError(f"it yielded {observation!r:.80}, which is no observation such as Found or Seen")
+        self._fault = str(observation.error) if isinstance(observation, Failed) else None
+        self._update_health()
+        self._observe(self.name, observation)
+
+    def _crashed(self, exc: BaseException, *, ran_s: float, now_s: float) -> None:
+        self._crashes = 1 if ran_s > self._calm_s else self._crashes + 1
+        self._crash = f"strategy {self.name!r} raised {type(exc).__name__}: {exc}"
+        too_often = self._intensity.add(now_s)
+        if self._crashes == 1:
+            log.error("%s; restarting it, links stay up", self._crash, exc_info=exc)
+        elif too_often and not self._degraded:
+            log.error("%s; it raises too often: degraded, links stay up, restarting it slowly", self._crash)
+        self._degraded = self._degraded or too_often
+        self._update_health()
+
+    def _settled(self) -> None:
+        """It has run for a whole restart window, or ended normally: forget its crashes."""
+        self._crashes = 0
+        self._crash = None
+        self._degraded = False
+        self._update_health()
+
+    def _update_health(self) -> None:
+        health = SourceHealth(self.name, self._crash or self._fault, self._degraded)
+        if health == self._health:
+            return
+        if health.error is None:
+            log.info("%s: source works again", self.name)
+        elif self._fault is not None and self._fault != self._health.error:
+            log.warning("%s: source failed: %s; what was known is kept", self.name, self._fault)
+        self._health = health
+        self._report(health)

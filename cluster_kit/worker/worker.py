@@ -1,0 +1,269 @@
+"""The one place where the pure parts meet asyncio: strategies, membership and connector of one topology, and the pipe.
+
+Observations and link reports change the membership; once per turn of the event loop ``_settle`` starts the commands that
+follow from that and sends the events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from cluster_kit.abc import Connector, Observation, Seen
+from cluster_kit.attended import AttendedClock
+from cluster_kit.errors import ClusterKitError, CommandError, ConfigError
+from cluster_kit.events import Event, TopologyEvent
+from cluster_kit.membership import Membership
+from cluster_kit.node import BootId
+from cluster_kit.worker.channel import Channel
+from cluster_kit.worker.links import Links, run_command
+from cluster_kit.worker.logs import forward_logs
+from cluster_kit.worker.messages import (
+    Announced,
+    Beat,
+    Call,
+    CannotServe,
+    Drain,
+    Inspect,
+    Reply,
+    Serving,
+    SetMetadata,
+    Start,
+    Stop,
+)
+from cluster_kit.worker.outbox import Outbox
+from cluster_kit.worker.source import GOODBYE_S, Source
+
+log = logging.getLogger("cluster_kit.worker")
+
+BEAT_S = 1.0  # the supervisor judges by these
+_TICK_S = 0.5
+_HANDED_OVER_TTL_S = 30.0  # how long a predecessor's roster counts without a source's word
+
+
+class Worker:
+    """Serves the topology that ``start`` describes; ``main`` runs it in ``loop`` until ``stopping`` is set."""
+
+    def __init__(self, start: Start, channel: Channel, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+        config = start.topology
+        self.boot_id = BootId.new()
+        self.local = start.local.evolve(boot_id=self.boot_id)
+        self.leaving = start.leaving
+        self.announce = start.announce
+        self.fence = start.fence
+        self._start = start
+        self._connector: Connector = config.connector.build()
+        self._membership = Membership(
+            self.local,
+            config.topology.build(),
+            name=config.name,
+            prune=config.prune,
+            max_nodes=config.max_nodes,
+            remember_s=config.remember_s,
+            keeps_links=self._connector.holds_links,
+        )
+        self._random = random.Random()
+        self._clock = AttendedClock(time.monotonic, _TICK_S)
+        self._channel = channel
+        self._loop = loop
+        self._stopping = stopping
+        self._outbox = Outbox(channel, self._membership, loop)
+        forward_logs(self._outbox.log, start.log_level)
+        self._settling: asyncio.Handle | None = None
+        self._waking: asyncio.TimerHandle | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+        self._links = Links(
+            self._connector,
+            self._membership,
+            fence=self.fence,
+            boot_id=self.boot_id,
+            clock=self._clock,
+            connect_timeout_s=config.connect_timeout_s,
+            jitter=self._random.random,
+            settle=self._unsettled,
+            tell=self._tell,
+        )
+        self._sources = [self._source(index) for index in range(len(config.strategies))]
+        self._unannounced = {source.name for source in self._sources}
+        self._twins: set[BootId] = set()
+        self._full_told = False
+
+    def _source(self, index: int) -> Source:
+        component = self._start.topology.strategies[index]
+        name = component.name if index == 0 else f"{component.name}#{index + 1}"
+        return Source(
+            name,
+            component.build(),
+            self._start.topology.child_spec,
+            surroundings=self,
+            observe=self._observe,
+            report=self._outbox.send,
+            announced=lambda: self._announced(name),
+        )
+
+    # -- life ----------------------------------------------------------------------------------------------------------------
+
+    async def main(self) -> bool:
+        """Serve until told to stop; return False if serving was not possible."""
+        self._loop.add_reader(self._channel, self._read_channel)
+        pulse = asyncio.create_task(self._pulse())
+        try:
+            if not await self._serve():
+                return False
+            running = [asyncio.create_task(source.run(), name=source.name) for source in self._sources]
+            await self._stopping.wait()
+            await self._leave(running)
+        finally:
+            pulse.cancel()
+            self._outbox.drain(GOODBYE_S)
+        return True
+
+    async def _serve(self) -> bool:
+        try:
+            self.local = await self._connector.start(self.local, self._links)
+        except (Exception, SystemExit) as exc:
+            error = exc if isinstance(exc, ClusterKitError) else ConfigError(f"connector raised {type(exc).__name__}: {exc}")
+            log.debug("cannot serve", exc_info=exc)
+            self._outbox.send(CannotServe(error))
+            return False
+        self._membership.update_local(self.local)
+        self._membership.restore(self._start.known, self._clock.now_s(), _HANDED_OVER_TTL_S)
+        if self.leaving:
+            self._membership.drain()
+        self._outbox.send(Serving(self.local.address))
+        self._unsettled()
+        return True
+
+    async def _leave(self, running: Iterable[asyncio.Task[None]]) -> None:
+        """Say goodbye on every way at once, within the time that each may take."""
+        self._membership.drain()
+        self._links.cancel()
+        farewells = [asyncio.create_task(self._connector.stop()), *running]
+        for task in running:
+            task.cancel()
+        done, _ = await asyncio.wait(farewells, timeout=GOODBYE_S)
+        for task in done:
+            if not task.cancelled() and task.exception() is not None:
+                log.error("leaving: %s", task.exception())
+        self._settle()
+
+    async def _pulse(self) -> None:
+        """Keep attended time, and show the supervisor that the event loop is running."""
+        beat_due_s = 0.0
+        while True:
+            self._clock.tick()
+            self._unsettled()
+            if self._loop.time() >= beat_due_s:
+                beat_due_s = self._loop.time() + BEAT_S - _TICK_S / 2
+                self._outbox.send(Beat())
+            await asyncio.sleep(_TICK_S)
+
+    # -- observations and commands ---------------------------------------------------------------------------------------------
+
+    def _observe(self, source: str, observation: Observation) -> None:
+        if isinstance(observation, Seen) and observation.node.name == self.local.name:
+            self._twin_seen(observation.node.boot_id)
+        self._membership.observe(source, observation, self._clock.now_s())
+        if self._membership.full and not self._full_told:
+            self._full_told = True
+            limit = self._start.topology.max_nodes
+            log.warning("%s: more than max_nodes %d nodes found: the others are ignored; raise max_nodes", source, limit)
+        self._unsettled()
+
+    def _twin_seen(self, boot_id: BootId | None) -> None:
+        if boot_id is None or boot_id == self.boot_id or boot_id in self._twins:
+            return
+        self._twins.add(boot_id)
+        log.warning(
+            "name conflict: another process announces our name %r: give each process a name of its own", self.local.name
+        )
+        self._links.event("name_conflict", {"name": self.local.name, "boot_id": str(boot_id)})
+
+    def _announced(self, source: str) -> None:
+        if source in self._unannounced:
+            self._unannounced.discard(source)
+            if not self._unannounced and not self._stopping.is_set():
+                self._outbox.send(Announced())
+
+    def _unsettled(self) -> None:
+        """Have ``_settle`` run in the next turn of the event loop, once however often this is called."""
+        if self._settling is None:
+            self._settling = self._loop.call_soon(self._settle)
+
+    def _settle(self) -> None:
+        self._settling = None
+        now_s = self._clock.now_s()
+        self._membership.tick(now_s)
+        if not self._stopping.is_set():
+            for command in self._membership.plan(now_s):
+                self._links.start(command)
+            self._wake_later(now_s)
+        self._publish(self._membership.take_events())
+
+    def _wake_later(self, now_s: float) -> None:
+        """Settle again when the membership has something to do before the next tick."""
+        wake_at_s = self._membership.wake_at_s(now_s)
+        if self._waking is not None:
+            self._waking.cancel()
+            self._waking = None
+        if wake_at_s is not None and wake_at_s < now_s + _TICK_S:
+            self._waking = self._loop.call_later(max(0.0, wake_at_s - now_s), self._unsettled)
+
+    def _tell(self, event: TopologyEvent) -> None:
+        self._publish([*self._membership.take_events(), event])
+
+    def _publish(self, events: Sequence[Event]) -> None:
+        if events:
+            t = time.time()
+            self._outbox.publish(tuple(replace(event, t=t) for event in events))
+
+    # -- the supervisor's orders -----------------------------------------------------------------------------------------------
+
+    def _read_channel(self) -> None:
+        try:
+            messages = self._channel.receive()
+        except EOFError:
+            self._loop.remove_reader(self._channel)
+            self._stopping.set()
+            return
+        for message in messages:
+            self._obey(message)
+
+    def _obey(self, message: object) -> None:
+        match message:
+            case Stop():
+                self._stopping.set()
+            case SetMetadata(metadata=metadata):
+                self._change(local=self.local.evolve(metadata=metadata))
+            case Drain():
+                self._membership.drain()
+                self._change(leaving=True)
+            case Inspect(id=number):
+                self._outbox.send(Reply(id=number, value=dict(self._links.rtts)))
+            case Call():
+                task = asyncio.create_task(self._call(message))
+                self._calls.add(task)
+                task.add_done_callback(self._calls.discard)
+
+    def _change(self, **changes: Any) -> None:
+        for name, value in changes.items():
+            setattr(self, name, value)
+        self._membership.update_local(self.local)
+        for source in self._sources:
+            source.context.notify()
+        task = asyncio.create_task(self._connector.update(self.local, self.leaving))
+        self._calls.add(task)  # type: ignore[arg-type]
+        task.add_done_callback(self._calls.discard)  # type: ignore[arg-type]
+
+    async def _call(self, call: Call) -> None:
+        try:
+            value = await run_command(self._connector, call.command, dict(call.arguments), call.timeout_s)
+        except CommandError as error:
+            self._outbox.send(Reply(id=call.id, error=error))
+        else:
+            self._outbox.send(Reply(id=call.id, value=value))

@@ -1,0 +1,248 @@
+"""What happens in one topology stays there: workers die, block, flood and hang, and the application is told the truth."""
+
+import os
+import signal
+
+import pytest
+from conftest import next_of, until
+
+from cluster_kit import (
+    CommandError,
+    ConfigError,
+    NodeDown,
+    NodeUp,
+    Reason,
+    RestartLimitError,
+    TopologyDegraded,
+    TopologyEvent,
+    TopologyRestarted,
+    WaitTimeoutError,
+)
+from cluster_kit.supervisor import State
+
+GOSSIP = {"strategy": "gossip"}
+NAMES = ["a@127.0.0.1", "b@127.0.0.1"]
+
+
+def linked(supervisor, topology="lan"):
+    return [str(node) for node in supervisor.nodes(topology)]
+
+
+def test_two_nodes_form_a_cluster_and_one_leaves_with_a_goodbye(bench):
+    a, b = bench.start("a"), bench.start("b")
+    events = a.subscribe()
+    a.wait_for(2, timeout_s=30)
+    b.wait_for(2, timeout_s=30)
+    b.stop()
+    assert next_of(events, NodeDown, node="b@127.0.0.1").reason is Reason.LEFT
+    assert linked(a) == []
+
+
+def test_killed_worker_is_replaced_and_links_again(bench):
+    a, b = bench.start("a"), bench.start("b")
+    a.wait_for(2, timeout_s=30)
+    b.wait_for(2, timeout_s=30)
+    at_a, at_b = a.subscribe(), b.subscribe()
+    os.kill(a.status()["lan"].pid, signal.SIGKILL)
+    assert next_of(at_a, NodeDown).reason is Reason.WORKER
+    assert next_of(at_a, TopologyRestarted).restarts == 1
+    next_of(at_a, NodeUp, node="b@127.0.0.1")
+    assert next_of(at_b, NodeDown).reason is Reason.CLOSED
+    next_of(at_b, NodeUp, node="a@127.0.0.1")
+    status = a.status()["lan"]
+    assert status.restarts == 1
+    assert "signal 9" in status.last_error
+
+
+def test_roster_is_handed_over_so_that_nobody_is_lost_or_found_twice(bench):
+    a, b = bench.start("a"), bench.start("b")
+    a.wait_for(2, timeout_s=30)
+    events = a.subscribe()
+    os.kill(a.status()["lan"].pid, signal.SIGKILL)
+    next_of(events, NodeUp, node="b@127.0.0.1")
+    seen = []
+    while events.queued:
+        seen.append(type(events.get()).__name__)
+    assert "NodeLost" not in seen
+    assert "NodeFound" not in seen
+    assert linked(b) == NAMES[:1] or until(lambda: linked(b) == NAMES[:1], "b linked again")
+
+
+def test_strategy_that_raises_is_degraded_and_its_link_stays_up(bench):
+    peer = bench.start("peer")
+    address = peer.status()["lan"].address
+    flaky = {
+        "strategy": {"name": "misbehaving:RaisesOnThirdAnswer", "peer": "peer@127.0.0.1", "address": address},
+        "group": "lan",
+    }
+    a = bench.start("a", lan=GOSSIP, flaky=flaky)
+    a.wait_for(2, topology="flaky", timeout_s=30)
+    events = a.subscribe()
+    next_of(events, TopologyDegraded, topology="flaky")
+    status = a.status()
+    assert status["flaky"].state is State.DEGRADED
+    assert "one too many" in status["flaky"].sources["misbehaving:RaisesOnThirdAnswer"]
+    assert status["flaky"].restarts == 0
+    assert linked(a, "flaky") == ["peer@127.0.0.1"]
+    assert not [event for event in drain(events) if isinstance(event, NodeDown)]
+    assert status["lan"].last_error is None
+
+
+def drain(events):
+    while events.queued:
+        yield events.get()
+
+
+@pytest.mark.parametrize("plugin", ["BlocksTheLoop", "SpinsTheLoop"])
+def test_blocked_worker_is_replaced_and_its_neighbour_never_notices(bench, plugin):
+    b = bench.start("b")
+    a = bench.start("a", lan=GOSSIP, sick={"strategy": f"misbehaving:{plugin}", "connector": "none"})
+    a.wait_for(2, topology="lan", timeout_s=30)
+    events = a.subscribe()
+    assert "blocks its event loop" in next_of(events, TopologyRestarted, topology="sick").error
+    status = a.status()
+    assert status["lan"].restarts == 0
+    assert linked(a) == linked(b, "lan") == NAMES[1:] or linked(a) == NAMES[1:]
+    assert not [event for event in drain(events) if event.topology == "lan" and isinstance(event, NodeDown)]
+
+
+def test_worker_whose_plugin_exits_is_crash_looping_and_still_retried(bench):
+    a = bench.start("a", lan=GOSSIP, sick={"strategy": "misbehaving:ExitsTheProcess", "connector": "none"})
+    events = a.subscribe(topology="sick")
+    next_of(events, TopologyDegraded)
+    status = a.status()
+    assert status["sick"].state is State.CRASH_LOOPING
+    assert "code 3" in status["sick"].last_error
+    assert status["sick"].restarts >= 3
+    assert status["lan"].restarts == 0
+
+
+@pytest.mark.parametrize("plugin", ["RaisesSystemExit", "YieldsNonsense"])
+def test_strategy_that_misbehaves_otherwise_costs_no_worker(bench, plugin):
+    a = bench.start("a", sick={"strategy": f"misbehaving:{plugin}", "connector": "none"})
+    next_of(a.subscribe(), TopologyDegraded)
+    assert a.status()["sick"].restarts == 0
+
+
+def test_escalation_stops_the_supervisor_and_join_raises(bench):
+    spec = {"max_restarts": 1, "max_seconds": 60, "escalate": True}
+    a = bench.start("a", sick={"strategy": "misbehaving:ExitsTheProcess", "connector": "none", "child_spec": spec})
+    with pytest.raises(RestartLimitError, match="code 3") as caught:
+        a.join(60)
+    assert caught.value.topology == "sick"
+
+
+def test_transient_topology_whose_worker_exits_normally_stays_stopped(bench):
+    a = bench.start(
+        "a", sick={"strategy": "misbehaving:ExitsTheProcess", "connector": "none", "child_spec": {"restart": "temporary"}}
+    )
+    until(lambda: a.status()["sick"].state is State.STOPPED, "stopped for good")
+    assert a.status()["sick"].restarts == 0
+
+
+def test_flood_is_capped_told_once_and_starves_nobody(bench, caplog):
+    b = bench.start("b")
+    a = bench.start("a", lan=GOSSIP, flood={"strategy": "misbehaving:Floods", "connector": "none", "max_nodes": 500})
+    a.wait_for(2, topology="lan", timeout_s=60)
+    a.wait_for(501, topology="flood", timeout_s=60)
+    until(lambda: [r for r in caplog.records if "max_nodes" in r.getMessage()], "cap told")
+    assert len(a.nodes("flood", "known")) == 500
+    assert len([r for r in caplog.records if "max_nodes" in r.getMessage()]) == 1
+    assert a.status()["flood"].restarts == 0
+    assert linked(b) == ["a@127.0.0.1"] or until(lambda: linked(b), "b still linked")
+
+
+def test_connector_that_hangs_in_connect_hangs_alone(bench):
+    bench.start("b")
+    hangs = {"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect", "connect_timeout_s": 0.2}
+    a = bench.start("a", lan=GOSSIP, sick=hangs)
+    a.wait_for(2, topology="lan", timeout_s=30)
+    assert linked(a, "sick") == []
+    assert [str(node) for node in a.nodes("sick", "known")] == ["peer@127.0.0.1"]
+    assert a.status()["sick"].state is State.READY
+
+
+def test_connector_that_cannot_start_is_an_error_of_start_that_leaves_nothing(bench):
+    with pytest.raises(ConfigError, match="RuntimeError: no way"):
+        bench.start("a", lan=GOSSIP, sick={"strategy": "misbehaving:Knows", "connector": "misbehaving:CannotStart"})
+
+
+def test_port_in_use_is_one_line_that_names_the_port(bench):
+    b = bench.start("b")
+    port = b.status()["lan"].address.rpartition(":")[2]
+    with pytest.raises(ConfigError, match=port) as caught:
+        bench.start("a", lan=GOSSIP | {"connector": {"name": "tcp", "port": int(port)}})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def called(bench):
+    sick = {"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect", "connect_timeout_s": 0.2}
+    return bench.start("a", sick=sick)
+
+
+def test_command_of_a_connector_is_called_in_its_worker(called):
+    assert called.call("sick", "add", a=1, b=2) == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("fail", "as asked"),
+        ("hang", "longer than"),
+        ("leak", "plain data"),
+        ("secret", "no command 'secret'.*add"),
+        ("stop", "no command 'stop'"),
+        ("__init__", "no command"),
+    ],
+)
+def test_command_that_fails_says_why(called, command, message):
+    with pytest.raises(CommandError, match=message):
+        called.call("sick", command, timeout_s=1)
+
+
+def test_connector_event_reaches_the_application(called):
+    events = called.subscribe()
+    called.call("sick", "tell", kind="hello", data={"x": [1]})
+    event = next_of(events, TopologyEvent)
+    assert (event.kind, event.data) == ("hello", {"x": [1]})
+
+
+def test_worker_that_will_not_leave_is_killed_in_time(bench):
+    a = bench.start("a", sick={"strategy": "misbehaving:NeverSaysGoodbye", "connector": "none"})
+    pid = a.status()["sick"].pid
+    a.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_waiting_for_more_than_can_ever_be_is_refused_at_once(bench):
+    a = bench.start("a", lan=GOSSIP | {"max_nodes": 3})
+    with pytest.raises(ConfigError, match="can never be"):
+        a.wait_for(5, timeout_s=60)
+
+
+def test_waiting_in_vain_tells_who_is_there(bench):
+    a = bench.start("a")
+    with pytest.raises(WaitTimeoutError, match=r"1 of 3 nodes are up.*a@127\.0\.0\.1"):
+        a.wait_for(3, timeout_s=0.1)
+
+
+def test_metadata_reaches_the_others(bench):
+    a, b = bench.start("a"), bench.start("b")
+    b.wait_for(2, timeout_s=30)
+    a.update_metadata({"zone": "x"})
+    until(lambda: [dict(node.metadata) for node in b.nodes()] == [{"zone": "x"}], "metadata at b")
+
+
+def test_draining_node_is_told_to_leave_and_keeps_its_links(bench):
+    a, b = bench.start("a"), bench.start("b")
+    a.wait_for(2, timeout_s=30)
+    b.wait_for(2, timeout_s=30)
+    events = b.subscribe()
+    a.drain()
+    from cluster_kit import NodeLeaving
+
+    next_of(events, NodeLeaving, node="a@127.0.0.1")
+    assert linked(b) == ["a@127.0.0.1"]
+    assert not [event for event in drain(events) if isinstance(event, NodeDown)]

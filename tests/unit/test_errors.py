@@ -1,0 +1,42 @@
+"""Errors carry what programs decide by, also through a pipe."""
+
+import pickle
+
+import pytest
+
+from cluster_kit.errors import ConfigError, ConnectError, ConnectReason, DiscoveryError, NameConflict, RestartLimitError
+
+ERRORS = [
+    ConfigError("bad", path="a.b", file="c.yaml", line=3, column=4),
+    ConnectError("no", node="a@h", reason=ConnectReason.SELF),
+    NameConflict("twice", node="a@h"),
+    DiscoveryError("down", strategy="dns", retryable=False),
+    RestartLimitError("often", topology="lan", restarts=3, period_s=5.0),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_errors_survive_pickling_with_their_attributes(error):
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)
+
+
+def test_config_error_begins_with_place_and_key_path():
+    error = ConfigError("expected an integer", path="topologies.lan.config.port", file="cluster.yaml", line=4, column=3)
+    assert str(error) == "cluster.yaml:4:3: topologies.lan.config.port: expected an integer"
+
+
+def test_gathered_config_errors_keep_each_fault():
+    faults = [ConfigError("one", file="f"), ConfigError("two", file="f")]
+    whole = ConfigError.gather(faults)
+    assert whole.errors == tuple(faults)
+    assert str(whole).splitlines() == ["f: one", "f: two"]
+    assert ConfigError.gather(faults[:1]) is faults[0]
+
+
+def test_final_connect_reasons_are_not_retryable_unless_said_so():
+    assert not ConnectError("x", reason=ConnectReason.FOREIGN).retryable
+    assert ConnectError("x", reason=ConnectReason.TIMEOUT).retryable
+    assert ConnectError("x", reason=ConnectReason.FOREIGN, retryable=True).retryable

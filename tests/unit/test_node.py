@@ -1,0 +1,86 @@
+"""Nodes, boot ids and addresses check themselves and survive a pipe."""
+
+import pickle
+
+import pytest
+
+from cluster_kit.node import MAX_METADATA_BYTES, BootId, Node, is_loopback, is_unspecified, join_address, split_address
+
+
+def test_node_survives_pickling_with_metadata_and_boot():
+    node = Node("a@host", "host:1", {"zone": "x"}, BootId.new())
+    assert pickle.loads(pickle.dumps(node)) == node
+
+
+def test_node_metadata_is_a_private_copy_that_cannot_be_changed():
+    tags = {"zone": "a"}
+    node = Node("a@host", metadata=tags)
+    tags["zone"] = "b"
+    assert node.metadata["zone"] == "a"
+    with pytest.raises(TypeError):
+        node.metadata["zone"] = "c"
+
+
+def test_nodes_that_differ_in_metadata_are_unequal_but_hash_alike():
+    one, other = Node("a@h", metadata={"x": "1"}), Node("a@h", metadata={"x": "2"})
+    assert one != other
+    assert hash(one) == hash(other)
+
+
+def test_key_is_the_name_and_else_the_address():
+    assert Node("a@h", "h:1").key == "a@h"
+    assert Node(address="h:1").key == "h:1"
+
+
+@pytest.mark.parametrize("name", ["a", "@h", "a@", "a b@h", "a@h\n", "a@b@c", "ä@h", "a@" + "h" * 300, "\x1b[2J@h"])
+def test_malformed_names_are_refused(name):
+    with pytest.raises(ValueError, match="name"):
+        Node(name)
+
+
+@pytest.mark.parametrize("address", ["h", ":1", "h:", "h:x", "h:65536", "::1:80", "h h:1", "h:\u0661", "x" * 400 + ":1"])
+def test_malformed_addresses_are_refused(address):
+    with pytest.raises(ValueError, match="address"):
+        Node(address=address)
+
+
+@pytest.mark.parametrize("metadata", [{"a": 1}, {1: "a"}, {"a": "x" * (MAX_METADATA_BYTES + 1)}])
+def test_metadata_must_be_little_text(metadata):
+    with pytest.raises(ValueError, match="metadata"):
+        Node("a@h", metadata=metadata)
+
+
+def test_a_node_needs_a_name_or_an_address():
+    with pytest.raises(ValueError, match="neither"):
+        Node()
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"), [("h:80", ("h", 80)), ("[::1]:0", ("::1", 0)), ("10.0.0.1:65535", ("10.0.0.1", 65535))]
+)
+def test_addresses_split_and_join(text, parts):
+    assert split_address(text) == parts
+    assert join_address(*parts) == text
+
+
+def test_boot_ids_order_by_start_and_then_by_chance():
+    assert BootId(1, 9) < BootId(2, 0) < BootId(2, 1)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback", "unspecified"),
+    [
+        ("127.0.0.1", True, False),
+        ("127.9.9.9", True, False),
+        ("::1", True, False),
+        ("localhost", True, False),
+        ("10.0.0.1", False, False),
+        ("0.0.0.0", False, True),
+        ("::", False, True),
+        ("example.org", False, False),
+        ("localhost.example.org", False, False),
+    ],
+)
+def test_hosts_are_judged_by_their_form(host, loopback, unspecified):
+    assert is_loopback(host) is loopback
+    assert is_unspecified(host) is unspecified

@@ -1,0 +1,75 @@
+"""The pipe between supervisor and worker: whole messages, never blocking."""
+
+import socket
+
+import pytest
+
+from cluster_kit.worker.channel import Channel
+
+
+@pytest.fixture
+def ends():
+    ours, theirs = socket.socketpair()
+    pair = Channel(ours), Channel(theirs)
+    yield pair
+    for end in pair:
+        end.close()
+
+
+def receive(channel, count):
+    messages = []
+    while len(messages) < count:
+        messages += channel.receive()
+    return messages
+
+
+def test_messages_arrive_whole_and_in_order(ends):
+    a, b = ends
+    for number in range(100):
+        a.send({"number": number})
+    assert [m["number"] for m in receive(b, 100)] == list(range(100))
+
+
+def test_sending_to_a_reader_that_sleeps_does_not_block_and_loses_nothing(ends):
+    a, b = ends
+    big = b"x" * (1 << 20)
+    for _ in range(3):
+        a.send(big)
+    assert a.pending_bytes > 0
+    received = []
+    while len(received) < 3:
+        a.flush()
+        received += b.receive()
+    assert received == [big] * 3
+    assert a.flush()
+    assert a.pending_bytes == 0
+
+
+def test_receiving_nothing_is_no_message(ends):
+    _, b = ends
+    assert b.receive() == []
+
+
+def test_the_end_is_told_after_the_last_message(ends):
+    a, b = ends
+    a.send("last")
+    a.close()
+    assert receive(b, 1) == ["last"]
+    with pytest.raises(EOFError):
+        b.receive()
+
+
+def test_last_words_of_the_dead_are_heard(ends):
+    a, b = ends
+    for number in range(100):
+        a.send(number)
+    assert a.pending_bytes == 0
+    a.close()
+    assert b.receive_rest() == list(range(100))
+
+
+def test_sending_to_the_dead_is_an_os_error(ends):
+    a, b = ends
+    b.close()
+    with pytest.raises(OSError):
+        a.send("anybody there?")
