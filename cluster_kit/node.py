@@ -7,8 +7,8 @@ a ``Node`` may print it, log it and dial it.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
-import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -36,7 +36,7 @@ class BootId:
     @classmethod
     def new(cls) -> Self:
         """Make the identity of a run that starts now."""
-        return cls(time.time_ns() // 1_000_000, secrets.randbits(64))
+        return cls(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(8)))
 
     def __str__(self) -> str:
         return f"{self.started_ms:x}-{self.nonce:016x}"

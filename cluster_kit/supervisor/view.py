@@ -33,6 +33,8 @@ class TopologyView:
             case NodeUp(node=node):
                 self.up[node.key] = node
                 self.up_since[node.key] = event.t
+                if node.key in self.known:
+                    self.known[node.key] = node
             case NodeDown(node=node):
                 self.up.pop(node.key, None)
                 self.up_since.pop(node.key, None)
@@ -51,26 +53,30 @@ class TopologyView:
         """Return the events, still to be applied, that lead from this view to the one given."""
         new_known = {node.key: node for node in known}
         new_up = {node.key: node for node in up}
-        common = {"topology": self.topology, "t": t}
+        name = self.topology
         events: list[Event] = []
         for node in _sorted(self.up):
-            successor = new_up.get(node.key)
-            if successor is None:
-                events.append(NodeDown(node=node, reason=Reason.CLOSED, **common))
-            elif successor.boot_id != node.boot_id:
-                events.append(NodeDown(node=node, reason=Reason.REPLACED, **common))
-        events += [
-            NodeLost(node=node, reason=Reason.GONE, **common) for node in _sorted(self.known) if node.key not in new_known
-        ]
-        events += [NodeFound(node=node, **common) for node in _sorted(new_known) if node.key not in self.known]
-        for node in _sorted(new_up):
-            if node.key not in self.up or self.up[node.key].boot_id != node.boot_id:
-                events.append(NodeUp(node=node, **common))
-        for node in _sorted(new_known | new_up):
-            before = self.up.get(node.key) or self.known.get(node.key)
-            if before is not None and before != node and before.boot_id == node.boot_id:
-                events.append(NodeUpdated(node=node, **common))
+            if node.key not in new_up:
+                events.append(NodeDown(topology=name, t=t, node=node, reason=Reason.CLOSED))
+            elif new_up[node.key].boot_id != node.boot_id:
+                events.append(NodeDown(topology=name, t=t, node=node, reason=Reason.REPLACED))
+        lost = [node for node in _sorted(self.known) if node.key not in new_known]
+        events += [NodeLost(topology=name, t=t, node=node, reason=Reason.GONE) for node in lost]
+        found = [node for node in _sorted(new_known) if node.key not in self.known]
+        events += [NodeFound(topology=name, t=t, node=node) for node in found]
+        linked = [node for node in _sorted(new_up) if not self._has_link(node)]
+        events += [NodeUp(topology=name, t=t, node=node) for node in linked]
+        told = {node.key for node in linked}
+        changed = [node for node in _sorted(new_known | new_up) if node.key not in told and self._shows_otherwise(node)]
+        events += [NodeUpdated(topology=name, t=t, node=node) for node in changed]
         return events
+
+    def _has_link(self, node: Node) -> bool:
+        return node.key in self.up and self.up[node.key].boot_id == node.boot_id
+
+    def _shows_otherwise(self, node: Node) -> bool:
+        shown = self.up.get(node.key) or self.known.get(node.key)
+        return shown is not None and shown != node
 
     def snapshot(self, t: float) -> Snapshot:
         """Return how things stand as of the last number given out."""

@@ -49,6 +49,7 @@ class Links:
         self._settle = settle
         self._tell = tell
         self._tasks: set[asyncio.Task[None]] = set()
+        self._conflicts: set[str] = set()  # peers that refused us for our name, told once until one takes us
 
     def up(self, node: Node) -> None:
         """Report a link that came up."""
@@ -101,11 +102,13 @@ class Links:
             log.debug("cannot link to %s: %s", node, error)
             self._membership.connect_failed(node, error, self._clock.now_s(), self._jitter())
         else:
+            self._conflicts.discard(node.key)
             self._membership.connected(node, peer, self._clock.now_s())
         self._settle()
 
     def _as_connect_error(self, node: Node, exc: BaseException) -> ConnectError:
-        if isinstance(exc, NameConflict):
+        if isinstance(exc, NameConflict) and node.key not in self._conflicts:
+            self._conflicts.add(node.key)
             log.warning("%s", exc)
         if isinstance(exc, ConnectError):
             return exc

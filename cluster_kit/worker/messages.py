@@ -1,10 +1,14 @@
-"""What supervisor and worker say to each other over their channel."""
+"""What supervisor and worker say to each other over their channel.
+
+Structs rather than dataclasses: a worker starts noticeably sooner for it, as each dataclass costs a millisecond to define.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import ClusterKitError
@@ -12,8 +16,7 @@ from cluster_kit.events import Event
 from cluster_kit.node import Fence, Node
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class Start(Struct, frozen=True, kw_only=True):
     """To the worker, first: what to run. ``known`` is the roster that its predecessor left."""
 
     topology: TopologyConfig
@@ -25,25 +28,21 @@ class Start:
     log_level: int
 
 
-@dataclass(frozen=True, slots=True)
-class SetMetadata:
+class SetMetadata(Struct, frozen=True):
     """To the worker: the node's metadata is now this."""
 
     metadata: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Drain:
+class Drain(Struct, frozen=True):
     """To the worker: tell everybody that this node is about to leave, and dial nobody any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """To the worker: say goodbye and exit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """To the worker: run a command of the connector and answer with ``Reply``."""
 
     id: int
@@ -52,15 +51,13 @@ class Call:
     timeout_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Inspect:
+class Inspect(Struct, frozen=True):
     """To the worker: answer with the round-trip times of its links, in seconds by node."""
 
     id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """From the worker: the result of ``Call`` or ``Inspect``, or why there is none."""
 
     id: int
@@ -68,47 +65,40 @@ class Reply:
     error: ClusterKitError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
+class Beat(Struct, frozen=True):
     """From the worker, regularly: its event loop is running."""
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(Struct, frozen=True):
     """From the worker: links are accepted at ``address``."""
 
     address: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
+class Announced(Struct, frozen=True):
     """From the worker, once: every strategy has made this node known, as far as it does that."""
 
 
-@dataclass(frozen=True, slots=True)
-class CannotServe:
+class CannotServe(Struct, frozen=True):
     """From the worker, last: the connector can't start."""
 
     error: ClusterKitError
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(Struct, frozen=True):
     """From the worker: events in order."""
 
     events: tuple[Event, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(Struct, frozen=True, kw_only=True):
     """From the worker: how things stand, in place of events that the supervisor was too slow to take."""
 
     known: tuple[Node, ...]
     up: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceHealth:
+class SourceHealth(Struct, frozen=True):
     """From the worker: ``source`` now works (``error`` is ``None``) or fails; ``degraded``: it failed too often."""
 
     source: str
@@ -116,8 +106,7 @@ class SourceHealth:
     degraded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(Struct, frozen=True):
     """From the worker: a log record, already formatted."""
 
     logger: str

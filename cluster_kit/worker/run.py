@@ -45,10 +45,9 @@ def run(channel_fd: int, supervisor_fd: int) -> None:
     try:
         worker = Worker(_first_message(channel), channel, loop, leave)
     except (Exception, SystemExit) as exc:  # noqa: BLE001 - plugins are imported and built here
-        error = (
-            exc if isinstance(exc, ClusterKitError) else PluginError(f"cannot build: {type(exc).__name__}: {exc}", plugin="?")
-        )
-        channel.send(CannotServe(error))
+        if not isinstance(exc, ClusterKitError):
+            exc = ConfigError(f"a worker cannot build its parts: {type(exc).__name__}: {exc}")
+        channel.send(CannotServe(exc))
         os._exit(EXIT_CANNOT_SERVE)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(_main(worker, orphaned))

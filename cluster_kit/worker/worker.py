@@ -257,8 +257,8 @@ class Worker:
         for source in self._sources:
             source.context.notify()
         task = asyncio.create_task(self._connector.update(self.local, self.leaving))
-        self._calls.add(task)  # type: ignore[arg-type]
-        task.add_done_callback(self._calls.discard)  # type: ignore[arg-type]
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
 
     async def _call(self, call: Call) -> None:
         try:

@@ -69,12 +69,9 @@ def test_roster_is_handed_over_so_that_nobody_is_lost_or_found_twice(bench):
 
 
 def test_strategy_that_raises_is_degraded_and_its_link_stays_up(bench):
-    peer = bench.start("peer")
-    address = peer.status()["lan"].address
-    flaky = {
-        "strategy": {"name": "misbehaving:RaisesOnThirdAnswer", "peer": "peer@127.0.0.1", "address": address},
-        "group": "lan",
-    }
+    peer = bench.start("peer", flaky={"strategy": "misbehaving:Knows"})
+    address = peer.status()["flaky"].address
+    flaky = {"strategy": {"name": "misbehaving:RaisesOnThirdAnswer", "peer": "peer@127.0.0.1", "address": address}}
     a = bench.start("a", lan=GOSSIP, flaky=flaky)
     a.wait_for(2, topology="flaky", timeout_s=30)
     events = a.subscribe()

@@ -1,0 +1,138 @@
+"""A strategy, connector or topology as a configuration gives it becomes a ``Component`` that is known to work in a worker.
+
+It may be a plugin's name, ``package.module:Class``, or a mapping of ``name`` and options; in a dict also a class or a
+configured instance. It is built once here, so that whatever is wrong with it is found before anything starts.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from cluster_kit.config.document import Faults, Part, type_name
+from cluster_kit.config.model import Component
+from cluster_kit.config.options import construct, read_options
+from cluster_kit.config.targets import CONTRACTS, Kind, check_class, import_class, reason_of, target_of
+from cluster_kit.errors import ConfigError, PluginError
+from cluster_kit.node import is_loopback
+
+
+class PluginRegistryLike(Protocol):
+    """What a configuration needs to know of the plugins."""
+
+    def resolve(self, kind: Kind, name: str) -> type:
+        """Return the class that plugins offer under ``name``; raises ``PluginError`` or ``ConfigError``."""
+
+
+class ComponentReader:
+    """Reads the components of one configuration.
+
+    Args:
+        registry: Knows the plugins.
+        host: Where parts serve; ``None`` where they may serve anywhere, or where that can't be told.
+    """
+
+    def __init__(self, registry: PluginRegistryLike, host: str | None) -> None:
+        self._registry = registry
+        self._host = host
+
+    def read_all(self, part: Part, kind: Kind, options: Part | None = None) -> tuple[Component, ...]:
+        """Read one component or a list of them; only a single one can have its ``options`` elsewhere."""
+        if not isinstance(part.value, list | tuple):
+            return (self.read(part, kind, options),)
+        if not part.value:
+            raise part.error(f"expected at least one {kind}, got an empty list")
+        faults = Faults()
+        with faults:
+            if options is not None and options.value:
+                raise options.key_error(f"cannot be given for a list: write each {kind}'s options beside its name")
+        components = []
+        for item in part.items():
+            with faults:
+                components.append(self.read(item, kind))
+        faults.check()
+        return tuple(components)
+
+    def read(self, part: Part, kind: Kind, options: Part | None = None) -> Component:
+        """Read one component.
+
+        Args:
+            part: Which one.
+            kind: What it has to be.
+            options: Its options, where they are written elsewhere.
+        """
+        named, inside = _split(part)
+        if options is not None and options.value and inside.value:
+            raise options.key_error(f"options are given here and under {part.key!r}: write all of them in one place")
+        if isinstance(named.value, str | type):
+            component, built = self._of_class(named, kind, inside if options is None else options)
+        else:
+            component, built = _of_instance(named, kind, options)
+        if self._host is not None and kind != "topology":
+            _refuse_exposure(part, built, self._host)
+        return component
+
+    def _of_class(self, part: Part, kind: Kind, options: Part) -> tuple[Component, object]:
+        with _blaming(part):
+            cls = self._resolve(part.value, kind)
+            target = target_of(cls)
+        given = read_options(options, cls)
+        name = part.value if isinstance(part.value, str) else target
+        return Component(name=name, target=target, options=given), construct(options, cls, given)
+
+    def _resolve(self, named: str | type, kind: Kind) -> type:
+        if isinstance(named, type):
+            return check_class(named, CONTRACTS[kind], f"{named.__module__}:{named.__qualname__}")
+        if ":" in named:
+            return import_class(named, CONTRACTS[kind])
+        return self._registry.resolve(kind, named)
+
+
+def _of_instance(part: Part, kind: Kind, options: Part | None) -> tuple[Component, object]:
+    instance = part.value
+    if not isinstance(instance, CONTRACTS[kind]):
+        raise part.error(f"expected the name of a {kind}, package.module:Class or a mapping, got {type_name(instance)}")
+    if options is not None and options.value:
+        raise options.key_error(f"cannot be given for an instance: configure the {kind} itself")
+    with _blaming(part):
+        target = target_of(type(instance))
+    try:
+        pickle.dumps(instance)
+    except Exception as exc:  # pickling runs the plugin's code
+        raise part.error(f"{target!r} cannot be sent to a worker: {reason_of(exc)}") from exc
+    return Component(name=target, target=target, instance=instance), instance
+
+
+def _refuse_exposure(part: Part, built: Any, host: str) -> None:
+    """Refuse a part that peers off this machine could reach, unprotected as it is."""
+    try:
+        address = built.serves_on(host)
+        exposed = address is not None and not is_loopback(address)
+    except Exception as exc:  # it is the plugin's code
+        raise part.error(f"cannot tell where it serves: {reason_of(exc)}") from exc
+    if exposed:
+        raise part.error(
+            f"serves off loopback on {address!r}, where anybody could join: it needs 'insecure: true' until secrets exist, "
+            "or a node name with a loopback host"
+        )
+
+
+@contextmanager
+def _blaming(part: Part) -> Iterator[None]:
+    """Turn an error about a class into one about the place that names it."""
+    try:
+        yield
+    except (PluginError, ConfigError) as exc:
+        raise part.error(str(exc)) from exc
+
+
+def _split(part: Part) -> tuple[Part, Part]:
+    """Return the part that names a component, and the options that are written beside its name."""
+    if not isinstance(part.value, Mapping):
+        return part, part.replaced({})
+    fields = part.by_key()
+    if "name" not in fields:
+        raise part.error("missing key 'name': expected a name and options beside it")
+    return fields.pop("name"), part.replaced({key: field.raw for key, field in fields.items()})

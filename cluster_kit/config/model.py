@@ -1,0 +1,104 @@
+"""What a configuration becomes: frozen values that the supervisor reads and hands to its workers.
+
+They were checked when they were loaded and are pickled to worker processes, so this module imports nothing heavy and checks
+nothing again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cluster_kit.config.targets import import_class
+
+Restart = Literal["permanent", "transient", "temporary"]
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One part of a topology: which class to build, and with which options.
+
+    Attributes:
+        name: As the user wrote it, for messages.
+        target: ``package.module:Class``, importable in a worker.
+        options: Validated keyword arguments; what isn't given has the class's own default.
+        instance: The configured instance, where a dict gave one in place of a name.
+    """
+
+    name: str
+    target: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    instance: object | None = None
+
+    def build(self) -> Any:
+        """Make the part; a configured instance is returned as it is, each time the same one."""
+        return import_class(self.target)(**self.options) if self.instance is None else self.instance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSpec:
+    """How a topology's worker and sources are restarted; the words are those of OTP's supervisor.
+
+    Attributes:
+        restart: Whether a worker that ended is replaced: always, after a failure only, or never.
+        max_restarts: More than this many restarts within ``max_seconds`` are too many.
+        max_seconds: The period in which restarts are counted.
+        shutdown_s: How long a worker may take to say goodbye before it is killed.
+        escalate: Whether too many restarts stop the whole supervisor.
+    """
+
+    restart: Restart = "permanent"
+    max_restarts: int = 3
+    max_seconds: float = 5.0
+    shutdown_s: float = 5.0
+    escalate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopologyConfig:
+    """One named entry under ``topologies:``.
+
+    Attributes:
+        group: Part of the fence; nodes of another group are foreign.
+        prune: Whether a node that its source no longer lists is forgotten.
+        max_nodes: How many nodes the roster holds at most.
+        remember_s: How long a lost peer is redialled.
+    """
+
+    name: str
+    group: str
+    strategies: tuple[Component, ...]
+    connector: Component
+    topology: Component
+    child_spec: ChildSpec = field(default_factory=ChildSpec)
+    prune: bool = True
+    max_nodes: int = 10_000
+    connect_timeout_s: float = 5.0
+    remember_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterConfig:
+    """A whole configuration.
+
+    Attributes:
+        node: ``basename@host``, or ``None`` for a unique name on loopback.
+        cluster: Part of the fence; nodes of another cluster are foreign.
+        metadata: This node's tags.
+        insecure: Whether parts may serve off loopback without a secret.
+        topologies: By name, in written order.
+    """
+
+    node: str | None = None
+    cluster: str = "default"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    insecure: bool = False
+    topologies: Mapping[str, TopologyConfig]
+
+    @property
+    def host(self) -> str:
+        """The host part of ``node``: where parts serve."""
+        return self.node.rpartition("@")[2] if self.node else LOOPBACK

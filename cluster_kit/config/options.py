@@ -1,0 +1,75 @@
+"""The options of a plugin class are the fields of its dataclass; this turns what a configuration gives into their values.
+
+A field may be a str, int, float, bool, ``Literal``, ``Path``, ``Secret``, ``tuple[T, ...]``, ``Mapping[str, T]``, a nested
+dataclass, or one of these ``| None``. Only what is given is returned: the class itself knows its defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import partial
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from cluster_kit.config.document import Faults, Part
+from cluster_kit.config.secret import Secret
+from cluster_kit.config.targets import reason_of
+from cluster_kit.config.values import plain, read_fields, text
+
+_PLAIN = (str, int, float, bool)
+
+
+def convert(part: Part, kind: Any) -> Any:
+    """Return the value of ``part`` as an option of type ``kind``."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind in _PLAIN or origin is Literal or (origin is Annotated and arguments[0] in _PLAIN):
+        return plain(part, kind)
+    if origin in (Union, UnionType) and len(arguments) == 2 and NoneType in arguments:
+        return None if part.value is None else convert(part, next(kind for kind in arguments if kind is not NoneType))
+    if origin is tuple and arguments[1:] == (Ellipsis,):
+        return tuple(_each(part.items(), arguments[0]).values())
+    if origin in (Mapping, dict) and arguments[0] is str:
+        return _each(part.by_key().values(), arguments[1])
+    if kind in (Path, Secret):
+        return part.value if isinstance(part.value, kind) else kind(text(part))
+    if is_dataclass(kind) and isinstance(kind, type):
+        return part.value if isinstance(part.value, kind) else construct(part, kind, read_options(part, kind))
+    raise part.error(f"cannot be configured: no configuration can give a value of type {kind}")
+
+
+def read_options(part: Part, cls: type) -> dict[str, Any]:
+    """Return the options that ``part``, a mapping, gives to ``cls``; a class that isn't a dataclass takes none."""
+    if not is_dataclass(cls):
+        if part.value:
+            raise part.error(f"{cls.__qualname__} takes no options: only the fields of a dataclass are options")
+        return {}
+    try:
+        kinds = get_type_hints(cls, include_extras=True)
+    except (NameError, TypeError, AttributeError, SyntaxError) as exc:
+        raise part.error(f"the option types of {cls.__qualname__} cannot be resolved: {reason_of(exc)}") from exc
+    options = [field for field in fields(cls) if field.init]
+    required = [field.name for field in options if field.default is MISSING and field.default_factory is MISSING]
+    return read_fields(part, {field.name: partial(convert, kind=kinds[field.name]) for field in options}, required=required)
+
+
+def construct(part: Part, cls: type, options: Mapping[str, Any]) -> Any:
+    """Make an instance; what its constructor says against the options is an error of ``part``."""
+    try:
+        return cls(**options)
+    except ValueError as exc:
+        raise part.error(" ".join(str(exc).split()) or f"{cls.__qualname__} refuses its options") from exc
+    except (Exception, SystemExit) as exc:
+        raise part.error(f"{cls.__qualname__} cannot be built: {reason_of(exc)}") from exc
+
+
+def _each(parts: Iterable[Part], kind: Any) -> dict[str | int, Any]:
+    """Convert each part, by its key or index, and report all faults at once."""
+    faults = Faults()
+    values = {}
+    for part in parts:
+        with faults:
+            values[part.path[-1]] = convert(part, kind)
+    faults.check()
+    return values

@@ -1,0 +1,99 @@
+"""Classes that a configuration or a plugin names as text: ``package.module:Class``.
+
+Whatever such a module does when it is imported, the answer is a class of the right contract or one line that says what is
+wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import reduce
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Literal
+
+from cluster_kit.abc import Connector, Strategy, Topology
+from cluster_kit.config.suggest import did_you_mean
+from cluster_kit.errors import ClusterKitError, ConfigError, PluginError
+
+Kind = Literal["strategy", "connector", "topology"]
+
+CONTRACTS: Mapping[Kind, type] = MappingProxyType({"strategy": Strategy, "connector": Connector, "topology": Topology})
+_EXTRAS = MappingProxyType({"kubernetes": "kubernetes", "zeroconf": "mdns", "dns": "dns"})  # by imported package
+_FORM = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+_MAX_REASON_CHARS = 300
+
+
+def is_target(text: str) -> bool:
+    """Whether ``text`` has the form ``package.module:Class``."""
+    return _FORM.fullmatch(text) is not None
+
+
+def import_class(target: str, contract: type = object) -> type:
+    """Import the class that ``target`` names.
+
+    Raises:
+        PluginError: There is no such class, its module fails, or it is not a subclass of ``contract``.
+        ConfigError: Its module needs an extra that isn't installed.
+    """
+    if not is_target(target):
+        raise PluginError(f"cannot import {target[:80]!r}: expected package.module:Class", plugin=target)
+    module_name, _, path = target.partition(":")
+    try:
+        module = import_module(module_name)
+    except (Exception, SystemExit) as exc:
+        raise _import_error(target, module_name, exc) from exc
+    try:
+        found = reduce(getattr, path.split("."), module)
+    except AttributeError as exc:
+        nearest = did_you_mean(path, [name for name, value in vars(module).items() if isinstance(value, type)])
+        raise PluginError(f"module {module_name!r} has no class {path!r}{nearest}", plugin=target) from exc
+    return check_class(found, contract, target)
+
+
+def check_class(found: Any, contract: type, target: str) -> type:
+    """Return ``found`` if it is a subclass of ``contract``, else raise ``PluginError``."""
+    if not isinstance(found, type) or not issubclass(found, contract):
+        wanted = contract.__name__
+        raise PluginError(f"{target!r} is not a {wanted}: expected a subclass of cluster_kit.{wanted}", plugin=target)
+    return found
+
+
+def target_of(cls: type) -> str:
+    """Return the text by which a worker finds ``cls``.
+
+    Raises:
+        PluginError: It has no such text.
+    """
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    if cls.__module__ == "__main__":
+        raise PluginError(f"{target!r} cannot be used: workers import it by name; move it into a module", plugin=target)
+    if not is_target(target) or import_class(target) is not cls:
+        raise PluginError(
+            f"{target!r} cannot be used: workers import it by that name and don't find it; move it to the top of its module",
+            plugin=target,
+        )
+    return target
+
+
+def reason_of(exc: BaseException) -> str:
+    """Return what went wrong as one bounded line."""
+    if isinstance(exc, ModuleNotFoundError) and _extra(exc):
+        return f"the package {exc.name!r} is missing: pip install 'cluster-kit[{_extra(exc)}]'"
+    text = " ".join(str(exc).split())[:_MAX_REASON_CHARS]
+    return text if isinstance(exc, ClusterKitError) else f"{type(exc).__name__}: {text}".removesuffix(": ")
+
+
+def _extra(exc: ModuleNotFoundError) -> str | None:
+    return _EXTRAS.get((exc.name or "").partition(".")[0])
+
+
+def _import_error(target: str, module_name: str, exc: BaseException) -> ClusterKitError:
+    message = f"cannot import {target!r}: {reason_of(exc)}"
+    if isinstance(exc, ModuleNotFoundError):
+        if _extra(exc):
+            return ConfigError(message)
+        if f"{module_name}.".startswith(f"{exc.name}."):
+            message += "; install it, or put its folder on PYTHONPATH"
+    return PluginError(message, plugin=target)

@@ -1,0 +1,121 @@
+"""Plain values and mappings of a configuration, checked strictly: text is never taken for a number, nor ``no`` for text.
+
+Types come from msgspec, one value at a time, so that every fault is found; ``Annotated[int, msgspec.Meta(ge=0)]`` bounds one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+
+from cluster_kit.config.document import Faults, Part, shown, type_name
+from cluster_kit.config.suggest import did_you_mean
+
+Reader = Callable[[Part], Any]
+
+_MAX_SECONDS = 10**9  # some thirty years: forever, and still a time that every timer takes
+_FENCE = re.compile(r"[!-~]{1,255}")  # it travels in every hello and heartbeat
+
+
+def plain(part: Part, kind: Any) -> Any:
+    """Return the value as a str, int, float, bool or one of a ``Literal``; a float is finite."""
+    if get_origin(kind) is Literal:
+        return _choice(part, get_args(kind))
+    try:
+        value = msgspec.convert(part.value, kind)
+    except (msgspec.ValidationError, OverflowError) as exc:
+        expected, got, _ = str(exc).replace("`", "").partition(", got ")
+        found = got and got + type_name(part.value)
+        hint = _hint(part, wants_text=expected.startswith("Expected str"))
+        raise part.error(f"invalid value {shown(part.value)}: {expected[:1].lower()}{expected[1:]}{found}{hint}") from exc
+    if isinstance(value, float) and not math.isfinite(value):
+        raise part.error(f"invalid value {value}: expected a finite number")
+    return value
+
+
+def text(part: Part) -> str:
+    """Return text; an error doesn't show what stands there instead, as it may be a secret."""
+    if not isinstance(part.value, str):
+        hint = ": quote it" if isinstance(part.value, int | float) else ""
+        raise part.error(f"expected text, got {type_name(part.value)}{hint}")
+    return part.value
+
+
+def read_fields(
+    part: Part,
+    readers: Mapping[str, Reader],
+    *,
+    required: Iterable[str] = (),
+    refused: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Read each key of a mapping with its own reader, and report all faults at once.
+
+    Args:
+        part: The mapping.
+        readers: Every key that can be given.
+        required: Keys that must be.
+        refused: Keys that can't be given, with the reason.
+    """
+    faults = Faults()
+    fields = part.by_key()
+    given = {}
+    for key, field in fields.items():
+        with faults:
+            if key in refused:
+                raise field.key_error(refused[key])
+            if key not in readers:
+                raise field.key_error(f"unknown key{did_you_mean(key, readers)}")
+            given[key] = readers[key](field)
+    faults.add(part.error(f"missing key {key!r}") for key in required if key not in fields)
+    faults.check()
+    return given
+
+
+def ignore(part: Part) -> None:
+    """Take a key that is read elsewhere."""
+
+
+def switch(part: Part) -> bool:
+    """Read true or false."""
+    value: bool = plain(part, bool)
+    return value
+
+
+def seconds(part: Part) -> float:
+    """Read a duration."""
+    value: float = plain(part, Annotated[float, msgspec.Meta(gt=0, le=_MAX_SECONDS)])
+    return value
+
+
+def fence(part: Part) -> str:
+    """Read what must be equal for two nodes to belong together."""
+    value: str = plain(part, str)
+    if not _FENCE.fullmatch(value):
+        raise part.error(f"invalid value {shown(value)}: expected 1 to 255 visible ASCII characters")
+    return value
+
+
+def _choice(part: Part, choices: tuple[Any, ...]) -> Any:
+    for choice in choices:
+        if type(choice) is type(part.value) and choice == part.value:
+            return choice
+    nearest = did_you_mean(str(part.value), [str(choice) for choice in choices])
+    hint = _hint(part, wants_text=isinstance(choices[0], str))
+    raise part.error(f"invalid value {shown(part.value)}{nearest}{hint}")
+
+
+def _hint(part: Part, *, wants_text: bool) -> str:
+    """Say what YAML made of a value that is of the wrong type, where that surprises."""
+    place = part.place
+    if place is None or place.text is None or isinstance(part.value, str) == wants_text:
+        return ""
+    if wants_text:
+        return f"; YAML reads {place.text} as {type_name(part.value)}: quote it"
+    if place.quoted and "${" in place.text:
+        return "; a quoted ${...} is text: write it unquoted, on a line of its own"
+    return ""

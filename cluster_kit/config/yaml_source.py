@@ -1,0 +1,182 @@
+"""A YAML file becomes a ``Document``: plain data, the place of every key and value, ``${...}`` expanded.
+
+Hostile and broken files get one clear line: sizes, depth and aliases are bounded before they are believed, and nothing in a
+file is ever executed. Whether the data makes sense is not judged here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cluster_kit.config.document import Document, KeyPath, Place, format_path
+from cluster_kit.config.expand import expand
+from cluster_kit.errors import ConfigError
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 32  # the parser's own recursion overflows the C stack at some ten thousand levels
+MAX_VALUES = 100_000  # keys and values with aliases resolved: what an alias bomb multiplies
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAG = "tag:yaml.org,2002:"
+_STR, _NULL, _MAP, _SEQ, _MERGE = (_TAG + name for name in ("str", "null", "map", "seq", "merge"))
+_TYPED = frozenset((_NULL, _TAG + "bool", _TAG + "int", _TAG + "float"))  # other scalars, such as dates, stay text
+
+
+def read_yaml(file: str, environ: Mapping[str, str]) -> Document:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: It can't be read, or isn't one YAML document.
+    """
+    text = _read_text(file)
+    try:
+        _check_depth(file, text)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+    except yaml.YAMLError as exc:
+        raise _syntax_error(file, text, exc) from exc
+    if node is None or node.tag == _NULL:
+        raise ConfigError("the file is empty: expected a mapping with the key 'topologies'", file=file)
+    return _Reader(file, loader, environ).read(node)
+
+
+def _read_text(file: str) -> str:
+    try:
+        with Path(file).open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"cannot read the file: {getattr(exc, 'strerror', None) or exc}", file=file) from exc
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"the file has more than {MAX_BYTES} bytes: a configuration never does", file=file)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        line = content.count(b"\n", 0, exc.start) + 1
+        raise ConfigError("the file is not UTF-8: save it in that encoding", file=file, line=line) from exc
+
+
+def _check_depth(file: str, text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise _too_deep(file, event.start_mark)
+
+
+def _too_deep(file: str, mark: Any) -> ConfigError:
+    message = f"nested deeper than {MAX_DEPTH} levels: flatten it; an alias must not contain itself"
+    return ConfigError(message, file=file, line=mark.line + 1, column=mark.column + 1)
+
+
+def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> ConfigError:
+    mark = getattr(exc, "problem_mark", None)
+    if mark is None:
+        return ConfigError(f"not valid YAML: {getattr(exc, 'reason', exc)}", file=file)
+    problem = ", ".join(part for part in (getattr(exc, "context", None), getattr(exc, "problem", None)) if part)
+    line = "".join(text.split("\n")[mark.line : mark.line + 1])
+    hint = "; quote the ${...}: unquoted it can't stand within { } or [ ]" if "${" in line else ""
+    return ConfigError(f"not valid YAML: {problem}{hint}", file=file, line=mark.line + 1, column=mark.column + 1)
+
+
+class _Reader:
+    """Walks the nodes of one file."""
+
+    def __init__(self, file: str, loader: Any, environ: Mapping[str, str]) -> None:
+        self._file = file
+        self._loader = loader
+        self._environ = environ
+        self._keys: dict[KeyPath, Place] = {}
+        self._values: dict[KeyPath, Place] = {}
+        self._errors: list[ConfigError] = []
+        self._left = MAX_VALUES
+
+    def read(self, root: yaml.Node) -> Document:
+        data = self._value(root, (), 0)
+        return Document(data=data, file=self._file, keys=self._keys, values=self._values, errors=tuple(self._errors))
+
+    def _value(self, node: Any, path: KeyPath, depth: int) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise self._error(f"more than {MAX_VALUES} values, with aliases resolved: a configuration has fewer", node, ())
+        if depth > MAX_DEPTH:
+            raise _too_deep(self._file, node.start_mark)
+        value = self._content(node, path, depth)
+        self._values[path] = _place(node)  # only now: what is merged into a mapping is read at the same path
+        return value
+
+    def _content(self, node: Any, path: KeyPath, depth: int) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path)
+        if node.tag not in {_MAP, _SEQ}:
+            return self._error(f"tag {node.tag[:80]!r} is not supported: leave it out", node, path)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, depth)
+        return [self._value(item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath, depth: int) -> dict[str, Any]:
+        """Read a mapping; what it merges in (``<<``) comes first, so that its own keys win."""
+        data: dict[str, Any] = {}
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                data |= self._merged(value, path, depth)
+        for key, value in self._own_items(node, path):
+            self._keys[*path, key.value] = _place(key)
+            data[key.value] = self._value(value, (*path, key.value), depth + 1)
+        return data
+
+    def _merged(self, node: Any, path: KeyPath, depth: int) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for base in reversed(node.value if isinstance(node, yaml.SequenceNode) else [node]):
+            value = self._value(base, path, depth + 1)
+            if isinstance(value, dict):
+                data |= value
+            else:
+                self._errors.append(self._error("'<<' merges mappings only: expected an alias of one", base, path))
+        return data
+
+    def _own_items(self, node: yaml.MappingNode, path: KeyPath) -> list[tuple[Any, Any]]:
+        """Return the usable keys with their values; a key given twice counts as it was given first."""
+        items: dict[str, tuple[Any, Any]] = {}
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                continue
+            if not isinstance(key, yaml.ScalarNode) or key.tag in _TYPED:
+                shown = key.value[:80] if isinstance(key, yaml.ScalarNode) else "of several values"
+                self._errors.append(self._error(f"key {shown} is not text: quote it", key, path))
+            elif key.value in items:
+                first = _place(items[key.value][0])
+                message = f"duplicate key: given first at {self._file}:{first.line}:{first.column}; remove one of them"
+                self._errors.append(self._error(message, key, (*path, key.value)))
+            else:
+                items[key.value] = (key, value)
+        return list(items.values())
+
+    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
+        """Return a scalar's value, or why there is none."""
+        implied = self._resolve(node, node.value)
+        if node.tag not in {implied, _STR}:
+            return self._error(f"tag {node.tag[:80]!r} is not supported: leave it out", node, path)
+        try:
+            text = expand(node.value, self._environ) if node.tag == _STR else node.value
+            tag = self._resolve(node, text) if text != node.value else node.tag
+            return self._loader.construct_object(yaml.ScalarNode(tag, text)) if tag in _TYPED else text
+        except ValueError as exc:
+            return self._error(str(exc), node, path)
+
+    def _resolve(self, node: yaml.ScalarNode, text: str) -> Any:
+        """Return the tag that YAML gives to ``text`` written in the style of ``node``."""
+        return self._loader.resolve(yaml.ScalarNode, text, (not node.style, bool(node.style)))
+
+    def _error(self, message: str, node: Any, path: KeyPath) -> ConfigError:
+        place = _place(node)
+        return ConfigError(message, path=format_path(path), file=self._file, line=place.line, column=place.column)
+
+
+def _place(node: Any) -> Place:
+    scalar = isinstance(node, yaml.ScalarNode)
+    mark = node.start_mark
+    return Place(mark.line + 1, mark.column + 1, node.value if scalar else None, scalar and bool(node.style))

@@ -1,0 +1,105 @@
+"""Connector ``tcp``: one TCP connection for each pair of nodes, under the link protocol of ``cluster_kit.wire.link``.
+
+``table`` decides which of several connections counts, ``hub`` has the sockets and the timer. This module declares the options
+and loads the rest when it starts, since the application imports it, too. Nothing is encrypted, and cluster and group are all
+that a peer must know: serve loopback, or a network that you trust.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cluster_kit.abc import Connector, LinkReport
+from cluster_kit.errors import ConfigError, ConnectError
+from cluster_kit.node import Node, is_unspecified
+
+if TYPE_CHECKING:
+    from cluster_kit.connectors.tcp.hub import Hub
+
+
+@dataclass(kw_only=True, eq=False)
+class TcpConnector(Connector):
+    """Links over TCP.
+
+    Args:
+        host: Host name or address to listen on; by default the host part of the node's name.
+        port: Port to listen on; 0 for any that is free.
+        advertise: ``host`` or ``host:port`` to tell others, where they reach us otherwise than we listen.
+        heartbeat_s: Seconds between two signs of life.
+        silent_s: Seconds without one after which a link is down.
+    """
+
+    host: str | None = None
+    port: int = 0
+    advertise: str | None = None
+    heartbeat_s: float = 1.0
+    silent_s: float = 3.5
+
+    def __post_init__(self) -> None:
+        self._hub: Hub | None = None
+        _check(self)
+
+    def serves_on(self, host: str) -> str | None:
+        """Return where it listens."""
+        return self.host or host
+
+    async def start(self, local: Node, links: LinkReport) -> Node:
+        """Listen, and return ``local`` with the address to dial."""
+        from cluster_kit.connectors.tcp.hub import Hub
+        from cluster_kit.connectors.tcp.listen import announced_address, listen
+
+        sock = await listen(self.host or local.host, self.port)
+        try:
+            port = sock.getsockname()[1]
+            address = announced_address(local, self.host, port, self.advertise)
+            here = local.evolve(address=address, boot_id=links.boot_id)
+            hub = Hub(here, links, heartbeat_s=self.heartbeat_s, silent_s=self.silent_s)
+            await hub.serve(sock)
+        except BaseException:
+            sock.close()
+            raise
+        self._hub = hub
+        return here
+
+    async def connect(self, node: Node) -> Node:
+        """Link to ``node``; see ``Connector.connect``."""
+        if self._hub is None:
+            raise ConnectError(f"tcp: cannot link to {node.key!r}: the connector is not running; start it first", node=node.key)
+        return await self._hub.connect(node)
+
+    async def disconnect(self, node: Node) -> None:
+        """Want the link no longer."""
+        if self._hub is not None:
+            self._hub.disconnect(node)
+
+    async def update(self, local: Node, leaving: bool) -> None:
+        """Tell all peers how this node is now."""
+        if self._hub is not None:
+            self._hub.update(local, leaving)
+
+    async def stop(self) -> None:
+        """Say goodbye to all peers, and close everything."""
+        hub, self._hub = self._hub, None
+        if hub is not None:
+            await hub.stop()
+
+
+def _check(options: TcpConnector) -> None:
+    if not 0 <= options.port <= 65535:
+        raise ConfigError(f"port {options.port}: expected 0 to 65535; 0 means any that is free")
+    if not 0 < options.heartbeat_s < options.silent_s / 2:
+        raise ConfigError(
+            f"silent_s {options.silent_s:g}: expected more than two heartbeats, heartbeat_s is {options.heartbeat_s:g}"
+        )
+    if options.advertise is not None:
+        from cluster_kit.connectors.tcp.listen import read_advertise
+
+        try:
+            host, _ = read_advertise(options.advertise)
+        except ValueError as exc:
+            raise ConfigError(f"advertise {options.advertise!r}: expected host or host:port; {exc}") from exc
+        if is_unspecified(host):
+            raise ConfigError(
+                f"advertise {options.advertise!r}: it means every interface; give an address that others can dial"
+            )

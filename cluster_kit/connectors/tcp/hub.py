@@ -1,0 +1,276 @@
+"""Where the link table meets asyncio: the listening socket, the connections, the dials under way, one timer for all.
+
+The table decides, the hub carries out. Silence and handshakes are judged by attended time on the pulse, which runs after what
+has been received is read, and which skips judging when it comes late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import socket
+from collections.abc import Iterable
+
+from cluster_kit.abc import LinkReport
+from cluster_kit.attended import AttendedClock
+from cluster_kit.connectors.tcp.actions import (
+    Action,
+    Changed,
+    Close,
+    Conflict,
+    Dial,
+    Down,
+    Failed,
+    Linked,
+    PeerLeaving,
+    Probe,
+    Send,
+    Up,
+)
+from cluster_kit.connectors.tcp.dial import dial, reason_of
+from cluster_kit.connectors.tcp.half_open import HalfOpen
+from cluster_kit.connectors.tcp.heartbeat import Heartbeat
+from cluster_kit.connectors.tcp.listen import BACKLOG
+from cluster_kit.connectors.tcp.session import Session
+from cluster_kit.connectors.tcp.table import LinkTable
+from cluster_kit.connectors.tcp.throttle import Throttle
+from cluster_kit.errors import ConnectReason, RemoteProtocolError
+from cluster_kit.events import Reason
+from cluster_kit.node import BootId, Node
+from cluster_kit.wire.frames import MAX_FRAME_BYTES, App, Frame, Ping, Pong
+from cluster_kit.wire.link import Role
+
+log = logging.getLogger("cluster_kit.connectors.tcp")
+
+HANDSHAKE_S = 5.0  # as long as a connect may take by default
+PROBE_S = 2.0  # less than a handshake, so that who is held can still be answered
+FLUSH_S = 0.2  # for the last bytes to leave; a goodbye fits the kernel's buffer, unless the peer doesn't read
+REPEAT_S = 60.0  # between two messages about the same thing
+
+
+class Hub:
+    """Serves one node.
+
+    Args:
+        local: This node, with name, boot and address.
+        links: Whom to report to.
+        heartbeat_s: Seconds between two signs of life.
+        silent_s: Seconds without one after which a link is down.
+    """
+
+    def __init__(self, local: Node, links: LinkReport, *, heartbeat_s: float, silent_s: float) -> None:
+        self.inbox = memoryview(bytearray(MAX_FRAME_BYTES))
+        self._local = local
+        self._links = links
+        self._silent_s = silent_s
+        self._pulse_s = heartbeat_s / 2
+        self._loop = asyncio.get_running_loop()
+        self._clock = AttendedClock(self._loop.time, self._pulse_s)
+        self._table = LinkTable(local, links.fence)
+        self._numbers = itertools.count(1)
+        self._sessions: dict[int, Session] = {}
+        self._dials: dict[int, asyncio.Task[None]] = {}
+        self._attempts: dict[int, asyncio.Future[Linked | Failed]] = {}
+        self._half_open = HalfOpen()
+        self._throttle = Throttle(REPEAT_S)
+        self._beat_due = False
+        self._stopped = False
+        self._emptied = asyncio.Event()
+
+    # -- life ------------------------------------------------------------------------------------------------------------------
+
+    async def serve(self, sock: socket.socket) -> None:
+        """Accept connections on ``sock``, which is ours from now on."""
+        self._server = await self._loop.create_server(lambda: self._session(Role.ACCEPTOR), sock=sock, backlog=BACKLOG)
+        self._timer = self._loop.call_later(self._pulse_s, self._pulse)
+
+    async def connect(self, node: Node) -> Node:
+        """Want a link to ``node``, and return the peer once it is up."""
+        attempt = next(self._numbers)
+        future: asyncio.Future[Linked | Failed] = self._loop.create_future()
+        self._attempts[attempt] = future
+        self._apply(self._table.connect(attempt, node))
+        try:
+            outcome = await future
+        finally:
+            del self._attempts[attempt]
+            self._apply(self._table.abandon(attempt))
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        return outcome.peer
+
+    def disconnect(self, node: Node) -> None:
+        """Want the link to ``node`` no longer."""
+        self._apply(self._table.disconnect(node))
+
+    def update(self, local: Node, leaving: bool) -> None:
+        """Tell all peers how this node is now; only its metadata can change."""
+        self._local = self._local.evolve(metadata=local.metadata)
+        self._apply(self._table.update(self._local, leaving))
+
+    async def stop(self) -> None:
+        """Say goodbye, close everything, and wait until it is closed."""
+        self._stopped = True
+        self._server.close()
+        self._timer.cancel()
+        self._apply(self._table.stop())
+        for session in self._sessions.values():
+            session.close(self._clock.now_s())
+        if self._dials:
+            await asyncio.wait(list(self._dials.values()))
+        patience = self._loop.call_later(FLUSH_S, self._abort)
+        while self._sessions:
+            self._emptied.clear()
+            await self._emptied.wait()
+        patience.cancel()
+
+    def _abort(self) -> None:
+        for session in self._sessions.values():
+            session.abort()
+
+    def _pulse(self) -> None:
+        late_s = self._clock.tick()
+        now_s = self._clock.now_s()
+        self._beat_due = not self._beat_due
+        for session in list(self._sessions.values()):
+            if late_s < self._pulse_s and session.is_overdue(now_s):
+                self._give_up(session)
+            elif self._beat_due and session.is_up and session.link.role is Role.DIALLER:
+                session.send(session.heartbeat.ask(now_s))
+        self._timer = self._loop.call_later(self._pulse_s, self._pulse)
+
+    def _give_up(self, session: Session) -> None:
+        session.abort()
+        self._apply(self._table.closed(session.conn, Reason.SILENT, ConnectReason.TIMEOUT))
+
+    # -- connections -----------------------------------------------------------------------------------------------------------
+
+    def _session(self, role: Role, conn: int | None = None) -> Session:
+        return Session(self, conn or next(self._numbers), role, Heartbeat(self._clock.now_s(), self._silent_s))
+
+    def made(self, session: Session) -> None:
+        """Greet if we dialled; make sure that there aren't too many if we didn't."""
+        self._sessions[session.conn] = session
+        session.deadline_s = self._clock.now_s() + HANDSHAKE_S
+        if self._stopped:
+            session.abort()
+        elif session.link.role is Role.DIALLER:
+            self._apply(self._table.established(session.conn))
+        elif not self._half_open.admit(session.conn, session.host):
+            self._mutter(session, "too many connections that are not links yet")
+            session.abort()
+
+    def received(self, session: Session, data: memoryview) -> None:
+        """Handle the frames that ``data`` completes."""
+        now_s = self._clock.now_s()
+        try:
+            for frame in session.link.receive(data):
+                self._handle(session, frame, now_s)
+        except RemoteProtocolError as error:
+            self._broken(session, error)
+            return
+        probed = session.heartbeat.probing
+        session.heartbeat.heard(now_s)
+        if probed:
+            self._apply(self._table.heard(session.conn))
+
+    def _handle(self, session: Session, frame: Frame, now_s: float) -> None:
+        match frame:
+            case Ping():
+                session.send(Pong(token=frame.token))
+                self._measured(session, session.heartbeat.asked(frame))
+            case Pong():
+                self._measured(session, session.heartbeat.told(frame, now_s))
+            case App():
+                pass
+            case _:
+                self._apply(self._table.receive(session.conn, frame))
+
+    def _measured(self, session: Session, rtt_s: float | None) -> None:
+        if rtt_s is not None and session.peer is not None:
+            self._links.rtt(session.peer, rtt_s)
+
+    def _broken(self, session: Session, error: RemoteProtocolError) -> None:
+        if session.peer is not None:
+            log.warning("link to %s closed: %s", session.peer, error)
+        else:
+            self._mutter(session, error)
+        session.abort()
+        self._apply(self._table.closed(session.conn, cause=ConnectReason.PROTOCOL, detail=str(error)))
+
+    def lost(self, session: Session) -> None:
+        """Forget the connection, and let the table find out what that means."""
+        del self._sessions[session.conn]
+        self._half_open.release(session.conn)
+        self._apply(self._table.closed(session.conn))
+        self._emptied.set()
+
+    def _start_dial(self, conn: int, address: str) -> None:
+        task = self._dials[conn] = self._loop.create_task(self._dial(conn, address))
+        task.add_done_callback(lambda _: self._dials.pop(conn))
+
+    async def _dial(self, conn: int, address: str) -> None:
+        try:
+            sock = await dial(address)
+            await self._loop.create_connection(lambda: self._session(Role.DIALLER, conn), sock=sock)
+        except OSError as exc:
+            cause, detail = reason_of(exc)
+            self._apply(self._table.closed(conn, cause=cause, detail=detail))
+
+    # -- what the table decided ------------------------------------------------------------------------------------------------
+
+    def _apply(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            match action:
+                case Send():
+                    self._sessions[action.conn].send(action.frame)
+                case Probe():
+                    session = self._sessions[action.conn]
+                    session.send(session.heartbeat.probe(self._clock.now_s(), PROBE_S))
+                case Dial():
+                    assert action.node.address is not None
+                    self._start_dial(action.conn, action.node.address)
+                case Close():
+                    self._close(action.conn)
+                case Linked() | Failed():
+                    self._settle(action)
+                case _:
+                    self._report(action)
+
+    def _report(self, action: Up | Changed | PeerLeaving | Down | Conflict) -> None:
+        match action:
+            case Up():
+                self._half_open.release(action.conn)
+                self._sessions[action.conn].peer = action.peer
+                self._links.up(action.peer)
+            case Changed():
+                self._sessions[action.conn].peer = action.peer
+                self._links.updated(action.peer)
+            case PeerLeaving():
+                self._links.leaving(action.peer)
+            case Down():
+                self._links.down(action.peer, action.reason)
+            case Conflict():
+                self._report_conflict(action.name, action.rival)
+
+    def _close(self, conn: int) -> None:
+        if conn in self._dials:
+            self._dials[conn].cancel()
+        if conn in self._sessions:
+            self._sessions[conn].close(self._clock.now_s() + FLUSH_S)
+
+    def _settle(self, outcome: Linked | Failed) -> None:
+        future = self._attempts.get(outcome.attempt)
+        if future is not None and not future.done():
+            future.set_result(outcome)
+
+    def _report_conflict(self, name: str, rival: BootId | None) -> None:
+        if self._throttle.passes(f"conflict {name}", self._clock.now_s()):
+            log.warning("name conflict: two live processes use the name %r: give each process a name of its own", name)
+            self._links.event("name_conflict", {"name": name, "boot_id": str(rival) if rival else None})
+
+    def _mutter(self, session: Session, why: object) -> None:
+        """Log what a stranger did, once in a while."""
+        if self._throttle.passes(f"stranger {session.host}", self._clock.now_s()):
+            log.debug("connection with %s closed: %s", session.host, why)

@@ -1,0 +1,106 @@
+"""One connection as asyncio sees it: bytes between its socket and its end of the link protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from cluster_kit.connectors.tcp.heartbeat import Heartbeat
+from cluster_kit.node import Node
+from cluster_kit.wire.frames import Frame
+from cluster_kit.wire.link import Link, Role, State
+
+MAX_OUTGOING_BYTES = 1024 * 1024  # far more than heartbeats: a peer that lets this much lie does not read
+
+
+class Owner(Protocol):
+    """Whom a session serves."""
+
+    inbox: memoryview
+    """Where bytes are received into, by one session at a time: nothing stays in it between two calls."""
+
+    def made(self, session: Session) -> None:
+        """The connection is there."""
+
+    def received(self, session: Session, data: memoryview) -> None:
+        """Bytes came in; they are overwritten after the call."""
+
+    def lost(self, session: Session) -> None:
+        """The connection is gone and its socket closed; exactly once after ``made``."""
+
+
+class Session(asyncio.BufferedProtocol):
+    """A connection.
+
+    Args:
+        owner: Whom to tell.
+        conn: Its number.
+        role: Which end of it we are.
+        heartbeat: Judges it.
+
+    Attributes:
+        peer: The other end, once the link is up.
+        deadline_s: When the handshake must have been done, or the last bytes sent, in attended time.
+    """
+
+    _transport: asyncio.Transport
+
+    def __init__(self, owner: Owner, conn: int, role: Role, heartbeat: Heartbeat) -> None:
+        self.conn = conn
+        self.link = Link(role)
+        self.heartbeat = heartbeat
+        self.peer: Node | None = None
+        self.deadline_s = 0.0
+        self._owner = owner
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is a link, and open."""
+        return self.link.state is State.UP
+
+    @property
+    def host(self) -> str:
+        """The address at the other end, without the port."""
+        peername = self._transport.get_extra_info("peername")
+        return str(peername[0]) if peername else ""
+
+    def is_overdue(self, now_s: float) -> bool:
+        """Whether the other end has been waited for long enough."""
+        return self.heartbeat.is_silent(now_s) if self.is_up else now_s >= self.deadline_s
+
+    def send(self, frame: Frame) -> None:
+        """Send ``frame``, without waiting; break the connection if the peer doesn't read."""
+        self._transport.write(self.link.send(frame))
+        if self._transport.get_write_buffer_size() > MAX_OUTGOING_BYTES:
+            self._transport.abort()
+
+    def close(self, deadline_s: float) -> None:
+        """Receive nothing more, and close once everything is sent."""
+        self.link.close()
+        self.deadline_s = deadline_s
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        self.link.close()
+        self._transport.abort()
+
+    # -- called by asyncio -----------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._owner.made(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where to receive."""
+        return self._owner.inbox
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Pass on what was received."""
+        self._owner.received(self, self._owner.inbox[:nbytes])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._owner.lost(self)

@@ -1,0 +1,118 @@
+"""Who may be linked to at all, judged by how an end introduces itself; and the errors that say why not. Pure.
+
+Which of several connections to one peer is kept is not decided here but in the link table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cluster_kit.errors import ConnectError, ConnectReason, NameConflict
+from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.wire.frames import MAGIC, VERSION, Hello, Identity, Refusal, plain_boot, read_boot
+
+_WHY = {
+    ConnectReason.REFUSED: "nobody listens there; start the node or correct its address",
+    ConnectReason.TIMEOUT: "no answer; is its host down, its process frozen, or a firewall in between?",
+    ConnectReason.RESET: "the connection broke before the link was up; see the log of that node",
+    ConnectReason.UNREACHABLE: "no way there; check its address, name resolution and routes",
+    ConnectReason.FOREIGN: "it is of another cluster or group; give both the same, or leave it out",
+    ConnectReason.SELF: "this is our own address; leave it out",
+    ConnectReason.CROSSED: "it dials us at the same time, or holds a link to us already; that one counts",
+    ConnectReason.CONFLICT: "its name is in use by another live process; give each process a name of its own",
+    ConnectReason.LEAVING: "it is about to stop and takes no new links; wait for its successor",
+    ConnectReason.PROTOCOL: "it does not speak our link protocol; check the address and the release that runs there",
+    ConnectReason.FAILED: "not possible now; try again later",
+}
+_SHY = frozenset({ConnectReason.FOREIGN, ConnectReason.PROTOCOL, ConnectReason.SELF})  # don't tell these who refuses them
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """This node as it shows itself to others, and by which it judges them."""
+
+    local: Node
+    fence: Fence
+    leaving: bool = False
+
+    def introduction(self, *, wanted: bool) -> Identity:
+        """Introduce this node; ``wanted`` tells whether it wants the link for itself."""
+        return Identity.of(self.local, self.fence, leaving=self.leaving, wanted=wanted)
+
+    def hello(self) -> Hello:
+        """Return the first word of a dialler."""
+        return Hello(magic=MAGIC, version=VERSION, identity=self.introduction(wanted=True))
+
+    def refusal(self, reason: ConnectReason, rival: BootId | None = None) -> Refusal:
+        """Return what to tell somebody who is turned away."""
+        identity = None if reason in _SHY else self.introduction(wanted=False)
+        return Refusal(reason=reason, identity=identity, rival=plain_boot(rival))
+
+    def judge_hello(self, hello: Hello) -> ConnectReason | None:
+        """Return why the sender of ``hello`` must be turned away, ``None`` if it needn't."""
+        identity = hello.identity
+        if identity is None:
+            return ConnectReason.PROTOCOL
+        if BootId(*identity.boot) == self.local.boot_id:
+            return ConnectReason.SELF
+        if identity.fence != self.fence:
+            return ConnectReason.FOREIGN
+        if identity.name == self.local.name:
+            return ConnectReason.CONFLICT
+        return ConnectReason.LEAVING if self.leaving else None
+
+    def judge_answer(self, target: Node, identity: Identity) -> ConnectError | None:
+        """Return why whoever answered our dial to ``target`` can't be linked to, ``None`` if it can."""
+        peer = identity.node()
+        if peer.boot_id == self.local.boot_id:
+            return connect_error(target, ConnectReason.SELF)
+        if identity.fence != self.fence:
+            return connect_error(target, ConnectReason.FOREIGN)
+        if peer.name == self.local.name:
+            return self.name_taken(target, peer.boot_id)
+        return name_mismatch(target, identity)
+
+    def explain(self, target: Node, refusal: Refusal) -> ConnectError:
+        """Return the error that a refusal of our dial to ``target`` stands for."""
+        if refusal.reason == ConnectReason.CONFLICT:
+            return self.name_taken(target, read_boot(refusal.rival))
+        if refusal.reason == ConnectReason.PROTOCOL:
+            detail = f"it speaks version {refusal.version}, we speak {VERSION}"
+            return connect_error(target, ConnectReason.PROTOCOL, detail)
+        mismatch = name_mismatch(target, refusal.identity) if refusal.identity else None
+        return mismatch or _refused(target, refusal.reason)
+
+    def name_taken(self, target: Node, rival: BootId | None) -> NameConflict:
+        """Return the error for a live process, known at ``target``, that has our name and another boot."""
+        message = (
+            f"tcp: name conflict: {_described(target)} knows another live process by our name {self.local.name!r}, "
+            f"boot {rival}, ours is {self.local.boot_id}; give each process a name of its own, or stop the other one"
+        )
+        return NameConflict(message, node=target.key)
+
+
+def connect_error(target: Node, reason: ConnectReason, detail: str = "") -> ConnectError:
+    """Return the error for a dial to ``target`` that came to nothing."""
+    why = ": ".join(part for part in (detail, _WHY[reason]) if part)
+    return ConnectError(f"tcp: cannot link to {_described(target)}: {why}", node=target.key, reason=reason)
+
+
+def name_mismatch(target: Node, identity: Identity) -> ConnectError | None:
+    """Return the error for a peer that calls itself otherwise than ``target`` is called, ``None`` if it doesn't."""
+    if target.name in (None, identity.name):
+        return None
+    message = f"tcp: {identity.name!r} answers at {target.address!r}, expected {target.name!r}: correct the name or the address"
+    return ConnectError(message, node=target.key, reason=ConnectReason.NAME)
+
+
+def _refused(target: Node, told: str) -> ConnectError:
+    if told in _REFUSALS:
+        return connect_error(target, ConnectReason(told))
+    return connect_error(target, ConnectReason.FAILED, f"refused for a reason unknown here: {told!r}")
+
+
+_REFUSALS = frozenset({ConnectReason.FOREIGN, ConnectReason.SELF, ConnectReason.CROSSED, ConnectReason.LEAVING})
+
+
+def _described(target: Node) -> str:
+    return f"{target.name!r} at {target.address!r}" if target.name and target.address else repr(target.key)

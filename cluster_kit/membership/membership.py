@@ -1,0 +1,312 @@
+"""One topology's state, without I/O: observations and link reports in, commands and events out.
+
+It joins the parts of this package, which don't know each other: the roster's changes and the links' state become one node per
+key; who of them is wanted goes to the reconciler; what has changed for the application becomes events. Times are monotonic
+seconds; the owner calls ``tick`` and ``plan`` after every batch of reports and again at ``wake_at_s``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from cluster_kit.abc import Gone, Leaving, Observation, Seen, Topology
+from cluster_kit.errors import ConnectError, ConnectReason
+from cluster_kit.events import Event, Reason
+from cluster_kit.membership.memory import Memory
+from cluster_kit.membership.merge import effective, same_run
+from cluster_kit.membership.news import News
+from cluster_kit.membership.reconciler import Command, Reconciler
+from cluster_kit.membership.roster import PREDECESSOR, Change, Roster
+from cluster_kit.node import BootId, Node
+
+RETURN_S = 1.0  # how soon, at the earliest, a node that said goodbye may be back where no boot id would tell
+
+_FINAL = frozenset({Reason.LEFT, Reason.GONE, Reason.UNWANTED})  # a link that ends so is not missed
+
+
+class Membership:
+    """Decides for one worker who is known, who is up, and what the connector is to do.
+
+    Args:
+        local: This node.
+        topology: Picks whom to link to.
+        name: The configured topology's name, for events.
+        prune: Whether nodes are ever removed from the roster.
+        max_nodes: How many nodes the roster holds at most.
+        remember_s: For how long a lost peer is redialled although discovery has lost it too.
+        keeps_links: False where being known is all there is to a link.
+    """
+
+    def __init__(
+        self,
+        local: Node,
+        topology: Topology,
+        *,
+        name: str,
+        prune: bool,
+        max_nodes: int,
+        remember_s: float,
+        keeps_links: bool,
+    ) -> None:
+        self.name = name
+        self.local = local
+        self._topology = topology
+        self._keeps_links = keeps_links
+        self._roster = Roster(prune=prune, max_nodes=max_nodes)
+        self._roster.disown(local.name, local.address)
+        self._memory = Memory(remember_s, max_nodes)
+        self._reconciler = Reconciler()
+        self._news = News(name)
+        self._nodes: dict[str, Node] = {}  # all who are known, up or remembered, as they are to be shown and dialled
+        self._met: dict[str, Node] = {}  # of those, who has had a link, as introduced there
+        self._up: set[str] = set()
+        self._departing: dict[str, BootId | None] = {}  # whom not to dial, and which run of it
+        self._stale = True  # whether the wish has to be worked out anew
+
+    @property
+    def known(self) -> tuple[Node, ...]:
+        """The nodes that discovery vouches for, by key."""
+        return _sorted(self._news.known)
+
+    @property
+    def up(self) -> tuple[Node, ...]:
+        """The linked nodes, by key."""
+        return _sorted(self._news.up)
+
+    @property
+    def leaving(self) -> frozenset[str]:
+        """The keys of those who are about to leave, or have left but are still vouched for."""
+        return frozenset(self._departing)
+
+    @property
+    def full(self) -> bool:
+        """Whether ``max_nodes`` has made the roster ignore a node."""
+        return self._roster.full
+
+    @property
+    def draining(self) -> bool:
+        """Whether this node is about to leave and dials nobody any more."""
+        return self._reconciler.draining
+
+    # -- this node -------------------------------------------------------------------------------------------------------------
+
+    def update_local(self, local: Node) -> None:
+        """Take in that this node's address or metadata changed."""
+        self.local = local
+        self._stale = True
+        self._take(self._roster.disown(local.name, local.address))
+
+    def drain(self) -> None:
+        """Dial nobody any more."""
+        self._reconciler.drain()
+
+    def restore(self, known: Iterable[Node], now_s: float, ttl_s: float) -> None:
+        """Go on from the roster of a predecessor, of which the application has heard.
+
+        Each node is vouched for ``ttl_s`` seconds, or until a source speaks of it.
+        """
+        for node in known:
+            self._nodes[node.key] = node
+            self._news.assume(node)
+            self.observe(PREDECESSOR, Seen(node, ttl_s), now_s)
+            self._review(node.key, Reason.GONE)
+
+    # -- discovery -------------------------------------------------------------------------------------------------------------
+
+    def observe(self, source: str, observation: Observation, now_s: float) -> None:
+        """Take in what the strategy called ``source`` says."""
+        changes = self._roster.observe(source, observation, now_s)
+        self._take(changes)
+        for change in changes:
+            if change.fresh:
+                self._reconciler.encourage(change.key, now_s)
+        match observation:
+            case Leaving(name=name) if name in self._nodes:
+                known = self._roster.known.get(name)
+                self._depart(name, known.boot_id if known else self._met[name].boot_id)
+            case Gone(name=name, boot_id=boot_id) if name in self._memory and name not in self._roster.known:
+                if boot_id in (None, self._met[name].boot_id):
+                    self._memory.forget(name)
+                    self._review(name, Reason.GONE)
+
+    # -- links -----------------------------------------------------------------------------------------------------------------
+
+    def link_up(self, node: Node, now_s: float) -> None:
+        """Take in that a link is up, dialled or accepted; ``node`` is the peer as it introduced itself."""
+        key = node.key
+        if self._is_current(node):
+            return
+        self._news.down(key, Reason.REPLACED)
+        self._met[key] = node
+        self._up.add(key)
+        self._reconciler.linked(key, now_s)
+        if key in self._memory:
+            self._memory.keep(key)
+        self._take(self._roster.meet(node, [node.address]))
+        self._review(key, Reason.REPLACED)
+
+    def link_down(self, node: Node, reason: Reason, now_s: float) -> None:
+        """Take in that a link is down; the end of one that has been replaced is no news."""
+        key = node.key
+        if not self._is_current(node):
+            return
+        self._up.discard(key)
+        self._reconciler.unlinked(key, now_s)
+        if reason in _FINAL or key in self._departing:
+            self._memory.forget(key)
+        elif self._keeps_links and node.name is not None and (key in self._roster.known or key in self._memory):
+            self._memory.lose(key, now_s)
+        if self._met[key].boot_id is None:
+            self._departing.pop(key, None)  # nothing would tell that another run is back
+        if reason is Reason.LEFT:
+            self._farewell(key, now_s)
+        self._review(key, reason)
+
+    def link_updated(self, node: Node) -> None:
+        """Take in that a linked peer told other metadata."""
+        if self._is_current(node):
+            self._met[node.key] = node
+            self._review(node.key, Reason.GONE)
+
+    def link_leaving(self, node: Node) -> None:
+        """Take in that a linked peer is about to leave."""
+        if self._is_current(node):
+            self._depart(node.key, self._met[node.key].boot_id)
+
+    def _is_current(self, node: Node) -> bool:
+        """Whether the link that is up is to this run of the peer."""
+        return node.key in self._up and same_run(node, self._met[node.key])
+
+    # -- ends of commands ------------------------------------------------------------------------------------------------------
+
+    def connected(self, node: Node, peer: Node, now_s: float) -> None:
+        """Take in that ``Connect(node)`` succeeded; ``peer`` may have a name where ``node`` had only an address."""
+        self._reconciler.connected(node.key, peer, now_s)
+        self._take(self._roster.meet(peer, [node.address]))
+
+    def connect_failed(self, node: Node, error: ConnectError, now_s: float, jitter: float) -> None:
+        """Take in that ``Connect(node)`` failed.
+
+        Args:
+            node: The node of the command.
+            error: Decides when to try again.
+            now_s: The time.
+            jitter: From 0 to 1.
+        """
+        self._reconciler.failed(node.key, error, now_s, jitter)
+        if error.reason is ConnectReason.SELF:
+            self._memory.forget(node.key)
+            self._take(self._roster.disown(node.address or node.name))
+            self._review(node.key, Reason.GONE)
+        elif error.reason is ConnectReason.NAME and node.address is not None:
+            self._take(self._roster.unlearn(node.address))
+
+    def disconnected(self, node: Node, now_s: float) -> None:
+        """Take in that ``Disconnect(node)`` was carried out; the link may still be up, because the peer wants it."""
+        self._reconciler.disconnected(node.key, now_s)
+
+    # -- time ------------------------------------------------------------------------------------------------------------------
+
+    def tick(self, now_s: float) -> None:
+        """Forget whom nobody has vouched for in time, and whom we have missed for too long."""
+        self._take(self._roster.expire(now_s))
+        for key in self._memory.expire(now_s):
+            self._review(key, Reason.SILENT)
+
+    def plan(self, now_s: float) -> list[Command]:
+        """Return the commands to start now, longest due first.
+
+        Each is in flight until ``connected``, ``connect_failed`` or ``disconnected`` reports its end.
+        """
+        if self._stale:
+            self._reconciler.want(self._wish(), now_s)
+            self._stale = False
+        return self._reconciler.plan(now_s)
+
+    def wake_at_s(self, now_s: float) -> float | None:
+        """Return when ``tick`` or ``plan`` next has something to do, if nothing else happens."""
+        if self._stale:
+            return now_s
+        times = (self._roster.next_s(), self._memory.next_s(), self._reconciler.next_s())
+        return min((at_s for at_s in times if at_s is not None), default=None)
+
+    def take_events(self) -> list[Event]:
+        """Return the events since the last call; whoever passes them on numbers and dates them."""
+        return self._news.take()
+
+    # -- what follows ----------------------------------------------------------------------------------------------------------
+
+    def _take(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            if change.node is None:
+                self._lose(change.key, change.reason)
+            elif change.key not in self._news.known:
+                self._find(change.key)
+            self._review(change.key, change.reason)
+
+    def _find(self, key: str) -> None:
+        """Note that discovery has found a node; one that was departing is another run of it, unless its boot id tells."""
+        if key in self._departing and self._departing[key] is None:
+            del self._departing[key]
+
+    def _lose(self, key: str, reason: Reason) -> None:
+        """Note that discovery has lost a node; mere silence is no goodbye, so a healthy link stays wanted."""
+        if reason is not Reason.SILENT:
+            self._memory.forget(key)
+        elif self._keeps_links and key in self._up and key not in self._departing:
+            self._memory.keep(key)
+
+    def _depart(self, key: str, boot_id: BootId | None) -> None:
+        if key not in self._departing and (key in self._up or key in self._roster.known):
+            self._departing[key] = boot_id
+            self._news.leaving(self._nodes[key])
+            self._review(key, Reason.GONE)
+
+    def _farewell(self, key: str, now_s: float) -> None:
+        """A peer said goodbye but may still be vouched for: then only another boot, or failing that time, brings it back."""
+        known = self._roster.known.get(key)
+        if known is not None and known.boot_id is None:
+            self._reconciler.postpone(key, now_s + RETURN_S, now_s)
+        elif known is not None and same_run(known, self._met[key]):
+            self._departing.setdefault(key, known.boot_id)
+
+    def _review(self, key: str, reason: Reason) -> None:
+        """Bring everything that is kept by key up to date, and tell what is new."""
+        self._stale = True
+        known, up = self._roster.known.get(key), key in self._up
+        if not up and known is None and key not in self._memory:
+            self._met.pop(key, None)
+        self._review_departure(key, known, up)
+        node = effective(known, self._met.get(key), linked=up)
+        if node is not None:
+            self._nodes[key] = node
+        if key in self._nodes:
+            self._news.show(self._nodes[key], known=known is not None, up=up, reason=reason)
+        if node is None:
+            self._nodes.pop(key, None)
+
+    def _review_departure(self, key: str, known: Node | None, up: bool) -> None:
+        departing = self._departing.get(key)
+        now = self._met[key] if up else known
+        if now is None or (departing is not None and departing != now.boot_id):
+            self._departing.pop(key, None)
+
+    def _wish(self) -> dict[str, Node]:
+        """Return those of the known whom the topology picks, and of those remembered whom it would pick, were they known."""
+        known = {key: self._nodes[key] for key in self._roster.known.keys() - self._departing.keys()}
+        missed = {key: self._nodes[key] for key in self._memory.keys() - self._roster.known.keys() - self._departing.keys()}
+        wanted = self._select(known)
+        if missed:
+            wanted = wanted | {key: node for key, node in self._select(known | missed).items() if key in missed}
+        return wanted
+
+    def _select(self, nodes: dict[str, Node]) -> dict[str, Node]:
+        offered = frozenset(nodes.values())
+        picked = self._topology.select(self.local, offered)
+        if picked is offered:  # saves a large full mesh most of the time spent here
+            return nodes
+        return {node.key: nodes[node.key] for node in picked if node.key in nodes}
+
+
+def _sorted(nodes: Mapping[str, Node]) -> tuple[Node, ...]:
+    return tuple(nodes[key] for key in sorted(nodes))

@@ -1,0 +1,210 @@
+"""The nodes that discovery vouches for: what each source says, and what that adds up to.
+
+Observations come in, changes of ``known`` come out. A node is known while any source vouches for it. Sources are kept apart:
+a failing one takes back nothing, their order doesn't matter. A node told by its address alone is known by that address until
+its name turns up; then the two are one. Nothing here depends on links, except that a link proves who answers at an address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+
+from cluster_kit.abc import Found, Gone, Observation, Seen
+from cluster_kit.events import Reason
+from cluster_kit.membership.deadlines import Deadlines
+from cluster_kit.membership.merge import is_older, merge
+from cluster_kit.membership.names import Names, is_bare
+from cluster_kit.node import BootId, Node
+
+PREDECESSOR = "(predecessor)"
+"""The source of what a dead worker left; its word for a node holds until another source speaks of that node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of ``key``.
+
+    Attributes:
+        node: The node as it is known now, or ``None``.
+        reason: Why it is no longer known, if it isn't.
+        fresh: There is new evidence that it lives: its source had lost it, or shows another boot or address.
+    """
+
+    key: str
+    node: Node | None
+    reason: Reason
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """One source's word for one node."""
+
+    node: Node
+    until_s: float
+
+
+class Roster:
+    """Holds ``max_nodes`` at most; who is new after that is ignored until others have gone.
+
+    Attributes:
+        known: The merged view by key; read it, don't change it.
+        full: Whether a node had to be ignored.
+    """
+
+    def __init__(self, *, prune: bool, max_nodes: int) -> None:
+        self.known: dict[str, Node] = {}
+        self.full = False
+        self._prune = prune
+        self._max_nodes = max_nodes
+        self._words: dict[str, dict[str, _Word]] = {}  # by key as told, then by source
+        self._expiry: Deadlines[tuple[str, str]] = Deadlines()  # of (key as told, source)
+        self._names = Names()
+        self._own: set[str | None] = set()
+
+    def observe(self, source: str, observation: Observation, now_s: float) -> list[Change]:
+        """Take in what ``source`` says; return what that changes, losses first, then by key."""
+        match observation:
+            case Seen(node=node, ttl_s=ttl_s) if not self._is_late(source, node, now_s):
+                return self._update(self._hear(source, [node], now_s, now_s + ttl_s), Reason.GONE)
+            case Found(nodes=nodes):
+                touched = self._drop(self._missing(source, {node.key for node in nodes}))
+                touched |= self._hear(source, sorted(nodes, key=lambda node: node.key), now_s, inf)
+                return self._update(touched, Reason.GONE)
+            case Gone(name=name, reason=reason, boot_id=boot_id):
+                return self._update(self._drop(self._revoked(source, name, boot_id)), reason)
+        return []
+
+    def expire(self, now_s: float) -> list[Change]:
+        """Drop those of whom nothing was heard for too long."""
+        return self._update(self._drop(self._expiry.pop_due(now_s)), Reason.SILENT)
+
+    def next_s(self) -> float | None:
+        """Return when ``expire`` has something to do."""
+        return self._expiry.next_s()
+
+    def meet(self, peer: Node, addresses: Iterable[str | None]) -> list[Change]:
+        """Take in what a link proves: which run of ``peer`` lives, and that it answers at ``addresses``."""
+        if peer.name is None:
+            return []
+        words = self._words.get(peer.name, {})
+        touched: set[str] = set()
+        for source, word in words.items():
+            if is_older(peer, word.node):  # its clock was set back
+                words[source] = _Word(word.node.evolve(boot_id=peer.boot_id), word.until_s)
+                touched.add(peer.name)
+        for address in addresses:
+            if address in self._words and is_bare(address):
+                touched |= self._names.learn(address, peer.name)
+        return self._update(dict.fromkeys(touched, False), Reason.REPLACED)
+
+    def unlearn(self, address: str) -> list[Change]:
+        """Take in that another node answers at ``address`` than a link proved once."""
+        return self._update(dict.fromkeys(self._names.unlearn(address), False), Reason.REPLACED)
+
+    def disown(self, *keys: str | None) -> list[Change]:
+        """Take in that these names and addresses are our own: nobody is known by them, now or later."""
+        self._own.update(key for key in keys if key is not None)
+        told = [(key, source, word.node) for key, words in self._words.items() for source, word in words.items()]
+        return self._update(self._remove((key, source) for key, source, node in told if self._is_own(node)), Reason.GONE)
+
+    # -- what sources say ------------------------------------------------------------------------------------------------------
+    # Each of these returns the keys, as told, for which there is news, and whether that is fresh evidence of life.
+
+    def _hear(self, source: str, nodes: Iterable[Node], now_s: float, until_s: float) -> dict[str, bool]:
+        touched: dict[str, bool] = {}
+        for node in nodes:
+            if not self._admits(node):
+                continue
+            words = self._words.setdefault(node.key, {})
+            before = words.get(source)
+            fresh = before is None or before.until_s <= now_s or _moved(before.node, node)
+            if before is None or fresh or before.node != node:
+                touched[node.key] = fresh
+            words[source] = _Word(node, until_s)
+            self._watch(node.key, source, until_s)
+            if source != PREDECESSOR and PREDECESSOR in words:
+                self._remove([(node.key, PREDECESSOR)])
+        return touched
+
+    def _watch(self, key: str, source: str, until_s: float) -> None:
+        if until_s < inf:
+            self._expiry.set((key, source), until_s)
+        else:
+            self._expiry.discard((key, source))
+
+    def _drop(self, told: Iterable[tuple[str, str]]) -> dict[str, bool]:
+        return self._remove(told) if self._prune else {}
+
+    def _remove(self, told: Iterable[tuple[str, str]]) -> dict[str, bool]:
+        touched: dict[str, bool] = {}
+        for key, source in told:
+            words = self._words.get(key, {})
+            if words.pop(source, None) is None:
+                continue
+            self._expiry.discard((key, source))
+            touched[key] = False
+            if not words:
+                del self._words[key]
+        return touched
+
+    def _missing(self, source: str, answered: set[str]) -> list[tuple[str, str]]:
+        return [(key, source) for key, words in self._words.items() if source in words and key not in answered]
+
+    def _revoked(self, source: str, name: str, boot_id: BootId | None) -> list[tuple[str, str]]:
+        words = self._words.get(name, {})
+        told = [(who, words[who].node.boot_id) for who in (source, PREDECESSOR) if who in words]
+        return [(name, who) for who, told_boot in told if boot_id is None or told_boot in (None, boot_id)]
+
+    def _admits(self, node: Node) -> bool:
+        if self._is_own(node):
+            return False
+        if node.key in self._words or len(self._words) < self._max_nodes:
+            return True
+        self.full = True
+        return False
+
+    def _is_own(self, node: Node) -> bool:
+        return node.name in self._own or node.address in self._own
+
+    def _is_late(self, source: str, node: Node, now_s: float) -> bool:
+        """Whether this is a belated word of a run that its source has seen replaced."""
+        word = self._words.get(node.key, {}).get(source)
+        return word is not None and word.until_s > now_s and is_older(node, word.node)
+
+    # -- what that adds up to --------------------------------------------------------------------------------------------------
+
+    def _update(self, touched: dict[str, bool], reason: Reason) -> list[Change]:
+        affected = dict.fromkeys((key for told in touched for key in self._affected_by(told)), False)
+        affected |= {self._names.name_at(told) or told: True for told, fresh in touched.items() if fresh}
+        changes = [self._change(key, reason, fresh) for key, fresh in affected.items()]
+        return sorted(filter(None, changes), key=lambda change: (change.node is not None, change.key))
+
+    def _affected_by(self, told: str) -> set[str]:
+        if is_bare(told):
+            return self._names.keys_at(told) if told in self._words else self._names.unlearn(told)
+        words = self._words.get(told, {})
+        changed = self._names.tell(told, {word.node.address for word in words.values() if word.node.address})
+        return {told}.union(*(self._names.keys_at(address) for address in changed if address in self._words))
+
+    def _change(self, key: str, reason: Reason, fresh: bool) -> Change | None:
+        node, before = self._merged(key), self.known.get(key)
+        if node is None:
+            if self.known.pop(key, None) is None:
+                return None
+            return Change(key, None, Reason.REPLACED if key in self._words else reason, False)
+        self.known[key] = node
+        return Change(key, node, reason, fresh) if fresh or node != before else None
+
+    def _merged(self, key: str) -> Node | None:
+        if is_bare(key):
+            told, name = [] if self._names.name_at(key) else [key], None
+        else:
+            told, name = [key, *self._names.addresses_of(key)], key
+        return merge(((source, word.node) for as_told in told for source, word in self._words.get(as_told, {}).items()), name)
+
+
+def _moved(before: Node, node: Node) -> bool:
+    return before.boot_id != node.boot_id or before.address != node.address

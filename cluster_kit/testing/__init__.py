@@ -1,0 +1,50 @@
+"""What plugin authors test with: conformance suites, and stand-ins for what a plugin sees of cluster_kit.
+
+A suite is an abstract pytest class: subclass it, override a fixture or two, and get one test line for each rule of the
+contract. The suites need the extra ``testing`` (``pip install 'cluster-kit[testing]'``); the stand-ins need nothing, so each
+name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cluster_kit.testing.connectors import ConnectorConformance
+    from cluster_kit.testing.leaks import leaves_nothing
+    from cluster_kit.testing.listener import Listener
+    from cluster_kit.testing.stand_ins import FakeDiscovery, RecordingLinks, Report
+    from cluster_kit.testing.strategies import StrategyConformance
+    from cluster_kit.testing.topologies import TopologyConformance
+
+_MODULE_OF = {
+    "ConnectorConformance": "connectors",
+    "FakeDiscovery": "stand_ins",
+    "Listener": "listener",
+    "RecordingLinks": "stand_ins",
+    "Report": "stand_ins",
+    "StrategyConformance": "strategies",
+    "TopologyConformance": "topologies",
+    "leaves_nothing": "leaks",
+}
+
+__all__ = [
+    "ConnectorConformance",
+    "FakeDiscovery",
+    "Listener",
+    "RecordingLinks",
+    "Report",
+    "StrategyConformance",
+    "TopologyConformance",
+    "leaves_nothing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module when it is first asked for (PEP 562)."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value

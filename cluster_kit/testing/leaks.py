@@ -1,0 +1,86 @@
+"""Finds what a piece of code left behind: tasks, threads, child processes, sockets, pipes and other descriptors.
+
+Ordinary files are not counted: they come and go with imports, logs and caches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+GRACE_S = 5.0  # to close is a request: transports, threads and processes take a few turns to go
+_POLL_S = 0.01
+
+
+def held() -> frozenset[str]:
+    """Return a line for each thread, child process and descriptor that this process holds now."""
+    return frozenset(_threads() | _children() | _descriptors())
+
+
+def wait_released(before: frozenset[str], grace_s: float = GRACE_S) -> list[str]:
+    """Return what is held beyond ``before`` once ``grace_s`` has passed; nothing, at once, as soon as all is released."""
+    deadline_s = time.monotonic() + grace_s
+    while (left := held() - before) and time.monotonic() < deadline_s:
+        time.sleep(_POLL_S)
+    return sorted(left)
+
+
+@asynccontextmanager
+async def leaves_nothing(grace_s: float = GRACE_S) -> AsyncIterator[None]:
+    """Fail if the block leaves a task, thread, child process, socket or pipe behind.
+
+    The event loop's default executor is shut down at the end, so use this as the last thing in a loop.
+
+    Raises:
+        AssertionError: Something is still there after ``grace_s``; the message lists it.
+    """
+    before = held() | _tasks()
+    yield
+    loop = asyncio.get_running_loop()
+    await loop.shutdown_default_executor()
+    deadline_s = loop.time() + grace_s
+    while (left := (held() | _tasks()) - before) and loop.time() < deadline_s:  # noqa: ASYNC110 - closing has no event
+        await asyncio.sleep(_POLL_S)
+    if left:
+        raise AssertionError("left behind: " + "; ".join(sorted(left)))
+
+
+def _tasks() -> frozenset[str]:
+    return frozenset(f"task {task.get_name()} {task.get_coro()!r}" for task in asyncio.all_tasks())
+
+
+def _threads() -> set[str]:
+    return {f"thread {thread.name} ({thread.ident})" for thread in threading.enumerate()}
+
+
+def _children() -> set[str]:
+    found = set()
+    for children in Path("/proc/self/task").glob("*/children"):
+        for pid in _read(children).split():
+            command = _read(Path(f"/proc/{pid}/cmdline")).replace("\0", " ").strip()
+            if "multiprocessing.resource_tracker" not in command:  # one per interpreter, it ends with us
+                found.add(f"process {pid} {command or '(defunct)'}")
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # the thread or process has just ended
+        return ""
+
+
+def _descriptors() -> set[str]:
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            target = str(entry.readlink())
+        except OSError:  # the descriptor of this very scan
+            continue
+        if not target.startswith("/"):
+            found.add(f"descriptor {entry.name} {target}")
+    return found

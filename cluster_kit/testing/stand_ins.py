@@ -1,0 +1,137 @@
+"""Stand-ins for what a plugin sees of cluster_kit: a ``Discovery`` to turn by hand, and a ``LinkReport`` that remembers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal
+
+from cluster_kit.events import Reason
+from cluster_kit.node import BootId, Fence, Node
+
+DEADLINE_S = 20.0  # generous: a busy machine is not a broken plugin
+FENCE = Fence("conformance", "conformance")
+
+Kind = Literal["up", "down", "updated", "leaving", "rtt", "event"]
+
+
+class FakeDiscovery:
+    """A ``Discovery`` whose surroundings a test changes.
+
+    Args:
+        local: The node to be; its boot is made up where it has none.
+        announce: Whether the strategy may make it known.
+        fence: Cluster and group.
+        seed: Makes the jitter repeatable.
+    """
+
+    def __init__(self, local: Node, *, announce: bool = True, fence: Fence = FENCE, seed: int = 0) -> None:
+        self.local = local if local.boot_id else local.evolve(boot_id=BootId.new())
+        self.leaving = False
+        self.announce = announce
+        self.fence = fence
+        self.random = Random(seed)
+        self.has_announced = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    def change(self, *, local: Node | None = None, leaving: bool | None = None) -> None:
+        """Change this node, and wake the strategy that waits in ``changed``."""
+        self.local = self.local if local is None else local
+        self.leaving = self.leaving if leaving is None else leaving
+        self._changed.set()
+
+    async def changed(self) -> None:
+        """Wait for the next ``change``."""
+        await self._changed.wait()
+        self._changed.clear()
+
+    def announced(self) -> None:
+        """Note that the strategy made this node known, in ``has_announced``."""
+        self.has_announced.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One thing that a connector reported; ``data`` is the round-trip time of ``rtt``, and kind and data of ``event``."""
+
+    kind: Kind
+    node: Node | None
+    reason: Reason | None = None
+    data: Any = None
+
+
+class RecordingLinks:
+    """A ``LinkReport`` that keeps every report in order and lets a test wait for one, for at most ``deadline_s``."""
+
+    def __init__(self, *, fence: Fence = FENCE, boot_id: BootId | None = None, deadline_s: float = DEADLINE_S) -> None:
+        self.fence = fence
+        self._deadline_s = deadline_s
+        self.boot_id = boot_id or BootId.new()
+        self.reports: list[Report] = []
+        self._news = asyncio.Event()
+
+    def up(self, node: Node) -> None:
+        """Keep that a link is up."""
+        self._keep(Report("up", node))
+
+    def down(self, node: Node, reason: Reason) -> None:
+        """Keep that a link is down."""
+        self._keep(Report("down", node, reason))
+
+    def updated(self, node: Node) -> None:
+        """Keep that a linked node changed."""
+        self._keep(Report("updated", node))
+
+    def leaving(self, node: Node) -> None:
+        """Keep that a linked node is about to leave."""
+        self._keep(Report("leaving", node))
+
+    def rtt(self, node: Node, seconds: float) -> None:
+        """Keep a measured round-trip time."""
+        self._keep(Report("rtt", node, data=seconds))
+
+    def event(self, kind: str, data: Any) -> None:
+        """Keep an event of the connector's own."""
+        self._keep(Report("event", None, data=(kind, data)))
+
+    def of(self, kind: Kind, key: str | None = None) -> list[Report]:
+        """Return the reports of one kind, about the node ``key`` or about anybody."""
+        return [
+            report
+            for report in self.reports
+            if report.kind == kind and (key is None or (report.node and report.node.key == key))
+        ]
+
+    def ups_and_downs(self, key: str) -> list[Kind]:
+        """Return the kinds of the reports that open and close links to ``key``, in order."""
+        both = ("up", "down")
+        return [report.kind for report in self.reports if report.kind in both and report.node and report.node.key == key]
+
+    async def expect(self, kind: Kind, key: str, *, count: int = 1) -> Report:
+        """Wait for the report of ``kind`` about ``key`` that is number ``count``, and return it.
+
+        Raises:
+            AssertionError: It did not come in time.
+        """
+        await self.until(lambda: len(self.of(kind, key)) >= count, f"{kind} of {key} number {count}")
+        return self.of(kind, key)[count - 1]
+
+    async def until(self, met: Callable[[], bool], what: str) -> None:
+        """Wait until ``met()``, which is asked again after each report.
+
+        Raises:
+            AssertionError: It was not met in time; the message has ``what`` was expected and what came instead.
+        """
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                while not met():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"expected {what} within {self._deadline_s:g} s; reported: {self.reports}") from None
+
+    def _keep(self, report: Report) -> None:
+        self.reports.append(report)
+        self._news.set()

@@ -1,0 +1,13 @@
+"""The topologies that come with cluster_kit, one file each, named as in a configuration. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cluster_kit.hookspecs import hookimpl
+
+
+@hookimpl
+def cluster_kit_topologies() -> Mapping[str, str]:
+    """Offer the built-in topologies."""
+    return {"full_mesh": "cluster_kit.topologies.full_mesh:FullMeshTopology"}

@@ -1,0 +1,17 @@
+"""Link everybody to everybody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cluster_kit.abc import Topology
+from cluster_kit.node import Node
+
+
+@dataclass(frozen=True, slots=True)
+class FullMeshTopology(Topology):
+    """The simplest and most robust topology; its links grow with the square of the cluster."""
+
+    def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
+        """Return all of ``known``."""
+        return known

@@ -1,0 +1,239 @@
+"""The frames of the link protocol, as values and as bytes.
+
+A frame on the wire is a length of four bytes, big-endian, and a MessagePack array: the type's number, then the fields. Later
+versions may append fields and add types: what is unknown here is skipped. Everything that comes in is hostile: a length is
+bounded before it is believed, and what doesn't decode is a ``RemoteProtocolError``. Nothing here knows which frame may follow
+which; that is ``cluster_kit.wire.link``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+import msgspec
+
+from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
+from cluster_kit.node import MAX_ADDRESS_CHARS, MAX_NAME_CHARS, BootId, Fence, Node
+
+MAGIC: Literal["cluster_kit"] = "cluster_kit"
+VERSION = 1  # another version is another protocol; what is compatible is a feature instead
+HEADER_BYTES = 4
+MAX_HANDSHAKE_BYTES = 4096  # a hello with the longest names and metadata, and room for features
+MAX_FRAME_BYTES = 65536
+
+Short = Annotated[str, msgspec.Meta(max_length=64)]
+FencePart = Annotated[str, msgspec.Meta(max_length=255)]
+Boot = tuple[int, int]
+
+
+class Frame(msgspec.Struct, frozen=True, array_like=True):
+    """What all frames are."""
+
+
+class Identity(msgspec.Struct, frozen=True, array_like=True):
+    """How one end introduces itself; ``wanted`` tells whether it wants the link for itself."""
+
+    cluster: FencePart
+    group: FencePart
+    name: Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
+    boot: Boot
+    address: Annotated[str, msgspec.Meta(max_length=MAX_ADDRESS_CHARS)] | None
+    metadata: dict[str, str]
+    leaving: bool
+    wanted: bool
+    features: Annotated[list[Short], msgspec.Meta(max_length=32)] = []
+
+    def __post_init__(self) -> None:
+        self.node()  # checks itself; msgspec reports its ValueError as one of decoding
+
+    @classmethod
+    def of(cls, node: Node, fence: Fence, *, leaving: bool, wanted: bool) -> Self:
+        """Introduce ``node``, which has a name and a boot."""
+        assert node.name is not None
+        assert node.boot_id is not None
+        return cls(
+            cluster=fence.cluster,
+            group=fence.group,
+            name=node.name,
+            boot=(node.boot_id.started_ms, node.boot_id.nonce),
+            address=node.address,
+            metadata=dict(node.metadata),
+            leaving=leaving,
+            wanted=wanted,
+        )
+
+    @property
+    def fence(self) -> Fence:
+        """What must be equal for the two ends to belong together."""
+        return Fence(self.cluster, self.group)
+
+    def node(self) -> Node:
+        """Return the node that is introduced."""
+        return Node(name=self.name, address=self.address, metadata=self.metadata, boot_id=BootId(*self.boot))
+
+
+class Hello(Frame, frozen=True, tag=1):
+    """The dialler's first word. ``identity`` is ``None`` where the version is not ours: then nothing more is understood."""
+
+    magic: Literal["cluster_kit"]
+    version: int
+    identity: Identity | None
+
+
+class Answer(Frame, frozen=True, tag=2):
+    """The acceptor is willing, and introduces itself."""
+
+    identity: Identity
+
+
+class Refusal(Frame, frozen=True, tag=3):
+    """The acceptor is not willing, and closes.
+
+    ``reason`` is one of ``ConnectReason``, or unknown here. Strangers are not told who refuses them: no ``identity`` for them.
+    ``rival`` is the boot that holds the name in a conflict.
+    """
+
+    reason: Short
+    version: int = VERSION
+    identity: Identity | None = None
+    rival: Boot | None = None
+
+    def __post_init__(self) -> None:
+        read_boot(self.rival)
+
+
+class Confirm(Frame, frozen=True, tag=4):
+    """The dialler takes the answer: the link is up."""
+
+
+class Ping(Frame, frozen=True, tag=5):
+    """A question for a sign of life; ``token`` comes back in the ``Pong``. ``rtt_us`` is the last round trip, 0 if unknown."""
+
+    token: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+    rtt_us: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+
+
+class Pong(Frame, frozen=True, tag=6):
+    """The sign of life."""
+
+    token: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+
+
+class Want(Frame, frozen=True, tag=7):
+    """The sender's wish for the link has changed."""
+
+    wanted: bool
+
+
+class Update(Frame, frozen=True, tag=8):
+    """The sender's metadata changed, or it is about to leave."""
+
+    metadata: dict[str, str]
+    leaving: bool
+
+    def __post_init__(self) -> None:
+        Node(name="any@host", metadata=self.metadata)  # a node checks its metadata
+
+
+class Goodbye(Frame, frozen=True, tag=9):
+    """The sender closes the link; ``reason`` is one of ``cluster_kit.wire.link.Farewell``, or unknown here.
+
+    ``rival`` is the other boot in a conflict.
+    """
+
+    reason: Short
+    rival: Boot | None = None
+
+    def __post_init__(self) -> None:
+        read_boot(self.rival)
+
+
+class App(Frame, frozen=True, tag=10):
+    """Reserved for applications; ``payload`` is theirs."""
+
+    payload: msgspec.Raw
+
+
+class _Head(msgspec.Struct, array_like=True):
+    type: int
+
+
+class _Opening(msgspec.Struct, array_like=True):
+    type: int
+    magic: Literal["cluster_kit"]
+    version: int
+
+
+_TYPES: tuple[type[Frame], ...] = (Hello, Answer, Refusal, Confirm, Ping, Pong, Want, Update, Goodbye, App)
+_DECODERS = {cls.__struct_config__.tag: msgspec.msgpack.Decoder(cls) for cls in _TYPES}
+_HEAD = msgspec.msgpack.Decoder(_Head)
+_OPENING = msgspec.msgpack.Decoder(_Opening)
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def encode(frame: Frame) -> bytes:
+    """Return ``frame`` as it goes over the wire.
+
+    Raises:
+        LocalProtocolError: It is larger than a peer would accept.
+    """
+    body = _ENCODER.encode(frame)
+    limit = MAX_HANDSHAKE_BYTES if isinstance(frame, Hello | Answer | Refusal) else MAX_FRAME_BYTES
+    if len(body) > limit:
+        raise LocalProtocolError(f"link: {type(frame).__name__} of {len(body)} bytes: at most {limit} allowed")
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+def decode(body: bytes) -> Frame | None:
+    """Return the frame that ``body`` holds, ``None`` if its type is unknown.
+
+    Raises:
+        RemoteProtocolError: It is malformed.
+    """
+    try:
+        number = _HEAD.decode(body).type
+        if number == Hello.__struct_config__.tag and (version := _OPENING.decode(body).version) != VERSION:
+            return Hello(magic=MAGIC, version=version, identity=None)
+        decoder: msgspec.msgpack.Decoder[Any] | None = _DECODERS.get(number)
+        return None if decoder is None else decoder.decode(body)
+    except (ValueError, RecursionError) as exc:  # msgspec's errors are ValueErrors; nested arrays end in a RecursionError
+        raise RemoteProtocolError(f"link: malformed frame of {len(body)} bytes: {exc}") from exc
+
+
+class FrameReader:
+    """Cuts a stream into frames; holds at most one frame and what came with it."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take in what was received."""
+        self._pending += data
+
+    def next(self, limit: int) -> bytes | None:
+        """Return the body of the next frame, ``None`` if it isn't complete.
+
+        Raises:
+            RemoteProtocolError: It claims to be longer than ``limit`` bytes.
+        """
+        if len(self._pending) < HEADER_BYTES:
+            return None
+        length = int.from_bytes(self._pending[:HEADER_BYTES], "big")
+        if length > limit:
+            raise RemoteProtocolError(f"link: frame of {length} bytes announced: at most {limit} allowed")
+        end = HEADER_BYTES + length
+        if len(self._pending) < end:
+            return None
+        body = bytes(self._pending[HEADER_BYTES:end])
+        del self._pending[:end]
+        return body
+
+
+def plain_boot(boot_id: BootId | None) -> Boot | None:
+    """Return ``boot_id`` as frames carry it."""
+    return None if boot_id is None else (boot_id.started_ms, boot_id.nonce)
+
+
+def read_boot(boot: Boot | None) -> BootId | None:
+    """Return the boot id that a frame carries; ``ValueError`` if it is out of range."""
+    return None if boot is None else BootId(*boot)

@@ -1,0 +1,132 @@
+"""One end of one connection under the link protocol: bytes in, frames out, and which frame may follow which.
+
+The dialler says ``Hello``, the acceptor ``Answer`` or ``Refusal``, the dialler ``Confirm``; from then on both are equals until
+one says ``Goodbye``. An acceptor sends nothing before a valid hello. Both ends keep the same state by the same table, since it
+moves with each frame, whoever sent it. No socket, no clock, and no opinion on whom to link to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum, StrEnum, auto
+
+from cluster_kit.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from cluster_kit.wire.frames import (
+    MAX_FRAME_BYTES,
+    MAX_HANDSHAKE_BYTES,
+    Answer,
+    App,
+    Confirm,
+    Frame,
+    FrameReader,
+    Goodbye,
+    Hello,
+    Ping,
+    Pong,
+    Refusal,
+    Update,
+    Want,
+    decode,
+    encode,
+)
+
+
+class Role(Enum):
+    """Who opened the connection."""
+
+    DIALLER = auto()
+    ACCEPTOR = auto()
+
+    @property
+    def other(self) -> Role:
+        """The role of the other end."""
+        return Role.ACCEPTOR if self is Role.DIALLER else Role.DIALLER
+
+
+class State(Enum):
+    """How far the two ends have come."""
+
+    SILENT = auto()
+    GREETED = auto()
+    ANSWERED = auto()
+    UP = auto()
+    CLOSED = auto()
+
+
+class Farewell(StrEnum):
+    """Why the sender of a ``Goodbye`` closes the link."""
+
+    LEAVING = "leaving"
+    """It stops."""
+    UNWANTED = "unwanted"
+    """Neither end wants the link."""
+    CONFLICT = "conflict"
+    """The receiver's name belongs to another live process, which is older."""
+
+
+_BOTH = frozenset(Role)
+_DIALLER = frozenset({Role.DIALLER})
+_ACCEPTOR = frozenset({Role.ACCEPTOR})
+
+TRANSITIONS: dict[tuple[State, type[Frame]], tuple[frozenset[Role], State]] = {
+    # what is said in which state: who may say it, and the state after it
+    (State.SILENT, Hello): (_DIALLER, State.GREETED),
+    (State.GREETED, Answer): (_ACCEPTOR, State.ANSWERED),
+    (State.GREETED, Refusal): (_ACCEPTOR, State.CLOSED),
+    (State.ANSWERED, Confirm): (_DIALLER, State.UP),
+    (State.ANSWERED, Goodbye): (_BOTH, State.CLOSED),
+    (State.UP, Ping): (_BOTH, State.UP),
+    (State.UP, Pong): (_BOTH, State.UP),
+    (State.UP, Want): (_BOTH, State.UP),
+    (State.UP, Update): (_BOTH, State.UP),
+    (State.UP, App): (_BOTH, State.UP),
+    (State.UP, Goodbye): (_BOTH, State.CLOSED),
+}
+
+
+class Link:
+    """The protocol as seen from one end."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+        self.state = State.SILENT
+        self._reader = FrameReader()
+
+    def send(self, frame: Frame) -> bytes:
+        """Return the bytes to send for ``frame``.
+
+        Raises:
+            LocalProtocolError: It must not be sent now.
+        """
+        data = encode(frame)
+        self._move(frame, self.role, LocalProtocolError)
+        return data
+
+    def receive(self, data: bytes | memoryview) -> Iterator[Frame]:
+        """Yield the frames that ``data`` completes; answer each before asking for the next.
+
+        Nothing is yielded once the link is closed, by either end.
+
+        Raises:
+            RemoteProtocolError: The peer broke the protocol; close the connection.
+        """
+        self._reader.feed(data)
+        while self.state is not State.CLOSED:
+            body = self._reader.next(MAX_FRAME_BYTES if self.state is State.UP else MAX_HANDSHAKE_BYTES)
+            if body is None:
+                return
+            frame = decode(body)
+            if frame is not None:
+                self._move(frame, self.role.other, RemoteProtocolError)
+                yield frame
+
+    def close(self) -> None:
+        """Neither send nor receive any more."""
+        self.state = State.CLOSED
+
+    def _move(self, frame: Frame, sender: Role, error: type[ProtocolError]) -> None:
+        senders, state = TRANSITIONS.get((self.state, type(frame)), (frozenset[Role](), self.state))
+        if sender not in senders:
+            said, said_by = type(frame).__name__, sender.name.lower()
+            raise error(f"link: {said} from the {said_by} while {self.state.name.lower()}: out of order")
+        self.state = state

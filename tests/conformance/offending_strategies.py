@@ -1,0 +1,306 @@
+"""Strategies that break one rule each; ``StrategyConformance`` must fail exactly at ``breaks``.
+
+Collected by ``test_suites_catch_offenders`` only, in a process of its own.
+"""
+
+import asyncio
+import socket
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import pytest
+
+from cluster_kit.abc import Failed, Found, Gone, Seen, Strategy
+from cluster_kit.errors import DiscoveryError
+from cluster_kit.events import Reason
+from cluster_kit.node import Node
+from cluster_kit.testing import StrategyConformance, strategies
+
+strategies.GOODBYE_S = 0.1
+
+TICK_S = 0.02
+DAN = Node(name="dan@127.0.0.1", address="127.0.0.1:45004")
+leaked = []
+
+
+class Suite(StrategyConformance):
+    listen_s = 0.1
+    deadline_s = 0.5
+
+    @pytest.fixture
+    def strategy(self):
+        self.instance = self.cls()
+        return self.instance
+
+
+class TroubledSuite(Suite):
+    def break_source(self):
+        self.instance.broken = True
+
+    def mend_source(self):
+        self.instance.broken = False
+
+
+def breaks(*rules):
+    """Run the suite on an implementation, sound without ``rules``."""
+
+    def register(cls):
+        name = f"Test{cls.__name__}"
+        globals()[name] = type(
+            name,
+            (TroubledSuite if hasattr(cls, "broken") else Suite,),
+            {"cls": cls, "breaks": frozenset(rules), "__module__": __name__},
+        )
+        return cls
+
+    return register
+
+
+@breaks()
+class Plain(Strategy):
+    """Sound: repeats its one answer."""
+
+    async def discover(self, ctx):
+        while True:
+            yield Found([DAN])
+            await asyncio.sleep(TICK_S)
+
+
+@breaks("test_options_survive_the_way_to_the_worker")
+@dataclass
+class ChangesItsOptions(Plain):
+    interval_s: float = 1.0
+
+    def __post_init__(self):
+        self.interval_s *= 2
+
+
+@breaks(
+    "test_discover_returns_an_async_generator",
+    "test_raises_nothing_while_the_source_works",
+    "test_closing_leaves_nothing_behind",
+    "test_closing_an_unstarted_run_leaves_nothing_behind",
+)
+class IsNoGenerator(Plain):
+    def discover(self, ctx):
+        return Unclosable(super().discover(ctx))
+
+
+class Unclosable:
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        return await anext(self.inner)
+
+
+@breaks("test_yields_only_well_formed_observations")
+class YieldsBareNode(Plain):
+    async def discover(self, ctx):
+        yield Found([DAN])
+        yield DAN
+
+
+@breaks("test_yields_only_well_formed_observations")
+class YieldsSeenForNoTime(Plain):
+    async def discover(self, ctx):
+        yield Seen(DAN, ttl_s=0.0)
+
+
+@breaks("test_raises_nothing_while_the_source_works")
+class Raises(Plain):
+    async def discover(self, ctx):
+        yield Found([DAN])
+        raise RuntimeError("boom")
+
+
+@breaks("test_raises_nothing_while_the_source_works")
+class FailsWithoutCause(Plain):
+    async def discover(self, ctx):
+        yield Failed(DiscoveryError("plain: nothing is wrong"))
+
+
+@breaks("test_closing_ends_within_its_second")
+class SaysGoodbyeSlowly(Plain):
+    async def discover(self, ctx):
+        try:
+            await asyncio.sleep(60)
+            yield
+        finally:
+            await asyncio.sleep(0.5)
+
+
+@breaks("test_closing_leaves_nothing_behind")
+class LeaksWhenClosed(Plain):
+    async def discover(self, ctx):
+        try:
+            yield Found([DAN])
+            await asyncio.sleep(60)
+        except GeneratorExit:
+            leaked.append(asyncio.create_task(asyncio.sleep(60)))
+            raise
+
+
+@breaks("test_cancelled_while_waiting_leaves_nothing_behind")
+class LeaksWhenCancelled(Plain):
+    async def discover(self, ctx):
+        sock = socket.socket()
+        leaked.append(sock)
+        try:
+            yield Found([DAN])
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise
+        except GeneratorExit:
+            sock.close()
+
+
+@breaks("test_closing_an_unstarted_run_leaves_nothing_behind")
+class LeaksWhenNeverStarted(Plain):
+    def discover(self, ctx):
+        leaked.append(socket.socket())
+        return self._discover(leaked[-1])
+
+    async def _discover(self, sock):
+        with sock:
+            yield Found([DAN])
+            await asyncio.sleep(60)
+
+
+@breaks("test_can_run_again_after_closing")
+class RunsOnce(Plain):
+    def __init__(self):
+        self.rest = [Found([DAN])]
+
+    async def discover(self, ctx):
+        yield self.rest.pop(0) if self.rest else Found([])
+
+
+@breaks("test_runs_of_one_instance_are_independent")
+class EndsWithAnotherRun(Plain):
+    open = False
+
+    async def discover(self, ctx):
+        self.open = True
+        try:
+            while self.open:
+                yield Found([DAN])
+                await asyncio.sleep(TICK_S)
+        finally:
+            self.open = False
+
+
+@breaks()
+class Board(Strategy):
+    """Sound: everybody writes on one board and reads it."""
+
+    announces = True
+
+    def __init__(self):
+        self.nodes = set()
+
+    async def discover(self, ctx):
+        before = frozenset(self.nodes)
+        try:
+            while True:
+                if self.may_write(ctx):
+                    self.nodes.add(ctx.local)
+                self.tell(ctx)
+                yield Found(self.read(before))
+                await asyncio.sleep(TICK_S)
+        finally:
+            self.goodbye(ctx)
+
+    def may_write(self, ctx):
+        return ctx.announce
+
+    def tell(self, ctx):
+        ctx.announced()
+
+    def read(self, before):
+        return self.nodes
+
+    def goodbye(self, ctx):
+        self.nodes.discard(ctx.local)
+
+
+@breaks("test_two_nodes_find_each_other")
+class IgnoresWhoCameFirst(Board):
+    def read(self, before):
+        return self.nodes - before
+
+
+@breaks("test_tells_that_it_has_announced")
+class DoesNotTellThatItAnnounced(Board):
+    def tell(self, ctx):
+        pass
+
+
+@breaks("test_looking_makes_nothing_known")
+class AnnouncesWhileLooking(Board):
+    def may_write(self, ctx):
+        return True
+
+
+@breaks("test_goodbye_is_heard")
+class LeavesWithoutGoodbye(Board):
+    def goodbye(self, ctx):
+        pass
+
+
+@breaks()
+class Polled(Strategy):
+    """Sound: asks a source that can break."""
+
+    broken = False
+
+    async def discover(self, ctx):
+        while True:
+            if self.broken:
+                async with aclosing(self.trouble()) as observations:
+                    async for observation in observations:
+                        yield observation
+            else:
+                yield Found([DAN])
+            await asyncio.sleep(TICK_S)
+
+    async def trouble(self):
+        yield Failed(DiscoveryError("polled: the source is broken"))
+
+
+@breaks("test_broken_source_is_reported_not_raised")
+class IsSilentInTrouble(Polled):
+    async def trouble(self):
+        return
+        yield
+
+
+@breaks("test_broken_source_is_reported_not_raised", "test_works_again_when_the_source_is_mended")
+class RaisesInTrouble(Polled):
+    async def trouble(self):
+        raise DiscoveryError("polled: the source is broken")
+        yield
+
+
+@breaks("test_broken_source_removes_nobody")
+class IsEmptyInTrouble(Polled):
+    async def trouble(self):
+        yield Found([])
+        yield Failed(DiscoveryError("polled: the source is broken"))
+
+
+@breaks("test_broken_source_removes_nobody")
+class SaysGoneInTrouble(Polled):
+    async def trouble(self):
+        yield Gone(DAN.name, Reason.GONE)
+        yield Failed(DiscoveryError("polled: the source is broken"))
+
+
+@breaks("test_works_again_when_the_source_is_mended")
+class GivesUpInTrouble(Polled):
+    async def trouble(self):
+        yield Failed(DiscoveryError("polled: the source is broken"))
+        await asyncio.sleep(60)

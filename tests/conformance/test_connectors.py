@@ -1,0 +1,16 @@
+"""The built-in connectors keep the contract."""
+
+from cluster_kit.connectors.none import NoneConnector
+
+from cluster_kit.connectors.tcp import TcpConnector
+from cluster_kit.testing import ConnectorConformance
+
+
+class TestTcp(ConnectorConformance):
+    def make_connector(self):
+        return TcpConnector()
+
+
+class TestNone(ConnectorConformance):
+    def make_connector(self):
+        return NoneConnector()

@@ -1,0 +1,61 @@
+"""What every test is held to: it leaves nothing behind, and says by name what it can't run without."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from resource import RUSAGE_CHILDREN, getrusage
+
+import psutil
+import pytest
+
+from cluster_kit.testing.leaks import held, wait_released
+
+GRACE_S = 10.0
+MARK = "CLUSTER_KIT_TEST_MARK"  # inherited by every process that a test starts, orphans included
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test that leaves a process, thread, socket or pipe behind."""
+    mark = f"{os.getpid()}-{os.urandom(4).hex()}"
+    monkeypatch.setenv(MARK, mark)
+    before, reaped = held(), getrusage(RUSAGE_CHILDREN)
+    yield
+    left = wait_released(before, GRACE_S)
+    if getrusage(RUSAGE_CHILDREN) != reaped:  # only a child that has ended leaves orphans, and to look for them takes time
+        left += _orphans(mark)
+    assert not left, "left behind: " + "; ".join(left)
+
+
+def _orphans(mark: str) -> list[str]:
+    """Kill and return the processes of a test that are not our children any more."""
+    marked = [each for each in psutil.process_iter(["environ", "cmdline"]) if (each.info["environ"] or {}).get(MARK) == mark]
+    _, alive = psutil.wait_procs(marked, timeout=GRACE_S)
+    for orphan in alive:
+        orphan.kill()
+    return [f"orphan {orphan.pid} {orphan.info['cmdline']}" for orphan in alive]
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[str], None]:
+    """Return a function that skips the test unless a program is installed; CI has all of them, there it fails."""
+    return _require
+
+
+def _require(program: str) -> None:
+    if shutil.which(program) is None:
+        _missing(f"{program} is not installed")
+
+
+def _missing(what: str) -> None:
+    if os.environ.get("CLUSTER_KIT_REQUIRE_SERVERS"):
+        pytest.fail(f"{what}, and CLUSTER_KIT_REQUIRE_SERVERS is set")
+    pytest.skip(what)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Hold back tests in network namespaces where there are none to be had."""
+    if item.get_closest_marker("netns") is not None:
+        if os.geteuid() != 0:
+            _missing("network namespaces need root")
+        _require("ip")

@@ -1,0 +1,46 @@
+"""What the docs show, works: Python compiles, whole configurations load, files that are named exist."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster_kit import load_config
+from cluster_kit.plugins import PluginRegistry
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> list[object]:
+    return list(_blocks(language))
+
+
+def _blocks(language: str) -> Iterator[object]:
+    for page in PAGES:
+        text = page.read_text()
+        for match in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            line = text[: match.start()].count("\n") + 2
+            yield pytest.param(match[1], id=f"{page.relative_to(ROOT)}:{line}")
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_block_compiles(code):
+    compile(code, "block", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@pytest.mark.parametrize(
+    "text", [block for block in blocks("yaml") if re.search("^topologies:", block.values[0], re.MULTILINE)]
+)
+def test_whole_configuration_loads(text, tmp_path):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(text)
+    load_config(path, PluginRegistry.load())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", page.read_text())
+    assert not [target for target in targets if not (page.parent / target).exists()]

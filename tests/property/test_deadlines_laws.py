@@ -1,0 +1,44 @@
+"""Deadlines behave like a dictionary that is searched from end to end, and don't grow with what is put off."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster_kit.membership.deadlines import _SLACK, Deadlines
+
+keys = st.sampled_from("abcdef")
+times = st.integers(0, 20).map(float)
+steps = st.one_of(
+    st.tuples(st.just("set"), keys, times),
+    st.tuples(st.just("discard"), keys),
+    st.tuples(st.just("pop"), times, st.none() | st.integers(0, 3)),
+)
+
+
+@given(st.lists(steps, max_size=300))
+def test_they_are_a_sorted_dictionary(history):
+    deadlines, plain = Deadlines(), {}
+    for step in history:
+        match step:
+            case "set", key, at_s:
+                deadlines.set(key, at_s)
+                plain[key] = at_s
+            case "discard", key:
+                deadlines.discard(key)
+                plain.pop(key, None)
+            case "pop", now_s, limit:
+                due = sorted((at_s, key) for key, at_s in plain.items() if at_s <= now_s)[:limit]
+                assert deadlines.pop_due(now_s, limit) == [key for _, key in due]
+                for _, key in due:
+                    del plain[key]
+        assert deadlines.next_s() == min(plain.values(), default=None)
+        assert {key for key in "abcdef" if key in deadlines} == plain.keys()
+
+
+@given(st.lists(st.tuples(keys, times, st.booleans()), min_size=_SLACK, max_size=4 * _SLACK))
+def test_memory_is_bounded_by_the_number_of_keys(history):
+    deadlines = Deadlines()
+    for key, at_s, discard in history:
+        deadlines.set(key, at_s)
+        if discard:
+            deadlines.discard(key)
+        assert len(deadlines._heap) <= 2 * len(deadlines) + _SLACK

@@ -1,0 +1,356 @@
+"""Whatever is dialled, and in whatever order it arrives, two nodes end up with one link and the same opinion of it.
+
+The link tables and link protocols of both ends are the real ones; between them are connections in memory, and Hypothesis picks
+what happens next: a dial that gets through, a frame that arrives, an end that is noticed, or the next wish of one of the nodes.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cluster_kit.connectors.tcp.actions import Close, Dial, Down, Failed, Linked, Probe, Send, Up
+from cluster_kit.connectors.tcp.table import LinkTable
+from cluster_kit.errors import ConnectReason
+from cluster_kit.events import Reason
+from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.wire.frames import Ping, Pong
+from cluster_kit.wire.link import Link, Role, State
+
+FENCE = Fence("c", "g")
+END = object()
+
+
+@dataclass
+class Host:
+    """One run of a node, with everything that its table reported."""
+
+    node: Node
+    table: LinkTable = field(init=False)
+    ups: dict[str, list[str]] = field(default_factory=dict)
+    reasons: list[Reason] = field(default_factory=list)
+    settled: dict[int, Linked | Failed] = field(default_factory=dict)
+    attempts: dict[int, Node] = field(default_factory=dict)
+    alive: bool = True
+
+    def __post_init__(self):
+        self.table = LinkTable(self.node, FENCE)
+
+    def linked(self):
+        return {name for name, history in self.ups.items() if history[-1] == "up"}
+
+
+@dataclass
+class End:
+    """One end of a connection: what it has still to read, and what it may still say."""
+
+    host: Host
+    conn: int
+    link: Link
+    other: "End | None" = None
+    inbox: deque = field(default_factory=deque)
+    open: bool = True
+    probed: bool = False
+
+
+class World:
+    def __init__(self, *nodes: Node) -> None:
+        self.hosts = [Host(node) for node in nodes]
+        self.ends: dict[tuple[int, int], End] = {}
+        self.connecting: list[tuple[Host, int, Node]] = []
+        self.numbers = 0
+
+    # what can happen
+
+    def choices(self):
+        yield from (("connect", dial) for dial in self.connecting)
+        yield from (("read", end) for end in self.ends.values() if end.inbox and end.open and end.host.alive)
+
+    def step(self, kind, subject):
+        if kind == "connect":
+            self.connecting.remove(subject)
+            self.establish(*subject)
+        else:
+            self.read(subject)
+
+    def settle(self, pick=lambda choices: choices[0]):
+        """Let everything that is under way arrive."""
+        for _ in range(10_000):
+            choices = list(self.choices())
+            if not choices:
+                return
+            self.step(*pick(choices))
+        raise AssertionError("never quiet")
+
+    # wishes
+
+    def connect(self, host: Host, node: Node) -> int:
+        attempt = self.number()
+        host.attempts[attempt] = node
+        self.apply(host, host.table.connect(attempt, node))
+        return attempt
+
+    def abandon(self, host: Host, attempt: int) -> None:
+        self.apply(host, host.table.abandon(attempt))
+
+    def disconnect(self, host: Host, node: Node) -> None:
+        self.apply(host, host.table.disconnect(node))
+
+    def kill(self, host: Host) -> None:
+        """The process is gone; its kernel closes what it had, which others notice in their time."""
+        host.alive = False
+        self.connecting = [dial for dial in self.connecting if dial[0] is not host]
+        for end in list(self.ends.values()):
+            if end.host is host and end.open:
+                self.hang_up(end)
+
+    # the network
+
+    def number(self) -> int:
+        self.numbers += 1
+        return self.numbers
+
+    def serving(self, address: str) -> Host | None:
+        host_of = {host.node.address: host for host in self.hosts if host.alive}
+        return host_of.get(address.replace("alias-", ""))
+
+    def establish(self, host: Host, conn: int, node: Node) -> None:
+        target = self.serving(node.address)
+        if target is None:
+            self.apply(host, host.table.closed(conn, cause=ConnectReason.REFUSED))
+            return
+        near, far = End(host, conn, Link(Role.DIALLER)), End(target, self.number(), Link(Role.ACCEPTOR))
+        near.other, far.other = far, near
+        self.ends[id(host), near.conn] = near
+        self.ends[id(target), far.conn] = far
+        self.apply(host, host.table.established(conn))
+
+    def read(self, end: End) -> None:
+        data = end.inbox.popleft()
+        if data is END:
+            end.open = False
+            self.hang_up(end)
+            self.apply(end.host, end.host.table.closed(end.conn))
+            return
+        for frame in end.link.receive(data):
+            if isinstance(frame, Ping):
+                self.say(end, Pong(token=frame.token))
+            elif not isinstance(frame, Pong):
+                self.apply(end.host, end.host.table.receive(end.conn, frame))
+        if end.probed:
+            end.probed = False
+            self.apply(end.host, end.host.table.heard(end.conn))
+
+    def say(self, end: End, frame) -> None:
+        data = end.link.send(frame)  # raises if the table breaks the protocol
+        if end.other.open:
+            end.other.inbox.append(data)
+
+    def hang_up(self, end: End) -> None:
+        end.open = False
+        end.link.close()
+        if end.other.open and END not in end.other.inbox:
+            end.other.inbox.append(END)
+
+    def apply(self, host: Host, actions) -> None:
+        for action in actions:
+            match action:
+                case Send():
+                    self.say(self.ends[id(host), action.conn], action.frame)
+                case Probe():
+                    end = self.ends[id(host), action.conn]
+                    end.probed = True
+                    self.say(end, Ping(token=0, rtt_us=0))
+                case Dial():
+                    self.connecting.append((host, action.conn, action.node))
+                case Close():
+                    self.connecting = [dial for dial in self.connecting if dial[1] != action.conn]
+                    if end := self.ends.get((id(host), action.conn)):
+                        self.hang_up(end)
+                case Linked() | Failed():
+                    assert action.attempt not in host.settled, "a connect ends once"
+                    host.settled[action.attempt] = action
+                case Up():
+                    history = host.ups.setdefault(action.peer.key, [])
+                    assert history[-1:] != ["up"], "up is reported once"
+                    history.append("up")
+                case Down():
+                    assert host.ups[action.peer.key][-1] == "up", "down is reported once"
+                    host.ups[action.peer.key].append("down")
+                    host.reasons.append(action.reason)
+
+    # what must hold when all is quiet
+
+    def open_ends(self, host: Host) -> list[End]:
+        return [end for end in self.ends.values() if end.host is host and end.open]
+
+    def check_agreement(self):
+        """Each open connection is a link to both, and there is one between two nodes at most."""
+        living = [host for host in self.hosts if host.alive]
+        for host in living:
+            ends = self.open_ends(host)
+            assert all(end.link.state is State.UP and end.other.link.state is State.UP for end in ends)
+            peers = [end.other.host.node.name for end in ends]
+            assert sorted(peers) == sorted(host.linked())
+
+
+def node(name: str, boot: int) -> Node:
+    return Node(name=f"{name}@h", address=f"{name}:1", boot_id=BootId(boot, 0))
+
+
+def known(peer: Node) -> st.SearchStrategy[Node]:
+    """A node as discovery may know it: in full, by its address, or by another address that leads to it."""
+    return st.sampled_from(
+        [
+            Node(name=peer.name, address=peer.address),
+            Node(address=peer.address),
+            Node(address=f"alias-{peer.address}"),
+            Node(name=peer.name, address=f"alias-{peer.address}"),
+        ]
+    )
+
+
+ANN, BOB = node("ann", 1), node("bob", 2)
+
+
+@given(data=st.data(), swap=st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_simultaneous_dials_settle_on_one_link_without_a_flap(data, swap):
+    world = World(*((BOB, ANN) if swap else (ANN, BOB)))
+    one, other = world.hosts
+    wishes = data.draw(
+        st.lists(
+            st.one_of(
+                st.tuples(st.just(one), known(other.node)),
+                st.tuples(st.just(other), known(one.node)),
+            ),
+            min_size=1,
+            max_size=5,
+        )
+    )
+
+    def pick(choices):
+        return data.draw(st.sampled_from(choices))
+
+    while wishes:
+        world.connect(*wishes.pop())
+        for _ in range(data.draw(st.integers(0, 6))):
+            choices = list(world.choices())
+            if choices:
+                world.step(*pick(choices))
+    world.settle(pick)
+    world.check_agreement()
+    assert one.ups == {other.node.name: ["up"]}
+    assert other.ups == {one.node.name: ["up"]}
+    everyone_recognised = not any("alias" in (node.address or "") for host in world.hosts for node in host.attempts.values())
+    passing = {ConnectReason.CROSSED} if everyone_recognised else {ConnectReason.CROSSED, ConnectReason.RESET}
+    for host in world.hosts:
+        assert host.settled.keys() == host.attempts.keys()
+        assert {outcome.error.reason for outcome in host.settled.values() if isinstance(outcome, Failed)} <= passing
+
+
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_ends_agree_whatever_is_given_up_or_unwished_meanwhile(data):
+    world = World(ANN, BOB)
+    one, other = world.hosts
+
+    def act():
+        host, peer = data.draw(st.sampled_from([(one, other), (other, one)]))
+        pending = [attempt for attempt in host.attempts if attempt not in host.settled]
+        match data.draw(st.sampled_from(["connect", "abandon", "disconnect"])):
+            case "connect":
+                world.connect(host, data.draw(known(peer.node)))
+            case "abandon" if pending:
+                attempt = data.draw(st.sampled_from(pending))
+                host.attempts.pop(attempt)
+                world.abandon(host, attempt)
+            case "disconnect":
+                world.disconnect(host, data.draw(known(peer.node)))
+
+    for _ in range(data.draw(st.integers(1, 12))):
+        act()
+        for _ in range(data.draw(st.integers(0, 4))):
+            choices = list(world.choices())
+            if choices:
+                world.step(*data.draw(st.sampled_from(choices)))
+    world.settle(lambda choices: data.draw(st.sampled_from(choices)))
+    world.check_agreement()
+    for host in world.hosts:
+        assert host.settled.keys() >= host.attempts.keys()
+
+
+@given(data=st.data(), later_boot=st.sampled_from([BootId(9, 9), BootId(0, 1)]))
+@settings(max_examples=200, deadline=None)
+def test_restarted_peer_is_linked_again_also_with_its_clock_set_back(data, later_boot):
+    world = World(ANN, BOB)
+    one, other = world.hosts
+
+    def pick(choices):
+        return data.draw(st.sampled_from(choices))
+
+    def steps(count):
+        for _ in range(data.draw(st.integers(0, count))):
+            choices = list(world.choices())
+            if choices:
+                world.step(*pick(choices))
+
+    world.connect(one, other.node)
+    world.connect(other, one.node)
+    steps(12)
+    world.kill(other)
+    steps(3)
+    again = Host(other.node.evolve(boot_id=later_boot))
+    world.hosts.append(again)
+    for _ in range(4):  # the reconciler tries again what failed for now
+        for host, peer in ((one, again), (again, one)):
+            if peer.node.name not in host.linked():
+                world.connect(host, peer.node.evolve(boot_id=None))
+            steps(6)
+        world.settle(pick)
+    world.check_agreement()
+    assert again.ups == {one.node.name: ["up"]}
+    assert one.linked() == {again.node.name}
+    assert set(one.reasons) <= {Reason.CLOSED, Reason.REPLACED}
+
+
+@given(data=st.data(), boots=st.permutations([1, 2]))
+@settings(max_examples=150, deadline=None)
+def test_of_two_live_processes_of_one_name_the_older_ends_up_linked(data, boots):
+    world = World(ANN, node("bob", 2 + boots[0]), node("bob", 2 + boots[1]))
+    ann, first, second = world.hosts
+    older, newer = sorted((first, second), key=lambda host: host.node.boot_id)
+
+    def pick(choices):
+        return data.draw(st.sampled_from(choices))
+
+    for _ in range(4):
+        for host in (first, second):
+            if not host.linked():
+                world.connect(host, ANN)
+            for _ in range(data.draw(st.integers(0, 6))):
+                choices = list(world.choices())
+                if choices:
+                    world.step(*pick(choices))
+        world.settle(pick)
+    assert older.linked() == {"ann@h"}
+    assert newer.linked() == set()
+    assert ann.linked() == {"bob@h"}
+    assert set(newer.reasons) <= {Reason.REPLACED}
+    assert older.reasons == []
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_dials_that_cross_exactly_are_won_by_the_lower_name(swap):
+    world = World(ANN, BOB)
+    ann, bob = world.hosts
+    first, second = ((ann, bob), (bob, ann)) if swap else ((bob, ann), (ann, bob))
+    world.connect(first[0], first[1].node)
+    world.connect(second[0], second[1].node)
+    world.step(*next(iter(world.choices())))
+    world.step(*next(iter(world.choices())))  # both hellos are out
+    world.settle()
+    (end,) = world.open_ends(ann)
+    assert end.link.role is Role.DIALLER

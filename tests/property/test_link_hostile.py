@@ -1,0 +1,114 @@
+"""No bytes make the link protocol raise anything but ``RemoteProtocolError``, or hold more than a frame and a piece."""
+
+import tracemalloc
+from contextlib import suppress
+
+import msgpack
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.wire.frames import (
+    MAX_FRAME_BYTES,
+    MAX_HANDSHAKE_BYTES,
+    Answer,
+    Confirm,
+    FrameReader,
+    Goodbye,
+    Hello,
+    Identity,
+    Ping,
+    Pong,
+    Refusal,
+    Update,
+    Want,
+    decode,
+    encode,
+)
+from cluster_kit.wire.link import Link, Role, State
+
+IDENTITY = Identity.of(Node(name="a@h", boot_id=BootId(1, 2)), Fence("c", "g"), leaving=False, wanted=True)
+HELLO, ANSWER = Hello(magic="cluster_kit", version=1, identity=IDENTITY), Answer(identity=IDENTITY)
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=20) | st.binary(max_size=20),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=15,
+)
+nearly_frames = st.lists(plain, max_size=10).flatmap(
+    lambda fields: st.integers(0, 12).map(lambda number: msgpack.packb([number, *fields]))
+)
+bodies = nearly_frames | st.binary(max_size=200)
+streams = st.lists(bodies.map(lambda body: len(body).to_bytes(4, "big") + body) | st.binary(max_size=64), max_size=8).map(
+    b"".join
+)
+
+
+def link(role: Role, state: State) -> Link:
+    end = Link(role)
+    end.state = state
+    return end
+
+
+@given(streams, st.sampled_from(Role), st.sampled_from(State), st.integers(1, 50))
+@settings(max_examples=1000, deadline=None)
+def test_random_bytes_are_frames_or_a_remote_protocol_error(stream, role, state, piece):
+    end = link(role, state)
+    with suppress(RemoteProtocolError):
+        for start in range(0, len(stream), piece):
+            list(end.receive(stream[start : start + piece]))
+
+
+@given(st.binary(max_size=300))
+@example(b"\x93\x02" + b"\x91" * 4000)
+@example(b"\xdf\xff\xff\xff\xff")
+@settings(max_examples=1000, deadline=None)
+def test_random_body_is_a_frame_or_a_remote_protocol_error(body):
+    with suppress(RemoteProtocolError):
+        decode(body)
+
+
+@given(data=st.data())
+@settings(max_examples=500, deadline=None)
+def test_damaged_frames_are_frames_or_a_remote_protocol_error(data):
+    frames = [HELLO, ANSWER, Refusal(reason="x"), Confirm(), Ping(token=9, rtt_us=1), Pong(token=9), Want(wanted=True)]
+    frames += [Update(metadata={"a": "b"}, leaving=True), Goodbye(reason="leaving", rival=(1, 2))]
+    damaged = bytearray(encode(data.draw(st.sampled_from(frames)))[4:])
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(RemoteProtocolError):
+        decode(bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
+
+
+def test_huge_announcements_cost_no_memory():
+    tracemalloc.start()
+    try:
+        for head in (
+            b"\xdd",
+            b"\xdf",
+            b"\xc6",
+            b"\xdb",
+            b"\x92\x02\xdd",
+            b"\x93\x08\xdf",
+            b"\x92\x02\x99\xdb",
+            b"\x92\x0a\xc6",
+        ):
+            with suppress(RemoteProtocolError):
+                decode(head + b"\xff\xff\xff\xff" + bytes(1000))
+        assert tracemalloc.get_traced_memory()[1] < 10 * MAX_FRAME_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def test_reader_holds_one_frame_and_one_piece():
+    reader, held = FrameReader(), 0
+    tracemalloc.start()
+    try:
+        for _ in range(1000):
+            reader.feed(MAX_HANDSHAKE_BYTES.to_bytes(4, "big") + bytes(MAX_HANDSHAKE_BYTES))
+            assert reader.next(MAX_HANDSHAKE_BYTES) is not None
+            held = max(held, tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert held < 8 * MAX_HANDSHAKE_BYTES

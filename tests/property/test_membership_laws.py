@@ -1,0 +1,241 @@
+"""A membership between random sources, a random network and a connector that does what it may do: no law is ever broken."""
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen
+from cluster_kit.errors import ConnectError, ConnectReason, DiscoveryError
+from cluster_kit.events import NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
+from cluster_kit.membership import Connect, Disconnect, Membership
+from cluster_kit.membership.reconciler import FINAL_RETRY_S, MAX_IN_FLIGHT
+from cluster_kit.node import BootId, Node
+from cluster_kit.topologies.full_mesh import FullMeshTopology
+
+LOCAL = Node("me@here", "10.0.0.99:1", boot_id=BootId(1, 1))
+PEERS = 4
+TTL_S = 5.0
+MAX_NODES = 6
+
+peers = st.integers(0, PEERS - 1)
+shapes = st.sampled_from(["whole", "no boot", "bare", "tagged"])
+transient = st.sampled_from([reason for reason in ConnectReason if reason is not ConnectReason.SELF])
+down_reasons = st.sampled_from([reason for reason in Reason if reason is not Reason.REPLACED])
+jitters = st.floats(0, 1, exclude_max=True)
+
+
+class World(RuleBasedStateMachine):
+    """The peers, the links that really are up, the commands under way, and the view that the events add up to."""
+
+    @initialize(prune=st.booleans(), keeps_links=st.booleans())
+    def start(self, prune, keeps_links):
+        self.membership = Membership(
+            LOCAL,
+            FullMeshTopology(),
+            name="t",
+            prune=prune,
+            max_nodes=MAX_NODES,
+            remember_s=60.0,
+            keeps_links=keeps_links,
+        )
+        self.now_s = 0.0
+        self.boots = [10] * PEERS
+        self.links: dict[int, Node] = {}
+        self.in_flight: list[Connect | Disconnect] = []
+        self.known: dict[str, Node] = {}
+        self.up: dict[str, Node] = {}
+
+    # -- the peers -------------------------------------------------------------------------------------------------------------
+
+    def address(self, peer):
+        return f"10.0.0.{peer}:1"
+
+    def node(self, peer, shape="whole"):
+        name, address, boot = f"p{peer}@there", self.address(peer), BootId(self.boots[peer], peer)
+        match shape:
+            case "bare":
+                return Node(None, address)
+            case "no boot":
+                return Node(name, address)
+            case "tagged":
+                return Node(name, address, {"boot": str(boot)}, boot)
+            case _:
+                return Node(name, address, {}, boot)
+
+    def peer_at(self, node):
+        return next(peer for peer in range(PEERS) if self.address(peer) == node.address)
+
+    @rule(peer=peers, step=st.sampled_from([-1, 1]))
+    def peer_restarts(self, peer, step):
+        self.boots[peer] += step
+
+    # -- discovery -------------------------------------------------------------------------------------------------------------
+
+    @rule(peer=peers, shape=shapes, source=st.sampled_from(["gossip", "exchange"]))
+    def source_sees(self, peer, shape, source):
+        self.membership.observe(source, Seen(self.node(peer, shape), TTL_S), self.now_s)
+
+    @rule(answer=st.dictionaries(peers, shapes))
+    def source_answers(self, answer):
+        self.membership.observe("dns", Found(self.node(peer, shape) for peer, shape in answer.items()), self.now_s)
+
+    @rule(peer=peers, with_boot=st.booleans(), reason=st.sampled_from([Reason.LEFT, Reason.GONE]))
+    def source_says_gone(self, peer, with_boot, reason):
+        node = self.node(peer)
+        self.membership.observe("gossip", Gone(node.name, reason, node.boot_id if with_boot else None), self.now_s)
+
+    @rule(peer=peers)
+    def source_says_leaving(self, peer):
+        self.membership.observe("gossip", Leaving(self.node(peer).name), self.now_s)
+
+    @rule()
+    def source_sees_ourselves(self):
+        self.membership.observe("gossip", Seen(LOCAL, TTL_S), self.now_s)
+        self.membership.observe("gossip", Seen(Node(None, LOCAL.address), TTL_S), self.now_s)
+
+    @rule(source=st.sampled_from(["gossip", "dns"]))
+    def source_fails(self, source):
+        before = self.membership.known
+        self.membership.observe(source, Failed(DiscoveryError("dns: no answer")), self.now_s)
+        assert self.membership.known == before
+
+    # -- the network -----------------------------------------------------------------------------------------------------------
+
+    def open_link(self, peer):
+        if self.links.get(peer) != self.node(peer):
+            self.links[peer] = self.node(peer)
+            self.membership.link_up(self.links[peer], self.now_s)
+        return self.links[peer]
+
+    @rule(peer=peers)
+    def peer_dials_us(self, peer):
+        self.open_link(peer)
+
+    @precondition(lambda self: self.links)
+    @rule(data=st.data(), reason=down_reasons)
+    def link_breaks(self, data, reason):
+        peer = data.draw(st.sampled_from(sorted(self.links)))
+        self.membership.link_down(self.links.pop(peer), reason, self.now_s)
+
+    @precondition(lambda self: self.links)
+    @rule(data=st.data(), tag=st.sampled_from("xy"))
+    def peer_changes_metadata(self, data, tag):
+        peer = data.draw(st.sampled_from(sorted(self.links)))
+        self.membership.link_updated(self.links[peer].evolve(metadata={"tag": tag}))
+
+    @precondition(lambda self: self.links)
+    @rule(data=st.data())
+    def peer_drains(self, data):
+        self.membership.link_leaving(self.links[data.draw(st.sampled_from(sorted(self.links)))])
+
+    @rule(peer=peers, reason=down_reasons)
+    def stale_report(self, peer, reason):
+        """A link of another run ends, or one that never was up."""
+        node = self.node(peer)
+        if peer not in self.links or self.links[peer].boot_id != node.boot_id:
+            self.membership.link_down(node, reason, self.now_s)
+
+    # -- the connector ---------------------------------------------------------------------------------------------------------
+
+    @rule()
+    def worker_plans(self):
+        self.membership.tick(self.now_s)
+        commands = self.membership.plan(self.now_s)
+        self.in_flight += commands
+        keys = [command.node.key for command in self.in_flight]
+        assert len(keys) == len(set(keys)) <= MAX_IN_FLIGHT
+        assert self.membership.plan(self.now_s) == []
+        assert not self.membership.draining or all(isinstance(command, Disconnect) for command in commands)
+
+    def succeed(self, command):
+        if isinstance(command, Connect):
+            peer = self.open_link(self.peer_at(command.node))
+            self.membership.connected(command.node, peer, self.now_s)
+        else:
+            self.membership.disconnected(command.node, self.now_s)
+
+    @precondition(lambda self: self.in_flight)
+    @rule(data=st.data())
+    def command_succeeds(self, data):
+        self.succeed(self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1))))
+
+    @precondition(lambda self: any(isinstance(command, Connect) for command in self.in_flight))
+    @rule(data=st.data(), reason=transient, jitter=jitters)
+    def dial_fails(self, data, reason, jitter):
+        dials = [command for command in self.in_flight if isinstance(command, Connect)]
+        command = data.draw(st.sampled_from(dials))
+        self.in_flight.remove(command)
+        error = ConnectError("tcp: failed", node=command.node.key, reason=reason)
+        self.membership.connect_failed(command.node, error, self.now_s, jitter)
+
+    @rule(seconds=st.sampled_from([0.01, 0.3, 1.0, 3.0, 20.0, 70.0]))
+    def time_passes(self, seconds):
+        self.now_s += seconds
+        self.membership.tick(self.now_s)
+
+    # -- the laws --------------------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def events_add_up(self):
+        """Found and lost, up and down alternate, and what the events say is what there is."""
+        for event in self.membership.take_events():
+            key = event.node.key
+            match event:
+                case NodeFound():
+                    assert key not in self.known
+                    self.known[key] = event.node
+                case NodeLost():
+                    assert self.known.pop(key) == event.node
+                case NodeUp():
+                    assert key not in self.up
+                    self.up[key] = event.node
+                    if key in self.known:
+                        self.known[key] = event.node
+                case NodeDown():
+                    assert self.up.pop(key) == event.node
+                case NodeUpdated():
+                    showing = [view for view in (self.known, self.up) if key in view]
+                    assert any(view[key] != event.node for view in showing)
+                    for view in showing:
+                        view[key] = event.node
+                case NodeLeaving():
+                    assert key in self.known or key in self.up
+        assert self.membership.known == tuple(self.known[key] for key in sorted(self.known))
+        assert self.membership.up == tuple(self.up[key] for key in sorted(self.up))
+
+    @invariant()
+    def up_is_what_is_linked(self):
+        assert self.up.keys() == {node.key for node in self.links.values()}
+
+    @invariant()
+    def we_are_not_among_them(self):
+        assert not self.known.keys() & {LOCAL.name, LOCAL.address}
+
+    @invariant()
+    def the_roster_is_bounded(self):
+        assert len(self.known) <= MAX_NODES
+
+    def teardown(self):
+        """After the last fault, every link that is wanted is up within a bounded time."""
+        if not hasattr(self, "membership"):
+            return
+        until_s = self.now_s + FINAL_RETRY_S + 1
+        while self.now_s < until_s:
+            for command in self.in_flight:
+                self.succeed(command)
+            self.in_flight.clear()
+            self.worker_plans()
+            wake_at_s = self.membership.wake_at_s(self.now_s)
+            if not self.in_flight:
+                self.now_s = until_s if wake_at_s is None else max(self.now_s + 0.001, wake_at_s)
+        self.events_add_up()
+        assert self.known.keys() - self.membership.leaving <= self.up.keys()
+
+
+World.TestCase.settings = settings(
+    max_examples=200,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+TestMembershipLaws = World.TestCase

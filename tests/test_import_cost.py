@@ -1,0 +1,60 @@
+"""Importing is cheap: the package loads the standard library and pluggy, and what declares options loads no event loop."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cluster_kit
+
+PACKAGE = Path(cluster_kit.__file__).parent
+ALLOWED = {"cluster_kit", "pluggy"}
+
+LOADED = """
+import importlib, json, sys
+before = set(sys.modules)
+importlib.import_module(sys.argv[1])
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def loaded_by(module: str) -> set[str]:
+    """Return the top-level packages that a fresh interpreter loads for a module."""
+    run = subprocess.run([sys.executable, "-c", LOADED, module], capture_output=True, text=True, check=True)
+    return {name.partition(".")[0] for name in json.loads(run.stdout)}
+
+
+def third_party(packages: set[str]) -> set[str]:
+    return {name for name in packages if not name.startswith("__editable__") and name not in sys.stdlib_module_names}
+
+
+def modules_with_options() -> list[str]:
+    """Strategies, connectors and topologies: the application imports them, too, to check their options."""
+    folders = [PACKAGE / part for part in ("strategies", "connectors", "topologies")]
+    paths = [
+        path
+        for folder in folders
+        for path in sorted(folder.glob("*"))
+        if path.suffix == ".py" or (path / "__init__.py").is_file()
+    ]
+    return [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in paths if path.stem != "__init__"]
+
+
+@pytest.mark.parametrize("module", ["cluster_kit", "cluster_kit.hookspecs"])
+def test_package_loads_nothing_but_the_standard_library_and_pluggy(module):
+    loaded = loaded_by(module)
+    assert third_party(loaded) <= ALLOWED
+    assert "asyncio" not in loaded
+
+
+@pytest.mark.parametrize("module", modules_with_options())
+def test_declaring_options_loads_no_event_loop(module):
+    loaded = loaded_by(module)
+    assert third_party(loaded) <= ALLOWED
+    assert "asyncio" not in loaded
+
+
+def test_testing_names_load_pytest_only_when_used():
+    assert "pytest" not in loaded_by("cluster_kit.testing")

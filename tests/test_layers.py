@@ -1,0 +1,85 @@
+"""Imports point down only; what a lower layer needs from a higher one comes in as an argument."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import cluster_kit
+
+PACKAGE = Path(cluster_kit.__file__).parent
+
+# From the bottom up. Parts in one string with bars between them are strangers to each other.
+LAYERS = (
+    "errors _version attended",
+    "node events",
+    "abc config wire",
+    "hookspecs",
+    "strategies | connectors | topologies | membership",
+    "plugins",
+    "worker",
+    "supervisor",
+    "cli testing",
+)
+LEVEL_OF = {part: level for level, row in enumerate(LAYERS) for part in row.replace("|", " ").split()}
+STRANGERS = {part for row in LAYERS if "|" in row for part in row.replace("|", " ").split()}
+FACADE = PACKAGE / "__init__.py"  # names everything for type checkers, imports nothing
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != FACADE)
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and full name of everything of ours that a module imports, at its top, in functions or for type checkers."""
+    package = ["cluster_kit", *path.relative_to(PACKAGE).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, (start, node.module)))
+            names = [f"{module}.{alias.name}" for alias in node.names] if module == "cluster_kit" else [module]
+        else:
+            continue
+        yield from ((node.lineno, name) for name in names if name.split(".")[0] == "cluster_kit")
+
+
+def faults(path: Path) -> Iterator[str]:
+    importer = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for line, name in imports(path):
+        where = f"{path.relative_to(PACKAGE.parent)}:{line}: {importer} imports {name}"
+        if name == "cluster_kit" or part_of(name) not in LEVEL_OF:
+            yield f"{where}: import from the module that defines it"
+            continue
+        imported = part_of(name)
+        if imported != importer and {imported, importer} <= STRANGERS:
+            yield f"{where}: these are strangers to each other"
+        elif LEVEL_OF[imported] > LEVEL_OF[importer]:
+            yield f"{where}: that points up"
+
+
+def test_every_module_has_its_layer():
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in MODULES}
+    assert parts <= LEVEL_OF.keys()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path):
+    assert not list(faults(path))
+
+
+def test_an_upward_import_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr("test_layers.PACKAGE", tmp_path / "cluster_kit")
+    offender = tmp_path / "cluster_kit" / "strategies" / "offender.py"
+    offender.parent.mkdir(parents=True)
+    offender.write_text(
+        "from cluster_kit.node import Node\n"
+        "from cluster_kit.connectors import none\n"
+        "def late():\n    from ..worker import run\n"
+        "import cluster_kit\n"
+    )
+    assert [fault.split(": ", 1)[0].rpartition(":")[2] for fault in faults(offender)] == ["2", "5", "4"]

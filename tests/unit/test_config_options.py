@@ -1,0 +1,183 @@
+"""The options of a plugin class, by the types of its fields."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from config_parts import Full, Polling, Retry, Silent, Unresolvable
+
+from cluster_kit import ConfigError
+from cluster_kit.config import Secret
+from cluster_kit.config.document import Document
+from cluster_kit.config.options import construct, convert, read_options
+from cluster_kit.config.yaml_source import read_yaml
+
+
+def options(given, cls=Full):
+    return read_options(Document(data=given).root, cls)
+
+
+def faults(given, cls=Full):
+    with pytest.raises(ConfigError) as raised:
+        options(given, cls)
+    return [str(error) for error in raised.value.errors]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("text", "abc", "abc"),
+        ("number", -3, -3),
+        ("ratio", 3, 3.0),
+        ("ratio", 0.25, 0.25),
+        ("flag", True, True),
+        ("path", "/run/x", Path("/run/x")),
+        ("path", Path("x"), Path("x")),
+        ("secret", "hush", Secret("hush")),
+        ("secret", Secret("hush"), Secret("hush")),
+        ("secret", None, None),
+        ("mode", "endpoints", "endpoints"),
+        ("ports", [1, 2], (1, 2)),
+        ("ports", (), ()),
+        ("tags", {"zone": "a"}, {"zone": "a"}),
+        ("tags", None, {}),
+        ("retry", {"times": 3}, Retry(times=3)),
+        ("retry", Retry(times=3), Retry(times=3)),
+        ("retry", None, None),
+        ("retries", [{"times": 1, "wait_s": 2}], (Retry(times=1, wait_s=2.0),)),
+        ("maybe", 3, 3),
+        ("maybe", None, None),
+        ("bounded", 9, 9),
+    ],
+)
+def test_value_of_each_type_is_taken(name, given, value):
+    taken = options({name: given})[name]
+    assert taken == value
+    assert type(taken) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("text", 1, "text: invalid value 1: expected str, got int"),
+        ("text", None, "text: invalid value None: expected str, got nothing"),
+        ("number", "1", "number: invalid value '1': expected int, got str"),
+        ("number", 1.0, "number: invalid value 1.0: expected int, got float"),
+        ("number", True, "number: invalid value True: expected int, got bool"),
+        ("number", {}, "number: invalid value {}: expected int, got mapping"),
+        ("ratio", "x", "ratio: invalid value 'x': expected float, got str"),
+        ("ratio", float("nan"), "ratio: invalid value nan: expected a finite number"),
+        ("ratio", float("-inf"), "ratio: invalid value -inf: expected a finite number"),
+        ("flag", 0, "flag: invalid value 0: expected bool, got int"),
+        ("path", 3, "path: expected text, got int: quote it"),
+        ("secret", 1234, "secret: expected text, got int: quote it"),
+        ("mode", "endpoint", "mode: invalid value 'endpoint': did you mean 'endpoints'?"),
+        ("mode", 3, "mode: invalid value 3: expected one of endpoints, pods"),
+        ("ports", [1, "x", 3, None], "ports[1]: invalid value 'x': expected int, got str"),
+        ("ports", 1, "ports: expected a list, got int"),
+        ("ports", "12", "ports: expected a list, got str"),
+        ("tags", {"a": 1}, "tags.a: invalid value 1: expected str, got int"),
+        ("tags", {1: "a"}, "tags: key 1 is not text: quote it"),
+        ("tags", ["a"], "tags: expected a mapping, got list"),
+        ("retry", {"time": 3}, "retry.time: unknown key: did you mean 'times'?"),
+        ("retry", {}, "retry: missing key 'times'"),
+        ("retry", 3, "retry: expected a mapping, got int"),
+        ("retries", [{"times": "x"}], "retries[0].times: invalid value 'x': expected int, got str"),
+        ("maybe", "x", "maybe: invalid value 'x': expected int, got str"),
+        ("bounded", 10, "bounded: invalid value 10: expected int <= 9"),
+        ("nunber", 3, "nunber: unknown key: did you mean 'number'?"),
+    ],
+)
+def test_wrong_value_says_what_was_expected(name, given, message):
+    assert faults({name: given})[0] == message
+
+
+@pytest.mark.parametrize("name", ["known", "derived"])
+def test_class_variables_and_derived_fields_are_no_options(name):
+    [fault] = faults({name: 3})
+    assert fault.startswith(f"{name}: unknown key: expected one of bounded, callback, flag, maybe, mode, ")
+
+
+def test_every_fault_is_found():
+    given = {"number": "x", "ports": [1, "x", None], "retry": {"times": "x", "tims": 1}, "tags": {"a": 1, "b": 2}}
+    assert len(faults(given)) == 7
+
+
+def test_long_values_are_shown_short():
+    assert len(faults({"number": "x" * 10_000})[0]) < 200
+
+
+def test_only_what_is_given_is_returned():
+    assert options({}) == {}
+
+
+def test_required_options_are_asked_for():
+    assert faults({"interval_s": "x"}, Polling) == [
+        "interval_s: invalid value 'x': expected float, got str",
+        "missing key 'query'",
+    ]
+
+
+def test_class_that_is_no_dataclass_takes_no_options():
+    assert options({}, Silent) == {}
+    assert faults({"a": 1}, Silent) == ["Silent takes no options: only the fields of a dataclass are options"]
+
+
+def test_type_that_cannot_be_resolved_is_named():
+    message = "the option types of Unresolvable cannot be resolved: NameError: name 'Missing' is not defined"
+    assert faults({}, Unresolvable) == [message]
+
+
+@pytest.mark.parametrize("kind", [Any, list[int], tuple[int, int], tuple, Mapping, Mapping[int, str], int | str, object, bytes])
+def test_other_types_cannot_be_configured(kind):
+    with pytest.raises(ConfigError, match="no configuration can give a value of type"):
+        convert(Document(data=1).root, kind)
+
+
+def test_bounds_of_a_collection_are_not_ignored():
+    with pytest.raises(ConfigError, match="no configuration can give"):
+        convert(Document(data=[1]).root, Annotated[tuple[int, ...], "at least two"])
+
+
+def test_what_a_constructor_says_is_one_line_about_its_options():
+    with pytest.raises(ConfigError) as raised:
+        construct(Document(data={}).root.child("config", {}), Polling, {"query": "x", "interval_s": -1.0})
+    assert str(raised.value) == "config: interval_s -1.0 is not positive"
+
+
+class TestYamlHints:
+    @pytest.fixture
+    def hint(self, tmp_path):
+        def hint(text):
+            file = tmp_path / "o.yaml"
+            file.write_text(text)
+            with pytest.raises(ConfigError) as raised:
+                read_options(read_yaml(str(file), {"PORT": "8080"}).root, Full)
+            return str(raised.value).partition(": ")[2]
+
+        return hint
+
+    def test_yaml_1_1_surprises_ask_for_quotes(self, hint):
+        assert hint("text: no") == "text: invalid value False: expected str, got bool; YAML reads no as bool: quote it"
+        assert hint("text: 12:30").endswith("got int; YAML reads 12:30 as int: quote it")
+        assert hint("mode: off").endswith("YAML reads off as bool: quote it")
+        assert hint("ports: [010, '010']").endswith("expected int, got str")
+
+    def test_quoted_reference_asks_for_the_quotes_to_go(self, hint):
+        assert hint("number: '${PORT}'").endswith("a quoted ${...} is text: write it unquoted, on a line of its own")
+
+    def test_there_is_none_where_quotes_would_not_help(self, hint):
+        assert hint("number: true") == "number: invalid value True: expected int, got bool"
+        assert hint("number: 'x'") == "number: invalid value 'x': expected int, got str"
+
+
+class TestSecret:
+    def test_is_never_shown(self):
+        secret = Secret("hush")
+        shown = f"{secret} {secret!r} {secret!s:>20} {[secret]} {Full(secret=secret)}"
+        assert "hush" not in shown
+        assert secret.reveal() == "hush"
+
+    def test_is_not_shown_where_it_is_wrong(self):
+        assert "1234" not in str(faults({"secret": {"value": 1234}}))

@@ -1,0 +1,370 @@
+from membership_parts import B_ADDRESS, LOCAL, bare, boot, error, node
+
+from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen
+from cluster_kit.events import Reason
+from cluster_kit.membership.roster import PREDECESSOR, Roster
+from cluster_kit.node import Node
+
+B, C, D = node("b"), node("c"), node("d")
+
+
+def roster(*, prune=True, max_nodes=100):
+    return Roster(prune=prune, max_nodes=max_nodes)
+
+
+def lost(changes):
+    return {change.key: change.reason for change in changes if change.node is None}
+
+
+def found(changes):
+    return {change.key for change in changes if change.node is not None}
+
+
+# -- what each observation does ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_absent_from_a_complete_answer_is_gone():
+    known = roster()
+    known.observe("dns", Found([B, C]), 0)
+    changes = known.observe("dns", Found([C, D]), 1)
+    assert lost(changes) == {"b@there": Reason.GONE}
+    assert known.known.keys() == {"c@there", "d@there"}
+
+
+def test_losses_come_first_then_keys_in_order():
+    known = roster()
+    known.observe("dns", Found([C]), 0)
+    changes = known.observe("dns", Found([D, B]), 1)
+    assert [(change.key, change.node is not None) for change in changes] == [
+        ("c@there", False),
+        ("b@there", True),
+        ("d@there", True),
+    ]
+
+
+def test_node_not_seen_again_in_time_is_silent():
+    known = roster()
+    known.observe("gossip", Seen(B, 5), 0)
+    assert known.expire(4.9) == []
+    assert lost(known.expire(5)) == {"b@there": Reason.SILENT}
+
+
+def test_each_sighting_puts_the_end_off():
+    known = roster()
+    known.observe("gossip", Seen(B, 5), 0)
+    known.observe("gossip", Seen(B, 5), 4)
+    assert known.expire(5) == []
+    assert known.next_s() == 9
+    assert lost(known.expire(9)) == {"b@there": Reason.SILENT}
+
+
+def test_sighting_with_a_shorter_life_counts():
+    known = roster()
+    known.observe("gossip", Seen(B, 50), 0)
+    known.observe("gossip", Seen(B, 5), 1)
+    assert lost(known.expire(6)) == {"b@there": Reason.SILENT}
+
+
+def test_node_that_has_left_is_lost_for_the_reason_given():
+    known = roster()
+    known.observe("gossip", Seen(B, 5), 0)
+    assert lost(known.observe("gossip", Gone("b@there", Reason.LEFT), 1)) == {"b@there": Reason.LEFT}
+    assert known.next_s() is None
+
+
+def test_goodbye_of_an_earlier_boot_is_ignored():
+    known = roster()
+    known.observe("gossip", Seen(node("b", 2), 5), 0)
+    assert known.observe("gossip", Gone("b@there", boot_id=boot(1)), 1) == []
+    assert lost(known.observe("gossip", Gone("b@there", boot_id=boot(2)), 1))
+
+
+def test_goodbye_of_some_boot_counts_where_the_boot_is_not_known():
+    known = roster()
+    known.observe("dns", Found([B]), 0)
+    assert lost(known.observe("dns", Gone("b@there", boot_id=boot(1)), 1))
+
+
+def test_goodbye_of_a_stranger_changes_nothing():
+    assert roster().observe("gossip", Gone("not even a name"), 0) == []
+
+
+def test_failed_lookup_keeps_the_last_view():
+    known = roster()
+    known.observe("dns", Found([B]), 0)
+    assert known.observe("dns", Failed(error("failed")), 1) == []
+    assert known.known == {"b@there": B}
+
+
+def test_leaving_node_is_still_known():
+    known = roster()
+    known.observe("dns", Found([B]), 0)
+    assert known.observe("dns", Leaving("b@there"), 1) == []
+    assert known.known == {"b@there": B}
+
+
+def test_without_pruning_nothing_is_ever_removed():
+    known = roster(prune=False)
+    known.observe("dns", Found([B]), 0)
+    known.observe("gossip", Seen(C, 5), 0)
+    assert known.observe("dns", Found([]), 1) == []
+    assert known.observe("dns", Gone("b@there"), 1) == []
+    assert known.expire(100) == []
+    assert known.known.keys() == {"b@there", "c@there"}
+    assert known.next_s() is None
+
+
+# -- several sources -----------------------------------------------------------------------------------------------------------
+
+
+def test_node_is_known_while_any_source_vouches():
+    known = roster()
+    known.observe("dns", Found([B]), 0)
+    known.observe("gossip", Seen(B, 5), 0)
+    assert known.observe("dns", Found([]), 1) == []
+    assert lost(known.expire(5)) == {"b@there": Reason.SILENT}
+
+
+def test_sources_do_not_answer_for_each_other():
+    known = roster()
+    known.observe("dns", Found([B]), 0)
+    assert known.observe("gossip", Found([C]), 0)
+    assert known.observe("gossip", Gone("b@there"), 0) == []
+    assert known.known.keys() == {"b@there", "c@there"}
+
+
+def test_newest_boot_is_believed():
+    known = roster()
+    known.observe("gossip", Seen(node("b", 2, zone="new"), 5), 0)
+    known.observe("etcd", Seen(node("b", 1, address="10.9.9.9:1", zone="old"), 5), 0)
+    assert known.known["b@there"] == node("b", 2, zone="new")
+
+
+def test_what_the_newest_boot_leaves_open_is_not_taken_from_an_older_one():
+    known = roster()
+    known.observe("gossip", Seen(node("b", 2, address=None), 5), 0)
+    known.observe("etcd", Seen(node("b", 1, zone="old"), 5), 0)
+    assert known.known["b@there"] == node("b", 2, address=None)
+
+
+def test_sources_that_agree_complete_each_other():
+    known = roster()
+    known.observe("mdns", Seen(node("b", 2, address=None), 5), 0)
+    known.observe("dns", Found([node("b", zone="a")]), 0)
+    assert known.known["b@there"] == node("b", 2, zone="a")
+
+
+# -- evidence of life ----------------------------------------------------------------------------------------------------------
+
+
+def fresh(changes):
+    return [change.key for change in changes if change.fresh]
+
+
+def test_first_sighting_is_fresh_and_a_refresh_is_not():
+    known = roster()
+    assert fresh(known.observe("gossip", Seen(B, 5), 0)) == ["b@there"]
+    assert known.observe("gossip", Seen(B, 5), 1) == []
+
+
+def test_new_boot_and_new_address_are_fresh():
+    known = roster()
+    known.observe("gossip", Seen(node("b", 1), 5), 0)
+    assert fresh(known.observe("gossip", Seen(node("b", 2), 5), 1))
+    assert fresh(known.observe("gossip", Seen(node("b", 2, address="10.1.1.1:1"), 5), 2))
+
+
+def test_new_metadata_is_a_change_but_not_fresh():
+    known = roster()
+    known.observe("gossip", Seen(B, 5), 0)
+    changes = known.observe("gossip", Seen(node("b", zone="a"), 5), 1)
+    assert found(changes) == {"b@there"}
+    assert not fresh(changes)
+
+
+def test_node_that_was_silent_for_its_source_is_fresh_though_others_kept_it():
+    known = roster()
+    known.observe("dns", Found([B]), 0)
+    known.observe("gossip", Seen(B, 5), 0)
+    known.expire(5)
+    assert fresh(known.observe("gossip", Seen(B, 5), 6)) == ["b@there"]
+
+
+def test_node_seen_again_after_its_time_is_fresh_though_never_pruned():
+    known = roster(prune=False)
+    known.observe("gossip", Seen(B, 5), 0)
+    known.expire(5)
+    assert fresh(known.observe("gossip", Seen(B, 5), 6)) == ["b@there"]
+
+
+# -- boots ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_late_packet_of_an_earlier_boot_is_ignored():
+    known = roster()
+    known.observe("gossip", Seen(node("b", 2), 5), 0)
+    assert known.observe("gossip", Seen(node("b", 1), 5), 1) == []
+    assert known.next_s() == 5
+
+
+def test_boot_with_a_clock_set_back_is_accepted_when_the_other_is_silent():
+    known = roster()
+    known.observe("gossip", Seen(node("b", 2), 5), 0)
+    assert fresh(known.observe("gossip", Seen(node("b", 1), 5), 5)) == ["b@there"]
+    assert known.known["b@there"].boot_id == boot(1)
+
+
+def test_boot_with_a_clock_set_back_is_accepted_when_a_link_proves_it():
+    known = roster()
+    known.observe("gossip", Seen(node("b", 2), 5), 0)
+    known.meet(node("b", 1), [])
+    assert known.known["b@there"].boot_id == boot(1)
+    assert known.observe("gossip", Seen(node("b", 1), 5), 1) == []
+    assert known.expire(5) == []
+
+
+# -- bounds --------------------------------------------------------------------------------------------------------------------
+
+
+def test_full_roster_ignores_the_new_and_refreshes_the_old():
+    known = roster(max_nodes=2)
+    known.observe("gossip", Seen(B, 5), 0)
+    known.observe("gossip", Seen(C, 5), 0)
+    assert not known.full
+    assert known.observe("gossip", Seen(D, 5), 1) == []
+    assert known.full
+    known.observe("gossip", Seen(B, 5), 4)
+    known.expire(5)
+    assert known.known.keys() == {"b@there"}
+    assert found(known.observe("gossip", Seen(D, 5), 6)) == {"d@there"}
+
+
+def test_answer_that_is_too_large_is_cut_at_the_same_place_each_time():
+    known = roster(max_nodes=2)
+    known.observe("dns", Found([D, C, B]), 0)
+    assert known.known.keys() == {"b@there", "c@there"}
+
+
+def test_complete_answer_makes_room_for_itself():
+    known = roster(max_nodes=2)
+    known.observe("dns", Found([B, C]), 0)
+    known.observe("dns", Found([C, D]), 1)
+    assert known.known.keys() == {"c@there", "d@there"}
+    assert not known.full
+
+
+# -- ourselves -----------------------------------------------------------------------------------------------------------------
+
+
+def test_we_never_enter_by_name_or_address():
+    known = roster()
+    known.disown(LOCAL.name, LOCAL.address)
+    assert known.observe("gossip", Seen(LOCAL.evolve(address="10.1.1.1:1", boot_id=boot(7)), 5), 0) == []
+    assert known.observe("dns", Found([Node(None, LOCAL.address), Node("old@here", LOCAL.address)]), 0) == []
+    assert not known.full
+
+
+def test_node_that_turns_out_to_be_us_is_gone_for_good():
+    known = roster(prune=False)
+    known.observe("dns", Found([bare()]), 0)
+    assert lost(known.disown(B_ADDRESS)) == {B_ADDRESS: Reason.GONE}
+    assert known.observe("dns", Found([bare()]), 1) == []
+
+
+# -- nodes of which only the address is known ----------------------------------------------------------------------------------
+
+
+def test_address_is_resolved_by_a_source_that_tells_its_name():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    changes = known.observe("gossip", Seen(node("b", 1), 5), 1)
+    assert lost(changes) == {B_ADDRESS: Reason.REPLACED}
+    assert found(changes) == {"b@there"}
+
+
+def test_address_of_a_known_name_is_never_a_node_of_its_own():
+    known = roster()
+    known.observe("gossip", Seen(node("b", 1), 5), 0)
+    assert not lost(known.observe("dns", Found([bare()]), 1))
+    assert known.known == {"b@there": node("b", 1)}
+
+
+def test_address_vouches_for_the_name_that_a_link_has_proved():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    changes = known.meet(node("b", 1, address="192.168.0.2:1"), [B_ADDRESS])
+    assert lost(changes) == {B_ADDRESS: Reason.REPLACED}
+    assert known.known == {"b@there": B}
+    assert lost(known.observe("dns", Found([]), 1)) == {"b@there": Reason.GONE}
+
+
+def test_address_is_a_node_again_when_the_source_of_its_name_falls_silent():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.observe("gossip", Seen(B, 5), 0)
+    changes = known.expire(5)
+    assert lost(changes) == {"b@there": Reason.SILENT}
+    assert found(changes) == {B_ADDRESS}
+
+
+def test_proved_name_outlives_the_silence_of_other_sources():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.observe("gossip", Seen(B, 5), 0)
+    known.meet(B, [B_ADDRESS])
+    assert not lost(known.expire(5))
+    assert known.known == {"b@there": B}
+
+
+def test_proof_is_forgotten_when_another_node_answers():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.meet(B, [B_ADDRESS])
+    changes = known.unlearn(B_ADDRESS)
+    assert lost(changes) == {"b@there": Reason.REPLACED}
+    assert found(changes) == {B_ADDRESS}
+
+
+def test_name_told_in_place_of_its_address_is_the_same_node():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.meet(B, [B_ADDRESS])
+    assert not lost(known.observe("dns", Found([B]), 1))
+    assert known.known == {"b@there": B}
+
+
+def test_address_that_moved_from_one_name_to_another_follows_the_link():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.meet(B, [B_ADDRESS])
+    changes = known.meet(C, [B_ADDRESS])
+    assert lost(changes) == {"b@there": Reason.REPLACED}
+    assert known.known == {"c@there": C.evolve(address=B_ADDRESS)}
+
+
+# -- a predecessor's roster ----------------------------------------------------------------------------------------------------
+
+
+def test_predecessors_word_holds_for_its_time():
+    known = roster()
+    known.observe(PREDECESSOR, Seen(B, 30), 0)
+    assert lost(known.expire(30)) == {"b@there": Reason.SILENT}
+
+
+def test_predecessors_word_ends_when_a_source_speaks_of_the_node():
+    known = roster()
+    known.observe(PREDECESSOR, Seen(B, 30), 0)
+    assert not found(known.observe("gossip", Seen(B, 5), 1)) - {"b@there"}
+    assert lost(known.expire(6)) == {"b@there": Reason.SILENT}
+
+
+def test_predecessors_word_ends_with_a_goodbye():
+    known = roster()
+    known.observe(PREDECESSOR, Seen(B, 30), 0)
+    assert lost(known.observe("gossip", Gone("b@there", Reason.LEFT), 1)) == {"b@there": Reason.LEFT}
+
+
+def test_predecessors_word_is_not_taken_back_by_an_answer_about_others():
+    known = roster()
+    known.observe(PREDECESSOR, Seen(B, 30), 0)
+    assert not lost(known.observe("dns", Found([C]), 1))

@@ -1,0 +1,200 @@
+"""The frames of the link protocol, byte by byte, and against another implementation of MessagePack."""
+
+import msgpack
+import pytest
+
+from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
+from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.wire.frames import (
+    MAX_FRAME_BYTES,
+    MAX_HANDSHAKE_BYTES,
+    Answer,
+    App,
+    Confirm,
+    FrameReader,
+    Goodbye,
+    Hello,
+    Identity,
+    Ping,
+    Pong,
+    Refusal,
+    Update,
+    Want,
+    decode,
+    encode,
+)
+
+ANN = Node(name="ann@10.0.0.1", address="10.0.0.1:4000", metadata={"zone": "a"}, boot_id=BootId(1_700_000_000_000, 2**64 - 1))
+IDENTITY = Identity.of(ANN, Fence("shop", "web"), leaving=False, wanted=True)
+PLAIN_IDENTITY = [
+    "shop",
+    "web",
+    "ann@10.0.0.1",
+    [1_700_000_000_000, 2**64 - 1],
+    "10.0.0.1:4000",
+    {"zone": "a"},
+    False,
+    True,
+    [],
+]
+CAPTURED_HELLO = (
+    "00000052"  # length
+    "94"  # array of 4
+    "01"  # hello
+    "ab636c75737465725f6b6974"  # cluster_kit
+    "01"  # version
+    "99"  # array of 9
+    "a473686f70"  # shop
+    "a3776562"  # web
+    "ac616e6e4031302e302e302e31"  # ann@10.0.0.1
+    "92cf0000018bcfe56800cfffffffffffffffff"  # boot
+    "ad31302e302e302e313a34303030"  # 10.0.0.1:4000
+    "81a47a6f6e65a161"  # zone: a
+    "c2"  # leaving: no
+    "c3"  # wanted: yes
+    "90"  # features: none
+)
+
+FRAMES = [
+    (Hello(magic="cluster_kit", version=1, identity=IDENTITY), [1, "cluster_kit", 1, PLAIN_IDENTITY]),
+    (Answer(identity=IDENTITY), [2, PLAIN_IDENTITY]),
+    (Refusal(reason="crossed", identity=IDENTITY), [3, "crossed", 1, PLAIN_IDENTITY, None]),
+    (Refusal(reason="foreign"), [3, "foreign", 1, None, None]),
+    (Refusal(reason="conflict", identity=IDENTITY, rival=(5, 6)), [3, "conflict", 1, PLAIN_IDENTITY, [5, 6]]),
+    (Confirm(), [4]),
+    (Ping(token=2**32 - 1, rtt_us=1500), [5, 2**32 - 1, 1500]),
+    (Pong(token=7), [6, 7]),
+    (Want(wanted=False), [7, False]),
+    (Update(metadata={"zone": "b"}, leaving=True), [8, {"zone": "b"}, True]),
+    (Goodbye(reason="leaving"), [9, "leaving", None]),
+    (Goodbye(reason="conflict", rival=(5, 6)), [9, "conflict", [5, 6]]),
+]
+
+each_frame = pytest.mark.parametrize(("frame", "plain"), FRAMES, ids=lambda value: type(value).__name__)
+
+
+def packed(*plain) -> bytes:
+    return msgpack.packb(list(plain))
+
+
+@each_frame
+def test_frame_reads_as_plain_messagepack(frame, plain):
+    data = encode(frame)
+    assert int.from_bytes(data[:4], "big") == len(data) - 4
+    assert msgpack.unpackb(data[4:]) == plain
+
+
+@each_frame
+def test_plain_messagepack_reads_as_frame(frame, plain):
+    assert decode(msgpack.packb(plain)) == frame
+
+
+@each_frame
+def test_fields_of_a_later_version_are_skipped(frame, plain):
+    grown = [[*part, "later"] if part is PLAIN_IDENTITY else part for part in plain]
+    assert decode(msgpack.packb([*grown, {"later": [1, 2]}])) == frame
+
+
+def test_hello_has_not_changed():
+    assert encode(Hello(magic="cluster_kit", version=1, identity=IDENTITY)).hex() == CAPTURED_HELLO
+
+
+def test_heartbeat_is_small():
+    assert len(encode(Ping(token=2**32 - 1, rtt_us=900))) + len(encode(Pong(token=2**32 - 1))) <= 32
+
+
+def test_unknown_type_is_skipped():
+    assert decode(packed(200, "whatever")) is None
+
+
+def test_frame_for_applications_carries_anything():
+    frame = decode(packed(10, {"any": [1, 2.5, None]}))
+    assert isinstance(frame, App)
+    assert msgpack.unpackb(bytes(frame.payload)) == {"any": [1, 2.5, None]}
+
+
+def test_hello_of_another_version_is_told_from_garbage():
+    assert decode(packed(1, "cluster_kit", 2, "what a version 2 has here")) == Hello(
+        magic="cluster_kit", version=2, identity=None
+    )
+
+
+def test_identity_gives_the_node_back():
+    assert IDENTITY.node() == ANN
+    assert IDENTITY.fence == Fence("shop", "web")
+
+
+def identity(**changes) -> list:
+    names = ("cluster", "group", "name", "boot", "address", "metadata", "leaving", "wanted", "features")
+    return list((dict(zip(names, PLAIN_IDENTITY, strict=True)) | changes).values())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xc1",
+        b"GET / HTTP/1.1\r\n\r\n",
+        packed(),
+        packed("hello"),
+        packed(4)[:-1] + b"\xcc",
+        packed(1, "other_kit", 1, PLAIN_IDENTITY),
+        packed(1, "cluster_kit", 1),
+        packed(2, identity(name="no-host")),
+        packed(2, identity(name="a@b" + "c" * 300)),
+        packed(2, identity(cluster="c" * 256)),
+        packed(2, identity(boot=[-1, 0])),
+        packed(2, identity(boot=[0])),
+        packed(2, identity(address="nowhere")),
+        packed(2, identity(metadata={"a": 1})),
+        packed(2, identity(metadata={"a": "x" * 2000})),
+        packed(2, identity(features=["f"] * 33)),
+        packed(2, identity(features=["f" * 65])),
+        packed(2, identity(wanted=1)),
+        packed(3, "r" * 65),
+        packed(3, "conflict", 1, None, [0, 2**63, 3]),
+        packed(5, -1, 0),
+        packed(5, 2**32, 0),
+        packed(8, {"a": "x" * 2000}, False),
+        packed(9, "conflict", [-1, 0]),
+        packed(4) + b"\x00",
+        b"\x92\x07" + b"\x91" * 5000 + b"\x01",
+        b"\x95\x05\x01\x01" + b"\x91" * 5000 + b"\x01",
+        b"\xdd\xff\xff\xff\xff\x04",
+        b"\x99\x09\xa1\xff",
+    ],
+    ids=lambda body: body[:12].hex(),
+)
+def test_malformed_body_is_a_remote_protocol_error(body):
+    with pytest.raises(RemoteProtocolError, match="malformed"):
+        decode(body)
+
+
+def test_frame_too_large_to_be_accepted_is_our_own_fault():
+    nobody = Identity.of(ANN, Fence("c" * MAX_HANDSHAKE_BYTES, "g"), leaving=False, wanted=True)
+    with pytest.raises(LocalProtocolError, match="Answer of 4"):
+        encode(Answer(identity=nobody))
+
+
+class TestReader:
+    def test_frames_are_cut_out_of_a_stream_wherever_it_breaks(self):
+        stream = b"".join(encode(frame) for frame, _ in FRAMES)
+        reader, bodies = FrameReader(), []
+        for position in range(len(stream)):
+            reader.feed(stream[position : position + 1])
+            while (body := reader.next(MAX_FRAME_BYTES)) is not None:
+                bodies.append(body)
+        assert [decode(body) for body in bodies] == [frame for frame, _ in FRAMES]
+
+    def test_length_is_believed_only_within_the_limit(self):
+        reader = FrameReader()
+        reader.feed((1001).to_bytes(4, "big"))
+        with pytest.raises(RemoteProtocolError, match="1001 bytes announced: at most 1000"):
+            reader.next(1000)
+
+    def test_incomplete_frame_is_waited_for(self):
+        reader = FrameReader()
+        reader.feed((3).to_bytes(4, "big") + b"ab")
+        assert reader.next(3) is None
+        reader.feed(b"c")
+        assert reader.next(3) == b"abc"
