@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         Topology,
         command,
     )
-    from cluster_kit.config import ClusterConfig, load_config
+    from cluster_kit.config import ClusterConfig, Secret
     from cluster_kit.errors import (
         ClusterKitError,
         CommandError,
@@ -62,19 +62,21 @@ if TYPE_CHECKING:
     )
     from cluster_kit.hookspecs import hookimpl
     from cluster_kit.node import BootId, Fence, Node
+    from cluster_kit.plugins import load_config
     from cluster_kit.supervisor import Subscription, Supervisor
     from cluster_kit.supervisor.aio import AsyncSupervisor
 
 _HOME = {
     "abc": "Connector Discovery Failed Found Gone Leaving LinkReport Observation PollingStrategy Seen Strategy Topology "
     "command",
-    "config": "ClusterConfig load_config",
+    "config": "ClusterConfig Secret",
     "errors": "ClusterKitError CommandError ConfigError ConnectError ConnectReason DiscoveryError LocalProtocolError "
     "NameConflict PluginError ProtocolError RemoteProtocolError RestartLimitError WaitTimeoutError",
     "events": "Event NodeDown NodeFound NodeLeaving NodeLost NodeUp NodeUpdated Reason Snapshot TopologyDegraded "
     "TopologyEvent TopologyReady TopologyRecovered TopologyRestarted",
     "hookspecs": "hookimpl",
     "node": "BootId Fence Node",
+    "plugins": "load_config",
     "supervisor": "Subscription Supervisor",
     "supervisor.aio": "AsyncSupervisor",
 }
@@ -115,6 +117,7 @@ __all__ = [
     "Reason",
     "RemoteProtocolError",
     "RestartLimitError",
+    "Secret",
     "Seen",
     "Snapshot",
     "Strategy",

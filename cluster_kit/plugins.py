@@ -201,7 +201,7 @@ class PluginRegistry:
     def _absent(self) -> str:
         """Tell which plugins are not in use, as one of them may be the one that offers a missing name."""
         absent = [info for info in self.plugins if info.status is not PluginStatus.LOADED]
-        return "".join(f"; plugin {info} is {info.status}{f': {info.error}' if info.error else ''}" for info in absent)
+        return "".join(f"; plugin {info} {f'failed: {info.error}' if info.error else f'is {info.status}'}" for info in absent)
 
     # -- notices ---------------------------------------------------------------------------------------------------------------
 

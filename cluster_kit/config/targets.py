@@ -49,6 +49,8 @@ def import_class(target: str, contract: type = object) -> type:
     except AttributeError as exc:
         nearest = did_you_mean(path, [name for name, value in vars(module).items() if isinstance(value, type)])
         raise PluginError(f"module {module_name!r} has no class {path!r}{nearest}", plugin=target) from exc
+    except (Exception, SystemExit) as exc:  # a module that imports its names when they are asked for
+        raise _import_error(target, module_name, exc) from exc
     return check_class(found, contract, target)
 
 

@@ -24,9 +24,6 @@ class Deadlines(Generic[_Key]):
     def __contains__(self, key: _Key) -> bool:
         return key in self._at_s
 
-    def __len__(self) -> int:
-        return len(self._at_s)
-
     def set(self, key: _Key, at_s: float) -> None:
         """Give ``key`` a deadline in place of the one that it may have."""
         before_s = self._at_s.get(key)

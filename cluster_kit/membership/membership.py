@@ -12,11 +12,13 @@ from collections.abc import Iterable, Mapping
 from cluster_kit.abc import Gone, Leaving, Observation, Seen, Topology
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Event, Reason
+from cluster_kit.membership.departures import Departures
 from cluster_kit.membership.memory import Memory
 from cluster_kit.membership.merge import effective, same_run
 from cluster_kit.membership.news import News
 from cluster_kit.membership.reconciler import Command, Reconciler
 from cluster_kit.membership.roster import PREDECESSOR, Change, Roster
+from cluster_kit.membership.wish import Wish
 from cluster_kit.node import BootId, Node
 
 RETURN_S = 1.0  # how soon, at the earliest, a node that said goodbye may be back where no boot id would tell
@@ -50,18 +52,17 @@ class Membership:
     ) -> None:
         self.name = name
         self.local = local
-        self._topology = topology
         self._keeps_links = keeps_links
         self._roster = Roster(prune=prune, max_nodes=max_nodes)
         self._roster.disown(local.name, local.address)
         self._memory = Memory(remember_s, max_nodes)
+        self._departures = Departures()
+        self._wish = Wish(topology)
         self._reconciler = Reconciler()
         self._news = News(name)
         self._nodes: dict[str, Node] = {}  # all who are known, up or remembered, as they are to be shown and dialled
         self._met: dict[str, Node] = {}  # of those, who has had a link, as introduced there
         self._up: set[str] = set()
-        self._departing: dict[str, BootId | None] = {}  # whom not to dial, and which run of it
-        self._stale = True  # whether the wish has to be worked out anew
 
     @property
     def known(self) -> tuple[Node, ...]:
@@ -75,8 +76,8 @@ class Membership:
 
     @property
     def leaving(self) -> frozenset[str]:
-        """The keys of those who are about to leave, or have left but are still vouched for."""
-        return frozenset(self._departing)
+        """The keys of those who are about to leave."""
+        return self._departures.leaving
 
     @property
     def full(self) -> bool:
@@ -93,7 +94,7 @@ class Membership:
     def update_local(self, local: Node) -> None:
         """Take in that this node's address or metadata changed."""
         self.local = local
-        self._stale = True
+        self._wish.stale = True
         self._take(self._roster.disown(local.name, local.address))
 
     def drain(self) -> None:
@@ -135,8 +136,11 @@ class Membership:
         """Take in that a link is up, dialled or accepted; ``node`` is the peer as it introduced itself."""
         key = node.key
         if self._is_current(node):
+            self.link_updated(node)
             return
-        self._news.down(key, Reason.REPLACED)
+        if key in self._up:
+            self._news.down(key, Reason.REPLACED)
+            self._departures.returned(key)
         self._met[key] = node
         self._up.add(key)
         self._reconciler.linked(key, now_s)
@@ -152,12 +156,12 @@ class Membership:
             return
         self._up.discard(key)
         self._reconciler.unlinked(key, now_s)
-        if reason in _FINAL or key in self._departing:
+        if reason in _FINAL or key in self._departures:
             self._memory.forget(key)
         elif self._keeps_links and node.name is not None and (key in self._roster.known or key in self._memory):
             self._memory.lose(key, now_s)
         if self._met[key].boot_id is None:
-            self._departing.pop(key, None)  # nothing would tell that another run is back
+            self._departures.returned(key)  # nothing else would ever tell
         if reason is Reason.LEFT:
             self._farewell(key, now_s)
         self._review(key, reason)
@@ -218,14 +222,13 @@ class Membership:
 
         Each is in flight until ``connected``, ``connect_failed`` or ``disconnected`` reports its end.
         """
-        if self._stale:
-            self._reconciler.want(self._wish(), now_s)
-            self._stale = False
+        if self._wish.stale:
+            self._reconciler.want(self._wish.work_out(self.local), now_s)
         return self._reconciler.plan(now_s)
 
     def wake_at_s(self, now_s: float) -> float | None:
         """Return when ``tick`` or ``plan`` next has something to do, if nothing else happens."""
-        if self._stale:
+        if self._wish.stale:
             return now_s
         times = (self._roster.next_s(), self._memory.next_s(), self._reconciler.next_s())
         return min((at_s for at_s in times if at_s is not None), default=None)
@@ -241,42 +244,36 @@ class Membership:
             if change.node is None:
                 self._lose(change.key, change.reason)
             elif change.key not in self._news.known:
-                self._find(change.key)
+                self._departures.returned(change.key)
             self._review(change.key, change.reason)
-
-    def _find(self, key: str) -> None:
-        """Note that discovery has found a node; one that was departing is another run of it, unless its boot id tells."""
-        if key in self._departing and self._departing[key] is None:
-            del self._departing[key]
 
     def _lose(self, key: str, reason: Reason) -> None:
         """Note that discovery has lost a node; mere silence is no goodbye, so a healthy link stays wanted."""
         if reason is not Reason.SILENT:
             self._memory.forget(key)
-        elif self._keeps_links and key in self._up and key not in self._departing:
+        elif self._keeps_links and key in self._up and key not in self._departures:
             self._memory.keep(key)
 
     def _depart(self, key: str, boot_id: BootId | None) -> None:
-        if key not in self._departing and (key in self._up or key in self._roster.known):
-            self._departing[key] = boot_id
+        if (key in self._up or key in self._roster.known) and self._departures.announce(key, boot_id):
             self._news.leaving(self._nodes[key])
             self._review(key, Reason.GONE)
 
     def _farewell(self, key: str, now_s: float) -> None:
         """A peer said goodbye but may still be vouched for: then only another boot, or failing that time, brings it back."""
         known = self._roster.known.get(key)
-        if known is not None and known.boot_id is None:
+        if known is None:
+            return
+        if known.boot_id is None:
             self._reconciler.postpone(key, now_s + RETURN_S, now_s)
-        elif known is not None and same_run(known, self._met[key]):
-            self._departing.setdefault(key, known.boot_id)
+        elif same_run(known, self._met[key]):
+            self._departures.complete(key, known.boot_id)
 
     def _review(self, key: str, reason: Reason) -> None:
         """Bring everything that is kept by key up to date, and tell what is new."""
-        self._stale = True
-        known, up = self._roster.known.get(key), key in self._up
-        if not up and known is None and key not in self._memory:
+        known, up, missed = self._roster.known.get(key), key in self._up, key in self._memory
+        if not (known or up or missed):
             self._met.pop(key, None)
-        self._review_departure(key, known, up)
         node = effective(known, self._met.get(key), linked=up)
         if node is not None:
             self._nodes[key] = node
@@ -284,28 +281,9 @@ class Membership:
             self._news.show(self._nodes[key], known=known is not None, up=up, reason=reason)
         if node is None:
             self._nodes.pop(key, None)
-
-    def _review_departure(self, key: str, known: Node | None, up: bool) -> None:
-        departing = self._departing.get(key)
-        now = self._met[key] if up else known
-        if now is None or (departing is not None and departing != now.boot_id):
-            self._departing.pop(key, None)
-
-    def _wish(self) -> dict[str, Node]:
-        """Return those of the known whom the topology picks, and of those remembered whom it would pick, were they known."""
-        known = {key: self._nodes[key] for key in self._roster.known.keys() - self._departing.keys()}
-        missed = {key: self._nodes[key] for key in self._memory.keys() - self._roster.known.keys() - self._departing.keys()}
-        wanted = self._select(known)
-        if missed:
-            wanted = wanted | {key: node for key, node in self._select(known | missed).items() if key in missed}
-        return wanted
-
-    def _select(self, nodes: dict[str, Node]) -> dict[str, Node]:
-        offered = frozenset(nodes.values())
-        picked = self._topology.select(self.local, offered)
-        if picked is offered:  # saves a large full mesh most of the time spent here
-            return nodes
-        return {node.key: nodes[node.key] for node in picked if node.key in nodes}
+        self._departures.review(key, known, self._met[key] if up else None)
+        staying = node if key not in self._departures else None
+        self._wish.offer(key, known=staying if known else None, missed=staying if missed and not known else None)
 
 
 def _sorted(nodes: Mapping[str, Node]) -> tuple[Node, ...]:

@@ -20,10 +20,6 @@ class Memory:
     def __contains__(self, key: str) -> bool:
         return key in self._keys
 
-    def keys(self) -> set[str]:
-        """Return the keys of those remembered."""
-        return set(self._keys)
-
     def keep(self, key: str) -> None:
         """Remember a peer whose link is up."""
         if self._has_room(key):

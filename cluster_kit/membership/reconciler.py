@@ -6,7 +6,7 @@ A wish has to be told even where the link is up already, because the peer opened
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cluster_kit.errors import ConnectError, ConnectReason
@@ -81,16 +81,17 @@ class Reconciler:
         """Replace the wish."""
         changed = self._wanted.keys() ^ wanted.keys()
         self._wanted = wanted
-        for key in changed - wanted.keys():
-            self._waits.pop(key, None)
-        self._review(changed, now_s)
+        for key in changed:
+            if key not in wanted:
+                self._waits.pop(key, None)
+            self._requeue(key, now_s)
 
     def plan(self, now_s: float) -> list[Command]:
         """Return the commands to start now; each is in flight until its end is reported."""
-        keys = self._due.pop_due(now_s, MAX_IN_FLIGHT - len(self._in_flight))
-        commands = [command for key in keys if (command := self._needed(key))]
-        self._in_flight.update(keys)
-        return commands
+        due = self._due.pop_due(now_s, MAX_IN_FLIGHT - len(self._in_flight))
+        commands = {key: command for key in due if (command := self._needed(key))}
+        self._in_flight.update(commands)
+        return list(commands.values())
 
     def next_s(self) -> float | None:
         """Return when ``plan`` has something to return, as far as that is only a matter of time."""
@@ -122,7 +123,7 @@ class Reconciler:
         for each in sorted({key, peer.key}):
             if each in self._up_since_s:
                 self._settled.add(each)
-                self._review((each,), now_s)
+                self._requeue(each, now_s)
             else:
                 self._fail(each, now_s, jitter=1.0)
 
@@ -144,7 +145,7 @@ class Reconciler:
     def disconnected(self, key: str, now_s: float) -> None:
         """Take in that ``Disconnect`` of ``key`` was carried out."""
         self._forget_told(key)
-        self._review((key,), now_s)
+        self._requeue(key, now_s)
 
     # -- patience --------------------------------------------------------------------------------------------------------------
 
@@ -183,11 +184,5 @@ class Reconciler:
 
     def _requeue(self, key: str, now_s: float) -> None:
         self._due.discard(key)
-        self._review((key,), now_s)
-
-    def _review(self, keys: Iterable[str], now_s: float) -> None:
-        for key in keys:
-            if self._needed(key) is None:
-                self._due.discard(key)
-            elif key not in self._due:
-                self._due.set(key, max(now_s, self._waits.get(key, _NO_WAIT).until_s))
+        if self._needed(key) is not None:
+            self._due.set(key, max(now_s, self._waits.get(key, _NO_WAIT).until_s))

@@ -41,6 +41,7 @@ class Listener:
                 async for observation in observations:
                     self.observations.append(observation)
                     self._news.set()
+                    await asyncio.sleep(0)  # a strategy that never waits must not keep everybody else from running
         except (Exception, SystemExit) as exc:  # noqa: BLE001 - the strategy is what is being tested
             self.error = exc
         finally:
@@ -71,12 +72,17 @@ class Listener:
         """As ``until``, but return ``None`` if there is no such observation when the strategy ends or the time is over."""
         try:
             async with asyncio.timeout(self._deadline_s if within_s is None else within_s):
-                while not self.ended and not any(map(met, self.observations[since:])):
+                while True:
+                    for observation in self.observations[since:]:
+                        since += 1
+                        if met(observation):
+                            return observation
+                    if self.ended:
+                        return None
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            pass
-        return next(filter(met, self.observations[since:]), None)
+            return None
 
     async def close(self) -> None:
         """Cancel and close the strategy; it may take its time. Idempotent."""

@@ -106,7 +106,7 @@ class StrategyConformance:
 
         async def scenario() -> None:
             async with self.listen(strategy, self.discovery()) as heard:
-                await heard.hear(within_s=self.listen_s)
+                await heard.hear(_never, within_s=self.listen_s)
                 async with asyncio.timeout(GOODBYE_S + self.deadline_s / 10):
                     await heard.close()
 
@@ -130,7 +130,7 @@ class StrategyConformance:
 
         async def scenario() -> None:
             async with leaves_nothing(self.deadline_s), self.listen(strategy, self.discovery()) as heard:
-                await heard.hear(within_s=self.listen_s)
+                await heard.hear(_never, within_s=self.listen_s)
 
         asyncio.run(scenario())
 
@@ -192,8 +192,12 @@ class StrategyConformance:
         async def scenario() -> None:
             _needs_announcing(strategy)
             ctx = self.discovery()
-            async with self.listen(strategy, ctx), asyncio.timeout(self.deadline_s):
-                await ctx.has_announced.wait()
+            async with self.listen(strategy, ctx) as heard:
+                try:
+                    async with asyncio.timeout(self.deadline_s):
+                        await ctx.has_announced.wait()
+                except TimeoutError:
+                    raise heard.error or AssertionError("ctx.announced() was not called") from None
 
         asyncio.run(scenario())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,6 @@ class Links:
         boot_id: BootId,
         clock: AttendedClock,
         connect_timeout_s: float,
-        jitter: Callable[[], float],
         settle: Callable[[], None],
         tell: Callable[[TopologyEvent], None],
     ) -> None:
@@ -45,7 +45,6 @@ class Links:
         self._membership = membership
         self._clock = clock
         self._connect_timeout_s = connect_timeout_s
-        self._jitter = jitter
         self._settle = settle
         self._tell = tell
         self._tasks: set[asyncio.Task[None]] = set()
@@ -100,7 +99,7 @@ class Links:
         except (Exception, SystemExit) as exc:  # noqa: BLE001 - a connector is a plugin; its failure is this peer's
             error = self._as_connect_error(node, exc)
             log.debug("cannot link to %s: %s", node, error)
-            self._membership.connect_failed(node, error, self._clock.now_s(), self._jitter())
+            self._membership.connect_failed(node, error, self._clock.now_s(), random.random())
         else:
             self._conflicts.discard(node.key)
             self._membership.connected(node, peer, self._clock.now_s())

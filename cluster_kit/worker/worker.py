@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,10 +15,11 @@ from typing import Any
 
 from cluster_kit.abc import Connector, Observation, Seen
 from cluster_kit.attended import AttendedClock
+from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import ClusterKitError, CommandError, ConfigError
 from cluster_kit.events import Event, TopologyEvent
 from cluster_kit.membership import Membership
-from cluster_kit.node import BootId
+from cluster_kit.node import BootId, Node
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.links import Links, run_command
 from cluster_kit.worker.logs import forward_logs
@@ -58,16 +58,7 @@ class Worker:
         self.fence = start.fence
         self._start = start
         self._connector: Connector = config.connector.build()
-        self._membership = Membership(
-            self.local,
-            config.topology.build(),
-            name=config.name,
-            prune=config.prune,
-            max_nodes=config.max_nodes,
-            remember_s=config.remember_s,
-            keeps_links=self._connector.holds_links,
-        )
-        self._random = random.Random()
+        self._membership = _membership(config, self.local, self._connector)
         self._clock = AttendedClock(time.monotonic, _TICK_S)
         self._channel = channel
         self._loop = loop
@@ -84,7 +75,6 @@ class Worker:
             boot_id=self.boot_id,
             clock=self._clock,
             connect_timeout_s=config.connect_timeout_s,
-            jitter=self._random.random,
             settle=self._unsettled,
             tell=self._tell,
         )
@@ -267,3 +257,15 @@ class Worker:
             self._outbox.send(Reply(id=call.id, error=error))
         else:
             self._outbox.send(Reply(id=call.id, value=value))
+
+
+def _membership(config: TopologyConfig, local: Node, connector: Connector) -> Membership:
+    return Membership(
+        local,
+        config.topology.build(),
+        name=config.name,
+        prune=config.prune,
+        max_nodes=config.max_nodes,
+        remember_s=config.remember_s,
+        keeps_links=connector.holds_links,
+    )

@@ -18,7 +18,7 @@ leaked = []
 
 
 class Suite(ConnectorConformance):
-    deadline_s = 0.5
+    deadline_s = 1.0
 
     def make_connector(self):
         return self.cls()

@@ -14,9 +14,7 @@ from cluster_kit.abc import Failed, Found, Gone, Seen, Strategy
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.events import Reason
 from cluster_kit.node import Node
-from cluster_kit.testing import StrategyConformance, strategies
-
-strategies.GOODBYE_S = 0.1
+from cluster_kit.testing import StrategyConformance
 
 TICK_S = 0.02
 DAN = Node(name="dan@127.0.0.1", address="127.0.0.1:45004")
@@ -25,7 +23,11 @@ leaked = []
 
 class Suite(StrategyConformance):
     listen_s = 0.1
-    deadline_s = 0.5
+    deadline_s = 1.0
+
+    @pytest.fixture(autouse=True)
+    def _quick(self, monkeypatch):
+        monkeypatch.setattr("cluster_kit.testing.strategies.GOODBYE_S", 0.4)
 
     @pytest.fixture
     def strategy(self):
@@ -130,7 +132,7 @@ class SaysGoodbyeSlowly(Plain):
             await asyncio.sleep(60)
             yield
         finally:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
 
 
 @breaks("test_closing_leaves_nothing_behind")

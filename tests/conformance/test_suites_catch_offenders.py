@@ -11,6 +11,8 @@ import pytest
 
 from cluster_kit.testing import ConnectorConformance, StrategyConformance, TopologyConformance
 
+pytestmark = pytest.mark.timeout(600)  # the first one waits for all suites
+
 HERE = Path(__file__).parent
 SUITES = {
     "offending_strategies": StrategyConformance,
@@ -31,19 +33,35 @@ OFFENDERS = {module: load(module) for module in SUITES}
 
 @pytest.fixture(scope="module")
 def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Run all offenders; return the rules at which each class failed."""
-    report = tmp_path_factory.mktemp("offenders") / "report.xml"
-    plugins = ["-p", "no:cacheprovider", "-p", "no:unraisableexception", "-p", "no:threadexception"]
-    paths = [str(HERE / f"{module}.py") for module in SUITES]
-    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--noconftest", f"--junitxml={report}", *plugins, *paths]
-    run = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
-    assert run.returncode == 1, run.stdout + run.stderr
+    """Run all offenders, side by side because they mostly wait; return the rules at which each class failed."""
+    directory = tmp_path_factory.mktemp("offenders")
+    runs = {module: start(module, directory) for module in SUITES}
     failed: dict[str, set[str]] = {}
-    for case in ElementTree.parse(report).iter("testcase"):
-        rules = failed.setdefault(case.attrib["classname"].rpartition(".")[2], set())
-        if case.find("failure") is not None or case.find("error") is not None:
-            rules.add(case.attrib["name"])
+    for module, run in runs.items():
+        output, _ = run.communicate()
+        assert run.returncode == 1, output
+        for case in ElementTree.parse(directory / f"{module}.xml").iter("testcase"):
+            rules = failed.setdefault(case.attrib["classname"].rpartition(".")[2], set())
+            if case.find("failure") is not None or case.find("error") is not None:
+                rules.add(case.attrib["name"])
     return failed
+
+
+def start(module: str, directory: Path) -> "subprocess.Popen[str]":
+    alone = [
+        "-c",
+        os.devnull,
+        "--noconftest",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:unraisableexception",
+        "-p",
+        "no:threadexception",
+    ]
+    report = f"--junitxml={directory / module}.xml"
+    command = [sys.executable, "-m", "pytest", "-q", *alone, report, str(HERE / f"{module}.py")]
+    return subprocess.Popen(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def broken_rules(breaks: frozenset[str], failed: set[str]) -> set[str]:

@@ -41,6 +41,7 @@ class World(RuleBasedStateMachine):
         self.now_s = 0.0
         self.boots = [10] * PEERS
         self.links: dict[int, Node] = {}
+        self.left: set[str] = set()  # who said goodbye with its last link
         self.in_flight: list[Connect | Disconnect] = []
         self.known: dict[str, Node] = {}
         self.up: dict[str, Node] = {}
@@ -104,6 +105,7 @@ class World(RuleBasedStateMachine):
     def open_link(self, peer):
         if self.links.get(peer) != self.node(peer):
             self.links[peer] = self.node(peer)
+            self.left.discard(self.links[peer].key)
             self.membership.link_up(self.links[peer], self.now_s)
         return self.links[peer]
 
@@ -115,7 +117,10 @@ class World(RuleBasedStateMachine):
     @rule(data=st.data(), reason=down_reasons)
     def link_breaks(self, data, reason):
         peer = data.draw(st.sampled_from(sorted(self.links)))
-        self.membership.link_down(self.links.pop(peer), reason, self.now_s)
+        node = self.links.pop(peer)
+        if reason is Reason.LEFT:
+            self.left.add(node.key)
+        self.membership.link_down(node, reason, self.now_s)
 
     @precondition(lambda self: self.links)
     @rule(data=st.data(), tag=st.sampled_from("xy"))
@@ -145,7 +150,12 @@ class World(RuleBasedStateMachine):
         keys = [command.node.key for command in self.in_flight]
         assert len(keys) == len(set(keys)) <= MAX_IN_FLIGHT
         assert self.membership.plan(self.now_s) == []
-        assert not self.membership.draining or all(isinstance(command, Disconnect) for command in commands)
+        staying = {node.key for node in self.membership.known} - self.membership.leaving
+        for command in commands:
+            if isinstance(command, Connect):
+                assert command.node.key not in self.membership.leaving | {LOCAL.name, LOCAL.address}
+            else:
+                assert command.node.key not in staying or command.node.key in self.left
 
     def succeed(self, command):
         if isinstance(command, Connect):

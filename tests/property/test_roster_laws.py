@@ -23,12 +23,16 @@ ttls = st.sampled_from([1.0, 5.0, 20.0])
 
 def observations(nodes):
     answers = st.lists(nodes, unique_by=lambda node: node.key).map(Found)
-    return answers | st.builds(Seen, nodes, ttls) | st.builds(Gone, names, boot_id=boots) | st.just(Failed(DiscoveryError("no")))
+    return (
+        answers | st.builds(Seen, nodes, ttls) | st.builds(Gone, names, boot_id=boots) | st.just(Failed(DiscoveryError("no")))
+    )
 
 
 def histories(nodes):
     """Lists of (seconds since the last one, source, observation)."""
-    return st.lists(st.tuples(st.sampled_from([0.0, 0.5, 2.0, 10.0]), st.sampled_from(SOURCES), observations(nodes)), max_size=30)
+    return st.lists(
+        st.tuples(st.sampled_from([0.0, 0.5, 2.0, 10.0]), st.sampled_from(SOURCES), observations(nodes)), max_size=30
+    )
 
 
 def play(roster, history):
@@ -74,10 +78,7 @@ class PlainRoster:
 def test_known_are_those_for_whom_a_source_vouches(history):
     roster, plain = Roster(prune=True, max_nodes=100), PlainRoster()
     steps = play(roster, history)
-    now_s = 0.0
-    for seconds, source, observation in history:
-        now_s += seconds
-        next(steps)
+    for (_, source, observation), (_, now_s) in zip(history, steps, strict=True):
         plain.observe(source, observation, now_s)
         assert roster.known.keys() == plain.names()
 

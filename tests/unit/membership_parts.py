@@ -27,12 +27,10 @@ def error(reason):
     return ConnectError(f"tcp: {reason}", reason=ConnectReason(reason))
 
 
-def shown(events):
-    """Write events as ``up b@there`` or ``down b@there closed``."""
-    return [
-        " ".join([type(event).__name__.removeprefix("Node").lower(), event.node.key, *([event.reason] if hasattr(event, "reason") else [])])
-        for event in events
-    ]
+def shown(event):
+    """Write an event as ``up b@there`` or ``down b@there closed``."""
+    words = [type(event).__name__.removeprefix("Node").lower(), event.node.key]
+    return " ".join([*words, event.reason] if hasattr(event, "reason") else words)
 
 
 class Driver:
@@ -58,7 +56,7 @@ class Driver:
         return [f"{type(command).__name__.lower()} {command.node.key}" for command in self.plan()]
 
     def events(self):
-        return shown(self.membership.take_events())
+        return [shown(event) for event in self.membership.take_events()]
 
     def carry_out(self, *peers):
         """Plan, and have every command succeed; ``peers`` are who answers at their addresses."""

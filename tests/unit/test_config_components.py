@@ -199,6 +199,7 @@ class TestModulesThatFail:
             ("1 / 0", "ZeroDivisionError: division by zero"),
             ("raise ValueError('two\\nlines')", "ValueError: two lines"),
             ("import notthere", "ModuleNotFoundError: No module named 'notthere'"),
+            ("def __getattr__(name): import notthere", "ModuleNotFoundError: No module named 'notthere'"),
             ("x =", "SyntaxError: invalid syntax (failing.py, line 1)"),
         ],
     )

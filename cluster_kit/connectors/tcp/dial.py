@@ -39,13 +39,14 @@ async def dial(address: str) -> socket.socket:
     error: OSError = socket.gaierror(socket.EAI_NONAME, "no address")
     for family, kind, proto, _, sockaddr in found:
         try:
-            return await _connected(socket.socket(family, kind, proto), sockaddr)
+            return await connect(socket.socket(family, kind, proto), sockaddr)
         except OSError as exc:
             error = exc
     raise error
 
 
-async def _connected(sock: socket.socket, sockaddr: tuple[object, ...]) -> socket.socket:
+async def connect(sock: socket.socket, sockaddr: tuple[object, ...]) -> socket.socket:
+    """Return ``sock`` connected to ``sockaddr``, else close it."""
     try:
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, sockaddr)

@@ -251,10 +251,12 @@ class LinkTable:
         elif link.is_older(newcomer):
             self._do(Conflict(link.name, newcomer.peer.boot_id))
             self._turn_away(newcomer, ConnectReason.CONFLICT, link.peer.boot_id)
+        elif newcomer.target:
+            self._raise(newcomer)
+        elif link.name in self._entries.answered:
+            self._turn_away(newcomer, ConnectReason.CROSSED)
         else:
-            self._do(Conflict(link.name, link.peer.boot_id))
-            self._part(link, Farewell.CONFLICT, Reason.REPLACED, newcomer.peer.boot_id)
-            self._decide(newcomer)
+            self._answer(newcomer)  # its hello may be old; only the confirmation shows that it is alive
 
     def _decide(self, newcomer: Entry) -> None:
         if newcomer.target:
@@ -283,12 +285,16 @@ class LinkTable:
         self._say(entry, Answer(identity=entry.told))
 
     def _raise(self, entry: Entry) -> None:
-        """Bring the link up."""
+        """Bring the link up; one to a younger process of the same name has to go."""
+        younger = self._entries.links.get(entry.name)
         entry.stage = Stage.UP
         self._entries.answered.pop(entry.name, None)
         self._entries.links[entry.name] = entry
         if entry.target:
             self._say(entry, Confirm())
+        if younger:
+            self._do(Conflict(entry.name, younger.peer.boot_id))
+            self._part(younger, Farewell.CONFLICT, Reason.REPLACED, entry.peer.boot_id)
         self._do(Up(entry.conn, entry.peer))
         if entry.peer_leaves:
             self._do(PeerLeaving(entry.peer))
@@ -322,7 +328,8 @@ class LinkTable:
             return
         newcomer = self._entries.held.pop(entry.name, None)
         if entry.stage is Stage.UP:
-            restarted = newcomer and not newcomer.same_process(entry) and reason in (Reason.CLOSED, Reason.SILENT)
+            successor = newcomer or self._entries.answered.get(entry.name)
+            restarted = successor and not successor.same_process(entry) and reason in (Reason.CLOSED, Reason.SILENT)
             self._do(Down(entry.peer, Reason.REPLACED if restarted else reason))
         if newcomer:
             self._decide(newcomer)

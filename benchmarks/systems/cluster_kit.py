@@ -1,0 +1,45 @@
+"""A node of cluster_kit: ``cluster-kit run`` with ``strategy: gossip`` and nothing else."""
+
+# ruff: noqa: D102 - ``System`` documents them
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from systems import Kind, Notice, Seat
+
+KINDS = {"ready": Kind.READY, "node_up": Kind.UP, "node_down": Kind.DOWN}
+
+
+class ClusterKit:
+    """Nodes of the installed cluster_kit."""
+
+    name = "cluster_kit"
+    leave_signal = signal.SIGTERM
+
+    def __init__(self, executable: Path) -> None:
+        self._executable = executable
+        self._folder = Path()
+
+    def prepare(self, folder: Path) -> None:
+        self._folder = folder
+
+    def daemon(self, host: str) -> None:
+        return None
+
+    def command(self, seat: Seat) -> Sequence[str]:
+        file = self._folder / f"{seat.cluster}.yaml"
+        if not file.exists():
+            insecure = "" if seat.host.startswith("127.") else "insecure: true\n"
+            file.write_text(f"cluster: {seat.cluster}\n{insecure}topologies:\n  lan:\n    strategy: gossip\n")
+        return [str(self._executable), "run", str(file), "--name", f"{seat.name}@{seat.host}", "--events", "json"]
+
+    def environment(self) -> Mapping[str, str]:
+        return {}
+
+    def notice(self, line: bytes) -> Notice | None:
+        event = json.loads(line)
+        kind = KINDS.get(event["event"])
+        return Notice(kind, event.get("node", "").partition("@")[0]) if kind else None

@@ -1,0 +1,58 @@
+"""``cluster-kit check``: whether a file can be used, and what would run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from cluster_kit.cli.columns import columns, pairs
+from cluster_kit.cli.configuration import read_configuration
+from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
+
+if TYPE_CHECKING:
+    from cluster_kit.config import ClusterConfig, Component, TopologyConfig
+
+
+@click.command(
+    cls=TaughtCommand,
+    example="cluster-kit check cluster.yaml",
+    exit_codes={0: "the file can be used", 2: FAULTY_FILE},
+)
+@click.argument("file")
+def check(file: str) -> None:
+    """Check FILE and show what would run.
+
+    Reads the file as 'run' does, with the installed plugins and this environment, but starts nothing. Every fault is told at
+    once, each with its line and column; if there is none, every part is shown with all of its options, the defaults included.
+    """
+    config, _ = read_configuration(file)
+    click.echo(columns(_node_rows(config)))
+    for topology in config.topologies.values():
+        click.echo(f"\ntopology {topology.name}")
+        click.echo(columns(_topology_rows(topology), indent="  "))
+
+
+def _node_rows(config: ClusterConfig) -> Iterator[tuple[str, str]]:
+    yield "node", config.node or f"(named after its process)@{config.host}"
+    yield "cluster", config.cluster
+    yield "metadata", pairs(sorted(config.metadata.items()))
+
+
+def _topology_rows(topology: TopologyConfig) -> Iterator[tuple[str, str, str]]:
+    for strategy in topology.strategies:
+        yield "strategy", strategy.name, _options(strategy)
+    yield "connector", topology.connector.name, _options(topology.connector)
+    yield "topology", topology.topology.name, _options(topology.topology)
+    yield "group", topology.group, ""
+    spec = topology.child_spec
+    yield "child_spec", spec.restart, pairs((field.name, getattr(spec, field.name)) for field in fields(spec)[1:])
+
+
+def _options(component: Component) -> str:
+    """Return the options that the part would run with; secrets don't show in their representation."""
+    part = component.build()
+    declared = fields(part) if is_dataclass(part) else ()
+    return pairs((field.name, repr(getattr(part, field.name))) for field in declared if field.repr)

@@ -1,0 +1,38 @@
+"""Reads the file that a command is given."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cluster_kit.cli.failure import Faults
+from cluster_kit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cluster_kit.config import ClusterConfig
+    from cluster_kit.plugins import PluginRegistry
+
+
+def read_configuration(file: str, name: str | None = None) -> tuple[ClusterConfig, PluginRegistry]:
+    """Return the checked configuration and the plugins that it was checked with.
+
+    Modules beside the file can be named in it; they come last, so that none takes the place of an installed one.
+
+    Args:
+        file: A YAML file.
+        name: Takes the place of its ``node``; a basename alone takes the host of that.
+
+    Raises:
+        Faults: The file can't be used.
+    """
+    from cluster_kit.plugins import PluginRegistry, load_config
+
+    sys.path.append(str(Path(file).absolute().parent))
+    plugins = PluginRegistry.load()
+    try:
+        if name is not None and "@" not in name:
+            name = f"{name}@{load_config(file, plugins).host}"
+        return load_config(file, plugins, node=name), plugins
+    except ConfigError as exc:
+        raise Faults("\n".join(str(error) for error in exc.errors)) from exc

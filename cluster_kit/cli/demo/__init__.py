@@ -1,0 +1,61 @@
+"""``cluster-kit demo``: a cluster of real processes that are started, killed, frozen and thawed before your eyes.
+
+``member`` is one node's process, ``board`` what the nodes have told, ``show`` the order of events, ``view`` what you see.
+"""
+
+from __future__ import annotations
+
+import signal
+
+import click
+
+from cluster_kit.cli.failure import Failure
+from cluster_kit.cli.teaching import TaughtCommand
+
+
+@click.command(
+    cls=TaughtCommand,
+    example="cluster-kit demo --nodes 8 --once",
+    exit_codes={
+        0: "everything was seen",
+        1: "something was not: it is named, with the last that the nodes wrote to standard error",
+    },
+)
+@click.option(
+    "--nodes",
+    "size",
+    metavar="N",
+    type=click.IntRange(2, 64),
+    default=5,
+    show_default=True,
+    help="How many nodes the cluster has.",
+)
+@click.option("--once", is_flag=True, help="End after the show; else the cluster goes on until Ctrl-C.")
+def demo(size: int, once: bool) -> None:
+    """Show a cluster form and heal, with nothing to set up.
+
+    Starts some nodes, each a 'cluster-kit run' process with its worker, that find each other by gossip on the loopback
+    interface. One is killed and started again, one is frozen and thawed, one leaves; each time you see how long it took until
+    the last of the others had told it. Nothing is left behind, however it ends.
+    """
+    from cluster_kit.cli.demo.cluster import DemoCluster
+    from cluster_kit.cli.demo.show import NotSeen, show
+    from cluster_kit.cli.demo.view import make_view
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # end as by Ctrl-C: with everything cleaned up
+    complete = False
+    try:
+        with DemoCluster(size) as cluster, make_view(cluster) as view:
+            try:
+                show(cluster, view)
+            except NotSeen as exc:
+                raise Failure(f"demo: not seen: {exc}\n{cluster.last_words()}") from exc
+            complete = True
+            if not once:
+                view.say("everything was seen; the cluster goes on until you press Ctrl-C")
+                signal.pause()
+    except KeyboardInterrupt as exc:
+        if not complete:
+            raise Failure("demo: interrupted before everything was seen") from exc
+    click.echo("everything was seen; nothing is left behind")

@@ -1,0 +1,127 @@
+"""One node of the demo: a ``cluster-kit run`` process and its worker, in a process group of their own.
+
+The group makes it one thing to kill and to freeze, and lets a terminal's Ctrl-C reach the demo alone. A demo that is killed
+leaves nothing behind either: a member ends with its standard input, and the kernel continues a frozen one, because its group
+has become an orphan.
+Source: POSIX.1-2017, ``_Exit``, consequences of process termination.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+_LEAVE_S = 10.0
+_LAST_WORDS_BYTES = 4000
+_LAST_WORDS_LINES = 5
+
+
+class State(StrEnum):
+    """What was done to a member."""
+
+    RUNNING = "running"
+    KILLED = "killed"
+    FROZEN = "frozen"
+    LEFT = "left"
+
+
+class Member:
+    """Owns the processes of one node; ``end`` releases everything.
+
+    Args:
+        name: The node's name.
+        config_fd: An open file with the configuration.
+        hear: Called with each event that the node prints, on a thread of ours.
+    """
+
+    def __init__(self, name: str, config_fd: int, hear: Callable[[str, Mapping[str, Any]], None]) -> None:
+        self.name = name
+        self.state = State.LEFT
+        self._config_fd = config_fd
+        self._hear = hear
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``end``
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread
+
+    def start(self) -> None:
+        """Start the node, for the first time or again."""
+        file = f"/dev/fd/{self._config_fd}"
+        options = ["--name", self.name, "--events", "json", "--until-eof"]
+        self._process = process = subprocess.Popen(  # noqa: S603 - our own interpreter
+            [sys.executable, "-P", "-m", "cluster_kit.cli", "run", file, *options],
+            pass_fds=[self._config_fd],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+            process_group=0,
+        )
+        self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
+        self._reader.start()
+        self.state = State.RUNNING
+
+    def kill(self) -> None:
+        """Kill the node and its worker."""
+        self._signal(signal.SIGKILL)
+        self._reap()
+        self.state = State.KILLED
+
+    def freeze(self) -> None:
+        """Stop the node and its worker in the middle of whatever they do."""
+        self._signal(signal.SIGSTOP)
+        self.state = State.FROZEN
+
+    def thaw(self) -> None:
+        """Let a frozen node go on."""
+        self._signal(signal.SIGCONT)
+        self.state = State.RUNNING
+
+    def ask_to_leave(self) -> None:
+        """Tell the node to leave; ``end`` waits for it."""
+        if self._process is not None:
+            self._process.terminate()
+            self.state = State.LEFT
+
+    def end(self) -> None:
+        """Wait until the node has left, and kill it if it doesn't."""
+        if self._process is not None:
+            try:
+                self._process.wait(_LEAVE_S)
+            except subprocess.TimeoutExpired:
+                self._signal(signal.SIGKILL)
+            self._reap()
+        self._stderr.close()
+
+    def last_words(self) -> str:
+        """Return the last lines that the node wrote to standard error."""
+        size = os.fstat(self._stderr.fileno()).st_size
+        start = max(0, size - _LAST_WORDS_BYTES)
+        text = os.pread(self._stderr.fileno(), _LAST_WORDS_BYTES, start).decode(errors="replace")
+        return "\n".join(text.splitlines()[-_LAST_WORDS_LINES:])
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, number)
+
+    def _reap(self) -> None:
+        process = self._process
+        assert process is not None
+        process.wait()
+        self._reader.join()
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            pipe.close()
+        self._process = None
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self._hear(self.name, json.loads(line))

@@ -1,0 +1,84 @@
+"""What happens in the demo, step by step; each step is measured until the last observer has told it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from cluster_kit.cli.demo.board import Pair
+from cluster_kit.cli.demo.cluster import DemoCluster
+from cluster_kit.cli.demo.member import Member
+
+_STEP_S = 30.0
+
+
+class NotSeen(Exception):  # noqa: N818 - it names an outcome
+    """Something that should have been told was not."""
+
+
+class View(Protocol):
+    """Where the show is seen."""
+
+    def say(self, text: str) -> None:
+        """Tell what is done."""
+
+    def result(self, text: str, seconds: float) -> None:
+        """Tell how long it took."""
+
+
+def show(cluster: DemoCluster, view: View) -> None:
+    """Run all steps.
+
+    Raises:
+        NotSeen: One of them had not the outcome that it should have.
+    """
+    steps = _Steps(cluster, view)
+    victims = itertools.cycle(reversed(cluster.members))
+    steps.form()
+    steps.crash_and_replace(next(victims))
+    steps.freeze_and_thaw(next(victims))
+    steps.leave(next(victims))
+
+
+class _Steps:
+    def __init__(self, cluster: DemoCluster, view: View) -> None:
+        self._cluster = cluster
+        self._view = view
+
+    def form(self) -> None:
+        self._view.say(f"{len(self._cluster.members)} nodes are started")
+        everybody = [member.name for member in self._cluster.members]
+        self._measure(self._cluster.start, "node_up", itertools.permutations(everybody, 2), "all linked to each other")
+
+    def crash_and_replace(self, victim: Member) -> None:
+        self._view.say(f"{victim.name} and its worker are killed (SIGKILL)")
+        self._measure(victim.kill, "node_down", self._of(victim), "noticed by all others")
+        self._cluster.board.forget(victim.name)
+        self._view.say(f"{victim.name} is started again")
+        towards = self._of(victim)
+        both_ways = towards + [(node, observer) for observer, node in towards]
+        self._measure(victim.start, "node_up", both_ways, "linked to all others")
+
+    def freeze_and_thaw(self, victim: Member) -> None:
+        self._view.say(f"{victim.name} and its worker are frozen (SIGSTOP)")
+        self._measure(victim.freeze, "node_down", self._of(victim), "told silent by all others")
+        self._view.say(f"{victim.name} is thawed (SIGCONT)")
+        self._measure(victim.thaw, "node_up", self._of(victim), "linked to all others again")
+
+    def leave(self, victim: Member) -> None:
+        self._view.say(f"{victim.name} is asked to leave (SIGTERM)")
+        self._measure(victim.ask_to_leave, "node_down", self._of(victim), "told to all others")
+
+    def _of(self, member: Member) -> list[Pair]:
+        return [(other.name, member.name) for other in self._cluster.others(member)]
+
+    def _measure(self, act: Callable[[], None], event: str, pairs: Iterable[Pair], outcome: str) -> None:
+        since_s = time.monotonic()
+        act()
+        try:
+            took_s = self._cluster.board.wait_for(event, pairs, since_s, _STEP_S)
+        except TimeoutError as exc:
+            raise NotSeen(f"{outcome}: {exc}") from exc
+        self._view.result(outcome, took_s)

@@ -1,0 +1,25 @@
+"""How a command ends when it can't do what it was asked: lines on standard error and an exit code."""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import click
+
+
+class Failure(click.ClickException):
+    """What was asked for failed: one line, exit code 1."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the line."""
+        click.echo(f"cluster-kit: {self.format_message()}", file=file, err=True)
+
+
+class Faults(click.ClickException):
+    """A configuration can't be used: a line for each fault, led by its place, as compilers do; exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the lines."""
+        click.echo(self.format_message(), file=file, err=True)

@@ -1,0 +1,112 @@
+"""``cluster-kit run``: be a node until told to leave.
+
+The main thread waits for the end and does nothing else, so that nothing delays it: events are printed by a thread of their
+own, which whoever reads the output may hold up for good.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import click
+
+from cluster_kit.cli.configuration import read_configuration
+from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
+
+if TYPE_CHECKING:
+    from cluster_kit.supervisor import Subscription
+
+Ending = SimpleQueue[None]  # an item is the order to leave; unlike an Event, a signal handler may put one at any moment
+
+_PRINT_S = 1.0  # how long the last lines may take to be read
+
+
+@click.command(
+    cls=TaughtCommand,
+    example="cluster-kit run cluster.yaml --name b@127.0.0.1 --events json",
+    exit_codes={
+        0: "it left as it was told",
+        1: "it can't serve (port in use, no permission), or a topology with 'escalate: true' failed too often",
+        2: FAULTY_FILE,
+    },
+)
+@click.argument("file")
+@click.option("--name", metavar="NAME", help="Be this node, not the file's: basename@host, or a basename alone.")
+@click.option(
+    "--events", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print events."
+)
+@click.option("--until-eof", is_flag=True, hidden=True, help="Leave when standard input ends, too.")
+def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
+    """Run the topologies of FILE as one node, and print what happens.
+
+    Runs until SIGINT (Ctrl-C) or SIGTERM, says goodbye and ends; a second Ctrl-C ends it at once. With --name, one file serves
+    many nodes; a basename alone takes the host of the file's node. With --events json, standard output has one JSON object a
+    line for each event, as it happens; 'ready' tells that a topology serves. Logs go to standard error.
+    """
+    ending: Ending = SimpleQueue()
+    _end_on_signals(ending)
+    _log_to_stderr()
+    config, plugins = read_configuration(file, name)
+    from cluster_kit.supervisor import Supervisor
+
+    supervisor = Supervisor(config, plugins=plugins)
+    printer = threading.Thread(target=_print_events, args=(supervisor.subscribe(), form, ending), daemon=True)
+    printer.start()
+    if until_eof:
+        threading.Thread(target=_end_at_eof, args=(ending,), daemon=True).start()
+    try:
+        supervisor.start()
+        ending.get()
+    finally:
+        supervisor.stop()
+        printer.join(_PRINT_S)
+    supervisor.join()
+
+
+def _end_on_signals(ending: Ending) -> None:
+    def leave(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # an impatient second Ctrl-C; the workers say goodbye by themselves
+        ending.put(None)
+
+    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGTERM, leave)
+
+
+def _end_at_eof(ending: Ending) -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    ending.put(None)
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    handler = logging.StreamHandler()
+    form = "%(asctime)s %(levelname)s %(topology)s: %(message)s"
+    handler.setFormatter(logging.Formatter(form, defaults={"topology": "cluster-kit"}))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    logging.getLogger("cluster_kit").setLevel(logging.INFO)
+
+
+def _print_events(subscription: Subscription, form: str, ending: Ending) -> None:
+    """Print until there is no more, or nobody who reads it."""
+    from cluster_kit.cli.report import as_json, as_text
+
+    line_of = as_json if form == "json" else as_text
+    with suppress(BrokenPipeError):
+        for event in subscription:
+            if event.seq:  # before the first event there is nothing to tell
+                _write(f"{line_of(event)}\n".encode())
+    ending.put(None)
+
+
+def _write(line: bytes) -> None:
+    """Write past ``sys.stdout``, whose lock a write that is held up would keep when the interpreter ends."""
+    while line:
+        line = line[os.write(sys.stdout.fileno(), line) :]

@@ -1,0 +1,194 @@
+"""The gossip protocol: when to speak, whom to answer, what to make of what is heard. Pure: datagrams and time in, actions out.
+
+A starting node announces itself a few times; those to whom it is new answer it directly, in a large cluster only some of them.
+Afterwards each node sends one heartbeat per interval. A heartbeat of a stranger means that a partition has ended: it brings our
+own forward, so that both sides know each other at once. An answer is never larger than what it answers, and there are only so
+many per second: whoever forges packets gets less out than he put in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from msgspec.structs import replace
+
+from cluster_kit.abc import Failed, Gone, Leaving, Observation, Seen
+from cluster_kit.errors import DiscoveryError, LocalProtocolError, RemoteProtocolError
+from cluster_kit.events import Reason
+from cluster_kit.node import Fence, Node
+from cluster_kit.strategies.gossip.peers import Peers, Word
+from cluster_kit.wire.gossip import Kind, Packet, Source, decode, encode
+
+ANNOUNCE_AT_S = (0.0, 0.1, 0.3, 0.9)  # more than once, since a datagram may get lost; soon, since others wait for it
+ANNOUNCE_BYTES = 512  # larger than most answers, and small enough for any path (RFC 791 asks every host to take 576)
+ANSWERERS = 8  # of those who hear an announcement, about so many answer
+ANSWERS_PER_S = 20.0  # per node; as many may come at once
+SPREAD = 0.2  # fraction by which times vary, so that nodes don't speak in step
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send ``datagram`` to one address, or to the group where ``to`` is ``None``."""
+
+    datagram: bytes
+    to: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A datagram was of no use."""
+
+    why: str
+
+
+Action = Send | Ignored | Observation
+
+
+class GossipEngine:
+    """One node's part in the gossip.
+
+    Args:
+        local: This node, with name and boot.
+        fence: Cluster and group; everybody else is ignored.
+        leaving: Whether this node is about to leave.
+        announce: False: only listen.
+        interval_s: Seconds between two heartbeats.
+        ttl_s: For how long a peer counts as alive after it was heard.
+        random: The source of jitter.
+    """
+
+    def __init__(
+        self,
+        local: Node,
+        fence: Fence,
+        *,
+        leaving: bool = False,
+        announce: bool = True,
+        interval_s: float,
+        ttl_s: float,
+        random: Random,
+    ) -> None:
+        self._local = local
+        self._fence = fence
+        self._leaving = leaving
+        self._speaks = announce
+        self._interval_s = interval_s
+        self._ttl_s = ttl_s
+        self._random = random
+        self._peers = Peers(silent_s=2 * interval_s, forget_s=ttl_s)
+        self._announce_at_s: list[float] = []
+        self._beat_at_s = 0.0
+        self._early_after_s = 0.0
+        self._answers = ANSWERS_PER_S
+        self._answers_at_s = 0.0
+        self._own = Packet.of(local, fence, Kind.HEARTBEAT, leaving=leaving)
+
+    @property
+    def next_s(self) -> float:
+        """When ``tick`` has something to do."""
+        return min([self._beat_at_s, *self._announce_at_s[:1]])
+
+    def start(self, now_s: float) -> list[Failed]:
+        """Announce this node from now on: it has just started, or has just got its network back."""
+        self._announce_at_s = [now_s + self._jittered(delay_s) for delay_s in ANNOUNCE_AT_S]
+        self._beat_at_s = self._announce_at_s[-1] + self._jittered(self._interval_s)
+        return self._describe()
+
+    def update(self, local: Node, now_s: float, *, leaving: bool) -> list[Failed]:
+        """Take in how this node is now; ``tick`` tells the others."""
+        self._local = local
+        self._leaving = leaving
+        self._beat_at_s = now_s
+        return self._describe()
+
+    def tick(self, now_s: float) -> list[Send]:
+        """Do what is due, once, however late it is."""
+        self._peers.forget_silent(now_s)
+        if self._announce_at_s and now_s >= self._announce_at_s[0]:
+            self._announce_at_s = [at_s for at_s in self._announce_at_s if at_s > now_s]
+            return self._say(Kind.ANNOUNCE)
+        if now_s >= self._beat_at_s:
+            self._beat_at_s = now_s + self._jittered(self._interval_s)
+            return self._say(Kind.HEARTBEAT)
+        return []
+
+    def goodbye(self) -> list[Send]:
+        """Return what to send before leaving for good: no packet of this run is believed any more."""
+        return self._say(Kind.GOODBYE)
+
+    def receive(self, datagram: bytes, source: Source, now_s: float) -> list[Action]:
+        """Take in a datagram."""
+        try:
+            packet = decode(datagram)
+        except RemoteProtocolError as error:
+            return [Ignored(f"{error}; from {source[0]}")]
+        if packet is None or packet.boot_id == self._local.boot_id:
+            return []
+        if packet.fence != self._fence:
+            return [Ignored(f"gossip: cluster {packet.cluster!r}, group {packet.group!r} is foreign; from {source[0]}")]
+        if packet.kind == Kind.GOODBYE:
+            first = self._peers.bury(packet.name, packet.boot_id)
+            return [Gone(packet.name, Reason.LEFT, packet.boot_id)] if first else []
+        return self._heard(packet, datagram, source, now_s)
+
+    def _heard(self, packet: Packet, datagram: bytes, source: Source, now_s: float) -> list[Action]:
+        before = self._peers.current(packet.name)
+        word = self._peers.hear(packet.name, packet.boot_id, now_s)
+        if word is Word.LATE:
+            return []
+        actions: list[Action] = []
+        if before is not None and packet.boot_id < before:  # whoever keeps the newer boot would take this one for late
+            actions.append(Gone(packet.name, Reason.REPLACED, before))
+        actions.append(Seen(packet.node(source), self._ttl_s))
+        if packet.leaving:
+            actions.append(Leaving(packet.name))
+        if word is Word.NEW and self._speaks and packet.kind != Kind.ANSWER:
+            actions += self._welcome(packet, datagram, source, now_s)
+        return actions
+
+    def _welcome(self, packet: Packet, datagram: bytes, source: Source, now_s: float) -> list[Send]:
+        """Make ourselves known to a stranger, unless enough others are going to."""
+        if self._random.random() * len(self._peers) >= ANSWERERS:
+            return []
+        answer = self._datagram(Kind.ANSWER)
+        if packet.kind == Kind.ANNOUNCE and len(answer) <= len(datagram):
+            return [Send(answer, source)] if self._may_answer(now_s) else []
+        if now_s >= self._early_after_s:
+            self._early_after_s = now_s + self._interval_s
+            self._beat_at_s = now_s
+        return []
+
+    def _may_answer(self, now_s: float) -> bool:
+        self._answers = min(ANSWERS_PER_S, self._answers + (now_s - self._answers_at_s) * ANSWERS_PER_S)
+        self._answers_at_s = now_s
+        if self._answers < 1:
+            return False
+        self._answers -= 1
+        return True
+
+    def _describe(self) -> list[Failed]:
+        """Prepare what is told about this node; complain if that is not all there is to tell."""
+        self._own = Packet.of(self._local, self._fence, Kind.HEARTBEAT, leaving=self._leaving)
+        try:
+            encode(self._own)
+        except LocalProtocolError as error:  # better known without metadata than not at all; links will tell it
+            self._own = Packet.of(self._local.evolve(metadata={}), self._fence, Kind.HEARTBEAT, leaving=self._leaving)
+            return [Failed(_too_much_metadata(self._local, error))]
+        return []
+
+    def _say(self, kind: Kind) -> list[Send]:
+        return [Send(self._datagram(kind))] if self._speaks else []
+
+    def _datagram(self, kind: Kind) -> bytes:
+        packet = replace(self._own, kind=kind)
+        return encode(packet.padded(ANNOUNCE_BYTES) if kind is Kind.ANNOUNCE else packet)
+
+    def _jittered(self, delay_s: float) -> float:
+        return delay_s * (1 + SPREAD * (2 * self._random.random() - 1))
+
+
+def _too_much_metadata(local: Node, error: LocalProtocolError) -> DiscoveryError:
+    return DiscoveryError(
+        f"gossip: cannot send the metadata of {local.name!r}: {error}; use fewer or shorter tags", strategy="gossip"
+    )

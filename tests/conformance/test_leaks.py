@@ -1,0 +1,103 @@
+"""Whatever a block or a test leaves behind is found and named."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from cluster_kit.testing import leaves_nothing
+
+pytest_plugins = "pytester"
+
+CONFTEST = Path(__file__).parents[1] / "conftest.py"
+
+
+def leave_task(cleanup):
+    task = asyncio.get_running_loop().create_task(asyncio.sleep(60), name="forgotten")
+    cleanup.append(task.cancel)
+    return "task forgotten"
+
+
+def leave_thread(cleanup):
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait, name="forgotten", daemon=True)
+    thread.start()
+    cleanup += [stop.set, thread.join]
+    return "thread forgotten"
+
+
+def leave_process(cleanup):
+    process = subprocess.Popen(["sleep", "60"])
+    cleanup += [process.kill, process.wait]
+    return f"process {process.pid} sleep 60"
+
+
+def leave_socket(cleanup):
+    sock = socket.socket()
+    cleanup.append(sock.close)
+    return f"descriptor {sock.fileno()} socket:"
+
+
+def leave_pipe(cleanup):
+    ends = os.pipe()
+    cleanup += [lambda: os.close(ends[0]), lambda: os.close(ends[1])]
+    return f"descriptor {ends[0]} pipe:"
+
+
+@pytest.mark.parametrize("leave", [leave_task, leave_thread, leave_process, leave_socket, leave_pipe])
+def test_what_a_block_leaves_behind_is_named(leave):
+    async def scenario():
+        cleanup = []
+        try:
+            with pytest.raises(AssertionError) as caught:
+                async with leaves_nothing(0.1):
+                    named = leave(cleanup)
+            assert named in str(caught.value)
+        finally:
+            for undo in cleanup:
+                undo()
+
+    asyncio.run(scenario())
+
+
+def test_what_was_there_before_is_no_leak():
+    async def scenario():
+        with socket.socket():
+            async with leaves_nothing(0.1):
+                await asyncio.to_thread(len, "")
+
+    asyncio.run(scenario())
+
+
+LEAVING_TESTS = {
+    "a thread": """
+        import threading
+        def test_it():
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+    """,
+    "an orphan": """
+        import subprocess
+        def test_it():
+            subprocess.run(["sh", "-c", "sleep 60 & :"], check=True, stdout=subprocess.DEVNULL)
+    """,
+}
+
+
+@pytest.mark.parametrize("code", LEAVING_TESTS.values(), ids=LEAVING_TESTS)
+def test_a_test_that_leaves_something_behind_fails(code, pytester):
+    pytester.makeconftest(CONFTEST.read_text().replace("GRACE_S = 10.0", "GRACE_S = 0.2"))
+    pytester.makepyfile(code)
+    pytester.runpytest_subprocess().assert_outcomes(passed=1, errors=1)
+
+
+def test_a_missing_program_skips_unless_it_is_required(pytester, monkeypatch):
+    pytester.makeconftest(CONFTEST.read_text())
+    pytester.makepyfile("def test_it(require): require('no-such-program')")
+    monkeypatch.delenv("CLUSTER_KIT_REQUIRE_SERVERS", raising=False)
+    pytester.runpytest_subprocess("-rs").stdout.fnmatch_lines(["SKIPPED*no-such-program is not installed"])
+    monkeypatch.setenv("CLUSTER_KIT_REQUIRE_SERVERS", "1")
+    pytester.runpytest_subprocess().assert_outcomes(failed=1)

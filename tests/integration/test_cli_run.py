@@ -1,0 +1,194 @@
+"""``cluster-kit run``: what it prints, and every way in which it ends."""
+
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+from cli_process import COMMAND, DEADLINE_S, Cluster, Process, cluster_kit
+
+PARTS = """
+import os
+import time
+
+from cluster_kit import Connector, Strategy
+
+
+class Stays(Connector):
+    async def start(self, local, links):
+        return local
+
+    async def connect(self, node):
+        raise AssertionError
+
+    async def disconnect(self, node):
+        raise AssertionError
+
+    async def stop(self):
+        print("stopping")
+        time.sleep(3600)
+
+
+class NeverStarts(Stays):
+    async def start(self, local, links):
+        print("starting")
+        time.sleep(3600)
+
+
+class Exits(Strategy):
+    async def discover(self, ctx):
+        yield os._exit(3)
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    (tmp_path / "parts.py").write_text(PARTS)
+    with Cluster(tmp_path) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def pipe():
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def test_ready_is_told_with_the_address(cluster):
+    ready = cluster.run("a").wait_for("ready")
+    assert ready.keys() == {"t", "event", "topology", "address"}
+    assert ready["topology"] == "lan"
+    host, port = ready["address"].split(":")
+    assert host == "127.0.0.1"
+    assert int(port) > 0
+
+
+def test_nodes_of_one_file_tell_of_each_other(cluster):
+    a, b = cluster.run("a"), cluster.run("b@127.0.0.1")
+    up = a.wait_for("node_up", node="b@127.0.0.1")
+    assert up.keys() == {"t", "event", "topology", "node", "address", "metadata"}
+    assert up["address"] == b.wait_for("ready")["address"]
+    b.wait_for("node_up", node="a@127.0.0.1")
+    assert a.errors == b.errors == []
+
+
+def test_text_is_for_people(cluster):
+    a = cluster.keep(Process(COMMAND, "run", cluster.file, "--name", "a"))
+    b = cluster.run("b")
+    a.until_printed("lan: ready at 127.0.0.1:")
+    a.until_printed(f"lan: b@127.0.0.1 is up at {b.wait_for('ready')['address']}")
+    b.signal(signal.SIGTERM)
+    a.until_printed("lan: b@127.0.0.1 is down: left")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_makes_it_leave_gracefully(cluster, number):
+    a, b = cluster.run("a"), cluster.run("b")
+    a.wait_for("node_up", node="b@127.0.0.1")
+    b.wait_for("node_up", node="a@127.0.0.1")
+    b.signal(number)
+    assert b.wait() == 0
+    assert b.wait_for("node_down", node="a@127.0.0.1")["reason"] == "shutdown"
+    assert a.wait_for("node_down", node="b@127.0.0.1")["reason"] == "left"
+
+
+def test_repeated_sigterm_is_no_hurry(cluster):
+    a = cluster.run("a")
+    a.wait_for("ready")
+    a.signal(signal.SIGTERM)
+    a.signal(signal.SIGTERM)
+    assert a.wait() == 0
+
+
+def test_signal_is_obeyed_while_a_part_hangs_at_the_start(cluster):
+    child_spec = {"shutdown_s": 0.5}
+    topologies = {"lan": {"strategy": "gossip", "connector": "parts:NeverStarts", "child_spec": child_spec}}
+    a = cluster.run("a", file=cluster.write("hangs.yaml", topologies))
+    a.until(lambda: "starting" in a.errors, "the connector's start")
+    a.signal(signal.SIGTERM)
+    assert a.wait() == 0
+
+
+def test_second_ctrl_c_ends_it_at_once(cluster):
+    topologies = {"lan": {"strategy": "gossip", "connector": "parts:Stays", "child_spec": {"shutdown_s": 600}}}
+    a = cluster.run("a", file=cluster.write("stays.yaml", topologies))
+    a.wait_for("ready")
+    a.signal(signal.SIGINT)
+    a.until(lambda: "stopping" in a.errors, "the connector's stop")
+    a.signal(signal.SIGINT)
+    assert a.wait() == -signal.SIGINT
+
+
+def test_end_of_standard_input_ends_it_only_where_asked(cluster):
+    a = cluster.run("a", "--until-eof", stdin=subprocess.PIPE)
+    b = cluster.run("b")
+    a.wait_for("node_up", node="b@127.0.0.1")
+    a.process.stdin.close()
+    assert a.wait() == 0
+    assert b.process.poll() is None
+
+
+def test_reader_that_goes_away_ends_it_quietly(cluster):
+    command = [COMMAND, "run", str(cluster.file), "--name", "a", "--events", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as a:
+        assert "ready" in a.stdout.readline()
+        a.stdout.close()
+        cluster.run("b")
+        assert a.stderr.read() == ""
+        assert a.wait(DEADLINE_S) == 0
+
+
+def test_output_that_nobody_reads_does_not_delay_the_leave(cluster, pipe):
+    os.set_blocking(pipe[1], False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(pipe[1], bytes(4096))
+    os.set_blocking(pipe[1], True)
+    command = [COMMAND, "run", str(cluster.file), "--name", "a", "--events", "json"]
+    with subprocess.Popen(command, stdout=pipe[1], stderr=subprocess.PIPE, text=True) as a:
+        b = cluster.run("b")
+        b.wait_for("node_up", node="a@127.0.0.1")
+        a.terminate()
+        assert a.wait(DEADLINE_S) == 0
+        assert a.stderr.read() == ""
+    assert b.wait_for("node_down", node="a@127.0.0.1")["reason"] == "left"
+
+
+def test_every_fault_of_the_file_is_a_line(cluster):
+    faulty = cluster.folder / "faulty.yaml"
+    faulty.write_text("node: nobody\ntopologies:\n  lan:\n    strategie: gossip\n    prune: 3\n")
+    done = cluster_kit("run", faulty)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert [line.startswith(f"{faulty}:") for line in lines] == [True] * 4
+    assert f"{faulty}:1:7: node: " in lines[0]
+
+
+def test_port_in_use_is_one_line(cluster):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        topologies = {"lan": {"strategy": "gossip", "connector": {"name": "tcp", "port": port}}}
+        done = cluster_kit("run", cluster.write("taken.yaml", topologies))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith("cluster-kit: ")
+    assert str(port) in line
+
+
+def test_other_name_does_not_lead_off_loopback(cluster):
+    done = cluster_kit("run", cluster.file, "--name", "a@192.0.2.1")
+    assert done.returncode == 2
+    assert "insecure" in done.stderr
+
+
+def test_topology_that_escalates_ends_it(cluster):
+    topologies = {"lan": {"strategy": "parts:Exits", "child_spec": {"max_restarts": 1, "escalate": True}}}
+    a = cluster.run("a", file=cluster.write("exits.yaml", topologies))
+    assert a.wait() == 1
+    assert a.errors[-1].startswith("cluster-kit: topology 'lan': more than 1 restarts")
+    assert not any("Traceback" in line for line in a.errors)

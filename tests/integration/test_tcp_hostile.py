@@ -1,0 +1,260 @@
+"""What strangers, broken peers and floods can do to a node that listens: nothing."""
+
+import asyncio
+import logging
+import socket
+from contextlib import ExitStack
+
+import pytest
+from tcp_stage import DEADLINE_S, FENCE, Local
+
+from cluster_kit.connectors.tcp import half_open
+from cluster_kit.errors import ConnectError, ConnectReason
+from cluster_kit.events import Reason
+from cluster_kit.node import BootId, Fence, Node, split_address
+from cluster_kit.wire.frames import Answer, Confirm, FrameReader, Hello, Identity, Ping, Refusal, decode, encode
+
+MALLORY = Node(name="mallory@127.0.0.1", boot_id=BootId(5, 5))
+
+
+def run(scenario):
+    async def bounded():
+        async with asyncio.timeout(2 * DEADLINE_S):
+            await scenario()
+
+    asyncio.run(bounded())
+
+
+def hello(fence=FENCE, node=MALLORY):
+    identity = Identity.of(node, fence, leaving=False, wanted=True)
+    return Hello(magic="cluster_kit", version=1, identity=identity)
+
+
+class Stranger:
+    """A bare socket at the door of a node."""
+
+    def __init__(self, node):
+        self._address = split_address(node.address)
+        self._frames = FrameReader()
+
+    async def __aenter__(self):
+        self.reader, self.writer = await asyncio.open_connection(*self._address)
+        return self
+
+    async def __aexit__(self, *exc_info):
+        self.writer.close()
+
+    def say(self, *frames):
+        self.writer.write(b"".join(encode(frame) for frame in frames))
+
+    async def hear(self):
+        while (body := self._frames.next(65536)) is None:
+            data = await self.reader.read(4096)
+            if not data:
+                return None
+            self._frames.feed(data)
+        return decode(body)
+
+    async def shut_out(self):
+        """Return what is received until the node closes."""
+        try:
+            return await self.reader.read()
+        except ConnectionResetError:
+            return b""
+
+    async def link(self):
+        self.say(hello())
+        assert isinstance(await self.hear(), Answer)
+        self.say(Confirm())
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(512),
+        b"\xff" * 100,
+        bytes(100),
+        encode(Ping(token=1, rtt_us=0)),
+        encode(Confirm()),
+    ],
+    ids=["http", "tls", "ones", "zeros", "ping", "confirm"],
+)
+def test_garbage_gets_no_answer(garbage):
+    async def scenario():
+        async with Local("ann") as ann, Stranger(ann.node) as stranger:
+            stranger.writer.write(garbage)
+            assert await stranger.shut_out() == b""
+            assert ann.links.reports == []
+
+    run(scenario)
+
+
+def test_port_scanner_learns_nothing(monkeypatch):
+    monkeypatch.setattr("cluster_kit.connectors.tcp.hub.HANDSHAKE_S", 0.2)
+
+    async def scenario():
+        async with Local("ann", heartbeat_s=0.1) as ann, Stranger(ann.node) as stranger:
+            assert await stranger.shut_out() == b""
+
+    run(scenario)
+
+
+def test_foreigner_is_not_told_who_refuses_it():
+    async def scenario():
+        async with Local("ann") as ann, Stranger(ann.node) as stranger:
+            stranger.say(hello(fence=Fence("elsewhere", "web")))
+            refusal = await stranger.hear()
+            assert refusal == Refusal(reason="foreign")
+            assert await stranger.hear() is None
+
+    run(scenario)
+
+
+def test_another_version_is_refused_with_ours():
+    async def scenario():
+        async with Local("ann") as ann, Stranger(ann.node) as stranger:
+            stranger.say(Hello(magic="cluster_kit", version=2, identity=None))
+            assert await stranger.hear() == Refusal(reason="protocol", version=1)
+
+    run(scenario)
+
+
+def test_slow_handshake_is_cut_off_however_busy_it_looks(monkeypatch):
+    monkeypatch.setattr("cluster_kit.connectors.tcp.hub.HANDSHAKE_S", 1.0)
+
+    async def scenario():
+        async with Local("ann", heartbeat_s=0.1) as ann, Stranger(ann.node) as stranger:
+
+            async def drip():
+                for byte in encode(hello()):
+                    stranger.writer.write(bytes([byte]))
+                    await asyncio.sleep(0.1)
+
+            dripping = asyncio.create_task(drip())
+            assert await stranger.shut_out() == b""
+            dripping.cancel()
+            assert ann.links.reports == []
+
+    run(scenario)
+
+
+def test_answered_stranger_that_never_confirms_is_not_up(monkeypatch):
+    monkeypatch.setattr("cluster_kit.connectors.tcp.hub.HANDSHAKE_S", 0.2)
+
+    async def scenario():
+        async with Local("ann", heartbeat_s=0.1) as ann, Stranger(ann.node) as stranger:
+            stranger.say(hello())
+            assert isinstance(await stranger.hear(), Answer)
+            assert await stranger.hear() is None
+            assert ann.links.reports == []
+
+    run(scenario)
+
+
+def test_flood_of_half_open_connections_is_bounded_and_disturbs_no_link(monkeypatch):
+    monkeypatch.setattr(half_open, "MAX_HALF_OPEN", 20)
+
+    async def scenario():
+        async with Local("ann") as ann, Local("bob") as bob:
+            await ann.connect(bob)
+            loop = asyncio.get_running_loop()
+            with ExitStack() as stack:
+                flood = [stack.enter_context(socket.socket()) for _ in range(60)]
+                for sock in flood:
+                    sock.setblocking(False)
+                    await loop.sock_connect(sock, split_address(ann.node.address))
+                closed = [asyncio.create_task(loop.sock_recv(sock, 1)) for sock in flood[20:]]
+                await asyncio.gather(*closed, return_exceptions=True)
+                late = Local("cat")
+                async with late:
+                    with pytest.raises(ConnectError) as caught:
+                        await late.connect(ann)
+                    assert caught.value.reason is ConnectReason.RESET
+            async with Local("cat") as cat:
+                await cat.link(ann)
+            assert ann.history(bob) == bob.history(ann) == ["up"]
+
+    run(scenario)
+
+
+def test_hundreds_of_local_nodes_may_dial_at_once():
+    async def scenario():
+        async with Local("ann") as ann:
+            strangers = [Stranger(ann.node) for _ in range(200)]
+            await asyncio.gather(*(stranger.__aenter__() for stranger in strangers))
+            for number, stranger in enumerate(strangers):
+                stranger.say(hello(node=Node(name=f"n{number}@127.0.0.1", boot_id=BootId(number, 0))))
+            answers = await asyncio.gather(*(stranger.hear() for stranger in strangers))
+            assert {type(answer) for answer in answers} == {Answer}
+            for stranger in strangers:
+                stranger.writer.close()
+
+    run(scenario)
+
+
+def test_malformed_frame_closes_the_link_with_one_warning(caplog):
+    async def scenario():
+        async with Local("ann") as ann, Stranger(ann.node) as stranger:
+            await stranger.link()
+            await ann.links.expect("up", MALLORY.name)
+            stranger.writer.write(b"\x00\x00\x00\x02\x92\x05")
+            assert (await ann.links.expect("down", MALLORY.name)).reason is Reason.CLOSED
+            await stranger.shut_out()
+
+    with caplog.at_level(logging.WARNING, "cluster_kit"):
+        run(scenario)
+    (record,) = caplog.records
+    assert MALLORY.name in record.message
+    assert "malformed" in record.message
+
+
+def test_oversize_frame_closes_the_link():
+    async def scenario():
+        async with Local("ann") as ann, Stranger(ann.node) as stranger:
+            await stranger.link()
+            stranger.writer.write(b"\x00\x01\x00\x01")
+            assert (await ann.links.expect("down", MALLORY.name)).reason is Reason.CLOSED
+
+    run(scenario)
+
+
+def test_unknown_frames_are_skipped_on_a_link():
+    async def scenario():
+        async with Local("ann") as ann, Stranger(ann.node) as stranger:
+            await stranger.link()
+            stranger.writer.write(b"\x00\x00\x00\x04\x92\xcc\xc8\xc0" + encode(Ping(token=77, rtt_us=0)))
+            assert (await stranger.hear()).token == 77
+            assert ann.links.ups_and_downs(MALLORY.name) == ["up"]
+
+    run(scenario)
+
+
+def test_peer_that_does_not_read_is_dropped_before_it_costs_much():
+    async def scenario():
+        async with Local("ann", silent_s=2 * DEADLINE_S) as ann, Stranger(ann.node) as stranger:
+            await stranger.link()
+            await ann.links.expect("up", MALLORY.name)
+            stranger.writer.transport.pause_reading()
+            number = 0
+            while not ann.links.of("down"):
+                number += 1
+                await ann.connector.update(ann.node.evolve(metadata={"n": f"{number:0>1000}"}), leaving=False)
+                if number % 100 == 0:
+                    await asyncio.sleep(0)
+            assert ann.links.of("down")[0].reason is Reason.CLOSED
+
+    run(scenario)
+
+
+def test_refused_stranger_is_logged_once_in_a_while_and_only_for_debugging(caplog):
+    async def scenario():
+        async with Local("ann") as ann:
+            for _ in range(5):
+                async with Stranger(ann.node) as stranger:
+                    stranger.writer.write(b"\xff" * 100)
+                    assert await stranger.shut_out() == b""
+
+    with caplog.at_level(logging.DEBUG, "cluster_kit"):
+        run(scenario)
+    assert [record.levelname for record in caplog.records] == ["DEBUG"]

@@ -1,0 +1,128 @@
+"""Where a ``tcp`` connector listens, what it tells others, and what it says when it can't."""
+
+import asyncio
+import socket
+
+import pytest
+from tcp_stage import FENCE
+
+from cluster_kit.connectors.tcp import TcpConnector
+from cluster_kit.errors import ConfigError
+from cluster_kit.node import Node
+from cluster_kit.testing.leaks import leaves_nothing
+from cluster_kit.testing.stand_ins import RecordingLinks
+
+
+def announced(name="ann@127.0.0.1", **options):
+    """Start and stop a connector, and return the address that it announced."""
+
+    async def scenario():
+        connector = TcpConnector(**options)
+        async with leaves_nothing():
+            try:
+                return (await connector.start(Node(name=name), RecordingLinks(fence=FENCE))).address
+            finally:
+                await connector.stop()
+
+    return asyncio.run(scenario())
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "host"),
+    [
+        ("ann@127.0.0.1", {}, "127.0.0.1"),
+        ("ann@localhost", {}, "localhost"),
+        ("ann@127.0.0.2", {"host": "0.0.0.0"}, "127.0.0.2"),
+        ("ann@127.0.0.2", {"host": "127.0.0.1"}, "127.0.0.1"),
+        ("ann@127.0.0.1", {"advertise": "node.example.org"}, "node.example.org"),
+        ("ann@127.0.0.1", {"advertise": "2001:db8::1"}, "[2001:db8::1]"),
+        ("ann@127.0.0.1", {"advertise": "[2001:db8::1]"}, "[2001:db8::1]"),
+    ],
+)
+def test_announced_host_is_one_to_dial(name, options, host):
+    port = free_port()
+    assert announced(name, port=port, **options) == f"{host}:{port}"
+
+
+def test_ipv6():
+    assert announced("ann@::1").startswith("[::1]:")
+
+
+def test_advertised_port_is_told_instead_of_the_one_listened_on():
+    assert announced(advertise="203.0.113.7:4000") == "203.0.113.7:4000"
+
+
+def test_any_free_port_is_taken_by_default():
+    assert announced() != "127.0.0.1:0"
+
+
+def test_port_can_be_used_again_at_once():
+    port = free_port()
+    assert announced(port=port) == announced(port=port)
+
+
+def test_port_in_use():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(
+            ConfigError, match=f"tcp: cannot listen on '127.0.0.1:{port}': the port is in use; choose"
+        ) as caught:
+            announced(port=port)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_such_interface():
+    with pytest.raises(ConfigError, match="no interface of this machine has that address"):
+        announced(host="203.0.113.7")
+
+
+def test_host_does_not_resolve():
+    with pytest.raises(ConfigError, match="the host name does not resolve"):
+        announced("ann@no-such-host.invalid")
+
+
+def test_address_of_every_interface_is_never_announced():
+    with pytest.raises(ConfigError, match="set advertise"):
+        announced("ann@0.0.0.0")
+
+
+def test_serves_on_its_host_else_on_that_of_the_name():
+    assert TcpConnector().serves_on("10.0.0.1") == "10.0.0.1"
+    assert TcpConnector(host="0.0.0.0").serves_on("10.0.0.1") == "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"port": 65536}, "port 65536: expected 0 to 65535"),
+        ({"port": -1}, "port -1"),
+        ({"advertise": "0.0.0.0"}, "advertise '0.0.0.0': it means every interface"),
+        ({"advertise": "[::]:4000"}, "means every interface"),
+        ({"advertise": "host:port"}, "advertise 'host:port': expected host or host:port"),
+        ({"advertise": "a b"}, "advertise 'a b'"),
+        ({"advertise": ""}, "advertise ''"),
+        ({"heartbeat_s": 0}, "heartbeat_s is 0"),
+        ({"silent_s": 1.5}, "silent_s 1.5: expected more than two heartbeats"),
+    ],
+)
+def test_options_that_make_no_sense(options, message):
+    with pytest.raises(ConfigError) as caught:
+        TcpConnector(**options)
+    assert message in str(caught.value)
+
+
+def test_no_permission_for_a_low_port(monkeypatch):
+    """Asked of a kernel that refuses: this test may run as root."""
+
+    class Refusing(socket.socket):
+        def bind(self, address):
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("cluster_kit.connectors.tcp.listen.socket.socket", Refusing)
+    with pytest.raises(ConfigError, match="no permission; choose a port above 1023"):
+        announced(port=80)

@@ -1,0 +1,56 @@
+"""The laws of the topologies that come with cluster_kit, on rosters of any shape."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster_kit.node import BootId, Node
+from cluster_kit.topologies.full_mesh import FullMeshTopology
+
+each_topology = pytest.mark.parametrize("topology", [FullMeshTopology()], ids=lambda topology: type(topology).__name__)
+
+names = st.integers(0, 50).map(lambda number: f"n{number}@there")
+nodes = st.builds(
+    Node,
+    names,
+    st.none() | st.just("10.0.0.1:1"),
+    st.dictionaries(st.sampled_from(["zone", "role"]), st.sampled_from(["a", "b"])),
+    st.none() | st.builds(BootId, st.integers(0, 9), st.integers(0, 9)),
+)
+clusters = st.frozensets(nodes, min_size=1, max_size=20).map(lambda many: list({node.key: node for node in many}.values()))
+
+
+def links(topology, cluster):
+    """Return whom each node picks when all know each other."""
+    return {node: topology.select(node, frozenset(cluster) - {node}) for node in cluster}
+
+
+@each_topology
+@given(cluster=clusters)
+def test_selects_from_the_roster_and_never_itself(topology, cluster):
+    for node, picked in links(topology, cluster).items():
+        assert picked <= frozenset(cluster) - {node}
+
+
+@each_topology
+@given(cluster=clusters)
+def test_same_roster_gives_the_same_answer(topology, cluster):
+    assert links(topology, cluster) == links(topology, list(reversed(cluster)))
+
+
+@each_topology
+@given(cluster=clusters)
+def test_links_are_symmetric_on_equal_rosters(topology, cluster):
+    picked = links(topology, cluster)
+    assert all(node in picked[other] for node in cluster for other in picked[node])
+
+
+@each_topology
+@given(cluster=clusters)
+def test_links_connect_the_cluster(topology, cluster):
+    picked = links(topology, cluster)
+    reached, frontier = set(), {cluster[0]}
+    while frontier:
+        reached |= frontier
+        frontier = set().union(*(picked[node] for node in frontier)) - reached
+    assert reached == set(cluster)

@@ -1,0 +1,43 @@
+"""The connector that holds no links: who is known counts as up."""
+
+import asyncio
+
+from cluster_kit.connectors.none import NoneConnector
+from cluster_kit.events import Reason
+from cluster_kit.node import Node
+from cluster_kit.testing.stand_ins import RecordingLinks
+
+ANN, BOB, CAT = (Node(name=f"{name}@h") for name in ("ann", "bob", "cat"))
+
+
+def play(*steps):
+    """Return what is reported."""
+
+    async def scenario():
+        links, connector = RecordingLinks(), NoneConnector()
+        assert await connector.start(ANN, links) == ANN
+        for name, *arguments in steps:
+            await getattr(connector, name)(*arguments)
+        return [(report.kind, report.node.name, report.reason) for report in links.reports]
+
+    return asyncio.run(scenario())
+
+
+def test_it_holds_no_links_and_serves_nowhere():
+    assert not NoneConnector.holds_links
+    assert NoneConnector().serves_on("10.0.0.1") is None
+
+
+def test_connected_node_is_up_once():
+    assert play(("connect", BOB), ("connect", BOB)) == [("up", "bob@h", None)]
+
+
+def test_disconnected_node_is_gone_once():
+    assert play(("connect", BOB), ("disconnect", BOB), ("disconnect", BOB))[1:] == [("down", "bob@h", Reason.GONE)]
+
+
+def test_stop_takes_all_down_in_order():
+    assert play(("connect", CAT), ("connect", BOB), ("stop",), ("stop",))[2:] == [
+        ("down", "bob@h", Reason.SHUTDOWN),
+        ("down", "cat@h", Reason.SHUTDOWN),
+    ]

@@ -1,0 +1,559 @@
+from membership_parts import B_ADDRESS, LOCAL, Driver, bare, boot, error, node
+
+from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen, Topology
+from cluster_kit.events import Reason
+from cluster_kit.node import Node
+from cluster_kit.topologies.full_mesh import FullMeshTopology
+
+B, C = node("b", 1), node("c", 1)
+
+
+class CountingTopology(FullMeshTopology):
+    """A full mesh that knows how often it was asked."""
+
+    asked = 0
+
+    def select(self, local, known):
+        CountingTopology.asked += 1
+        return known
+
+
+class FirstOnly(Topology):
+    """Links to the first other node by name, known or not."""
+
+    def select(self, local, known):
+        return frozenset(sorted(known, key=lambda node: node.key)[:1]) | {Node("stranger@there"), local}
+
+
+# -- found and lost ------------------------------------------------------------------------------------------------------------
+
+
+def test_found_node_is_known_and_dialled():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    assert cluster.events() == ["found b@there"]
+    assert cluster.membership.known == (B,)
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_refresh_costs_no_event_and_no_selection():
+    cluster = Driver(CountingTopology())
+    cluster.observe(Seen(B, 5))
+    cluster.plan()
+    cluster.quiet()
+    asked = CountingTopology.asked
+    for _ in range(100):
+        cluster.observe(Seen(B, 5))
+        cluster.wait(0.01)
+        cluster.plan()
+    assert cluster.events() == []
+    assert CountingTopology.asked == asked
+
+
+def test_many_observations_cost_one_selection():
+    cluster = Driver(CountingTopology())
+    asked = CountingTopology.asked
+    for number in range(50):
+        cluster.observe(Seen(Node(f"n{number}@there"), 5))
+    cluster.plan()
+    assert CountingTopology.asked == asked + 1
+
+
+def test_selection_is_never_more_than_was_offered():
+    cluster = Driver(FirstOnly())
+    cluster.observe(Found([B, C]))
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_metadata_from_discovery_is_an_update():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.quiet()
+    cluster.observe(Seen(node("b", 1, zone="a"), 5))
+    assert cluster.events() == ["updated b@there"]
+
+
+def test_failed_lookup_is_no_news():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.carry_out()
+    cluster.quiet()
+    cluster.observe(Failed(error("failed")))
+    assert cluster.events() == []
+    assert cluster.planned() == []
+
+
+def test_full_roster_says_so():
+    cluster = Driver(max_nodes=1)
+    cluster.observe(Seen(B, 5))
+    assert not cluster.membership.full
+    cluster.observe(Seen(C, 5))
+    assert cluster.membership.full
+
+
+def test_own_address_learnt_late_removes_us_from_the_roster():
+    cluster = Driver()
+    cluster.observe(Found([Node(None, "10.0.0.99:2")]))
+    cluster.quiet()
+    cluster.membership.update_local(LOCAL.evolve(address="10.0.0.99:2"))
+    assert cluster.events() == ["lost 10.0.0.99:2 gone"]
+    assert cluster.planned() == []
+
+
+# -- silence is not a goodbye --------------------------------------------------------------------------------------------------
+
+
+def test_healthy_link_outlives_the_silence_of_discovery():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.quiet()
+    cluster.wait(10)
+    assert cluster.events() == ["lost b@there silent"]
+    assert cluster.planned() == []
+    assert cluster.membership.up == (B,)
+
+
+def test_link_lost_after_the_silence_of_discovery_is_redialled():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.wait(10)
+    cluster.link_down(B, Reason.SILENT)
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_remembered_link_that_is_up_again_is_not_withdrawn():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.link_down(B, Reason.SILENT)
+    cluster.wait(10)
+    cluster.carry_out()
+    cluster.wait(1000)
+    assert cluster.planned() == []
+    assert cluster.membership.up == (B,)
+
+
+def test_never_linked_node_that_falls_silent_is_not_dialled_any_more():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.refuse()
+    cluster.wait(10)
+    assert cluster.planned() == []
+
+
+def test_explicit_absence_withdraws_the_wish_at_once():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.carry_out()
+    cluster.quiet()
+    cluster.observe(Found([]))
+    assert cluster.events() == ["lost b@there gone"]
+    assert cluster.planned() == ["disconnect b@there"]
+
+
+def test_goodbye_after_silence_withdraws_the_wish():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.wait(10)
+    cluster.observe(Gone("b@there", Reason.LEFT, B.boot_id))
+    assert cluster.planned() == ["disconnect b@there"]
+
+
+def test_goodbye_of_an_earlier_boot_forgets_nobody():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.wait(10)
+    cluster.observe(Gone("b@there", Reason.LEFT, boot(77)))
+    assert cluster.planned() == []
+
+
+def test_link_of_one_who_is_gone_is_not_missed_when_it_closes():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.carry_out()
+    cluster.observe(Found([]))
+    cluster.carry_out()
+    cluster.link_down(B, Reason.CLOSED)
+    assert cluster.planned() == []
+    assert cluster.membership.wake_at_s(cluster.now_s) is None
+
+
+def test_without_pruning_a_goodbye_changes_nothing():
+    cluster = Driver(prune=False)
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.observe(Gone("b@there"))
+    cluster.wait(10)
+    assert cluster.planned() == []
+    assert cluster.membership.known == (B,)
+
+
+# -- lost peers are remembered -------------------------------------------------------------------------------------------------
+
+
+def test_lost_peer_is_redialled_for_as_long_as_it_is_remembered():
+    cluster = Driver(remember_s=60)
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.wait(10)
+    cluster.link_down(B, Reason.SILENT)
+    for _ in range(11):
+        cluster.refuse()
+        cluster.wait(5)
+    assert cluster.planned() == ["connect b@there"]
+    cluster.membership.connect_failed(B, error("refused"), cluster.now_s, 0.5)
+    cluster.wait(5)
+    assert cluster.planned() == []
+    assert cluster.membership.wake_at_s(cluster.now_s) is None
+
+
+def test_lost_peer_is_redialled_at_its_last_address():
+    cluster = Driver()
+    moved = B.evolve(address="10.5.5.5:1")
+    cluster.observe(Seen(node("b", 1, address=None), 5))
+    cluster.link_up(moved)
+    cluster.wait(10)
+    cluster.link_down(moved, Reason.CLOSED)
+    assert [command.node for command in cluster.plan()] == [moved]
+
+
+def test_topology_decides_about_remembered_peers_too():
+    cluster = Driver(FirstOnly())
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.link_down(B, Reason.SILENT)
+    cluster.wait(10)
+    cluster.observe(Seen(node("a", 1), 5))
+    cluster.observe(Seen(C, 5))
+    assert cluster.planned() == ["connect a@there", "disconnect b@there"]
+
+
+def test_peer_that_only_dialled_us_is_not_remembered():
+    cluster = Driver()
+    cluster.link_up(B)
+    cluster.link_down(B, Reason.CLOSED)
+    assert cluster.planned() == []
+    assert cluster.membership.wake_at_s(cluster.now_s) is None
+
+
+def test_link_that_neither_end_wants_is_not_missed():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.wait(10)
+    cluster.link_down(B, Reason.UNWANTED)
+    assert cluster.planned() == ["disconnect b@there"]
+
+
+def test_connector_that_keeps_no_links_lets_go_of_whatever_is_lost():
+    cluster = Driver(keeps_links=False)
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.wait(10)
+    assert cluster.planned() == ["disconnect b@there"]
+    cluster.link_down(B, Reason.SILENT)
+    cluster.membership.disconnected(B, cluster.now_s)
+    assert cluster.planned() == []
+
+
+# -- peers that leave ----------------------------------------------------------------------------------------------------------
+
+
+def test_leaving_node_is_not_dialled():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.observe(Leaving("b@there"))
+    assert cluster.events() == ["found b@there", "leaving b@there"]
+    assert cluster.membership.leaving == {"b@there"}
+    assert cluster.planned() == []
+
+
+def test_leaving_node_keeps_its_link_in_the_view():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.carry_out()
+    cluster.membership.link_leaving(B)
+    assert cluster.membership.up == (B,)
+    assert cluster.membership.known == (B,)
+
+
+def test_leaving_is_told_once_whoever_says_it():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.quiet()
+    cluster.membership.link_leaving(B)
+    cluster.membership.link_leaving(B)
+    cluster.observe(Leaving("b@there"))
+    cluster.observe(Seen(B, 5))
+    assert cluster.events() == ["leaving b@there"]
+
+
+def test_stranger_that_leaves_is_no_news():
+    cluster = Driver()
+    cluster.observe(Leaving("b@there"))
+    cluster.membership.link_leaving(B)
+    assert cluster.events() == []
+    assert cluster.membership.leaving == frozenset()
+
+
+def test_new_boot_of_a_leaving_node_is_dialled():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.observe(Leaving("b@there"))
+    cluster.observe(Seen(node("b", 2), 5))
+    assert cluster.membership.leaving == frozenset()
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_leaving_node_without_a_boot_is_dialled_when_it_is_found_again():
+    cluster = Driver()
+    cluster.observe(Found([node("b")]))
+    cluster.observe(Leaving("b@there"))
+    cluster.observe(Found([]))
+    cluster.observe(Found([node("b")]))
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_link_of_a_leaving_node_is_not_missed():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.membership.link_leaving(B)
+    cluster.link_down(B, Reason.CLOSED)
+    cluster.wait(10)
+    assert cluster.planned() == ["disconnect b@there"]
+
+
+def test_boot_that_said_goodbye_is_not_dialled_though_still_vouched_for():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.carry_out()
+    cluster.link_down(B, Reason.LEFT)
+    cluster.carry_out()
+    cluster.wait(1000)
+    assert cluster.planned() == []
+    cluster.observe(Found([node("b", 2)]))
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_boot_that_said_goodbye_and_dials_us_is_back():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.carry_out()
+    cluster.link_down(B, Reason.LEFT)
+    cluster.carry_out()
+    cluster.link_up(B)
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_newer_boot_known_before_the_goodbye_is_dialled_at_once():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.wait(1)
+    cluster.observe(Seen(node("b", 2), 5))
+    cluster.wait(10)
+    cluster.observe(Seen(node("b", 2), 5))
+    cluster.link_down(B, Reason.LEFT)
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_node_of_a_source_without_boots_is_redialled_a_second_after_its_goodbye():
+    cluster = Driver()
+    cluster.observe(Found([node("b")]))
+    cluster.carry_out(B)
+    cluster.wait(100)
+    cluster.membership.link_leaving(B)
+    cluster.link_down(B, Reason.LEFT)
+    assert cluster.planned() == []
+    assert cluster.membership.wake_at_s(cluster.now_s) == cluster.now_s + 1
+    cluster.wait(1)
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_goodbye_counts_for_links_that_know_no_boots():
+    cluster = Driver()
+    nameless = node("b")
+    cluster.observe(Found([nameless]))
+    cluster.carry_out()
+    cluster.wait(100)
+    cluster.membership.link_leaving(nameless)
+    cluster.link_down(nameless, Reason.LEFT)
+    cluster.wait(1)
+    cluster.carry_out()
+    assert cluster.membership.up == (nameless,)
+
+
+# -- evidence of life ----------------------------------------------------------------------------------------------------------
+
+
+def waiting():
+    """Return a driver that has to wait for half a minute at least half of which is left after a second."""
+    cluster = Driver()
+    cluster.observe(Found([B]), source="dns")
+    cluster.refuse("name")
+    cluster.wait(1)
+    return cluster
+
+
+def test_node_that_another_source_sees_is_dialled_at_once():
+    cluster = waiting()
+    cluster.observe(Seen(B, 5), source="gossip")
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_node_that_moved_is_dialled_at_once():
+    cluster = waiting()
+    cluster.observe(Found([node("b", 1, address="10.7.7.7:1")]), source="dns")
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_mere_refresh_does_not_end_the_wait():
+    cluster = waiting()
+    cluster.observe(Found([B]), source="dns")
+    assert cluster.planned() == []
+
+
+# -- this node leaves ----------------------------------------------------------------------------------------------------------
+
+
+def test_draining_node_dials_nobody():
+    cluster = Driver()
+    cluster.membership.drain()
+    cluster.observe(Found([B]))
+    assert cluster.membership.draining
+    assert cluster.planned() == []
+    assert cluster.events() == ["found b@there"]
+
+
+# -- a successor goes on -------------------------------------------------------------------------------------------------------
+
+
+def restored(*known, **options):
+    cluster = Driver(**options)
+    cluster.membership.restore(known, cluster.now_s, 30.0)
+    return cluster
+
+
+def test_restored_nodes_are_known_without_being_found_again():
+    cluster = restored(B, C)
+    assert cluster.events() == []
+    assert cluster.membership.known == (B, C)
+    assert cluster.planned() == ["connect b@there", "connect c@there"]
+
+
+def test_restored_node_that_its_source_confirms_is_no_news():
+    cluster = restored(B)
+    cluster.observe(Seen(B, 5))
+    assert cluster.events() == []
+    cluster.wait(5)
+    assert cluster.events() == ["lost b@there silent"]
+
+
+def test_restored_node_that_nobody_vouches_for_is_lost_in_time():
+    cluster = restored(B)
+    cluster.wait(30)
+    assert cluster.events() == ["lost b@there silent"]
+
+
+def test_restored_node_that_may_not_be_known_is_lost():
+    cluster = restored(B, C, LOCAL.evolve(name="old@here"), max_nodes=1)
+    assert cluster.events() == ["lost c@there gone", "lost old@here gone"]
+
+
+# -- when to come back ---------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_to_do_needs_no_wake_up():
+    cluster = Driver()
+    cluster.plan()
+    assert cluster.membership.wake_at_s(cluster.now_s) is None
+
+
+def test_news_wants_a_plan_now():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    assert cluster.membership.wake_at_s(cluster.now_s) == cluster.now_s
+
+
+def test_wakes_for_whatever_comes_first():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.refuse("crossed")
+    assert cluster.membership.wake_at_s(cluster.now_s) == cluster.now_s + 1
+    cluster.wait(1)
+    cluster.carry_out()
+    assert cluster.planned() == []
+    assert cluster.membership.wake_at_s(cluster.now_s) == cluster.now_s + 4
+
+
+# -- ourselves and others at an address ----------------------------------------------------------------------------------------
+
+
+def test_address_that_turns_out_to_be_ours_is_never_dialled_again():
+    cluster = Driver()
+    cluster.observe(Found([bare()]))
+    cluster.refuse("self")
+    assert cluster.events() == [f"found {B_ADDRESS}", f"lost {B_ADDRESS} gone"]
+    cluster.wait(1000)
+    cluster.observe(Found([bare()]))
+    assert cluster.planned() == []
+
+
+def test_name_without_an_address_that_turns_out_to_be_ours_is_never_dialled_again():
+    cluster = Driver()
+    cluster.observe(Found([node("b", address=None)]))
+    cluster.refuse("self")
+    cluster.wait(1000)
+    cluster.observe(Found([node("b", address=None)]))
+    assert cluster.planned() == []
+
+
+def test_address_gets_its_name_from_the_link():
+    cluster = Driver()
+    cluster.observe(Found([bare()]))
+    cluster.carry_out(B)
+    assert cluster.events() == [f"found {B_ADDRESS}", f"lost {B_ADDRESS} replaced", "found b@there", "up b@there"]
+    assert cluster.planned() == []
+    assert cluster.membership.known == cluster.membership.up == (B,)
+
+
+def test_named_node_found_by_its_address_too_is_not_found_twice():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5), source="gossip")
+    cluster.observe(Found([bare()]), source="dns")
+    assert cluster.events() == ["found b@there"]
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_address_under_which_a_peer_was_reached_is_dialled_again():
+    cluster = Driver()
+    behind = B.evolve(address="192.168.0.2:1")
+    cluster.observe(Found([bare()]))
+    cluster.plan()
+    cluster.link_up(behind)
+    cluster.membership.connected(bare(), behind, cluster.now_s)
+    cluster.wait(100)
+    cluster.link_down(behind, Reason.CLOSED)
+    assert [command.node for command in cluster.plan()] == [B]
+
+
+def test_other_name_at_an_address_is_found_out():
+    cluster = Driver()
+    cluster.observe(Found([bare()]))
+    cluster.carry_out(B)
+    cluster.wait(100)
+    cluster.link_down(B, Reason.CLOSED)
+    cluster.quiet()
+    cluster.refuse("name")
+    assert cluster.events() == ["lost b@there replaced", f"found {B_ADDRESS}"]
+    newcomer = C.evolve(address=B_ADDRESS)
+    cluster.carry_out(newcomer)
+    assert cluster.events() == [f"lost {B_ADDRESS} replaced", "found c@there", "up c@there"]
+    cluster.wait(1000)
+    assert cluster.planned() == []

@@ -1,0 +1,168 @@
+from membership_parts import Driver, boot, node
+
+from cluster_kit.abc import Found, Gone, Seen
+from cluster_kit.events import Reason
+
+B = node("b", 1)
+
+
+def linked(*observations, **options):
+    cluster = Driver(**options)
+    for observation in observations:
+        cluster.observe(observation)
+    cluster.carry_out()
+    return cluster.quiet()
+
+
+# -- up and down ---------------------------------------------------------------------------------------------------------------
+
+
+def test_link_is_up_whether_or_not_discovery_knows_the_peer():
+    cluster = Driver()
+    cluster.link_up(B)
+    assert cluster.events() == ["up b@there"]
+    assert cluster.membership.up == (B,)
+    assert cluster.membership.known == ()
+    assert cluster.planned() == []
+
+
+def test_peer_that_dialled_us_first_is_told_our_wish_once_it_is_known():
+    cluster = Driver()
+    cluster.link_up(B)
+    cluster.observe(Seen(B, 50))
+    assert cluster.planned() == ["connect b@there"]
+    cluster.membership.connected(B, B, cluster.now_s)
+    cluster.wait(20)
+    assert cluster.planned() == []
+    assert cluster.events() == ["up b@there", "found b@there"]
+
+
+def test_dial_by_the_peer_ends_the_wait():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.refuse("name")
+    assert cluster.planned() == []
+    cluster.link_up(B)
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_link_reported_up_twice_is_up_once():
+    cluster = linked(Seen(B, 5))
+    cluster.link_up(B)
+    assert cluster.events() == []
+
+
+def test_link_of_a_new_boot_replaces_that_of_the_old_one():
+    cluster = linked(Found([node("b")]))
+    cluster.link_up(B)
+    cluster.quiet()
+    cluster.link_up(node("b", 2))
+    assert cluster.events() == ["down b@there replaced", "up b@there"]
+    assert [each.boot_id for each in cluster.membership.up] == [boot(2)]
+
+
+def test_end_of_a_replaced_link_is_no_news():
+    cluster = linked(Seen(B, 5))
+    cluster.link_up(node("b", 2))
+    cluster.quiet()
+    cluster.link_down(B, Reason.CLOSED)
+    assert cluster.events() == []
+    assert cluster.membership.up == (node("b", 2),)
+
+
+def test_end_of_a_link_that_never_was_up_is_no_news():
+    cluster = Driver()
+    cluster.link_down(B, Reason.CLOSED)
+    assert cluster.events() == []
+
+
+def test_down_carries_the_connectors_reason():
+    cluster = linked(Seen(B, 5))
+    cluster.link_down(B, Reason.SILENT)
+    assert cluster.events() == ["down b@there silent"]
+
+
+def test_withdrawn_link_stays_up_until_the_connector_says_otherwise():
+    cluster = linked(Found([B]))
+    cluster.observe(Gone("b@there"))
+    cluster.carry_out()
+    assert cluster.membership.up == (B,)
+    cluster.link_down(B, Reason.UNWANTED)
+    assert cluster.events() == ["lost b@there gone", "down b@there unwanted"]
+
+
+# -- what is known of a linked peer --------------------------------------------------------------------------------------------
+
+
+def test_peer_itself_knows_its_metadata_best():
+    cluster = linked(Seen(node("b", 1, zone="old"), 5))
+    cluster.membership.link_updated(node("b", 1, zone="new"))
+    assert cluster.events() == ["updated b@there"]
+    assert cluster.membership.known == cluster.membership.up == (node("b", 1, zone="new"),)
+
+
+def test_discovery_does_not_contradict_a_linked_peer():
+    cluster = linked(Found([node("b")]))
+    cluster.membership.link_updated(node("b", zone="new"))
+    cluster.quiet()
+    cluster.observe(Found([node("b", zone="old")]))
+    assert cluster.events() == []
+
+
+def test_update_of_one_who_is_not_linked_is_ignored():
+    cluster = Driver()
+    cluster.membership.link_updated(B)
+    assert cluster.events() == []
+
+
+def test_what_the_peer_said_is_not_forgotten_with_the_link():
+    cluster = Driver()
+    cluster.observe(Found([node("b")]))
+    cluster.carry_out(node("b", 1, zone="a"))
+    cluster.quiet()
+    cluster.link_down(node("b", 1), Reason.CLOSED)
+    assert cluster.events() == ["down b@there closed"]
+    assert cluster.membership.known == (node("b", 1, zone="a"),)
+
+
+def test_after_the_link_discovery_knows_of_changes():
+    cluster = linked(Seen(node("b", 1, zone="a"), 5))
+    cluster.link_down(B, Reason.CLOSED)
+    cluster.quiet()
+    cluster.observe(Seen(node("b", 2, zone="b"), 5))
+    assert cluster.events() == ["updated b@there"]
+    assert cluster.membership.known == (node("b", 2, zone="b"),)
+
+
+def test_connector_without_metadata_leaves_that_of_discovery():
+    cluster = Driver()
+    cluster.observe(Seen(node("b", 1, zone="a"), 5))
+    cluster.link_up(node("b", address=None))
+    assert cluster.membership.up == (node("b", 1, zone="a"),)
+
+
+# -- boots and clocks ----------------------------------------------------------------------------------------------------------
+
+
+def test_node_restarted_under_its_name_goes_down_and_comes_up_once():
+    cluster = linked(Seen(B, 5))
+    successor = node("b", 2)
+    cluster.wait(1)
+    cluster.link_down(B, Reason.CLOSED)
+    cluster.observe(Seen(successor, 5))
+    cluster.wait(1)
+    cluster.carry_out(successor)
+    assert cluster.events() == ["down b@there closed", "updated b@there", "up b@there"]
+
+
+def test_node_restarted_with_its_clock_set_back_stays_known():
+    later, earlier = node("b", 9), node("b", 1)
+    cluster = linked(Seen(later, 5))
+    cluster.link_down(later, Reason.CLOSED)
+    cluster.link_up(earlier)
+    cluster.quiet()
+    for _ in range(10):
+        cluster.wait(1)
+        cluster.observe(Seen(earlier, 5))
+    assert cluster.events() == []
+    assert cluster.membership.known == cluster.membership.up == (earlier,)

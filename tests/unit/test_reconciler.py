@@ -1,0 +1,261 @@
+import pytest
+from membership_parts import error, node
+
+from cluster_kit.errors import ConnectError, ConnectReason
+from cluster_kit.membership import Connect, Disconnect
+from cluster_kit.membership.reconciler import (
+    CROSSED_RETRY_S,
+    FINAL_RETRY_S,
+    FIRST_RETRY_S,
+    LAST_RETRY_S,
+    MAX_IN_FLIGHT,
+    STABLE_S,
+    Reconciler,
+)
+from cluster_kit.node import Node
+
+B, C = node("b"), node("c")
+LONG_S = 1000.0
+
+
+def wanting(*nodes):
+    reconciler = Reconciler()
+    reconciler.want({each.key: each for each in nodes}, 0)
+    return reconciler
+
+
+def linked(*nodes):
+    """Return a reconciler whose wishes were all told and fulfilled at time 0."""
+    reconciler = wanting(*nodes)
+    for command in reconciler.plan(0):
+        reconciler.linked(command.node.key, 0)
+        reconciler.connected(command.node.key, command.node, 0)
+    return reconciler
+
+
+def fail(reconciler, reason="refused", *, now_s, jitter=0.5):
+    for command in reconciler.plan(now_s):
+        reconciler.failed(command.node.key, error(reason), now_s, jitter)
+
+
+# -- commands ------------------------------------------------------------------------------------------------------------------
+
+
+def test_wanted_nodes_are_dialled_in_order():
+    assert wanting(C, B).plan(0) == [Connect(B), Connect(C)]
+
+
+def test_planning_again_gives_nothing():
+    reconciler = wanting(B)
+    reconciler.plan(0)
+    assert reconciler.plan(0) == []
+    assert reconciler.next_s() is None
+
+
+def test_fulfilled_wish_needs_nothing():
+    reconciler = linked(B)
+    assert reconciler.plan(LONG_S) == []
+    assert reconciler.next_s() is None
+
+
+def test_latest_address_is_dialled():
+    reconciler = wanting(B)
+    moved = node("b", address="10.1.1.1:1")
+    reconciler.want({moved.key: moved}, 0)
+    assert reconciler.plan(0) == [Connect(moved)]
+
+
+def test_wish_withdrawn_is_told():
+    reconciler = linked(B)
+    reconciler.want({}, 1)
+    assert reconciler.plan(1) == [Disconnect(B)]
+    reconciler.disconnected(B.key, 1)
+    assert reconciler.plan(1) == []
+
+
+def test_wish_that_was_never_told_needs_no_withdrawal():
+    reconciler = wanting(B)
+    reconciler.want({}, 0)
+    assert reconciler.plan(0) == []
+
+
+def test_wish_withdrawn_during_the_dial_is_told_after_it():
+    reconciler = wanting(B)
+    reconciler.plan(0)
+    reconciler.want({}, 0)
+    assert reconciler.plan(0) == []
+    reconciler.linked(B.key, 1)
+    reconciler.connected(B.key, B, 1)
+    assert reconciler.plan(1) == [Disconnect(B)]
+
+
+def test_wish_renewed_during_the_withdrawal_is_told_after_it():
+    reconciler = linked(B)
+    reconciler.want({}, 1)
+    reconciler.plan(1)
+    reconciler.want({B.key: B}, 1)
+    assert reconciler.plan(1) == []
+    reconciler.disconnected(B.key, 1)
+    assert reconciler.plan(1) == [Connect(B)]
+
+
+def test_wish_is_told_for_a_link_that_the_peer_opened():
+    reconciler = Reconciler()
+    reconciler.linked(B.key, 0)
+    assert reconciler.plan(0) == []
+    reconciler.want({B.key: B}, 0)
+    assert reconciler.plan(0) == [Connect(B)]
+
+
+def test_wish_is_told_anew_for_a_link_that_took_the_place_of_another():
+    reconciler = linked(B)
+    reconciler.linked(B.key, 1)
+    assert reconciler.plan(1) == [Connect(B)]
+
+
+def test_name_learnt_by_the_dial_fulfils_the_wish_for_it():
+    bare = Node(None, B.address)
+    reconciler = wanting(bare)
+    reconciler.plan(0)
+    reconciler.linked(B.key, 0)
+    reconciler.connected(bare.key, B, 0)
+    reconciler.want({B.key: B}, 0)
+    assert reconciler.plan(0) == []
+    reconciler.want({}, 1)
+    assert reconciler.plan(1) == [Disconnect(B)]
+
+
+def test_commands_in_flight_are_bounded_and_the_longest_due_goes_first():
+    nodes = [Node(f"n{number:03}@there") for number in range(MAX_IN_FLIGHT + 2)]
+    early = Node("z@there")
+    reconciler = wanting(early)
+    reconciler.want({each.key: each for each in (*nodes, early)}, 1)
+    first = reconciler.plan(1)
+    assert first == [Connect(early), *map(Connect, nodes[: MAX_IN_FLIGHT - 1])]
+    assert reconciler.plan(1) == []
+    assert reconciler.next_s() is None
+    reconciler.failed(early.key, error("refused"), 1, 0.0)
+    assert reconciler.plan(1) == [Connect(nodes[MAX_IN_FLIGHT - 1])]
+
+
+def test_draining_node_dials_nobody_but_withdraws_wishes():
+    reconciler = linked(B)
+    reconciler.want({B.key: B, C.key: C}, 1)
+    reconciler.drain()
+    assert reconciler.draining
+    assert reconciler.plan(1) == []
+    assert reconciler.next_s() is None
+    reconciler.want({C.key: C}, 1)
+    assert reconciler.plan(LONG_S) == [Disconnect(B)]
+
+
+# -- patience ------------------------------------------------------------------------------------------------------------------
+
+
+def test_failed_dials_are_spaced_up_to_a_bound():
+    reconciler, now_s, gaps = wanting(B), 0.0, []
+    for _ in range(10):
+        fail(reconciler, now_s=now_s, jitter=1.0)
+        gaps.append(reconciler.next_s() - now_s)
+        now_s = reconciler.next_s()
+    assert gaps[:3] == pytest.approx([FIRST_RETRY_S, 2 * FIRST_RETRY_S, 4 * FIRST_RETRY_S])
+    assert max(gaps) == pytest.approx(LAST_RETRY_S)
+
+
+def test_final_errors_are_retried_seldom():
+    reconciler = wanting(B)
+    fail(reconciler, "name", now_s=0, jitter=0.0)
+    assert reconciler.next_s() == FINAL_RETRY_S / 2
+
+
+def test_the_error_says_whether_it_is_final():
+    reconciler = wanting(B)
+    reconciler.plan(0)
+    reconciler.failed(B.key, ConnectError("x", reason=ConnectReason.REFUSED, retryable=False), 0, 0.0)
+    assert reconciler.next_s() == FINAL_RETRY_S / 2
+
+
+def test_crossed_dial_is_no_failure():
+    reconciler = wanting(B)
+    for now_s in (0.0, CROSSED_RETRY_S, 2 * CROSSED_RETRY_S):
+        fail(reconciler, "crossed", now_s=now_s)
+        assert reconciler.next_s() == now_s + CROSSED_RETRY_S
+    fail(reconciler, now_s=LONG_S, jitter=1.0)
+    assert reconciler.next_s() == pytest.approx(LONG_S + FIRST_RETRY_S)
+
+
+def test_link_that_the_peer_opens_ends_the_wait():
+    reconciler = wanting(B)
+    fail(reconciler, "name", now_s=0)
+    reconciler.linked(B.key, 1)
+    assert reconciler.plan(1) == [Connect(B)]
+
+
+def test_lost_link_is_redialled_at_once():
+    reconciler = linked(B)
+    reconciler.unlinked(B.key, STABLE_S)
+    assert reconciler.plan(STABLE_S) == [Connect(B)]
+
+
+def test_lasting_link_ends_the_row_of_failures():
+    reconciler = wanting(B)
+    for now_s in (0, 10, 20):
+        fail(reconciler, now_s=now_s)
+    reconciler.linked(B.key, 30)
+    reconciler.unlinked(B.key, 30 + STABLE_S)
+    fail(reconciler, now_s=100, jitter=1.0)
+    assert reconciler.next_s() == pytest.approx(100 + FIRST_RETRY_S)
+
+
+def test_peer_that_drops_each_link_soon_is_dialled_ever_less():
+    reconciler, now_s, gaps = linked(B), 0.0, []
+    for _ in range(10):
+        reconciler.unlinked(B.key, now_s)
+        gaps.append(reconciler.next_s() - now_s)
+        now_s = reconciler.next_s()
+        reconciler.plan(now_s)
+        reconciler.linked(B.key, now_s)
+        reconciler.connected(B.key, B, now_s)
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == pytest.approx(LAST_RETRY_S)
+
+
+def test_success_without_a_link_is_not_repeated_at_once():
+    reconciler = wanting(B)
+    reconciler.plan(0)
+    reconciler.connected(B.key, B, 0)
+    assert reconciler.plan(0) == []
+    assert reconciler.plan(FIRST_RETRY_S) == [Connect(B)]
+
+
+def test_encouragement_ends_the_wait_but_for_the_shortest():
+    reconciler = wanting(B)
+    fail(reconciler, "name", now_s=0)
+    reconciler.encourage(B.key, 0.01)
+    assert reconciler.next_s() == FIRST_RETRY_S
+    fail(reconciler, "name", now_s=1)
+    reconciler.encourage(B.key, 5)
+    assert reconciler.plan(5) == [Connect(B)]
+
+
+def test_encouragement_never_makes_it_later():
+    reconciler = wanting(B)
+    fail(reconciler, now_s=0, jitter=0.0)
+    reconciler.encourage(B.key, 0)
+    assert reconciler.plan(0) == [Connect(B)]
+
+
+def test_postponed_peer_is_not_dialled_before():
+    reconciler = linked(B)
+    reconciler.unlinked(B.key, STABLE_S)
+    reconciler.postpone(B.key, STABLE_S + 1, STABLE_S)
+    assert reconciler.plan(STABLE_S) == []
+    assert reconciler.next_s() == STABLE_S + 1
+
+
+def test_failures_are_forgotten_with_the_wish():
+    reconciler = wanting(B)
+    fail(reconciler, "name", now_s=0)
+    reconciler.want({}, 1)
+    reconciler.want({B.key: B}, 1)
+    assert reconciler.plan(1) == [Connect(B)]

@@ -1,0 +1,531 @@
+"""The link table, rule by rule: which of several connections to a peer counts, and who is told what."""
+
+import pytest
+
+from cluster_kit.connectors.tcp.actions import (
+    Changed,
+    Close,
+    Conflict,
+    Dial,
+    Down,
+    Failed,
+    Linked,
+    PeerLeaving,
+    Probe,
+    Send,
+    Up,
+)
+from cluster_kit.connectors.tcp.table import LinkTable
+from cluster_kit.errors import ConnectReason, NameConflict
+from cluster_kit.events import Reason
+from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.wire.frames import Answer, Confirm, Goodbye, Hello, Identity, Refusal, Update, Want
+
+FENCE = Fence("shop", "web")
+# we are bob: ann's name is lower than ours, cat's is higher
+BOB = Node(name="bob@h", address="bob:1", boot_id=BootId(50, 0))
+ANN = Node(name="ann@h", address="ann:1", boot_id=BootId(40, 0))
+CAT = Node(name="cat@h", address="cat:1", boot_id=BootId(60, 0))
+DIAL, IN, IN2 = 1, 100, 101  # numbers of connections
+
+
+@pytest.fixture
+def table():
+    return LinkTable(BOB, FENCE)
+
+
+def identity(node, *, wanted=True, leaving=False, fence=FENCE):
+    return Identity.of(node, fence, leaving=leaving, wanted=wanted)
+
+
+def hello(node, **said):
+    return Hello(magic="cluster_kit", version=1, identity=identity(node, **said))
+
+
+def answer(node, **said):
+    return Answer(identity=identity(node, **said))
+
+
+def refusal(reason, node=None, rival=None):
+    return Refusal(reason=reason, identity=identity(node) if node else None, rival=rival)
+
+
+def younger(node):
+    return node.evolve(boot_id=BootId(node.boot_id.started_ms + 1, 0))
+
+
+def older(node):
+    return node.evolve(boot_id=BootId(node.boot_id.started_ms - 1, 0))
+
+
+def dial(table, node, attempt=DIAL):
+    """Dial and greet."""
+    assert table.connect(attempt, node) == [Dial(attempt, node)]
+    (greeting,) = table.established(attempt)
+    assert isinstance(greeting.frame, Hello)
+
+
+def link_by_dial(table, node, attempt=DIAL):
+    dial(table, node, attempt)
+    return table.receive(attempt, answer(node))
+
+
+def link_by_accepting(table, node, conn=IN):
+    table.receive(conn, hello(node))
+    return table.receive(conn, Confirm())
+
+
+def told(actions):
+    """Return the one frame that is sent."""
+    (frame,) = [action.frame for action in actions if isinstance(action, Send)]
+    return frame
+
+
+def failure(actions):
+    (failed,) = [action for action in actions if isinstance(action, Failed)]
+    return failed.error
+
+
+class TestComingUp:
+    def test_dialled_link_is_up_with_the_answer_and_confirmed_first(self, table):
+        assert link_by_dial(table, ANN) == [Send(DIAL, Confirm()), Up(DIAL, ANN), Linked(DIAL, ANN)]
+
+    def test_accepted_link_is_up_only_with_the_confirmation(self, table):
+        actions = table.receive(IN, hello(ANN))
+        assert actions == [Send(IN, answer(BOB, wanted=False))]
+        assert table.receive(IN, Confirm()) == [Up(IN, ANN)]
+
+    def test_node_of_unknown_name_becomes_who_it_says_it_is(self, table):
+        dial(table, Node(address="ann:1"))
+        assert Linked(DIAL, ANN) in table.receive(DIAL, answer(ANN))
+
+    def test_peer_that_announces_no_address_has_the_one_that_was_dialled(self, table):
+        dial(table, Node(address="1.2.3.4:5"))
+        actions = table.receive(DIAL, answer(ANN.evolve(address=None)))
+        assert Linked(DIAL, ANN.evolve(address="1.2.3.4:5")) in actions
+
+    def test_peer_that_is_leaving_is_reported_so(self, table):
+        table.receive(IN, hello(ANN, leaving=True))
+        assert table.receive(IN, Confirm()) == [Up(IN, ANN), PeerLeaving(ANN)]
+
+    def test_connect_to_a_linked_peer_returns_it_and_says_that_the_link_is_wanted(self, table):
+        link_by_accepting(table, ANN)
+        assert table.connect(DIAL, ANN) == [Linked(DIAL, ANN), Send(IN, Want(wanted=True))]
+        assert table.connect(2, ANN) == [Linked(2, ANN)]
+
+    @pytest.mark.parametrize("known", [Node(name="ann@h"), Node(address="ann:1"), Node(address="alias:1")])
+    def test_linked_peer_is_recognised_by_name_announced_and_dialled_address(self, table, known):
+        dial(table, Node(address="alias:1"))
+        table.receive(DIAL, answer(ANN))
+        assert table.connect(2, known) == [Linked(2, ANN)]
+
+    def test_news_since_the_hello_follows_the_confirmation(self, table):
+        dial(table, ANN)
+        table.update(BOB.evolve(metadata={"zone": "b"}), leaving=True)
+        actions = table.receive(DIAL, answer(ANN))
+        assert actions[0] == Send(DIAL, Confirm())
+        assert Send(DIAL, Update(metadata={"zone": "b"}, leaving=True)) in actions
+
+    def test_hello_tells_the_metadata_of_that_moment(self, table):
+        table.connect(DIAL, ANN)
+        table.update(BOB.evolve(metadata={"zone": "b"}), leaving=False)
+        assert told(table.established(DIAL)).identity.metadata == {"zone": "b"}
+
+    def test_given_up_connect_closes_its_dial(self, table):
+        dial(table, ANN)
+        assert table.abandon(DIAL) == [Close(DIAL)]
+        assert table.receive(DIAL, answer(ANN)) == []
+
+    def test_connect_that_is_over_leaves_its_link(self, table):
+        link_by_dial(table, ANN)
+        assert table.abandon(DIAL) == []
+
+    def test_node_without_an_address_fails_at_once(self, table):
+        error = failure(table.connect(DIAL, Node(name="ann@h")))
+        assert error.reason is ConnectReason.UNREACHABLE
+        assert error.node == "ann@h"
+
+
+class TestWhoMayLink:
+    def test_our_own_boot_is_self_on_both_ends(self, table):
+        assert table.receive(IN, hello(BOB)) == [Send(IN, refusal("self")), Close(IN)]
+        dial(table, Node(address="bob:1"))
+        assert failure(table.receive(DIAL, refusal("self"))).reason is ConnectReason.SELF
+
+    def test_answer_with_our_own_boot_is_self(self, table):
+        dial(table, Node(address="bob:1"))
+        assert failure(table.receive(DIAL, answer(BOB))).reason is ConnectReason.SELF
+
+    @pytest.mark.parametrize("fence", [Fence("shop", "db"), Fence("mall", "web")])
+    def test_foreigner_is_refused_without_a_name(self, table, fence):
+        assert table.receive(IN, hello(ANN, fence=fence)) == [Send(IN, refusal("foreign")), Close(IN)]
+
+    def test_answer_of_a_foreigner_is_not_confirmed(self, table):
+        dial(table, ANN)
+        actions = table.receive(DIAL, answer(ANN, fence=Fence("mall", "web")))
+        assert actions[0] == Close(DIAL)
+        assert failure(actions).reason is ConnectReason.FOREIGN
+
+    def test_another_version_is_refused(self, table):
+        actions = table.receive(IN, Hello(magic="cluster_kit", version=2, identity=None))
+        assert actions == [Send(IN, refusal("protocol")), Close(IN)]
+
+    def test_refusal_of_our_version_names_both(self, table):
+        dial(table, ANN)
+        error = failure(table.receive(DIAL, Refusal(reason="protocol", version=7)))
+        assert error.reason is ConnectReason.PROTOCOL
+        assert "version 7, we speak 1" in str(error)
+
+    @pytest.mark.parametrize(
+        "frame", [answer(CAT), refusal("crossed", CAT), refusal("leaving", CAT)], ids=lambda frame: str(frame)[:7]
+    )
+    def test_other_name_than_expected_is_not_linked(self, table, frame):
+        dial(table, ANN)
+        actions = table.receive(DIAL, frame)
+        error = failure(actions)
+        assert error.reason is ConnectReason.NAME
+        assert not error.retryable
+        assert "'ann@h'" in str(error)
+        assert "'cat@h'" in str(error)
+        assert Close(DIAL) in actions
+        assert not any(isinstance(action, Up | Send) for action in actions)
+
+    def test_leaving_node_takes_no_new_link(self, table):
+        table.update(BOB, leaving=True)
+        assert told(table.receive(IN, hello(ANN))) == Refusal(
+            reason="leaving", identity=identity(BOB, wanted=False, leaving=True)
+        )
+
+    def test_refusal_by_a_leaving_peer_passes(self, table):
+        dial(table, ANN)
+        error = failure(table.receive(DIAL, refusal("leaving", ANN)))
+        assert (error.reason, error.retryable) == (ConnectReason.LEAVING, True)
+
+    def test_refusal_for_an_unknown_reason_is_retryable(self, table):
+        dial(table, ANN)
+        error = failure(table.receive(DIAL, refusal("full moon")))
+        assert (error.reason, error.retryable) == (ConnectReason.FAILED, True)
+        assert "full moon" in str(error)
+
+    def test_lost_dial_fails_with_its_cause(self, table):
+        table.connect(DIAL, ANN)
+        error = failure(table.closed(DIAL, cause=ConnectReason.REFUSED, detail="connection refused"))
+        assert error.reason is ConnectReason.REFUSED
+        assert str(error).startswith("tcp: cannot link to 'ann@h' at 'ann:1': connection refused: ")
+
+
+class TestOurName:
+    def test_hello_under_our_name_is_a_conflict(self, table):
+        twin = younger(BOB)
+        assert table.receive(IN, hello(twin)) == [
+            Conflict("bob@h", twin.boot_id),
+            Send(IN, Refusal(reason="conflict", identity=identity(BOB, wanted=False), rival=(50, 0))),
+            Close(IN),
+        ]
+
+    def test_answer_under_our_name_is_a_conflict(self, table):
+        twin = older(BOB)
+        dial(table, Node(address="twin:1"))
+        actions = table.receive(DIAL, answer(twin))
+        assert isinstance(failure(actions), NameConflict)
+        assert Conflict("bob@h", twin.boot_id) in actions
+
+    def test_refusal_for_an_older_process_tells_both_boots(self, table):
+        dial(table, ANN)
+        actions = table.receive(DIAL, refusal("conflict", ANN, rival=(7, 9)))
+        error = failure(actions)
+        assert isinstance(error, NameConflict)
+        assert str(BootId(7, 9)) in str(error)
+        assert str(BOB.boot_id) in str(error)
+        assert Conflict("bob@h", BootId(7, 9)) in actions
+
+    def test_goodbye_for_an_older_process_replaces_us(self, table):
+        link_by_dial(table, ANN)
+        actions = table.receive(DIAL, Goodbye(reason="conflict", rival=(7, 9)))
+        assert actions == [Conflict("bob@h", BootId(7, 9)), Close(DIAL), Down(ANN, Reason.REPLACED)]
+
+
+class TestCrossedDials:
+    def test_dial_of_the_lower_name_wins_over_ours(self, table):
+        dial(table, ANN)
+        assert table.receive(IN, hello(ANN)) == [Close(DIAL), Send(IN, answer(BOB, wanted=True))]
+        assert table.receive(IN, Confirm()) == [Up(IN, ANN), Linked(DIAL, ANN)]
+
+    def test_our_dial_wins_over_that_of_the_higher_name(self, table):
+        dial(table, CAT)
+        refused = Refusal(reason="crossed", identity=identity(BOB, wanted=False))
+        assert table.receive(IN, hello(CAT)) == [Send(IN, refused), Close(IN)]
+        assert Up(DIAL, CAT) in table.receive(DIAL, answer(CAT))
+
+    def test_our_dial_gives_way_as_long_as_it_has_said_nothing(self, table):
+        table.connect(DIAL, CAT)
+        assert table.receive(IN, hello(CAT)) == [Close(DIAL), Send(IN, answer(BOB, wanted=True))]
+
+    def test_dial_of_unknown_name_is_recognised_by_the_announced_address(self, table):
+        dial(table, Node(address="ann:1"))
+        assert table.receive(IN, hello(ANN))[0] == Close(DIAL)
+
+    def test_connect_waits_for_a_dial_of_the_peer_that_is_answered(self, table):
+        table.receive(IN, hello(ANN))
+        assert table.connect(DIAL, ANN) == []
+        assert table.receive(IN, Confirm()) == [Up(IN, ANN), Linked(DIAL, ANN), Send(IN, Want(wanted=True))]
+
+    def test_connect_that_waits_fails_with_what_it_waits_for(self, table):
+        table.receive(IN, hello(ANN))
+        table.connect(DIAL, ANN)
+        error = failure(table.closed(IN))
+        assert (error.reason, error.retryable) == (ConnectReason.RESET, True)
+
+    def test_both_answered_lower_name_is_them(self, table):
+        dial(table, Node(address="alias:1"))
+        table.receive(IN, hello(ANN))
+        assert table.receive(DIAL, answer(ANN)) == [Close(DIAL)]
+        actions = table.receive(IN, Confirm())
+        assert [action for action in actions if isinstance(action, Up | Linked)] == [Up(IN, ANN), Linked(DIAL, ANN)]
+
+    def test_both_answered_lower_name_is_us(self, table):
+        dial(table, Node(address="alias:1"))
+        table.receive(IN, hello(CAT))
+        actions = table.receive(DIAL, answer(CAT))
+        assert actions == [Close(IN), Send(DIAL, Confirm()), Up(DIAL, CAT), Linked(DIAL, CAT)]
+
+    def test_answer_of_a_peer_that_is_linked_meanwhile_is_not_confirmed(self, table):
+        dial(table, Node(address="alias:1"))
+        link_by_accepting(table, ANN)
+        assert table.receive(DIAL, answer(ANN)) == [Close(DIAL), Linked(DIAL, ANN), Send(IN, Want(wanted=True))]
+
+    def test_crossed_dial_is_worth_another_try(self, table):
+        dial(table, ANN)
+        error = failure(table.receive(DIAL, refusal("crossed", ANN)))
+        assert (error.reason, error.retryable) == (ConnectReason.CROSSED, True)
+
+    def test_crossed_dial_has_the_link_that_took_its_place(self, table):
+        dial(table, Node(address="alias:1"))
+        link_by_accepting(table, ANN)
+        assert Linked(DIAL, ANN) in table.receive(DIAL, refusal("crossed", ANN))
+
+    def test_crossed_dial_waits_for_the_connection_that_takes_its_place(self, table):
+        dial(table, Node(address="alias:1"))
+        table.receive(IN, hello(ANN))
+        assert table.receive(DIAL, refusal("crossed", ANN)) == [Close(DIAL)]
+        assert Linked(DIAL, ANN) in table.receive(IN, Confirm())
+
+    def test_second_dial_of_a_peer_waits_for_the_first(self, table):
+        table.receive(IN, hello(ANN))
+        assert table.receive(IN2, hello(ANN)) == []
+        assert table.closed(IN) == [Send(IN2, answer(BOB, wanted=False))]
+
+    def test_second_dial_of_a_peer_is_refused_when_the_first_is_up(self, table):
+        table.receive(IN, hello(ANN))
+        table.receive(IN2, hello(ANN))
+        assert table.receive(IN, Confirm()) == [Up(IN, ANN), Send(IN2, refusal_of_bob("crossed")), Close(IN2)]
+
+    def test_only_the_latest_dial_of_a_peer_waits(self, table):
+        table.receive(IN, hello(ANN))
+        table.receive(IN2, hello(ANN))
+        assert table.receive(102, hello(ANN)) == [Send(IN2, refusal_of_bob("crossed")), Close(IN2)]
+        assert told(table.closed(IN)) == answer(BOB, wanted=False)
+
+
+def refusal_of_bob(reason, rival=None):
+    return Refusal(reason=reason, identity=identity(BOB, wanted=False), rival=rival)
+
+
+class TestSecondConnectionUnderALinkedName:
+    def test_link_is_probed_and_nothing_said(self, table):
+        link_by_dial(table, ANN)
+        assert table.receive(IN, hello(ANN)) == [Probe(DIAL)]
+
+    def test_live_link_of_the_same_process_stays(self, table):
+        link_by_dial(table, ANN)
+        table.receive(IN, hello(ANN))
+        assert table.heard(DIAL) == [Send(IN, refusal_of_bob("crossed")), Close(IN)]
+
+    def test_link_that_closes_makes_way(self, table):
+        link_by_dial(table, ANN)
+        table.receive(IN, hello(ANN))
+        assert table.closed(DIAL) == [Down(ANN, Reason.CLOSED), Send(IN, answer(BOB, wanted=False))]
+
+    @pytest.mark.parametrize("reason", [Reason.CLOSED, Reason.SILENT])
+    @pytest.mark.parametrize("restarted", [younger(ANN), older(ANN)], ids=["newer boot", "clock set back"])
+    def test_dead_link_is_replaced_by_any_other_boot(self, table, reason, restarted):
+        link_by_dial(table, ANN)
+        table.receive(IN, hello(restarted))
+        assert table.closed(DIAL, reason) == [Down(ANN, Reason.REPLACED), Send(IN, answer(BOB, wanted=False))]
+        assert table.receive(IN, Confirm()) == [Up(IN, restarted)]
+
+    def test_link_with_a_goodbye_has_left_whoever_waits(self, table):
+        link_by_dial(table, ANN)
+        table.receive(IN, hello(younger(ANN)))
+        assert Down(ANN, Reason.LEFT) in table.receive(DIAL, Goodbye(reason="leaving"))
+
+    def test_live_older_process_keeps_its_link(self, table):
+        link_by_dial(table, ANN)
+        twin = younger(ANN)
+        table.receive(IN, hello(twin))
+        assert table.heard(DIAL) == [
+            Conflict("ann@h", twin.boot_id),
+            Send(IN, refusal_of_bob("conflict", rival=(40, 0))),
+            Close(IN),
+        ]
+
+    def test_older_process_takes_the_link_once_it_confirms(self, table):
+        link_by_dial(table, ANN)
+        twin = older(ANN)
+        table.receive(IN, hello(twin))
+        assert table.heard(DIAL) == [Send(IN, answer(BOB, wanted=False))]
+        assert table.receive(IN, Confirm()) == [
+            Conflict("ann@h", ANN.boot_id),
+            Send(DIAL, Goodbye(reason="conflict", rival=(39, 0))),
+            Close(DIAL),
+            Down(ANN, Reason.REPLACED),
+            Up(IN, twin),
+        ]
+
+    def test_older_process_that_never_confirms_takes_nothing(self, table):
+        link_by_dial(table, ANN)
+        table.receive(IN, hello(older(ANN)))
+        table.heard(DIAL)
+        assert table.closed(IN) == []
+        assert table.connect(2, ANN) == [Linked(2, ANN)]
+
+    def test_newcomer_that_gives_up_is_forgotten(self, table):
+        link_by_dial(table, ANN)
+        table.receive(IN, hello(younger(ANN)))
+        assert table.closed(IN) == []
+        assert table.heard(DIAL) == []
+
+    def test_dialled_older_process_takes_the_link_of_a_live_younger_one(self, table):
+        link_by_accepting(table, ANN)
+        twin = older(ANN)
+        dial(table, Node(address="twin:1"))
+        assert table.receive(DIAL, answer(twin)) == [Probe(IN)]
+        actions = table.heard(IN)
+        assert actions[0] == Send(DIAL, Confirm())
+        assert [action for action in actions if isinstance(action, Down | Up)] == [Down(ANN, Reason.REPLACED), Up(DIAL, twin)]
+
+    def test_dialled_younger_process_is_told_of_the_conflict(self, table):
+        link_by_accepting(table, ANN)
+        twin = younger(ANN)
+        dial(table, Node(address="twin:1"))
+        table.receive(DIAL, answer(twin))
+        actions = table.heard(IN)
+        assert Send(DIAL, Goodbye(reason="conflict", rival=(40, 0))) in actions
+        error = failure(actions)
+        assert error.reason is ConnectReason.CONFLICT
+        assert not isinstance(error, NameConflict)
+
+    def test_dialled_successor_of_a_dead_link_is_confirmed(self, table):
+        link_by_accepting(table, ANN)
+        again = younger(ANN)
+        dial(table, Node(address="twin:1"))
+        table.receive(DIAL, answer(again))
+        assert table.closed(IN, Reason.SILENT) == [
+            Down(ANN, Reason.REPLACED),
+            Send(DIAL, Confirm()),
+            Up(DIAL, again),
+            Linked(DIAL, again),
+        ]
+
+
+class TestWishes:
+    def test_peer_is_told_when_the_link_is_no_longer_wanted(self, table):
+        link_by_dial(table, ANN)
+        assert table.disconnect(ANN) == [Send(DIAL, Want(wanted=False))]
+        assert table.disconnect(ANN) == []
+
+    def test_link_that_the_peer_wants_stays(self, table):
+        link_by_dial(table, ANN)
+        table.receive(DIAL, Want(wanted=True))
+        table.disconnect(ANN)
+        assert table.closed(DIAL) == [Down(ANN, Reason.CLOSED)]
+
+    def test_link_that_we_want_stays_when_the_peer_does_not(self, table):
+        link_by_dial(table, ANN)
+        assert table.receive(DIAL, Want(wanted=False)) == []
+
+    def test_link_that_nobody_wants_is_closed_by_who_hears_it(self, table):
+        link_by_accepting(table, ANN)
+        assert table.receive(IN, Want(wanted=False)) == [
+            Send(IN, Goodbye(reason="unwanted")),
+            Close(IN),
+            Down(ANN, Reason.UNWANTED),
+        ]
+
+    def test_goodbye_to_an_unwanted_link_says_so(self, table):
+        link_by_dial(table, ANN)
+        assert table.receive(DIAL, Goodbye(reason="unwanted")) == [Close(DIAL), Down(ANN, Reason.UNWANTED)]
+
+    def test_link_that_neither_wanted_from_the_start_is_closed(self, table):
+        table.receive(IN, hello(ANN, wanted=False))
+        assert table.receive(IN, Confirm())[-1] == Down(ANN, Reason.UNWANTED)
+
+    def test_wish_given_up_while_the_peer_dials_is_told(self, table):
+        table.receive(IN, hello(ANN))
+        table.connect(DIAL, ANN)
+        table.abandon(DIAL)
+        table.disconnect(ANN)
+        assert table.receive(IN, Confirm()) == [Up(IN, ANN)]
+
+    def test_disconnect_from_a_stranger_does_nothing(self, table):
+        assert table.disconnect(ANN) == []
+
+
+class TestTelling:
+    def test_every_peer_is_told_what_changed(self, table):
+        link_by_dial(table, ANN)
+        link_by_accepting(table, CAT)
+        news = Update(metadata={"zone": "b"}, leaving=False)
+        assert table.update(BOB.evolve(metadata={"zone": "b"}), leaving=False) == [Send(DIAL, news), Send(IN, news)]
+
+    def test_nobody_is_told_what_has_not_changed(self, table):
+        link_by_dial(table, ANN)
+        assert table.update(BOB, leaving=False) == []
+
+    def test_news_of_a_peer_is_reported_once(self, table):
+        link_by_dial(table, ANN)
+        news = Update(metadata={"zone": "c"}, leaving=True)
+        changed = ANN.evolve(metadata={"zone": "c"})
+        assert table.receive(DIAL, news) == [Changed(DIAL, changed), PeerLeaving(changed)]
+        assert table.receive(DIAL, news) == []
+        assert table.closed(DIAL) == [Down(changed, Reason.CLOSED)]
+
+
+class TestEnd:
+    def test_stop_says_goodbye_to_all_and_reports_each_down(self, table):
+        link_by_accepting(table, CAT)
+        link_by_dial(table, ANN)
+        table.receive(IN2, hello(ANN.evolve(name="dan@h", boot_id=BootId(7, 7))))
+        goodbye = Goodbye(reason="leaving")
+        assert table.stop() == [
+            Send(DIAL, goodbye),
+            Down(ANN, Reason.SHUTDOWN),
+            Send(IN, goodbye),
+            Down(CAT, Reason.SHUTDOWN),
+            Send(IN2, goodbye),
+            Close(IN),
+            Close(DIAL),
+            Close(IN2),
+        ]
+
+    def test_stop_fails_what_is_under_way(self, table):
+        table.connect(DIAL, ANN)
+        actions = table.stop()
+        assert actions[0] == Close(DIAL)
+        assert "stopping" in str(failure(actions))
+
+    def test_nothing_is_reported_after_stop(self, table):
+        link_by_dial(table, ANN)
+        table.stop()
+        assert table.closed(DIAL) == []
+        assert table.receive(DIAL, Want(wanted=False)) == []
+
+    @pytest.mark.parametrize("reason", ["leaving", "some later reason"])
+    def test_goodbye_is_leaving(self, table, reason):
+        link_by_dial(table, ANN)
+        assert table.receive(DIAL, Goodbye(reason=reason)) == [Close(DIAL), Down(ANN, Reason.LEFT)]
+
+    def test_lost_link_is_down_once(self, table):
+        link_by_dial(table, ANN)
+        assert table.closed(DIAL, Reason.SILENT) == [Down(ANN, Reason.SILENT)]
+        assert table.closed(DIAL) == []
