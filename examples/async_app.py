@@ -1,6 +1,7 @@
-"""A cluster inside an asyncio program: it works on while it hears who joins and who leaves.
+"""A cluster inside an asyncio program: it goes about its work while it hears who joins and who leaves.
 
-Run it in two terminals, each time with another name. Each waits until it is not alone, then counts the seconds and the nodes::
+Run it in two terminals, each time with another name. Each waits until it is not alone, then works with the others until you press
+Ctrl-C::
 
     python examples/async_app.py a
     python examples/async_app.py b
@@ -10,14 +11,13 @@ import asyncio
 import sys
 from contextlib import suppress
 
-from cluster_kit import AsyncSupervisor, NodeDown, NodeUp
+from cluster_kit import AsyncSupervisor, NodeDown, NodeUp, Snapshot
 
 
 async def main(name: str) -> None:
     config = {
         "node": f"{name}@127.0.0.1",
         "cluster": "async-example",
-        "metadata": {"language": "python"},
         "topologies": {"lan": {"strategy": "gossip"}},
     }
     async with AsyncSupervisor(config) as cluster, asyncio.TaskGroup() as tasks:
@@ -25,18 +25,18 @@ async def main(name: str) -> None:
         tasks.create_task(work(cluster))
         async for event in cluster.subscribe():
             match event:
+                case Snapshot(up=nodes):  # how things stand; what follows are changes of it
+                    print("here already:", *nodes, flush=True)
                 case NodeUp(node=node):
-                    print(node.name, "joined, it speaks", node.metadata["language"], flush=True)
+                    print("joined:", node, flush=True)
                 case NodeDown(node=node, reason=reason):
-                    print(node.name, "is down:", reason, flush=True)
+                    print(f"{reason}:", node, flush=True)
 
 
 async def work(cluster: AsyncSupervisor) -> None:
-    seconds = 0
     while True:
-        print(f"working for {seconds} s, with {len(await cluster.nodes())} others", flush=True)
+        print("working, others here:", len(await cluster.nodes()), flush=True)
         await asyncio.sleep(1)
-        seconds += 1
 
 
 with suppress(KeyboardInterrupt):

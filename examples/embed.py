@@ -1,7 +1,7 @@
 """A cluster inside a plain script: be a node, and hear who else is there.
 
-Run it in two terminals, each time with another name. Each prints that the other joined; end one with Ctrl-C, and the other prints
-that it left::
+Run it in two terminals, each time with another name. Each tells of the other; end one with Ctrl-C, and the other tells that it
+left::
 
     python examples/embed.py a
     python examples/embed.py b
@@ -12,7 +12,7 @@ There is no ``if __name__ == "__main__"`` to remember: workers don't import this
 import sys
 from contextlib import suppress
 
-from cluster_kit import NodeDown, NodeUp, Supervisor
+from cluster_kit import NodeDown, NodeUp, Snapshot, Supervisor
 
 config = {
     "node": f"{sys.argv[1]}@127.0.0.1",
@@ -24,7 +24,9 @@ with suppress(KeyboardInterrupt), Supervisor(config) as cluster:
     print("I am", cluster.local.name, flush=True)
     for event in cluster.subscribe():
         match event:
+            case Snapshot(up=nodes):  # how things stand; what follows are changes of it
+                print("here already:", *nodes, flush=True)
             case NodeUp(node=node):
-                print(node.name, "joined", flush=True)
+                print("joined:", node, flush=True)
             case NodeDown(node=node, reason=reason):
-                print(node.name, "is down:", reason, flush=True)
+                print(f"{reason}:", node, flush=True)

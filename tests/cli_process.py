@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -136,10 +135,3 @@ class Cluster:
     def __exit__(self, *_):
         for process in self.processes:
             process.end()
-
-
-@contextlib.contextmanager
-def took_less_than(seconds):
-    began_s = time.monotonic()
-    yield
-    assert time.monotonic() - began_s < seconds

@@ -125,7 +125,7 @@ class Membership:
             case Leaving(name=name) if name in self._nodes:
                 known = self._roster.known.get(name)
                 self._depart(name, known.boot_id if known else self._met[name].boot_id)
-            case Gone(name=name, boot_id=boot_id) if name in self._memory and name not in self._roster.known:
+            case Gone(name=name, boot_id=boot_id) if name in self._memory:
                 if boot_id in (None, self._met[name].boot_id):
                     self._memory.forget(name)
                     self._review(name, Reason.GONE)
@@ -158,7 +158,7 @@ class Membership:
         self._reconciler.unlinked(key, now_s)
         if reason in _FINAL or key in self._departures:
             self._memory.forget(key)
-        elif self._keeps_links and node.name is not None and (key in self._roster.known or key in self._memory):
+        elif self._keeps_links and (key in self._roster.known or key in self._memory):
             self._memory.lose(key, now_s)
         if self._met[key].boot_id is None:
             self._departures.returned(key)  # nothing else would ever tell
@@ -251,7 +251,7 @@ class Membership:
         """Note that discovery has lost a node; mere silence is no goodbye, so a healthy link stays wanted."""
         if reason is not Reason.SILENT:
             self._memory.forget(key)
-        elif self._keeps_links and key in self._up and key not in self._departures:
+        elif self._keeps_links and key in self._up:
             self._memory.keep(key)
 
     def _depart(self, key: str, boot_id: BootId | None) -> None:

@@ -96,7 +96,7 @@ class Roster:
                 words[source] = _Word(word.node.evolve(boot_id=peer.boot_id), word.until_s)
                 touched.add(peer.name)
         for address in addresses:
-            if address in self._words and is_bare(address):
+            if address in self._words:
                 touched |= self._names.learn(address, peer.name)
         return self._update(dict.fromkeys(touched, False), Reason.REPLACED)
 
@@ -151,7 +151,7 @@ class Roster:
         return touched
 
     def _missing(self, source: str, answered: set[str]) -> list[tuple[str, str]]:
-        return [(key, source) for key, words in self._words.items() if source in words and key not in answered]
+        return [(key, source) for key in self._words if key not in answered]
 
     def _revoked(self, source: str, name: str, boot_id: BootId | None) -> list[tuple[str, str]]:
         words = self._words.get(name, {})

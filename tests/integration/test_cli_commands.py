@@ -1,6 +1,5 @@
 """The commands that come back: ``check``, ``nodes``, ``plugins``, help and version."""
 
-import json
 import subprocess
 import sys
 from importlib.metadata import version
@@ -120,9 +119,7 @@ def test_check_of_no_file_is_one_line(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    ("name", "node"), [(None, "web@127.0.0.2"), ("b", "b@127.0.0.2"), ("b@127.0.0.3", "b@127.0.0.3")]
-)
+@pytest.mark.parametrize(("name", "node"), [(None, "web@127.0.0.2"), ("b", "b@127.0.0.2"), ("b@127.0.0.3", "b@127.0.0.3")])
 def test_basename_alone_takes_the_host_of_the_file(file, monkeypatch, name, node):
     monkeypatch.setenv("HOST", "127.0.0.2")
     config, _ = read_configuration(str(file), name)
@@ -193,4 +190,4 @@ def test_strict_plugins_fail_in_one_line(tmp_path):
 def test_broken_plugin_does_not_disturb_a_check(tmp_path, file):
     done = cluster_kit("check", file, env=broken_plugin(tmp_path))
     assert done.returncode == 0
-    assert json.dumps("Traceback") not in done.stderr
+    assert "Traceback" not in done.stderr

@@ -33,6 +33,7 @@ class Host:
     reasons: list[Reason] = field(default_factory=list)
     settled: dict[int, Linked | Failed] = field(default_factory=dict)
     attempts: dict[int, Node] = field(default_factory=dict)
+    wishes: set[str] = field(default_factory=set)
     alive: bool = True
 
     def __post_init__(self):
@@ -96,6 +97,7 @@ class World:
         self.apply(host, host.table.abandon(attempt))
 
     def disconnect(self, host: Host, node: Node) -> None:
+        host.wishes.discard(node.key)
         self.apply(host, host.table.disconnect(node))
 
     def kill(self, host: Host) -> None:
@@ -172,6 +174,8 @@ class World:
                 case Linked() | Failed():
                     assert action.attempt not in host.settled, "a connect ends once"
                     host.settled[action.attempt] = action
+                    if isinstance(action, Linked):
+                        host.wishes.add(action.peer.key)
                 case Up():
                     history = host.ups.setdefault(action.peer.key, [])
                     assert history[-1:] != ["up"], "up is reported once"
@@ -179,6 +183,7 @@ class World:
                 case Down():
                     assert host.ups[action.peer.key][-1] == "up", "down is reported once"
                     host.ups[action.peer.key].append("down")
+                    host.wishes.discard(action.peer.key)
                     host.reasons.append(action.reason)
 
     # what must hold when all is quiet
@@ -268,7 +273,7 @@ def test_ends_agree_whatever_is_given_up_or_unwished_meanwhile(data):
                 host.attempts.pop(attempt)
                 world.abandon(host, attempt)
             case "disconnect":
-                world.disconnect(host, data.draw(known(peer.node)))
+                world.disconnect(host, peer.node)
 
     for _ in range(data.draw(st.integers(1, 12))):
         act()
@@ -280,6 +285,8 @@ def test_ends_agree_whatever_is_given_up_or_unwished_meanwhile(data):
     world.check_agreement()
     for host in world.hosts:
         assert host.settled.keys() >= host.attempts.keys()
+    if one.linked():
+        assert one.wishes or other.wishes, "a link that neither end wants is closed"
 
 
 @given(data=st.data(), later_boot=st.sampled_from([BootId(9, 9), BootId(0, 1)]))

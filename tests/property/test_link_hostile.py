@@ -7,7 +7,9 @@ import msgpack
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.connectors.tcp.actions import Close, Down, Send, Up
+from cluster_kit.connectors.tcp.table import LinkTable
+from cluster_kit.errors import ConnectReason, RemoteProtocolError
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.wire.frames import (
     MAX_FRAME_BYTES,
@@ -26,16 +28,22 @@ from cluster_kit.wire.frames import (
     decode,
     encode,
 )
-from cluster_kit.wire.link import Link, Role, State
+from cluster_kit.wire.link import Farewell, Link, Role, State
 
 IDENTITY = Identity.of(Node(name="a@h", boot_id=BootId(1, 2)), Fence("c", "g"), leaving=False, wanted=True)
 HELLO, ANSWER = Hello(magic="cluster_kit", version=1, identity=IDENTITY), Answer(identity=IDENTITY)
 
-scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=8) | st.binary(max_size=8)
+scalars = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=8) | st.binary(max_size=8)
+)
 fields = scalars | st.lists(scalars, max_size=3) | st.dictionaries(st.text(max_size=5), scalars, max_size=2)
-nearly_frames = st.tuples(st.integers(0, 12), st.lists(fields, max_size=5)).map(lambda frame: msgpack.packb([frame[0], *frame[1]]))
+nearly_frames = st.tuples(st.integers(0, 12), st.lists(fields, max_size=5)).map(
+    lambda frame: msgpack.packb([frame[0], *frame[1]])
+)
 bodies = nearly_frames | st.binary(max_size=200)
-streams = st.lists(bodies.map(lambda body: len(body).to_bytes(4, "big") + body) | st.binary(max_size=64), max_size=5).map(b"".join)
+streams = st.lists(bodies.map(lambda body: len(body).to_bytes(4, "big") + body) | st.binary(max_size=64), max_size=5).map(
+    b"".join
+)
 
 
 def link(role: Role, state: State) -> Link:
@@ -65,13 +73,78 @@ def test_random_body_is_a_frame_or_a_remote_protocol_error(body):
 @given(data=st.data())
 @settings(max_examples=500, deadline=None)
 def test_damaged_frames_are_frames_or_a_remote_protocol_error(data):
-    frames = [HELLO, ANSWER, Refusal(reason="x"), Confirm(), Ping(token=9, rtt_us=1), Pong(token=9), Want(wanted=True)]
-    frames += [Update(metadata={"a": "b"}, leaving=True), Goodbye(reason="leaving", rival=(1, 2))]
-    damaged = bytearray(encode(data.draw(st.sampled_from(frames)))[4:])
+    examples = [HELLO, ANSWER, Refusal(reason="x"), Confirm(), Ping(token=9, rtt_us=1), Pong(token=9), Want(wanted=True)]
+    examples += [Update(metadata={"a": "b"}, leaving=True), Goodbye(reason="leaving", rival=(1, 2))]
+    damaged = bytearray(encode(data.draw(st.sampled_from(examples)))[4:])
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     with suppress(RemoteProtocolError):
         decode(bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
+
+
+boots = st.tuples(st.integers(0, 3), st.integers(0, 1))
+identities = st.builds(
+    lambda name, boot, fence, leaving, wanted: Identity.of(
+        Node(name=name, boot_id=BootId(*boot)), Fence("c", fence), leaving=leaving, wanted=wanted
+    ),
+    st.sampled_from(["ann@h", "bob@h", "cat@h"]),
+    boots,
+    st.sampled_from("ggx"),
+    st.booleans(),
+    st.booleans(),
+)
+reasons = st.sampled_from([*ConnectReason, *Farewell, "whatever"]).map(str)
+frames = st.one_of(
+    st.builds(Hello, magic=st.just("cluster_kit"), version=st.just(1), identity=identities),
+    st.builds(Hello, magic=st.just("cluster_kit"), version=st.just(2), identity=st.none()),
+    st.builds(Answer, identity=identities),
+    st.builds(Refusal, reason=reasons, identity=st.none() | identities, rival=st.none() | boots),
+    st.just(Confirm()),
+    st.builds(Want, wanted=st.booleans()),
+    st.builds(Update, metadata=st.dictionaries(st.sampled_from("ab"), st.sampled_from("cd")), leaving=st.booleans()),
+    st.builds(Goodbye, reason=reasons, rival=st.none() | boots),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), frames | st.sampled_from(["hang up", "be heard"])), max_size=40))
+@settings(max_examples=400, deadline=None)
+def test_well_formed_lies_are_taken_or_a_remote_protocol_error(said):
+    """Two dials of ours are answered, and two connections opened, by somebody who says anything in any order."""
+    table = LinkTable(Node(name="bob@h", address="bob:1", boot_id=BootId(2, 0)), Fence("c", "g"))
+    ends = [Link(Role.DIALLER), Link(Role.DIALLER), Link(Role.ACCEPTOR), Link(Role.ACCEPTOR)]
+    up = set()
+
+    def apply(actions):
+        for action in actions:
+            match action:
+                case Send():
+                    ends[action.conn].send(action.frame)
+                case Close():
+                    ends[action.conn].close()
+                case Up():
+                    assert action.peer.name not in up
+                    up.add(action.peer.name)
+                case Down():
+                    up.remove(action.peer.name)
+
+    for attempt, node in enumerate([Node(name="ann@h", address="ann:1"), Node(address="cat:1")]):
+        apply(table.connect(attempt, node))
+        apply(table.established(attempt))
+    for conn, frame in said:
+        if frame == "hang up":
+            ends[conn].close()
+            apply(table.closed(conn))
+        elif frame == "be heard":
+            apply(table.heard(conn))
+        else:
+            try:
+                for heard in ends[conn].receive(encode(frame)):
+                    apply(table.receive(conn, heard))
+            except RemoteProtocolError:
+                ends[conn].close()
+                apply(table.closed(conn))
+    apply(table.stop())
+    assert not up
 
 
 def test_huge_announcements_cost_no_memory():

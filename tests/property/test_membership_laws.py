@@ -239,7 +239,7 @@ class World(RuleBasedStateMachine):
             if not self.in_flight:
                 self.now_s = until_s if wake_at_s is None else max(self.now_s + 0.001, wake_at_s)
         self.events_add_up()
-        assert self.known.keys() - self.membership.leaving <= self.up.keys()
+        assert self.known.keys() - self.membership.leaving - self.left <= self.up.keys()
 
 
 World.TestCase.settings = settings(

@@ -147,3 +147,4 @@ def test_nothing_is_kept_of_those_who_are_gone(history):
         roster.observe(source, Found([]), 1000.0)
     assert roster.known == {}
     assert roster.next_s() is None
+    assert not any(vars(roster._names).values())

@@ -25,6 +25,13 @@ class FirstOnly(Topology):
         return frozenset(sorted(known, key=lambda node: node.key)[:1]) | {Node("stranger@there"), local}
 
 
+class SameZone(Topology):
+    """Links to those in the same zone."""
+
+    def select(self, local, known):
+        return frozenset(node for node in known if node.metadata["zone"] == local.metadata.get("zone"))
+
+
 # -- found and lost ------------------------------------------------------------------------------------------------------------
 
 
@@ -34,6 +41,20 @@ def test_found_node_is_known_and_dialled():
     assert cluster.events() == ["found b@there"]
     assert cluster.membership.known == (B,)
     assert cluster.planned() == ["connect b@there"]
+
+
+def test_events_name_the_topology():
+    cluster = Driver(name="web")
+    cluster.observe(Seen(B, 5))
+    assert cluster.membership.name == "web"
+    assert [event.topology for event in cluster.membership.take_events()] == ["web"]
+
+
+def test_we_are_never_found():
+    cluster = Driver()
+    cluster.observe(Found([LOCAL, Node(None, LOCAL.address)]))
+    assert cluster.events() == []
+    assert cluster.planned() == []
 
 
 def test_refresh_costs_no_event_and_no_selection():
@@ -89,6 +110,14 @@ def test_full_roster_says_so():
     assert not cluster.membership.full
     cluster.observe(Seen(C, 5))
     assert cluster.membership.full
+
+
+def test_topology_is_asked_again_when_this_node_changes():
+    cluster = Driver(SameZone())
+    cluster.observe(Found([node("b", zone="a")]))
+    assert cluster.planned() == []
+    cluster.membership.update_local(LOCAL.evolve(metadata={"zone": "a"}))
+    assert cluster.planned() == ["connect b@there"]
 
 
 def test_own_address_learnt_late_removes_us_from_the_roster():
@@ -162,6 +191,36 @@ def test_goodbye_after_silence_withdraws_the_wish():
     assert cluster.planned() == ["disconnect b@there"]
 
 
+def test_goodbye_of_a_missed_peer_ends_the_redial():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.wait(4)
+    cluster.link_down(B, Reason.SILENT)
+    cluster.wait(10)
+    cluster.observe(Gone("b@there", Reason.LEFT))
+    cluster.carry_out()
+    assert cluster.planned() == []
+    assert cluster.membership.wake_at_s(cluster.now_s) is None
+
+
+def test_absence_of_a_missed_peer_ends_the_redial():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.carry_out()
+    cluster.link_down(B, Reason.CLOSED)
+    cluster.observe(Found([]))
+    cluster.carry_out()
+    assert cluster.planned() == []
+    assert cluster.membership.wake_at_s(cluster.now_s) is None
+
+
+def test_goodbye_of_a_stranger_is_no_news():
+    cluster = Driver()
+    cluster.observe(Gone("b@there", Reason.LEFT))
+    assert cluster.events() == []
+
+
 def test_goodbye_of_an_earlier_boot_forgets_nobody():
     cluster = Driver()
     cluster.observe(Seen(B, 5))
@@ -207,6 +266,30 @@ def test_lost_peer_is_redialled_for_as_long_as_it_is_remembered():
     assert cluster.planned() == ["connect b@there"]
     cluster.membership.connect_failed(B, error("refused"), cluster.now_s, 0.5)
     cluster.wait(5)
+    assert cluster.planned() == []
+    assert cluster.membership.wake_at_s(cluster.now_s) is None
+
+
+def test_peer_that_discovery_loses_after_the_link_is_remembered_for_as_long():
+    cluster = Driver(remember_s=60)
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.link_down(B, Reason.SILENT)
+    cluster.wait(10)
+    cluster.refuse()
+    cluster.wait(50)
+    assert cluster.planned() == []
+    assert cluster.membership.wake_at_s(cluster.now_s) is None
+
+
+def test_missed_peer_that_turns_out_to_be_us_is_forgotten():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.wait(10)
+    cluster.link_down(B, Reason.CLOSED)
+    cluster.refuse("self")
+    cluster.wait(31)
     assert cluster.planned() == []
     assert cluster.membership.wake_at_s(cluster.now_s) is None
 
@@ -260,6 +343,16 @@ def test_connector_that_keeps_no_links_lets_go_of_whatever_is_lost():
     assert cluster.planned() == []
 
 
+def test_connector_that_keeps_no_links_misses_nobody():
+    cluster = Driver(keeps_links=False)
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.wait(4)
+    cluster.link_down(B, Reason.CLOSED)
+    cluster.wait(1)
+    assert cluster.planned() == ["disconnect b@there"]
+
+
 # -- peers that leave ----------------------------------------------------------------------------------------------------------
 
 
@@ -299,6 +392,65 @@ def test_stranger_that_leaves_is_no_news():
     cluster.membership.link_leaving(B)
     assert cluster.events() == []
     assert cluster.membership.leaving == frozenset()
+
+
+def test_one_who_is_gone_does_not_leave_again():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.observe(Found([]))
+    cluster.quiet()
+    cluster.observe(Leaving("b@there"))
+    assert cluster.events() == []
+
+
+def test_linked_peer_that_discovery_does_not_know_can_leave():
+    cluster = Driver()
+    cluster.link_up(B)
+    cluster.membership.link_leaving(B)
+    assert cluster.events() == ["up b@there", "leaving b@there"]
+    assert cluster.membership.leaving == {"b@there"}
+
+
+def test_leaving_peer_that_discovery_loses_and_finds_again_is_still_leaving():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.membership.link_leaving(B)
+    cluster.wait(10)
+    cluster.observe(Seen(B, 5))
+    assert cluster.membership.leaving == {"b@there"}
+
+
+def leaving_without_a_boot():
+    """Return a driver whose source, which knows no boots, says that a linked peer is leaving."""
+    cluster = Driver()
+    cluster.observe(Found([node("b")]))
+    cluster.carry_out(B)
+    cluster.wait(100)
+    cluster.observe(Leaving("b@there"))
+    cluster.carry_out()
+    return cluster
+
+
+def test_leaving_lasts_beyond_the_link_for_a_source_without_boots():
+    cluster = leaving_without_a_boot()
+    cluster.link_down(B, Reason.CLOSED)
+    cluster.wait(100)
+    assert cluster.membership.leaving == {"b@there"}
+    assert cluster.planned() == []
+
+
+def test_leaving_ends_when_a_source_without_boots_finds_the_node_again():
+    cluster = leaving_without_a_boot()
+    cluster.observe(Found([]))
+    cluster.observe(Found([node("b")]))
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_leaving_ends_when_a_link_to_another_boot_takes_over():
+    cluster = leaving_without_a_boot()
+    cluster.link_up(node("b", 2))
+    assert cluster.planned() == ["connect b@there"]
 
 
 def test_new_boot_of_a_leaving_node_is_dialled():
@@ -541,6 +693,24 @@ def test_address_under_which_a_peer_was_reached_is_dialled_again():
     cluster.wait(100)
     cluster.link_down(behind, Reason.CLOSED)
     assert [command.node for command in cluster.plan()] == [B]
+
+
+def test_refused_dial_does_not_put_the_name_in_doubt():
+    cluster = Driver()
+    cluster.observe(Found([bare()]))
+    cluster.carry_out(B)
+    cluster.wait(100)
+    cluster.link_down(B, Reason.CLOSED)
+    cluster.quiet()
+    cluster.refuse("refused")
+    assert cluster.events() == []
+
+
+def test_other_name_of_a_node_without_an_address_is_only_an_error():
+    cluster = Driver()
+    cluster.observe(Found([node("b", address=None)]))
+    cluster.refuse("name")
+    assert cluster.events() == ["found b@there"]
 
 
 def test_other_name_at_an_address_is_found_out():

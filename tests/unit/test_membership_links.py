@@ -70,6 +70,12 @@ def test_end_of_a_replaced_link_is_no_news():
     assert cluster.membership.up == (node("b", 2),)
 
 
+def test_end_of_a_link_may_be_reported_without_a_boot():
+    cluster = linked(Seen(B, 5))
+    cluster.link_down(node("b"), Reason.CLOSED)
+    assert cluster.events() == ["down b@there closed"]
+
+
 def test_end_of_a_link_that_never_was_up_is_no_news():
     cluster = Driver()
     cluster.link_down(B, Reason.CLOSED)
@@ -109,6 +115,20 @@ def test_discovery_does_not_contradict_a_linked_peer():
     assert cluster.events() == []
 
 
+def test_update_of_a_peer_that_discovery_does_not_know_is_told():
+    cluster = Driver()
+    cluster.link_up(B)
+    cluster.membership.link_updated(node("b", 1, zone="a"))
+    assert cluster.events() == ["up b@there", "updated b@there"]
+
+
+def test_address_that_discovery_lacks_comes_from_the_link():
+    cluster = Driver()
+    cluster.observe(Found([node("b", address=None)]))
+    cluster.link_up(B)
+    assert cluster.membership.known == (B,)
+
+
 def test_update_of_one_who_is_not_linked_is_ignored():
     cluster = Driver()
     cluster.membership.link_updated(B)
@@ -123,6 +143,16 @@ def test_what_the_peer_said_is_not_forgotten_with_the_link():
     cluster.link_down(node("b", 1), Reason.CLOSED)
     assert cluster.events() == ["down b@there closed"]
     assert cluster.membership.known == (node("b", 1, zone="a"),)
+
+
+def test_what_the_peer_said_is_forgotten_with_the_peer():
+    cluster = Driver()
+    cluster.observe(Found([node("b")]))
+    cluster.carry_out(node("b", 1, zone="a"))
+    cluster.link_down(B, Reason.CLOSED)
+    cluster.observe(Found([]))
+    cluster.observe(Found([node("b")]))
+    assert cluster.membership.known == (node("b"),)
 
 
 def test_after_the_link_discovery_knows_of_changes():

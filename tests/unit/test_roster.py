@@ -316,6 +316,22 @@ def test_proved_name_outlives_the_silence_of_other_sources():
     assert known.known == {"b@there": B}
 
 
+def test_address_seen_alive_is_evidence_of_the_name():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.meet(B, [B_ADDRESS])
+    assert fresh(known.observe("mdns", Seen(bare(), 5), 1)) == ["b@there"]
+
+
+def test_nothing_is_kept_of_an_address_that_is_gone():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.meet(B, [B_ADDRESS])
+    known.meet(C, [B_ADDRESS])
+    known.observe("dns", Found([]), 1)
+    assert not any(vars(known._names).values())
+
+
 def test_proof_is_forgotten_when_another_node_answers():
     known = roster()
     known.observe("dns", Found([bare()]), 0)

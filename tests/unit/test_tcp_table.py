@@ -460,12 +460,11 @@ class TestWishes:
         table.receive(IN, hello(ANN, wanted=False))
         assert table.receive(IN, Confirm())[-1] == Down(ANN, Reason.UNWANTED)
 
-    def test_wish_given_up_while_the_peer_dials_is_told(self, table):
-        table.receive(IN, hello(ANN))
-        table.connect(DIAL, ANN)
+    def test_wish_given_up_after_the_answer_is_taken_back(self, table):
+        dial(table, ANN)
+        assert told(table.receive(IN, hello(ANN))).identity.wanted
         table.abandon(DIAL)
-        table.disconnect(ANN)
-        assert table.receive(IN, Confirm()) == [Up(IN, ANN)]
+        assert table.receive(IN, Confirm()) == [Up(IN, ANN), Send(IN, Want(wanted=False))]
 
     def test_disconnect_from_a_stranger_does_nothing(self, table):
         assert table.disconnect(ANN) == []

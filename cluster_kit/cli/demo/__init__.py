@@ -38,8 +38,9 @@ def demo(size: int, once: bool) -> None:
     interface. One is killed and started again, one is frozen and thawed, one leaves; each time you see how long it took until
     the last of the others had told it. Nothing is left behind, however it ends.
     """
+    from cluster_kit.cli.demo.board import NotSeen
     from cluster_kit.cli.demo.cluster import DemoCluster
-    from cluster_kit.cli.demo.show import NotSeen, show
+    from cluster_kit.cli.demo.show import show
     from cluster_kit.cli.demo.view import make_view
 
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -14,9 +14,13 @@ Pair = tuple[str, str]
 """An observer and the node that it speaks of."""
 
 
+class NotSeen(Exception):  # noqa: N818 - it names an outcome
+    """Something that should have been told was not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The last that an observer told about another node's link."""
+    """The last that an observer told about its link to another node."""
 
     event: str
     reason: str
@@ -29,6 +33,13 @@ class Board:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._told: dict[Pair, Told] = {}
+        self._ended: set[str] = set()
+
+    def start(self, observer: str) -> None:
+        """Begin anew with ``observer``, which has told nothing yet."""
+        with self._changed:
+            self._ended.discard(observer)
+            self._told = {pair: told for pair, told in self._told.items() if pair[0] != observer}
 
     def hear(self, observer: str, event: Mapping[str, Any]) -> None:
         """Take in an event that ``observer`` printed."""
@@ -37,37 +48,46 @@ class Board:
                 self._told[observer, event["node"]] = Told(event["event"], event.get("reason", ""), time.monotonic())
                 self._changed.notify_all()
 
-    def forget(self, observer: str) -> None:
-        """Drop what ``observer`` told: it starts anew."""
+    def end(self, observer: str) -> None:
+        """Take in that ``observer`` will tell no more."""
         with self._changed:
-            self._told = {pair: told for pair, told in self._told.items() if pair[0] != observer}
+            self._ended.add(observer)
+            self._changed.notify_all()
 
     def wait_for(self, event: str, pairs: Iterable[Pair], since_s: float, timeout_s: float) -> float:
         """Wait until each observer has told ``event`` of its node after ``since_s``; return how long the last one took.
 
         Raises:
-            TimeoutError: Some have not; the message names them.
+            NotSeen: Some have not; the message names them.
         """
-        open_pairs = list(pairs)
-        last_s = since_s
+        pairs = list(pairs)
 
-        def all_told() -> bool:
-            nonlocal last_s
-            for pair in open_pairs.copy():
-                told = self._told.get(pair)
-                if told is not None and told.event == event and told.at_s >= since_s:
-                    open_pairs.remove(pair)
-                    last_s = max(last_s, told.at_s)
-            return not open_pairs
+        def missing() -> list[Pair]:
+            return [pair for pair in pairs if not self._has_told(event, pair, since_s)]
+
+        def settled() -> bool:
+            left = missing()
+            return not left or any(observer in self._ended for observer, _ in left)
 
         with self._changed:
-            if not self._changed.wait_for(all_told, timeout_s):
-                missing = [f"{observer} has not told {event} of {node}" for observer, node in open_pairs]
-                more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-                raise TimeoutError(f"{', '.join(missing[:_SHOWN])}{more} within {timeout_s:g} s")
-        return last_s - since_s
+            self._changed.wait_for(settled, timeout_s)
+            if left := missing():
+                raise NotSeen(self._shortcoming(event, left, timeout_s))
+            return max(self._told[pair].at_s for pair in pairs) - since_s
 
     def view_of(self, observer: str) -> dict[str, Told]:
         """Return the last that ``observer`` told about each node."""
         with self._changed:
             return {node: told for (who, node), told in self._told.items() if who == observer}
+
+    def _has_told(self, event: str, pair: Pair, since_s: float) -> bool:
+        told = self._told.get(pair)
+        return told is not None and told.event == event and told.at_s >= since_s
+
+    def _shortcoming(self, event: str, missing: list[Pair], timeout_s: float) -> str:
+        ended = sorted({observer for observer, _ in missing} & self._ended)
+        if ended:
+            return f"{', '.join(ended)} ended too early"
+        shown = ", ".join(f"{observer} has not told {event} of {node}" for observer, node in missing[:_SHOWN])
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        return f"{shown}{more} within {timeout_s:g} s"

@@ -21,7 +21,7 @@ class DemoCluster:
         config = {"cluster": f"demo-{secrets.token_hex(8)}", "topologies": {"demo": {"strategy": "gossip"}}}
         os.write(self._config_fd, json.dumps(config).encode())
         names = [f"n{number}@127.0.0.1" for number in range(1, size + 1)]
-        self.members = [Member(name, self._config_fd, self.board.hear) for name in names]
+        self.members = [Member(name, self._config_fd, self.board) for name in names]
 
     def start(self) -> None:
         """Start all nodes."""

@@ -15,9 +15,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any
+
+from cluster_kit.cli.demo.board import Board
 
 _LEAVE_S = 10.0
 _LAST_WORDS_BYTES = 4000
@@ -39,20 +39,21 @@ class Member:
     Args:
         name: The node's name.
         config_fd: An open file with the configuration.
-        hear: Called with each event that the node prints, on a thread of ours.
+        board: Hears what the node prints.
     """
 
-    def __init__(self, name: str, config_fd: int, hear: Callable[[str, Mapping[str, Any]], None]) -> None:
+    def __init__(self, name: str, config_fd: int, board: Board) -> None:
         self.name = name
         self.state = State.LEFT
         self._config_fd = config_fd
-        self._hear = hear
+        self._board = board
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``end``
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread
 
     def start(self) -> None:
         """Start the node, for the first time or again."""
+        self._board.start(self.name)
         file = f"/dev/fd/{self._config_fd}"
         options = ["--name", self.name, "--events", "json", "--until-eof"]
         self._process = process = subprocess.Popen(  # noqa: S603 - our own interpreter
@@ -124,4 +125,5 @@ class Member:
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            self._hear(self.name, json.loads(line))
+            self._board.hear(self.name, json.loads(line))
+        self._board.end(self.name)

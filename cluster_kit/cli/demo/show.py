@@ -7,15 +7,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from cluster_kit.cli.demo.board import Pair
+from cluster_kit.cli.demo.board import NotSeen, Pair
 from cluster_kit.cli.demo.cluster import DemoCluster
 from cluster_kit.cli.demo.member import Member
 
 _STEP_S = 30.0
-
-
-class NotSeen(Exception):  # noqa: N818 - it names an outcome
-    """Something that should have been told was not."""
 
 
 class View(Protocol):
@@ -55,7 +51,6 @@ class _Steps:
     def crash_and_replace(self, victim: Member) -> None:
         self._view.say(f"{victim.name} and its worker are killed (SIGKILL)")
         self._measure(victim.kill, "node_down", self._of(victim), "noticed by all others")
-        self._cluster.board.forget(victim.name)
         self._view.say(f"{victim.name} is started again")
         towards = self._of(victim)
         both_ways = towards + [(node, observer) for observer, node in towards]
@@ -79,6 +74,6 @@ class _Steps:
         act()
         try:
             took_s = self._cluster.board.wait_for(event, pairs, since_s, _STEP_S)
-        except TimeoutError as exc:
+        except NotSeen as exc:
             raise NotSeen(f"{outcome}: {exc}") from exc
         self._view.result(outcome, took_s)

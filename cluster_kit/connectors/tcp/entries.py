@@ -34,7 +34,7 @@ class Entry:
         peer: The other end as it introduced itself; until then whom we dial.
         told: How we introduced ourselves last.
         target: Whom we dialled, ``None`` if we accepted.
-        wanted: Whether we want the link for ourselves.
+        wanted: Whether we want the link for ourselves; only known once it is up, since a ``connect`` may be given up.
         peer_wants: Whether the peer wanted it when it introduced itself.
         peer_leaves: Whether the peer is about to leave.
     """

@@ -60,9 +60,9 @@ class Session(asyncio.BufferedProtocol):
 
     @property
     def host(self) -> str:
-        """The address at the other end, without the port."""
+        """The address at the other end, without the port; an IPv4 one as such, also where we listen on both."""
         peername = self._transport.get_extra_info("peername")
-        return str(peername[0]) if peername else ""
+        return str(peername[0]).removeprefix("::ffff:") if peername else ""
 
     def is_overdue(self, now_s: float) -> bool:
         """Whether the other end has been waited for long enough."""

@@ -74,7 +74,7 @@ class LinkTable:
             self._fail(attempt, connect_error(node, ConnectReason.UNREACHABLE, "no address known"))
         else:
             told = self._us.introduction(wanted=True)
-            self._entries.by_conn[attempt] = Entry(attempt, Stage.DIALLING, node, told, target=node, wanted=True)
+            self._entries.by_conn[attempt] = Entry(attempt, Stage.DIALLING, node, told, target=node)
             self._do(Dial(attempt, node))
         return self._take()
 
@@ -91,8 +91,6 @@ class LinkTable:
         if link := self._entries.link_to(node):
             link.wanted = False
             self._tell(link)
-        elif answered := self._entries.answered_to(node):
-            answered.wanted = False
         return self._take()
 
     def update(self, local: Node, leaving: bool) -> list[Action]:
@@ -279,8 +277,8 @@ class LinkTable:
 
     def _answer(self, entry: Entry) -> None:
         entry.stage = Stage.ANSWERED
-        entry.wanted = any(means(node, entry.peer) for node in self._attempts.values())
-        entry.told = self._us.introduction(wanted=entry.wanted)
+        wanted = any(means(node, entry.peer) for node in self._attempts.values())
+        entry.told = self._us.introduction(wanted=wanted)
         self._entries.answered[entry.name] = entry
         self._say(entry, Answer(identity=entry.told))
 

@@ -92,7 +92,6 @@ class GossipEngine:
     def start(self, now_s: float) -> list[Failed]:
         """Announce this node from now on: it has just started, or has just got its network back."""
         self._announce_at_s = [now_s + self._jittered(delay_s) for delay_s in ANNOUNCE_AT_S]
-        self._beat_at_s = self._announce_at_s[-1] + self._jittered(self._interval_s)
         return self._describe()
 
     def update(self, local: Node, now_s: float, *, leaving: bool) -> list[Failed]:
@@ -107,11 +106,13 @@ class GossipEngine:
         self._peers.forget_silent(now_s)
         if self._announce_at_s and now_s >= self._announce_at_s[0]:
             self._announce_at_s = [at_s for at_s in self._announce_at_s if at_s > now_s]
-            return self._say(Kind.ANNOUNCE)
-        if now_s >= self._beat_at_s:
-            self._beat_at_s = now_s + self._jittered(self._interval_s)
-            return self._say(Kind.HEARTBEAT)
-        return []
+            kind = Kind.ANNOUNCE
+        elif now_s >= self._beat_at_s:
+            kind = Kind.HEARTBEAT
+        else:
+            return []
+        self._beat_at_s = now_s + self._jittered(self._interval_s)
+        return self._say(kind)
 
     def goodbye(self) -> list[Send]:
         """Return what to send before leaving for good: no packet of this run is believed any more."""

@@ -1,0 +1,89 @@
+"""``cluster-kit demo`` shows everything, and however it ends it leaves nothing behind: ``conftest`` looks for that."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+from cli_process import COMMAND, DEADLINE_S, Process, cluster_kit
+
+RESULTS = [
+    "all linked to each other",
+    "noticed by all others",
+    "linked to all others",
+    "told silent by all others",
+    "linked to all others again",
+    "told to all others",
+]
+LAST_LINE = "everything was seen; nothing is left behind"
+
+
+@pytest.fixture
+def demo():
+    """Return a demo that is under way, in a session of its own as on a terminal of its own."""
+    process = Process("setsid", COMMAND, "demo", "--nodes", "3")
+    yield process
+    process.end()
+
+
+def test_everything_is_shown_with_its_latency():
+    done = cluster_kit("demo", "--once", timeout_s=120)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    *lines, last = done.stdout.splitlines()
+    results = [line.split() for line in lines if line.startswith("  ")]
+    assert [" ".join(words[:-2]) for words in results] == RESULTS
+    assert all(0 <= float(words[-2]) < DEADLINE_S and words[-1] == "s" for words in results)
+    assert last == LAST_LINE
+
+
+def test_terminal_shows_a_live_table():
+    terminal, theirs = os.openpty()
+    environ = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    with subprocess.Popen([COMMAND, "demo", "--nodes", "2", "--once"], stdout=theirs, stderr=theirs, env=environ) as process:
+        os.close(theirs)
+        shown = "".join(iter(lambda: read(terminal), ""))
+        assert process.wait() == 0
+    os.close(terminal)
+    assert "told last" in shown
+    assert [text for text in (*RESULTS, LAST_LINE) if text not in shown] == []
+
+
+def read(terminal):
+    try:
+        return os.read(terminal, 65536).decode(errors="replace")
+    except OSError:  # nobody has the other end open any more
+        return ""
+
+
+@pytest.mark.parametrize("moment", ["3 nodes are started", "are killed", "is started again", "are frozen", "is thawed"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_demo_says_so(demo, moment, number):
+    demo.until_printed(moment)
+    demo.signal(number)
+    assert demo.wait() == 1
+    assert demo.errors == ["cluster-kit: demo: interrupted before everything was seen"]
+
+
+def test_cluster_goes_on_until_ctrl_c(demo):
+    demo.until_printed("the cluster goes on until you press Ctrl-C")
+    demo.signal(signal.SIGINT)
+    assert demo.wait() == 0
+    assert demo.lines[-1] == LAST_LINE
+    assert demo.errors == []
+
+
+@pytest.mark.parametrize("moment", ["3 nodes are started", "are frozen", "the cluster goes on"])
+def test_killed_demo_leaves_nothing(demo, moment):
+    demo.until_printed(moment)
+    demo.signal(signal.SIGKILL)
+    assert demo.wait() == -signal.SIGKILL
+
+
+def test_what_was_not_seen_is_named_with_the_cause():
+    done = cluster_kit("demo", "--once", env=os.environ | {"CLUSTER_KIT_SECRET": "x"})
+    assert done.returncode == 1
+    first, *rest = done.stderr.splitlines()
+    assert first.startswith("cluster-kit: demo: not seen: all linked to each other: ")
+    assert "ended too early" in first
+    assert any("CLUSTER_KIT_SECRET" in line for line in rest)

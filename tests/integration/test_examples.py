@@ -1,0 +1,88 @@
+"""Every example does what its docstring says, as several real processes."""
+
+import os
+import secrets
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from cli_process import Process, Run
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def start():
+    processes = []
+
+    def start(kind, *arguments, **options):
+        processes.append(kind(*arguments, **options))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.end()
+
+
+@pytest.fixture
+def names():
+    """Names that no other cluster on this machine uses: the examples' clusters are open to all."""
+    mark = secrets.token_hex(4)
+    return f"a-{mark}", f"b-{mark}"
+
+
+@pytest.fixture
+def book(tmp_path):
+    """Return the environment of each node of a phone book with free ports."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in "abc"]
+    ports = [listener.getsockname()[1] for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    path = tmp_path / "phonebook.txt"
+    path.write_text("".join(f"{name}@127.0.0.1 127.0.0.1:{port}\n" for name, port in zip("abc", ports, strict=True)))
+    return [os.environ | {"PHONE_BOOK": str(path), "PORT": str(port)} for port in ports]
+
+
+def script(name, *arguments):
+    return sys.executable, EXAMPLES / name, *arguments
+
+
+@pytest.mark.parametrize("example", ["embed.py", "async_app.py"])
+def test_embedded_nodes_tell_of_each_other(start, names, example):
+    a, b = (start(Process, *script(example, name)) for name in names)
+    a.until_printed(f" {names[1]}@127.0.0.1")
+    b.until_printed(f" {names[0]}@127.0.0.1")
+    b.signal(signal.SIGINT)
+    a.until_printed(f"left: {names[1]}@127.0.0.1")
+    assert b.wait() == 0
+    assert a.errors == b.errors == []
+
+
+def test_asyncio_program_works_meanwhile(start, names):
+    a, _ = (start(Process, *script("async_app.py", name)) for name in names)
+    a.until(lambda: sum(line.startswith("working, others here: ") for line in a.lines) >= 3, "work")
+
+
+def test_homemade_strategy_and_topology(start, book):
+    folder = EXAMPLES / "homemade"
+    a = start(Run, "cluster.yaml", cwd=folder, env=book[0])
+    b = start(Run, "cluster.yaml", "--name", "b", cwd=folder, env=book[1])
+    c = start(Process, *script("homemade/app.py"), env=book[2])
+    for neighbour in "ac":
+        b.wait_for("node_up", node=f"{neighbour}@127.0.0.1")
+    a.wait_for("node_up", node="b@127.0.0.1")
+    c.until_printed("NodeUp b@127.0.0.1")
+    a.wait_for("node_found", node="c@127.0.0.1")
+    assert a.heard("node_up") == [("node_up", "b@127.0.0.1")]
+    c.signal(signal.SIGINT)
+    assert b.wait_for("node_down", node="c@127.0.0.1")["reason"] == "left"
+    assert c.wait() == 0
+
+
+def test_homemade_names_the_ports_of_its_phone_book():
+    folder = EXAMPLES / "homemade"
+    ports = [line.rpartition(":")[2] for line in (folder / "phonebook.txt").read_text().splitlines()]
+    assert ports[0] in (folder / "cluster.yaml").read_text()
+    assert ports[2] in (folder / "app.py").read_text()

@@ -1,0 +1,78 @@
+"""Whatever happens to nodes and datagrams: once it stops, everybody vouches for those who are there, and for nobody else."""
+
+from gossip_lan import DELAY_S, INTERVAL_S, TTL_S, Lan
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cluster_kit.abc import Gone, Seen
+from cluster_kit.events import Reason
+from cluster_kit.node import BootId
+
+NAMES = tuple(f"{basename}@10.0.0.1" for basename in ("ann", "bob", "cat", "dan"))
+
+happenings = st.lists(
+    st.one_of(
+        st.tuples(st.just("start"), st.sampled_from(NAMES), st.integers(0, 20)),  # with clocks set forth and back
+        st.tuples(st.sampled_from(["leave", "kill", "cut"]), st.sampled_from(NAMES)),
+        st.tuples(st.just("heal")),
+        st.tuples(st.just("wait"), st.sampled_from([0.01, 0.5, INTERVAL_S, 2 * INTERVAL_S, TTL_S])),
+    ),
+    max_size=12,
+)
+
+
+def troubled(random):
+    """Lose, repeat and delay datagrams."""
+    return [DELAY_S + random.random() * random.choice([0, 0, 2]) for _ in range(random.choice([0, 0, 1, 1, 1, 2]))]
+
+
+def untroubled(random):
+    return [DELAY_S]
+
+
+def happen(lan, what, *details):
+    here = {peer.name: peer for peer in lan.peers}
+    match what, *details:
+        case "start", name, started_ms:
+            if name in here:
+                lan.kill(here[name])
+            lan.start(name, boot=BootId(started_ms, lan.random.getrandbits(64)))
+        case "leave" | "kill" | "cut", name:
+            if name in here:
+                getattr(lan, what)(here[name])
+        case "heal", *_:
+            lan.heal()
+        case "wait", seconds:
+            lan.run(seconds)
+
+
+@settings(max_examples=100, deadline=None)
+@given(happenings, st.integers(0, 2**32))
+def test_after_the_last_fault_all_views_are_true(script, seed):
+    lan = Lan(seed, troubled)
+    for event in script:
+        happen(lan, *event)
+    lan.fate = untroubled
+    lan.heal()
+    lan.run(TTL_S + 3 * INTERVAL_S)
+    present = {peer.name: peer.node for peer in lan.peers}
+    for peer in lan.peers:
+        others = {name: node for name, node in present.items() if name != peer.name}
+        vouched = peer.vouches_for(lan.now_s)
+        vouched.pop(peer.name, None)  # an earlier run of its own
+        assert vouched == others
+
+
+@settings(max_examples=100, deadline=None)
+@given(happenings, st.integers(0, 2**32))
+def test_no_run_is_seen_after_its_goodbye(script, seed):
+    lan = Lan(seed, troubled)
+    for event in script:
+        happen(lan, *event)
+    for peer in lan.peers:
+        gone = set()
+        for observation in peer.observations:
+            if isinstance(observation, Gone) and observation.reason is Reason.LEFT:
+                gone.add(observation.boot_id)
+            if isinstance(observation, Seen):
+                assert observation.node.boot_id not in gone

@@ -1,0 +1,64 @@
+"""The options of ``gossip``: what is refused, and where it serves."""
+
+import pytest
+
+from cluster_kit.errors import ConfigError
+from cluster_kit.strategies.gossip import GossipStrategy
+
+
+def test_defaults_are_those_of_libcluster():
+    gossip = GossipStrategy()
+    assert (gossip.port, gossip.if_addr, gossip.multicast_addr) == (45892, "0.0.0.0", "230.1.1.251")
+    assert (gossip.multicast_if, gossip.multicast_ttl, gossip.broadcast_only) == (None, 1, False)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"port": 0},
+        {"port": 65536},
+        {"multicast_ttl": -1},
+        {"multicast_ttl": 256},
+        {"interval_s": 0.0},
+        {"interval_s": -1.0},
+        {"interval_s": float("nan")},
+        {"interval_s": float("inf")},
+        {"ttl_s": 2.9},
+        {"ttl_s": float("nan")},
+        {"ttl_s": float("inf")},
+        {"multicast_addr": "group"},
+        {"multicast_addr": "10.0.0.255"},
+        {"multicast_addr": "230.1.1.251", "broadcast_only": True},
+        {"multicast_if": "eth0"},
+        {"if_addr": "localhost"},
+        {"if_addr": "127.0.0.1", "broadcast_only": True, "multicast_addr": "127.255.255.255"},
+    ],
+    ids=str,
+)
+def test_bad_option_is_named(given):
+    with pytest.raises(ConfigError) as caught:
+        GossipStrategy(**given)
+    assert any(str(caught.value).startswith(option) for option in given)
+
+
+@pytest.mark.parametrize("given", [{"multicast_addr": "ff02::1"}, {"multicast_if": "fe80::1"}, {"if_addr": "::"}], ids=str)
+def test_ipv6_is_refused_by_name(given):
+    with pytest.raises(ConfigError, match="doesn't speak IPv6 yet"):
+        GossipStrategy(**given)
+
+
+@pytest.mark.parametrize(
+    ("host", "given", "address"),
+    [
+        ("127.0.0.1", {}, "127.0.0.1"),
+        ("10.0.0.7", {}, "10.0.0.7"),
+        ("web.example", {}, "web.example"),
+        ("10.0.0.7", {"multicast_if": "127.0.0.1"}, "127.0.0.1"),
+        ("127.0.0.1", {"multicast_if": "10.0.0.7"}, "10.0.0.7"),
+        ("127.0.0.1", {"if_addr": "10.0.0.7"}, "10.0.0.7"),
+        ("127.0.0.1", {"broadcast_only": True, "multicast_addr": "10.0.0.255"}, "10.0.0.255"),
+        ("127.0.0.1", {"broadcast_only": True, "multicast_addr": "127.255.255.255"}, "127.0.0.1"),
+    ],
+)
+def test_serves_where_strangers_could_reach_it(host, given, address):
+    assert GossipStrategy(**given).serves_on(host) == address

@@ -1,0 +1,166 @@
+"""The gossip datagram, byte by byte, and against another implementation of MessagePack."""
+
+import msgpack
+import pytest
+
+from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
+from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.wire.gossip import HEADER, MAGIC, MAX_DATAGRAM_BYTES, Kind, Packet, decode, encode
+
+WEB = Node(
+    name="web@10.0.0.7",
+    address="10.0.0.7:4000",
+    metadata={"zone": "a"},
+    boot_id=BootId(1_790_000_000_000, 0x0123456789ABCDEF),
+)
+FENCE = Fence("shop", "lan")
+HEARTBEAT = Packet.of(WEB, FENCE, Kind.HEARTBEAT, leaving=False)
+PLAIN = [
+    2,
+    "shop",
+    "lan",
+    "web@10.0.0.7",
+    [1_790_000_000_000, 0x0123456789ABCDEF],
+    "10.0.0.7",
+    4000,
+    {"zone": "a"},
+    False,
+    b"",
+]
+CAPTURED = bytes.fromhex(
+    "636b676f0100"  # "ckgo", version 1, no flags
+    "9a02a473686f70a36c616eac7765624031302e302e302e3792cf000001a0c4506c00cf0123456789abcdef"
+    "a831302e302e302e37cd0fa081a47a6f6e65a161c2c400"
+)
+SOURCE = ("10.9.9.9", 50_000)
+
+
+def foreign(fields):
+    """Return a datagram as another implementation would write it."""
+    return HEADER + msgpack.packb(fields)
+
+
+def changed(**at):
+    """Return plain fields with some of them, by position such as ``f3``, replaced."""
+    return [at.get(f"f{position}", value) for position, value in enumerate(PLAIN)]
+
+
+def test_wire_form_never_changes():
+    assert encode(HEARTBEAT) == CAPTURED
+    assert decode(CAPTURED) == HEARTBEAT
+
+
+def test_another_implementation_reads_what_we_write():
+    assert msgpack.unpackb(encode(HEARTBEAT)[len(HEADER) :]) == PLAIN
+
+
+def test_we_read_what_another_implementation_writes():
+    assert decode(foreign(PLAIN)) == HEARTBEAT
+
+
+def test_packet_tells_the_node_and_its_fence():
+    packet = decode(CAPTURED)
+    assert packet.node(SOURCE) == WEB
+    assert packet.fence == FENCE
+    assert packet.boot_id == WEB.boot_id
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("10.0.0.7:4000", "10.0.0.7:4000"),
+        ("web.example:4000", "web.example:4000"),
+        ("[fe80::7]:4000", "[fe80::7]:4000"),
+        ("0.0.0.0:4000", "10.9.9.9:4000"),
+        ("[::]:4000", "10.9.9.9:4000"),
+        (None, "10.9.9.9:50000"),
+    ],
+)
+def test_what_an_address_leaves_open_is_taken_from_the_source(address, told):
+    packet = Packet.of(WEB.evolve(address=address), FENCE, Kind.ANNOUNCE, leaving=False)
+    assert decode(encode(packet)).node(SOURCE).address == told
+
+
+def test_unspecified_host_is_not_announced():
+    assert b"0.0.0.0" not in encode(Packet.of(WEB.evolve(address="0.0.0.0:4000"), FENCE, Kind.ANNOUNCE, leaving=False))
+
+
+def test_unspecified_host_of_another_sender_is_not_believed():
+    assert decode(foreign(changed(f5="0.0.0.0"))).node(SOURCE).address == "10.9.9.9:4000"
+
+
+def test_fields_of_later_versions_are_skipped():
+    assert decode(foreign([*PLAIN, {"later": [1, 2]}, "field"])) == HEARTBEAT
+
+
+def test_padding_is_optional():
+    assert decode(foreign(PLAIN[:-1])) == HEARTBEAT
+
+
+def test_kinds_of_later_versions_are_skipped():
+    assert decode(foreign(changed(f0=77))) is None
+
+
+@pytest.mark.parametrize("size_bytes", [80, 300, 512])
+def test_padding_grows_a_datagram_and_says_nothing(size_bytes):
+    datagram = encode(HEARTBEAT.padded(size_bytes))
+    assert size_bytes <= len(datagram) <= size_bytes + 1
+    assert decode(datagram).node(SOURCE) == WEB
+
+
+def test_padding_leaves_a_larger_datagram_alone():
+    assert encode(HEARTBEAT.padded(10)) == encode(HEARTBEAT)
+
+
+def test_too_large_a_packet_is_not_sent():
+    packet = Packet.of(WEB.evolve(metadata={f"{key:03}": "" for key in range(341)}), FENCE, Kind.HEARTBEAT, leaving=False)
+    with pytest.raises(LocalProtocolError, match=f"at most {MAX_DATAGRAM_BYTES}"):
+        encode(packet)
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        b"",
+        b"x",
+        MAGIC,
+        HEADER,
+        b"heartbeat::" + CAPTURED,
+        CAPTURED[:-1],
+        CAPTURED + b"\0",
+        MAGIC + b"\x02\x00" + CAPTURED[len(HEADER) :],
+        MAGIC + b"\x01\x01" + CAPTURED[len(HEADER) :],
+        CAPTURED + bytes(MAX_DATAGRAM_BYTES),
+        HEADER + b"\xdd\xff\xff\xff\xff",
+        HEADER + b"\x9a\x02\xdb\xff\xff\xff\xff",
+        HEADER + b"\x91" * (MAX_DATAGRAM_BYTES - len(HEADER)),
+        foreign(PLAIN[:-2]),
+        foreign(dict(enumerate(PLAIN))),
+        *(
+            foreign(changed(**fault))
+            for fault in (
+                {"f0": "heartbeat"},
+                {"f1": "x" * 256},
+                {"f2": None},
+                {"f3": "no name"},
+                {"f3": "x" * 255 + "@host"},
+                {"f4": [1]},
+                {"f4": [-1, 0]},
+                {"f4": [0, 2**63, 0]},
+                {"f4": [2**63, 0]},
+                {"f5": ""},
+                {"f5": "two words"},
+                {"f5": "x" * 256},
+                {"f6": 0},
+                {"f6": 65536},
+                {"f7": {"key": 1}},
+                {"f7": {"key": "x" * 1024}},
+                {"f8": 0},
+            )
+        ),
+    ],
+    ids=lambda datagram: datagram[:20].hex() + f"-{len(datagram)}",
+)
+def test_malformed_datagram_is_refused(datagram):
+    with pytest.raises(RemoteProtocolError):
+        decode(datagram)
