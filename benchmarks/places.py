@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 CLONE_NEWNET = 0x40000000
-BLOCKED, FORWARDING = "0", "3"  # states of a bridge port; Source: bridge(8), "state"
+DISABLED, FORWARDING = "0", "3"  # Source: bridge(8), state of a port
 
 
 def enter_private_network() -> bool:
@@ -76,14 +76,14 @@ class Bridge:
 
     def cut(self, number: int) -> None:
         """Drop every packet to and from the node; it sees no change of its interface."""
-        self._port_state(number, BLOCKED)
+        self._set_port(number, DISABLED)
 
     def mend(self, number: int) -> None:
         """Let its packets through again."""
-        self._port_state(number, FORWARDING)
+        self._set_port(number, FORWARDING)
 
-    def _port_state(self, number: int, state: str) -> None:
-        _ip("-n", self._hub, "link", "set", f"port{number}", "type", "bridge_slave", "state", state)
+    def _set_port(self, number: int, state: str) -> None:
+        _run("bridge", "-n", self._hub, "link", "set", "dev", f"port{number}", "state", state)
 
     def sent(self) -> tuple[int, int]:
         """Return the bytes and packets that all nodes together have sent so far."""
@@ -97,4 +97,8 @@ class Bridge:
 
 
 def _ip(*arguments: str) -> str:
-    return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
+    return _run("ip", *arguments)
+
+
+def _run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

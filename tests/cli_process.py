@@ -22,7 +22,7 @@ def cluster_kit(*arguments, timeout_s=60, **options):
 
 
 class Process:
-    """A process and its children, in a process group of their own; its output is read line by line."""
+    """A process and its children, in a session of their own; its output is read line by line."""
 
     def __init__(self, *command, stdin=subprocess.DEVNULL, **options):
         self.process = subprocess.Popen(
@@ -31,7 +31,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            process_group=0,
+            start_new_session=True,
             **options,
         )
         self.lines = []

@@ -10,19 +10,20 @@ import os
 import signal
 import sys
 import threading
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import click
 
 from cluster_kit.cli.configuration import read_configuration
+from cluster_kit.cli.failure import Failure
 from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
 
 if TYPE_CHECKING:
     from cluster_kit.supervisor import Subscription
 
-Ending = SimpleQueue[None]  # an item is the order to leave; unlike an Event, a signal handler may put one at any moment
+Ending = SimpleQueue[OSError | None]
+"""What is put is the order to leave, and what went wrong, if anything did. A signal handler may put at any moment."""
 
 _PRINT_S = 1.0  # how long the last lines may take to be read
 
@@ -32,7 +33,7 @@ _PRINT_S = 1.0  # how long the last lines may take to be read
     example="cluster-kit run cluster.yaml --name b@127.0.0.1 --events json",
     exit_codes={
         0: "it left as it was told",
-        1: "it can't serve (port in use, no permission), or a topology with 'escalate: true' failed too often",
+        1: "it can't serve (port in use, no permission), can't print, or a topology with 'escalate: true' failed too often",
         2: FAULTY_FILE,
     },
 )
@@ -62,11 +63,13 @@ def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
         threading.Thread(target=_end_at_eof, args=(ending,), daemon=True).start()
     try:
         supervisor.start()
-        ending.get()
+        trouble = ending.get()
     finally:
         supervisor.stop()
         printer.join(_PRINT_S)
     supervisor.join()
+    if trouble is not None:
+        raise Failure(f"run: cannot print events: {trouble.strerror}")
 
 
 def _end_on_signals(ending: Ending) -> None:
@@ -95,15 +98,18 @@ def _log_to_stderr() -> None:
 
 
 def _print_events(subscription: Subscription, form: str, ending: Ending) -> None:
-    """Print until there is no more, or nobody who reads it."""
+    """Print until there is no more, or nobody who reads it, which is a quiet end."""
     from cluster_kit.cli.report import as_json, as_text
 
     line_of = as_json if form == "json" else as_text
-    with suppress(BrokenPipeError):
+    try:
         for event in subscription:
             if event.seq:  # before the first event there is nothing to tell
                 _write(f"{line_of(event)}\n".encode())
-    ending.put(None)
+    except OSError as exc:
+        ending.put(None if isinstance(exc, BrokenPipeError) else exc)
+    else:
+        ending.put(None)
 
 
 def _write(line: bytes) -> None:

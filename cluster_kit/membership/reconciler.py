@@ -183,6 +183,7 @@ class Reconciler:
         return Disconnect(self._told[key]) if key in self._told else None
 
     def _requeue(self, key: str, now_s: float) -> None:
-        self._due.discard(key)
-        if self._needed(key) is not None:
+        if self._needed(key) is None:
+            self._due.discard(key)
+        else:
             self._due.set(key, max(now_s, self._waits.get(key, _NO_WAIT).until_s))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from cluster_kit.abc import Connector
 from cluster_kit.errors import ConnectError
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.testing.stand_ins import DEADLINE_S, FENCE, RecordingLinks
+
+_boots = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,13 @@ class Stage:
         raise NotImplementedError("override 'make_connector'")
 
     def make_node(self, basename: str) -> Node:
-        """Return a node of this name, newly booted, as its worker knows it before the connector starts."""
-        return Node(name=f"{basename}@127.0.0.1", metadata={"told by": basename}, boot_id=BootId.new())
+        """Return a node of this name, as its worker knows it before the connector starts; its boot is added."""
+        return Node(name=f"{basename}@127.0.0.1", metadata={"told by": basename})
 
     @asynccontextmanager
     async def party(self, basename: str, *, fence: Fence = FENCE) -> AsyncIterator[Party]:
-        """Start a node, and stop it at the end of the block."""
-        local = self.make_node(basename)
+        """Boot and start a node, and stop it at the end of the block; who is booted later is the newer one."""
+        local = self.make_node(basename).evolve(boot_id=BootId(next(_boots), 0))
         links = RecordingLinks(fence=fence, boot_id=local.boot_id, deadline_s=self.deadline_s)
         connector = self.make_connector()
         started = await connector.start(local, links)

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 from cli_process import COMMAND, DEADLINE_S, Process, cluster_kit
@@ -15,13 +16,14 @@ RESULTS = [
     "linked to all others again",
     "told to all others",
 ]
+WITHOUT_RICH = "import sys; sys.modules['rich'] = None; from cluster_kit.cli import main; main()"
 LAST_LINE = "everything was seen; nothing is left behind"
 
 
 @pytest.fixture
 def demo():
-    """Return a demo that is under way, in a session of its own as on a terminal of its own."""
-    process = Process("setsid", COMMAND, "demo", "--nodes", "3")
+    """Return a demo that is under way."""
+    process = Process(COMMAND, "demo", "--nodes", "3")
     yield process
     process.end()
 
@@ -38,15 +40,28 @@ def test_everything_is_shown_with_its_latency():
 
 
 def test_terminal_shows_a_live_table():
+    shown = on_terminal(COMMAND)
+    assert "told last" in shown
+    assert [text for text in (*RESULTS, LAST_LINE) if text not in shown] == []
+
+
+def test_terminal_without_rich_shows_lines_and_how_to_get_it():
+    shown = on_terminal(sys.executable, "-c", WITHOUT_RICH)
+    assert "pip install 'cluster-kit[cli]'" in shown
+    assert "told last" not in shown
+    assert [text for text in (*RESULTS, LAST_LINE) if text not in shown] == []
+
+
+def on_terminal(*command):
+    """Run a small demo on a terminal and return all that it shows."""
     terminal, theirs = os.openpty()
     environ = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
-    with subprocess.Popen([COMMAND, "demo", "--nodes", "2", "--once"], stdout=theirs, stderr=theirs, env=environ) as process:
+    with subprocess.Popen([*command, "demo", "--nodes", "2", "--once"], stdout=theirs, stderr=theirs, env=environ) as process:
         os.close(theirs)
         shown = "".join(iter(lambda: read(terminal), ""))
         assert process.wait() == 0
     os.close(terminal)
-    assert "told last" in shown
-    assert [text for text in (*RESULTS, LAST_LINE) if text not in shown] == []
+    return shown
 
 
 def read(terminal):

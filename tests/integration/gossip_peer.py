@@ -6,7 +6,7 @@ Each line on its standard input changes it: ``{"leaving": true}``, ``{"metadata"
 import asyncio
 import json
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from cluster_kit.abc import Failed, Gone, Leaving, Seen
 from cluster_kit.node import Node
@@ -57,9 +57,12 @@ async def main(name, options):
     ctx = FakeDiscovery(Node(name=name, address=f"{name.partition('@')[2]}:4000"))
     ctx.announced = lambda: say({"announced": str(ctx.local.boot_id)})
     gossiping = asyncio.create_task(gossip(ctx, options))
-    await obey(ctx)
+    obeying = asyncio.create_task(obey(ctx))
+    await asyncio.wait([gossiping, obeying], return_when=asyncio.FIRST_COMPLETED)
     gossiping.cancel()
-    await asyncio.wait([gossiping])
+    obeying.cancel()
+    with suppress(asyncio.CancelledError):
+        await gossiping
 
 
 asyncio.run(main(sys.argv[1], json.loads(sys.argv[2])))

@@ -1,9 +1,11 @@
 """``cluster-kit run``: what it prints, and every way in which it ends."""
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 from cli_process import COMMAND, DEADLINE_S, Cluster, Process, cluster_kit
@@ -142,11 +144,7 @@ def test_reader_that_goes_away_ends_it_quietly(cluster):
 
 
 def test_output_that_nobody_reads_does_not_delay_the_leave(cluster, pipe):
-    os.set_blocking(pipe[1], False)
-    with pytest.raises(BlockingIOError):
-        while True:
-            os.write(pipe[1], bytes(4096))
-    os.set_blocking(pipe[1], True)
+    os.write(pipe[1], bytes(fcntl.fcntl(pipe[1], fcntl.F_GETPIPE_SZ)))  # not a byte more fits in
     command = [COMMAND, "run", str(cluster.file), "--name", "a", "--events", "json"]
     with subprocess.Popen(command, stdout=pipe[1], stderr=subprocess.PIPE, text=True) as a:
         b = cluster.run("b")
@@ -155,6 +153,14 @@ def test_output_that_nobody_reads_does_not_delay_the_leave(cluster, pipe):
         assert a.wait(DEADLINE_S) == 0
         assert a.stderr.read() == ""
     assert b.wait_for("node_down", node="a@127.0.0.1")["reason"] == "left"
+
+
+def test_output_that_cannot_be_written_is_one_line(cluster):
+    with Path("/dev/full").open("wb") as full:
+        command = [COMMAND, "run", str(cluster.file), "--name", "a"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 1
+    assert done.stderr == "cluster-kit: run: cannot print events: No space left on device\n"
 
 
 def test_every_fault_of_the_file_is_a_line(cluster):

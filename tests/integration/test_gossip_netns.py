@@ -22,7 +22,7 @@ def test_hosts_without_default_route_see_each_other():
 
 def test_host_that_was_cut_off_is_seen_again():
     with Lab(3) as lab, gossipers() as start:
-        one, *others = on_each_node(start, lab, options(interval_s=0.2, ttl_s=0.4))
+        one, *others = on_each_node(start, lab, options(interval_s=0.2, ttl_s=0.6))
         lab.nodes[0].cut()
         others[0].hears_again(others[1], times=5)  # by then nothing is under way any more
         heard = len(one.lines)

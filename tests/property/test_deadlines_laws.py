@@ -1,6 +1,6 @@
 """Deadlines behave like a dictionary that is searched from end to end, and don't grow with what is put off."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster_kit.membership.deadlines import _SLACK, Deadlines
@@ -14,6 +14,7 @@ steps = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(steps, max_size=300))
 def test_they_are_a_sorted_dictionary(history):
     deadlines, plain = Deadlines(), {}
@@ -34,6 +35,7 @@ def test_they_are_a_sorted_dictionary(history):
         assert {key for key in "abcdef" if key in deadlines} == plain.keys()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(keys, times, st.booleans()), min_size=_SLACK, max_size=2 * _SLACK))
 def test_memory_is_bounded_by_the_number_of_keys(history):
     deadlines, held = Deadlines(), set()

@@ -2,7 +2,7 @@
 
 from math import inf
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster_kit.abc import Failed, Found, Gone, Seen
@@ -74,6 +74,7 @@ class PlainRoster:
         return {name for _, name in self.words}
 
 
+@settings(deadline=None)
 @given(histories(named))
 def test_known_are_those_for_whom_a_source_vouches(history):
     roster, plain = Roster(prune=True, max_nodes=100), PlainRoster()
@@ -83,6 +84,7 @@ def test_known_are_those_for_whom_a_source_vouches(history):
         assert roster.known.keys() == plain.names()
 
 
+@settings(deadline=None)
 @given(histories(any_node))
 def test_changes_add_up_to_what_is_known(history):
     roster = Roster(prune=True, max_nodes=100)
@@ -96,6 +98,7 @@ def test_changes_add_up_to_what_is_known(history):
         assert view == roster.known
 
 
+@settings(deadline=None)
 @given(histories(any_node), st.sampled_from(SOURCES), observations(any_node))
 def test_applying_an_observation_again_changes_nothing(history, source, observation):
     roster = settle(Roster(prune=True, max_nodes=100), history)
@@ -103,6 +106,7 @@ def test_applying_an_observation_again_changes_nothing(history, source, observat
     assert roster.observe(source, observation, 1000.0) == []
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(SOURCES), st.lists(any_node, unique_by=lambda node: node.key), min_size=2), st.randoms())
 def test_order_of_sources_does_not_matter(answers, random):
     views = []
@@ -116,6 +120,7 @@ def test_order_of_sources_does_not_matter(answers, random):
     assert views[0] == views[1]
 
 
+@settings(deadline=None)
 @given(histories(any_node), st.sampled_from(SOURCES))
 def test_failed_lookup_never_removes_a_node(history, source):
     roster = settle(Roster(prune=True, max_nodes=100), history)
@@ -124,6 +129,7 @@ def test_failed_lookup_never_removes_a_node(history, source):
     assert roster.known == before
 
 
+@settings(deadline=None)
 @given(histories(any_node), st.integers(1, 4))
 def test_never_more_than_max_nodes(history, max_nodes):
     roster = Roster(prune=True, max_nodes=max_nodes)
@@ -131,6 +137,7 @@ def test_never_more_than_max_nodes(history, max_nodes):
         assert len(roster.known) <= max_nodes
 
 
+@settings(deadline=None)
 @given(histories(any_node))
 def test_without_pruning_no_name_is_ever_lost(history):
     roster = Roster(prune=False, max_nodes=100)
@@ -140,6 +147,7 @@ def test_without_pruning_no_name_is_ever_lost(history):
         assert seen <= roster.known.keys()
 
 
+@settings(deadline=None)
 @given(histories(any_node))
 def test_nothing_is_kept_of_those_who_are_gone(history):
     roster = settle(Roster(prune=True, max_nodes=100), history)

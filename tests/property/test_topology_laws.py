@@ -1,7 +1,7 @@
 """The laws of the topologies that come with cluster_kit, on rosters of any shape."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster_kit.node import BootId, Node
@@ -26,6 +26,7 @@ def links(topology, cluster):
 
 
 @each_topology
+@settings(deadline=None)
 @given(cluster=clusters)
 def test_selects_from_the_roster_and_never_itself(topology, cluster):
     for node, picked in links(topology, cluster).items():
@@ -33,12 +34,14 @@ def test_selects_from_the_roster_and_never_itself(topology, cluster):
 
 
 @each_topology
+@settings(deadline=None)
 @given(cluster=clusters)
 def test_same_roster_gives_the_same_answer(topology, cluster):
     assert links(topology, cluster) == links(topology, list(reversed(cluster)))
 
 
 @each_topology
+@settings(deadline=None)
 @given(cluster=clusters)
 def test_links_are_symmetric_on_equal_rosters(topology, cluster):
     picked = links(topology, cluster)
@@ -46,6 +49,7 @@ def test_links_are_symmetric_on_equal_rosters(topology, cluster):
 
 
 @each_topology
+@settings(deadline=None)
 @given(cluster=clusters)
 def test_links_connect_the_cluster(topology, cluster):
     picked = links(topology, cluster)

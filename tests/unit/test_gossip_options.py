@@ -23,7 +23,7 @@ def test_defaults_are_those_of_libcluster():
         {"interval_s": -1.0},
         {"interval_s": float("nan")},
         {"interval_s": float("inf")},
-        {"ttl_s": 2.9},
+        {"ttl_s": 4.4},
         {"ttl_s": float("nan")},
         {"ttl_s": float("inf")},
         {"multicast_addr": "group"},
@@ -39,6 +39,11 @@ def test_bad_option_is_named(given):
     with pytest.raises(ConfigError) as caught:
         GossipStrategy(**given)
     assert any(str(caught.value).startswith(option) for option in given)
+
+
+@pytest.mark.parametrize("interval_s", [0.05, 0.1, 0.2, 1.5, 2.3])
+def test_three_intervals_are_enough(interval_s):
+    GossipStrategy(interval_s=interval_s, ttl_s=round(3 * interval_s, 2))
 
 
 @pytest.mark.parametrize("given", [{"multicast_addr": "ff02::1"}, {"multicast_if": "fe80::1"}, {"if_addr": "::"}], ids=str)

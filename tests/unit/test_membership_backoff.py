@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster_kit.membership.backoff import Backoff
@@ -13,11 +13,13 @@ def test_bound_doubles_up_to_the_cap():
     )
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**9), jitters)
 def test_delay_is_between_nothing_and_the_cap(failures, jitter):
     assert 0 <= Backoff(0.1, 15.0).delay_s(failures, jitter) <= 15.0
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100), jitters)
 def test_jitter_spreads_over_the_whole_bound(failures, jitter):
     backoff = Backoff(0.1, 15.0)

@@ -1,3 +1,4 @@
+import pytest
 from membership_parts import Driver, boot, node
 
 from cluster_kit.abc import Found, Gone, Seen
@@ -129,19 +130,27 @@ def test_address_that_discovery_lacks_comes_from_the_link():
     assert cluster.membership.known == (B,)
 
 
+def test_address_that_discovery_knows_stays_that_of_the_peer():
+    cluster = Driver()
+    cluster.observe(Found([node("b")]))
+    cluster.link_up(node("b", 1, address="192.168.0.2:1"))
+    assert cluster.membership.known == cluster.membership.up == (B,)
+
+
 def test_update_of_one_who_is_not_linked_is_ignored():
     cluster = Driver()
     cluster.membership.link_updated(B)
     assert cluster.events() == []
 
 
-def test_what_the_peer_said_is_not_forgotten_with_the_link():
+@pytest.mark.parametrize("reason", [Reason.CLOSED, Reason.LEFT])
+def test_what_the_peer_said_is_not_forgotten_with_the_link(reason):
     cluster = Driver()
     cluster.observe(Found([node("b")]))
     cluster.carry_out(node("b", 1, zone="a"))
     cluster.quiet()
-    cluster.link_down(node("b", 1), Reason.CLOSED)
-    assert cluster.events() == ["down b@there closed"]
+    cluster.link_down(B, reason)
+    assert cluster.events() == [f"down b@there {reason}"]
     assert cluster.membership.known == (node("b", 1, zone="a"),)
 
 

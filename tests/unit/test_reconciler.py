@@ -79,6 +79,13 @@ def test_wish_that_was_never_told_needs_no_withdrawal():
     assert reconciler.plan(0) == []
 
 
+def test_wish_withdrawn_during_a_wait_needs_no_wake_up():
+    reconciler = wanting(B)
+    fail(reconciler, now_s=0)
+    reconciler.want({}, 0)
+    assert reconciler.next_s() is None
+
+
 def test_wish_withdrawn_during_the_dial_is_told_after_it():
     reconciler = wanting(B)
     reconciler.plan(0)
@@ -143,8 +150,8 @@ def test_draining_node_dials_nobody_but_withdraws_wishes():
     reconciler.want({B.key: B, C.key: C}, 1)
     reconciler.drain()
     assert reconciler.draining
-    assert reconciler.plan(1) == []
     assert reconciler.next_s() is None
+    assert reconciler.plan(1) == []
     reconciler.want({C.key: C}, 1)
     assert reconciler.plan(LONG_S) == [Disconnect(B)]
 

@@ -4,7 +4,7 @@ Source: https://www.erlang.org/doc/apps/stdlib/supervisor.html
 """
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster_kit.config import ChildSpec
@@ -85,6 +85,7 @@ def test_ends_without_a_restart_do_not_count():
     assert crash(restarts, 1, normal=True) == Stop()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5), st.floats(0.1, 10), st.lists(st.floats(0, 5), max_size=40))
 def test_intensity_is_that_of_otp(max_restarts, max_seconds, gaps):
     """OTP keeps the times within the period and compares their number."""

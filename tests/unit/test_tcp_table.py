@@ -276,6 +276,13 @@ class TestCrossedDials:
         error = failure(table.closed(IN))
         assert (error.reason, error.retryable) == (ConnectReason.RESET, True)
 
+    def test_connect_goes_on_waiting_when_the_next_dial_of_the_peer_takes_over(self, table):
+        table.receive(IN, hello(ANN))
+        table.connect(DIAL, ANN)
+        table.receive(IN2, hello(ANN))
+        assert table.closed(IN) == [Send(IN2, answer(BOB, wanted=True))]
+        assert Linked(DIAL, ANN) in table.receive(IN2, Confirm())
+
     def test_both_answered_lower_name_is_them(self, table):
         dial(table, Node(address="alias:1"))
         table.receive(IN, hello(ANN))
@@ -381,6 +388,20 @@ class TestSecondConnectionUnderALinkedName:
             Down(ANN, Reason.REPLACED),
             Up(IN, twin),
         ]
+
+    def test_only_one_older_process_is_answered(self, table):
+        link_by_dial(table, ANN)
+        table.receive(IN, hello(older(ANN)))
+        table.heard(DIAL)
+        assert table.receive(IN2, hello(older(ANN))) == [Probe(DIAL)]
+        assert table.heard(DIAL) == [Send(IN2, refusal_of_bob("crossed")), Close(IN2)]
+
+    def test_link_lost_while_the_older_process_is_answered_is_replaced(self, table):
+        link_by_dial(table, ANN)
+        table.receive(IN, hello(older(ANN)))
+        table.heard(DIAL)
+        assert table.closed(DIAL) == [Down(ANN, Reason.REPLACED)]
+        assert table.receive(IN, Confirm()) == [Up(IN, older(ANN))]
 
     def test_older_process_that_never_confirms_takes_nothing(self, table):
         link_by_dial(table, ANN)

@@ -43,8 +43,7 @@ def demo(size: int, once: bool) -> None:
     from cluster_kit.cli.demo.show import show
     from cluster_kit.cli.demo.view import make_view
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # end as by Ctrl-C: with everything cleaned up
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C, with everything cleaned up
     complete = False
     try:
         with DemoCluster(size) as cluster, make_view(cluster) as view:

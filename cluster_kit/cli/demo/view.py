@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
+from cluster_kit.cli.demo.member import Member, State
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from cluster_kit.cli.demo.cluster import DemoCluster
-    from cluster_kit.cli.demo.member import Member
     from cluster_kit.cli.demo.show import View
 
 _REFRESH_HZ = 8.0
+_STYLE = {"node_up": "green", "node_down": "red"}
 
 
 def make_view(cluster: DemoCluster) -> AbstractContextManager[View]:
@@ -73,16 +75,13 @@ class LiveView:
         return table
 
     def _sight(self, member: Member) -> tuple[str, str]:
-        """Return whom a node sees, and the last that it told."""
-        told = self._cluster.board.view_of(member.name)
+        """Return whom a node sees, and the last that it told; nothing once it has ended."""
+        told = self._cluster.board.view_of(member.name) if member.state in (State.RUNNING, State.FROZEN) else {}
         if not told:
             return "", ""
         names = (f"[{_STYLE[told[node].event]}]{node.partition('@')[0]}[/]" for node in sorted(told))
         node, last = max(told.items(), key=lambda item: item[1].at_s)
         return " ".join(names), f"{node.partition('@')[0]} {last.event.removeprefix('node_')} {last.reason}"
-
-
-_STYLE = {"node_up": "green", "node_down": "red"}
 
 
 def _result(text: str, seconds: float) -> str:

@@ -369,11 +369,11 @@ class LinkTable:
             self._do(Conflict(self._us.local.key, rival))
 
     def _fail_waiting(self, lost: Entry) -> None:
-        """Fail each ``connect`` that has no dial of its own and waited for ``lost``, unless another took its place."""
+        """Fail each ``connect`` that waited for ``lost`` instead of dialling, unless another took its place."""
         if lost.name in self._entries.answered or lost.name in self._entries.links:
             return
         for attempt, node in list(self._attempts.items()):
-            if attempt not in self._entries.by_conn and means(node, lost.peer):
+            if means(node, lost.peer):
                 self._fail(attempt, connect_error(node, ConnectReason.RESET))
 
     def _drop(self, entry: Entry) -> None:

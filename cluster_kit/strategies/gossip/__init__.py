@@ -21,6 +21,7 @@ from cluster_kit.errors import ConfigError
 from cluster_kit.node import is_loopback
 
 MIN_INTERVAL_S = 0.05
+MIN_INTERVALS = 3
 MAX_TTL_S = 86_400.0
 ANY = "0.0.0.0"  # noqa: S104 - libcluster's default; it means the interface that is sent on
 
@@ -74,10 +75,11 @@ def _check(options: GossipStrategy) -> None:
         raise ConfigError(f"multicast_ttl {options.multicast_ttl}: expected 0 to 255; 1 stays in the local network")
     if not MIN_INTERVAL_S <= options.interval_s <= MAX_TTL_S:
         raise ConfigError(f"interval_s {options.interval_s:g}: expected {MIN_INTERVAL_S:g} to {MAX_TTL_S:g}")
-    if not 2 * options.interval_s <= options.ttl_s <= MAX_TTL_S:
+    intervals = round(options.ttl_s / options.interval_s, 6)  # three times 0.2 is more than 0.6
+    if not (intervals >= MIN_INTERVALS and options.ttl_s <= MAX_TTL_S):
         raise ConfigError(
-            f"ttl_s {options.ttl_s:g}: expected at least two intervals, interval_s is {options.interval_s:g}, "
-            f"and at most {MAX_TTL_S:g}"
+            f"ttl_s {options.ttl_s:g}: expected at least {MIN_INTERVALS} intervals, so that one lost datagram is no silence, "
+            f"and at most {MAX_TTL_S:g}; interval_s is {options.interval_s:g}"
         )
     _check_addresses(options)
 

@@ -2,13 +2,15 @@
 
 A starting node announces itself a few times; those to whom it is new answer it directly, in a large cluster only some of them.
 Afterwards each node sends one heartbeat per interval. A heartbeat of a stranger means that a partition has ended: it brings our
-own forward, so that both sides know each other at once. An answer is never larger than what it answers, and there are only so
+own forward, so that both sides know each other at once. Who is heard again as he was is vouched for anew only now and then, in
+time. An answer is never larger than what it answers, and there are only so
 many per second: whoever forges packets gets less out than he put in.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 
 from msgspec.structs import replace
@@ -24,6 +26,7 @@ ANNOUNCE_AT_S = (0.0, 0.1, 0.3, 0.9)  # more than once, since a datagram may get
 ANNOUNCE_BYTES = 512  # larger than most answers, and small enough for any path (RFC 791 asks every host to take 576)
 ANSWERERS = 8  # of those who hear an announcement, about so many answer
 ANSWERS_PER_S = 20.0  # per node; as many may come at once
+REMEMBERED = 1024  # datagrams: a node repeats itself until it changes
 SPREAD = 0.2  # fraction by which times vary, so that nodes don't speak in step
 
 
@@ -76,7 +79,7 @@ class GossipEngine:
         self._interval_s = interval_s
         self._ttl_s = ttl_s
         self._random = random
-        self._peers = Peers(silent_s=2 * interval_s, forget_s=ttl_s)
+        self._peers = Peers(silent_s=2 * interval_s, ttl_s=ttl_s)
         self._announce_at_s: list[float] = []
         self._beat_at_s = 0.0
         self._early_after_s = 0.0
@@ -101,7 +104,7 @@ class GossipEngine:
         self._beat_at_s = now_s
         return self._describe()
 
-    def tick(self, now_s: float) -> list[Send]:
+    def tick(self, now_s: float) -> list[Action]:
         """Do what is due, once, however late it is."""
         self._peers.forget_silent(now_s)
         if self._announce_at_s and now_s >= self._announce_at_s[0]:
@@ -112,7 +115,13 @@ class GossipEngine:
         else:
             return []
         self._beat_at_s = now_s + self._jittered(self._interval_s)
-        return self._say(kind)
+        return [*self._say(kind), *self._renewals(now_s)]
+
+    def _renewals(self, now_s: float) -> list[Action]:
+        """Vouch anew for those who go on as they are: not with each packet, but early enough before the next tick."""
+        horizon_s = self._ttl_s / 2 + self._interval_s
+        renewed = self._peers.renew(now_s, horizon_s)
+        return [action for peer in renewed for action in _vouch(peer.node, peer.leaving, peer.until_s - now_s)]
 
     def goodbye(self) -> list[Send]:
         """Return what to send before leaving for good: no packet of this run is believed any more."""
@@ -121,32 +130,31 @@ class GossipEngine:
     def receive(self, datagram: bytes, source: Source, now_s: float) -> list[Action]:
         """Take in a datagram."""
         try:
-            packet = decode(datagram)
+            read = _read(datagram, source)
         except RemoteProtocolError as error:
             return [Ignored(f"{error}; from {source[0]}")]
-        if packet is None or packet.boot_id == self._local.boot_id:
+        if read is None or read[1].boot_id == self._local.boot_id:
             return []
+        packet, node = read
         if packet.fence != self._fence:
             return [Ignored(f"gossip: cluster {packet.cluster!r}, group {packet.group!r} is foreign; from {source[0]}")]
         if packet.kind == Kind.GOODBYE:
             first = self._peers.bury(packet.name, packet.boot_id)
             return [Gone(packet.name, Reason.LEFT, packet.boot_id)] if first else []
-        return self._heard(packet, datagram, source, now_s)
-
-    def _heard(self, packet: Packet, datagram: bytes, source: Source, now_s: float) -> list[Action]:
-        before = self._peers.current(packet.name)
-        word = self._peers.hear(packet.name, packet.boot_id, now_s)
-        if word is Word.LATE:
-            return []
-        actions: list[Action] = []
-        if before is not None and packet.boot_id < before:  # whoever keeps the newer boot would take this one for late
-            actions.append(Gone(packet.name, Reason.REPLACED, before))
-        actions.append(Seen(packet.node(source), self._ttl_s))
-        if packet.leaving:
-            actions.append(Leaving(packet.name))
+        word, actions = self._heard(packet, node, now_s)
         if word is Word.NEW and self._speaks and packet.kind != Kind.ANSWER:
             actions += self._welcome(packet, datagram, source, now_s)
         return actions
+
+    def _heard(self, packet: Packet, node: Node, now_s: float) -> tuple[Word, list[Action]]:
+        before = self._peers.current(packet.name)
+        word = self._peers.hear(node, packet.leaving, now_s)
+        if word in (Word.KNOWN, Word.LATE):
+            return word, []
+        actions = _vouch(node, packet.leaving, self._ttl_s)
+        if before is not None and packet.boot_id < before:  # whoever keeps the newer boot would take this one for late
+            actions.insert(0, Gone(packet.name, Reason.REPLACED, before))
+        return word, actions
 
     def _welcome(self, packet: Packet, datagram: bytes, source: Source, now_s: float) -> list[Send]:
         """Make ourselves known to a stranger, unless enough others are going to."""
@@ -187,6 +195,16 @@ class GossipEngine:
 
     def _jittered(self, delay_s: float) -> float:
         return delay_s * (1 + SPREAD * (2 * self._random.random() - 1))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _read(datagram: bytes, source: Source) -> tuple[Packet, Node] | None:
+    packet = decode(datagram)
+    return None if packet is None else (packet, packet.node(source))
+
+
+def _vouch(node: Node, leaving: bool, ttl_s: float) -> list[Action]:
+    return [Seen(node, ttl_s), Leaving(node.key)] if leaving else [Seen(node, ttl_s)]
 
 
 def _too_much_metadata(local: Node, error: LocalProtocolError) -> DiscoveryError:

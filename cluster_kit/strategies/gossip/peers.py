@@ -1,4 +1,4 @@
-"""Which runs of which nodes were heard: tells a new run from a known one, and a belated packet from news. Pure.
+"""Which runs of which nodes were heard: tells news from what is known, and a belated packet from both. Pure.
 
 Memory is bounded whatever the network sends: those heard longest ago make room for new ones.
 """
@@ -6,30 +6,37 @@ Memory is bounded whatever the network sends: those heard longest ago make room 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from cluster_kit.node import BootId
+from cluster_kit.node import BootId, Node
 
 MAX_PEERS = 20_000
 MAX_BURIED = 1024  # goodbyes to remember; a belated packet comes within seconds of its goodbye
 
 
 class Word(Enum):
-    """What it means to hear from a run of a node."""
+    """What it means to hear from a node."""
 
-    KNOWN = auto()
-    """It was heard before."""
     NEW = auto()
     """It is the first that is heard of this run, or the first for a long time."""
+    CHANGED = auto()
+    """The run tells something else than before."""
+    KNOWN = auto()
+    """The run tells the same as before."""
     LATE = auto()
     """The run has said goodbye, or a newer one has taken its place: the packet was under way for long."""
 
 
 @dataclass(slots=True)
-class _Peer:
-    boot_id: BootId
+class Peer:
+    """A node as it was last heard, and until when others may rely on that."""
+
+    node: Node
+    leaving: bool
     heard_s: float
+    until_s: float
 
 
 class Peers:
@@ -37,13 +44,13 @@ class Peers:
 
     Args:
         silent_s: After this silence of a run an older one may take its place: the clock was set back between the two.
-        forget_s: After this silence a peer is forgotten, and new when it returns.
+        ttl_s: After this silence a peer is forgotten, and new when it returns.
     """
 
-    def __init__(self, *, silent_s: float, forget_s: float) -> None:
+    def __init__(self, *, silent_s: float, ttl_s: float) -> None:
         self._silent_s = silent_s
-        self._forget_s = forget_s
-        self._peers: OrderedDict[str, _Peer] = OrderedDict()  # by name, longest silent first
+        self._ttl_s = ttl_s
+        self._peers: OrderedDict[str, Peer] = OrderedDict()  # by name, longest silent first
         self._buried: OrderedDict[BootId, None] = OrderedDict()
 
     def __len__(self) -> int:
@@ -52,21 +59,40 @@ class Peers:
     def current(self, name: str) -> BootId | None:
         """Return the run of ``name`` that counts."""
         peer = self._peers.get(name)
-        return None if peer is None else peer.boot_id
+        return None if peer is None else peer.node.boot_id
 
-    def hear(self, name: str, boot_id: BootId, now_s: float) -> Word:
-        """Take in that a run of ``name`` was heard."""
-        peer = self._peers.get(name)
-        if boot_id in self._buried:
-            return Word.LATE
-        if peer is not None and boot_id < peer.boot_id and now_s - peer.heard_s < self._silent_s:
-            return Word.LATE
-        known = peer is not None and peer.boot_id == boot_id
-        self._peers[name] = _Peer(boot_id, now_s)
-        self._peers.move_to_end(name)
+    def hear(self, node: Node, leaving: bool, now_s: float) -> Word:
+        """Take in that ``node``, which has a name and a boot, was heard."""
+        word = self._judge(node, leaving, now_s)
+        if word is Word.KNOWN:
+            self._peers[node.key].heard_s = now_s
+        elif word is not Word.LATE:
+            self._peers[node.key] = Peer(node, leaving, now_s, now_s + self._ttl_s)
+        if word is not Word.LATE:
+            self._peers.move_to_end(node.key)
         if len(self._peers) > MAX_PEERS:
             self._peers.popitem(last=False)
-        return Word.KNOWN if known else Word.NEW
+        return word
+
+    def _judge(self, node: Node, leaving: bool, now_s: float) -> Word:
+        assert node.boot_id is not None
+        if node.boot_id in self._buried:
+            return Word.LATE
+        peer = self._peers.get(node.key)
+        if peer is None or peer.node.boot_id is None:
+            return Word.NEW
+        if node.boot_id == peer.node.boot_id:
+            return Word.KNOWN if (node, leaving) == (peer.node, peer.leaving) else Word.CHANGED
+        late = node.boot_id < peer.node.boot_id and now_s - peer.heard_s < self._silent_s
+        return Word.LATE if late else Word.NEW
+
+    def renew(self, now_s: float, horizon_s: float) -> Iterator[Peer]:
+        """Yield those who have been heard again and on whom others may rely no longer than ``horizon_s`` from now."""
+        for peer in self._peers.values():
+            until_s = peer.heard_s + self._ttl_s
+            if peer.until_s < min(until_s, now_s + horizon_s):
+                peer.until_s = until_s
+                yield peer
 
     def bury(self, name: str, boot_id: BootId) -> bool:
         """Take in a goodbye, whatever was heard before; return whether it is the first of this run."""
@@ -81,5 +107,5 @@ class Peers:
 
     def forget_silent(self, now_s: float) -> None:
         """Forget those who have been silent for long."""
-        while self._peers and now_s - next(iter(self._peers.values())).heard_s >= self._forget_s:
+        while self._peers and now_s - next(iter(self._peers.values())).heard_s >= self._ttl_s:
             self._peers.popitem(last=False)

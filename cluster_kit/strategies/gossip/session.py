@@ -1,25 +1,26 @@
 """One run of the strategy: feeds the engine with datagrams and time, and carries out what it decides.
 
-Everything happens between two observations, in the consumer's own time: who doesn't ask for more makes nothing pile up here.
-A network that fails is reported once, and tried again each interval.
+Datagrams are handled as they come in; the run itself wakes up only for what is due and for what is worth telling, since most
+of them say what is known. A network that fails is reported once, and tried again each interval.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable, Iterator
-from contextlib import nullcontext, suppress
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
 
 from cluster_kit.abc import Discovery, Failed, Observation
 from cluster_kit.errors import ClusterKitError, ConfigError, DiscoveryError
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.engine import Action, GossipEngine, Ignored, Send
-from cluster_kit.strategies.gossip.sockets import Sockets, interface_of
+from cluster_kit.strategies.gossip.sockets import BATCH, Sockets, interface_of
+from cluster_kit.wire.gossip import Source
 
 log = logging.getLogger("cluster_kit.gossip")
 
-BATCH = 64  # datagrams between two turns of the event loop: a flood starves nobody
 GOODBYES = 3  # nobody asks for a lost one
 REPEAT_S = 60.0  # between two messages about datagrams that were of no use
 
@@ -30,6 +31,7 @@ class Session:
     def __init__(self, options: GossipStrategy, ctx: Discovery) -> None:
         self._options = options
         self._ctx = ctx
+        self._loop = asyncio.get_running_loop()
         self._engine = GossipEngine(
             ctx.local,
             ctx.fence,
@@ -39,30 +41,32 @@ class Session:
             ttl_s=options.ttl_s,
             random=ctx.random,
         )
+        self._news: deque[Observation] = deque()
         self._wake = asyncio.Event()
-        self._changed = False
+        self._timer: asyncio.TimerHandle | None = None
         self._sockets: Sockets | None = None
         self._open_at_s: float | None = 0.0  # when to open sockets anew; None while they work
         self._fault: str | None = None
+        self._changed = False
         self._announced = False
         self._ignored = 0
         self._quiet_until_s = 0.0
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
         """Yield what is heard, until closed."""
-        watching = asyncio.create_task(self._watch(), name="gossip: changes of the local node")
+        watching = self._loop.create_task(self._watch(), name="gossip: changes of the local node")
         try:
             while True:
-                for observation in await self._step():
-                    yield observation
+                await self._step()
+                while self._news:
+                    yield self._news.popleft()
                 await self._pause()
         except (asyncio.CancelledError, GeneratorExit):
             self._say_goodbye()  # only now: who fails, starts again, and is not believed any more after a goodbye
             raise
         finally:
             watching.cancel()
-            if self._sockets is not None:
-                self._sockets.close()
+            self._close()
 
     async def _watch(self) -> None:
         while True:
@@ -70,74 +74,88 @@ class Session:
             self._changed = True
             self._wake.set()
 
+    # -- when to do something --------------------------------------------------------------------------------------------------
+
     async def _pause(self) -> None:
-        """Wait until there is something to do."""
+        """Wait until something is due, or worth telling."""
+        if self._sockets is not None:
+            self._sockets.listen(self._hear)
+        self._set_timer()
+        await self._wake.wait()
+        self._wake.clear()
+
+    def _set_timer(self) -> None:
         due_s = [self._engine.next_s] if self._sockets else []
         if self._open_at_s is not None:
             due_s.append(self._open_at_s)
-        with suppress(TimeoutError), self._sockets.watched(self._wake.set) if self._sockets else nullcontext():
-            async with asyncio.timeout_at(min(due_s)):
-                await self._wake.wait()
-        self._wake.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(min(due_s), self._wake.set)
 
-    async def _step(self) -> list[Observation]:
-        """Do all that there is to do now."""
-        now_s = asyncio.get_running_loop().time()
-        actions: list[Action] = []
-        if self._open_at_s is not None and now_s >= self._open_at_s:
-            actions += await self._open(now_s)
+    async def _step(self) -> None:
+        """Do all that is due."""
+        if self._open_at_s is not None and self._loop.time() >= self._open_at_s:
+            await self._open()
+        now_s = self._loop.time()
         if self._changed:
             self._changed = False
-            actions += self._engine.update(self._ctx.local, now_s, leaving=self._ctx.leaving)
+            self._carry_out(self._engine.update(self._ctx.local, now_s, leaving=self._ctx.leaving))
         if self._sockets is not None:
-            for datagram, source in self._sockets.receive(BATCH):
-                actions += self._engine.receive(datagram, source, now_s)
-            actions += self._engine.tick(now_s)
-        return list(self._carry_out(actions, now_s))
+            self._carry_out(self._engine.tick(now_s))
 
-    async def _open(self, now_s: float) -> list[Action]:
-        self._open_at_s = now_s + self._options.interval_s
+    def _hear(self, datagram: bytes, source: Source) -> None:
+        actions = self._engine.receive(datagram, source, self._loop.time())
+        if actions:
+            self._carry_out(actions)
+            self._wake.set()
+        if len(self._news) >= BATCH and self._sockets is not None:  # until these have been taken
+            self._sockets.pause()
+
+    # -- what to do ------------------------------------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        self._open_at_s = self._loop.time() + self._options.interval_s
         try:
             sockets = Sockets(self._options, await interface_of(self._options, self._ctx.local.host))
         except (ConfigError, DiscoveryError) as error:
-            return [*self._failed(error)]
+            self._failed(error)
+            return
         if self._sockets is not None:
             self._sockets.close()
         self._sockets = sockets
         self._open_at_s = None
         if not self._ctx.announce:
             self._works()
-        return [*self._engine.start(now_s)]
+        self._carry_out(self._engine.start(self._loop.time()))
 
-    def _carry_out(self, actions: Iterable[Action], now_s: float) -> Iterator[Observation]:
+    def _carry_out(self, actions: Iterable[Action]) -> None:
         for action in actions:
             match action:
                 case Send():
-                    yield from self._send(action, now_s)
+                    self._send(action)
                 case Ignored():
-                    self._mutter(action.why, now_s)
+                    self._mutter(action.why)
                 case _:
-                    yield action
+                    self._news.append(action)
 
-    def _send(self, send: Send, now_s: float) -> list[Failed]:
+    def _send(self, send: Send) -> None:
         assert self._sockets is not None
         try:
             self._sockets.send(send.datagram, send.to)
         except DiscoveryError as error:
             if self._open_at_s is None:
-                self._open_at_s = now_s + self._options.interval_s
-            return self._failed(error)
-        if send.to is None:
-            self._open_at_s = None
-            self._works()
-        return []
+                self._open_at_s = self._loop.time() + self._options.interval_s
+            self._failed(error)
+        else:
+            if send.to is None:
+                self._open_at_s = None
+                self._works()
 
-    def _failed(self, error: ClusterKitError) -> list[Failed]:
+    def _failed(self, error: ClusterKitError) -> None:
         """Report an error, once."""
-        if str(error) == self._fault:
-            return []
-        self._fault = str(error)
-        return [Failed(error)]
+        if str(error) != self._fault:
+            self._fault = str(error)
+            self._news.append(Failed(error))
 
     def _works(self) -> None:
         self._fault = None
@@ -145,16 +163,23 @@ class Session:
             self._announced = True
             self._ctx.announced()
 
-    def _say_goodbye(self) -> None:
-        if self._sockets is None:
-            return
-        for send in self._engine.goodbye() * GOODBYES:
-            with suppress(DiscoveryError):
-                self._sockets.send(send.datagram, send.to)
-
-    def _mutter(self, why: str, now_s: float) -> None:
+    def _mutter(self, why: str) -> None:
         """Log what was of no use, once in a while."""
         self._ignored += 1
-        if now_s >= self._quiet_until_s:
-            self._quiet_until_s = now_s + REPEAT_S
+        if self._loop.time() >= self._quiet_until_s:
+            self._quiet_until_s = self._loop.time() + REPEAT_S
             log.debug("port %d: %s; %d datagrams ignored so far", self._options.port, why, self._ignored)
+
+    # -- ending ----------------------------------------------------------------------------------------------------------------
+
+    def _say_goodbye(self) -> None:
+        if self._sockets is not None:
+            for send in self._engine.goodbye() * GOODBYES:
+                with suppress(DiscoveryError):
+                    self._sockets.send(send.datagram, send.to)
+
+    def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._sockets is not None:
+            self._sockets.close()

@@ -10,13 +10,14 @@ import asyncio
 import errno
 import ipaddress
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 
 from cluster_kit.errors import ConfigError, DiscoveryError
 from cluster_kit.strategies.gossip import ANY, GossipStrategy
 from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES, Source
 
+BATCH = 64  # datagrams between two turns of the event loop: a flood starves nobody
 RECEIVE_BUFFER_BYTES = 1 << 20  # all nodes of a large cluster may speak at once; the kernel grants what it allows
 _IP_MULTICAST_ALL = 49  # Linux, <linux/in.h>; the socket module doesn't name it
 
@@ -57,6 +58,7 @@ class Sockets:
     def __init__(self, options: GossipStrategy, interface: str) -> None:
         self._group = (options.multicast_addr, options.port)
         self._interface = interface
+        self._loop = asyncio.get_running_loop()
         with ExitStack() as opened:
             try:
                 self._private = opened.enter_context(_datagram_socket())
@@ -90,26 +92,23 @@ class Sockets:
             sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
         sock.bind(self._group)  # not to 0.0.0.0: so a unicast to the port, from wherever, doesn't reach it
 
-    @contextmanager
-    def watched(self, readable: Callable[[], object]) -> Iterator[None]:
-        """Call ``readable`` from the event loop while there is something to receive."""
-        loop = asyncio.get_running_loop()
-        both = (self._shared, self._private)
-        for sock in both:
-            loop.add_reader(sock, readable)
-        try:
-            yield
-        finally:
-            for sock in both:
-                loop.remove_reader(sock)
-
-    def receive(self, limit: int) -> Iterator[tuple[bytes, Source]]:
-        """Yield what has come in, at most ``limit`` datagrams from each socket."""
+    def listen(self, hear: Callable[[bytes, Source], object]) -> None:
+        """Call ``hear`` with each datagram, from the event loop, until ``pause``."""
         for sock in (self._shared, self._private):
-            with suppress(OSError):  # nothing more to read, or nothing that is meant for us
-                for _ in range(limit):
-                    datagram, source = sock.recvfrom(MAX_DATAGRAM_BYTES + 1)
-                    yield datagram, source[:2]
+            self._loop.add_reader(sock, self._receive, sock, hear)
+
+    def pause(self) -> None:
+        """Let the kernel keep what comes in, or lose it."""
+        for sock in (self._shared, self._private):
+            self._loop.remove_reader(sock)
+
+    def _receive(self, sock: socket.socket, hear: Callable[[bytes, Source], object]) -> None:
+        for _ in range(BATCH):
+            try:
+                datagram, source = sock.recvfrom(MAX_DATAGRAM_BYTES + 1)
+            except OSError:  # nothing more to read, or nothing that is meant for us
+                return
+            hear(datagram, source)
 
     def send(self, datagram: bytes, to: Source | None) -> None:
         """Send to one address, as far as that works, or to the group where ``to`` is ``None``.
@@ -125,6 +124,7 @@ class Sockets:
 
     def close(self) -> None:
         """Close both."""
+        self.pause()
         self._private.close()
         self._shared.close()
 

@@ -1,0 +1,171 @@
+"""Several memberships on a simulated network: after the last fault all are linked with all, within a bounded time."""
+
+from itertools import combinations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cluster_kit.abc import Gone, Seen
+from cluster_kit.errors import ConnectError, ConnectReason
+from cluster_kit.events import Reason
+from cluster_kit.membership import Connect, Membership
+from cluster_kit.membership.reconciler import LAST_RETRY_S
+from cluster_kit.node import BootId, Node
+from cluster_kit.topologies.full_mesh import FullMeshTopology
+
+NODES = 4
+STEP_S = 0.1
+BEAT_STEPS = 10
+TTL_S = 5.0
+SILENT_S = 3.5
+DIAL_S = 0.1
+DIAL_TIMEOUT_S = 5.0
+HEALED_S = DIAL_TIMEOUT_S + LAST_RETRY_S + BEAT_STEPS * STEP_S + 1.0
+
+partitions = st.tuples(st.just("partition"), st.lists(st.integers(0, 1), min_size=NODES, max_size=NODES))
+crashes = st.tuples(st.just("crash"), st.integers(0, NODES - 1))
+leaves = st.tuples(st.just("leave"), st.integers(0, NODES - 1))
+scripts = st.lists(st.tuples(partitions | crashes | leaves, st.sampled_from([0.1, 1.0, 4.0, 8.0, 20.0])), max_size=6)
+
+
+class Network:
+    """Gossip by heartbeats, and links that each end wants or not; between groups everything is lost."""
+
+    def __init__(self):
+        self.now_s = 0.0
+        self.steps = 0
+        self.group = [0] * NODES
+        self.boots = [1] * NODES
+        self.links = {}  # (lower, higher) -> the ends that want it
+        self.silent_since_s = {}
+        self.dials = []  # (when it ends, whether it can succeed, who, whose boot, command)
+        self.members = [self.join(each) for each in range(NODES)]
+
+    def node(self, each):
+        return Node(f"n{each}@there", f"10.0.0.{each}:1", boot_id=BootId(self.boots[each], each))
+
+    def join(self, each):
+        options = {"name": "t", "prune": True, "max_nodes": 100, "remember_s": 600.0, "keeps_links": True}
+        return Membership(self.node(each), FullMeshTopology(), **options)
+
+    # -- faults ----------------------------------------------------------------------------------------------------------------
+
+    def partition(self, groups):
+        self.group = groups
+
+    def crash(self, each):
+        self.replace(each, Reason.CLOSED)
+
+    def leave(self, each):
+        gone = Gone(self.node(each).name, Reason.LEFT, self.node(each).boot_id)
+        for other in range(NODES):
+            if other != each and self.group[other] == self.group[each]:
+                self.members[other].observe("gossip", gone, self.now_s)
+        self.replace(each, Reason.LEFT)
+
+    def replace(self, each, reason):
+        for pair in [pair for pair in self.links if each in pair]:
+            del self.links[pair]
+            self.members[sum(pair) - each].link_down(self.node(each), reason, self.now_s)
+        self.boots[each] += 1
+        self.members[each] = self.join(each)
+
+    # -- life ------------------------------------------------------------------------------------------------------------------
+
+    def run(self, seconds):
+        for _ in range(round(seconds / STEP_S)):
+            self.now_s += STEP_S
+            self.steps += 1
+            self.gossip()
+            self.judge_silence()
+            self.end_dials()
+            for each, member in enumerate(self.members):
+                member.tick(self.now_s)
+                for command in member.plan(self.now_s):
+                    self.carry_out(each, command)
+
+    def gossip(self):
+        for each in range(NODES):
+            if self.steps % BEAT_STEPS == each:
+                for other, member in enumerate(self.members):
+                    if other != each and self.group[other] == self.group[each]:
+                        member.observe("gossip", Seen(self.node(each), TTL_S), self.now_s)
+
+    def judge_silence(self):
+        for pair in list(self.links):
+            if self.group[pair[0]] == self.group[pair[1]]:
+                self.silent_since_s.pop(pair, None)
+            elif self.now_s - self.silent_since_s.setdefault(pair, self.now_s) > SILENT_S:
+                self.close(pair, Reason.SILENT)
+
+    def carry_out(self, each, command):
+        other = int(command.node.name[1])
+        if isinstance(command, Connect):
+            reachable = self.group[each] == self.group[other]
+            ends_s = self.now_s + (DIAL_S if reachable else DIAL_TIMEOUT_S)
+            self.dials.append((ends_s, reachable, each, self.boots[each], command))
+            return
+        pair = min(each, other), max(each, other)
+        self.links.get(pair, set()).discard(each)
+        self.members[each].disconnected(command.node, self.now_s)
+        if pair in self.links and not self.links[pair]:
+            self.close(pair, Reason.UNWANTED)
+
+    def end_dials(self):
+        ended = [dial for dial in self.dials if dial[0] <= self.now_s]
+        self.dials = [dial for dial in self.dials if dial[0] > self.now_s]
+        for _, reachable, each, boot, command in ended:
+            if boot == self.boots[each]:
+                self.end_dial(each, int(command.node.name[1]), command, reachable)
+
+    def end_dial(self, each, other, command, reachable):
+        if not reachable or self.group[each] != self.group[other]:
+            error = ConnectError("tcp: no answer", reason=ConnectReason.TIMEOUT)
+            self.members[each].connect_failed(command.node, error, self.now_s, 0.5)
+            return
+        pair = min(each, other), max(each, other)
+        if pair not in self.links:
+            self.links[pair] = set()
+            self.members[each].link_up(self.node(other), self.now_s)
+            self.members[other].link_up(self.node(each), self.now_s)
+        self.links[pair].add(each)
+        self.members[each].connected(command.node, self.node(other), self.now_s)
+
+    def close(self, pair, reason):
+        self.silent_since_s.pop(pair, None)
+        del self.links[pair]
+        one, other = pair
+        self.members[one].link_down(self.node(other), reason, self.now_s)
+        self.members[other].link_down(self.node(one), reason, self.now_s)
+
+
+@settings(max_examples=100, deadline=None)
+@given(script=scripts)
+def test_all_are_linked_with_all_after_the_last_fault(script):
+    network = Network()
+    network.run(3.0)
+    for (fault, subject), seconds in script:
+        getattr(network, fault)(subject)
+        network.run(seconds)
+    network.partition([0] * NODES)
+    network.run(HEALED_S)
+    assert network.links.keys() == set(combinations(range(NODES), 2))
+    for each, member in enumerate(network.members):
+        others = tuple(network.node(other) for other in range(NODES) if other != each)
+        assert member.up == member.known == others
+
+
+@settings(max_examples=50, deadline=None)
+@given(script=scripts)
+def test_a_settled_cluster_stays_as_it_is(script):
+    network = Network()
+    for (fault, subject), seconds in script:
+        getattr(network, fault)(subject)
+        network.run(seconds)
+    network.partition([0] * NODES)
+    network.run(HEALED_S)
+    for member in network.members:
+        member.take_events()
+    network.run(60.0)
+    assert not network.dials
+    assert [member.take_events() for member in network.members] == [[]] * NODES
