@@ -134,8 +134,8 @@ def split_address(address: str) -> tuple[str, int]:
         or len(address) > 300
     ):
         raise ValueError(f"address: {address[:80]!r}: expected host:port with a port from 0 to 65535")
-    if not all("!" <= char <= "~" for char in host):
-        raise ValueError(f"address: {address[:80]!r}: the host must be visible ASCII")
+    if not all("!" <= char <= "~" and char != "@" for char in host):
+        raise ValueError(f"address: {address[:80]!r}: the host must be visible ASCII without '@'")
     return host, int(port)
 
 

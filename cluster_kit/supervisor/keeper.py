@@ -76,7 +76,6 @@ class Keeper:
         self._stopping = False
         self._serving = False
         self._restarts = 0
-        self._crash_looping = False
         self._address: str | None = None
         self._announced = False
         self._last_error: str | None = None
@@ -130,15 +129,26 @@ class Keeper:
 
     # -- what the supervising loop calls ---------------------------------------------------------------------------------------
 
+    def next_s(self) -> float | None:
+        """Return when ``check`` next has something to do."""
+        return min((at_s for at_s in (self.due_at_s, self._policy.recovers_at_s()) if at_s is not None), default=None)
+
     def check(self) -> None:
         """Do what is due: start a successor, or put an end to a worker that is silent."""
-        if self.finished or self.due_at_s is None or self._clock.now_s() < self.due_at_s:
+        if self.finished:
+            return
+        if self._policy.recover(self._clock.now_s()):
+            self._publish(TopologyRecovered(topology=self.name, t=time.time()))
+        if self.due_at_s is None or self._clock.now_s() < self.due_at_s:
             return
         self.due_at_s = None
         if self._process is None:
             self._restarts += 1
+            restarted = TopologyRestarted(
+                topology=self.name, error=self._last_error or "", restarts=self._restarts, t=time.time()
+            )
+            self._publish(restarted)
             self.start()
-            self._publish(TopologyRestarted(topology=self.name, error=self._last_error or "", restarts=self._restarts))
             return
         if self._stopping:
             self._death = f"worker did not leave within {self._config.child_spec.shutdown_s:g} s"
@@ -220,6 +230,7 @@ class Keeper:
         self._announced = False
         self.due_at_s = self._clock.now_s() + SILENT_S
         self._sources.clear()
+        self._policy.serving(self._clock.now_s())
         self._notify()
 
     def _now_announced(self) -> None:
@@ -260,13 +271,13 @@ class Keeper:
 
     def _plan_successor(self, error: str, *, normal: bool) -> None:
         now_s = self._clock.now_s()
+        was_crash_looping = self._policy.crash_looping
         decision = self._policy.exited(normal=normal, now_s=now_s, jitter=random.random())
         if isinstance(decision, Restart):
             log.warning("%s: %s; starting another in %.2f s", self.name, error, decision.delay_s)
             self.due_at_s = now_s + decision.delay_s
-            if decision.crash_looping and not self._crash_looping:
+            if decision.crash_looping and not was_crash_looping:
                 self._publish(TopologyDegraded(topology=self.name, error=error, t=time.time()))
-            self._crash_looping = decision.crash_looping
             return
         log.warning("%s: %s; not restarting it", self.name, error)
         self._finish()
@@ -312,7 +323,7 @@ class Keeper:
     def _state(self) -> State:
         if self.finished:
             return State.STOPPED
-        if self._crash_looping:
+        if self._policy.crash_looping:
             return State.CRASH_LOOPING
         if self._degraded:
             return State.DEGRADED

@@ -81,7 +81,7 @@ class SupervisingLoop:
             self.finished.set()
 
     def _turn(self) -> None:
-        dues = [keeper.due_at_s for keeper in self.keepers.values() if keeper.due_at_s is not None]
+        dues = [next_s for keeper in self.keepers.values() if (next_s := keeper.next_s()) is not None]
         wait_s = min([_TICK_S, *(due_s - self._clock.now_s() for due_s in dues)])
         for key, mask in self._selector.select(max(0.0, wait_s)):
             if key.fd in self._selector.get_map():

@@ -80,7 +80,7 @@ class Announced(Struct, frozen=True):
 
 
 class CannotServe(Struct, frozen=True):
-    """From the worker, last: the connector can't start."""
+    """From the worker, last: it can't serve, or go on serving."""
 
     error: ClusterKitError
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import ClusterKitError, CommandError, ConfigError
 from cluster_kit.events import Event, TopologyEvent
-from cluster_kit.membership import Membership
+from cluster_kit.membership import Command, Membership
 from cluster_kit.node import BootId, Node
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.links import Links, run_command
@@ -41,6 +42,7 @@ from cluster_kit.worker.source import GOODBYE_S, Source
 
 log = logging.getLogger("cluster_kit.worker")
 
+EXIT_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 BEAT_S = 1.0  # the supervisor judges by these
 _TICK_S = 0.5
 _HANDED_OVER_TTL_S = 30.0  # how long a predecessor's roster counts without a source's word
@@ -190,10 +192,20 @@ class Worker:
         now_s = self._clock.now_s()
         self._membership.tick(now_s)
         if not self._stopping.is_set():
-            for command in self._membership.plan(now_s):
+            for command in self._plan(now_s):
                 self._links.start(command)
             self._wake_later(now_s)
         self._publish(self._membership.take_events())
+
+    def _plan(self, now_s: float) -> list[Command]:
+        """Return the commands to start; a topology that raises ends this worker, as nothing sensible can follow."""
+        try:
+            return self._membership.plan(now_s)
+        except Exception as exc:
+            log.exception("the topology raised")
+            self._outbox.send(CannotServe(ConfigError(f"topology raised {type(exc).__name__}: {exc}")))
+            self._outbox.drain(GOODBYE_S)
+            os._exit(EXIT_BROKEN)
 
     def _wake_later(self, now_s: float) -> None:
         """Settle again when the membership has something to do before the next tick."""

@@ -5,8 +5,9 @@ import ctypes
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
-from cluster_kit import Connector, Found, Node, Seen, Strategy, command
+from cluster_kit import Connector, Found, Node, Seen, Strategy, Topology, command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,27 @@ class Knows(Strategy):
 
     async def discover(self, ctx):
         yield Found([Node(self.peer, self.address)])
+
+
+class CannotSelect(Topology):
+    def select(self, local, known):
+        raise RuntimeError("no choice")
+
+
+class ServesForAWhile(Strategy):
+    """Ends its process twice, and then behaves; counts in the file that the environment names."""
+
+    async def discover(self, ctx):
+        yield Found([])
+        if runs_so_far() < 2:
+            os._exit(3)
+
+
+def runs_so_far() -> int:
+    path = Path(os.environ["CLUSTER_KIT_TEST_COUNT"])
+    count = int(path.read_text()) if path.exists() else 0
+    path.write_text(str(count + 1))
+    return count
 
 
 class HangsInConnect(Connector):

@@ -15,6 +15,7 @@ from cluster_kit import (
     RestartLimitError,
     TopologyDegraded,
     TopologyEvent,
+    TopologyRecovered,
     TopologyRestarted,
     WaitTimeoutError,
 )
@@ -112,6 +113,22 @@ def test_worker_whose_plugin_exits_is_crash_looping_and_still_retried(bench):
     assert "code 3" in status["sick"].last_error
     assert status["sick"].restarts >= 3
     assert status["lan"].restarts == 0
+
+
+def test_crash_loop_is_over_once_a_worker_has_served_for_long_enough(bench, tmp_path, monkeypatch):
+    monkeypatch.setenv("CLUSTER_KIT_TEST_COUNT", str(tmp_path / "count"))
+    spec = {"max_restarts": 1, "max_seconds": 2}
+    a = bench.start("a", sick={"strategy": "misbehaving:ServesForAWhile", "connector": "none", "child_spec": spec})
+    events = a.subscribe()
+    next_of(events, TopologyRecovered, timeout_s=60)
+    status = a.status()["sick"]
+    assert status.state is State.READY
+    assert status.restarts == 2
+
+
+def test_topology_that_cannot_select_is_an_error_of_start(bench):
+    with pytest.raises(ConfigError, match="topology raised RuntimeError: no choice"):
+        bench.start("a", sick={"strategy": "misbehaving:Knows", "topology": "misbehaving:CannotSelect"})
 
 
 @pytest.mark.parametrize("plugin", ["RaisesSystemExit", "YieldsNonsense"])

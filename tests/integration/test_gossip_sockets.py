@@ -120,6 +120,24 @@ def test_host_may_be_a_name():
     run(scenario)
 
 
+def test_machine_that_was_stopped_finds_nobody_silent():
+    ttl_s = 3.0
+    gossip = GossipStrategy(**options(interval_s=0.3, ttl_s=ttl_s))
+
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        running, stopped_s = loop.time, 0.0
+        loop.time = lambda: running() + stopped_s
+        async with Listener(gossip, discovery(ANN)) as ann, Listener(gossip, discovery(BOB)):
+            for _ in range(6):
+                since = len(ann.observations)
+                seen = await ann.until(sees(BOB), "bob", since=since)
+                assert seen.ttl_s > ttl_s / 3
+                stopped_s += 0.9 * ttl_s
+
+    run(scenario)
+
+
 # -- ending --------------------------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,8 @@
 """One run of the strategy: feeds the engine with datagrams and time, and carries out what it decides.
 
 Datagrams are handled as they come in; the run itself wakes up only for what is due and for what is worth telling, since most
-of them say what is known. A network that fails is reported once, and tried again each interval.
+of them say what is known. A network that fails is reported once, and tried again each interval. Silence is judged by attended
+time: a machine that was stopped and goes on finds nobody silent.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 
 from cluster_kit.abc import Discovery, Failed, Observation
+from cluster_kit.attended import AttendedClock
 from cluster_kit.errors import ClusterKitError, ConfigError, DiscoveryError
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.engine import Action, GossipEngine, Ignored, Send
@@ -32,6 +34,7 @@ class Session:
         self._options = options
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
+        self._clock = AttendedClock(self._loop.time, 2 * options.interval_s)
         self._engine = GossipEngine(
             ctx.local,
             ctx.fence,
@@ -45,12 +48,12 @@ class Session:
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._sockets: Sockets | None = None
-        self._open_at_s: float | None = 0.0  # when to open sockets anew; None while they work
+        self._open_at_s: float | None = self._clock.now_s()  # when to open sockets anew; None while they work
         self._fault: str | None = None
         self._changed = False
         self._announced = False
         self._ignored = 0
-        self._quiet_until_s = 0.0
+        self._quiet_until_s = self._clock.now_s()
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
         """Yield what is heard, until closed."""
@@ -90,13 +93,14 @@ class Session:
             due_s.append(self._open_at_s)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(min(due_s), self._wake.set)
+        self._timer = self._loop.call_later(max(0.0, min(due_s) - self._clock.now_s()), self._wake.set)
 
     async def _step(self) -> None:
         """Do all that is due."""
-        if self._open_at_s is not None and self._loop.time() >= self._open_at_s:
+        self._clock.tick()
+        if self._open_at_s is not None and self._clock.now_s() >= self._open_at_s:
             await self._open()
-        now_s = self._loop.time()
+        now_s = self._clock.now_s()
         if self._changed:
             self._changed = False
             self._carry_out(self._engine.update(self._ctx.local, now_s, leaving=self._ctx.leaving))
@@ -104,7 +108,7 @@ class Session:
             self._carry_out(self._engine.tick(now_s))
 
     def _hear(self, datagram: bytes, source: Source) -> None:
-        actions = self._engine.receive(datagram, source, self._loop.time())
+        actions = self._engine.receive(datagram, source, self._clock.now_s())
         if actions:
             self._carry_out(actions)
             self._wake.set()
@@ -114,7 +118,7 @@ class Session:
     # -- what to do ------------------------------------------------------------------------------------------------------------
 
     async def _open(self) -> None:
-        self._open_at_s = self._loop.time() + self._options.interval_s
+        self._open_at_s = self._clock.now_s() + self._options.interval_s
         try:
             sockets = Sockets(self._options, await interface_of(self._options, self._ctx.local.host))
         except (ConfigError, DiscoveryError) as error:
@@ -126,7 +130,7 @@ class Session:
         self._open_at_s = None
         if not self._ctx.announce:
             self._works()
-        self._carry_out(self._engine.start(self._loop.time()))
+        self._carry_out(self._engine.start(self._clock.now_s()))
 
     def _carry_out(self, actions: Iterable[Action]) -> None:
         for action in actions:
@@ -144,7 +148,7 @@ class Session:
             self._sockets.send(send.datagram, send.to)
         except DiscoveryError as error:
             if self._open_at_s is None:
-                self._open_at_s = self._loop.time() + self._options.interval_s
+                self._open_at_s = self._clock.now_s() + self._options.interval_s
             self._failed(error)
         else:
             if send.to is None:
@@ -166,8 +170,8 @@ class Session:
     def _mutter(self, why: str) -> None:
         """Log what was of no use, once in a while."""
         self._ignored += 1
-        if self._loop.time() >= self._quiet_until_s:
-            self._quiet_until_s = self._loop.time() + REPEAT_S
+        if self._clock.now_s() >= self._quiet_until_s:
+            self._quiet_until_s = self._clock.now_s() + REPEAT_S
             log.debug("port %d: %s; %d datagrams ignored so far", self._options.port, why, self._ignored)
 
     # -- ending ----------------------------------------------------------------------------------------------------------------
