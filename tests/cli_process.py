@@ -36,6 +36,7 @@ class Process:
         )
         self.lines = []
         self.errors = []
+        self._closed = 0
         self._news = threading.Condition()
         self._readers = [
             threading.Thread(target=self._read, args=(self.process.stdout, self.lines)),
@@ -49,11 +50,15 @@ class Process:
             with self._news:
                 lines.append(line.rstrip("\n"))
                 self._news.notify_all()
+        with self._news:
+            self._closed += 1
+            self._news.notify_all()
 
     def until(self, condition, what, timeout_s=DEADLINE_S):
         """Wait until ``condition()`` is true, which can change with each line."""
         with self._news:
-            if not self._news.wait_for(condition, timeout_s):
+            self._news.wait_for(lambda: condition() or self._closed == len(self._readers), timeout_s)
+            if not condition():
                 pytest.fail(f"not seen within {timeout_s:g} s: {what}; printed: {self.lines[-20:]}, {self.errors[-20:]}")
 
     def until_printed(self, text):

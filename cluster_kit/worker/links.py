@@ -16,7 +16,8 @@ from cluster_kit.abc import Connector
 from cluster_kit.attended import AttendedClock
 from cluster_kit.errors import ClusterKitError, CommandError, ConnectError, ConnectReason, NameConflict
 from cluster_kit.events import Reason, TopologyEvent
-from cluster_kit.membership import Command, Connect, Membership
+from cluster_kit.membership.membership import Membership
+from cluster_kit.membership.reconciler import Command, Connect
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.worker.plain import check_plain
 

@@ -13,7 +13,7 @@ import threading
 from typing import Any
 
 from cluster_kit.events import Event
-from cluster_kit.membership import Membership
+from cluster_kit.membership.membership import Membership
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.messages import Beat, Happened, Logged, View
 

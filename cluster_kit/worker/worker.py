@@ -19,7 +19,8 @@ from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import ClusterKitError, CommandError, ConfigError
 from cluster_kit.events import Event, TopologyEvent
-from cluster_kit.membership import Command, Membership
+from cluster_kit.membership.membership import Membership
+from cluster_kit.membership.reconciler import Command
 from cluster_kit.node import BootId, Node
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.links import Links, run_command

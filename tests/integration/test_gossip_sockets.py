@@ -122,18 +122,23 @@ def test_host_may_be_a_name():
 
 def test_machine_that_was_stopped_finds_nobody_silent():
     ttl_s = 3.0
-    gossip = GossipStrategy(**options(interval_s=0.3, ttl_s=ttl_s))
+    given = options(interval_s=0.3, ttl_s=ttl_s)
 
     async def scenario():
         loop = asyncio.get_running_loop()
         running, stopped_s = loop.time, 0.0
         loop.time = lambda: running() + stopped_s
-        async with Listener(gossip, discovery(ANN)) as ann, Listener(gossip, discovery(BOB)):
-            for _ in range(6):
-                since = len(ann.observations)
-                seen = await ann.until(sees(BOB), "bob", since=since)
-                assert seen.ttl_s > ttl_s / 3
-                stopped_s += 0.9 * ttl_s
+        ctx = discovery(ANN)
+        async with Listener(GossipStrategy(**given), ctx) as ann:
+            await ctx.has_announced.wait()
+            with sender() as sock:
+                for node in (BOB, BOB, CAT):  # when cat is seen, bob has been heard again
+                    sock.sendto(heartbeat(node), (given["multicast_addr"], given["port"]))
+            await ann.until(sees(CAT), "cat")
+            since = len(ann.observations)
+            stopped_s += 0.9 * ttl_s
+            renewed = await ann.until(sees(BOB), "bob vouched for anew", since=since)
+            assert renewed.ttl_s > ttl_s / 3
 
     run(scenario)
 

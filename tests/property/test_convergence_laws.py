@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from cluster_kit.abc import Gone, Seen
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
-from cluster_kit.membership import Connect, Membership
-from cluster_kit.membership.reconciler import LAST_RETRY_S
+from cluster_kit.membership.membership import Membership
+from cluster_kit.membership.reconciler import LAST_RETRY_S, Connect
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 

@@ -7,8 +7,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen
 from cluster_kit.errors import ConnectError, ConnectReason, DiscoveryError
 from cluster_kit.events import NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
-from cluster_kit.membership import Connect, Disconnect, Membership
-from cluster_kit.membership.reconciler import FINAL_RETRY_S, MAX_IN_FLIGHT
+from cluster_kit.membership.membership import Membership
+from cluster_kit.membership.reconciler import FINAL_RETRY_S, MAX_IN_FLIGHT, Connect, Disconnect
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 

@@ -1,7 +1,8 @@
 """Nodes, errors and a driver for the tests of ``cluster_kit.membership``."""
 
 from cluster_kit.errors import ConnectError, ConnectReason
-from cluster_kit.membership import Connect, Membership
+from cluster_kit.membership.membership import Membership
+from cluster_kit.membership.reconciler import Connect
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 

@@ -2,7 +2,6 @@ import pytest
 from membership_parts import error, node
 
 from cluster_kit.errors import ConnectError, ConnectReason
-from cluster_kit.membership import Connect, Disconnect
 from cluster_kit.membership.reconciler import (
     CROSSED_RETRY_S,
     FINAL_RETRY_S,
@@ -10,6 +9,8 @@ from cluster_kit.membership.reconciler import (
     LAST_RETRY_S,
     MAX_IN_FLIGHT,
     STABLE_S,
+    Connect,
+    Disconnect,
     Reconciler,
 )
 from cluster_kit.node import Node

@@ -21,7 +21,10 @@ BATCH = 64  # datagrams between two turns of the event loop: a flood starves nob
 RECEIVE_BUFFER_BYTES = 1 << 20  # all nodes of a large cluster may speak at once; the kernel grants what it allows
 _IP_MULTICAST_ALL = 49  # Linux, <linux/in.h>; the socket module doesn't name it
 
-_NO_INTERFACE = "no interface of this machine has that address; correct the host in the node's name, or set multicast_if"
+_NO_INTERFACE = (
+    "no interface of this machine has that address; correct the host in the node's name, or multicast_if, if_addr "
+    "or the broadcast address"
+)
 _NO_PERMISSION = "no permission; choose a port above 1023, on all nodes"
 _OPEN_CURES = {
     errno.EADDRINUSE: "the port is in use by a program that doesn't share it; stop that, or choose another port on all nodes",
