@@ -274,7 +274,8 @@ class Keeper:
         was_crash_looping = self._policy.crash_looping
         decision = self._policy.exited(normal=normal, now_s=now_s, jitter=random.random())
         if isinstance(decision, Restart):
-            log.warning("%s: %s; starting another in %.2f s", self.name, error, decision.delay_s)
+            level = logging.WARNING if self.served or self.start_error is None else logging.DEBUG  # ``start`` raises that one
+            log.log(level, "%s: %s; starting another in %.2f s", self.name, error, decision.delay_s)
             self.due_at_s = now_s + decision.delay_s
             if decision.crash_looping and not was_crash_looping:
                 self._publish(TopologyDegraded(topology=self.name, error=error, t=time.time()))
