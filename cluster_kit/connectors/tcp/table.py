@@ -8,7 +8,7 @@ come to that by themselves.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from cluster_kit.connectors.tcp.actions import (
     Action,

@@ -5,7 +5,7 @@ Which of several connections to one peer is kept is not decided here but in the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from cluster_kit.errors import ConnectError, ConnectReason, NameConflict
 from cluster_kit.node import BootId, Fence, Node
@@ -27,8 +27,7 @@ _WHY = {
 _SHY = frozenset({ConnectReason.FOREIGN, ConnectReason.PROTOCOL, ConnectReason.SELF})  # don't tell these who refuses them
 
 
-@dataclass(frozen=True, slots=True)
-class Presence:
+class Presence(Struct, frozen=True):
     """This node as it shows itself to others, and by which it judges them."""
 
     local: Node

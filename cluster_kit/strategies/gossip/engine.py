@@ -9,10 +9,10 @@ many per second: whoever forges packets gets less out than he put in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from cluster_kit.abc import Failed, Gone, Leaving, Observation, Seen
@@ -30,16 +30,14 @@ REMEMBERED = 1024  # datagrams: a node repeats itself until it changes
 SPREAD = 0.2  # fraction by which times vary, so that nodes don't speak in step
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """Send ``datagram`` to one address, or to the group where ``to`` is ``None``."""
 
     datagram: bytes
     to: Source | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(Struct, frozen=True):
     """A datagram was of no use."""
 
     why: str
