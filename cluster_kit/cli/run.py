@@ -74,6 +74,7 @@ def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
 
 def _end_on_signals(ending: Ending) -> None:
     def leave(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough, and some send it twice
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # an impatient second Ctrl-C; the workers say goodbye by themselves
         ending.put(None)
 

@@ -45,7 +45,6 @@ log = logging.getLogger("cluster_kit.worker")
 
 EXIT_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 BEAT_S = 1.0  # the supervisor judges by these
-_TICK_S = 0.5
 _HANDED_OVER_TTL_S = 30.0  # how long a predecessor's roster counts without a source's word
 
 
@@ -62,7 +61,7 @@ class Worker:
         self._start = start
         self._connector: Connector = config.connector.build()
         self._membership = _membership(config, self.local, self._connector)
-        self._clock = AttendedClock(time.monotonic, _TICK_S)
+        self._clock = AttendedClock(time.monotonic, BEAT_S)
         self._channel = channel
         self._loop = loop
         self._stopping = stopping
@@ -147,14 +146,11 @@ class Worker:
 
     async def _pulse(self) -> None:
         """Keep attended time, and show the supervisor that the event loop is running."""
-        beat_due_s = 0.0
         while True:
             self._clock.tick()
             self._unsettled()
-            if self._loop.time() >= beat_due_s:
-                beat_due_s = self._loop.time() + BEAT_S - _TICK_S / 2
-                self._outbox.send(Beat())
-            await asyncio.sleep(_TICK_S)
+            self._outbox.send(Beat())
+            await asyncio.sleep(BEAT_S)
 
     # -- observations and commands ---------------------------------------------------------------------------------------------
 
@@ -214,7 +210,7 @@ class Worker:
         if self._waking is not None:
             self._waking.cancel()
             self._waking = None
-        if wake_at_s is not None and wake_at_s < now_s + _TICK_S:
+        if wake_at_s is not None and wake_at_s < now_s + BEAT_S:
             self._waking = self._loop.call_later(max(0.0, wake_at_s - now_s), self._unsettled)
 
     def _tell(self, event: TopologyEvent) -> None:

@@ -1,7 +1,6 @@
 """The built-in connectors keep the contract."""
 
 from cluster_kit.connectors.none import NoneConnector
-
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.testing import ConnectorConformance
 

@@ -3,9 +3,9 @@
 import socket
 
 import pytest
+
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.static import StaticStrategy
-
 from cluster_kit.testing import StrategyConformance
 
 
