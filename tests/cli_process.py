@@ -76,7 +76,7 @@ class Process:
         """Wait for the end and return the exit code."""
         code = self.process.wait(timeout_s)
         for reader in self._readers:
-            reader.join()
+            reader.join(timeout_s)
         return code
 
     def end(self):
