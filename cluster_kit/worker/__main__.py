@@ -4,6 +4,7 @@ Runs before the package can be imported, because the supervisor's import path is
 """
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -18,6 +19,8 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, QUIET)  # the supervisor blocked them until here
     with contextlib.suppress(OSError):  # an application may run without standard error
         os.dup2(2, 1)  # standard output belongs to the application
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what a plugin prints is seen at once, like errors
     channel_fd, supervisor_fd = int(sys.argv[1]), int(sys.argv[2])
     size = int.from_bytes(_read(channel_fd, 4), "big")
     sys.path[:] = _read(channel_fd, size).decode(errors="surrogateescape").split("\0")
