@@ -17,7 +17,7 @@ from typing import Any, Self
 
 MAX_NAME_CHARS = 255  # a DNS name's bound, and more than any basename@host in use
 MAX_ADDRESS_CHARS = MAX_NAME_CHARS + len("[]:65535")
-MAX_METADATA_BYTES = 1024  # keys and values together; with a name it still fits one unfragmented datagram
+MAX_METADATA_BYTES = 1024  # keys and values together; with usual names it still fits one unfragmented datagram
 
 _NAME = re.compile(r"[!-?A-~]+@[!-?A-~]+")
 

@@ -79,7 +79,7 @@ class Lan:
         )
         peer = Peer(self, node, (f"10.0.{number // 250}.{number % 250 + 1}", 50_000), **options)
         self.peers.append(peer)
-        self._take(peer, peer.engine.start(self.now_s))
+        peer.engine.start(self.now_s)
         return peer
 
     def kill(self, peer):

@@ -20,7 +20,7 @@ MAGIC = b"ckgo"
 VERSION = 1  # another version is another protocol; what is compatible is an appended field or another kind instead
 FLAGS = 0
 HEADER = MAGIC + bytes((VERSION, FLAGS))
-MAX_DATAGRAM_BYTES = 1400  # one Ethernet frame, with room for tunnels
+MAX_DATAGRAM_BYTES = 4096  # the longest names and all metadata fit; what people use fits one Ethernet frame
 
 FencePart = Annotated[str, msgspec.Meta(max_length=255)]
 Host = Annotated[str, msgspec.Meta(max_length=255)]

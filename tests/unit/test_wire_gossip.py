@@ -4,7 +4,7 @@ import msgpack
 import pytest
 
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
-from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.node import MAX_METADATA_BYTES, MAX_NAME_CHARS, BootId, Fence, Node
 from cluster_kit.wire.gossip import HEADER, MAGIC, MAX_DATAGRAM_BYTES, Kind, Packet, decode, encode
 
 WEB = Node(
@@ -113,9 +113,16 @@ def test_padding_leaves_a_larger_datagram_alone():
 
 
 def test_too_large_a_packet_is_not_sent():
-    packet = Packet.of(WEB.evolve(metadata={f"{key:03}": "" for key in range(341)}), FENCE, Kind.HEARTBEAT, leaving=False)
     with pytest.raises(LocalProtocolError, match=f"at most {MAX_DATAGRAM_BYTES}"):
-        encode(packet)
+        encode(HEARTBEAT.padded(MAX_DATAGRAM_BYTES + 1))
+
+
+def test_the_largest_node_there_can_be_fits():
+    host = "h" * (MAX_NAME_CHARS - 2)
+    metadata = {f"{chr(33 + key // 64)}{chr(33 + key % 64)}": "" for key in range(MAX_METADATA_BYTES // 2)}
+    node = Node(name=f"n@{host}", address=f"{host}:65535", metadata=metadata, boot_id=BootId(2**63 - 1, 2**64 - 1))
+    packet = Packet.of(node, Fence("c" * 255, "g" * 255), Kind.HEARTBEAT, leaving=True)
+    assert decode(encode(packet)).node(SOURCE) == node
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from random import Random
 from msgspec import Struct
 from msgspec.structs import replace
 
-from cluster_kit.abc import Failed, Gone, Leaving, Observation, Seen
-from cluster_kit.errors import DiscoveryError, LocalProtocolError, RemoteProtocolError
+from cluster_kit.abc import Gone, Leaving, Observation, Seen
+from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.events import Reason
 from cluster_kit.node import Fence, Node
 from cluster_kit.strategies.gossip.peers import Peers, Word
@@ -90,17 +90,17 @@ class GossipEngine:
         """When ``tick`` has something to do."""
         return min([self._beat_at_s, *self._announce_at_s[:1]])
 
-    def start(self, now_s: float) -> list[Failed]:
+    def start(self, now_s: float) -> None:
         """Announce this node from now on: it has just started, or has just got its network back."""
         self._announce_at_s = [now_s + self._jittered(delay_s) for delay_s in ANNOUNCE_AT_S]
-        return self._describe()
+        self._describe()
 
-    def update(self, local: Node, now_s: float, *, leaving: bool) -> list[Failed]:
+    def update(self, local: Node, now_s: float, *, leaving: bool) -> None:
         """Take in how this node is now; ``tick`` tells the others."""
         self._local = local
         self._leaving = leaving
         self._beat_at_s = now_s
-        return self._describe()
+        self._describe()
 
     def tick(self, now_s: float) -> list[Action]:
         """Do what is due, once, however late it is."""
@@ -174,15 +174,8 @@ class GossipEngine:
         self._answers -= 1
         return True
 
-    def _describe(self) -> list[Failed]:
-        """Prepare what is told about this node; complain if that is not all there is to tell."""
+    def _describe(self) -> None:
         self._own = Packet.of(self._local, self._fence, Kind.HEARTBEAT, leaving=self._leaving)
-        try:
-            encode(self._own)
-        except LocalProtocolError as error:  # better known without metadata than not at all; links will tell it
-            self._own = Packet.of(self._local.evolve(metadata={}), self._fence, Kind.HEARTBEAT, leaving=self._leaving)
-            return [Failed(_too_much_metadata(self._local, error))]
-        return []
 
     def _say(self, kind: Kind) -> list[Send]:
         return [Send(self._datagram(kind))] if self._speaks else []
@@ -203,9 +196,3 @@ def _read(datagram: bytes, source: Source) -> tuple[Packet, Node] | None:
 
 def _vouch(node: Node, leaving: bool, ttl_s: float) -> list[Action]:
     return [Seen(node, ttl_s), Leaving(node.key)] if leaving else [Seen(node, ttl_s)]
-
-
-def _too_much_metadata(local: Node, error: LocalProtocolError) -> DiscoveryError:
-    return DiscoveryError(
-        f"gossip: cannot send the metadata of {local.name!r}: {error}; use fewer or shorter tags", strategy="gossip"
-    )

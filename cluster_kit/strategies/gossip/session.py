@@ -103,7 +103,7 @@ class Session:
         now_s = self._clock.now_s()
         if self._changed:
             self._changed = False
-            self._carry_out(self._engine.update(self._ctx.local, now_s, leaving=self._ctx.leaving))
+            self._engine.update(self._ctx.local, now_s, leaving=self._ctx.leaving)
         if self._sockets is not None:
             self._carry_out(self._engine.tick(now_s))
 
@@ -130,7 +130,7 @@ class Session:
         self._open_at_s = None
         if not self._ctx.announce:
             self._works()
-        self._carry_out(self._engine.start(self._clock.now_s()))
+        self._engine.start(self._clock.now_s())
 
     def _carry_out(self, actions: Iterable[Action]) -> None:
         for action in actions:
