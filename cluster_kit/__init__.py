@@ -63,8 +63,9 @@ if TYPE_CHECKING:
     from cluster_kit.hookspecs import hookimpl
     from cluster_kit.node import BootId, Fence, Node
     from cluster_kit.plugins import load_config
-    from cluster_kit.supervisor import Subscription, Supervisor
     from cluster_kit.supervisor.aio import AsyncSupervisor
+    from cluster_kit.supervisor.bus import Subscription
+    from cluster_kit.supervisor.supervisor import Supervisor
 
 _HOME = {
     "abc": "Connector Discovery Failed Found Gone Leaving LinkReport Observation PollingStrategy Seen Strategy Topology "
@@ -77,8 +78,9 @@ _HOME = {
     "hookspecs": "hookimpl",
     "node": "BootId Fence Node",
     "plugins": "load_config",
-    "supervisor": "Subscription Supervisor",
     "supervisor.aio": "AsyncSupervisor",
+    "supervisor.bus": "Subscription",
+    "supervisor.supervisor": "Supervisor",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 

@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from cluster_kit.plugins import PluginRegistry
 
 
+def see_modules_beside(file: str) -> None:
+    """Let modules beside ``file`` be named in it; they come last, so that none takes the place of an installed one."""
+    folder = str(Path(file).absolute().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
 def read_configuration(file: str, name: str | None = None) -> tuple[ClusterConfig, PluginRegistry]:
     """Return the checked configuration and the plugins that it was checked with.
-
-    Modules beside the file can be named in it; they come last, so that none takes the place of an installed one.
 
     Args:
         file: A YAML file.
@@ -28,7 +33,7 @@ def read_configuration(file: str, name: str | None = None) -> tuple[ClusterConfi
     """
     from cluster_kit.plugins import PluginRegistry, load_config
 
-    sys.path.append(str(Path(file).absolute().parent))
+    see_modules_beside(file)
     plugins = PluginRegistry.load()
     try:
         if name is not None and "@" not in name:

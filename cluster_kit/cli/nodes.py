@@ -17,7 +17,7 @@ from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
 
 if TYPE_CHECKING:
     from cluster_kit.config import ClusterConfig
-    from cluster_kit.supervisor import Supervisor
+    from cluster_kit.supervisor.supervisor import Supervisor
 
 
 @click.command(
@@ -43,7 +43,7 @@ def nodes(file: str, wait_s: float) -> None:
     """
     import logging
 
-    from cluster_kit.supervisor import Supervisor
+    from cluster_kit.supervisor.supervisor import Supervisor
 
     logging.getLogger("cluster_kit").setLevel(logging.CRITICAL)  # what is wrong is told at the end
     config, plugins = read_configuration(file)

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cluster_kit.cli.configuration import read_configuration
+from cluster_kit.cli.configuration import read_configuration, see_modules_beside
 from cluster_kit.cli.failure import Failure
 from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
 
 if TYPE_CHECKING:
-    from cluster_kit.supervisor import Subscription
+    from cluster_kit.supervisor.bus import Subscription
+    from cluster_kit.supervisor.supervisor import Supervisor
 
 Ending = SimpleQueue[OSError | None]
 """What is put is the order to leave, and what went wrong, if anything did. A signal handler may put at any moment."""
@@ -52,15 +53,23 @@ def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
     """
     ending: Ending = SimpleQueue()
     _end_on_signals(ending)
-    _log_to_stderr()
-    config, plugins = read_configuration(file, name)
-    from cluster_kit.supervisor import Supervisor
+    see_modules_beside(file)
+    from cluster_kit.supervisor.child import SpareWorker
 
-    supervisor = Supervisor(config, plugins=plugins)
+    with SpareWorker() as spare:
+        _log_to_stderr()
+        config, plugins = read_configuration(file, name)
+        from cluster_kit.supervisor.supervisor import Supervisor
+
+        supervisor = Supervisor(config, plugins=plugins, spare=spare)
+        if until_eof:
+            threading.Thread(target=_end_at_eof, args=(ending,), daemon=True).start()
+        _serve(supervisor, form, ending)
+
+
+def _serve(supervisor: Supervisor, form: str, ending: Ending) -> None:
     printer = threading.Thread(target=_print_events, args=(supervisor.subscribe(), form, ending), daemon=True)
     printer.start()
-    if until_eof:
-        threading.Thread(target=_end_at_eof, args=(ending,), daemon=True).start()
     try:
         supervisor.start()
         trouble = ending.get()

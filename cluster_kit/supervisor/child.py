@@ -18,8 +18,9 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from cluster_kit import worker
 from cluster_kit.worker.channel import Channel
@@ -108,3 +109,46 @@ class WorkerProcess(multiprocessing.process.BaseProcess):
     @staticmethod
     def _Popen(process: Any) -> NoReturn:  # noqa: N802 - multiprocessing's name
         raise NotImplementedError
+
+
+class SpareWorker:
+    """A worker process that starts ahead of its topology, so that its imports overlap the reading of the configuration.
+
+    A context manager that owns the process until somebody takes it. Without the means for another process it is empty.
+    """
+
+    def __init__(self) -> None:
+        self._process: WorkerProcess | None = None
+
+    def __enter__(self) -> Self:
+        process = WorkerProcess("cluster-kit")
+        with suppress(OSError):  # whoever needs a worker tries again, and reports it
+            process.start()
+            self._process = process
+        return self
+
+    def take(self) -> WorkerProcess | None:
+        """Hand over the process, once."""
+        process, self._process = self._process, None
+        return process
+
+    def __exit__(self, *_: object) -> None:
+        process = self.take()
+        if process is not None:
+            process.kill()
+            process.join()
+            process.close()
+
+
+def start_worker(name: str, spare: SpareWorker | None) -> WorkerProcess:
+    """Return a running worker process for the topology ``name``.
+
+    Raises:
+        OSError: The system refuses another process or file descriptor.
+    """
+    process = spare.take() if spare else None
+    if process is None:
+        process = WorkerProcess("cluster-kit")
+        process.start()
+    process.name = f"cluster-kit {name}"
+    return process

@@ -19,7 +19,7 @@ from cluster_kit.errors import ClusterKitError, CommandError, RestartLimitError
 from cluster_kit.events import Event, Reason, TopologyDegraded, TopologyReady, TopologyRecovered, TopologyRestarted
 from cluster_kit.node import Node
 from cluster_kit.supervisor.bus import EventBus
-from cluster_kit.supervisor.child import WorkerProcess
+from cluster_kit.supervisor.child import SpareWorker, WorkerProcess, start_worker
 from cluster_kit.supervisor.restart import Escalate, Restart, RestartPolicy
 from cluster_kit.supervisor.status import LinkStatus, State, TopologyStatus
 from cluster_kit.worker.logs import replay
@@ -58,6 +58,7 @@ class Keeper:
         clock: AttendedClock,
         describe: Describe,
         escalate: Callable[[RestartLimitError], None],
+        spare: SpareWorker | None,
     ) -> None:
         self.name = config.name
         self.served = False
@@ -70,6 +71,7 @@ class Keeper:
         self._clock = clock
         self._describe = describe
         self._escalate = escalate
+        self._spare = spare
         self._policy = RestartPolicy(config.child_spec)
         self._process: WorkerProcess | None = None
         self._pid: int | None = None
@@ -87,9 +89,8 @@ class Keeper:
 
     def start(self) -> None:
         """Start the worker, handing over the roster that its predecessor left."""
-        process = WorkerProcess(f"cluster-kit {self.name}")
         try:
-            process.start()
+            process = start_worker(self.name, self._spare)
         except OSError as exc:
             self._died(f"cannot start a worker: {exc}", normal=False)
             return

@@ -14,6 +14,7 @@ from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import RestartLimitError
 from cluster_kit.supervisor.bus import EventBus
+from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.keeper import Describe, Keeper
 
 log = logging.getLogger("cluster_kit.supervisor")
@@ -24,7 +25,9 @@ _TICK_S = 1.0
 class SupervisingLoop:
     """Owns the keepers and their thread, from ``start`` until all keepers are finished."""
 
-    def __init__(self, topologies: Mapping[str, TopologyConfig], bus: EventBus, describe: Describe) -> None:
+    def __init__(
+        self, topologies: Mapping[str, TopologyConfig], bus: EventBus, describe: Describe, spare: SpareWorker | None
+    ) -> None:
         self.failure: RestartLimitError | None = None
         self.finished = threading.Event()
         self._bus = bus
@@ -37,7 +40,13 @@ class SupervisingLoop:
         self._closed = False
         self.keepers = {
             name: Keeper(
-                config, bus=bus, selector=self._selector, clock=self._clock, describe=describe, escalate=self._escalated
+                config,
+                bus=bus,
+                selector=self._selector,
+                clock=self._clock,
+                describe=describe,
+                escalate=self._escalated,
+                spare=spare,
             )
             for name, config in topologies.items()
         }

@@ -21,6 +21,7 @@ from cluster_kit.events import Event
 from cluster_kit.node import Fence, Node
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import DEFAULT_QUEUE, EventBus, Subscription
+from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.delivery import Delivery
 from cluster_kit.supervisor.loop import SupervisingLoop
 from cluster_kit.supervisor.status import TopologyStatus
@@ -43,6 +44,7 @@ class Supervisor:
         config: The shape of a configuration file as a dict, or what ``load_config`` returned.
         observe: Look who is out there, without joining or announcing this node.
         plugins: Loaded plugins; by default those that are installed.
+        spare: A worker process that was started ahead, to be taken by the first topology.
 
     Raises:
         ConfigError: The configuration has faults; all of them are reported at once.
@@ -54,10 +56,12 @@ class Supervisor:
         *,
         observe: bool = False,
         plugins: PluginRegistry | None = None,
+        spare: SpareWorker | None = None,
     ) -> None:
         self._plugins = plugins or PluginRegistry.load()
         self._config = load_config(config, self._plugins)
         self._observe = observe
+        self._spare = spare
         name = self._config.node or _default_name(self._config.host)
         self._local = Node(name=name, metadata=self._config.metadata)
         self._leaving = False
@@ -88,7 +92,7 @@ class Supervisor:
         if self._loop is not None:
             raise ClusterKitError("supervisor: it was started before: make a new one")
         self._pid = os.getpid()
-        self._loop = SupervisingLoop(self._topologies(), self._bus, self._describe)
+        self._loop = SupervisingLoop(self._topologies(), self._bus, self._describe, self._spare)
         _stop_at_exit(self)
         self._delivery.add(self._bus.subscribe(), self._plugins.notify)
         self._delivery.start()

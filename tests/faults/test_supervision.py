@@ -19,7 +19,7 @@ from cluster_kit import (
     TopologyRestarted,
     WaitTimeoutError,
 )
-from cluster_kit.supervisor import State
+from cluster_kit.supervisor.status import State
 
 GOSSIP = {"strategy": "gossip"}
 NAMES = ["a@127.0.0.1", "b@127.0.0.1"]

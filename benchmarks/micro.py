@@ -1,0 +1,124 @@
+"""Measure the pure parts of cluster_kit alone: codecs, and the membership of large clusters. No I/O, one processor.
+
+    python benchmarks/micro.py
+
+Prints a Markdown table: the best of some repetitions, as others only ever add time.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from random import Random
+
+from cluster_kit.abc import Found, Seen
+from cluster_kit.membership.membership import Membership
+from cluster_kit.membership.reconciler import Connect
+from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.strategies.gossip.engine import GossipEngine
+from cluster_kit.topologies.full_mesh import FullMeshTopology
+from cluster_kit.wire import frames, gossip
+
+REPETITIONS = 5
+CALLS = 20_000
+SIZES = (1_000, 10_000)
+FENCE = Fence("shop", "lan")
+SOURCE = ("10.0.0.2", 45892)
+TTL_S = 10.0
+
+Row = tuple[str, int | None, float]  # what, cluster size, seconds each
+
+
+def main() -> None:
+    print("| | nodes | µs each | per second |\n| --- | --- | --- | --- |")
+    for what, n, seconds in (*codecs(), *(row for size in SIZES for row in membership(size))):
+        print(f"| {what} | {n or ''} | {seconds * 1e6:,.2f} | {1 / seconds:,.0f} |")
+
+
+def codecs() -> Iterator[Row]:
+    packet = gossip.Packet.of(_node(1), FENCE, gossip.Kind.HEARTBEAT, leaving=False)
+    datagram = gossip.encode(packet)
+    yield "gossip: encode a heartbeat", None, _repeated(lambda: gossip.encode(packet))
+    yield "gossip: decode a heartbeat", None, _repeated(lambda: gossip.decode(datagram))
+    engine = GossipEngine(_node(0), FENCE, interval_s=1.0, ttl_s=TTL_S, random=Random(0))
+    yield "gossip: take in a known node's heartbeat", None, _repeated(lambda: engine.receive(datagram, SOURCE, 0.0))
+    ping = frames.Ping(token=123_456_789, rtt_us=250)
+    data = frames.encode(ping)
+    reader = frames.FrameReader()
+
+    def read() -> None:
+        reader.feed(data)
+        body = reader.next(len(data))
+        assert body is not None
+        frames.decode(body)
+
+    yield "link: encode a ping", None, _repeated(lambda: frames.encode(ping))
+    yield "link: read and decode a ping", None, _repeated(read)
+
+
+def membership(n: int) -> Iterator[Row]:
+    """A full mesh of ``n`` others from nothing: each is found, planned and linked; then one thing more happens."""
+    nodes = [_node(number) for number in range(1, n + 1)]
+    found, linked, renewed, one_more = zip(*(_life(nodes) for _ in range(REPETITIONS)), strict=True)
+    yield "membership: take in a found node", n, min(found) / n
+    yield "membership: plan a connect, take in its link", n, min(linked) / n
+    yield "membership: take in all nodes again, unchanged", n, min(renewed)
+    yield "membership: take in one more node, plan its connect", n, min(one_more)
+
+
+def _life(nodes: list[Node]) -> list[float]:
+    here = Membership(
+        _node(0),
+        FullMeshTopology(),
+        name="lan",
+        prune=True,
+        max_nodes=len(nodes) + 1,
+        remember_s=3600.0,
+        keeps_links=True,
+    )
+    newcomer = _node(len(nodes) + 1)
+
+    def find() -> None:
+        for node in nodes:
+            here.observe("gossip", Seen(node, TTL_S), 0.0)
+
+    def join() -> None:
+        here.observe("gossip", Seen(newcomer, TTL_S), 2.0)
+        assert here.plan(2.0) == [Connect(newcomer)]
+
+    everybody = Found(frozenset(nodes))
+    steps = (find, lambda: _link_all(here), lambda: here.observe("dns", everybody, 1.0), join)
+    return [_timed(step) for step in steps]
+
+
+def _link_all(here: Membership) -> None:
+    while commands := here.plan(0.0):
+        for command in commands:
+            here.link_up(command.node, 0.0)
+            here.connected(command.node, command.node, 0.0)
+    here.take_events()
+
+
+def _node(number: int) -> Node:
+    boot = BootId(1_700_000_000_000, number)
+    return Node(name=f"n{number}@10.0.0.1", address=f"10.0.0.1:{10_000 + number}", metadata={"zone": "a"}, boot_id=boot)
+
+
+def _repeated(call: Callable[[], object]) -> float:
+    def calls() -> None:
+        for _ in range(CALLS):
+            call()
+
+    return min(_timed(calls) for _ in range(REPETITIONS)) / CALLS
+
+
+def _timed(call: Callable[[], object]) -> float:
+    gc.collect()
+    began_s = time.perf_counter()
+    call()
+    return time.perf_counter() - began_s
+
+
+if __name__ == "__main__":
+    main()

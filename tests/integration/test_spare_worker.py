@@ -1,0 +1,47 @@
+"""A worker process that was started ahead serves the first topology, or ends with its owner."""
+
+import psutil
+import pytest
+
+from cluster_kit import Supervisor
+from cluster_kit.supervisor import child
+from cluster_kit.supervisor.child import SpareWorker
+from cluster_kit.supervisor.status import State
+
+CONFIG = {
+    "node": "ann@127.0.0.1",
+    "topologies": {
+        "first": {"strategy": {"name": "static", "nodes": []}},
+        "second": {"strategy": {"name": "static", "nodes": []}},
+    },
+}
+
+
+def test_first_topology_takes_it():
+    with SpareWorker() as spare, Supervisor(CONFIG, spare=spare) as supervisor:
+        workers = {status.pid for status in supervisor.status().values()}
+        assert {process.pid for process in psutil.Process().children()} == workers
+        assert spare.take() is None
+
+
+def test_one_that_nobody_took_ends_with_its_owner():
+    with SpareWorker():
+        [worker] = psutil.Process().children()
+    assert not worker.is_running()
+
+
+def test_one_that_died_meanwhile_is_replaced():
+    with SpareWorker() as spare:
+        [worker] = psutil.Process().children()
+        worker.kill()
+        with Supervisor(CONFIG, spare=spare) as supervisor:
+            assert all(status.state is State.READY for status in supervisor.status().values())
+
+
+def test_without_means_for_a_process_there_is_none(monkeypatch: pytest.MonkeyPatch):
+    def refuse(self):
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(child.WorkerProcess, "start", refuse)
+    with SpareWorker() as spare:
+        assert spare.take() is None
