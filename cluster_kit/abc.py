@@ -91,7 +91,10 @@ class Discovery(Protocol):
         """Wait until ``local`` or ``leaving`` has changed since the last call returned."""
 
     def announced(self) -> None:
-        """Tell that this node has made itself known; a strategy that never calls it counts as announced once it runs."""
+        """Tell that this node has made itself known, for the first time or again after a failure.
+
+        Of a strategy that has ``announces`` this is awaited; any other counts as announced once it runs.
+        """
 
 
 class Strategy(ABC):

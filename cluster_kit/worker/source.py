@@ -102,7 +102,7 @@ class Source:
         self._crash: str | None = None
         self._fault: str | None = None
         self._health = SourceHealth(name, None)
-        self.context = Context(surroundings, announced)
+        self.context = Context(surroundings, self._made_known)
 
     async def run(self) -> None:
         """Run the strategy until it ends normally; cancel to make it say goodbye."""
@@ -144,6 +144,12 @@ class Source:
         self._fault = str(observation.error) if isinstance(observation, Failed) else None
         self._update_health()
         self._observe(self.name, observation)
+
+    def _made_known(self) -> None:
+        """The strategy has announced this node, for the first time or again: what failed before works."""
+        self._fault = None
+        self._update_health()
+        self._announced()
 
     def _crashed(self, exc: BaseException, *, ran_s: float, now_s: float) -> None:
         self._crashes = 1 if ran_s > self._calm_s else self._crashes + 1

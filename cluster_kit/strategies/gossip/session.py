@@ -162,10 +162,10 @@ class Session:
             self._news.append(Failed(error))
 
     def _works(self) -> None:
-        self._fault = None
-        if not self._announced:
-            self._announced = True
+        if self._fault is not None or not self._announced:
             self._ctx.announced()
+        self._fault = None
+        self._announced = True
 
     def _mutter(self, why: str) -> None:
         """Log what was of no use, once in a while."""

@@ -1,0 +1,56 @@
+"""The health of a source: what it says itself, and what its strategy's crashes say."""
+
+import asyncio
+from contextlib import suppress
+from types import SimpleNamespace
+
+from cluster_kit import DiscoveryError, Failed, Fence, Node, Strategy
+from cluster_kit.config import ChildSpec
+from cluster_kit.worker.messages import SourceHealth
+from cluster_kit.worker.source import Source
+
+HERE = SimpleNamespace(local=Node(name="ann@127.0.0.1"), leaving=False, announce=True, fence=Fence("shop", "lan"))
+FAULT = "gossip: cannot send to the group: no route"
+
+
+class Interrupted(Strategy):
+    """Its network fails, and comes back without anybody to hear there."""
+
+    announces = True
+
+    async def discover(self, ctx):
+        ctx.announced()
+        yield Failed(DiscoveryError(FAULT))
+        ctx.announced()
+        await asyncio.Event().wait()
+
+
+def test_source_that_announces_again_is_healthy_again():
+    reports = []
+
+    async def scenario():
+        recovered = asyncio.Event()
+
+        def report(health):
+            reports.append(health)
+            if health.error is None:
+                recovered.set()
+
+        source = Source(
+            "gossip",
+            Interrupted(),
+            ChildSpec(),
+            surroundings=HERE,
+            observe=lambda *_: None,
+            report=report,
+            announced=lambda: None,
+        )
+        running = asyncio.create_task(source.run())
+        async with asyncio.timeout(10):
+            await recovered.wait()
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+    asyncio.run(scenario())
+    assert reports == [SourceHealth("gossip", FAULT), SourceHealth("gossip", None)]
