@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 
 def see_modules_beside(file: str) -> None:
     """Let modules beside ``file`` be named in it; they come last, so that none takes the place of an installed one."""
-    folder = str(Path(file).absolute().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
+    with suppress(FileNotFoundError):  # the working directory is gone, and so is a file in it: reading tells
+        folder = str(Path(file).absolute().parent)
+        if folder not in sys.path:
+            sys.path.append(folder)
 
 
 def read_configuration(file: str, name: str | None = None) -> tuple[ClusterConfig, PluginRegistry]:

@@ -5,7 +5,7 @@ import sys
 from importlib.metadata import version
 
 import pytest
-from cli_process import Cluster, cluster_kit
+from cli_process import COMMAND, Cluster, cluster_kit
 
 from cluster_kit.cli import COMMANDS
 from cluster_kit.cli.configuration import read_configuration
@@ -117,6 +117,18 @@ def test_check_of_no_file_is_one_line(tmp_path):
     done = cluster_kit("check", tmp_path / "none.yaml")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["run", "check", "nodes"])
+def test_file_in_a_folder_that_is_gone_is_one_line(tmp_path, command):
+    (tmp_path / "gone").mkdir()
+    script = 'cd "$1" && rmdir "$1" && exec "$2" "$3" cluster.yaml'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", tmp_path / "gone", COMMAND, command], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert "cluster.yaml" in line
 
 
 @pytest.mark.parametrize(("name", "node"), [(None, "web@127.0.0.2"), ("b", "b@127.0.0.2"), ("b@127.0.0.3", "b@127.0.0.3")])
