@@ -223,6 +223,7 @@ class Connector(ABC):
     async def connect(self, node: Node) -> Node:
         """Want a link to ``node``, open it unless it is up, and return the peer as it introduced itself.
 
+        One that failed leaves no wish behind: a link that comes up later is then the peer's.
         Called at most once at a time per node, many at once for different nodes; cancelled at its deadline by the worker.
 
         Raises:
