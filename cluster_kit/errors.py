@@ -197,3 +197,13 @@ class WaitTimeoutError(ClusterKitError, TimeoutError):
     """The cluster was not as wished for within the time given."""
 
     retryable = True
+
+
+def described(exc: BaseException) -> str:
+    """Return type and text of what a plugin or the application raised, even where its text can't be had."""
+    name = type(exc).__name__
+    try:
+        text = str.__str__(str(exc))
+    except BaseException as broken:  # noqa: BLE001 - it runs foreign code, while another failure is being reported
+        return f"{name} (its text can't be had: {type(broken).__name__})"
+    return f"{name}: {text}" if text else name

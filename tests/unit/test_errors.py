@@ -4,7 +4,15 @@ import pickle
 
 import pytest
 
-from cluster_kit.errors import ConfigError, ConnectError, ConnectReason, DiscoveryError, NameConflict, RestartLimitError
+from cluster_kit.errors import (
+    ConfigError,
+    ConnectError,
+    ConnectReason,
+    DiscoveryError,
+    NameConflict,
+    RestartLimitError,
+    described,
+)
 
 ERRORS = [
     ConfigError("bad", path="a.b", file="c.yaml", line=3, column=4),
@@ -40,3 +48,21 @@ def test_final_connect_reasons_are_not_retryable_unless_said_so():
     assert not ConnectError("x", reason=ConnectReason.FOREIGN).retryable
     assert ConnectError("x", reason=ConnectReason.TIMEOUT).retryable
     assert ConnectError("x", reason=ConnectReason.FOREIGN, retryable=True).retryable
+
+
+class _Mute(BaseException):
+    def __str__(self):
+        raise KeyError("no text")
+
+
+@pytest.mark.parametrize(
+    ("exc", "text"),
+    [
+        (ValueError("odd"), "ValueError: odd"),
+        (TimeoutError(), "TimeoutError"),
+        (_Mute(), "_Mute (its text can't be had: KeyError)"),
+    ],
+    ids=["text", "no text", "text raises"],
+)
+def test_any_exception_can_be_described(exc, text):
+    assert described(exc) == text

@@ -1,10 +1,9 @@
-"""Signs of life, round trips, bounds on strangers, and messages that repeat: with time as an argument."""
+"""Signs of life, round trips and bounds on strangers, with time as an argument."""
 
 import pytest
 
 from cluster_kit.connectors.tcp.half_open import MAX_HALF_OPEN, MAX_PER_HOST, HalfOpen
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat
-from cluster_kit.connectors.tcp.throttle import Throttle
 from cluster_kit.wire.frames import Ping, Pong
 
 
@@ -83,20 +82,3 @@ class TestHalfOpen:
         half_open.release(5)
         assert half_open.admit(1000, "203.0.113.7")
         assert not half_open.admit(1001, "203.0.113.7")
-
-
-class TestThrottle:
-    def test_message_passes_once_per_interval(self):
-        throttle = Throttle(60.0)
-        assert [throttle.passes("a", now_s) for now_s in (0.0, 1.0, 59.9, 60.0, 61.0)] == [True, False, False, True, False]
-
-    def test_messages_do_not_hold_each_other_back(self):
-        throttle = Throttle(60.0)
-        assert throttle.passes("a", 0.0)
-        assert throttle.passes("b", 0.0)
-
-    def test_number_of_messages_remembered_is_bounded(self):
-        throttle = Throttle(60.0)
-        for number in range(10_000):
-            assert throttle.passes(str(number), 0.0)
-        assert len(throttle._passed_s) < 1000

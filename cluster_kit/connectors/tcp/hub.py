@@ -34,10 +34,10 @@ from cluster_kit.connectors.tcp.heartbeat import Heartbeat
 from cluster_kit.connectors.tcp.listen import BACKLOG
 from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.connectors.tcp.table import LinkTable
-from cluster_kit.connectors.tcp.throttle import Throttle
 from cluster_kit.errors import ConnectReason, RemoteProtocolError
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
+from cluster_kit.throttle import Throttle
 from cluster_kit.wire.frames import MAX_FRAME_BYTES, App, Frame, Ping, Pong
 from cluster_kit.wire.link import Role
 
