@@ -161,7 +161,9 @@ class PluginRegistry:
             plugin = load()
             self._register(plugin, str(found))
             offered = self._ask(plugin)
-        except (Exception, SystemExit) as exc:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:
             self._manager.unregister(name=str(found))
             reason = reason_of(exc)
             if strict:
@@ -209,7 +211,7 @@ class PluginRegistry:
         for implementation in reversed(hook.get_hookimpls()):
             try:
                 self._call(implementation, arguments)
-            except (Exception, SystemExit) as exc:  # noqa: BLE001 - the boundary between plugins
+            except BaseException as exc:  # noqa: BLE001 - the boundary between plugins
                 self._complain(implementation.plugin_name, hook.name, exc)
 
     def _complain(self, plugin: str, hook: str, exc: BaseException) -> None:

@@ -13,6 +13,7 @@ import click
 
 from cluster_kit._version import __version__
 from cluster_kit.cli.failure import Failure
+from cluster_kit.cli.streams import fill_standard_streams
 from cluster_kit.errors import ClusterKitError
 
 COMMANDS = ("run", "demo", "check", "nodes", "plugins")
@@ -31,6 +32,7 @@ class _Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
+        fill_standard_streams()
         try:
             return super().invoke(ctx)
         except ClusterKitError as exc:

@@ -1,7 +1,7 @@
 """``cluster-kit run``: be a node until told to leave.
 
-The main thread waits for the end and does nothing else, so that nothing delays it: events are printed by a thread of their
-own, which whoever reads the output may hold up for good.
+The main thread starts, and waits for the end; a thread of its own has the supervisor leave when it is told to, also while that
+still starts. Events are printed by yet another, which whoever reads the output may hold up for good.
 """
 
 from __future__ import annotations
@@ -68,17 +68,26 @@ def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
 
 
 def _serve(supervisor: Supervisor, form: str, ending: Ending) -> None:
+    told = SimpleQueue[OSError | None]()
     printer = threading.Thread(target=_print_events, args=(supervisor.subscribe(), form, ending), daemon=True)
     printer.start()
+    threading.Thread(target=_leave_when_told, args=(supervisor, ending, told), daemon=True).start()
     try:
         supervisor.start()
-        trouble = ending.get()
+        supervisor.join()
     finally:
         supervisor.stop()
         printer.join(_PRINT_S)
-    supervisor.join()
+        ending.put(None)
+    trouble = told.get()
     if trouble is not None:
         raise Failure(f"run: cannot print events: {trouble.strerror}")
+
+
+def _leave_when_told(supervisor: Supervisor, ending: Ending, told: Ending) -> None:
+    """Stop the supervisor, also while it still starts."""
+    told.put(ending.get())
+    supervisor.stop()
 
 
 def _end_on_signals(ending: Ending) -> None:
@@ -100,7 +109,9 @@ def _end_at_eof(ending: Ending) -> None:
 def _log_to_stderr() -> None:
     import logging
 
-    handler = logging.StreamHandler()
+    from cluster_kit.cli.streams import StderrHandler
+
+    handler = StderrHandler()
     form = "%(asctime)s %(levelname)s %(topology)s: %(message)s"
     handler.setFormatter(logging.Formatter(form, defaults={"topology": "cluster-kit"}))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
@@ -110,19 +121,14 @@ def _log_to_stderr() -> None:
 def _print_events(subscription: Subscription, form: str, ending: Ending) -> None:
     """Print until there is no more, or nobody who reads it, which is a quiet end."""
     from cluster_kit.cli.report import as_json, as_text
+    from cluster_kit.cli.streams import STDOUT, write
 
     line_of = as_json if form == "json" else as_text
     try:
         for event in subscription:
             if event.seq:  # before the first event there is nothing to tell
-                _write(f"{line_of(event)}\n".encode())
+                write(STDOUT, f"{line_of(event)}\n")
     except OSError as exc:
         ending.put(None if isinstance(exc, BrokenPipeError) else exc)
     else:
         ending.put(None)
-
-
-def _write(line: bytes) -> None:
-    """Write past ``sys.stdout``, whose lock a write that is held up would keep when the interpreter ends."""
-    while line:
-        line = line[os.write(sys.stdout.fileno(), line) :]

@@ -60,7 +60,9 @@ def construct(part: Part, cls: type, options: Mapping[str, Any]) -> Any:
         return cls(**options)
     except ValueError as exc:
         raise part.error(" ".join(str(exc).split()) or f"{cls.__qualname__} refuses its options") from exc
-    except (Exception, SystemExit) as exc:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:
         raise part.error(f"{cls.__qualname__} cannot be built: {reason_of(exc)}") from exc
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from cluster_kit.abc import Connector, Strategy, Topology
 from cluster_kit.config.suggest import did_you_mean
-from cluster_kit.errors import ClusterKitError, ConfigError, PluginError
+from cluster_kit.errors import ClusterKitError, ConfigError, PluginError, described
 
 Kind = Literal["strategy", "connector", "topology"]
 
@@ -42,14 +42,18 @@ def import_class(target: str, contract: type = object) -> type:
     module_name, _, path = target.partition(":")
     try:
         module = import_module(module_name)
-    except (Exception, SystemExit) as exc:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:
         raise _import_error(target, module_name, exc) from exc
     try:
         found = reduce(getattr, path.split("."), module)
     except AttributeError as exc:
         nearest = did_you_mean(path, [name for name, value in vars(module).items() if isinstance(value, type)])
         raise PluginError(f"module {module_name!r} has no class {path!r}{nearest}", plugin=target) from exc
-    except (Exception, SystemExit) as exc:  # a module that imports its names when they are asked for
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # a module that imports its names when they are asked for
         raise _import_error(target, module_name, exc) from exc
     return check_class(found, contract, target)
 
@@ -83,8 +87,8 @@ def reason_of(exc: BaseException) -> str:
     """Return what went wrong as one bounded line."""
     if isinstance(exc, ModuleNotFoundError) and _extra(exc):
         return f"the package {exc.name!r} is missing: pip install 'cluster-kit[{_extra(exc)}]'"
-    text = " ".join(str(exc).split())[:_MAX_REASON_CHARS]
-    return text if isinstance(exc, ClusterKitError) else f"{type(exc).__name__}: {text}".removesuffix(": ")
+    text = str(exc) if isinstance(exc, ClusterKitError) else described(exc)
+    return " ".join(text.split())[:_MAX_REASON_CHARS]
 
 
 def _extra(exc: ModuleNotFoundError) -> str | None:

@@ -86,7 +86,11 @@ class AsyncSupervisor:
 
     async def start(self) -> Self:
         """Start the workers and return once each serves; see ``Supervisor.start``."""
-        await asyncio.to_thread(self._sync.start)
+        try:
+            await asyncio.to_thread(self._sync.start)
+        except asyncio.CancelledError:
+            await asyncio.shield(asyncio.to_thread(self._sync.stop))
+            raise
         return self
 
     async def stop(self) -> None:

@@ -120,6 +120,11 @@ class EventBus:
         self._subscriptions: list[Subscription] = []
         self.closed = False
 
+    @property
+    def entered(self) -> bool:
+        """Whether this very thread is inside the bus: a signal handler may interrupt it there."""
+        return self.changed._is_owned()  # type: ignore[attr-defined,no-any-return]
+
     def publish(self, event: Event) -> None:
         """Number ``event``, apply it to its view, and queue it for every subscription."""
         with self.changed:

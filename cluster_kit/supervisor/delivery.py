@@ -1,60 +1,94 @@
 """The delivery thread: calls the application's callbacks and the plugins' notice hooks, one event at a time.
 
-Each has a subscription of its own, and they take turns; a callback that raises is logged and goes on being called.
+Each has a subscription of its own, and they take turns; a callback that raises is logged and goes on being called. One that
+does not return holds up the others, but not the end.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
+from cluster_kit.errors import described
 from cluster_kit.events import Event
 from cluster_kit.supervisor.bus import EventBus, Subscription
+from cluster_kit.supervisor.logs import LogRelay
 
-log = logging.getLogger("cluster_kit.supervisor")
+_CALL_S = 2.0  # how long one call may take once everything else has ended
+_LOOK_S = 0.1
+
+Receiver = Callable[[Event], None]
 
 
 class Delivery:
-    """Owns the thread, which ends when the bus is closed and everything has been delivered."""
+    """Owns the thread, which ends when the bus is closed and everything has been delivered; then the log may end, too."""
 
-    def __init__(self, bus: EventBus) -> None:
+    def __init__(self, bus: EventBus, logs: LogRelay) -> None:
         self._bus = bus
-        self._receivers: dict[Subscription, Callable[[Event], None]] = {}
+        self._logs = logs
+        self._calls = 0
+        self._calling: Receiver | None = None
+        self._receivers: dict[Subscription, Receiver] = {}
         self._thread = threading.Thread(target=self._run, name="cluster-kit-events", daemon=True)
 
     def start(self) -> None:
         """Start delivering."""
         self._thread.start()
 
-    def add(self, subscription: Subscription, receiver: Callable[[Event], None]) -> None:
+    def add(self, subscription: Subscription, receiver: Receiver) -> None:
         """Have ``receiver`` called with every event of ``subscription``."""
         with self._bus.changed:
             self._receivers[subscription] = receiver
             self._bus.changed.notify_all()
 
     def join(self) -> None:
-        """Wait until everything has been delivered; returns at once on the delivery thread itself."""
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join()
+        """Wait until everything has been delivered, or one call takes too long; at once on the delivery thread itself."""
+        if threading.current_thread() is self._thread:
+            return
+        calls, since_s = self._calls, time.monotonic()
+        while self._thread.is_alive():
+            self._thread.join(_LOOK_S)
+            if self._calls != calls:
+                calls, since_s = self._calls, time.monotonic()
+            elif (blocking := self._calling) is not None and time.monotonic() - since_s > _CALL_S:
+                text = f"callback {_name_of(blocking)} has not returned for {_CALL_S:g} s: left behind, its events are lost"
+                self._logs.log(logging.ERROR, text)
+                self._logs.close()
+                return
 
     def _run(self) -> None:
+        try:
+            while batch := self._next_batch():
+                for event, receiver in batch:
+                    self._deliver(event, receiver)
+        finally:
+            self._logs.close()
+
+    def _next_batch(self) -> list[tuple[Event, Receiver]]:
+        """Wait for an event for each receiver that has one; none when there won't be any."""
         while True:
             with self._bus.changed:
                 self._bus.changed.wait_for(self._has_work)
                 for subscription in [each for each in self._receivers if each.exhausted]:
                     del self._receivers[subscription]
-                if self._bus.closed and not self._receivers:
-                    return
                 batch = [(each.pop(), receiver) for each, receiver in self._receivers.items() if each.queued]
-            for event, receiver in batch:
-                self._deliver(event, receiver)
+                if batch or (self._bus.closed and not self._receivers):
+                    return batch
 
     def _has_work(self) -> bool:
         return self._bus.closed or any(each.queued or each.exhausted for each in self._receivers)
 
-    def _deliver(self, event: Event, receiver: Callable[[Event], None]) -> None:
+    def _deliver(self, event: Event, receiver: Receiver) -> None:
+        self._calling = receiver
         try:
             receiver(event)
-        except Exception:
-            log.exception("callback %r raised on %r", receiver, event)
+        except BaseException as exc:  # noqa: BLE001 - the boundary between callbacks
+            self._logs.log(logging.ERROR, f"callback {_name_of(receiver)} raised {described(exc)} on {event!r}", exc)
+        self._calling = None
+        self._calls += 1
+
+
+def _name_of(receiver: Receiver) -> str:
+    return str(getattr(receiver, "__qualname__", type(receiver).__qualname__))

@@ -2,6 +2,7 @@
 
 Runs on the supervising thread only; what other threads may see lies in the bus and in ``status``. It never waits: the
 supervising loop calls it when the channel can be read or written, when the process has ended, and when ``due_at_s`` has come.
+Whatever fails in it costs its own worker; no other topology may suffer for it.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ import random
 import selectors
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
-from cluster_kit.errors import ClusterKitError, CommandError, RestartLimitError
+from cluster_kit.errors import ClusterKitError, RestartLimitError, described
 from cluster_kit.events import Event, Reason, TopologyDegraded, TopologyReady, TopologyRecovered, TopologyRestarted
 from cluster_kit.node import Node
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.child import SpareWorker, WorkerProcess, start_worker
+from cluster_kit.supervisor.logs import LogRelay
+from cluster_kit.supervisor.questions import Answers, Questions
 from cluster_kit.supervisor.restart import Escalate, Restart, RestartPolicy
 from cluster_kit.supervisor.status import LinkStatus, State, TopologyStatus
-from cluster_kit.worker.logs import replay
 from cluster_kit.worker.messages import (
     Announced,
     Beat,
@@ -37,13 +40,27 @@ from cluster_kit.worker.messages import (
     View,
 )
 
-log = logging.getLogger("cluster_kit.supervisor")
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
+
+P = ParamSpec("P")
 
 START_S = 30.0  # until a worker serves: slow imports on a loaded machine are no fault
 SILENT_S = 5.0  # five missed beats: its event loop is blocked for good
+_RETRY_S = 1.0  # after a failure of our own
 
 Describe = Callable[[TopologyConfig, tuple[Node, ...]], Start]
-Answer = Callable[[Any, ClusterKitError | None], None]
+
+
+def _contained(method: Callable[Concatenate[Keeper, P], None]) -> Callable[Concatenate[Keeper, P], None]:
+    @wraps(method)
+    def contained(self: Keeper, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except BaseException as exc:  # noqa: BLE001 - the boundary between topologies
+            self._give_up_worker(exc)
+
+    return contained
 
 
 class Keeper:
@@ -54,6 +71,7 @@ class Keeper:
         config: TopologyConfig,
         *,
         bus: EventBus,
+        logs: LogRelay,
         selector: selectors.BaseSelector,
         clock: AttendedClock,
         describe: Describe,
@@ -67,6 +85,7 @@ class Keeper:
         self.due_at_s: float | None = None
         self._config = config
         self._bus = bus
+        self._logs = logs
         self._selector = selector
         self._clock = clock
         self._describe = describe
@@ -83,12 +102,15 @@ class Keeper:
         self._last_error: str | None = None
         self._death: str | None = None
         self._sources: dict[str, SourceHealth] = {}
-        self._answers: dict[int, Answer] = {}
+        self._questions = Questions(config.name)
 
     # -- orders from the supervisor --------------------------------------------------------------------------------------------
 
+    @_contained
     def start(self) -> None:
-        """Start the worker, handing over the roster that its predecessor left."""
+        """Start the worker, handing over the roster that its predecessor left; none once it was told to stop."""
+        if self._stopping:
+            return
         try:
             process = start_worker(self.name, self._spare)
         except OSError as exc:
@@ -102,6 +124,7 @@ class Keeper:
         self._selector.register(process.sentinel, selectors.EVENT_READ, self._process_ended)
         self.order(self._describe(self._config, tuple(self._bus.views[self.name].known.values())))
 
+    @_contained
     def order(self, message: Any) -> None:
         """Send ``message`` to the worker, if there is one."""
         if self._process is not None:
@@ -111,14 +134,16 @@ class Keeper:
                 return  # it is dying; its end is noticed by its sentinel
             self._watch_channel()
 
-    def ask(self, number: int, message: Any, answer: Answer) -> None:
-        """Send ``message`` and call ``answer`` with the reply, or with the reason why there will be none."""
+    @_contained
+    def ask(self, number: int, message: Any, answers: Answers) -> None:
+        """Send ``message`` and put the reply into ``answers``, or the reason why there will be none."""
+        self._questions.note(number, answers)
         if self._process is None:
-            answer(None, CommandError(f"call: topology {self.name!r} has no worker at the moment: try again"))
-            return
-        self._answers[number] = answer
-        self.order(message)
+            self._questions.lost("has no worker at the moment: try again")
+        else:
+            self.order(message)
 
+    @_contained
     def stop(self) -> None:
         """Have the worker leave; it is killed when it takes longer than its ``shutdown_s``."""
         self._stopping = True
@@ -134,6 +159,7 @@ class Keeper:
         """Return when ``check`` next has something to do."""
         return min((at_s for at_s in (self.due_at_s, self._policy.recovers_at_s()) if at_s is not None), default=None)
 
+    @_contained
     def check(self) -> None:
         """Do what is due: start a successor, or put an end to a worker that is silent."""
         if self.finished:
@@ -157,9 +183,10 @@ class Keeper:
             self._death = f"worker {self._pid} was silent for {SILENT_S:g} s: something blocks its event loop"
         else:
             self._death = f"worker {self._pid} did not serve within {START_S:g} s"
-        log.error("%s: %s; killing it", self.name, self._death)
+        self._log(logging.ERROR, f"{self._death}; killing it")
         self._process.kill()
 
+    @_contained
     def _channel_ready(self, mask: int) -> None:
         process = self._process
         assert process is not None
@@ -167,8 +194,11 @@ class Keeper:
             if mask & selectors.EVENT_WRITE:
                 process.channel.flush()
             messages = process.channel.receive() if mask & selectors.EVENT_READ else []
-        except (EOFError, OSError):
-            self._selector.unregister(process.channel)  # the sentinel tells the rest
+        except (EOFError, OSError) as exc:
+            self._unwatch(process.channel)  # the sentinel tells the rest
+            if isinstance(exc, EOFError) and exc.args:
+                self._death = f"worker {self._pid} sent what cannot be read: {exc}"
+                process.kill()
             return
         self._watch_channel()
         for message in messages:
@@ -181,21 +211,28 @@ class Keeper:
             if self._selector.get_key(process.channel).events != events:
                 self._selector.modify(process.channel, events, self._channel_ready)
 
+    def _unwatch(self, fileobj: FileDescriptorLike) -> None:
+        if fileobj in self._selector.get_map():
+            self._selector.unregister(fileobj)
+
+    @_contained
     def _process_ended(self, _: int) -> None:
         process = self._process
         assert process is not None
         for message in process.channel.receive_rest():
             self._hear(message)
+        self._bury(process)
+
+    def _bury(self, process: WorkerProcess) -> None:
         process.join()
         code = process.exitcode
-        self._selector.unregister(process.sentinel)
-        if process.channel.fileno() in self._selector.get_map():
-            self._selector.unregister(process.channel)
+        self._unwatch(process.sentinel)
+        self._unwatch(process.channel)
         self._process = None
         self._pid = None
         process.close()
-        self._died(self._death or _exit_text(code), normal=code == 0)
-        self._death = None
+        error, self._death = self._death or _exit_text(code), None
+        self._died(error, normal=code == 0)
 
     # -- what the worker says ------------------------------------------------------------------------------------------------
 
@@ -220,10 +257,10 @@ class Keeper:
                 self._death = str(error)
             case SourceHealth():
                 self._source_changed(message)
-            case Reply(id=number, value=value, error=failure):
-                self._answers.pop(number, _ignore)(value, failure)
+            case Reply():
+                self._questions.answered(message)
             case Logged():
-                replay(message, self.name)
+                self._logs.replay(message, self.name)
 
     def _now_serving(self, address: str | None) -> None:
         self._serving = self.served = True
@@ -256,9 +293,7 @@ class Keeper:
 
     def _died(self, error: str, *, normal: bool) -> None:
         """Account for a worker's end: its links are down, its questions unanswered, its successor planned."""
-        for answer in self._answers.values():
-            answer(None, CommandError(f"call: topology {self.name!r} lost its worker before it answered: {error}"))
-        self._answers.clear()
+        self._questions.lost(f"lost its worker before it answered: {error}")
         reason = Reason.SHUTDOWN if self._stopping else Reason.WORKER
         for event in self._bus.views[self.name].all_down(reason, time.time()):
             self._publish(event)
@@ -276,22 +311,49 @@ class Keeper:
         decision = self._policy.exited(normal=normal, now_s=now_s, jitter=random.random())
         if isinstance(decision, Restart):
             level = logging.WARNING if self.served or self.start_error is None else logging.DEBUG  # ``start`` raises that one
-            log.log(level, "%s: %s; starting another in %.2f s", self.name, error, decision.delay_s)
+            self._log(level, f"{error}; starting another in {decision.delay_s:.2f} s")
             self.due_at_s = now_s + decision.delay_s
             if decision.crash_looping and not was_crash_looping:
                 self._publish(TopologyDegraded(topology=self.name, error=error, t=time.time()))
             return
-        log.warning("%s: %s; not restarting it", self.name, error)
+        self._log(logging.WARNING, f"{error}; not restarting it")
         self._finish()
         if isinstance(decision, Escalate):
             spec = self._config.child_spec
             text = f"topology {self.name!r}: more than {spec.max_restarts} restarts in {spec.max_seconds:g} s: {error}"
             self._escalate(RestartLimitError(text, topology=self.name, restarts=spec.max_restarts, period_s=spec.max_seconds))
 
+    def _give_up_worker(self, exc: BaseException) -> None:
+        """Have a fresh worker take over after a failure of our own, whatever it left half done."""
+        error = f"supervising it failed: {described(exc)}"
+        self._log(logging.ERROR, error, exc)
+        if self._process is not None:
+            self._death = error
+            self._process.kill()
+            if self._process.sentinel not in self._selector.get_map():
+                self._bury(self._process)
+        elif self._stopping:
+            self._finish()
+        elif not self.finished:
+            self._last_error = error
+            self.due_at_s = self._clock.now_s() + _RETRY_S
+
+    def abandon(self) -> None:
+        """Leave nothing behind, whatever state this is in: the supervising thread ends."""
+        self._stopping = True
+        if self._process is not None:
+            self._process.kill()
+            self._bury(self._process)
+        elif not self.finished:
+            self._finish()
+
     def _finish(self) -> None:
         self.finished = True
         self.due_at_s = None
         self._notify()
+
+    def _log(self, level: int, text: str, exc: BaseException | None = None) -> None:
+        self._logs.log(level, f"{self.name}: {text}", exc)
 
     def _publish(self, event: Event) -> None:
         self._bus.publish(event)
@@ -336,7 +398,3 @@ def _exit_text(code: int | None) -> str:
     if code is not None and code < 0:
         return f"worker was killed by signal {-code}"
     return f"worker exited with code {code}"
-
-
-def _ignore(value: Any, error: ClusterKitError | None) -> None:
-    """Take a reply that nobody waits for any more."""

@@ -3,45 +3,58 @@
 from __future__ import annotations
 
 import collections
+import io
 import logging
 import os
 import selectors
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
-from cluster_kit.errors import RestartLimitError
+from cluster_kit.errors import ClusterKitError, RestartLimitError, described
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.keeper import Describe, Keeper
+from cluster_kit.supervisor.logs import LogRelay
 
-log = logging.getLogger("cluster_kit.supervisor")
+Task = Callable[[Keeper], None]
 
 _TICK_S = 1.0
+_ONE = (1).to_bytes(8, sys.byteorder)  # what an eventfd takes
 
 
 class SupervisingLoop:
-    """Owns the keepers and their thread, from ``start`` until all keepers are finished."""
+    """Owns the keepers and their thread, from ``start`` until all keepers are finished.
+
+    Orders come in without a lock: a signal handler may give one while its own thread is giving another.
+    """
 
     def __init__(
-        self, topologies: Mapping[str, TopologyConfig], bus: EventBus, describe: Describe, spare: SpareWorker | None
+        self,
+        topologies: Mapping[str, TopologyConfig],
+        bus: EventBus,
+        logs: LogRelay,
+        describe: Describe,
+        spare: SpareWorker | None,
     ) -> None:
-        self.failure: RestartLimitError | None = None
-        self.finished = threading.Event()
+        self.failure: ClusterKitError | None = None
         self._bus = bus
+        self._logs = logs
         self._selector = selectors.DefaultSelector()
         self._clock = AttendedClock(time.monotonic, _TICK_S)
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._selector.register(self._wake_fd, selectors.EVENT_READ, self._woken)
-        self._tasks: collections.deque[Callable[[], None]] = collections.deque()
-        self._lock = threading.Lock()
+        self._wake = io.FileIO(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC), "r+")
+        self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
+        self._tasks: collections.deque[tuple[Keeper, Task]] = collections.deque()
         self._closed = False
         self.keepers = {
             name: Keeper(
                 config,
                 bus=bus,
+                logs=logs,
                 selector=self._selector,
                 clock=self._clock,
                 describe=describe,
@@ -54,40 +67,37 @@ class SupervisingLoop:
 
     def start(self) -> None:
         """Start the thread, which starts the workers."""
-        for keeper in self.keepers.values():
-            self.submit(keeper.start)
+        for name in self.keepers:
+            self.submit(name, Keeper.start)
         self._thread.start()
 
-    def submit(self, task: Callable[[], None]) -> bool:
-        """Have ``task`` run on the supervising thread; False if that has ended. Thread-safe."""
-        with self._lock:
-            if self._closed:
-                return False
-            self._tasks.append(task)
-            os.eventfd_write(self._wake_fd, 1)
-            return True
+    def submit(self, topology: str, task: Task) -> bool:
+        """Have ``task`` run on the supervising thread; False if that has ended. Thread-safe, also in signal handlers."""
+        self._tasks.append((self.keepers[topology], task))
+        with suppress(ValueError, BlockingIOError):  # closed by now, or about to be read anyway
+            self._wake.write(_ONE)
+        return not self._closed
 
     def stop(self) -> None:
         """Have all workers leave, the last one first."""
-        for keeper in reversed(self.keepers.values()):
-            self.submit(keeper.stop)
+        for name in reversed(self.keepers):
+            self.submit(name, Keeper.stop)
 
-    def join(self) -> None:
-        """Wait for the thread's end."""
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait for the thread's end; return whether it has ended."""
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._thread.join(timeout_s)
+        return self._closed and not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
             while self._tasks or not all(keeper.finished for keeper in self.keepers.values()):
                 self._turn()
+        except BaseException as exc:  # noqa: BLE001 - such as a descriptor of ours that the application closed
+            self.failure = ClusterKitError(f"supervisor: its thread failed, all topologies are stopped: {described(exc)}")
+            self._logs.log(logging.CRITICAL, str(self.failure), exc)
         finally:
-            with self._lock:
-                self._closed = True
-                self._selector.close()
-                os.close(self._wake_fd)
-            self._bus.close()
-            self.finished.set()
+            self.close()
 
     def _turn(self) -> None:
         dues = [next_s for keeper in self.keepers.values() if (next_s := keeper.next_s()) is not None]
@@ -95,16 +105,30 @@ class SupervisingLoop:
         for key, mask in self._selector.select(max(0.0, wait_s)):
             if key.fd in self._selector.get_map():
                 key.data(mask)
-        while self._tasks:
-            self._tasks.popleft()()
+        self._do_tasks()
         self._clock.tick()
         for keeper in self.keepers.values():
             keeper.check()
 
+    def _do_tasks(self) -> None:
+        while self._tasks:
+            keeper, task = self._tasks.popleft()
+            task(keeper)
+
+    def close(self) -> None:
+        """Leave no worker, and nobody who waits for an answer; only for the thread itself, or where it could not start."""
+        for keeper in self.keepers.values():
+            keeper.abandon()
+        self._closed = True
+        self._do_tasks()
+        self._selector.close()
+        self._wake.close()
+        self._bus.close()
+
     def _woken(self, _: int) -> None:
-        os.eventfd_read(self._wake_fd)
+        self._wake.read(8)
 
     def _escalated(self, failure: RestartLimitError) -> None:
-        log.error("%s; the supervisor stops", failure)
+        self._logs.log(logging.ERROR, f"{failure}; the supervisor stops")
         self.failure = failure
         self.stop()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
+import copy
 import itertools
 import logging
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
+from queue import Empty, SimpleQueue
 from typing import Any, Literal, Self
 
 from cluster_kit.config import ClusterConfig, Component, TopologyConfig, load_config
@@ -23,9 +21,13 @@ from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import DEFAULT_QUEUE, EventBus, Subscription
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.delivery import Delivery
+from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
+from cluster_kit.supervisor.questions import Answers
 from cluster_kit.supervisor.status import TopologyStatus
+from cluster_kit.supervisor.timeouts import checked_s, checked_s_or_none
 from cluster_kit.worker.messages import Call, Drain, Inspect, SetMetadata, Start
+from cluster_kit.worker.plain import check_plain
 
 NodeState = Literal["up", "known"]
 
@@ -67,7 +69,10 @@ class Supervisor:
         self._leaving = False
         self._bus = EventBus(self._config.topologies)
         self._loop: SupervisingLoop | None = None
-        self._delivery = Delivery(self._bus)
+        self._logs = LogRelay()
+        self._delivery = Delivery(self._bus, self._logs)
+        self._unstarted = threading.Lock()
+        self._told_to_stop = False
         self._calls = itertools.count(1)
         self._pid = os.getpid()
 
@@ -89,15 +94,11 @@ class Supervisor:
         Raises:
             ConfigError: A topology cannot serve as configured (port in use, no permission); nothing is left running.
         """
-        if self._loop is not None:
+        if not self._unstarted.acquire(blocking=False):
             raise ClusterKitError("supervisor: it was started before: make a new one")
         self._pid = os.getpid()
-        self._loop = SupervisingLoop(self._topologies(), self._bus, self._describe, self._spare)
-        _stop_at_exit(self)
         self._delivery.add(self._bus.subscribe(), self._plugins.notify)
-        self._delivery.start()
-        self._loop.start()
-        keepers = self._loop.keepers.values()
+        keepers = self._start_threads().keepers.values()
         with self._bus.changed:
             self._bus.changed.wait_for(lambda: all(k.served or k.start_error or k.finished for k in keepers), _SERVE_S)
             errors = [keeper.start_error for keeper in keepers if keeper.start_error and not keeper.served]
@@ -106,22 +107,47 @@ class Supervisor:
             raise errors[0]
         return self
 
+    def _start_threads(self) -> SupervisingLoop:
+        try:
+            self._loop = loop = SupervisingLoop(self._topologies(), self._bus, self._logs, self._describe, self._spare)
+            if self._told_to_stop:
+                loop.stop()
+            self._logs.start()
+            self._delivery.start()
+            loop.start()
+        except (OSError, RuntimeError) as exc:
+            if self._loop is not None:
+                self._loop.close()
+            self._logs.close()
+            raise ClusterKitError(f"supervisor: cannot start: {exc}: see 'ulimit -n' and 'ulimit -u'") from exc
+        return loop
+
     def stop(self) -> None:
-        """Leave gracefully and wait until all workers have ended. Idempotent; nothing is left behind."""
-        if self._loop is None or os.getpid() != self._pid:
+        """Leave gracefully and wait until all workers have ended. Idempotent; nothing is left behind.
+
+        Any thread may call it, and a signal handler, also while ``start`` waits. Before ``start`` it makes that start nothing.
+        """
+        if os.getpid() != self._pid:
+            return
+        self._told_to_stop = True
+        if self._loop is None:
             return
         self._loop.stop()
+        if self._bus.entered:  # as a signal handler, called amid our own work: waiting would be for ourselves
+            return
         self._loop.join()
         self._delivery.join()
+        self._logs.join()
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait until the supervisor has stopped; return whether it has.
 
         Raises:
             RestartLimitError: A topology with ``escalate: true`` failed too often.
+            ClusterKitError: The supervisor itself failed.
         """
         loop = self._running()
-        stopped = loop.finished.wait(timeout_s)
+        stopped = loop.join(checked_s_or_none(timeout_s, "join: timeout_s"))
         if loop.failure is not None:
             raise loop.failure
         return stopped
@@ -152,12 +178,13 @@ class Supervisor:
             ConfigError: It never can: the topology does not link or hold that many.
         """
         self.check_reachable(n, topology, state)
-        loop = self._running()
-        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        self._running()
+        patience_s = checked_s_or_none(timeout_s, "wait_for: timeout_s")
+        deadline_s = None if patience_s is None else time.monotonic() + patience_s
         with self._bus.changed:
             while len(nodes := self._nodes(topology, state)) + 1 < n:
                 left_s = None if deadline_s is None else deadline_s - time.monotonic()
-                if loop.finished.is_set() or self._bus.closed:
+                if self._bus.closed:
                     raise WaitTimeoutError(f"wait_for: the supervisor stopped with {len(nodes) + 1} of {n} nodes {state}")
                 if left_s is not None and left_s <= 0:
                     there = ", ".join(map(str, (self._local, *nodes[:20])))
@@ -171,6 +198,8 @@ class Supervisor:
         Raises:
             ConfigError: They are not, so waiting for them would be in vain.
         """
+        if not isinstance(n, int):
+            raise TypeError(f"wait_for: {n!r:.80}: expected a number of nodes")
         self._check_topology(topology)
         configs = [config for name, config in self._config.topologies.items() if topology in (None, name)]
         most = sum(_most_peers(config, state) for config in configs) + 1
@@ -199,7 +228,7 @@ class Supervisor:
         loop = self._running()
         asked = {name: self._ask(name, lambda number: Inspect(number)) for name in loop.keepers}
         deadline_s = time.monotonic() + _INSPECT_S
-        rtts = {name: _result_or(future, {}, deadline_s) for name, future in asked.items()}
+        rtts = {name: _value_or(answers, {}, deadline_s) for name, answers in asked.items()}
         with self._bus.changed:
             return {name: keeper.status(rtts[name]) for name, keeper in loop.keepers.items()}
 
@@ -217,20 +246,29 @@ class Supervisor:
             ValueError: It is not text, or too much.
         """
         self._local = self._local.evolve(metadata=dict(metadata))
-        self._order_all(SetMetadata(dict(metadata)))
+        self._order_all(SetMetadata(dict(self._local.metadata)))
 
     def call(self, topology: str, command: str, /, *, timeout_s: float = 5.0, **arguments: Any) -> Any:
         """Run a command of the topology's connector in its worker and return the result; plain data both ways.
 
         Raises:
             CommandError: There is no such command, it failed, or it took longer than ``timeout_s``.
+            TypeError: An argument is not plain data.
         """
         self._check_topology(topology)
-        future = self._ask(topology, lambda number: Call(id=number, command=command, arguments=arguments, timeout_s=timeout_s))
+        patience_s = checked_s(timeout_s, "call: timeout_s")
+        if type(command) is not str:
+            raise TypeError(f"call: command {command!r:.80}: expected a name")
+        check_plain(arguments, f"call: {command!r}: arguments")
+        given = copy.deepcopy(arguments)  # what the caller changes from now on does not matter
+        answers = self._ask(topology, lambda number: Call(id=number, command=command, arguments=given, timeout_s=patience_s))
         try:
-            return future.result(timeout_s + _INSPECT_S)
-        except FutureTimeoutError as exc:
-            raise CommandError(f"call: {command!r}: no answer from the worker of {topology!r} within {timeout_s:g} s") from exc
+            value, error = answers.get(timeout=patience_s + _INSPECT_S)
+        except Empty:
+            error = CommandError(f"call: {command!r}: no answer from the worker of {topology!r} within {patience_s:g} s")
+        if error is not None:
+            raise error
+        return value
 
     # -- inside ----------------------------------------------------------------------------------------------------------------
 
@@ -272,26 +310,18 @@ class Supervisor:
             known = ", ".join(self._bus.views)
             raise ClusterKitError(f"topology {topology!r}: not configured; there are: {known}")
 
-    def _ask(self, topology: str, message: Callable[[int], Any]) -> Future[Any]:
-        loop = self._running()
+    def _ask(self, topology: str, message: Callable[[int], Any]) -> Answers:
         number = next(self._calls)
-        future: Future[Any] = Future()
-
-        def answer(value: Any, error: ClusterKitError | None) -> None:
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-
-        if not loop.submit(lambda: loop.keepers[topology].ask(number, message(number), answer)):
-            answer(None, CommandError("call: the supervisor has stopped"))
-        return future
+        answers: Answers = SimpleQueue()
+        if not self._running().submit(topology, lambda keeper: keeper.ask(number, message(number), answers)):
+            answers.put((None, CommandError("call: the supervisor has stopped")))
+        return answers
 
     def _order_all(self, message: Any) -> None:
         if self._loop is not None:
             loop = self._running()
-            for keeper in loop.keepers.values():
-                loop.submit(lambda keeper=keeper: keeper.order(message))  # type: ignore[misc]
+            for name in loop.keepers:
+                loop.submit(name, lambda keeper: keeper.order(message))
 
 
 def _default_name(host: str) -> str:
@@ -304,20 +334,9 @@ def _most_peers(config: TopologyConfig, state: NodeState) -> int:
     return config.max_nodes if links is None else min(links, config.max_nodes)
 
 
-def _result_or(future: Future[Any], default: Any, deadline_s: float) -> Any:
+def _value_or(answers: Answers, default: Any, deadline_s: float) -> Any:
     try:
-        return future.result(max(0.0, deadline_s - time.monotonic()))
-    except (FutureTimeoutError, CommandError):
+        value, error = answers.get(timeout=max(0.0, deadline_s - time.monotonic()))
+    except Empty:
         return default
-
-
-def _stop_at_exit(supervisor: Supervisor) -> None:
-    """Leave gracefully even if the application forgets to stop; without keeping the supervisor alive."""
-    reference = weakref.ref(supervisor)
-
-    def stop() -> None:
-        forgotten = reference()
-        if forgotten is not None and threading.main_thread().is_alive():
-            forgotten.stop()
-
-    atexit.register(stop)
+    return value if error is None else default

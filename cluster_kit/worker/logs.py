@@ -29,10 +29,3 @@ def forward_logs(send: Callable[[Logged], None], level: int) -> None:
     logging.root.handlers[:] = [ChannelHandler(send)]
     logging.root.setLevel(level)
     logging.captureWarnings(True)
-
-
-def replay(logged: Logged, topology: str) -> None:
-    """Log a worker's record in this process, under its own logger; ``record.topology`` says whose it is."""
-    logger = logging.getLogger(logged.logger)
-    if logger.isEnabledFor(logged.level):
-        logger.log(logged.level, "%s", logged.text, extra={"topology": topology})

@@ -157,3 +157,8 @@ class CannotStart(Connector):
 def hold_the_gil(seconds: int) -> None:
     """Block every thread of this interpreter, as a C extension can."""
     ctypes.PyDLL(None).sleep(seconds)
+
+
+class HangsInStart(HangsInConnect):
+    async def start(self, local, links):
+        await asyncio.Event().wait()

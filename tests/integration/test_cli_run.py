@@ -7,6 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from cli_process import COMMAND, DEADLINE_S, Cluster, Process, cluster_kit
 
@@ -153,6 +154,30 @@ def test_output_that_nobody_reads_does_not_delay_the_leave(cluster, pipe):
         assert a.wait(DEADLINE_S) == 0
         assert a.stderr.read() == ""
     assert b.wait_for("node_down", node="a@127.0.0.1")["reason"] == "left"
+
+
+def test_log_that_nobody_reads_delays_nothing(cluster, pipe):
+    os.write(pipe[1], bytes(fcntl.fcntl(pipe[1], fcntl.F_GETPIPE_SZ)))
+    command = [COMMAND, "run", str(cluster.file), "--name", "a", "--events", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=pipe[1], text=True) as a:
+        b = cluster.run("b")
+        b.wait_for("node_up", node="a@127.0.0.1")
+        [worker] = psutil.Process(a.pid).children()
+        worker.kill()  # which is logged
+        b.wait_for("node_down", node="a@127.0.0.1")
+        b.wait_for("node_up", node="a@127.0.0.1", times=2)
+        a.terminate()
+        assert a.wait(DEADLINE_S) == 0
+    assert b.wait_for("node_down", node="a@127.0.0.1", times=2)["reason"] == "left"
+
+
+def test_closed_standard_streams_are_no_hindrance(cluster):
+    line = f'exec "{COMMAND}" run "{cluster.file}" --name a <&- >&- 2>&-'
+    with subprocess.Popen(["/bin/sh", "-c", line]) as a:
+        b = cluster.run("b")
+        b.wait_for("node_up", node="a@127.0.0.1")
+        a.terminate()
+        assert a.wait(DEADLINE_S) == 0
 
 
 def test_output_that_cannot_be_written_is_one_line(cluster):

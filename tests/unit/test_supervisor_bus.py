@@ -8,6 +8,7 @@ from cluster_kit.events import NodeFound, NodeUp, Snapshot
 from cluster_kit.node import Node
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.delivery import Delivery
+from cluster_kit.supervisor.logs import LogRelay
 
 
 def found(number, topology="lan"):
@@ -19,6 +20,15 @@ def bus():
     bus = EventBus(["lan", "wan"])
     yield bus
     bus.close()
+
+
+@pytest.fixture
+def logs():
+    logs = LogRelay()
+    logs.start()
+    yield logs
+    logs.close()
+    logs.join()
 
 
 def test_subscription_begins_with_a_snapshot_of_each_topology(bus):
@@ -87,13 +97,14 @@ def test_subscribing_to_a_closed_bus_tells_how_it_ended(bus):
     assert [event.seq for event in bus.subscribe("lan")] == [1]
 
 
-def test_callbacks_are_isolated_from_each_other(bus, caplog):
-    delivery = Delivery(bus)
+@pytest.mark.parametrize("raised", [ValueError, SystemExit, KeyboardInterrupt])
+def test_callbacks_are_isolated_from_each_other(bus, logs, caplog, raised):
+    delivery = Delivery(bus, logs)
     delivery.start()
     heard = []
 
     def broken(event):
-        raise ValueError("no")
+        raise raised("no")
 
     delivery.add(bus.subscribe("lan"), broken)
     delivery.add(bus.subscribe("lan"), heard.append)
@@ -101,12 +112,13 @@ def test_callbacks_are_isolated_from_each_other(bus, caplog):
         bus.publish(NodeUp(topology="lan", node=Node(f"n{number}@h")))
     bus.close()
     delivery.join()
+    logs.join()
     assert [event.seq for event in heard] == [0, 1, 2, 3, 4, 5]
     assert len([r for r in caplog.records if "callback" in r.message]) == 6
 
 
-def test_a_callback_may_close_its_own_subscription(bus):
-    delivery = Delivery(bus)
+def test_a_callback_may_close_its_own_subscription(bus, logs):
+    delivery = Delivery(bus, logs)
     delivery.start()
     subscription = bus.subscribe("lan")
     heard = []

@@ -1,0 +1,43 @@
+"""The three standard streams, as whoever started us left them: some may be closed, or never be read."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+STDOUT, STDERR = 1, 2
+
+
+def fill_standard_streams() -> None:
+    """Open ``/dev/null`` for each standard stream that is closed, lest the next socket take its number."""
+    for fd in (0, STDOUT, STDERR):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this
+
+
+def write(fd: int, text: str) -> None:
+    """Write all of ``text`` past Python's own streams, whose locks a write that is held up would keep at the end.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    data = text.encode(errors="backslashreplace")
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+class StderrHandler(logging.Handler):
+    """Logs to standard error. It has no lock, so that one that nobody reads holds up nothing but its own thread."""
+
+    def createLock(self) -> None:  # noqa: N802 - logging's name
+        """Have none: ``logging.shutdown`` would wait for it."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line, or what went wrong with it."""
+        try:
+            write(STDERR, self.format(record) + "\n")
+        except Exception:  # noqa: BLE001 - as every handler does
+            self.handleError(record)

@@ -1,0 +1,216 @@
+"""What the application does to its supervisor: handlers and callbacks that raise or block, odd values, stops at odd moments."""
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+
+import pytest
+from conftest import next_of, until
+
+from cluster_kit import AsyncSupervisor, ClusterKitError, NodeUp, Supervisor, TopologyRestarted
+from cluster_kit.supervisor import supervisor as supervisor_module
+from cluster_kit.supervisor.status import State
+
+HANGS = {"lan": {"strategy": "gossip", "connector": "misbehaving:HangsInStart", "child_spec": {"shutdown_s": 0.5}}}
+DEADLINE_S = 30.0
+
+
+class Handler(logging.Handler):
+    """Does as told with each record of ours."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.act = act
+
+    def handle(self, record):
+        self.act(record)
+
+
+@pytest.fixture
+def handle():
+    """Add a handler to the application's logging, for this test."""
+    added = []
+
+    def handle(act):
+        handler = Handler(act)
+        added.append(handler)
+        logging.getLogger("cluster_kit").addHandler(handler)
+
+    yield handle
+    for handler in added:
+        logging.getLogger("cluster_kit").removeHandler(handler)
+
+
+@pytest.fixture
+def gate():
+    """An event to block on, which is set at the end."""
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+def thread(work, *arguments):
+    started = threading.Thread(target=work, args=arguments)
+    started.start()
+    return started
+
+
+def kill_worker(supervisor):
+    """Kill the worker and see that it is replaced, which is logged."""
+    events = supervisor.subscribe()
+    os.kill(supervisor.status()["lan"].pid, signal.SIGKILL)
+    assert next_of(events, TopologyRestarted).restarts == 1
+    until(lambda: supervisor.status()["lan"].state is State.READY, "the successor")
+
+
+@pytest.mark.parametrize("raised", [RuntimeError, SystemExit])
+def test_log_handler_that_raises_costs_no_supervision(bench, handle, raised, capsys):
+    def refuse(record):
+        raise raised(f"not this one: {record.getMessage()}")
+
+    handle(refuse)
+    kill_worker(bench.start("a"))
+    bench.stop()
+    assert "starting another" in capsys.readouterr().err
+
+
+def test_log_handler_that_blocks_holds_up_neither_supervision_nor_the_end(bench, handle, gate):
+    blocked = threading.Event()
+
+    def block(_):
+        blocked.set()
+        gate.wait()
+
+    a = bench.start("a")
+    handle(block)
+    kill_worker(a)
+    assert blocked.wait(DEADLINE_S)
+    a.stop()
+    assert a.join(0)
+
+
+def test_callback_that_does_not_return_is_named_and_left_behind(bench, gate, caplog):
+    a = bench.start("a")
+
+    def blocks(_):
+        gate.wait()
+
+    a.subscribe(blocks)
+    a.stop()
+    assert "blocks has not returned for 2 s" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [("add", {"a": object(), "b": 1}), ("add", {"a": lambda: 0, "b": 1}), (b"add", {}), (None, {})],
+    ids=["object", "lambda", "bytes", "none"],
+)
+def test_odd_argument_is_refused_where_it_is_given(bench, command, arguments):
+    a = bench.start("a", lan={"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect"})
+    with pytest.raises(TypeError, match="call: "):
+        a.call("lan", command, **arguments)
+    assert a.call("lan", "add", a=1, b=2) == 3
+
+
+@pytest.mark.parametrize("timeout_s", ["3", None, float("nan"), True])
+def test_odd_timeout_is_refused(bench, timeout_s):
+    a = bench.start("a", lan={"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect"})
+    with pytest.raises(TypeError, match="expected a number of seconds"):
+        a.call("lan", "add", timeout_s=timeout_s, a=1, b=2)
+    if timeout_s is not None:
+        with pytest.raises(TypeError, match="expected a number of seconds"):
+            a.wait_for(2, timeout_s=timeout_s)
+    with pytest.raises(TypeError, match="expected a number of nodes"):
+        a.wait_for("2")
+
+
+def test_endless_timeout_is_as_long_as_it_takes(bench):
+    a = bench.start("a", lan={"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect"})
+    assert a.call("lan", "add", timeout_s=float("inf"), a=1, b=2) == 3
+
+
+def test_order_that_cannot_be_sent_costs_one_worker_and_no_other_topology(bench):
+    a = bench.start("a", lan={"strategy": "gossip"}, wan={"strategy": "misbehaving:Knows"})
+    events, wan = a.subscribe(topology="lan"), a.status()["wan"].pid
+    a._loop.submit("lan", lambda keeper: keeper.order(threading.Lock()))
+    assert "supervising it failed: TypeError" in next_of(events, TopologyRestarted).error
+    until(lambda: a.status()["lan"].state is State.READY, "the successor")
+    assert a.status()["wan"].pid == wan
+
+
+def test_supervising_thread_that_fails_leaves_no_worker_and_says_so(bench):
+    a = bench.start("a")
+    os.close(a._loop._selector.fileno())
+    with pytest.raises(ClusterKitError, match="its thread failed, all topologies are stopped: OSError"):
+        a.join(DEADLINE_S)
+    assert a.status()["lan"].state is State.STOPPED
+
+
+class TestStop:
+    def test_start_that_waits_returns_at_once(self, bench, monkeypatch):
+        monkeypatch.setattr(supervisor_module, "_SERVE_S", 3600.0)
+        a = Supervisor(bench.config("a", **HANGS))
+        starter = thread(a.start)
+        until(lambda: a._loop is not None and a.status()["lan"].pid, "a worker")
+        a.stop()
+        starter.join(DEADLINE_S)
+        assert not starter.is_alive()
+
+    def test_at_any_moment_of_the_start_leaves_nothing(self, bench):
+        for _ in range(20):
+            a = Supervisor(bench.config("a"))
+            starter, stopper = thread(a.start), thread(a.stop)
+            starter.join(DEADLINE_S)
+            stopper.join(DEADLINE_S)
+            a.stop()
+            assert a.join(0)
+
+    def test_before_the_start_makes_it_nothing(self, bench):
+        a = Supervisor(bench.config("a"))
+        a.stop()
+        with a:
+            assert a.join(0)
+            assert a.status()["lan"].state is State.STOPPED
+
+    def test_by_a_signal_handler_amid_our_own_work_does_not_wait_for_itself(self, bench):
+        a = bench.start("a")
+        with a._bus.changed:
+            a.stop()
+        assert a.join(DEADLINE_S)
+
+    def test_by_a_callback_ends_everything(self, bench):
+        a = bench.start("a")
+        a.subscribe(lambda _: a.stop())
+        assert a.join(DEADLINE_S)
+
+    def test_of_two_threads_that_start_one_is_refused(self, bench):
+        a = bench.start("a")
+        with pytest.raises(ClusterKitError, match="started before"):
+            a.start()
+        bench.start("b")
+        next_of(a.subscribe(), NodeUp, node="b@127.0.0.1")
+
+
+def test_asyncio_start_that_is_cancelled_leaves_nothing(bench):
+    async def give_up():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.0), AsyncSupervisor(bench.config("a", **HANGS)):
+                pytest.fail("it cannot serve")
+
+    asyncio.run(give_up())
+
+
+@pytest.mark.parametrize("name", ["cluster-kit-logs", "cluster-kit-events", "cluster-kit-supervisor"])
+def test_supervisor_that_gets_no_thread_says_so_and_leaves_nothing(bench, monkeypatch, name):
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name == name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(ClusterKitError, match="can't start new thread: see 'ulimit -n' and 'ulimit -u'"):
+        bench.start("a")
