@@ -20,12 +20,13 @@ from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import ClusterKitError, RestartLimitError, described
 from cluster_kit.events import Event, Reason, TopologyDegraded, TopologyReady, TopologyRecovered, TopologyRestarted
 from cluster_kit.node import Node
+from cluster_kit.supervisor.account import Account
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.child import SpareWorker, WorkerProcess, start_worker
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.questions import Answers, Questions
 from cluster_kit.supervisor.restart import Escalate, Restart, RestartPolicy
-from cluster_kit.supervisor.status import LinkStatus, State, TopologyStatus
+from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.worker.messages import (
     Announced,
     Beat,
@@ -93,15 +94,10 @@ class Keeper:
         self._spare = spare
         self._policy = RestartPolicy(config.child_spec)
         self._process: WorkerProcess | None = None
-        self._pid: int | None = None
         self._stopping = False
         self._serving = False
-        self._restarts = 0
-        self._address: str | None = None
-        self._announced = False
-        self._last_error: str | None = None
+        self._account = Account(bus.views[config.name])
         self._death: str | None = None
-        self._sources: dict[str, SourceHealth] = {}
         self._questions = Questions(config.name)
 
     # -- orders from the supervisor --------------------------------------------------------------------------------------------
@@ -117,7 +113,7 @@ class Keeper:
             self._died(f"cannot start a worker: {exc}", normal=False)
             return
         self._process = process
-        self._pid = process.pid
+        self._account.pid = process.pid
         self._serving = False
         self.due_at_s = self._clock.now_s() + START_S
         self._selector.register(process.channel, selectors.EVENT_READ, self._channel_ready)
@@ -170,9 +166,9 @@ class Keeper:
             return
         self.due_at_s = None
         if self._process is None:
-            self._restarts += 1
+            self._account.restarts += 1
             restarted = TopologyRestarted(
-                topology=self.name, error=self._last_error or "", restarts=self._restarts, t=time.time()
+                topology=self.name, error=self._account.last_error or "", restarts=self._account.restarts, t=time.time()
             )
             self._publish(restarted)
             self.start()
@@ -180,9 +176,9 @@ class Keeper:
         if self._stopping:
             self._death = f"worker did not leave within {self._config.child_spec.shutdown_s:g} s"
         elif self._serving:
-            self._death = f"worker {self._pid} was silent for {SILENT_S:g} s: something blocks its event loop"
+            self._death = f"worker {self._account.pid} was silent for {SILENT_S:g} s: something blocks its event loop"
         else:
-            self._death = f"worker {self._pid} did not serve within {START_S:g} s"
+            self._death = f"worker {self._account.pid} did not serve within {START_S:g} s"
         self._log(logging.ERROR, f"{self._death}; killing it")
         self._process.kill()
 
@@ -197,7 +193,7 @@ class Keeper:
         except (EOFError, OSError) as exc:
             self._unwatch(process.channel)  # the sentinel tells the rest
             if isinstance(exc, EOFError) and exc.args:
-                self._death = f"worker {self._pid} sent what cannot be read: {exc}"
+                self._death = f"worker {self._account.pid} sent what cannot be read: {exc}"
                 process.kill()
             return
         self._watch_channel()
@@ -229,7 +225,7 @@ class Keeper:
         self._unwatch(process.sentinel)
         self._unwatch(process.channel)
         self._process = None
-        self._pid = None
+        self._account.pid = None
         process.close()
         error, self._death = self._death or _exit_text(code), None
         self._died(error, normal=code == 0)
@@ -264,30 +260,22 @@ class Keeper:
 
     def _now_serving(self, address: str | None) -> None:
         self._serving = self.served = True
-        self._address = address
-        self._announced = False
+        self._account.serving(address)
         self.due_at_s = self._clock.now_s() + SILENT_S
-        self._sources.clear()
         self._policy.serving(self._clock.now_s())
         self._notify()
 
     def _now_announced(self) -> None:
-        self._announced = True
-        self._publish(TopologyReady(topology=self.name, address=self._address, t=time.time()))
+        self._account.announced = True
+        self._publish(TopologyReady(topology=self.name, address=self._account.address, t=time.time()))
 
     def _source_changed(self, health: SourceHealth) -> None:
-        was_degraded = self._degraded
-        self._sources[health.source] = health
-        if health.error is not None:
-            self._last_error = health.error
-        if self._degraded and not was_degraded:
+        was_degraded = self._account.degraded
+        self._account.source_changed(health)
+        if self._account.degraded and not was_degraded:
             self._publish(TopologyDegraded(topology=self.name, error=health.error or "", t=time.time()))
-        elif was_degraded and not self._degraded:
+        elif was_degraded and not self._account.degraded:
             self._publish(TopologyRecovered(topology=self.name, t=time.time()))
-
-    @property
-    def _degraded(self) -> bool:
-        return any(health.degraded for health in self._sources.values())
 
     # -- life and death ------------------------------------------------------------------------------------------------------
 
@@ -297,11 +285,11 @@ class Keeper:
         reason = Reason.SHUTDOWN if self._stopping else Reason.WORKER
         for event in self._bus.views[self.name].all_down(reason, time.time()):
             self._publish(event)
-        self._serving = self._announced = False
+        self._serving = self._account.announced = False
         if self._stopping:
             self._finish()
             return
-        self._last_error = error
+        self._account.last_error = error
         self._plan_successor(error, normal=normal)
         self._notify()
 
@@ -335,7 +323,7 @@ class Keeper:
         elif self._stopping:
             self._finish()
         elif not self.finished:
-            self._last_error = error
+            self._account.last_error = error
             self.due_at_s = self._clock.now_s() + _RETRY_S
 
     def abandon(self) -> None:
@@ -366,32 +354,7 @@ class Keeper:
 
     def status(self, rtts: dict[str, float]) -> TopologyStatus:
         """Return how this topology is doing; ``rtts`` in seconds by node key."""
-        view = self._bus.views[self.name]
-        now = time.time()
-        links = [
-            LinkStatus(node=node, age_s=max(0.0, now - view.up_since[key]), rtt_s=rtts.get(key))
-            for key, node in sorted(view.up.items())
-        ]
-        return TopologyStatus(
-            name=self.name,
-            state=self._state(),
-            pid=self._pid,
-            address=self._address,
-            restarts=self._restarts,
-            last_error=self._last_error,
-            sources={name: health.error for name, health in sorted(self._sources.items())},
-            known=tuple(view.known[key] for key in sorted(view.known)),
-            links=tuple(links),
-        )
-
-    def _state(self) -> State:
-        if self.finished:
-            return State.STOPPED
-        if self._policy.crash_looping:
-            return State.CRASH_LOOPING
-        if self._degraded:
-            return State.DEGRADED
-        return State.READY if self._announced else State.STARTING
+        return self._account.status(rtts, finished=self.finished, crash_looping=self._policy.crash_looping)
 
 
 def _exit_text(code: int | None) -> str:

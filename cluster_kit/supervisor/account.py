@@ -1,0 +1,71 @@
+"""What a keeper writes down about its topology, for ``Supervisor.status()``.
+
+Written on the supervising thread, read by any under the bus's lock. Holds no process and decides nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from cluster_kit.supervisor.status import LinkStatus, State, TopologyStatus
+from cluster_kit.supervisor.view import TopologyView
+from cluster_kit.worker.messages import SourceHealth
+
+
+class Account:
+    """How one topology is doing."""
+
+    def __init__(self, view: TopologyView) -> None:
+        self.pid: int | None = None
+        self.address: str | None = None
+        self.announced = False
+        self.restarts = 0
+        self.last_error: str | None = None
+        self._view = view
+        self._sources: dict[str, SourceHealth] = {}
+
+    @property
+    def degraded(self) -> bool:
+        """Whether a strategy fails too often."""
+        return any(health.degraded for health in self._sources.values())
+
+    def serving(self, address: str | None) -> None:
+        """A worker serves; its strategies begin afresh."""
+        self.address = address
+        self.announced = False
+        self._sources.clear()
+
+    def source_changed(self, health: SourceHealth) -> None:
+        """A strategy works again, or fails."""
+        self._sources[health.source] = health
+        if health.error is not None:
+            self.last_error = health.error
+
+    def status(self, rtts: Mapping[str, float], *, finished: bool, crash_looping: bool) -> TopologyStatus:
+        """Return how the topology is doing; ``rtts`` in seconds by node key."""
+        view = self._view
+        now = time.time()
+        return TopologyStatus(
+            name=view.topology,
+            state=self._state(finished=finished, crash_looping=crash_looping),
+            pid=self.pid,
+            address=self.address,
+            restarts=self.restarts,
+            last_error=self.last_error,
+            sources={name: health.error for name, health in sorted(self._sources.items())},
+            known=tuple(view.known[key] for key in sorted(view.known)),
+            links=tuple(
+                LinkStatus(node=node, age_s=max(0.0, now - view.up_since[key]), rtt_s=rtts.get(key))
+                for key, node in sorted(view.up.items())
+            ),
+        )
+
+    def _state(self, *, finished: bool, crash_looping: bool) -> State:
+        if finished:
+            return State.STOPPED
+        if crash_looping:
+            return State.CRASH_LOOPING
+        if self.degraded:
+            return State.DEGRADED
+        return State.READY if self.announced else State.STARTING
