@@ -171,7 +171,7 @@ class TestStop:
         a = Supervisor(bench.config("a"))
         a.stop()
         with a:
-            assert a.join(0)
+            assert a.join(DEADLINE_S)
             assert a.status()["lan"].state is State.STOPPED
 
     def test_by_a_signal_handler_amid_our_own_work_does_not_wait_for_itself(self, bench):
