@@ -14,6 +14,7 @@ from cluster_kit._version import __version__
 
 if TYPE_CHECKING:
     from cluster_kit.abc import (
+        Answer,
         Connector,
         Discovery,
         Failed,
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     from cluster_kit.supervisor.supervisor import Supervisor
 
 _HOME = {
-    "abc": "Connector Discovery Failed Found Gone Leaving LinkReport Observation PollingStrategy Seen Strategy Topology "
+    "abc": "Answer Connector Discovery Failed Found Gone Leaving LinkReport Observation PollingStrategy Seen Strategy Topology "
     "command",
     "config": "ClusterConfig Secret",
     "diagnosis": "Finding Outcome",
@@ -87,6 +88,7 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
+    "Answer",
     "AsyncSupervisor",
     "BootId",
     "ClusterConfig",

@@ -8,7 +8,7 @@ their topology; a dataclass declares its options by its fields, any other class 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
@@ -136,11 +136,30 @@ class Strategy(ABC):
         return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one part of a polled source said: one of several names, hosts or zones.
+
+    Args:
+        nodes: Who is there.
+        error: What is wrong with the answer, or why there is none; it shows in the health of the source.
+        complete: Whether nobody else is there. False keeps those who are absent from ``nodes``.
+    """
+
+    nodes: frozenset[Node] = frozenset()
+    error: DiscoveryError | None = None
+    complete: bool = True
+
+
 class PollingStrategy(Strategy):
     """Asks a source again and again; a subclass says how to ask once.
 
     ``poll`` returns a complete answer or raises ``DiscoveryError``, which becomes ``Failed`` and makes the next poll wait
     longer. A node that is missing from an answer is withheld from removal until ``confirmations`` answers in a row agree.
+
+    A source whose parts can fail one by one returns a mapping of part to ``Answer`` instead. Each part is confirmed by itself
+    and keeps its nodes while it fails; ``Failed`` tells of it, and the others go on as usual. An answer that is complete and an
+    error at once, such as that there is nothing of the name asked for, is believed when it repeats.
     """
 
     interval_s: float = 5.0
@@ -153,8 +172,8 @@ class PollingStrategy(Strategy):
     """Longest wait after failures in a row."""
 
     @abstractmethod
-    async def poll(self, ctx: Discovery) -> frozenset[Node]:
-        """Return the nodes that the source lists now.
+    async def poll(self, ctx: Discovery) -> frozenset[Node] | Mapping[str, Answer]:
+        """Return the nodes that the source lists now, or what each of its parts says.
 
         Raises:
             DiscoveryError: The source could not answer.
@@ -164,28 +183,56 @@ class PollingStrategy(Strategy):
         """Poll, confirm removals, back off after errors."""
         import asyncio
 
-        held: dict[Node, int] = {}
+        held: dict[str, dict[Node, int]] = {}
+        told = Found(())
         failures = 0
         while True:
             try:
-                answer = await self.poll(ctx)
-            except DiscoveryError as error:
-                failures += 1
+                answers = _by_part(await self.poll(ctx))
+            except DiscoveryError as exc:
+                answers = dict.fromkeys(held or [""], Answer(error=exc, complete=False))
+            held = {
+                part: nodes
+                for part in dict.fromkeys([*held, *answers])
+                if (nodes := _confirm(held.get(part, {}), answers.get(part, Answer()), self.confirmations))
+            }
+            answered = any(answer.complete or answer.nodes for answer in answers.values())
+            failures = 0 if answered else failures + 1
+            found, error = Found(_vouched(held)), _sum_up(answers.values())
+            if error is None or found != told:  # to repeat it beside an error would look like a recovery
+                told = found
+                yield found
+            if error is not None:
                 yield Failed(error)
-            else:
-                failures = 0
-                held = _confirm(held, answer, self.confirmations)
-                yield Found(held)
             wait_s = self.interval_s * 2 ** min(failures, 10)
             spread = 1 + self.jitter * (2 * ctx.random.random() - 1)
             await asyncio.sleep(min(wait_s, max(self.max_interval_s, self.interval_s)) * spread)
 
 
-def _confirm(held: dict[Node, int], answer: frozenset[Node], confirmations: int) -> dict[Node, int]:
-    """Return the nodes to vouch for, each with the number of answers in a row that lacked it."""
-    answered = {node.key for node in answer}
-    missing = {node: count + 1 for node, count in held.items() if node.key not in answered}
-    return dict.fromkeys(answer, 0) | {node: count for node, count in missing.items() if count < confirmations}
+def _by_part(answer: frozenset[Node] | Mapping[str, Answer]) -> Mapping[str, Answer]:
+    return answer if isinstance(answer, Mapping) else {"": Answer(nodes=answer)}
+
+
+def _confirm(held: dict[Node, int], answer: Answer, confirmations: int) -> dict[Node, int]:
+    """Return the nodes that a part vouches for, each with the number of answers in a row that lacked it."""
+    answered = {node.key for node in answer.nodes}
+    missing = {node: count + answer.complete for node, count in held.items() if node.key not in answered}
+    needed = confirmations if answer.error is None else max(confirmations, 2)
+    return dict.fromkeys(answer.nodes, 0) | {node: count for node, count in missing.items() if count < needed}
+
+
+def _vouched(held: dict[str, dict[Node, int]]) -> Iterable[Node]:
+    """Return each node once; of parts that differ about it the first one has the say."""
+    return {node.key: node for part in reversed(held.values()) for node in part}.values()
+
+
+def _sum_up(answers: Iterable[Answer]) -> DiscoveryError | None:
+    """Return one error that tells what is wrong with any of them."""
+    errors = {str(answer.error): answer.error for answer in answers if answer.error is not None}
+    if len(errors) < 2:
+        return next(iter(errors.values()), None)
+    first = next(iter(errors.values()))
+    return DiscoveryError("; ".join(errors), strategy=first.strategy, retryable=first.retryable)
 
 
 class LinkReport(Protocol):
