@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         command,
     )
     from cluster_kit.config import ClusterConfig, Secret
+    from cluster_kit.diagnosis import Finding, Outcome
     from cluster_kit.errors import (
         ClusterKitError,
         CommandError,
@@ -71,6 +72,7 @@ _HOME = {
     "abc": "Connector Discovery Failed Found Gone Leaving LinkReport Observation PollingStrategy Seen Strategy Topology "
     "command",
     "config": "ClusterConfig Secret",
+    "diagnosis": "Finding Outcome",
     "errors": "ClusterKitError CommandError ConfigError ConnectError ConnectReason DiscoveryError LocalProtocolError "
     "NameConflict PluginError ProtocolError RemoteProtocolError RestartLimitError WaitTimeoutError",
     "events": "Event NodeDown NodeFound NodeLeaving NodeLost NodeUp NodeUpdated Reason Snapshot TopologyDegraded "
@@ -99,6 +101,7 @@ __all__ = [
     "Event",
     "Failed",
     "Fence",
+    "Finding",
     "Found",
     "Gone",
     "Leaving",
@@ -113,6 +116,7 @@ __all__ = [
     "NodeUp",
     "NodeUpdated",
     "Observation",
+    "Outcome",
     "PluginError",
     "PollingStrategy",
     "ProtocolError",

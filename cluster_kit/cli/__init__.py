@@ -15,7 +15,7 @@ from cluster_kit._version import __version__
 from cluster_kit.cli.failure import Failure
 from cluster_kit.errors import ClusterKitError
 
-COMMANDS = ("run", "demo", "check", "nodes", "plugins")
+COMMANDS = ("run", "demo", "check", "doctor", "nodes", "plugins")
 
 
 class _Commands(click.Group):
