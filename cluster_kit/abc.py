@@ -118,8 +118,9 @@ class Strategy(ABC):
     async def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
         """Ask the source step by step and yield what came of each step, for ``cluster-kit doctor``.
 
-        An async generator that ends within some seconds. It announces nothing. What a source answers, or that it doesn't, is
-        a finding and never an exception. By default there is nothing to say beyond what ``discover`` observes.
+        An async generator that ends within some seconds; ``discover`` may run at the same time. It announces nothing. What a
+        source answers, or that it doesn't, is a finding and never an exception. By default there is nothing to say beyond
+        what ``discover`` observes.
         """
         nothing: tuple[Finding, ...] = ()
         for finding in nothing:
@@ -300,6 +301,17 @@ class Connector(ABC):
 
     async def update(self, local: Node, leaving: bool) -> None:  # noqa: B027 - an empty default is the contract
         """Tell linked peers that this node's metadata changed, or that it is about to leave."""
+
+    async def diagnose(self, node: Node, ctx: Discovery) -> Finding | None:
+        """Find out whether ``node`` could be linked to, without a trace in its cluster, for ``cluster-kit doctor``.
+
+        The connector was not started, and ``ctx.local`` may run as a process of its own: don't introduce yourself by its name.
+        Cancelled when it takes as long as a connect may. By default there is nothing to say.
+
+        Returns:
+            A finding that is ``EMPTY`` where it is this very node that answers; ``None`` where there is nothing to find out.
+        """
+        return None
 
     def serves_on(self, host: str) -> str | None:
         """Return the host or interface address on which it listens; see ``Strategy.serves_on``."""

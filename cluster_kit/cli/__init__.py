@@ -16,7 +16,7 @@ from cluster_kit.cli.failure import Failure
 from cluster_kit.cli.streams import fill_standard_streams
 from cluster_kit.errors import ClusterKitError
 
-COMMANDS = ("run", "demo", "check", "nodes", "plugins", "manifest")
+COMMANDS = ("run", "demo", "check", "doctor", "nodes", "plugins", "manifest")
 
 
 class _Commands(click.Group):

@@ -1,4 +1,4 @@
-"""The life of a worker process: hear what to run, run it, and never outlive the application.
+"""The life of a worker process: hear what to run or to examine, do it, and never outlive the application.
 
 Besides the pipe's end the worker watches the application's process itself, by a pidfd in a thread of its own: a forked child of
 the application can hold the pipe open, and a plugin can block the event loop.
@@ -12,11 +12,15 @@ import select
 import socket
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from cluster_kit.errors import ClusterKitError, ConfigError
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.messages import Beat, CannotServe, Start
 from cluster_kit.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from cluster_kit.worker.examiner import Examine, Examiner
 
 _ORPHAN_S = 1.0  # how long an orphaned worker may take to say goodbye
 EXIT_OK = 0
@@ -43,7 +47,7 @@ def run(channel_fd: int, supervisor_fd: int) -> None:
 
     threading.Thread(target=_watch, args=(supervisor_fd, leave_as_orphan), name="cluster-kit-orphan-watch", daemon=True).start()
     try:
-        worker = Worker(_first_message(channel), channel, loop, leave)
+        worker = _take_up(_first_message(channel), channel, loop, leave)
     except (Exception, SystemExit) as exc:  # noqa: BLE001 - plugins are imported and built here
         if not isinstance(exc, ClusterKitError):
             exc = ConfigError(f"a worker cannot build its parts: {type(exc).__name__}: {exc}")
@@ -53,22 +57,32 @@ def run(channel_fd: int, supervisor_fd: int) -> None:
         runner.run(_main(worker, orphaned))
 
 
-async def _main(worker: Worker, orphaned: threading.Event) -> None:
+async def _main(worker: Worker | Examiner, orphaned: threading.Event) -> None:
     served = await worker.main()
     code = EXIT_ORPHANED if orphaned.is_set() else EXIT_OK if served else EXIT_CANNOT_SERVE
     os._exit(code)  # tasks and threads of plugins must not keep us
 
 
-def _first_message(channel: Channel) -> Start:
+def _take_up(
+    order: Start | Examine, channel: Channel, loop: asyncio.AbstractEventLoop, leave: asyncio.Event
+) -> Worker | Examiner:
+    if isinstance(order, Start):
+        return Worker(order, channel, loop, leave)
+    from cluster_kit.worker.examiner import Examiner
+
+    return Examiner(order, channel)
+
+
+def _first_message(channel: Channel) -> Start | Examine:
     while True:
         select.select([channel], [], [])
         try:
             messages = channel.receive()
         except EOFError:
             os._exit(EXIT_ORPHANED)
-        for message in messages:
-            assert isinstance(message, Start)
-            return message
+        if messages:
+            order: Start | Examine = messages[0]
+            return order
 
 
 def _watch(supervisor_fd: int, orphaned: Callable[[], None]) -> None:

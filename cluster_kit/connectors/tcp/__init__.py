@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster_kit.abc import Connector, LinkReport
+from cluster_kit.abc import Connector, Discovery, LinkReport
 from cluster_kit.errors import ConfigError, ConnectError
 from cluster_kit.node import Node, is_unspecified
 
 if TYPE_CHECKING:
     from cluster_kit.connectors.tcp.hub import Hub
+    from cluster_kit.diagnosis import Finding
 
 
 @dataclass(kw_only=True, eq=False)
@@ -83,6 +84,12 @@ class TcpConnector(Connector):
         hub, self._hub = self._hub, None
         if hub is not None:
             await hub.stop()
+
+    async def diagnose(self, node: Node, ctx: Discovery) -> Finding:
+        """Greet ``node`` as a stranger of its cluster, and go once it has answered."""
+        from cluster_kit.connectors.tcp.probe import probe
+
+        return await probe(self, node, ctx)
 
 
 def _check(options: TcpConnector) -> None:
