@@ -122,7 +122,7 @@ class Membership:
             if change.fresh:
                 self._reconciler.encourage(change.key, now_s)
         match observation:
-            case Leaving(name=name) if name in self._nodes:
+            case Leaving(name=told) if (name := self._roster.key_of(told)) in self._nodes:
                 known = self._roster.known.get(name)
                 self._depart(name, known.boot_id if known else self._met[name].boot_id)
             case Gone(name=name, boot_id=boot_id) if name in self._memory:

@@ -77,6 +77,10 @@ class Roster:
                 return self._update(self._drop(self._revoked(source, name, boot_id)), reason)
         return []
 
+    def key_of(self, told: str) -> str:
+        """Return what the node is known by that a source calls ``told``: its name, where only its address was told."""
+        return self._names.name_at(told) or told
+
     def expire(self, now_s: float) -> list[Change]:
         """Drop those of whom nothing was heard for too long."""
         return self._update(self._drop(self._expiry.pop_due(now_s)), Reason.SILENT)

@@ -13,8 +13,8 @@ import socket
 import threading
 from collections.abc import Callable
 
-from cluster_kit.errors import ClusterKitError, ConfigError
 from cluster_kit.worker.channel import Channel
+from cluster_kit.worker.foreign import as_config_error
 from cluster_kit.worker.messages import Beat, CannotServe, Start
 from cluster_kit.worker.worker import Worker
 
@@ -44,10 +44,8 @@ def run(channel_fd: int, supervisor_fd: int) -> None:
     threading.Thread(target=_watch, args=(supervisor_fd, leave_as_orphan), name="cluster-kit-orphan-watch", daemon=True).start()
     try:
         worker = Worker(_first_message(channel), channel, loop, leave)
-    except (Exception, SystemExit) as exc:  # noqa: BLE001 - plugins are imported and built here
-        if not isinstance(exc, ClusterKitError):
-            exc = ConfigError(f"a worker cannot build its parts: {type(exc).__name__}: {exc}")
-        channel.send(CannotServe(exc))
+    except BaseException as exc:  # noqa: BLE001 - plugins are imported and built here
+        channel.send(CannotServe(as_config_error(exc, "building the parts of a worker")))
         os._exit(EXIT_CANNOT_SERVE)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(_main(worker, orphaned))

@@ -365,6 +365,15 @@ def test_leaving_node_is_not_dialled():
     assert cluster.planned() == []
 
 
+def test_node_that_was_told_by_its_address_is_leaving_by_its_address():
+    cluster = Driver()
+    cluster.observe(Found([bare()]))
+    cluster.carry_out(B)
+    cluster.quiet()
+    cluster.observe(Leaving(B_ADDRESS))
+    assert cluster.events() == ["leaving b@there"]
+
+
 def test_leaving_node_keeps_its_link_in_the_view():
     cluster = Driver()
     cluster.observe(Found([B]))
