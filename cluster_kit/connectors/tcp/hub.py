@@ -29,9 +29,9 @@ from cluster_kit.connectors.tcp.actions import (
     Up,
 )
 from cluster_kit.connectors.tcp.dial import dial, reason_of
+from cluster_kit.connectors.tcp.door import Door
 from cluster_kit.connectors.tcp.half_open import HalfOpen
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat
-from cluster_kit.connectors.tcp.listen import BACKLOG
 from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, RemoteProtocolError
@@ -80,9 +80,9 @@ class Hub:
 
     # -- life ------------------------------------------------------------------------------------------------------------------
 
-    async def serve(self, sock: socket.socket) -> None:
+    def serve(self, sock: socket.socket) -> None:
         """Accept connections on ``sock``, which is ours from now on."""
-        self._server = await self._loop.create_server(lambda: self._session(Role.ACCEPTOR), sock=sock, backlog=BACKLOG)
+        self._door = Door(sock, lambda: self._session(Role.ACCEPTOR))
         self._timer = self._loop.call_later(self._pulse_s, self._pulse)
 
     async def connect(self, node: Node) -> Node:
@@ -112,13 +112,13 @@ class Hub:
     async def stop(self) -> None:
         """Say goodbye, close everything, and wait until it is closed."""
         self._stopped = True
-        self._server.close()
+        self._door.close()
         self._timer.cancel()
         self._apply(self._table.stop())
         for session in self._sessions.values():
             session.close(self._clock.now_s())
-        if self._dials:
-            await asyncio.wait(list(self._dials.values()))
+        if pending := [*self._dials.values(), *self._door.entering]:
+            await asyncio.wait(pending)
         patience = self._loop.call_later(FLUSH_S, self._abort)
         while self._sessions:
             self._emptied.clear()
