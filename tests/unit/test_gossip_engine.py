@@ -1,5 +1,6 @@
 """The gossip protocol: engines against each other on a network in memory, with a clock that is turned by hand."""
 
+import gc
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,7 @@ from cluster_kit.abc import Gone, Leaving, Seen
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip import peers as table
-from cluster_kit.strategies.gossip.engine import ANSWERERS, ANSWERS_PER_S, Ignored, Send
+from cluster_kit.strategies.gossip.engine import ANSWERERS, ANSWERS_PER_S, REMEMBERED, Ignored, Send
 from cluster_kit.strategies.gossip.peers import BELATED_S, Peers, Word
 from cluster_kit.wire.gossip import Kind, Packet, encode
 
@@ -419,6 +420,19 @@ def test_peers_are_bounded(monkeypatch):
     assert len(peers) == 10
     assert peers.hear(stranger(99), False, 100) is Word.KNOWN
     assert peers.hear(stranger(0), False, 100) is Word.NEW
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_endless_names_and_boots_do_not_fill_memory(kind, monkeypatch):
+    monkeypatch.setattr(table, "MAX_PEERS", 100)
+    monkeypatch.setattr(table, "MAX_BURIED", 100)
+    lan = Lan()
+    peer = lan.start("member")
+    for number in range(10_000):
+        peer.engine.receive(told(stranger(number), kind), SOURCE, lan.now_s)
+    gc.collect()
+    boots = {each for each in gc.get_objects() if isinstance(each, BootId)}
+    assert len({stranger(number).boot_id for number in range(10_000)} & boots) <= REMEMBERED + 100
 
 
 def test_remembered_goodbyes_are_bounded(monkeypatch):
