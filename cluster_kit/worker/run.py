@@ -1,7 +1,8 @@
 """The life of a worker process: hear what to run, run it, and never outlive the application.
 
 Besides the pipe's end the worker watches the application's process itself, by a pidfd in a thread of its own: a forked child of
-the application can hold the pipe open, and a plugin can block the event loop.
+the application can hold the pipe open, and a plugin can block the event loop. Where that thread can't run, either, the kernel
+is left.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import socket
 import threading
 from collections.abc import Callable
 
+from cluster_kit.worker import last_resort
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.foreign import as_config_error
 from cluster_kit.worker.messages import Beat, CannotServe, Start
@@ -31,6 +33,7 @@ def run(channel_fd: int, supervisor_fd: int) -> None:
         channel_fd: Our end of the pipe to the supervisor.
         supervisor_fd: A pidfd of the application's process.
     """
+    last_resort.arm()
     channel = Channel(socket.socket(fileno=channel_fd))
     channel.send(Beat())
     loop = asyncio.new_event_loop()

@@ -35,6 +35,13 @@ class SpinsTheLoop(Strategy):
             pass
 
 
+class HoldsTheLock(Strategy):
+    async def discover(self, ctx):
+        yield Found([])
+        while True:
+            hold_the_gil(3600)  # a signal ends it early
+
+
 class ExitsTheProcess(Strategy):
     async def discover(self, ctx):
         yield Found([])

@@ -19,6 +19,7 @@ from cluster_kit.supervisor.status import State
 
 ODDITIES = ["cancelled", "exit", "interrupt", "own", "mute"]
 KNOWS_MANY = "misbehaving:KnowsMany"
+WAN = {"strategy": "misbehaving:Knows", "connector": "none"}
 
 
 def topology(strategy="misbehaving:Knows", connector="none", **config):
