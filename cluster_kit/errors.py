@@ -199,11 +199,15 @@ class WaitTimeoutError(ClusterKitError, TimeoutError):
     retryable = True
 
 
-def described(exc: BaseException) -> str:
-    """Return type and text of what a plugin or the application raised, even where its text can't be had."""
-    name = type(exc).__name__
+def text_of(exc: BaseException) -> str:
+    """Return the text of what a plugin or the application raised, even where that can't be had."""
     try:
-        text = str.__str__(str(exc))
+        return str.__str__(str(exc))
     except BaseException as broken:  # noqa: BLE001 - it runs foreign code, while another failure is being reported
-        return f"{name} (its text can't be had: {type(broken).__name__})"
-    return f"{name}: {text}" if text else name
+        return f"(its text can't be had: {type(broken).__name__})"
+
+
+def described(exc: BaseException) -> str:
+    """Return type and text of what a plugin or the application raised; see ``text_of``."""
+    text = text_of(exc)
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

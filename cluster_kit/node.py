@@ -73,11 +73,17 @@ class Node:
         if self.name is None and self.address is None:
             raise ValueError("node: neither name nor address given: one of them is needed")
         if self.name is not None:
+            if type(self.name) is not str:
+                object.__setattr__(self, "name", _exact(self.name))
             _check_name(self.name)
         if self.address is not None:
+            if type(self.address) is not str:
+                object.__setattr__(self, "address", _exact(self.address))
             split_address(self.address)
-        if not isinstance(self.metadata, MappingProxyType):
-            object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
+        if self.boot_id is not None and type(self.boot_id) is not BootId:
+            raise ValueError(f"node: boot_id {self.boot_id!r:.80}: expected a BootId")
+        if type(self.metadata) is not MappingProxyType or not _is_exact(self.metadata):
+            object.__setattr__(self, "metadata", MappingProxyType({_exact(k): _exact(v) for k, v in self.metadata.items()}))
         _check_metadata(self.metadata)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -101,6 +107,17 @@ class Node:
         return self.key
 
 
+def _exact(text: str) -> str:
+    """Return ``text`` as nothing but text: a node goes through pipes, and the other end may not know a subclass."""
+    if not isinstance(text, str):
+        raise ValueError(f"node: {text!r:.80} is not text: name, address and metadata must be strings; quote numbers")
+    return str.__str__(text)
+
+
+def _is_exact(metadata: Mapping[str, str]) -> bool:
+    return all(type(key) is str and type(value) is str for key, value in metadata.items())
+
+
 def _check_name(name: str) -> None:
     if len(name) > MAX_NAME_CHARS or not _NAME.fullmatch(name):
         raise ValueError(
@@ -111,8 +128,6 @@ def _check_name(name: str) -> None:
 def _check_metadata(metadata: Mapping[str, str]) -> None:
     size = 0
     for key, value in metadata.items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise ValueError(f"node: metadata {key!r}: {value!r} is not text: keys and values must be strings; quote numbers")
         size += len(key.encode(errors="replace")) + len(value.encode(errors="replace"))
     if size > MAX_METADATA_BYTES:
         raise ValueError(f"node: metadata takes {size} bytes: at most {MAX_METADATA_BYTES} allowed; keep tags small")

@@ -114,7 +114,8 @@ class WorkerProcess(multiprocessing.process.BaseProcess):
 class SpareWorker:
     """A worker process that starts ahead of its topology, so that its imports overlap the reading of the configuration.
 
-    A context manager that owns the process until somebody takes it. Without the means for another process it is empty.
+    A context manager that owns the process until somebody takes it. Without the means for another process it is empty. Enter it
+    in a thread that lives on: the process ends with the thread that started it.
     """
 
     def __init__(self) -> None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import pickle
 import socket
+from contextlib import suppress
 from typing import Any
+
+from cluster_kit.errors import described
 
 _HEADER_BYTES = 4
 _READ_BYTES = 65536
@@ -23,6 +26,7 @@ class Channel:
         self._socket = sock
         self._incoming = bytearray()
         self._outgoing = bytearray()
+        self._unreadable: str | None = None
 
     def fileno(self) -> int:
         """Return the file descriptor to wait on."""
@@ -61,18 +65,18 @@ class Channel:
         """Return the messages that one read completes, perhaps none; the rest waits for its turn.
 
         Raises:
-            EOFError: The other end closed.
+            EOFError: The other end closed; or, with a text, it sent what can't be read, and nothing after that counts.
         """
-        return self._take() if self._read() else []
+        return self._take() if self._unreadable or self._read() else []
 
     def receive_rest(self) -> list[Any]:
-        """Return all that the other end sent before it died."""
-        try:
+        """Return all that the other end sent before it died, as far as it can be read."""
+        with suppress(EOFError):
             while self._read():
                 pass
-        except EOFError:
-            pass
-        return self._take()
+        with suppress(EOFError):
+            return self._take()
+        return []
 
     def _read(self) -> bool:
         """Read once; return whether there was something."""
@@ -88,6 +92,8 @@ class Channel:
         return True
 
     def _take(self) -> list[Any]:
+        if self._unreadable is not None:
+            raise EOFError(self._unreadable)
         messages = []
         start = 0
         while len(self._incoming) - start >= _HEADER_BYTES:
@@ -95,7 +101,14 @@ class Channel:
             end = body + int.from_bytes(self._incoming[start:body], "big")
             if len(self._incoming) < end:
                 break
-            messages.append(pickle.loads(self._incoming[body:end]))  # noqa: S301 - from our own process only
+            try:
+                messages.append(pickle.loads(self._incoming[body:end]))  # noqa: S301 - from our own process only
+            except BaseException as exc:
+                self._unreadable = described(exc)
+                self._incoming.clear()
+                if messages:
+                    return messages
+                raise EOFError(self._unreadable) from exc
             start = end
         del self._incoming[:start]
         return messages

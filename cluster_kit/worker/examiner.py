@@ -19,9 +19,11 @@ from msgspec import Struct
 from cluster_kit.abc import Connector, Failed, Found, Observation, Strategy
 from cluster_kit.config import TopologyConfig
 from cluster_kit.diagnosis import Finding, Outcome
+from cluster_kit.errors import described, text_of
 from cluster_kit.membership.roster import Roster
 from cluster_kit.node import Fence, Node
 from cluster_kit.worker.channel import Channel
+from cluster_kit.worker.foreign import raise_if_cancelled
 from cluster_kit.worker.messages import Beat
 from cluster_kit.worker.source import Context
 
@@ -114,21 +116,23 @@ class Examiner:
             async for finding in self._strategy.diagnose(self._context):
                 self._tell("source", _checked(finding))
                 await asyncio.sleep(0)
-        except (Exception, SystemExit) as exc:  # noqa: BLE001 - a strategy is a plugin; its crash is a finding
-            self._tell("source", _failed("its diagnosis", _raised(exc), _PLUGIN_FAULT))
+        except BaseException as exc:  # noqa: BLE001 - a strategy is a plugin; its crash is a finding
+            raise_if_cancelled(exc)
+            self._tell("source", _failed("its diagnosis", f"raised {described(exc)}", _PLUGIN_FAULT))
 
     async def _listen(self) -> None:
         """Take in what is discovered, until there is no more or a complete answer has come."""
         try:
             await self._hear(self._strategy.discover(self._context))
-        except (Exception, SystemExit) as exc:  # noqa: BLE001 - as above
-            self._fault = f"discover {_raised(exc)}"
+        except BaseException as exc:  # noqa: BLE001 - as above
+            raise_if_cancelled(exc)
+            self._fault = f"discover raised {described(exc)}"
 
     async def _hear(self, observations: AsyncIterator[Observation]) -> None:
         loop = asyncio.get_running_loop()
         try:
             async for observation in observations:
-                self._fault = str(observation.error) if isinstance(observation, Failed) else None
+                self._fault = text_of(observation.error) if isinstance(observation, Failed) else None
                 self._roster.observe("", observation, loop.time())
                 if isinstance(observation, Found) and self._roster.known:
                     return
@@ -168,8 +172,9 @@ class Examiner:
         try:
             finding = await self._connector.diagnose(node, self._context)
             return None if finding is None else _checked(finding)
-        except (Exception, SystemExit) as exc:  # noqa: BLE001 - a connector is a plugin; its crash is a finding
-            return _failed(node.key, f"the connector's diagnose {_raised(exc)}", _PLUGIN_FAULT)
+        except BaseException as exc:  # noqa: BLE001 - a connector is a plugin; its crash is a finding
+            raise_if_cancelled(exc)
+            return _failed(node.key, f"the connector's diagnose raised {described(exc)}", _PLUGIN_FAULT)
 
     # -- telling ---------------------------------------------------------------------------------------------------------------
 
@@ -192,11 +197,13 @@ def _silent(node: Node, timeout_s: float) -> Finding:
     return _failed(node.key, f"no answer within {timeout_s:g} s", cause)
 
 
-def _raised(exc: BaseException) -> str:
-    return f"raised {type(exc).__name__}: {exc}"
-
-
 def _checked(finding: Finding) -> Finding:
+    """Return ``finding`` as nothing but text, which the command can read whatever class a plugin made it of."""
     if not isinstance(finding, Finding) or not isinstance(finding.outcome, Outcome):
         raise TypeError(f"{finding!r:.80} is no Finding with an Outcome")
-    return finding
+    return Finding(
+        asked=str.__str__(finding.asked),
+        got=str.__str__(finding.got),
+        outcome=finding.outcome,
+        cause=None if finding.cause is None else str.__str__(finding.cause),
+    )

@@ -14,14 +14,18 @@ from typing import Any
 
 from cluster_kit.abc import Connector
 from cluster_kit.attended import AttendedClock
-from cluster_kit.errors import ClusterKitError, CommandError, ConnectError, ConnectReason, NameConflict
+from cluster_kit.errors import ClusterKitError, CommandError, ConnectError, ConnectReason, NameConflict, described, text_of
 from cluster_kit.events import Reason, TopologyEvent
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command, Connect
 from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.throttle import Throttle
+from cluster_kit.worker.foreign import raise_if_cancelled
 from cluster_kit.worker.plain import check_plain
 
 log = logging.getLogger("cluster_kit.worker")
+
+_REPEAT_S = 60.0  # before the same trouble is logged again, of whatever peer
 
 
 class Links:
@@ -49,7 +53,7 @@ class Links:
         self._settle = settle
         self._tell = tell
         self._tasks: set[asyncio.Task[None]] = set()
-        self._conflicts: set[str] = set()  # peers that refused us for our name, told once until one takes us
+        self._throttle = Throttle(_REPEAT_S)
 
     def up(self, node: Node) -> None:
         """Report a link that came up."""
@@ -77,7 +81,12 @@ class Links:
         self.rtts[node.key] = seconds
 
     def event(self, kind: str, data: Any) -> None:
-        """Pass something particular on to the application."""
+        """Pass something particular on to the application.
+
+        Raises:
+            TypeError: ``kind`` is no string, or ``data`` is not plain.
+        """
+        kind = str.__str__(kind)
         check_plain(data, f"event {kind!r}")
         self._tell(TopologyEvent(topology=self._membership.name, kind=kind, data=data))
 
@@ -97,19 +106,21 @@ class Links:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 peer = await self._connector.connect(node)
-        except (Exception, SystemExit) as exc:  # noqa: BLE001 - a connector is a plugin; its failure is this peer's
+            if not isinstance(peer, Node):
+                raise TypeError(f"connect returned {peer!r:.80}: expected the peer's Node")
+        except BaseException as exc:  # noqa: BLE001 - a connector is a plugin; its failure is this peer's
+            raise_if_cancelled(exc)
             error = self._as_connect_error(node, exc)
             log.debug("cannot link to %s: %s", node, error)
             self._membership.connect_failed(node, error, self._clock.now_s(), random.random())
         else:
-            self._conflicts.discard(node.key)
             self._membership.connected(node, peer, self._clock.now_s())
         self._settle()
 
     def _as_connect_error(self, node: Node, exc: BaseException) -> ConnectError:
-        if isinstance(exc, NameConflict) and node.key not in self._conflicts:
-            self._conflicts.add(node.key)
-            log.warning("%s", exc)
+        now_s = self._clock.now_s()
+        if isinstance(exc, NameConflict) and self._throttle.passes("name conflict", now_s):
+            log.warning("%s", text_of(exc))
         if isinstance(exc, ConnectError):
             return exc
         if isinstance(exc, TimeoutError):
@@ -117,15 +128,18 @@ class Links:
                 f"connect: no answer from {str(node)!r} within {self._connect_timeout_s:g} s: host down, frozen or filtered"
             )
             return ConnectError(message, node=node.key, reason=ConnectReason.TIMEOUT)
-        log.error("connect: the connector raised %s for %s: %s", type(exc).__name__, node, exc, exc_info=exc)
-        return ConnectError(f"connect: {type(exc).__name__} for {str(node)!r}: {exc}", node=node.key)
+        if self._throttle.passes(type(exc).__name__, now_s):
+            log.error("connect: the connector raised for %s: %s", node, described(exc), exc_info=exc)
+        return ConnectError(f"connect: for {str(node)!r} the connector raised {described(exc)}", node=node.key)
 
     async def _disconnect(self, node: Node) -> None:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 await self._connector.disconnect(node)
-        except (Exception, SystemExit):
-            log.exception("disconnect: the connector raised for %s", node)
+        except BaseException as exc:
+            raise_if_cancelled(exc)
+            if self._throttle.passes(f"disconnect {type(exc).__name__}", self._clock.now_s()):
+                log.exception("disconnect: the connector raised for %s", node)
         self._membership.disconnected(node, self._clock.now_s())
         self._settle()
 
@@ -149,7 +163,8 @@ async def run_command(connector: Connector, command: str, arguments: dict[str, A
     except TimeoutError as exc:
         raise CommandError(f"call: {command!r} took longer than {timeout_s:g} s: it was cancelled") from exc
     except ClusterKitError as exc:
-        raise CommandError(f"call: {command!r} failed: {exc}") from exc
-    except (Exception, SystemExit) as exc:
-        raise CommandError(f"call: {command!r} raised {type(exc).__name__}: {exc}") from exc
+        raise CommandError(f"call: {command!r} failed: {text_of(exc)}") from exc
+    except BaseException as exc:
+        raise_if_cancelled(exc)
+        raise CommandError(f"call: {command!r} raised {described(exc)}") from exc
     return value

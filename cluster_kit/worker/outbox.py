@@ -12,10 +12,11 @@ import select
 import threading
 from typing import Any
 
+from cluster_kit.errors import CommandError, described
 from cluster_kit.events import Event
 from cluster_kit.membership.membership import Membership
 from cluster_kit.worker.channel import Channel
-from cluster_kit.worker.messages import Beat, Happened, Logged, View
+from cluster_kit.worker.messages import Beat, Happened, Logged, Reply, View
 
 MAX_PENDING_BYTES = 1 << 20  # beyond this, events give way to a view
 
@@ -42,7 +43,20 @@ class Outbox:
             self._channel.send(message)
         except OSError:
             return
+        except Exception as exc:  # noqa: BLE001 - a plugin's value in it cannot be pickled
+            self._not_sent(message, exc)
+            return
         self._wait_if_pending()
+
+    def _not_sent(self, message: Any, exc: Exception) -> None:
+        """Say what is lost, if it may be; what happened is made up for by a view, but once only, as that may fail, too."""
+        text = f"{type(message).__name__} cannot be sent to the application: {described(exc)}"
+        self.send(Logged("cluster_kit.worker", logging.ERROR, text))
+        if isinstance(message, Happened):
+            self._view_due = True
+            self._loop.call_soon(self._catch_up)
+        elif isinstance(message, Reply):
+            self.send(Reply(id=message.id, error=CommandError(f"call: {text}")))
 
     def publish(self, events: tuple[Event, ...]) -> None:
         """Send ``events``, or remember that a view is due in their place."""

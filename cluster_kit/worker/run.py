@@ -1,7 +1,8 @@
 """The life of a worker process: hear what to run or to examine, do it, and never outlive the application.
 
 Besides the pipe's end the worker watches the application's process itself, by a pidfd in a thread of its own: a forked child of
-the application can hold the pipe open, and a plugin can block the event loop.
+the application can hold the pipe open, and a plugin can block the event loop. Where that thread can't run, either, the kernel
+is left.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cluster_kit.errors import ClusterKitError, ConfigError
+from cluster_kit.worker import last_resort
 from cluster_kit.worker.channel import Channel
+from cluster_kit.worker.foreign import as_config_error
 from cluster_kit.worker.messages import Beat, CannotServe, Start
 from cluster_kit.worker.worker import Worker
 
@@ -35,6 +37,7 @@ def run(channel_fd: int, supervisor_fd: int) -> None:
         channel_fd: Our end of the pipe to the supervisor.
         supervisor_fd: A pidfd of the application's process.
     """
+    last_resort.arm()
     channel = Channel(socket.socket(fileno=channel_fd))
     channel.send(Beat())
     loop = asyncio.new_event_loop()
@@ -48,10 +51,8 @@ def run(channel_fd: int, supervisor_fd: int) -> None:
     threading.Thread(target=_watch, args=(supervisor_fd, leave_as_orphan), name="cluster-kit-orphan-watch", daemon=True).start()
     try:
         worker = _take_up(_first_message(channel), channel, loop, leave)
-    except (Exception, SystemExit) as exc:  # noqa: BLE001 - plugins are imported and built here
-        if not isinstance(exc, ClusterKitError):
-            exc = ConfigError(f"a worker cannot build its parts: {type(exc).__name__}: {exc}")
-        channel.send(CannotServe(exc))
+    except BaseException as exc:  # noqa: BLE001 - plugins are imported and built here
+        channel.send(CannotServe(as_config_error(exc, "building the parts of a worker")))
         os._exit(EXIT_CANNOT_SERVE)
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(_main(worker, orphaned))

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
 from cluster_kit.abc import Failed, Found, Gone, Leaving, Observation, Seen, Strategy
 from cluster_kit.config import ChildSpec
+from cluster_kit.errors import described, text_of
 from cluster_kit.membership.backoff import Backoff
 from cluster_kit.membership.intensity import Intensity
 from cluster_kit.node import Fence, Node
+from cluster_kit.worker.foreign import raise_if_cancelled
 from cluster_kit.worker.messages import SourceHealth
 
 log = logging.getLogger("cluster_kit.worker")
@@ -25,6 +28,7 @@ GOODBYE_S = 1.0  # what DESIGN grants a strategy to say goodbye
 _BATCH = 128  # observations between two turns of the event loop: about a millisecond of work
 _FIRST_RESTART_S = 0.1
 _LAST_RESTART_S = 15.0
+_TELL_S = 1.0  # between two words on the health of a source that changes all the time
 
 
 class Surroundings(Protocol):
@@ -101,7 +105,9 @@ class Source:
         self._degraded = False
         self._crash: str | None = None
         self._fault: str | None = None
-        self._health = SourceHealth(name, None)
+        self._told = SourceHealth(name, None)
+        self._told_at_s = -math.inf
+        self._telling: asyncio.TimerHandle | None = None
         self.context = Context(surroundings, self._made_known)
 
     async def run(self) -> None:
@@ -112,7 +118,8 @@ class Source:
             calm = loop.call_later(self._calm_s, self._settled)
             try:
                 await self._consume()
-            except (Exception, SystemExit) as exc:  # noqa: BLE001 - a strategy is a plugin; its crash stops here
+            except BaseException as exc:  # noqa: BLE001 - a strategy is a plugin; its crash stops here
+                raise_if_cancelled(exc)
                 self._crashed(exc, ran_s=loop.time() - started_s, now_s=loop.time())
             else:
                 self._settled()
@@ -141,7 +148,7 @@ class Source:
     def _heard(self, observation: Observation) -> None:
         if not isinstance(observation, Found | Seen | Leaving | Gone | Failed):
             raise TypeError(f"it yielded {observation!r:.80}, which is no observation such as Found or Seen")
-        self._fault = str(observation.error) if isinstance(observation, Failed) else None
+        self._fault = text_of(observation.error) if isinstance(observation, Failed) else None
         self._update_health()
         self._observe(self.name, observation)
 
@@ -153,7 +160,7 @@ class Source:
 
     def _crashed(self, exc: BaseException, *, ran_s: float, now_s: float) -> None:
         self._crashes = 1 if ran_s > self._calm_s else self._crashes + 1
-        self._crash = f"strategy {self.name!r} raised {type(exc).__name__}: {exc}"
+        self._crash = f"strategy {self.name!r} raised {described(exc)}"
         too_often = self._intensity.add(now_s)
         if self._crashes == 1:
             log.error("%s; restarting it, links stay up", self._crash, exc_info=exc)
@@ -170,12 +177,27 @@ class Source:
         self._update_health()
 
     def _update_health(self) -> None:
-        health = SourceHealth(self.name, self._crash or self._fault, self._degraded)
-        if health == self._health:
+        """Have the health told, if that has changed: at once, unless it was told a moment ago."""
+        if self._telling is not None or self._health() == self._told:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._told_at_s + _TELL_S:
+            self._tell_health()
+        else:
+            self._telling = loop.call_at(self._told_at_s + _TELL_S, self._tell_health)
+
+    def _health(self) -> SourceHealth:
+        return SourceHealth(self.name, self._crash or self._fault, self._degraded)
+
+    def _tell_health(self) -> None:
+        self._telling = None
+        health = self._health()
+        if health == self._told:
             return
         if health.error is None:
             log.info("%s: source works again", self.name)
-        elif self._fault is not None and self._fault != self._health.error:
+        elif self._fault is not None and self._fault != self._told.error:
             log.warning("%s: source failed: %s; what was known is kept", self.name, self._fault)
-        self._health = health
+        self._told = health
+        self._told_at_s = asyncio.get_running_loop().time()
         self._report(health)

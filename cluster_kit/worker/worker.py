@@ -10,9 +10,10 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 from cluster_kit.abc import Connector, Observation, Seen
 from cluster_kit.attended import AttendedClock
@@ -22,7 +23,9 @@ from cluster_kit.events import Event, TopologyEvent
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command
 from cluster_kit.node import BootId, Node
+from cluster_kit.throttle import Throttle
 from cluster_kit.worker.channel import Channel
+from cluster_kit.worker.foreign import as_config_error, raise_if_cancelled
 from cluster_kit.worker.links import Links, run_command
 from cluster_kit.worker.logs import forward_logs
 from cluster_kit.worker.messages import (
@@ -45,6 +48,7 @@ log = logging.getLogger("cluster_kit.worker")
 
 EXIT_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 BEAT_S = 1.0  # the supervisor judges by these
+_REPEAT_S = 60.0  # before another process of our name is told of
 _HANDED_OVER_TTL_S = 30.0  # how long a predecessor's roster counts without a source's word
 
 
@@ -82,7 +86,8 @@ class Worker:
         )
         self._sources = [self._source(index) for index in range(len(config.strategies))]
         self._unannounced = {source.name for source in self._sources}
-        self._twins: set[BootId] = set()
+        self._twins: set[BootId] = set()  # that were told of
+        self._throttle = Throttle(_REPEAT_S)
         self._full_told = False
 
     def _source(self, index: int) -> Source:
@@ -117,32 +122,40 @@ class Worker:
 
     async def _serve(self) -> bool:
         try:
-            self.local = await self._connector.start(self.local, self._links)
-        except (Exception, SystemExit) as exc:
-            error = exc if isinstance(exc, ClusterKitError) else ConfigError(f"connector raised {type(exc).__name__}: {exc}")
+            local = await self._connector.start(self.local, self._links)
+            if not isinstance(local, Node):
+                raise TypeError(f"start returned {local!r:.80}: expected this node with its address")
+        except BaseException as exc:
+            raise_if_cancelled(exc)
             log.debug("cannot serve", exc_info=exc)
-            self._outbox.send(CannotServe(error))
+            self._outbox.send(CannotServe(as_config_error(exc, "connector")))
             return False
+        self.local = local
         self._membership.update_local(self.local)
         self._membership.restore(self._start.known, self._clock.now_s(), _HANDED_OVER_TTL_S)
         if self.leaving:
             self._membership.drain()
+        self._settle()  # a topology that can't select can't serve
         self._outbox.send(Serving(self.local.address))
-        self._unsettled()
         return True
 
     async def _leave(self, running: Iterable[asyncio.Task[None]]) -> None:
         """Say goodbye on every way at once, within the time that each may take."""
         self._membership.drain()
         self._links.cancel()
-        farewells = [asyncio.create_task(self._connector.stop()), *running]
+        stopping = asyncio.create_task(self._have_connector("stop", self._connector.stop))
         for task in running:
             task.cancel()
-        done, _ = await asyncio.wait(farewells, timeout=GOODBYE_S)
-        for task in done:
-            if not task.cancelled() and task.exception() is not None:
-                log.error("leaving: %s", task.exception())
+        await asyncio.wait([stopping, *running], timeout=GOODBYE_S)
         self._settle()
+
+    async def _have_connector(self, what: str, do: Callable[[], Awaitable[None]]) -> None:
+        """Have the connector do something of which nothing depends."""
+        try:
+            await do()
+        except BaseException as exc:
+            raise_if_cancelled(exc)
+            log.exception("%s: the connector raised", what)
 
     async def _pulse(self) -> None:
         """Keep attended time, and show the supervisor that the event loop is running."""
@@ -166,6 +179,8 @@ class Worker:
 
     def _twin_seen(self, boot_id: BootId | None) -> None:
         if boot_id is None or boot_id == self.boot_id or boot_id in self._twins:
+            return
+        if not self._throttle.passes("twin", self._clock.now_s()):  # anybody can make up as many as they like
             return
         self._twins.add(boot_id)
         log.warning(
@@ -198,11 +213,15 @@ class Worker:
         """Return the commands to start; a topology that raises ends this worker, as nothing sensible can follow."""
         try:
             return self._membership.plan(now_s)
-        except Exception as exc:
+        except BaseException as exc:
             log.exception("the topology raised")
-            self._outbox.send(CannotServe(ConfigError(f"topology raised {type(exc).__name__}: {exc}")))
-            self._outbox.drain(GOODBYE_S)
-            os._exit(EXIT_BROKEN)
+            self._give_up(as_config_error(exc, "topology"))
+
+    def _give_up(self, error: ClusterKitError) -> NoReturn:
+        """End this worker at once: its successor may fare better."""
+        self._outbox.send(CannotServe(error))
+        self._outbox.drain(GOODBYE_S)
+        os._exit(EXIT_BROKEN)
 
     def _wake_later(self, now_s: float) -> None:
         """Settle again when the membership has something to do before the next tick."""
@@ -226,7 +245,9 @@ class Worker:
     def _read_channel(self) -> None:
         try:
             messages = self._channel.receive()
-        except EOFError:
+        except EOFError as exc:
+            if exc.args:
+                self._give_up(ConfigError(f"the supervisor sent what a worker cannot read: {exc}"))
             self._loop.remove_reader(self._channel)
             self._stopping.set()
             return
@@ -255,7 +276,8 @@ class Worker:
         self._membership.update_local(self.local)
         for source in self._sources:
             source.context.notify()
-        task = asyncio.create_task(self._connector.update(self.local, self.leaving))
+        update = partial(self._connector.update, self.local, self.leaving)
+        task = asyncio.create_task(self._have_connector("update", update))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 

@@ -3,11 +3,12 @@
 import asyncio
 import ctypes
 import os
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster_kit import Connector, Found, Node, Seen, Strategy, Topology, command
+from cluster_kit import BootId, ConfigError, Connector, Found, Node, Seen, Strategy, Topology, command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,13 @@ class SpinsTheLoop(Strategy):
         yield Found([])
         while True:
             pass
+
+
+class HoldsTheLock(Strategy):
+    async def discover(self, ctx):
+        yield Found([])
+        while True:
+            hold_the_gil(3600)  # a signal ends it early
 
 
 class ExitsTheProcess(Strategy):
@@ -162,3 +170,136 @@ def hold_the_gil(seconds: int) -> None:
 class HangsInStart(HangsInConnect):
     async def start(self, local, links):
         await asyncio.Event().wait()
+
+
+class OwnBase(BaseException):
+    """Neither an Exception nor anything that the core knows."""
+
+
+class Mute(Exception):  # noqa: N818 - what it is called is no matter
+    """Has no text."""
+
+    def __str__(self):
+        raise OwnBase("no text either")
+
+
+class OwnError(ConfigError):
+    """An error of the core's family that cannot go through a pipe."""
+
+    def __init__(self, message):
+        super().__init__(message)
+        self.lock = threading.Lock()
+
+
+class Sticky(str):
+    """Text that no other process can read."""
+
+    def __reduce__(self):
+        return _explode, ()
+
+
+class Explodes:
+    """Can be sent, and not be read."""
+
+    def __reduce__(self):
+        return _explode, ()
+
+
+def _explode():
+    raise OwnBase("nobody can read this")
+
+
+RAISED = {
+    "cancelled": asyncio.CancelledError,
+    "exit": GeneratorExit,
+    "interrupt": KeyboardInterrupt,
+    "own": OwnBase,
+    "mute": Mute,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaisesOddly(Strategy):
+    what: str
+
+    async def discover(self, ctx):
+        yield Found([])
+        raise RAISED[self.what]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectsOddly(HangsInConnect):
+    """Raises in everything that it is asked for once it has started, or returns what is no node."""
+
+    what: str = "own"
+    tries: list[str] = field(default_factory=list, init=False)
+
+    async def start(self, local, links):
+        return local.evolve(address="127.0.0.1:1")
+
+    async def connect(self, node):
+        self.tries.append(node.key)
+        if self.what in RAISED:
+            raise RAISED[self.what]
+
+    async def update(self, local, leaving):
+        raise RAISED.get(self.what, OwnBase)
+
+    disconnect = connect
+
+    async def stop(self):
+        raise RAISED.get(self.what, OwnBase)
+
+    @command
+    def tried(self):
+        return list(self.tries)
+
+    @command
+    def odd(self):
+        raise RAISED.get(self.what, OwnBase)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartsOddly(HangsInConnect):
+    what: str
+
+    async def start(self, local, links):
+        if self.what == "own error":
+            raise OwnError("it will not start")
+        if self.what in RAISED:
+            raise RAISED[self.what]
+
+
+class SelectsOddly(Topology):
+    def select(self, local, roster):
+        raise OwnBase("no selection")
+
+
+class TellsOddly(HangsInConnect):
+    @command
+    def tell_oddly(self):
+        self._links.event(Sticky("odd"), {"fine": True})
+
+
+class SendsTheUnreadable(Strategy):
+    async def discover(self, ctx):
+        yield Found([])
+        ctx._surroundings._outbox.send(Explodes())
+        await asyncio.Event().wait()
+
+
+class SeesManyTwins(Strategy):
+    """What a stranger on the network can have a strategy see."""
+
+    async def discover(self, ctx):
+        for number in range(2000):
+            yield Seen(Node(ctx.local.name, "127.0.0.1:9", boot_id=BootId(number, number)), 60.0)
+        yield Seen(Node("last@127.0.0.1", "127.0.0.1:9"), 60.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnowsMany(Strategy):
+    count: int = 200
+
+    async def discover(self, ctx):
+        yield Found([Node(f"n{number}@127.0.0.1", "127.0.0.1:9") for number in range(self.count)])

@@ -96,7 +96,7 @@ def kinds(app, *wanted):
     return [(e["event"], e.get("node")) for e in app.lines if e["event"] in wanted]
 
 
-@pytest.mark.parametrize("sick", ["BlocksTheLoop", "SpinsTheLoop", "NeverSaysGoodbye", "Knows"])
+@pytest.mark.parametrize("sick", ["BlocksTheLoop", "SpinsTheLoop", "HoldsTheLock", "NeverSaysGoodbye", "Knows"])
 def test_no_worker_outlives_a_killed_application(apps, sick):
     app = apps("a", lan=GOSSIP, sick={"strategy": f"misbehaving:{sick}", "connector": "none"})
     app.process.kill()

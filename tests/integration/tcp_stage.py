@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -112,6 +113,10 @@ class Remote:
         self.process.stdin.write(json.dumps(command).encode() + b"\n")
         return (await self.next("connected"))["reason"]
 
+    def reported(self, kind):
+        """Return its reports of this kind that were passed over."""
+        return [report for report in self._passed_over if report["kind"] == kind]
+
     async def next(self, *kinds):
         """Return its next report of one of the kinds; others are kept for later."""
         for report in self._passed_over:
@@ -129,7 +134,13 @@ class PrintingLinks(RecordingLinks):
         print(json.dumps({"kind": report.kind, "name": name, "reason": reason, "data": report.data}), flush=True)
 
 
+class PrintingHandler(logging.Handler):
+    def emit(self, record):
+        print(json.dumps({"kind": "log", "text": record.getMessage()}), flush=True)
+
+
 async def serve(setup):
+    logging.basicConfig(handlers=[PrintingHandler()], level=logging.WARNING)
     links = PrintingLinks(fence=FENCE, boot_id=BootId(*setup["boot_id"]))
     connector = TcpConnector(**setup["options"])
     node = await connector.start(Node(name=f"{setup['basename']}@127.0.0.1"), links)

@@ -1,6 +1,7 @@
 """What strangers, broken peers and floods can do to a node that listens: nothing."""
 
 import asyncio
+import gc
 import logging
 import socket
 from contextlib import ExitStack
@@ -9,6 +10,8 @@ import pytest
 from tcp_stage import DEADLINE_S, FENCE, Local
 
 from cluster_kit.connectors.tcp import half_open
+from cluster_kit.connectors.tcp.entries import Entry
+from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node, split_address
@@ -28,6 +31,15 @@ def run(scenario):
 def hello(fence=FENCE, node=MALLORY):
     identity = Identity.of(node, fence, leaving=False, wanted=True)
     return Hello(magic="cluster_kit", version=1, identity=identity)
+
+
+async def forgotten(*kinds):
+    """Wait until nothing refers to objects of these classes, but for the one that the record of an error has."""
+    while True:
+        gc.collect()
+        if sum(isinstance(each, kinds) for each in gc.get_objects()) <= 1:
+            return
+        await asyncio.sleep(0.05)
 
 
 class Stranger:
@@ -62,8 +74,8 @@ class Stranger:
         except ConnectionResetError:
             return b""
 
-    async def link(self):
-        self.say(hello())
+    async def link(self, node=MALLORY):
+        self.say(hello(node=node))
         assert isinstance(await self.hear(), Answer)
         self.say(Confirm())
 
@@ -258,3 +270,50 @@ def test_refused_stranger_is_logged_once_in_a_while_and_only_for_debugging(caplo
     with caplog.at_level(logging.DEBUG, "cluster_kit"):
         run(scenario)
     assert [record.levelname for record in caplog.records] == ["DEBUG"]
+
+
+async def says_garbage(ann, number):
+    async with Stranger(ann.node) as stranger:
+        stranger.writer.write(b"\xff" * 100)
+        await stranger.shut_out()
+
+
+async def has_our_name(ann, number):
+    async with Stranger(ann.node) as stranger:
+        stranger.say(hello(node=Node(name=ann.name, boot_id=BootId(9, number))))
+        assert (await stranger.hear()).reason == ConnectReason.CONFLICT
+
+
+async def has_the_name_of_a_linked_process(ann, number):
+    name = f"n{number}@127.0.0.1"
+    async with Stranger(ann.node) as stranger, Stranger(ann.node) as twin:
+        await stranger.link(Node(name=name, boot_id=BootId(1, 0)))
+        await ann.links.expect("up", name)
+        twin.say(hello(node=Node(name=name, boot_id=BootId(2, 0))))
+        stranger.say(await stranger.hear())  # it is asked for a sign of life
+        assert (await twin.hear()).reason == ConnectReason.CONFLICT
+
+
+async def breaks_its_link(ann, number):
+    async with Stranger(ann.node) as stranger:
+        await stranger.link(Node(name=f"n{number}@127.0.0.1", boot_id=BootId(9, number)))
+        stranger.writer.write(b"\xff" * 100)
+        await stranger.shut_out()
+
+
+@pytest.mark.parametrize(
+    ("misbehave", "times"),
+    [(says_garbage, 10_000), (has_our_name, 10_000), (has_the_name_of_a_linked_process, 1000), (breaks_its_link, 1000)],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_endless_names_and_boots_fill_neither_the_log_nor_memory(misbehave, times, caplog):
+    async def scenario():
+        async with Local("ann", heartbeat_s=DEADLINE_S, silent_s=3 * DEADLINE_S) as ann:
+            for number in range(times):
+                await misbehave(ann, number)
+            await forgotten(Entry, Session)
+            assert len(ann.links.of("event")) <= 1
+
+    with caplog.at_level(logging.DEBUG, "cluster_kit"):
+        run(scenario)
+    assert len(caplog.records) == 1

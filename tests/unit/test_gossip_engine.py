@@ -1,5 +1,6 @@
 """The gossip protocol: engines against each other on a network in memory, with a clock that is turned by hand."""
 
+import gc
 from itertools import pairwise
 
 import pytest
@@ -9,8 +10,8 @@ from cluster_kit.abc import Gone, Leaving, Seen
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip import peers as table
-from cluster_kit.strategies.gossip.engine import ANSWERERS, ANSWERS_PER_S, Ignored, Send
-from cluster_kit.strategies.gossip.peers import Peers, Word
+from cluster_kit.strategies.gossip.engine import ANSWERERS, ANSWERS_PER_S, REMEMBERED, Ignored, Send
+from cluster_kit.strategies.gossip.peers import BELATED_S, Peers, Word
 from cluster_kit.wire.gossip import Kind, Packet, encode
 
 SOON_S = 0.01  # a few hops on this network
@@ -234,12 +235,34 @@ def test_goodbye_is_gone_once():
 
 
 @pytest.mark.parametrize("kind", [Kind.ANNOUNCE, Kind.HEARTBEAT, Kind.ANSWER])
-def test_nothing_is_believed_after_a_goodbye(kind):
+def test_nothing_that_a_goodbye_overtook_is_believed(kind):
     lan = Lan()
     peer = lan.start("member")
     lan.deliver(peer, told(stranger(), Kind.GOODBYE))
-    lan.run(100)
+    lan.run(BELATED_S - SOON_S)
     assert lan.deliver(peer, told(stranger(), kind)) == []
+
+
+def test_who_goes_on_after_a_goodbye_in_its_name_is_seen_again_for_good():
+    lan = Lan()
+    ann, bob = lan.start("ann"), lan.start("bob")
+    lan.run(5)
+    lan.deliver(bob, told(ann.node, Kind.GOODBYE))
+    assert bob.sees() == {}
+    lan.run(BELATED_S + 2 * INTERVAL_S)
+    for _ in range(100):
+        assert bob.vouches_for(lan.now_s) == {ann.name: ann.node}
+        lan.run(1.0)
+
+
+def test_goodbye_of_one_who_went_on_counts_again():
+    lan = Lan()
+    ann, bob = lan.start("ann"), lan.start("bob")
+    lan.deliver(bob, told(ann.node, Kind.GOODBYE))
+    lan.run(BELATED_S + 2 * INTERVAL_S)
+    lan.leave(ann)
+    lan.run(SOON_S)
+    assert bob.sees() == {}
 
 
 @pytest.mark.parametrize("boot", [BootId(2, 0), BootId(1, 0)], ids=["later", "clock set back"])
@@ -399,11 +422,24 @@ def test_peers_are_bounded(monkeypatch):
     assert peers.hear(stranger(0), False, 100) is Word.NEW
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_endless_names_and_boots_do_not_fill_memory(kind, monkeypatch):
+    monkeypatch.setattr(table, "MAX_PEERS", 100)
+    monkeypatch.setattr(table, "MAX_BURIED", 100)
+    lan = Lan()
+    peer = lan.start("member")
+    for number in range(10_000):
+        peer.engine.receive(told(stranger(number), kind), SOURCE, lan.now_s)
+    gc.collect()
+    boots = {each for each in gc.get_objects() if isinstance(each, BootId)}
+    assert len({stranger(number).boot_id for number in range(10_000)} & boots) <= REMEMBERED + 100
+
+
 def test_remembered_goodbyes_are_bounded(monkeypatch):
     monkeypatch.setattr(table, "MAX_BURIED", 10)
     peers = Peers(silent_s=1, ttl_s=10)
     for number in range(100):
-        peers.bury(stranger(number).name, stranger(number).boot_id)
+        peers.bury(stranger(number).name, stranger(number).boot_id, 0)
     assert peers.hear(stranger(99), False, 0) is Word.LATE
     assert peers.hear(stranger(0), False, 0) is Word.NEW
 

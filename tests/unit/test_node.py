@@ -1,6 +1,7 @@
 """Nodes, boot ids and addresses check themselves and survive a pipe."""
 
 import pickle
+from types import MappingProxyType
 
 import pytest
 
@@ -84,3 +85,20 @@ def test_boot_ids_order_by_start_and_then_by_chance():
 def test_hosts_are_judged_by_their_form(host, loopback, unspecified):
     assert is_loopback(host) is loopback
     assert is_unspecified(host) is unspecified
+
+
+class Odd(str):
+    """Text of a class that another process may not have."""
+
+
+def test_node_is_made_of_nothing_but_text():
+    node = Node(Odd("a@h"), Odd("h:1"), MappingProxyType({Odd("role"): Odd("web")}))
+    texts = [node.name, node.address, *node.metadata.keys(), *node.metadata.values()]
+    assert {type(text) for text in texts} == {str}
+    assert node == Node("a@h", "h:1", {"role": "web"})
+
+
+@pytest.mark.parametrize("odd", [{"name": 5}, {"name": "a@h", "address": 5}, {"name": "a@h", "boot_id": "5-5"}])
+def test_node_of_something_else_is_refused(odd):
+    with pytest.raises(ValueError, match="node: "):
+        Node(**odd)

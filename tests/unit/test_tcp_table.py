@@ -15,6 +15,7 @@ from cluster_kit.connectors.tcp.actions import (
     Send,
     Up,
 )
+from cluster_kit.connectors.tcp.hang_ups import MAX_DIALLED, PATIENCE, HangUps
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, NameConflict
 from cluster_kit.events import Reason
@@ -549,3 +550,41 @@ class TestEnd:
         link_by_dial(table, ANN)
         assert table.closed(DIAL, Reason.SILENT) == [Down(ANN, Reason.SILENT)]
         assert table.closed(DIAL) == []
+
+
+class TestHangingUp:
+    @pytest.fixture
+    def hang_up(self, table):
+        def hang_up(node=ANN):
+            dial(table, node)
+            return failure(table.closed(DIAL)).reason
+
+        return hang_up
+
+    def test_who_always_hangs_up_on_our_hello_does_not_speak_our_protocol(self, hang_up):
+        assert {hang_up() for _ in range(PATIENCE)} == {ConnectReason.RESET}
+        assert hang_up() is hang_up() is ConnectReason.PROTOCOL
+        assert hang_up(CAT) is ConnectReason.RESET
+
+    @pytest.mark.parametrize("word", [answer(ANN), refusal("leaving", ANN)], ids=["answer", "refusal"])
+    def test_who_answers_once_may_hang_up_anew(self, table, hang_up, word):
+        for _ in range(PATIENCE):
+            hang_up()
+        dial(table, ANN)
+        table.receive(DIAL, word)
+        table.closed(DIAL)
+        assert {hang_up() for _ in range(PATIENCE)} == {ConnectReason.RESET}
+
+    def test_silence_is_no_hanging_up(self, table, hang_up):
+        for _ in range(2 * PATIENCE):
+            dial(table, ANN)
+            assert failure(table.closed(DIAL, cause=ConnectReason.TIMEOUT)).reason is ConnectReason.TIMEOUT
+        assert hang_up() is ConnectReason.RESET
+
+    def test_who_has_not_hung_up_for_long_is_forgotten(self):
+        hang_ups = HangUps()
+        for _ in range(PATIENCE):
+            hang_ups.again("ann")
+        for number in range(MAX_DIALLED):
+            assert not hang_ups.again(f"n{number}")
+        assert not hang_ups.again("ann")

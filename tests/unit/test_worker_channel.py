@@ -73,3 +73,32 @@ def test_sending_to_the_dead_is_an_os_error(ends):
     b.close()
     with pytest.raises(OSError):
         a.send("anybody there?")
+
+
+class Explodes:
+    """Can be sent, and not be read."""
+
+    def __reduce__(self):
+        return _explode, ()
+
+
+def _explode():
+    raise BaseException("boom")  # noqa: TRY002 - as odd as it gets
+
+
+def test_what_cannot_be_read_ends_the_channel_after_what_came_before(ends):
+    a, b = ends
+    for message in ("before", Explodes(), "after"):
+        a.send(message)
+    assert receive(b, 1) == ["before"]
+    for _ in range(2):
+        with pytest.raises(EOFError, match="BaseException: boom"):
+            b.receive()
+
+
+def test_rest_of_a_dead_end_is_what_can_be_read(ends):
+    a, b = ends
+    for message in ("before", Explodes(), "after"):
+        a.send(message)
+    a.close()
+    assert b.receive_rest() == ["before"]

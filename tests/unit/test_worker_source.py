@@ -25,6 +25,42 @@ class Interrupted(Strategy):
         await asyncio.Event().wait()
 
 
+class FailsInManyWays(Strategy):
+    async def discover(self, ctx):
+        for number in range(5000):
+            yield Failed(DiscoveryError(f"fault {number}"))
+        await asyncio.Event().wait()
+
+
+def test_source_that_fails_in_ever_other_ways_is_told_of_now_and_then():
+    reports = []
+
+    async def scenario():
+        last = asyncio.Event()
+
+        def report(health):
+            reports.append(health)
+            if health.error == "fault 4999":
+                last.set()
+
+        running = asyncio.create_task(source_of(FailsInManyWays(), report).run())
+        async with asyncio.timeout(30):
+            await last.wait()
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+    asyncio.run(scenario())
+    assert reports[0].error == "fault 0"
+    assert len(reports) < 50
+
+
+def source_of(strategy, report):
+    return Source(
+        "gossip", strategy, ChildSpec(), surroundings=HERE, observe=lambda *_: None, report=report, announced=lambda: None
+    )
+
+
 def test_source_that_announces_again_is_healthy_again():
     reports = []
 
@@ -36,16 +72,7 @@ def test_source_that_announces_again_is_healthy_again():
             if health.error is None:
                 recovered.set()
 
-        source = Source(
-            "gossip",
-            Interrupted(),
-            ChildSpec(),
-            surroundings=HERE,
-            observe=lambda *_: None,
-            report=report,
-            announced=lambda: None,
-        )
-        running = asyncio.create_task(source.run())
+        running = asyncio.create_task(source_of(Interrupted(), report).run())
         async with asyncio.timeout(10):
             await recovered.wait()
         running.cancel()

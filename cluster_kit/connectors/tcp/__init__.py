@@ -56,7 +56,7 @@ class TcpConnector(Connector):
             address = announced_address(local, self.host, port, self.advertise)
             here = local.evolve(address=address, boot_id=links.boot_id)
             hub = Hub(here, links, heartbeat_s=self.heartbeat_s, silent_s=self.silent_s)
-            await hub.serve(sock)
+            hub.serve(sock)
         except BaseException:
             sock.close()
             raise

@@ -29,9 +29,9 @@ from cluster_kit.connectors.tcp.actions import (
     Up,
 )
 from cluster_kit.connectors.tcp.dial import dial, reason_of
+from cluster_kit.connectors.tcp.door import Door
 from cluster_kit.connectors.tcp.half_open import HalfOpen
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat
-from cluster_kit.connectors.tcp.listen import BACKLOG
 from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, RemoteProtocolError
@@ -80,9 +80,9 @@ class Hub:
 
     # -- life ------------------------------------------------------------------------------------------------------------------
 
-    async def serve(self, sock: socket.socket) -> None:
+    def serve(self, sock: socket.socket) -> None:
         """Accept connections on ``sock``, which is ours from now on."""
-        self._server = await self._loop.create_server(lambda: self._session(Role.ACCEPTOR), sock=sock, backlog=BACKLOG)
+        self._door = Door(sock, lambda: self._session(Role.ACCEPTOR))
         self._timer = self._loop.call_later(self._pulse_s, self._pulse)
 
     async def connect(self, node: Node) -> Node:
@@ -112,13 +112,13 @@ class Hub:
     async def stop(self) -> None:
         """Say goodbye, close everything, and wait until it is closed."""
         self._stopped = True
-        self._server.close()
+        self._door.close()
         self._timer.cancel()
         self._apply(self._table.stop())
         for session in self._sessions.values():
             session.close(self._clock.now_s())
-        if self._dials:
-            await asyncio.wait(list(self._dials.values()))
+        if pending := [*self._dials.values(), *self._door.entering]:
+            await asyncio.wait(pending)
         patience = self._loop.call_later(FLUSH_S, self._abort)
         while self._sessions:
             self._emptied.clear()
@@ -192,10 +192,10 @@ class Hub:
             self._links.rtt(session.peer, rtt_s)
 
     def _broken(self, session: Session, error: RemoteProtocolError) -> None:
-        if session.peer is not None:
-            log.warning("link to %s closed: %s", session.peer, error)
-        else:
+        if session.peer is None:
             self._mutter(session, error)
+        elif self._may_tell("broken link"):
+            log.warning("link to %s closed: %s", session.peer, error)
         session.abort()
         self._apply(self._table.closed(session.conn, cause=ConnectReason.PROTOCOL, detail=str(error)))
 
@@ -266,11 +266,15 @@ class Hub:
             future.set_result(outcome)
 
     def _report_conflict(self, name: str, rival: BootId | None) -> None:
-        if self._throttle.passes(f"conflict {name}", self._clock.now_s()):
+        if self._may_tell("our name in conflict" if name == self._local.name else "name in conflict"):
             log.warning("name conflict: two live processes use the name %r: give each process a name of its own", name)
             self._links.event("name_conflict", {"name": name, "boot_id": str(rival) if rival else None})
 
     def _mutter(self, session: Session, why: object) -> None:
-        """Log what a stranger did, once in a while."""
-        if self._throttle.passes(f"stranger {session.host}", self._clock.now_s()):
+        """Log what a stranger did."""
+        if self._may_tell("stranger"):
             log.debug("connection with %s closed: %s", session.host, why)
+
+    def _may_tell(self, kind: str) -> bool:
+        """Whether to speak of this now: once in a while of each kind, since strangers can make up names without end."""
+        return self._throttle.passes(kind, self._clock.now_s())

@@ -25,6 +25,7 @@ from cluster_kit.connectors.tcp.actions import (
     Up,
 )
 from cluster_kit.connectors.tcp.entries import Entries, Entry, Stage, means
+from cluster_kit.connectors.tcp.hang_ups import HangUps
 from cluster_kit.connectors.tcp.verdict import Presence, connect_error
 from cluster_kit.errors import ConnectError, ConnectReason, NameConflict
 from cluster_kit.events import Reason
@@ -58,6 +59,7 @@ class LinkTable:
     def __init__(self, local: Node, fence: Fence) -> None:
         self._us = Presence(local, fence)
         self._entries = Entries()
+        self._hang_ups = HangUps()
         self._attempts: dict[int, Node] = {}
         self._actions: list[Action] = []
 
@@ -127,6 +129,8 @@ class LinkTable:
     ) -> list[Action]:
         """Note that a connection is lost; ``reason`` is for a link that was up, ``cause`` and ``detail`` for a dial."""
         if entry := self._entries.by_conn.get(conn):
+            if entry.stage is Stage.GREETED and cause is ConnectReason.RESET and self._hang_ups.again(entry.name):
+                cause, detail = ConnectReason.PROTOCOL, "it hangs up on us time and again"
             self._lose(entry, reason)
             if conn in self._attempts:
                 self._fail(conn, connect_error(self._attempts[conn], cause, detail))
@@ -148,6 +152,8 @@ class LinkTable:
         return self._take()
 
     def _hear(self, entry: Entry, frame: Frame) -> None:
+        if entry.stage is Stage.GREETED:
+            self._hang_ups.answered(entry.name)
         match frame:
             case Answer():
                 self._hear_answer(entry, frame.identity)

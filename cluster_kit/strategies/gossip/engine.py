@@ -122,7 +122,7 @@ class GossipEngine:
         return [action for peer in renewed for action in _vouch(peer.node, peer.leaving, peer.until_s - now_s)]
 
     def goodbye(self) -> list[Send]:
-        """Return what to send before leaving for good: no packet of this run is believed any more."""
+        """Return what to send before leaving for good: no packet that it overtakes is believed any more."""
         return self._say(Kind.GOODBYE)
 
     def receive(self, datagram: bytes, source: Source, now_s: float) -> list[Action]:
@@ -137,8 +137,8 @@ class GossipEngine:
         if packet.fence != self._fence:
             return [Ignored(f"gossip: cluster {packet.cluster!r}, group {packet.group!r} is foreign; from {source[0]}")]
         if packet.kind == Kind.GOODBYE:
-            first = self._peers.bury(packet.name, packet.boot_id)
-            return [Gone(packet.name, Reason.LEFT, packet.boot_id)] if first else []
+            news = self._peers.bury(packet.name, packet.boot_id, now_s)
+            return [Gone(packet.name, Reason.LEFT, packet.boot_id)] if news else []
         word, actions = self._heard(packet, node, now_s)
         if word is Word.NEW and self._speaks and packet.kind != Kind.ANSWER:
             actions += self._welcome(packet, datagram, source, now_s)

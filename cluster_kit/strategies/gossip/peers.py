@@ -9,11 +9,13 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from math import inf
 
 from cluster_kit.node import BootId, Node
 
 MAX_PEERS = 20_000
-MAX_BURIED = 1024  # goodbyes to remember; a belated packet comes within seconds of its goodbye
+MAX_BURIED = 1024  # goodbyes to remember
+BELATED_S = 3.0  # a packet overtaken by its sender's goodbye comes within this time; what comes later was sent after it
 
 
 class Word(Enum):
@@ -26,7 +28,7 @@ class Word(Enum):
     KNOWN = auto()
     """The run tells the same as before."""
     LATE = auto()
-    """The run has said goodbye, or a newer one has taken its place: the packet was under way for long."""
+    """The run has just said goodbye, or a newer one has taken its place: the packet was under way for long."""
 
 
 @dataclass(slots=True)
@@ -51,7 +53,7 @@ class Peers:
         self._silent_s = silent_s
         self._ttl_s = ttl_s
         self._peers: OrderedDict[str, Peer] = OrderedDict()  # by name, longest silent first
-        self._buried: OrderedDict[BootId, None] = OrderedDict()
+        self._buried: OrderedDict[BootId, float] = OrderedDict()  # until when, those who said goodbye first to the front
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -76,7 +78,7 @@ class Peers:
 
     def _judge(self, node: Node, leaving: bool, now_s: float) -> Word:
         assert node.boot_id is not None
-        if node.boot_id in self._buried:
+        if now_s < self._buried.get(node.boot_id, -inf):
             return Word.LATE
         peer = self._peers.get(node.key)
         if peer is None or peer.node.boot_id is None:
@@ -94,11 +96,16 @@ class Peers:
                 peer.until_s = until_s
                 yield peer
 
-    def bury(self, name: str, boot_id: BootId) -> bool:
-        """Take in a goodbye, whatever was heard before; return whether it is the first of this run."""
-        if boot_id in self._buried:
+    def bury(self, name: str, boot_id: BootId, now_s: float) -> bool:
+        """Take in a goodbye, whatever was heard before; return whether it is news.
+
+        It counts against packets that it may have overtaken, not for ever: anybody can send one in the name of another, who
+        goes on and is heard.
+        """
+        if now_s < self._buried.get(boot_id, -inf):
             return False
-        self._buried[boot_id] = None
+        self._buried[boot_id] = now_s + BELATED_S
+        self._buried.move_to_end(boot_id)
         if len(self._buried) > MAX_BURIED:
             self._buried.popitem(last=False)
         if self.current(name) == boot_id:

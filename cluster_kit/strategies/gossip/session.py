@@ -65,7 +65,7 @@ class Session:
                     yield self._news.popleft()
                 await self._pause()
         except (asyncio.CancelledError, GeneratorExit):
-            self._say_goodbye()  # only now: who fails, starts again, and is not believed any more after a goodbye
+            self._say_goodbye()  # only now: who fails starts again at once, and is not believed right after a goodbye
             raise
         finally:
             watching.cancel()

@@ -1,0 +1,25 @@
+"""The boundary around what plugins do in a worker: tells our own cancellations from all that they raise.
+
+A plugin may raise what is no ``Exception`` (``SystemExit``, ``CancelledError``, a class of its own), and an exception may have
+no text. None of that may end a part of ours in silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from cluster_kit.errors import ClusterKitError, ConfigError, described
+
+
+def raise_if_cancelled(exc: BaseException) -> None:
+    """Raise ``exc`` again if it is the cancellation of the running task, and not one that a plugin made up."""
+    task = asyncio.current_task()
+    if isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise exc
+
+
+def as_config_error(exc: BaseException, what: str) -> ClusterKitError:
+    """Return ``exc`` if it is an error of ours, that the application knows, else one that says what ``what`` raised."""
+    if isinstance(exc, ClusterKitError) and type(exc).__module__ == ClusterKitError.__module__:
+        return exc
+    return ConfigError(f"{what} raised {described(exc)}")
