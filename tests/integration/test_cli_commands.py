@@ -182,7 +182,7 @@ def test_plugins_shows_what_is_offered():
     done = cluster_kit("plugins")
     assert done.returncode == 0
     assert "cluster_kit.strategies  built in" in done.stdout
-    assert "strategy: gossip, static" in done.stdout
+    assert "strategy: dns, dns_srv, epmd, erlang_hosts, gossip, kubernetes" in done.stdout
 
 
 def test_plugins_shows_what_is_broken(tmp_path):
