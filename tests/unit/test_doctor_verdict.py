@@ -52,6 +52,16 @@ def test_first_failure_of_a_source_is_the_cause_though_nodes_answer():
     assert judge(entries) == Verdict(Outcome.FAILED, "dns: A web.test: SERVFAIL: ask its owner")
 
 
+def test_empty_answer_that_counts_as_a_failure_is_told_by_its_own_cause():
+    entries = [
+        entry("source", Outcome.EMPTY, got="NXDOMAIN", cause="the name is misspelt"),
+        entry("discovery", Outcome.FAILED, asked="nodes it discovers", got="nobody is in 'web.test'"),
+    ]
+    assert judge(entries) == Verdict(Outcome.FAILED, "dns: A web.test: NXDOMAIN: the name is misspelt")
+    other = entry("source", Outcome.EMPTY, source="gossip", cause="of another source")
+    assert judge([other, entries[1]]).sentence == "dns: nodes it discovers: nobody is in 'web.test'"
+
+
 def test_nodes_that_fail_are_counted_and_the_first_is_told():
     entries = [*OK, entry("node"), entry("node", Outcome.FAILED, asked="b@h", got="refused"), entry("node", Outcome.FAILED)]
     assert judge(entries) == Verdict(Outcome.FAILED, "2 of 3 nodes cannot be linked to: b@h: refused")

@@ -34,7 +34,8 @@ def judge(entries: Sequence[Entry]) -> Verdict:
     of_sources = [entry for entry in entries if entry.step != "node"]
     of_nodes = [entry for entry in entries if entry.step == "node"]
     if failed := _with(Outcome.FAILED, of_sources):
-        return Verdict(Outcome.FAILED, f"{failed[0].source}: {_told(failed[0])}")
+        first = _explained(failed[0], of_sources)
+        return Verdict(Outcome.FAILED, f"{first.source}: {_told(first)}")
     if failed := _with(Outcome.FAILED, of_nodes):
         return Verdict(Outcome.FAILED, f"{len(failed)} of {len(of_nodes)} nodes cannot be linked to: {_told(failed[0])}")
     if answering := _with(Outcome.OK, of_nodes):
@@ -43,6 +44,14 @@ def judge(entries: Sequence[Entry]) -> Verdict:
         return Verdict(Outcome.OK, "somebody is found; the connector tries nobody without a link")
     causes = [entry.finding.cause for entry in _with(Outcome.EMPTY, entries) if entry.finding.cause]
     return Verdict(Outcome.EMPTY, causes[0] if causes else "no other node of this cluster and group is where it looks")
+
+
+def _explained(failed: Entry, entries: Sequence[Entry]) -> Entry:
+    """Return ``failed``; where that only says that a source counts an empty answer as a failure, what came of asking it."""
+    if failed.step != "discovery":
+        return failed
+    empty = [entry for entry in _with(Outcome.EMPTY, entries) if entry.source == failed.source and entry.finding.cause]
+    return empty[0] if empty else failed
 
 
 def _with(outcome: Outcome, entries: Sequence[Entry]) -> list[Entry]:
