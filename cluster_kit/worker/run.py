@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Callable
 
+from cluster_kit.errors import ConfigError
 from cluster_kit.worker import last_resort
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.foreign import as_config_error
@@ -65,7 +66,9 @@ def _first_message(channel: Channel) -> Start:
         select.select([channel], [], [])
         try:
             messages = channel.receive()
-        except EOFError:
+        except EOFError as exc:
+            if exc.args:
+                raise ConfigError(f"a worker cannot read what it is to run: {exc}") from exc
             os._exit(EXIT_ORPHANED)
         for message in messages:
             assert isinstance(message, Start)
