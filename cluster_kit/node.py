@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Self, final
 
 MAX_NAME_CHARS = 255  # a DNS name's bound, and more than any basename@host in use
 MAX_ADDRESS_CHARS = MAX_NAME_CHARS + len("[]:65535")
@@ -50,6 +50,7 @@ class Fence:
     group: str
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Node:
     """One participant of a cluster.
@@ -85,6 +86,9 @@ class Node:
         if type(self.metadata) is not MappingProxyType or not _is_exact(self.metadata):
             object.__setattr__(self, "metadata", MappingProxyType({_exact(k): _exact(v) for k, v in self.metadata.items()}))
         _check_metadata(self.metadata)
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("Node cannot be subclassed: it goes through pipes to processes that know no other class")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Node, (self.name, self.address, dict(self.metadata), self.boot_id)

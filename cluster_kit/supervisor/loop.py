@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import collections
-import io
 import logging
-import os
 import selectors
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import ClusterKitError, RestartLimitError, described
+from cluster_kit.supervisor.bell import Bell
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.keeper import Describe, Keeper
@@ -24,13 +21,12 @@ from cluster_kit.supervisor.logs import LogRelay
 Task = Callable[[Keeper], None]
 
 _TICK_S = 1.0
-_ONE = (1).to_bytes(8, sys.byteorder)  # what an eventfd takes
 
 
 class SupervisingLoop:
     """Owns the keepers and their thread, from ``start`` until all keepers are finished.
 
-    Orders come in without a lock: a signal handler may give one while its own thread is giving another.
+    A signal handler may give an order while its own thread is giving another.
     """
 
     def __init__(
@@ -46,8 +42,8 @@ class SupervisingLoop:
         self._logs = logs
         self._selector = selectors.DefaultSelector()
         self._clock = AttendedClock(time.monotonic, _TICK_S)
-        self._wake = io.FileIO(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC), "r+")
-        self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
+        self._bell = Bell()
+        self._selector.register(self._bell, selectors.EVENT_READ, self._woken)
         self._tasks: collections.deque[tuple[Keeper, Task]] = collections.deque()
         self._closed = False
         self.keepers = {
@@ -74,8 +70,7 @@ class SupervisingLoop:
     def submit(self, topology: str, task: Task) -> bool:
         """Have ``task`` run on the supervising thread; False if that has ended. Thread-safe, also in signal handlers."""
         self._tasks.append((self.keepers[topology], task))
-        with suppress(ValueError, BlockingIOError):  # closed by now, or about to be read anyway
-            self._wake.write(_ONE)
+        self._bell.ring()
         return not self._closed
 
     def stop(self) -> None:
@@ -122,11 +117,11 @@ class SupervisingLoop:
         self._closed = True
         self._do_tasks()
         self._selector.close()
-        self._wake.close()
+        self._bell.close()
         self._bus.close()
 
     def _woken(self, _: int) -> None:
-        self._wake.read(8)
+        self._bell.heard()
 
     def _escalated(self, failure: RestartLimitError) -> None:
         self._logs.log(logging.ERROR, f"{failure}; the supervisor stops")

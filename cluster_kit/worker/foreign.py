@@ -7,15 +7,22 @@ no text. None of that may end a part of ours in silence.
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from cluster_kit.errors import ClusterKitError, ConfigError, described
 
+log = logging.getLogger("cluster_kit.worker")
+
 
 def raise_if_cancelled(exc: BaseException) -> None:
-    """Raise ``exc`` again if it is the cancellation of the running task, and not one that a plugin made up."""
+    """Raise ``CancelledError`` if the running task is being cancelled, whatever a plugin made of that."""
     task = asyncio.current_task()
-    if isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling():
+    if task is None or not task.cancelling():
+        return
+    if isinstance(exc, asyncio.CancelledError):
         raise exc
+    log.error("cancelled, it raised %s", described(exc), exc_info=exc)
+    raise asyncio.CancelledError from exc
 
 
 def as_config_error(exc: BaseException, what: str) -> ClusterKitError:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from inspect import getattr_static
 from typing import Any
 
 from cluster_kit.abc import Connector
@@ -63,7 +64,7 @@ class Links:
     def down(self, node: Node, reason: Reason) -> None:
         """Report a link that went down."""
         self.rtts.pop(node.key, None)
-        self._membership.link_down(node, reason, self._clock.now_s())
+        self._membership.link_down(node, Reason(reason), self._clock.now_s())
         self._settle()
 
     def updated(self, node: Node) -> None:
@@ -144,17 +145,22 @@ class Links:
         self._settle()
 
 
+def _is_command(connector: Connector, name: str) -> bool:
+    """Whether the class has such a command; runs no code of the plugin, such as that of a property."""
+    return getattr(getattr_static(type(connector), name, None), "__cluster_kit_command__", False) is True
+
+
 async def run_command(connector: Connector, command: str, arguments: dict[str, Any], timeout_s: float) -> Any:
     """Run the connector's method ``command``, marked with ``@command``, and return its plain result.
 
     Raises:
         CommandError: There is no such command, it raised, it took too long, or its result is not plain data.
     """
-    method = getattr(connector, command, None)
-    if not getattr(method, "__cluster_kit_command__", False) or method is None:
-        names = [name for name in dir(connector) if getattr(getattr(connector, name), "__cluster_kit_command__", False)]
+    names = [name for name in dir(type(connector)) if _is_command(connector, name)]
+    if command not in names:
         known = ", ".join(names) or "none"
         raise CommandError(f"call: connector has no command {command!r}: its commands are: {known}")
+    method = getattr(connector, command)
     try:
         async with asyncio.timeout(timeout_s):
             result = method(**arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from cluster_kit.errors import described
 from cluster_kit.worker.messages import Logged
 
 
@@ -17,11 +18,12 @@ class ChannelHandler(logging.Handler):
         self.setFormatter(logging.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Format and send ``record``; a record that can't be formatted is reported on standard error."""
+        """Format and send ``record``; of one that can't be formatted, say where it is from."""
         try:
-            self._send(Logged(record.name, record.levelno, self.format(record)))
-        except Exception:  # noqa: BLE001 - logging must never take down what logs
-            self.handleError(record)
+            text = str.__str__(self.format(record))
+        except BaseException as exc:  # noqa: BLE001 - logging must never take down what logs
+            text = f"a log record of {record.pathname}:{record.lineno} cannot be formatted: {described(exc)}"
+        self._send(Logged(str.__str__(record.name), int(record.levelno), text))
 
 
 def forward_logs(send: Callable[[Logged], None], level: int) -> None:

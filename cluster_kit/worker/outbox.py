@@ -43,12 +43,12 @@ class Outbox:
             self._channel.send(message)
         except OSError:
             return
-        except Exception as exc:  # noqa: BLE001 - a plugin's value in it cannot be pickled
+        except BaseException as exc:  # noqa: BLE001 - a plugin's value in it cannot be pickled
             self._not_sent(message, exc)
             return
         self._wait_if_pending()
 
-    def _not_sent(self, message: Any, exc: Exception) -> None:
+    def _not_sent(self, message: Any, exc: BaseException) -> None:
         """Say what is lost, if it may be; what happened is made up for by a view, but once only, as that may fail, too."""
         text = f"{type(message).__name__} cannot be sent to the application: {described(exc)}"
         self.send(Logged("cluster_kit.worker", logging.ERROR, text))

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cluster_kit.errors import ConfigError
 from cluster_kit.worker import last_resort
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.foreign import as_config_error
@@ -79,7 +80,9 @@ def _first_message(channel: Channel) -> Start | Examine:
         select.select([channel], [], [])
         try:
             messages = channel.receive()
-        except EOFError:
+        except EOFError as exc:
+            if exc.args:
+                raise ConfigError(f"a worker cannot read what it is to run: {exc}") from exc
             os._exit(EXIT_ORPHANED)
         if messages:
             order: Start | Examine = messages[0]

@@ -98,6 +98,11 @@ def test_node_is_made_of_nothing_but_text():
     assert node == Node("a@h", "h:1", {"role": "web"})
 
 
+def test_node_has_no_other_classes():
+    with pytest.raises(TypeError, match="cannot be subclassed"):
+        type("Special", (Node,), {})
+
+
 @pytest.mark.parametrize("odd", [{"name": 5}, {"name": "a@h", "address": 5}, {"name": "a@h", "boot_id": "5-5"}])
 def test_node_of_something_else_is_refused(odd):
     with pytest.raises(ValueError, match="node: "):

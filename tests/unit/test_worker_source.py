@@ -81,3 +81,30 @@ def test_source_that_announces_again_is_healthy_again():
 
     asyncio.run(scenario())
     assert reports == [SourceHealth("gossip", FAULT), SourceHealth("gossip", None)]
+
+
+class RaisesWhenClosed(Strategy):
+    runs = 0
+
+    async def discover(self, ctx):
+        RaisesWhenClosed.runs += 1
+        try:
+            yield Failed(DiscoveryError(FAULT))
+            await asyncio.Event().wait()
+        finally:
+            raise RuntimeError("no goodbye from me")
+
+
+def test_source_that_raises_while_it_is_cancelled_does_not_begin_anew():
+    async def scenario():
+        failed = asyncio.Event()
+        running = asyncio.create_task(source_of(RaisesWhenClosed(), lambda _: failed.set()).run())
+        async with asyncio.timeout(10):
+            await failed.wait()
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+        assert running.cancelled()
+
+    asyncio.run(scenario())
+    assert RaisesWhenClosed.runs == 1

@@ -1,0 +1,92 @@
+"""What a worker tells survives what can't be told."""
+
+import logging
+import socket
+from types import SimpleNamespace
+
+import pytest
+
+from cluster_kit import Node, NodeUp, TopologyEvent
+from cluster_kit.worker.channel import Channel
+from cluster_kit.worker.logs import ChannelHandler
+from cluster_kit.worker.messages import Happened, Logged, Reply, View
+from cluster_kit.worker.outbox import Outbox
+
+ANN = Node("ann@host", "host:1")
+
+
+class Loop:
+    """Runs nothing before it is told to."""
+
+    def __init__(self):
+        self.due = []
+
+    def call_soon(self, callback):
+        self.due.append(callback)
+
+    def run(self):
+        while self.due:
+            self.due.pop(0)()
+
+
+class Unpicklable:
+    def __reduce__(self):
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def ends():
+    ours, theirs = socket.socketpair()
+    pair = Channel(ours), Channel(theirs)
+    yield pair
+    for end in pair:
+        end.close()
+
+
+def test_events_that_cannot_be_sent_are_replaced_by_a_view(ends):
+    ours, theirs = ends
+    loop = Loop()
+    membership = SimpleNamespace(known=(ANN,), up=(ANN,), take_events=list)
+    outbox = Outbox(ours, membership, loop)
+    outbox.publish((NodeUp(topology="lan", node=ANN), TopologyEvent(topology="lan", kind="x", data=Unpicklable())))
+    loop.run()
+    outbox.publish((NodeUp(topology="lan", node=ANN),))
+    [logged, view, happened] = theirs.receive()
+    assert "Happened cannot be sent to the application: KeyboardInterrupt" in logged.text
+    assert view == View(known=(ANN,), up=(ANN,))
+    assert isinstance(happened, Happened)
+
+
+def record(name, level, message, *args):
+    return logging.LogRecord(name, level, __file__, 1, message, args, None)
+
+
+class Mute:
+    def __str__(self):
+        raise KeyboardInterrupt
+
+
+class Name(str):
+    __slots__ = ()
+
+
+def test_reply_that_cannot_be_sent_is_an_error_of_the_call(ends):
+    ours, theirs = ends
+    Outbox(ours, SimpleNamespace(), Loop()).send(Reply(id=7, value=Unpicklable()))
+    [_, reply] = theirs.receive()
+    assert reply.id == 7
+    assert "cannot be sent" in str(reply.error)
+
+
+def test_log_record_that_cannot_be_formatted_says_where_it_is_from():
+    sent = []
+    ChannelHandler(sent.append).emit(record("x", logging.ERROR, "it says %s", Mute()))
+    [logged] = sent
+    assert "test_worker_outbox.py:1 cannot be formatted: KeyboardInterrupt" in logged.text
+
+
+def test_log_record_carries_nothing_of_a_plugins_classes():
+    sent = []
+    ChannelHandler(sent.append).emit(record(Name("x"), logging.ERROR, Name("text")))
+    assert sent == [Logged("x", logging.ERROR, "text")]
+    assert type(sent[0].logger) is type(sent[0].text) is str
