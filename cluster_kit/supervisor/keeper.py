@@ -96,7 +96,7 @@ class Keeper:
         self._process: WorkerProcess | None = None
         self._stopping = False
         self._serving = False
-        self._account = Account(bus.views[config.name])
+        self._account = Account(bus.views[config.name], config.sources)
         self._death: str | None = None
         self._questions = Questions(config.name)
 
@@ -242,6 +242,7 @@ class Keeper:
                 pass
             case Happened(events=events):
                 for event in events:
+                    self._account.told(event)
                     self._publish(event)
             case View(known=known, up=up):
                 for event in self._bus.views[self.name].catch_up(known, up, time.time()):

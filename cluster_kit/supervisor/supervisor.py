@@ -200,8 +200,8 @@ class Supervisor:
         Raises:
             ConfigError: They are not, so waiting for them would be in vain.
         """
-        if not isinstance(n, int):
-            raise TypeError(f"wait_for: {n!r:.80}: expected a number of nodes")
+        if not isinstance(n, int) or n < 1:
+            raise TypeError(f"wait_for: {n!r:.80}: expected a number of nodes, this one included")
         self._check_topology(topology)
         configs = [config for name, config in self._config.topologies.items() if topology in (None, name)]
         most = sum(_most_peers(config, state) for config in configs) + 1
@@ -220,6 +220,8 @@ class Supervisor:
             maxsize: Events to queue; a subscriber further behind gets a fresh snapshot instead.
         """
         self._check_topology(topology)
+        if callback is not None and not callable(callback):
+            raise TypeError(f"subscribe: {callback!r:.80}: expected a function that takes an event")
         subscription = self._bus.subscribe(topology, maxsize)
         if callback is not None:
             self._delivery.add(subscription, callback)
@@ -247,6 +249,8 @@ class Supervisor:
         Raises:
             ValueError: It is not text, or too much.
         """
+        if not isinstance(metadata, Mapping):
+            raise TypeError(f"update_metadata: {metadata!r:.80}: expected a mapping of text to text")
         self._local = self._local.evolve(metadata=dict(metadata))
         self._order_all(SetMetadata(dict(self._local.metadata)))
 

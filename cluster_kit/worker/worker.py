@@ -103,7 +103,7 @@ class Worker:
 
     def _source(self, index: int) -> Source:
         component = self._start.topology.strategies[index]
-        name = component.name if index == 0 else f"{component.name}#{index + 1}"
+        name = self._start.topology.sources[index]
         return Source(
             name,
             component.build(),

@@ -129,8 +129,9 @@ def test_odd_timeout_is_refused(bench, timeout_s):
     if timeout_s is not None:
         with pytest.raises(TypeError, match="expected a number of seconds"):
             a.wait_for(2, timeout_s=timeout_s)
-    with pytest.raises(TypeError, match="expected a number of nodes"):
-        a.wait_for("2")
+    for number in ("2", 0):
+        with pytest.raises(TypeError, match="expected a number of nodes"):
+            a.wait_for(number)
 
 
 def test_endless_timeout_is_as_long_as_it_takes(bench):
@@ -355,3 +356,11 @@ def test_signals_that_stop_it_again_and_again_hang_nothing(bench):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+
+
+def test_odd_callback_and_metadata_are_refused_where_they_are_given(bench):
+    a = bench.start("a")
+    with pytest.raises(TypeError, match="expected a function"):
+        a.subscribe(5)
+    with pytest.raises(TypeError, match="expected a mapping"):
+        a.update_metadata("x")
