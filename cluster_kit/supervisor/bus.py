@@ -115,12 +115,13 @@ class EventBus:
 
     ``lock`` guards everything, and ``changed`` is notified whenever something is published. Hold the lock by itself, never by
     the condition: its ``with`` is Python code, in which an exception of a signal handler can leave the lock held for ever.
+    ``pid`` is the process that it belongs to.
     """
 
     def __init__(self, topologies: Iterable[str]) -> None:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
-        self._pid = os.getpid()
+        self.pid = os.getpid()
         self.views = {name: TopologyView(name) for name in topologies}
         self._subscriptions: list[Subscription] = []
         self.closed = False
@@ -136,8 +137,8 @@ class EventBus:
         Raises:
             ClusterKitError: This is a forked child: the lock may be held by a thread that it does not have.
         """
-        if os.getpid() != self._pid:
-            raise ClusterKitError(f"supervisor: it belongs to process {self._pid}: make one in each process, after the fork")
+        if os.getpid() != self.pid:
+            raise ClusterKitError(f"supervisor: it belongs to process {self.pid}: make one in each process, after the fork")
         return self.lock
 
     def publish(self, event: Event) -> None:

@@ -97,7 +97,7 @@ class Supervisor:
         """
         if not self._unstarted.acquire(blocking=False):
             raise ClusterKitError("supervisor: it was started before: make a new one")
-        self._pid = os.getpid()
+        self._pid = self._bus.pid = os.getpid()  # it may have been made before a fork
         self._delivery.add(self._bus.subscribe(), self._plugins.notify)
         keepers = self._start_threads().keepers.values()
         with self._bus.guard():

@@ -22,6 +22,7 @@ from cluster_kit.supervisor.status import State
 
 HANGS = {"lan": {"strategy": "gossip", "connector": "misbehaving:HangsInStart", "child_spec": {"shutdown_s": 0.5}}}
 DEADLINE_S = 30.0
+FORKS = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # that is the point
 
 
 class Handler(logging.Handler):
@@ -287,6 +288,7 @@ def test_killed_worker_of_an_application_that_ignores_its_children_is_replaced(b
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
+@FORKS
 def test_forked_child_is_refused_rather_than_hung(bench):
     a = bench.start("a")
     subscription = a.subscribe()
@@ -300,6 +302,16 @@ def test_forked_child_is_refused_rather_than_hung(bench):
                 refused += 1
         os._exit(refused)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 4
+
+
+@FORKS
+def test_supervisor_made_before_a_fork_runs_in_the_child(bench):
+    a = Supervisor(bench.config("a"))
+    pid = os.fork()
+    if pid == 0:
+        with a:
+            os._exit(len(a.status()["lan"].sources))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
 
 
 def test_asyncio_stop_does_not_wait_behind_calls(bench):
