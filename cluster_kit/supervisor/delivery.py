@@ -29,17 +29,19 @@ class Delivery:
     def __init__(self, bus: EventBus, logs: LogRelay) -> None:
         self._bus = bus
         self._logs = logs
-        self._started = False
+        self._thread: threading.Thread | None = (
+            None  # made when it starts: one that was made before a fork can't start after it
+        )
         self._ended = Ending()
         self._calls = 0
         self._calling: Receiver | None = None
         self._receivers: dict[Subscription, Receiver] = {}
-        self._thread = threading.Thread(target=self._run, name="cluster-kit-events", daemon=True)
 
     def start(self) -> None:
         """Start delivering."""
-        self._thread.start()
-        self._started = True
+        thread = threading.Thread(target=self._run, name="cluster-kit-events", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def add(self, subscription: Subscription, receiver: Receiver) -> None:
         """Have ``receiver`` called with every event of ``subscription``."""
@@ -54,7 +56,7 @@ class Delivery:
 
     def join(self) -> None:
         """Wait until everything has been delivered, or one call takes too long; at once on the delivery thread itself."""
-        if not self._started or self.is_ours:
+        if self._thread is None or self.is_ours:
             return
         calls, since_s = self._calls, time.monotonic()
         while not self._ended.wait(_LOOK_S):

@@ -31,14 +31,14 @@ class LogRelay:
     def __init__(self) -> None:
         self._records: SimpleQueue[_Record | None] = SimpleQueue()
         self._dropped = 0
-        self._started = False
+        self._thread: threading.Thread | None = None
         self._ended = Ending()
-        self._thread = threading.Thread(target=self._run, name="cluster-kit-logs", daemon=True)
 
     def start(self) -> None:
         """Start logging."""
-        self._thread.start()
-        self._started = True
+        thread = threading.Thread(target=self._run, name="cluster-kit-logs", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def log(self, level: int, text: str, exc: BaseException | None = None) -> None:
         """Log ``text``, with the traceback of ``exc``; never waits. Thread-safe."""
@@ -59,7 +59,7 @@ class LogRelay:
 
     def join(self) -> None:
         """Wait until everything is logged, but not for long for a handler that blocks."""
-        if self._started and threading.current_thread() is not self._thread:
+        if self._thread is not None and threading.current_thread() is not self._thread:
             self._ended.wait(_JOIN_S)
 
     def _run(self) -> None:
