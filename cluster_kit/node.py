@@ -132,7 +132,10 @@ def _check_name(name: str) -> None:
 def _check_metadata(metadata: Mapping[str, str]) -> None:
     size = 0
     for key, value in metadata.items():
-        size += len(key.encode(errors="replace")) + len(value.encode(errors="replace"))
+        try:
+            size += len(key.encode()) + len(value.encode())
+        except UnicodeEncodeError as exc:
+            raise ValueError(f"node: metadata {key!r:.80}: {value!r:.80} is not text that UTF-8 can hold") from exc
     if size > MAX_METADATA_BYTES:
         raise ValueError(f"node: metadata takes {size} bytes: at most {MAX_METADATA_BYTES} allowed; keep tags small")
 

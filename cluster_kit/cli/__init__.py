@@ -6,6 +6,7 @@ node should take no longer than it must. An error of ours ends a command with on
 
 from __future__ import annotations
 
+import errno
 from importlib import import_module
 from typing import Any
 
@@ -37,6 +38,10 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ClusterKitError as exc:
             raise Failure(str(exc)) from exc
+        except OSError as exc:
+            if exc.errno == errno.EPIPE:  # whoever read the output has gone, which click ends quietly
+                raise
+            raise Failure(f"cannot print: {exc.strerror}") from exc
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

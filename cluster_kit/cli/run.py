@@ -92,7 +92,7 @@ def _leave_when_told(supervisor: Supervisor, ending: Ending, told: Ending) -> No
 
 def _end_on_signals(ending: Ending) -> None:
     def leave(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough, and some send it twice
+        signal.signal(signal.SIGTERM, lambda *_: None)  # one is enough, and some send it twice
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # an impatient second Ctrl-C; the workers say goodbye by themselves
         ending.put(None)
 

@@ -79,6 +79,11 @@ class TopologyConfig:
     connect_timeout_s: float = 5.0
     remember_s: float = 3600.0
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What the strategies are called, each once: the second and later ones with their number."""
+        return tuple(each.name if number == 1 else f"{each.name}#{number}" for number, each in enumerate(self.strategies, 1))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterConfig:

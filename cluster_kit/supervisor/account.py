@@ -6,24 +6,25 @@ Written on the supervising thread, read by any under the bus's lock. Holds no pr
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from cluster_kit.events import Event, TopologyEvent
 from cluster_kit.supervisor.status import LinkStatus, State, TopologyStatus
 from cluster_kit.supervisor.view import TopologyView
 from cluster_kit.worker.messages import SourceHealth
 
 
 class Account:
-    """How one topology is doing."""
+    """How one topology is doing, whose strategies are called ``sources``."""
 
-    def __init__(self, view: TopologyView) -> None:
+    def __init__(self, view: TopologyView, sources: Iterable[str]) -> None:
         self.pid: int | None = None
         self.address: str | None = None
         self.announced = False
         self.restarts = 0
         self.last_error: str | None = None
         self._view = view
-        self._sources: dict[str, SourceHealth] = {}
+        self._sources = {name: SourceHealth(name, None) for name in sources}
 
     @property
     def degraded(self) -> bool:
@@ -34,13 +35,18 @@ class Account:
         """A worker serves; its strategies begin afresh."""
         self.address = address
         self.announced = False
-        self._sources.clear()
+        self._sources = {name: SourceHealth(name, None) for name in self._sources}
 
     def source_changed(self, health: SourceHealth) -> None:
         """A strategy works again, or fails."""
         self._sources[health.source] = health
         if health.error is not None:
             self.last_error = health.error
+
+    def told(self, event: Event) -> None:
+        """An event passed by: of two live processes of one name, the one that is shut out would look healthy."""
+        if isinstance(event, TopologyEvent) and event.kind == "name_conflict":
+            self.last_error = "name conflict: another live process uses a name of ours: give each process a name of its own"
 
     def status(self, rtts: Mapping[str, float], *, finished: bool, crash_looping: bool) -> TopologyStatus:
         """Return how the topology is doing; ``rtts`` in seconds by node key."""

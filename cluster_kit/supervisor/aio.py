@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Self
+from contextlib import suppress
+from functools import partial
+from typing import Any, Self, TypeVar
 
 from cluster_kit.config import ClusterConfig
 from cluster_kit.events import Event
@@ -15,6 +18,8 @@ from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import DEFAULT_QUEUE, Subscription
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.supervisor import NodeState, Supervisor
+
+_Result = TypeVar("_Result")
 
 log = logging.getLogger("cluster_kit.supervisor")
 
@@ -38,6 +43,10 @@ class AsyncSubscription:
             try:
                 callback(event)
             except Exception:
+                log.exception("callback %r raised on %r", callback, event)
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    raise
                 log.exception("callback %r raised on %r", callback, event)
 
     def __aiter__(self) -> AsyncIterator[Event]:
@@ -87,15 +96,15 @@ class AsyncSupervisor:
     async def start(self) -> Self:
         """Start the workers and return once each serves; see ``Supervisor.start``."""
         try:
-            await asyncio.to_thread(self._sync.start)
+            await _apart(self._sync.start)
         except asyncio.CancelledError:
-            await asyncio.shield(asyncio.to_thread(self._sync.stop))
+            await asyncio.shield(_apart(self._sync.stop))
             raise
         return self
 
     async def stop(self) -> None:
         """Leave gracefully and wait until all workers have ended."""
-        await asyncio.to_thread(self._sync.stop)
+        await _apart(self._sync.stop)
 
     async def join(self, timeout_s: float | None = None) -> bool:
         """Wait until the supervisor has stopped; see ``Supervisor.join``."""
@@ -103,7 +112,7 @@ class AsyncSupervisor:
             async with asyncio.timeout(timeout_s):
                 async for _ in self.subscribe():
                     pass
-                return await asyncio.to_thread(self._sync.join)
+                return await _apart(self._sync.join)
         except TimeoutError:
             return self._sync.join(0)
 
@@ -142,7 +151,7 @@ class AsyncSupervisor:
 
     async def status(self) -> Mapping[str, TopologyStatus]:
         """Return how each topology is doing."""
-        return await asyncio.to_thread(self._sync.status)
+        return await _apart(self._sync.status)
 
     async def drain(self) -> None:
         """Tell all nodes that this one is about to leave."""
@@ -154,4 +163,25 @@ class AsyncSupervisor:
 
     async def call(self, topology: str, command: str, /, *, timeout_s: float = 5.0, **arguments: Any) -> Any:
         """Run a command of the topology's connector; see ``Supervisor.call``."""
-        return await asyncio.to_thread(self._sync.call, topology, command, timeout_s=timeout_s, **arguments)
+        return await _apart(partial(self._sync.call, topology, command, timeout_s=timeout_s, **arguments))
+
+
+async def _apart(work: Callable[[], _Result]) -> _Result:
+    """Do what blocks in a thread of its own: those of the default executor may all be taken."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_Result] = loop.create_future()
+
+    def tell(outcome: Callable[[], None]) -> None:
+        if not future.done():
+            outcome()
+
+    def run() -> None:
+        try:
+            outcome = partial(future.set_result, work())
+        except BaseException as exc:  # noqa: BLE001 - it is raised where it is awaited
+            outcome = partial(future.set_exception, exc)
+        with suppress(RuntimeError):  # the loop was closed meanwhile: nobody awaits this
+            loop.call_soon_threadsafe(tell, outcome)
+
+    threading.Thread(target=run, name="cluster-kit-call", daemon=True).start()
+    return await future

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 
 
 class Bell:
@@ -28,7 +29,8 @@ class Bell:
             self._ringing += 1
             try:
                 if not self._over:
-                    os.eventfd_write(self._fd, 1)
+                    with suppress(OSError):  # the application closed it; the thread fails for it, and says so
+                        os.eventfd_write(self._fd, 1)
             finally:
                 self._ringing -= 1
         self._release()
@@ -46,7 +48,8 @@ class Bell:
         if self._over and self._lock.acquire(blocking=False):
             try:
                 if not self._ringing and self._fd >= 0:
-                    os.close(self._fd)
+                    with suppress(OSError):
+                        os.close(self._fd)
                     self._fd = -1
             finally:
                 self._lock.release()

@@ -6,12 +6,14 @@ subscription whose queue is full loses what is in it and gets a fresh snapshot o
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Self
 
+from cluster_kit.errors import ClusterKitError
 from cluster_kit.events import Event
 from cluster_kit.supervisor.view import TopologyView
 
@@ -47,19 +49,19 @@ class Subscription:
         Raises:
             TimeoutError: Nothing happened for ``timeout_s`` seconds.
         """
-        with self._bus.changed:
+        with self._bus.guard():
             if not self._bus.changed.wait_for(lambda: self._queue or self._closed, timeout_s):
                 raise TimeoutError(f"subscription: no event within {timeout_s:g} s")
             return self._queue.popleft() if self._queue else None
 
     def poll(self) -> Event | None:
         """Return the next event if there is one."""
-        with self._bus.changed:
+        with self._bus.guard():
             return self._queue.popleft() if self._queue else None
 
     def listen(self, wake: Callable[[], None]) -> None:
         """Have ``wake`` called, in any thread, when there may be something to read or the subscription ended."""
-        with self._bus.changed:
+        with self._bus.guard():
             self._wake = wake
             wake()
 
@@ -74,7 +76,7 @@ class Subscription:
         return self._closed and not self._queue
 
     def pop(self) -> Event:
-        """Return the next event, which must be queued; for who holds ``changed``."""
+        """Return the next event, which must be queued; for who holds the lock."""
         return self._queue.popleft()
 
     def close(self) -> None:
@@ -111,11 +113,15 @@ class Subscription:
 class EventBus:
     """Holds the views of all topologies and hands their events to the subscriptions.
 
-    ``changed`` guards everything and is notified whenever something is published.
+    ``lock`` guards everything, and ``changed`` is notified whenever something is published. Hold the lock by itself, never by
+    the condition: its ``with`` is Python code, in which an exception of a signal handler can leave the lock held for ever.
+    ``pid`` is the process that it belongs to.
     """
 
     def __init__(self, topologies: Iterable[str]) -> None:
-        self.changed = threading.Condition()
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.pid = os.getpid()
         self.views = {name: TopologyView(name) for name in topologies}
         self._subscriptions: list[Subscription] = []
         self.closed = False
@@ -123,11 +129,21 @@ class EventBus:
     @property
     def entered(self) -> bool:
         """Whether this very thread is inside the bus: a signal handler may interrupt it there."""
-        return self.changed._is_owned()  # type: ignore[attr-defined,no-any-return]
+        return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]
+
+    def guard(self) -> threading.RLock:
+        """Return the lock for who reads.
+
+        Raises:
+            ClusterKitError: This is a forked child: the lock may be held by a thread that it does not have.
+        """
+        if os.getpid() != self.pid:
+            raise ClusterKitError(f"supervisor: it belongs to process {self.pid}: make one in each process, after the fork")
+        return self.lock
 
     def publish(self, event: Event) -> None:
         """Number ``event``, apply it to its view, and queue it for every subscription."""
-        with self.changed:
+        with self.lock:
             numbered = self.views[event.topology].apply(event)
             for subscription in self._subscriptions:
                 subscription._offer(numbered)
@@ -136,7 +152,7 @@ class EventBus:
     def subscribe(self, topology: str | None = None, maxsize: int = DEFAULT_QUEUE) -> Subscription:
         """Return a new subscription to one topology, or to all."""
         subscription = Subscription(self, topology, max(maxsize, len(self.views)))
-        with self.changed:
+        with self.guard():
             subscription._begin()
             if self.closed:
                 subscription._end()
@@ -146,20 +162,20 @@ class EventBus:
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """End ``subscription``; idempotent."""
-        with self.changed:
+        with self.lock:
             if subscription in self._subscriptions:
                 self._subscriptions.remove(subscription)
             subscription._end()
             self.changed.notify_all()
 
     def snapshots(self, topology: str | None = None) -> list[Event]:
-        """Return how things stand; hold ``changed`` to keep it so."""
+        """Return how things stand; hold the lock to keep it so."""
         t = time.time()
         return [view.snapshot(t) for name, view in self.views.items() if topology in (None, name)]
 
     def close(self) -> None:
         """End all subscriptions, and those to come; idempotent."""
-        with self.changed:
+        with self.lock:
             self.closed = True
             for subscription in self._subscriptions:
                 subscription._end()

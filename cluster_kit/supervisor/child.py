@@ -14,6 +14,7 @@ from __future__ import annotations
 import multiprocessing.process
 import multiprocessing.spawn
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from cluster_kit import worker
 from cluster_kit.worker.channel import Channel
 
 _MAIN = str(Path(worker.__file__).with_name("__main__.py"))
+UNKNOWN_EXIT = 255
 _HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -51,22 +53,40 @@ class _Popen:
         return self._process.returncode
 
     def poll(self) -> int | None:
-        return self._process.poll()
+        return self._reap(os.WNOHANG)
 
     def wait(self, timeout: float | None = None) -> int | None:
-        try:
-            return self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return None
+        if timeout is None:
+            return self._reap(0)
+        select.select([self.sentinel], [], [], timeout)
+        return self._reap(os.WNOHANG)
+
+    def _reap(self, options: int) -> int | None:
+        """Take the exit code; unlike ``subprocess``, never take one that somebody else took for success."""
+        if self._process.returncode is None:
+            try:
+                ended = os.waitid(os.P_PID, self.pid, os.WEXITED | options)
+            except ChildProcessError:
+                self._process.returncode = UNKNOWN_EXIT
+            else:
+                if ended is not None:
+                    self._process.returncode = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        return self._process.returncode
 
     def terminate(self) -> None:
-        self._process.terminate()
+        self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        self._process.kill()
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def close(self) -> None:
-        os.close(self.sentinel)
+        with suppress(OSError):  # the application may have closed it
+            os.close(self.sentinel)
 
 
 class WorkerProcess(multiprocessing.process.BaseProcess):
@@ -82,6 +102,7 @@ class WorkerProcess(multiprocessing.process.BaseProcess):
         Raises:
             OSError: The system refuses another process or file descriptor.
         """
+        path = "\0".join(map(os.fsdecode, filter(_is_path, sys.path))).encode(errors="surrogateescape")
         ours, theirs = socket.socketpair()
         supervisor = os.pidfd_open(os.getpid())
         try:
@@ -93,8 +114,14 @@ class WorkerProcess(multiprocessing.process.BaseProcess):
             theirs.close()
             os.close(supervisor)
         self._sentinel = self._popen.sentinel
-        path = "\0".join(sys.path).encode(errors="surrogateescape")
-        ours.sendall(len(path).to_bytes(4, "big") + path)
+        try:
+            ours.sendall(len(path).to_bytes(4, "big") + path)
+        except OSError:
+            ours.close()
+            self._popen.kill()
+            self._popen.wait()
+            self._popen.close()
+            raise
         self.channel = Channel(ours)
 
     def run(self) -> NoReturn:
@@ -103,12 +130,18 @@ class WorkerProcess(multiprocessing.process.BaseProcess):
 
     def close(self) -> None:
         """Release the handles; the process must have ended."""
-        self.channel.close()
+        with suppress(OSError):  # the application may have closed it
+            self.channel.close()
         super().close()
 
     @staticmethod
     def _Popen(process: Any) -> NoReturn:  # noqa: N802 - multiprocessing's name
         raise NotImplementedError
+
+
+def _is_path(entry: object) -> bool:
+    """Whether the import system takes it; whatever else is in ``sys.path``, it skips."""
+    return isinstance(entry, str | bytes)
 
 
 class SpareWorker:

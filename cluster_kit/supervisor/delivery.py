@@ -14,6 +14,7 @@ from collections.abc import Callable
 from cluster_kit.errors import described
 from cluster_kit.events import Event
 from cluster_kit.supervisor.bus import EventBus, Subscription
+from cluster_kit.supervisor.ending import Ending
 from cluster_kit.supervisor.logs import LogRelay
 
 _CALL_S = 2.0  # how long one call may take once everything else has ended
@@ -28,28 +29,37 @@ class Delivery:
     def __init__(self, bus: EventBus, logs: LogRelay) -> None:
         self._bus = bus
         self._logs = logs
+        self._thread: threading.Thread | None = (
+            None  # made when it starts: one that was made before a fork can't start after it
+        )
+        self._ended = Ending()
         self._calls = 0
         self._calling: Receiver | None = None
         self._receivers: dict[Subscription, Receiver] = {}
-        self._thread = threading.Thread(target=self._run, name="cluster-kit-events", daemon=True)
 
     def start(self) -> None:
         """Start delivering."""
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="cluster-kit-events", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def add(self, subscription: Subscription, receiver: Receiver) -> None:
         """Have ``receiver`` called with every event of ``subscription``."""
-        with self._bus.changed:
+        with self._bus.lock:
             self._receivers[subscription] = receiver
             self._bus.changed.notify_all()
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this very thread is the delivery thread, as in a callback."""
+        return threading.current_thread() is self._thread
+
     def join(self) -> None:
         """Wait until everything has been delivered, or one call takes too long; at once on the delivery thread itself."""
-        if threading.current_thread() is self._thread:
+        if self._thread is None or self.is_ours:
             return
         calls, since_s = self._calls, time.monotonic()
-        while self._thread.is_alive():
-            self._thread.join(_LOOK_S)
+        while not self._ended.wait(_LOOK_S):
             if self._calls != calls:
                 calls, since_s = self._calls, time.monotonic()
             elif (blocking := self._calling) is not None and time.monotonic() - since_s > _CALL_S:
@@ -64,12 +74,13 @@ class Delivery:
                 for event, receiver in batch:
                     self._deliver(event, receiver)
         finally:
+            self._ended.set()
             self._logs.close()
 
     def _next_batch(self) -> list[tuple[Event, Receiver]]:
         """Wait for an event for each receiver that has one; none when there won't be any."""
         while True:
-            with self._bus.changed:
+            with self._bus.lock:
                 self._bus.changed.wait_for(self._has_work)
                 for subscription in [each for each in self._receivers if each.exhausted]:
                     del self._receivers[subscription]

@@ -22,7 +22,7 @@ from cluster_kit.events import Event, Reason, TopologyDegraded, TopologyReady, T
 from cluster_kit.node import Node
 from cluster_kit.supervisor.account import Account
 from cluster_kit.supervisor.bus import EventBus
-from cluster_kit.supervisor.child import SpareWorker, WorkerProcess, start_worker
+from cluster_kit.supervisor.child import UNKNOWN_EXIT, SpareWorker, WorkerProcess, start_worker
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.questions import Answers, Questions
 from cluster_kit.supervisor.restart import Escalate, Restart, RestartPolicy
@@ -96,7 +96,7 @@ class Keeper:
         self._process: WorkerProcess | None = None
         self._stopping = False
         self._serving = False
-        self._account = Account(bus.views[config.name])
+        self._account = Account(bus.views[config.name], config.sources)
         self._death: str | None = None
         self._questions = Questions(config.name)
 
@@ -110,7 +110,9 @@ class Keeper:
         try:
             process = start_worker(self.name, self._spare)
         except OSError as exc:
-            self._died(f"cannot start a worker: {exc}", normal=False)
+            error = f"cannot start a worker: {exc}"
+            self.start_error = ClusterKitError(f"topology {self.name!r}: {error}")
+            self._died(error, normal=False)
             return
         self._process = process
         self._account.pid = process.pid
@@ -240,6 +242,7 @@ class Keeper:
                 pass
             case Happened(events=events):
                 for event in events:
+                    self._account.told(event)
                     self._publish(event)
             case View(known=known, up=up):
                 for event in self._bus.views[self.name].catch_up(known, up, time.time()):
@@ -314,6 +317,7 @@ class Keeper:
     def _give_up_worker(self, exc: BaseException) -> None:
         """Have a fresh worker take over after a failure of our own, whatever it left half done."""
         error = f"supervising it failed: {described(exc)}"
+        self.start_error = self.start_error or ClusterKitError(f"topology {self.name!r}: {error}")
         self._log(logging.ERROR, error, exc)
         if self._process is not None:
             self._death = error
@@ -347,7 +351,7 @@ class Keeper:
         self._bus.publish(event)
 
     def _notify(self) -> None:
-        with self._bus.changed:
+        with self._bus.lock:
             self._bus.changed.notify_all()
 
     # -- for other threads, under the bus's lock -----------------------------------------------------------------------------
@@ -358,6 +362,8 @@ class Keeper:
 
 
 def _exit_text(code: int | None) -> str:
+    if code == UNKNOWN_EXIT:
+        return "worker ended, and somebody else took its exit code: does the application ignore SIGCHLD, or wait for any child?"
     if code is not None and code < 0:
         return f"worker was killed by signal {-code}"
     return f"worker exited with code {code}"

@@ -8,9 +8,11 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import NamedTuple
 
+from cluster_kit.supervisor.ending import Ending
 from cluster_kit.worker.messages import Logged
 
 OURS = "cluster_kit.supervisor"
@@ -29,11 +31,14 @@ class LogRelay:
     def __init__(self) -> None:
         self._records: SimpleQueue[_Record | None] = SimpleQueue()
         self._dropped = 0
-        self._thread = threading.Thread(target=self._run, name="cluster-kit-logs", daemon=True)
+        self._thread: threading.Thread | None = None
+        self._ended = Ending()
 
     def start(self) -> None:
         """Start logging."""
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="cluster-kit-logs", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def log(self, level: int, text: str, exc: BaseException | None = None) -> None:
         """Log ``text``, with the traceback of ``exc``; never waits. Thread-safe."""
@@ -54,8 +59,8 @@ class LogRelay:
 
     def join(self) -> None:
         """Wait until everything is logged, but not for long for a handler that blocks."""
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join(_JOIN_S)
+        if self._thread is not None and threading.current_thread() is not self._thread:
+            self._ended.wait(_JOIN_S)
 
     def _run(self) -> None:
         while (record := self._records.get()) is not None:
@@ -64,6 +69,7 @@ class LogRelay:
                 text = f"{self._dropped} log records were dropped while the application's logging was held up"
                 self._dropped = 0
                 _hand_over(_Record(Logged(OURS, logging.WARNING, text), None))
+        self._ended.set()
 
 
 def _hand_over(record: _Record) -> None:
@@ -73,4 +79,5 @@ def _hand_over(record: _Record) -> None:
         logging.getLogger(logged.logger).log(logged.level, "%s", logged.text, extra=extra)
     except BaseException:  # noqa: BLE001 - a handler or filter of the application
         if logging.raiseExceptions:
-            traceback.print_exc()
+            with suppress(Exception):  # standard error may be no better
+                traceback.print_exc()

@@ -15,6 +15,7 @@ from cluster_kit.errors import ClusterKitError, RestartLimitError, described
 from cluster_kit.supervisor.bell import Bell
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.child import SpareWorker
+from cluster_kit.supervisor.ending import Ending
 from cluster_kit.supervisor.keeper import Describe, Keeper
 from cluster_kit.supervisor.logs import LogRelay
 
@@ -46,6 +47,8 @@ class SupervisingLoop:
         self._selector.register(self._bell, selectors.EVENT_READ, self._woken)
         self._tasks: collections.deque[tuple[Keeper, Task]] = collections.deque()
         self._closed = False
+        self._started = False
+        self._ended = Ending()
         self.keepers = {
             name: Keeper(
                 config,
@@ -66,6 +69,7 @@ class SupervisingLoop:
         for name in self.keepers:
             self.submit(name, Keeper.start)
         self._thread.start()
+        self._started = True
 
     def submit(self, topology: str, task: Task) -> bool:
         """Have ``task`` run on the supervising thread; False if that has ended. Thread-safe, also in signal handlers."""
@@ -80,9 +84,9 @@ class SupervisingLoop:
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the thread's end; return whether it has ended."""
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join(timeout_s)
-        return self._closed and not self._thread.is_alive()
+        if not self._started or threading.current_thread() is self._thread:
+            return self._ended.come
+        return self._ended.wait(timeout_s)
 
     def _run(self) -> None:
         try:
@@ -112,13 +116,18 @@ class SupervisingLoop:
 
     def close(self) -> None:
         """Leave no worker, and nobody who waits for an answer; only for the thread itself, or where it could not start."""
-        for keeper in self.keepers.values():
-            keeper.abandon()
-        self._closed = True
-        self._do_tasks()
-        self._selector.close()
+        for end in [*(keeper.abandon for keeper in self.keepers.values()), self._answer_all, self._selector.close]:
+            try:
+                end()
+            except BaseException as exc:  # noqa: BLE001 - whatever happened to its descriptors, the others have to end
+                self._logs.log(logging.ERROR, f"supervisor: ending: {described(exc)}", exc)
         self._bell.close()
         self._bus.close()
+        self._ended.set()
+
+    def _answer_all(self) -> None:
+        self._closed = True
+        self._do_tasks()
 
     def _woken(self, _: int) -> None:
         self._bell.heard()

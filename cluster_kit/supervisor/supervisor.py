@@ -93,13 +93,14 @@ class Supervisor:
 
         Raises:
             ConfigError: A topology cannot serve as configured (port in use, no permission); nothing is left running.
+            ClusterKitError: The system refuses a process, thread or descriptor.
         """
         if not self._unstarted.acquire(blocking=False):
             raise ClusterKitError("supervisor: it was started before: make a new one")
-        self._pid = os.getpid()
+        self._pid = self._bus.pid = os.getpid()  # it may have been made before a fork
         self._delivery.add(self._bus.subscribe(), self._plugins.notify)
         keepers = self._start_threads().keepers.values()
-        with self._bus.changed:
+        with self._bus.guard():
             self._bus.changed.wait_for(lambda: all(k.served or k.start_error or k.finished for k in keepers), _SERVE_S)
             errors = [keeper.start_error for keeper in keepers if keeper.start_error and not keeper.served]
         if errors:
@@ -136,8 +137,9 @@ class Supervisor:
         if self._bus.entered:  # as a signal handler, called amid our own work: waiting would be for ourselves
             return
         self._loop.join()
-        self._delivery.join()
-        self._logs.join()
+        if not self._delivery.is_ours:  # else the caller is a callback, before whose end neither can end
+            self._delivery.join()
+            self._logs.join()
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait until the supervisor has stopped; return whether it has.
@@ -167,7 +169,7 @@ class Supervisor:
 
     def nodes(self, topology: str | None = None, state: NodeState = "up") -> tuple[Node, ...]:
         """Return the other nodes that are linked (``"up"``) or discovered (``"known"``), sorted by name."""
-        with self._bus.changed:
+        with self._bus.guard():
             return self._nodes(topology, state)
 
     def wait_for(self, n: int, *, topology: str | None = None, state: NodeState = "up", timeout_s: float | None = None) -> None:
@@ -181,7 +183,7 @@ class Supervisor:
         self._running()
         patience_s = checked_s_or_none(timeout_s, "wait_for: timeout_s")
         deadline_s = None if patience_s is None else time.monotonic() + patience_s
-        with self._bus.changed:
+        with self._bus.guard():
             while len(nodes := self._nodes(topology, state)) + 1 < n:
                 left_s = None if deadline_s is None else deadline_s - time.monotonic()
                 if self._bus.closed:
@@ -198,8 +200,8 @@ class Supervisor:
         Raises:
             ConfigError: They are not, so waiting for them would be in vain.
         """
-        if not isinstance(n, int):
-            raise TypeError(f"wait_for: {n!r:.80}: expected a number of nodes")
+        if not isinstance(n, int) or n < 1:
+            raise TypeError(f"wait_for: {n!r:.80}: expected a number of nodes, this one included")
         self._check_topology(topology)
         configs = [config for name, config in self._config.topologies.items() if topology in (None, name)]
         most = sum(_most_peers(config, state) for config in configs) + 1
@@ -218,6 +220,8 @@ class Supervisor:
             maxsize: Events to queue; a subscriber further behind gets a fresh snapshot instead.
         """
         self._check_topology(topology)
+        if callback is not None and not callable(callback):
+            raise TypeError(f"subscribe: {callback!r:.80}: expected a function that takes an event")
         subscription = self._bus.subscribe(topology, maxsize)
         if callback is not None:
             self._delivery.add(subscription, callback)
@@ -229,7 +233,7 @@ class Supervisor:
         asked = {name: self._ask(name, lambda number: Inspect(number)) for name in loop.keepers}
         deadline_s = time.monotonic() + _INSPECT_S
         rtts = {name: _value_or(answers, {}, deadline_s) for name, answers in asked.items()}
-        with self._bus.changed:
+        with self._bus.guard():
             return {name: keeper.status(rtts[name]) for name, keeper in loop.keepers.items()}
 
     # -- orders ----------------------------------------------------------------------------------------------------------------
@@ -245,6 +249,8 @@ class Supervisor:
         Raises:
             ValueError: It is not text, or too much.
         """
+        if not isinstance(metadata, Mapping):
+            raise TypeError(f"update_metadata: {metadata!r:.80}: expected a mapping of text to text")
         self._local = self._local.evolve(metadata=dict(metadata))
         self._order_all(SetMetadata(dict(self._local.metadata)))
 
@@ -331,6 +337,8 @@ def _default_name(host: str) -> str:
 
 def _most_peers(config: TopologyConfig, state: NodeState) -> int:
     links = config.topology.build().most_links() if state == "up" else None
+    if links is not None and not isinstance(links, int):
+        raise ConfigError(f"topology {config.topology.name!r}: most_links returned a {type(links).__name__}: expected a number")
     return config.max_nodes if links is None else min(links, config.max_nodes)
 
 

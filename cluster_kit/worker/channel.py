@@ -107,6 +107,7 @@ class Channel:
                 self._unreadable = described(exc)
                 self._incoming.clear()
                 if messages:
+                    self._socket.shutdown(socket.SHUT_RD)  # so that whoever waits for more wakes up and is told
                     return messages
                 raise EOFError(self._unreadable) from exc
             start = end

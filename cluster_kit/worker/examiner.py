@@ -23,7 +23,7 @@ from cluster_kit.errors import described, text_of
 from cluster_kit.membership.roster import Roster
 from cluster_kit.node import Fence, Node
 from cluster_kit.worker.channel import Channel
-from cluster_kit.worker.foreign import raise_if_cancelled
+from cluster_kit.worker.foreign import attempt
 from cluster_kit.worker.messages import Beat
 from cluster_kit.worker.source import Context
 
@@ -112,21 +112,20 @@ class Examiner:
             self._tell("source", _failed("its diagnosis", f"not complete after {DIAGNOSE_S:g} s", "its source does not answer"))
 
     async def _diagnose(self) -> None:
-        try:
-            async for finding in self._strategy.diagnose(self._context):
-                self._tell("source", _checked(finding))
-                await asyncio.sleep(0)
-        except BaseException as exc:  # noqa: BLE001 - a strategy is a plugin; its crash is a finding
-            raise_if_cancelled(exc)
-            self._tell("source", _failed("its diagnosis", f"raised {described(exc)}", _PLUGIN_FAULT))
+        raised = (await attempt(self._ask_strategy)).error
+        if raised is not None:
+            self._tell("source", _failed("its diagnosis", f"raised {described(raised)}", _PLUGIN_FAULT))
+
+    async def _ask_strategy(self) -> None:
+        async for finding in self._strategy.diagnose(self._context):
+            self._tell("source", _checked(finding))
+            await asyncio.sleep(0)
 
     async def _listen(self) -> None:
         """Take in what is discovered, until there is no more or a complete answer has come."""
-        try:
-            await self._hear(self._strategy.discover(self._context))
-        except BaseException as exc:  # noqa: BLE001 - as above
-            raise_if_cancelled(exc)
-            self._fault = f"discover raised {described(exc)}"
+        raised = (await attempt(lambda: self._hear(self._strategy.discover(self._context)))).error
+        if raised is not None:
+            self._fault = f"discover raised {described(raised)}"
 
     async def _hear(self, observations: AsyncIterator[Observation]) -> None:
         loop = asyncio.get_running_loop()
@@ -169,12 +168,15 @@ class Examiner:
                 self._tell("node", finding)
 
     async def _try(self, node: Node) -> Finding | None:
-        try:
-            finding = await self._connector.diagnose(node, self._context)
-            return None if finding is None else _checked(finding)
-        except BaseException as exc:  # noqa: BLE001 - a connector is a plugin; its crash is a finding
-            raise_if_cancelled(exc)
-            return _failed(node.key, f"the connector's diagnose raised {described(exc)}", _PLUGIN_FAULT)
+        finding, raised = await attempt(lambda: self._ask_connector(node))
+        if raised is not None:
+            return _failed(node.key, f"the connector's diagnose raised {described(raised)}", _PLUGIN_FAULT)
+        answer: Finding | None = finding
+        return answer
+
+    async def _ask_connector(self, node: Node) -> Finding | None:
+        finding = await self._connector.diagnose(node, self._context)
+        return None if finding is None else _checked(finding)
 
     # -- telling ---------------------------------------------------------------------------------------------------------------
 

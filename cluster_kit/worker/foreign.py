@@ -1,28 +1,72 @@
-"""The boundary around what plugins do in a worker: tells our own cancellations from all that they raise.
+"""The boundary around what plugins do in a worker: whatever they raise ends there, and none of our tasks ends with them.
 
-A plugin may raise what is no ``Exception`` (``SystemExit``, ``CancelledError``, a class of its own), and an exception may have
-no text. None of that may end a part of ours in silence.
+A plugin may raise what is no ``Exception`` (``SystemExit``, ``CancelledError``, a class of its own), an exception may have no
+text, and it may cancel the task that it runs in. So it gets a task of its own, and what came of that is a value.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from cluster_kit.errors import ClusterKitError, ConfigError, described
 
 log = logging.getLogger("cluster_kit.worker")
 
+CLOSE_S = 1.0  # what a plugin may take to come to its end once it is cancelled
 
-def raise_if_cancelled(exc: BaseException) -> None:
-    """Raise ``CancelledError`` if the running task is being cancelled, whatever a plugin made of that."""
-    task = asyncio.current_task()
-    if task is None or not task.cancelling():
-        return
-    if isinstance(exc, asyncio.CancelledError):
-        raise exc
-    log.error("cancelled, it raised %s", described(exc), exc_info=exc)
-    raise asyncio.CancelledError from exc
+
+class Outcome(NamedTuple):
+    """What came of a call to a plugin: a value, or what it raised."""
+
+    value: Any
+    error: BaseException | None
+
+
+async def attempt(call: Callable[[], Any], timeout_s: float | None = None) -> Outcome:
+    """Call a plugin and await what it returns, if that is to be awaited; cancelled with the running task.
+
+    Returns:
+        Its outcome; ``TimeoutError`` if it took longer than ``timeout_s``.
+    """
+    task = asyncio.create_task(_caught(call))
+    try:
+        done, _ = await asyncio.wait([task], timeout=timeout_s)
+    except asyncio.CancelledError:
+        if error := (await _cancelled(task)).error:
+            _log_odd_end(error)
+        raise
+    if done:
+        return _outcome_of(task)
+    late = await _cancelled(task)
+    return late if late.error is None else Outcome(None, TimeoutError())
+
+
+async def _caught(call: Callable[[], Any]) -> Outcome:
+    try:
+        value = call()
+        return Outcome(await value if inspect.isawaitable(value) else value, None)
+    except BaseException as exc:  # noqa: BLE001 - the boundary
+        return Outcome(None, exc)
+
+
+async def _cancelled(task: asyncio.Task[Outcome]) -> Outcome:
+    """Cancel and return what came of that; one that goes on regardless is left alone."""
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=CLOSE_S)
+    return _outcome_of(task) if done else Outcome(None, TimeoutError(f"it goes on {CLOSE_S:g} s after it was cancelled"))
+
+
+def _outcome_of(task: asyncio.Task[Outcome]) -> Outcome:
+    return Outcome(None, asyncio.CancelledError("it cancelled its own task")) if task.cancelled() else task.result()
+
+
+def _log_odd_end(error: BaseException) -> None:
+    if not isinstance(error, asyncio.CancelledError | GeneratorExit):
+        log.error("cancelled, a plugin raised %s", described(error), exc_info=error)
 
 
 def as_config_error(exc: BaseException, what: str) -> ClusterKitError:

@@ -3,7 +3,7 @@
 The kernel sends SIGTRAP when the thread ends that started this process: the application's supervising thread, or the main
 thread of ``cluster-kit run``. Both outlive their workers unless the application dies. The handler is the C library's own
 ``alarm``, which takes the number of the signal, 5, for seconds: so long there is for a goodbye, then SIGALRM kills. No Python
-code takes part.
+code takes part. A plugin that handles SIGALRM itself, and then holds the lock, escapes.
 
 Source: prctl(2), PR_SET_PDEATHSIG; signal-safety(7), which lists ``alarm`` as safe in handlers.
 """

@@ -21,7 +21,7 @@ from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command, Connect
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.throttle import Throttle
-from cluster_kit.worker.foreign import raise_if_cancelled
+from cluster_kit.worker.foreign import attempt
 from cluster_kit.worker.plain import check_plain
 
 log = logging.getLogger("cluster_kit.worker")
@@ -104,18 +104,15 @@ class Links:
             task.cancel()
 
     async def _connect(self, node: Node) -> None:
-        try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                peer = await self._connector.connect(node)
-            if not isinstance(peer, Node):
-                raise TypeError(f"connect returned {peer!r:.80}: expected the peer's Node")
-        except BaseException as exc:  # noqa: BLE001 - a connector is a plugin; its failure is this peer's
-            raise_if_cancelled(exc)
-            error = self._as_connect_error(node, exc)
+        peer, raised = await attempt(lambda: self._connector.connect(node), self._connect_timeout_s)
+        if raised is None and not isinstance(peer, Node):
+            raised = TypeError(f"connect returned a {type(peer).__name__}: expected the peer's Node")
+        if raised is None:
+            self._membership.connected(node, peer, self._clock.now_s())
+        else:
+            error = self._as_connect_error(node, raised)
             log.debug("cannot link to %s: %s", node, error)
             self._membership.connect_failed(node, error, self._clock.now_s(), random.random())
-        else:
-            self._membership.connected(node, peer, self._clock.now_s())
         self._settle()
 
     def _as_connect_error(self, node: Node, exc: BaseException) -> ConnectError:
@@ -134,13 +131,9 @@ class Links:
         return ConnectError(f"connect: for {str(node)!r} the connector raised {described(exc)}", node=node.key)
 
     async def _disconnect(self, node: Node) -> None:
-        try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                await self._connector.disconnect(node)
-        except BaseException as exc:
-            raise_if_cancelled(exc)
-            if self._throttle.passes(f"disconnect {type(exc).__name__}", self._clock.now_s()):
-                log.exception("disconnect: the connector raised for %s", node)
+        _, raised = await attempt(lambda: self._connector.disconnect(node), self._connect_timeout_s)
+        if raised is not None and self._throttle.passes(f"disconnect {type(raised).__name__}", self._clock.now_s()):
+            log.error("disconnect: the connector raised for %s: %s", node, described(raised), exc_info=raised)
         self._membership.disconnected(node, self._clock.now_s())
         self._settle()
 
@@ -160,17 +153,15 @@ async def run_command(connector: Connector, command: str, arguments: dict[str, A
     if command not in names:
         known = ", ".join(names) or "none"
         raise CommandError(f"call: connector has no command {command!r}: its commands are: {known}")
-    method = getattr(connector, command)
+    value, raised = await attempt(lambda: getattr(connector, command)(**arguments), timeout_s)
+    if isinstance(raised, TimeoutError):
+        raise CommandError(f"call: {command!r} took longer than {timeout_s:g} s: it was cancelled")
+    if isinstance(raised, ClusterKitError):
+        raise CommandError(f"call: {command!r} failed: {text_of(raised)}")
+    if raised is not None:
+        raise CommandError(f"call: {command!r} raised {described(raised)}")
     try:
-        async with asyncio.timeout(timeout_s):
-            result = method(**arguments)
-            value = await result if asyncio.iscoroutine(result) else result
         check_plain(value, f"result of {command!r}")
-    except TimeoutError as exc:
-        raise CommandError(f"call: {command!r} took longer than {timeout_s:g} s: it was cancelled") from exc
-    except ClusterKitError as exc:
-        raise CommandError(f"call: {command!r} failed: {text_of(exc)}") from exc
-    except BaseException as exc:
-        raise_if_cancelled(exc)
+    except TypeError as exc:
         raise CommandError(f"call: {command!r} raised {described(exc)}") from exc
     return value

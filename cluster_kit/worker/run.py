@@ -12,18 +12,20 @@ import os
 import select
 import socket
 import threading
+import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from cluster_kit.errors import ConfigError
 from cluster_kit.worker import last_resort
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.foreign import as_config_error
 from cluster_kit.worker.messages import Beat, CannotServe, Start
-from cluster_kit.worker.worker import Worker
+from cluster_kit.worker.worker import EXIT_BROKEN, Worker
 
 if TYPE_CHECKING:
-    from cluster_kit.worker.examiner import Examine, Examiner
+    from cluster_kit.worker.examiner import Examiner
 
 _ORPHAN_S = 1.0  # how long an orphaned worker may take to say goodbye
 EXIT_OK = 0
@@ -40,7 +42,8 @@ def run(channel_fd: int, supervisor_fd: int) -> None:
     """
     last_resort.arm()
     channel = Channel(socket.socket(fileno=channel_fd))
-    channel.send(Beat())
+    with suppress(OSError):  # the application is gone already: who reads the channel notices
+        channel.send(Beat())
     loop = asyncio.new_event_loop()
     orphaned = threading.Event()
     leave = asyncio.Event()
@@ -51,7 +54,7 @@ def run(channel_fd: int, supervisor_fd: int) -> None:
 
     threading.Thread(target=_watch, args=(supervisor_fd, leave_as_orphan), name="cluster-kit-orphan-watch", daemon=True).start()
     try:
-        worker = _take_up(_first_message(channel), channel, loop, leave)
+        worker = _take_up(_first_messages(channel), channel, loop, leave)
     except BaseException as exc:  # noqa: BLE001 - plugins are imported and built here
         channel.send(CannotServe(as_config_error(exc, "building the parts of a worker")))
         os._exit(EXIT_CANNOT_SERVE)
@@ -60,22 +63,26 @@ def run(channel_fd: int, supervisor_fd: int) -> None:
 
 
 async def _main(worker: Worker | Examiner, orphaned: threading.Event) -> None:
-    served = await worker.main()
+    try:
+        served = await worker.main()
+    except BaseException:  # noqa: BLE001 - a fault of ours; the supervisor starts another
+        traceback.print_exc()
+        os._exit(EXIT_BROKEN)
     code = EXIT_ORPHANED if orphaned.is_set() else EXIT_OK if served else EXIT_CANNOT_SERVE
     os._exit(code)  # tasks and threads of plugins must not keep us
 
 
-def _take_up(
-    order: Start | Examine, channel: Channel, loop: asyncio.AbstractEventLoop, leave: asyncio.Event
-) -> Worker | Examiner:
+def _take_up(messages: list[Any], channel: Channel, loop: asyncio.AbstractEventLoop, leave: asyncio.Event) -> Worker | Examiner:
+    order, *early = messages
     if isinstance(order, Start):
-        return Worker(order, channel, loop, leave)
+        return Worker(order, early, channel, loop, leave)
     from cluster_kit.worker.examiner import Examiner
 
     return Examiner(order, channel)
 
 
-def _first_message(channel: Channel) -> Start | Examine:
+def _first_messages(channel: Channel) -> list[Any]:
+    """Return what to do, and what came right behind it."""
     while True:
         select.select([channel], [], [])
         try:
@@ -85,8 +92,7 @@ def _first_message(channel: Channel) -> Start | Examine:
                 raise ConfigError(f"a worker cannot read what it is to run: {exc}") from exc
             os._exit(EXIT_ORPHANED)
         if messages:
-            order: Start | Examine = messages[0]
-            return order
+            return messages
 
 
 def _watch(supervisor_fd: int, orphaned: Callable[[], None]) -> None:

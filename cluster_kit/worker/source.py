@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from cluster_kit.errors import described, text_of
 from cluster_kit.membership.backoff import Backoff
 from cluster_kit.membership.intensity import Intensity
 from cluster_kit.node import Fence, Node
-from cluster_kit.worker.foreign import raise_if_cancelled
+from cluster_kit.worker.foreign import attempt
 from cluster_kit.worker.messages import SourceHealth
 
 log = logging.getLogger("cluster_kit.worker")
@@ -117,15 +117,13 @@ class Source:
             started_s = loop.time()
             calm = loop.call_later(self._calm_s, self._settled)
             try:
-                await self._consume()
-            except BaseException as exc:  # noqa: BLE001 - a strategy is a plugin; its crash stops here
-                raise_if_cancelled(exc)
-                self._crashed(exc, ran_s=loop.time() - started_s, now_s=loop.time())
-            else:
-                self._settled()
-                return
+                error = (await attempt(self._consume)).error
             finally:
                 calm.cancel()
+            if error is None:
+                self._settled()
+                return
+            self._crashed(error, ran_s=loop.time() - started_s, now_s=loop.time())
             jitter = self.context.random.random()
             await asyncio.sleep(_LAST_RESTART_S * jitter if self._degraded else self._backoff.delay_s(self._crashes, jitter))
 
@@ -143,7 +141,15 @@ class Source:
         finally:
             close = getattr(observations, "aclose", None)
             if close is not None:
+                await self._closed(close)
+
+    async def _closed(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Close the generator in the task that ran it, but wait no longer for it than for a goodbye."""
+        try:
+            async with asyncio.timeout(GOODBYE_S):
                 await close()
+        except TimeoutError:
+            log.warning("%s: the strategy did not come to its end within %g s", self.name, GOODBYE_S)
 
     def _heard(self, observation: Observation) -> None:
         if not isinstance(observation, Found | Seen | Leaving | Gone | Failed):

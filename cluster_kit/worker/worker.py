@@ -18,14 +18,14 @@ from typing import Any, NoReturn
 from cluster_kit.abc import Connector, Observation, Seen
 from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
-from cluster_kit.errors import ClusterKitError, CommandError, ConfigError
+from cluster_kit.errors import ClusterKitError, CommandError, ConfigError, described
 from cluster_kit.events import Event, TopologyEvent
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command
 from cluster_kit.node import BootId, Node
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.channel import Channel
-from cluster_kit.worker.foreign import as_config_error, raise_if_cancelled
+from cluster_kit.worker.foreign import as_config_error, attempt
 from cluster_kit.worker.links import Links, run_command
 from cluster_kit.worker.logs import forward_logs
 from cluster_kit.worker.messages import (
@@ -53,9 +53,19 @@ _HANDED_OVER_TTL_S = 30.0  # how long a predecessor's roster counts without a so
 
 
 class Worker:
-    """Serves the topology that ``start`` describes; ``main`` runs it in ``loop`` until ``stopping`` is set."""
+    """Serves the topology that ``start`` describes; ``main`` runs it in ``loop`` until ``stopping`` is set.
 
-    def __init__(self, start: Start, channel: Channel, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+    Args:
+        start: What to serve.
+        early: What came right behind it.
+        channel: The supervisor's other end.
+        loop: Not running yet.
+        stopping: Set by who wants this worker to leave.
+    """
+
+    def __init__(
+        self, start: Start, early: Iterable[object], channel: Channel, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event
+    ) -> None:
         config = start.topology
         self.boot_id = BootId.new()
         self.local = start.local.evolve(boot_id=self.boot_id)
@@ -89,10 +99,11 @@ class Worker:
         self._twins: set[BootId] = set()  # that were told of
         self._throttle = Throttle(_REPEAT_S)
         self._full_told = False
+        self._early: list[object] | None = list(early)  # until there is anything to order about
 
     def _source(self, index: int) -> Source:
         component = self._start.topology.strategies[index]
-        name = component.name if index == 0 else f"{component.name}#{index + 1}"
+        name = self._start.topology.sources[index]
         return Source(
             name,
             component.build(),
@@ -110,8 +121,9 @@ class Worker:
         self._loop.add_reader(self._channel, self._read_channel)
         pulse = asyncio.create_task(self._pulse())
         try:
-            if not await self._serve():
-                return False
+            if not await self._serve_unless_stopped():
+                return self._stopping.is_set()
+            self._obey_early()
             running = [asyncio.create_task(source.run(), name=source.name) for source in self._sources]
             await self._stopping.wait()
             await self._leave(running)
@@ -120,15 +132,25 @@ class Worker:
             self._outbox.drain(GOODBYE_S)
         return True
 
+    async def _serve_unless_stopped(self) -> bool:
+        """Serve, or give that up when told to stop; return whether links are accepted."""
+        serving = asyncio.create_task(self._serve())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not serving.done():
+            serving.cancel()
+            await asyncio.wait([serving])
+            return False
+        return serving.result()
+
     async def _serve(self) -> bool:
-        try:
-            local = await self._connector.start(self.local, self._links)
-            if not isinstance(local, Node):
-                raise TypeError(f"start returned {local!r:.80}: expected this node with its address")
-        except BaseException as exc:
-            raise_if_cancelled(exc)
-            log.debug("cannot serve", exc_info=exc)
-            self._outbox.send(CannotServe(as_config_error(exc, "connector")))
+        local, raised = await attempt(lambda: self._connector.start(self.local, self._links))
+        if raised is None and not isinstance(local, Node):
+            raised = TypeError(f"start returned a {type(local).__name__}: expected this node with its address")
+        if raised is not None:
+            log.debug("cannot serve", exc_info=raised)
+            self._outbox.send(CannotServe(as_config_error(raised, "connector")))
             return False
         self.local = local
         self._membership.update_local(self.local)
@@ -151,11 +173,9 @@ class Worker:
 
     async def _have_connector(self, what: str, do: Callable[[], Awaitable[None]]) -> None:
         """Have the connector do something of which nothing depends."""
-        try:
-            await do()
-        except BaseException as exc:
-            raise_if_cancelled(exc)
-            log.exception("%s: the connector raised", what)
+        raised = (await attempt(do)).error
+        if raised is not None:
+            log.error("%s: the connector raised %s", what, described(raised), exc_info=raised)
 
     async def _pulse(self) -> None:
         """Keep attended time, and show the supervisor that the event loop is running."""
@@ -254,7 +274,16 @@ class Worker:
         for message in messages:
             self._obey(message)
 
+    def _obey_early(self) -> None:
+        """Obey what came before there was anything to order about."""
+        early, self._early = self._early, None
+        for message in early or ():
+            self._obey(message)
+
     def _obey(self, message: object) -> None:
+        if self._early is not None and not isinstance(message, Stop):
+            self._early.append(message)
+            return
         match message:
             case Stop():
                 self._stopping.set()

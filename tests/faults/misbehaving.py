@@ -209,6 +209,21 @@ def _explode():
     raise OwnBase("nobody can read this")
 
 
+class CancelsItself(Strategy):
+    async def discover(self, ctx):
+        yield Found([])
+        asyncio.current_task().cancel()
+        await asyncio.Event().wait()
+
+
+class HangsWhenClosed(Strategy):
+    async def discover(self, ctx):
+        try:
+            yield "nonsense"
+        finally:
+            await asyncio.Event().wait()
+
+
 RAISED = {
     "cancelled": asyncio.CancelledError,
     "exit": GeneratorExit,
@@ -239,6 +254,9 @@ class ConnectsOddly(HangsInConnect):
 
     async def connect(self, node):
         self.tries.append(node.key)
+        if self.what == "cancels itself":
+            asyncio.current_task().cancel()
+            await asyncio.Event().wait()
         if self.what in RAISED:
             raise RAISED[self.what]
 

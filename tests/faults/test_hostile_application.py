@@ -1,20 +1,28 @@
 """What the application does to its supervisor: handlers and callbacks that raise or block, odd values, stops at odd moments."""
 
 import asyncio
+import contextlib
+import json
 import logging
+import multiprocessing.spawn
 import os
 import signal
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from conftest import next_of, until
 
-from cluster_kit import AsyncSupervisor, ClusterKitError, NodeUp, Supervisor, TopologyRestarted
+from cluster_kit import AsyncSupervisor, ClusterKitError, CommandError, NodeDown, NodeUp, Supervisor, TopologyRestarted
 from cluster_kit.supervisor import supervisor as supervisor_module
 from cluster_kit.supervisor.status import State
 
 HANGS = {"lan": {"strategy": "gossip", "connector": "misbehaving:HangsInStart", "child_spec": {"shutdown_s": 0.5}}}
 DEADLINE_S = 30.0
+FORKS = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # that is the point
 
 
 class Handler(logging.Handler):
@@ -122,8 +130,9 @@ def test_odd_timeout_is_refused(bench, timeout_s):
     if timeout_s is not None:
         with pytest.raises(TypeError, match="expected a number of seconds"):
             a.wait_for(2, timeout_s=timeout_s)
-    with pytest.raises(TypeError, match="expected a number of nodes"):
-        a.wait_for("2")
+    for number in ("2", 0):
+        with pytest.raises(TypeError, match="expected a number of nodes"):
+            a.wait_for(number)
 
 
 def test_endless_timeout_is_as_long_as_it_takes(bench):
@@ -214,3 +223,156 @@ def test_supervisor_that_gets_no_thread_says_so_and_leaves_nothing(bench, monkey
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(ClusterKitError, match="can't start new thread: see 'ulimit -n' and 'ulimit -u'"):
         bench.start("a")
+
+
+def test_what_is_ordered_while_a_worker_starts_is_not_lost(bench):
+    b = bench.start("b")
+    a = bench.start("a")
+    a.wait_for(2, timeout_s=DEADLINE_S)
+    events = b.subscribe()
+    os.kill(a.status()["lan"].pid, signal.SIGKILL)
+    next_of(events, NodeDown, node="a@127.0.0.1")
+    for number in range(20):  # some before the successor runs, some while it starts
+        a.update_metadata({"number": str(number)})
+        threading.Event().wait(0.02)
+    until(lambda: [dict(node.metadata) for node in b.nodes()] == [{"number": "19"}], "the last metadata")
+
+
+CLOSES_EVERYTHING = """
+import json, os, sys
+from cluster_kit import ClusterKitError, Supervisor
+
+a = Supervisor(json.loads(sys.argv[1])).start()
+events = a.subscribe()
+os.closerange(3, 4096)  # as an application does that becomes a daemon
+a.update_metadata({"after": "wards"})
+try:
+    a.join(30)
+except ClusterKitError as exc:
+    print(exc)
+a.stop()
+list(events)
+print([str(status.state) for status in a.status().values()])
+"""
+
+
+def test_closed_descriptors_end_the_supervisor_and_are_told(bench):
+    config = bench.config("a", lan={"strategy": "gossip"}, wan={"strategy": "gossip"})
+    command = [sys.executable, "-c", CLOSES_EVERYTHING, json.dumps(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == [
+        "supervisor: its thread failed, all topologies are stopped: OSError: [Errno 9] Bad file descriptor",
+        "['stopped', 'stopped']",
+    ]
+
+
+def test_import_path_may_hold_what_python_skips(bench, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("/nowhere")])
+    assert bench.start("a").status()["lan"].state is not State.STOPPED
+
+
+def test_worker_that_cannot_be_started_is_an_error_of_start(bench, monkeypatch):
+    monkeypatch.setattr(multiprocessing.spawn, "get_executable", lambda: b"/nowhere/python")
+    with pytest.raises(ClusterKitError, match=r"topology 'lan': cannot start a worker: .*No such file"):
+        bench.start("a")
+
+
+def test_killed_worker_of_an_application_that_ignores_its_children_is_replaced(bench):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        a = bench.start("a", lan={"strategy": "gossip", "child_spec": {"restart": "transient"}})
+        events = a.subscribe()
+        os.kill(a.status()["lan"].pid, signal.SIGKILL)
+        assert "somebody else took its exit code" in next_of(events, TopologyRestarted).error
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+@FORKS
+def test_forked_child_is_refused_rather_than_hung(bench):
+    a = bench.start("a")
+    subscription = a.subscribe()
+    pid = os.fork()
+    if pid == 0:
+        refused = 0
+        for ask in (a.nodes, a.subscribe, subscription.get, a.status):
+            try:
+                ask()
+            except ClusterKitError:
+                refused += 1
+        os._exit(refused)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 4
+
+
+@FORKS
+def test_supervisor_made_before_a_fork_runs_in_the_child(bench):
+    a = Supervisor(bench.config("a"))
+    pid = os.fork()
+    if pid == 0:
+        with a:
+            os._exit(len(a.status()["lan"].sources))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+
+
+def test_asyncio_stop_does_not_wait_behind_calls(bench):
+    config = bench.config("a", lan={"strategy": "misbehaving:Knows", "connector": "misbehaving:HangsInConnect"})
+
+    async def scenario():
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        async with AsyncSupervisor(config) as a:
+            calls = [asyncio.create_task(a.call("lan", "hang", timeout_s=3600.0)) for _ in range(3)]
+            await asyncio.sleep(0)
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(result) for result in results} == {CommandError}
+
+    asyncio.run(scenario())
+
+
+def test_interrupts_leave_no_lock_held(bench):
+    a = bench.start("a")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(300):
+            signal.setitimer(signal.ITIMER_REAL, 0.0005)
+            with contextlib.suppress(KeyboardInterrupt):
+                while True:
+                    a.nodes()
+            assert not a._bus.entered
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def test_signals_that_stop_it_again_and_again_hang_nothing(bench):
+    a = bench.start("a")
+    depth = 0
+
+    def stop(*_):
+        nonlocal depth
+        if depth < 5:
+            depth += 1
+            try:
+                a.stop()
+            finally:
+                depth -= 1
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        assert a.join(DEADLINE_S)
+        a.stop()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def test_odd_callback_and_metadata_are_refused_where_they_are_given(bench):
+    a = bench.start("a")
+    with pytest.raises(TypeError, match="expected a function"):
+        a.subscribe(5)
+    with pytest.raises(TypeError, match="expected a mapping"):
+        a.update_metadata("x")

@@ -34,7 +34,14 @@ def test_strategy_that_raises_oddly_is_restarted_and_degraded(bench, what):
     assert a.status()["lan"].restarts == 0
 
 
-@pytest.mark.parametrize("what", [*ODDITIES, "nothing"])
+@pytest.mark.parametrize("plugin", ["CancelsItself", "HangsWhenClosed"])
+def test_strategy_that_ends_oddly_is_restarted_and_degraded(bench, plugin):
+    a = bench.start("a", **topology(f"misbehaving:{plugin}", child_spec={"max_restarts": 2, "max_seconds": 60}))
+    assert "raised" in next_of(a.subscribe(), TopologyDegraded).error
+    assert a.status()["lan"].restarts == 0
+
+
+@pytest.mark.parametrize("what", [*ODDITIES, "nothing", "cancels itself"])
 def test_connector_that_connects_oddly_is_asked_again(bench, what):
     a = bench.start("a", **topology(connector={"name": "misbehaving:ConnectsOddly", "what": what}))
     until(lambda: len(a.call("lan", "tried")) >= 2, "another try")

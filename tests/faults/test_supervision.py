@@ -260,3 +260,10 @@ def test_draining_node_is_told_to_leave_and_keeps_its_links(bench):
     next_of(events, NodeLeaving, node="a@127.0.0.1")
     assert linked(b) == ["a@127.0.0.1"]
     assert not [event for event in drain(events) if isinstance(event, NodeDown)]
+
+
+def test_status_names_every_source_and_tells_a_name_conflict(bench):
+    first = bench.start("a")
+    assert first.status()["lan"].sources == {"gossip": None}
+    second = bench.start("a")
+    until(lambda: "name conflict" in (second.status()["lan"].last_error or ""), "the conflict in the status")

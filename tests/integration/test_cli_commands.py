@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from cli_process import COMMAND, Cluster, cluster_kit
@@ -203,3 +204,12 @@ def test_broken_plugin_does_not_disturb_a_check(tmp_path, file):
     done = cluster_kit("check", file, env=broken_plugin(tmp_path))
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["plugins"], ["check"]])
+def test_output_that_cannot_be_written_is_one_line(file, arguments):
+    with Path("/dev/full").open("wb") as full:
+        command = [COMMAND, *arguments, *([str(file)] if arguments == ["check"] else [])]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "cluster-kit: cannot print: No space left on device\n"

@@ -98,6 +98,11 @@ def test_node_is_made_of_nothing_but_text():
     assert node == Node("a@h", "h:1", {"role": "web"})
 
 
+def test_metadata_that_no_wire_can_carry_is_refused():
+    with pytest.raises(ValueError, match="is not text that UTF-8 can hold"):
+        Node("a@h", metadata={"path": "\udc80"})
+
+
 def test_node_has_no_other_classes():
     with pytest.raises(TypeError, match="cannot be subclassed"):
         type("Special", (Node,), {})

@@ -89,8 +89,7 @@ def _examinations(config: ClusterConfig, topology: TopologyConfig, wait_s: float
 
     name = config.node or f"doctor-{os.getpid()}@{config.host}"
     local = Node(name=name, metadata=config.metadata, boot_id=BootId.new())
-    for number, strategy in enumerate(topology.strategies):
-        source = strategy.name if number == 0 else f"{strategy.name}#{number + 1}"  # as workers call it
+    for number, source in enumerate(topology.sources):
         fence = Fence(config.cluster, topology.group)
         yield Examination(source, Examine(topology=topology, source=number, local=local, fence=fence, wait_s=wait_s))
 
