@@ -17,6 +17,7 @@ from cluster_kit.config.document import Faults, Part
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.targets import reason_of
 from cluster_kit.config.values import plain, read_fields, text
+from cluster_kit.errors import ConfigError
 
 _PLAIN = (str, int, float, bool)
 
@@ -58,12 +59,21 @@ def construct(part: Part, cls: type, options: Mapping[str, Any]) -> Any:
     """Make an instance; what its constructor says against the options is an error of ``part``."""
     try:
         return cls(**options)
+    except ConfigError as exc:
+        raise ConfigError.gather([_placed(part, str(error)) for error in exc.errors]) from exc
     except ValueError as exc:
         raise part.error(" ".join(str(exc).split()) or f"{cls.__qualname__} refuses its options") from exc
     except KeyboardInterrupt:
         raise
     except BaseException as exc:
         raise part.error(f"{cls.__qualname__} cannot be built: {reason_of(exc)}") from exc
+
+
+def _placed(part: Part, fault: str) -> ConfigError:
+    """Return ``fault`` at the option with whose name it begins."""
+    option = fault.partition(" ")[0].rstrip(":")
+    child = part.by_key().get(option)
+    return child.error(fault[len(option) :].lstrip(": ")) if child else part.error(fault)
 
 
 def _each(parts: Iterable[Part], kind: Any) -> dict[str | int, Any]:

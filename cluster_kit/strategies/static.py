@@ -6,11 +6,11 @@ configuration serves all.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
 from cluster_kit.abc import Discovery, Found, Observation, Strategy
-from cluster_kit.errors import ConfigError
+from cluster_kit.errors import raise_all
 from cluster_kit.node import Node, join_address, split_address
 
 
@@ -25,32 +25,30 @@ class StaticStrategy(Strategy):
     nodes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _parse_all(self.nodes)
+        raise_all(_faults(self.nodes))
 
     async def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Tell the list."""
-        yield Found(_parse_all(self.nodes))
+        yield Found(map(_parse, self.nodes))
 
 
-def _parse_all(entries: Iterable[str]) -> list[Node]:
-    nodes: list[Node] = []
+def _faults(entries: Iterable[str]) -> Iterator[str]:
     taken: dict[str, str] = {}
     for entry in entries:
-        node = _parse(entry)
+        try:
+            node = _parse(entry)
+        except ValueError as exc:
+            yield f"nodes: cannot use {entry!r}: expected name@host:port or host:port; {exc}"
+            continue
         for identity in filter(None, (node.name, node.address)):
             if identity in taken:
-                raise ConfigError(f"nodes: {entry!r} and {taken[identity]!r} are both {identity!r}: list each node once")
+                yield f"nodes: {entry!r} and {taken[identity]!r} are both {identity!r}: list each node once"
             taken[identity] = entry
-        nodes.append(node)
-    return nodes
 
 
 def _parse(entry: str) -> Node:
     basename, at, address = entry.rpartition("@")
-    try:
-        host, port = split_address(address)
-        if port == 0:
-            raise ValueError("port 0 cannot be dialled")
-        return Node(name=f"{basename}@{host}" if at else None, address=join_address(host, port))
-    except ValueError as exc:
-        raise ConfigError(f"nodes: cannot use {entry!r}: expected name@host:port or host:port; {exc}") from exc
+    host, port = split_address(address)
+    if port == 0:
+        raise ValueError("port 0 cannot be dialled")
+    return Node(name=f"{basename}@{host}" if at else None, address=join_address(host, port))
