@@ -6,7 +6,7 @@ and attributes, never by the message: the reconciler reads ``retryable``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Any, Self
 
@@ -74,6 +74,13 @@ class ConfigError(ClusterKitError, ValueError):
         whole.file = errors[0].file
         whole._parts = tuple(errors)
         return whole
+
+
+def raise_all(faults: Iterable[str]) -> None:
+    """Raise one ``ConfigError`` for all ``faults`` of options, if there are any; each begins with the name of its option."""
+    errors = [ConfigError(fault) for fault in faults]
+    if errors:
+        raise ConfigError.gather(errors)
 
 
 class PluginError(ClusterKitError):

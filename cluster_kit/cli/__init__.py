@@ -14,7 +14,7 @@ import click
 
 from cluster_kit._version import __version__
 from cluster_kit.cli.failure import Failure
-from cluster_kit.cli.streams import fill_standard_streams
+from cluster_kit.cli.streams import fill_standard_streams, give_up_stdout
 from cluster_kit.errors import ClusterKitError
 
 COMMANDS = ("run", "demo", "check", "doctor", "nodes", "plugins", "manifest")
@@ -41,6 +41,7 @@ class _Commands(click.Group):
         except OSError as exc:
             if exc.errno == errno.EPIPE:  # whoever read the output has gone, which click ends quietly
                 raise
+            give_up_stdout()
             raise Failure(f"cannot print: {exc.strerror}") from exc
 
 

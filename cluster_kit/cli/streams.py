@@ -17,6 +17,13 @@ def fill_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this
 
 
+def give_up_stdout() -> None:
+    """Let what can't be written go to ``/dev/null``, else the interpreter tries again when it ends."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, STDOUT)
+    os.close(null)
+
+
 def write(fd: int, text: str) -> None:
     """Write all of ``text`` past Python's own streams, whose locks a write that is held up would keep at the end.
 

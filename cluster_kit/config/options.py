@@ -19,6 +19,7 @@ from cluster_kit.config.document import Faults, Part
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.targets import reason_of
 from cluster_kit.config.values import plain, read_fields, text
+from cluster_kit.errors import ConfigError
 
 _PLAIN = (str, int, float, bool, int | str)
 
@@ -68,6 +69,8 @@ def construct(part: Part, cls: type, options: Mapping[str, Any]) -> Any:
     """Make an instance; what its constructor says against the options is an error of ``part``."""
     try:
         return cls(**options)
+    except ConfigError as exc:
+        raise ConfigError.gather([_placed(part, str(error)) for error in exc.errors]) from exc
     except ValueError as exc:
         raise part.error(" ".join(str(exc).split()) or f"{cls.__qualname__} refuses its options") from exc
     except KeyboardInterrupt:
@@ -84,6 +87,13 @@ def _given_twice(part: Part, names: Mapping[str, str]) -> dict[str, str]:
         for key in part.by_key()
         if key in names and first.setdefault(names[key], key) != key
     }
+
+
+def _placed(part: Part, fault: str) -> ConfigError:
+    """Return ``fault`` at the option with whose name it begins."""
+    option = fault.partition(" ")[0].rstrip(":")
+    child = part.by_key().get(option)
+    return child.error(fault[len(option) :].lstrip(": ")) if child else part.error(fault)
 
 
 def _each(parts: Iterable[Part], kind: Any) -> dict[str | int, Any]:

@@ -7,12 +7,12 @@ configuration serves all.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster_kit.abc import Discovery, Found, Observation, Strategy
-from cluster_kit.errors import ConfigError
+from cluster_kit.errors import raise_all
 from cluster_kit.node import Node, join_address, split_address
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ class StaticStrategy(Strategy):
     nodes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        _parse_all(self.nodes)
+        raise_all(_faults(self.nodes))
 
     async def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Tell the list."""
-        yield Found(_parse_all(self.nodes))
+        yield Found(map(_parse, self.nodes))
 
     async def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
         """Tell who in the list is somebody else, and which of their hosts have an address."""
@@ -45,7 +45,7 @@ class StaticStrategy(Strategy):
 
         from cluster_kit.diagnosis import Finding, Outcome
 
-        nodes = _parse_all(self.nodes)
+        nodes = list(map(_parse, self.nodes))
         others = [node for node in nodes if not (node.name == ctx.local.name or node.address == ctx.local.address)]
         got = f"{len(nodes)} in all, {len(others)} of them not this one"
         if others:
@@ -88,25 +88,23 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def _parse_all(entries: Iterable[str]) -> list[Node]:
-    nodes: list[Node] = []
+def _faults(entries: Iterable[str]) -> Iterator[str]:
     taken: dict[str, str] = {}
     for entry in entries:
-        node = _parse(entry)
+        try:
+            node = _parse(entry)
+        except ValueError as exc:
+            yield f"nodes: cannot use {entry!r}: expected name@host:port or host:port; {exc}"
+            continue
         for identity in filter(None, (node.name, node.address)):
             if identity in taken:
-                raise ConfigError(f"nodes: {entry!r} and {taken[identity]!r} are both {identity!r}: list each node once")
+                yield f"nodes: {entry!r} and {taken[identity]!r} are both {identity!r}: list each node once"
             taken[identity] = entry
-        nodes.append(node)
-    return nodes
 
 
 def _parse(entry: str) -> Node:
     basename, at, address = entry.rpartition("@")
-    try:
-        host, port = split_address(address)
-        if port == 0:
-            raise ValueError("port 0 cannot be dialled")
-        return Node(name=f"{basename}@{host}" if at else None, address=join_address(host, port))
-    except ValueError as exc:
-        raise ConfigError(f"nodes: cannot use {entry!r}: expected name@host:port or host:port; {exc}") from exc
+    host, port = split_address(address)
+    if port == 0:
+        raise ValueError("port 0 cannot be dialled")
+    return Node(name=f"{basename}@{host}" if at else None, address=join_address(host, port))

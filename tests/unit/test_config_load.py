@@ -9,6 +9,7 @@ from config_parts import Full, Shelf
 
 from cluster_kit import ConfigError
 from cluster_kit.config import ChildSpec, ClusterConfig, TopologyConfig, load_config, topologies
+from cluster_kit.plugins import PluginRegistry
 
 ENTRY = {"strategy": "silent"}
 
@@ -260,3 +261,30 @@ def test_values_load_neither_validation_nor_yaml():
 
 def test_loading_needs_yaml_for_files_only_and_no_event_loop():
     assert not {"yaml", "asyncio", "difflib"} & loaded_by("from cluster_kit.config import load_config")
+
+
+def test_every_fault_of_a_parts_options_is_told_at_its_own_place(tmp_path):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(
+        "topologies:\n"
+        "  lan:\n"
+        "    strategy: gossip\n"
+        "    config: {port: 70000, ttl_s: 0.1,\n"
+        "      multicast_addr: 10.0.0.1}\n"
+        "  wan:\n"
+        "    strategy: static\n"
+        "    config:\n"
+        "      nodes: [b, x@y, c@h:0]\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, PluginRegistry.load())
+    told = [
+        (error.line, error.path, str(error).rpartition(error.path + ": ")[2].split(":")[0]) for error in caught.value.errors
+    ]
+    assert told == [
+        (4, "topologies.lan.config.port", "70000"),
+        (4, "topologies.lan.config.ttl_s", "0.1"),
+        (5, "topologies.lan.config.multicast_addr", "'10.0.0.1'"),
+        *[(9, "topologies.wan.config.nodes", f"cannot use {entry!r}") for entry in ("b", "x@y")],
+        (9, "topologies.wan.config.nodes", "cannot use 'c@h"),
+    ]

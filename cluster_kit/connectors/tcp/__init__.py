@@ -7,11 +7,12 @@ that a peer must know: serve loopback, or a network that you trust.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster_kit.abc import Connector, Discovery, LinkReport
-from cluster_kit.errors import ConfigError, ConnectError
+from cluster_kit.errors import ConnectError, raise_all
 from cluster_kit.node import Node, is_unspecified
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class TcpConnector(Connector):
 
     def __post_init__(self) -> None:
         self._hub: Hub | None = None
-        _check(self)
+        raise_all(_faults(self))
 
     def serves_on(self, host: str) -> str | None:
         """Return where it listens."""
@@ -92,21 +93,22 @@ class TcpConnector(Connector):
         return await probe(self, node, ctx)
 
 
-def _check(options: TcpConnector) -> None:
+def _faults(options: TcpConnector) -> Iterator[str]:
     if not 0 <= options.port <= 65535:
-        raise ConfigError(f"port {options.port}: expected 0 to 65535; 0 means any that is free")
+        yield f"port {options.port}: expected 0 to 65535; 0 means any that is free"
     if not 0 < options.heartbeat_s < options.silent_s / 2:
-        raise ConfigError(
-            f"silent_s {options.silent_s:g}: expected more than two heartbeats, heartbeat_s is {options.heartbeat_s:g}"
-        )
+        yield f"silent_s {options.silent_s:g}: expected more than two heartbeats, heartbeat_s is {options.heartbeat_s:g}"
     if options.advertise is not None:
-        from cluster_kit.connectors.tcp.listen import read_advertise
+        yield from _faults_of_advertise(options.advertise)
 
-        try:
-            host, _ = read_advertise(options.advertise)
-        except ValueError as exc:
-            raise ConfigError(f"advertise {options.advertise!r}: expected host or host:port; {exc}") from exc
-        if is_unspecified(host):
-            raise ConfigError(
-                f"advertise {options.advertise!r}: it means every interface; give an address that others can dial"
-            )
+
+def _faults_of_advertise(advertise: str) -> Iterator[str]:
+    from cluster_kit.connectors.tcp.listen import read_advertise
+
+    try:
+        host, _ = read_advertise(advertise)
+    except ValueError as exc:
+        yield f"advertise {advertise!r}: expected host or host:port; {exc}"
+        return
+    if is_unspecified(host):
+        yield f"advertise {advertise!r}: it means every interface; give an address that others can dial"

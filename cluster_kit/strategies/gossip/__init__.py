@@ -13,12 +13,12 @@ group is that of libcluster before 3.3.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from cluster_kit.abc import Discovery, Observation, Strategy
-from cluster_kit.errors import ConfigError
+from cluster_kit.errors import raise_all
 from cluster_kit.node import is_loopback
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class GossipStrategy(Strategy):
     ttl_s: float = 10.0
 
     def __post_init__(self) -> None:
-        _check(self)
+        raise_all(_faults(self))
 
     def serves_on(self, host: str) -> str:
         """Return the address that lets in most of those it hears and sends on."""
@@ -78,39 +78,45 @@ class GossipStrategy(Strategy):
         return diagnose(self, ctx)
 
 
-def _check(options: GossipStrategy) -> None:
+def _faults(options: GossipStrategy) -> Iterator[str]:
     if not 1 <= options.port <= 65535:
-        raise ConfigError(f"port {options.port}: expected 1 to 65535, the same on all nodes")
+        yield f"port {options.port}: expected 1 to 65535, the same on all nodes"
     if not 0 <= options.multicast_ttl <= 255:
-        raise ConfigError(f"multicast_ttl {options.multicast_ttl}: expected 0 to 255; 1 stays in the local network")
+        yield f"multicast_ttl {options.multicast_ttl}: expected 0 to 255; 1 stays in the local network"
     if not MIN_INTERVAL_S <= options.interval_s <= MAX_TTL_S:
-        raise ConfigError(f"interval_s {options.interval_s:g}: expected {MIN_INTERVAL_S:g} to {MAX_TTL_S:g}")
-    intervals = round(options.ttl_s / options.interval_s, 6)  # three times 0.2 is more than 0.6
-    if not (intervals >= MIN_INTERVALS and options.ttl_s <= MAX_TTL_S):
-        raise ConfigError(
+        yield f"interval_s {options.interval_s:g}: expected {MIN_INTERVAL_S:g} to {MAX_TTL_S:g}"
+    elif not (_intervals(options) >= MIN_INTERVALS and options.ttl_s <= MAX_TTL_S):
+        yield (
             f"ttl_s {options.ttl_s:g}: expected at least {MIN_INTERVALS} intervals, so that one lost datagram is no silence, "
             f"and at most {MAX_TTL_S:g}; interval_s is {options.interval_s:g}"
         )
-    _check_addresses(options)
+    yield from _faults_of_addresses(options)
 
 
-def _check_addresses(options: GossipStrategy) -> None:
-    group = _ipv4("multicast_addr", options.multicast_addr)
-    if group.is_multicast == options.broadcast_only:
+def _intervals(options: GossipStrategy) -> float:
+    return round(options.ttl_s / options.interval_s, 6)  # three times 0.2 is more than 0.6
+
+
+def _faults_of_addresses(options: GossipStrategy) -> Iterator[str]:
+    group = yield from _ipv4("multicast_addr", options.multicast_addr)
+    if group is not None and group.is_multicast == options.broadcast_only:
         wanted = "a broadcast address with broadcast_only" if options.broadcast_only else "224.0.0.0 to 239.255.255.255"
-        raise ConfigError(f"multicast_addr {options.multicast_addr!r}: expected {wanted}")
+        yield f"multicast_addr {options.multicast_addr!r}: expected {wanted}"
     if options.broadcast_only and options.if_addr != ANY:
-        raise ConfigError(f"if_addr {options.if_addr!r}: a broadcast is heard on any interface; leave it out, it is {ANY}")
-    _ipv4("if_addr", options.if_addr)
+        yield f"if_addr {options.if_addr!r}: a broadcast is heard on any interface; leave it out, it is {ANY}"
+    yield from _ipv4("if_addr", options.if_addr)
     if options.multicast_if is not None:
-        _ipv4("multicast_if", options.multicast_if)
+        yield from _ipv4("multicast_if", options.multicast_if)
 
 
-def _ipv4(option: str, address: str) -> ipaddress.IPv4Address:
+def _ipv4(option: str, address: str) -> Generator[str, None, ipaddress.IPv4Address | None]:
+    """Yield why ``address`` is none, or return it."""
     try:
         parsed = ipaddress.ip_address(address)
-    except ValueError as exc:
-        raise ConfigError(f"{option} {address!r}: expected an IPv4 address") from exc
-    if not isinstance(parsed, ipaddress.IPv4Address):
-        raise ConfigError(f"{option} {address!r}: gossip doesn't speak IPv6 yet; give an IPv4 address")
-    return parsed
+    except ValueError:
+        yield f"{option} {address!r}: expected an IPv4 address"
+        return None
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return parsed
+    yield f"{option} {address!r}: gossip doesn't speak IPv6 yet; give an IPv4 address"
+    return None
