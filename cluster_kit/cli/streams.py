@@ -35,12 +35,28 @@ def write(fd: int, text: str) -> None:
         data = data[os.write(fd, data) :]
 
 
+class _NoLock:
+    """Stands where ``logging`` expects a lock."""
+
+    def acquire(self) -> None:
+        """Do nothing."""
+
+    def release(self) -> None:
+        """Do nothing."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 class StderrHandler(logging.Handler):
     """Logs to standard error. It has no lock, so that one that nobody reads holds up nothing but its own thread."""
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
         """Have none: ``logging.shutdown`` would wait for it."""
-        self.lock = None
+        self.lock = _NoLock()  # type: ignore[assignment]
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, or what went wrong with it."""
