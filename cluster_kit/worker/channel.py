@@ -8,6 +8,7 @@ network is ever unpickled here, only values that were made from it.
 from __future__ import annotations
 
 import pickle
+import select
 import socket
 from contextlib import suppress
 from typing import Any
@@ -60,6 +61,14 @@ class Channel:
                 return False
             del self._outgoing[:sent]
         return True
+
+    def wait(self) -> None:
+        """Wait until there is something to receive, or the end of it; for who has no event loop yet."""
+        poller = (
+            select.poll()
+        )  # select() takes no descriptor from 1024 up, and ours has the number that it had in the application
+        poller.register(self._socket, select.POLLIN)
+        poller.poll()
 
     def receive(self) -> list[Any]:
         """Return the messages that one read completes, perhaps none; the rest waits for its turn.

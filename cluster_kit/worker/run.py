@@ -73,7 +73,7 @@ async def _main(worker: Worker, orphaned: threading.Event) -> None:
 def _first_messages(channel: Channel) -> list[Any]:
     """Return the ``Start``, and what came right behind it."""
     while True:
-        select.select([channel], [], [])
+        channel.wait()
         try:
             messages = channel.receive()
         except EOFError as exc:

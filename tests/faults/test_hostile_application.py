@@ -266,6 +266,25 @@ def test_closed_descriptors_end_the_supervisor_and_are_told(bench):
     ]
 
 
+HOLDS_MANY = """
+import json, os, resource, sys
+from cluster_kit import Supervisor
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (2048, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+with Supervisor(json.loads(sys.argv[1])) as a:
+    process = a._loop.keepers["lan"]._process
+    process.join(0.01)
+    print(process.sentinel > 1024, a.status()["lan"].restarts)
+"""
+
+
+def test_application_with_many_descriptors_has_workers_all_the_same(bench):
+    command = [sys.executable, "-c", HOLDS_MANY, json.dumps(bench.config("a"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True 0\n", done.stderr
+
+
 def test_import_path_may_hold_what_python_skips(bench, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, Path("/nowhere")])
     assert bench.start("a").status()["lan"].state is not State.STOPPED
