@@ -395,3 +395,26 @@ def test_odd_callback_and_metadata_are_refused_where_they_are_given(bench):
         a.subscribe(5)
     with pytest.raises(TypeError, match="expected a mapping"):
         a.update_metadata("x")
+
+
+def test_asyncio_callback_that_raises_cancellederror_goes_on_being_called(bench):
+    async def scenario():
+        heard, twice = [], asyncio.Event()
+
+        def odd(event):
+            heard.append(event)
+            if len(heard) > 1:
+                twice.set()
+            raise asyncio.CancelledError
+
+        async with asyncio.timeout(DEADLINE_S), AsyncSupervisor(bench.config("a")) as a:
+            a.subscribe(odd)
+            await twice.wait()
+
+    asyncio.run(scenario())
+
+
+def test_status_is_answered_while_a_worker_starts(bench, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "_SERVE_S", 0.5)
+    monkeypatch.setattr(supervisor_module, "_INSPECT_S", 3600.0)
+    assert bench.start("a", **HANGS).status()["lan"].state is State.STARTING
