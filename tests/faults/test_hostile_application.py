@@ -409,6 +409,7 @@ def test_asyncio_callback_that_raises_cancellederror_goes_on_being_called(bench)
 
         async with asyncio.timeout(DEADLINE_S), AsyncSupervisor(bench.config("a")) as a:
             a.subscribe(odd)
+            await asyncio.to_thread(bench.start, "b")
             await twice.wait()
 
     asyncio.run(scenario())
