@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+REPEAT_S = 60.0  # between two messages about the same kind of trouble
 _MAX_KEYS = 256  # what is said about strangers must not cost memory without end
 
 
 class Throttle:
     """Passes each key at most once in ``interval_s``; forgets the key passed longest ago when there are too many."""
 
-    def __init__(self, interval_s: float) -> None:
+    def __init__(self, interval_s: float = REPEAT_S) -> None:
         self._interval_s = interval_s
         self._passed_s: OrderedDict[str, float] = OrderedDict()
 

@@ -17,6 +17,8 @@ from cluster_kit.cli.failure import Failure
 from cluster_kit.cli.streams import fill_standard_streams, give_up_stdout
 from cluster_kit.errors import ClusterKitError
 
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 COMMANDS = ("run", "demo", "check", "doctor", "nodes", "plugins", "manifest")
 
 
@@ -39,7 +41,7 @@ class _Commands(click.Group):
         except ClusterKitError as exc:
             raise Failure(str(exc)) from exc
         except OSError as exc:
-            if exc.errno == errno.EPIPE:  # whoever read the output has gone, which click ends quietly
+            if exc.errno not in _CANNOT_WRITE:  # a fault of ours, or EPIPE, which click ends quietly
                 raise
             give_up_stdout()
             raise Failure(f"cannot print: {exc.strerror}") from exc

@@ -19,7 +19,7 @@ from cluster_kit.config.document import Faults, Part
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.targets import reason_of
 from cluster_kit.config.values import plain, read_fields, text
-from cluster_kit.errors import ConfigError
+from cluster_kit.errors import ConfigError, text_of
 
 _PLAIN = (str, int, float, bool, int | str)
 
@@ -69,10 +69,10 @@ def construct(part: Part, cls: type, options: Mapping[str, Any]) -> Any:
     """Make an instance; what its constructor says against the options is an error of ``part``."""
     try:
         return cls(**options)
-    except ConfigError as exc:
-        raise ConfigError.gather([_placed(part, str(error)) for error in exc.errors]) from exc
-    except ValueError as exc:
-        raise part.error(" ".join(str(exc).split()) or f"{cls.__qualname__} refuses its options") from exc
+    except ValueError as exc:  # ConfigError is one
+        errors = exc.errors if isinstance(exc, ConfigError) else (exc,)
+        faults = [" ".join(text_of(error).split()) or f"{cls.__qualname__} refuses its options" for error in errors]
+        raise ConfigError.gather([_placed(part, fault) for fault in faults]) from exc
     except KeyboardInterrupt:
         raise
     except BaseException as exc:

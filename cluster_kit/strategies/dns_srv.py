@@ -6,13 +6,20 @@ Differs: priority and weight choose nobody, since all nodes of a cluster are mem
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster_kit.abc import Answer, Discovery, PollingStrategy
+from cluster_kit.errors import faults_of, raise_all
 from cluster_kit.strategies.dns import Family
-from cluster_kit.strategies.dns.checks import check_identity, check_polling, need_dnspython, read_names, read_servers
+from cluster_kit.strategies.dns.checks import (
+    faults_of_identity,
+    faults_of_polling,
+    faults_of_services,
+    read_names,
+    read_servers,
+)
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -41,11 +48,7 @@ class DnsSrvStrategy(PollingStrategy):
     confirmations: int = 2
 
     def __post_init__(self) -> None:
-        read_names("query", self.query)
-        check_identity("node_basename", self.node_basename, self.port)
-        check_polling("interval_s", self.interval_s, self.confirmations)
-        read_servers(self.resolver)
-        need_dnspython("strategy dns_srv")
+        raise_all(_faults(self))
 
     async def poll(self, ctx: Discovery) -> Mapping[str, Answer]:
         """Ask for the records of each name, and for the addresses of their targets."""
@@ -66,3 +69,10 @@ class DnsSrvStrategy(PollingStrategy):
         from cluster_kit.strategies.dns.diagnosis import diagnose_services
 
         return diagnose_services(self, ctx.local)
+
+
+def _faults(options: DnsSrvStrategy) -> Iterator[str]:
+    yield from faults_of(read_names, "query", options.query)
+    yield from faults_of_identity("node_basename", options.node_basename, options.port)
+    yield from faults_of_polling("interval_s", options.interval_s, options.confirmations)
+    yield from faults_of_services("dns_srv", options.resolver)

@@ -9,13 +9,14 @@ Differs: IPv6 as well; a failed look-up is no empty cluster; ``port``, ``namespa
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster_kit.abc import Discovery, Observation, Strategy
+from cluster_kit.errors import faults_of, raise_all
 from cluster_kit.strategies.dns import DnsStrategy, Family
-from cluster_kit.strategies.dns.checks import check_identity, check_polling, read_name
+from cluster_kit.strategies.dns.checks import faults_of_addresses, faults_of_identity, faults_of_polling, read_name
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -48,9 +49,7 @@ class KubernetesDnsStrategy(Strategy):
     confirmations: int = 2
 
     def __post_init__(self) -> None:
-        check_identity("application_name", self.application_name, self.port)
-        check_polling("polling_interval_s", self.polling_interval_s, self.confirmations)
-        self.stands_for()
+        raise_all(_faults(self))
 
     def stands_for(self) -> DnsStrategy:
         """Return the strategy that does the work."""
@@ -73,17 +72,29 @@ class KubernetesDnsStrategy(Strategy):
         return self.stands_for().diagnose(ctx)
 
 
+def _faults(options: KubernetesDnsStrategy) -> Iterator[str]:
+    yield from faults_of_service(options.service, options.namespace)
+    yield from faults_of_identity("application_name", options.application_name, options.port)
+    yield from faults_of_polling("polling_interval_s", options.polling_interval_s, options.confirmations)
+    yield from faults_of_addresses("application_name", options.application_name, options.port, options.resolver)
+
+
+def faults_of_service(service: str, namespace: str | None) -> Iterator[str]:
+    """Check what a Service's DNS name is made of."""
+    yield from faults_of(read_name, "service", service)
+    if namespace is not None:
+        yield from faults_of(read_name, "namespace", namespace)
+        yield from faults_of(_domain)
+
+
 def name_of(service: str, namespace: str | None) -> str:
     """Return the DNS name of a Service, absolute where the namespace is known.
 
     Environment:
         CLUSTER_DOMAIN: The cluster's domain, where it isn't ``cluster.local``.
-
-    Raises:
-        ConfigError: It can't be one.
     """
-    read_name("service", service)
-    if namespace is None:
-        return service
-    domain = read_name("CLUSTER_DOMAIN", os.environ.get("CLUSTER_DOMAIN") or DEFAULT_DOMAIN)
-    return f"{service}.{read_name('namespace', namespace)}.svc.{domain.rstrip('.')}."
+    return service if namespace is None else f"{service}.{namespace}.svc.{_domain()}."
+
+
+def _domain() -> str:
+    return read_name("CLUSTER_DOMAIN", os.environ.get("CLUSTER_DOMAIN") or DEFAULT_DOMAIN).rstrip(".")

@@ -8,15 +8,16 @@ Differs: a failed look-up is no empty cluster; ``namespace`` may be left out; ``
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster_kit.abc import Discovery, Observation, Strategy
+from cluster_kit.errors import raise_all
 from cluster_kit.strategies.dns import Family
-from cluster_kit.strategies.dns.checks import check_identity, check_polling, need_dnspython
+from cluster_kit.strategies.dns.checks import faults_of_identity, faults_of_polling, faults_of_services
 from cluster_kit.strategies.dns_srv import DnsSrvStrategy
-from cluster_kit.strategies.kubernetes_dns import name_of
+from cluster_kit.strategies.kubernetes_dns import faults_of_service, name_of
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -47,10 +48,7 @@ class KubernetesDnsSrvStrategy(Strategy):
     confirmations: int = 2
 
     def __post_init__(self) -> None:
-        need_dnspython("strategy kubernetes_dns_srv")
-        check_identity("application_name", self.application_name, self.port)
-        check_polling("polling_interval_s", self.polling_interval_s, self.confirmations)
-        self.stands_for()
+        raise_all(_faults(self))
 
     def stands_for(self) -> DnsSrvStrategy:
         """Return the strategy that does the work."""
@@ -71,3 +69,10 @@ class KubernetesDnsSrvStrategy(Strategy):
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
         """Say whom it asks, and what the Service's name gives."""
         return self.stands_for().diagnose(ctx)
+
+
+def _faults(options: KubernetesDnsSrvStrategy) -> Iterator[str]:
+    yield from faults_of_service(options.service, options.namespace)
+    yield from faults_of_identity("application_name", options.application_name, options.port)
+    yield from faults_of_polling("polling_interval_s", options.polling_interval_s, options.confirmations)
+    yield from faults_of_services("kubernetes_dns_srv", options.resolver)

@@ -42,10 +42,8 @@ class AsyncSubscription:
         async for event in self:
             try:
                 callback(event)
-            except Exception:
-                log.exception("callback %r raised on %r", callback, event)
-            except asyncio.CancelledError:
-                if (task := asyncio.current_task()) is None or task.cancelling():
+            except (Exception, asyncio.CancelledError) as exc:
+                if isinstance(exc, asyncio.CancelledError) and self._reader is not None and self._reader.cancelling():
                     raise
                 log.exception("callback %r raised on %r", callback, event)
 

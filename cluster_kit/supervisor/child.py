@@ -58,7 +58,9 @@ class _Popen:
     def wait(self, timeout: float | None = None) -> int | None:
         if timeout is None:
             return self._reap(0)
-        select.select([self.sentinel], [], [], timeout)
+        poller = select.poll()
+        poller.register(self.sentinel, select.POLLIN)
+        poller.poll(timeout * 1000)
         return self._reap(os.WNOHANG)
 
     def _reap(self, options: int) -> int | None:

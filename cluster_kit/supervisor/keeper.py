@@ -329,6 +329,7 @@ class Keeper:
         elif not self.finished:
             self._account.last_error = error
             self.due_at_s = self._clock.now_s() + _RETRY_S
+            self._notify()
 
     def abandon(self) -> None:
         """Leave nothing behind, whatever state this is in: the supervising thread ends."""

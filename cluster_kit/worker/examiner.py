@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import select
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
@@ -23,7 +22,7 @@ from cluster_kit.errors import described, text_of
 from cluster_kit.membership.roster import Roster
 from cluster_kit.node import Fence, Node
 from cluster_kit.worker.channel import Channel
-from cluster_kit.worker.foreign import attempt
+from cluster_kit.worker.foreign import CLOSE_S, attempt
 from cluster_kit.worker.messages import Beat
 from cluster_kit.worker.source import Context
 
@@ -31,7 +30,6 @@ BEAT_S = 1.0
 DIAGNOSE_S = 30.0  # "within some seconds", says the contract
 MAX_TRIED = 64  # nodes; who is told that so many answer needs to ask no more of them
 _SHOWN = 5  # of the nodes that were found, by name
-_CLOSE_S = 1.0
 _EXIT_UNHEARD = 75  # EX_TEMPFAIL of sysexits.h: whom we tell is gone
 
 _PLUGIN_FAULT = "a fault of the plugin, not of its source; report it to whoever wrote it"
@@ -90,11 +88,10 @@ class Examiner:
         self._tell("discovery", self._discovered(loop.time() - since_s))
         await self._try_nodes()
         listening.cancel()
-        await asyncio.wait([listening], timeout=_CLOSE_S)
+        await asyncio.wait([listening], timeout=CLOSE_S)
         beating.cancel()
         self._send(Examined())
-        while not self._channel.flush():
-            select.select([], [self._channel], [])
+        self._channel.flush_all()
         return True
 
     async def _beat(self) -> None:

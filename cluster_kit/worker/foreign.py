@@ -16,7 +16,7 @@ from cluster_kit.errors import ClusterKitError, ConfigError, described
 
 log = logging.getLogger("cluster_kit.worker")
 
-CLOSE_S = 1.0  # what a plugin may take to come to its end once it is cancelled
+CLOSE_S = 1.0  # what DESIGN grants a plugin to say goodbye, once it is cancelled or told to stop
 
 
 class Outcome(NamedTuple):
@@ -30,7 +30,8 @@ async def attempt(call: Callable[[], Any], timeout_s: float | None = None) -> Ou
     """Call a plugin and await what it returns, if that is to be awaited; cancelled with the running task.
 
     Returns:
-        Its outcome; ``TimeoutError`` if it took longer than ``timeout_s``.
+        Its outcome; ``TimeoutError`` if it took longer than ``timeout_s``. One that goes on after it was cancelled is awaited
+        to its end, so that whoever asks again and again never has it running twice.
     """
     task = asyncio.create_task(_caught(call))
     try:
@@ -42,6 +43,9 @@ async def attempt(call: Callable[[], Any], timeout_s: float | None = None) -> Ou
     if done:
         return _outcome_of(task)
     late = await _cancelled(task)
+    if not task.done():
+        log.error("a plugin goes on %g s after it was cancelled: it is waited for", CLOSE_S)
+        await asyncio.wait([task])
     return late if late.error is None else Outcome(None, TimeoutError())
 
 
@@ -54,7 +58,7 @@ async def _caught(call: Callable[[], Any]) -> Outcome:
 
 
 async def _cancelled(task: asyncio.Task[Outcome]) -> Outcome:
-    """Cancel and return what came of that; one that goes on regardless is left alone."""
+    """Cancel and return what came of that within ``CLOSE_S``."""
     task.cancel()
     done, _ = await asyncio.wait([task], timeout=CLOSE_S)
     return _outcome_of(task) if done else Outcome(None, TimeoutError(f"it goes on {CLOSE_S:g} s after it was cancelled"))

@@ -26,8 +26,6 @@ from cluster_kit.worker.plain import check_plain
 
 log = logging.getLogger("cluster_kit.worker")
 
-_REPEAT_S = 60.0  # before the same trouble is logged again, of whatever peer
-
 
 class Links:
     """Between one connector and one membership; it is the connector's ``LinkReport``."""
@@ -54,7 +52,7 @@ class Links:
         self._settle = settle
         self._tell = tell
         self._tasks: set[asyncio.Task[None]] = set()
-        self._throttle = Throttle(_REPEAT_S)
+        self._throttle = Throttle()
 
     def up(self, node: Node) -> None:
         """Report a link that came up."""
@@ -126,13 +124,13 @@ class Links:
                 f"connect: no answer from {str(node)!r} within {self._connect_timeout_s:g} s: host down, frozen or filtered"
             )
             return ConnectError(message, node=node.key, reason=ConnectReason.TIMEOUT)
-        if self._throttle.passes(type(exc).__name__, now_s):
+        if self._throttle.passes("connect", now_s):
             log.error("connect: the connector raised for %s: %s", node, described(exc), exc_info=exc)
         return ConnectError(f"connect: for {str(node)!r} the connector raised {described(exc)}", node=node.key)
 
     async def _disconnect(self, node: Node) -> None:
         _, raised = await attempt(lambda: self._connector.disconnect(node), self._connect_timeout_s)
-        if raised is not None and self._throttle.passes(f"disconnect {type(raised).__name__}", self._clock.now_s()):
+        if raised is not None and self._throttle.passes("disconnect", self._clock.now_s()):
             log.error("disconnect: the connector raised for %s: %s", node, described(raised), exc_info=raised)
         self._membership.disconnected(node, self._clock.now_s())
         self._settle()

@@ -84,7 +84,7 @@ def _take_up(messages: list[Any], channel: Channel, loop: asyncio.AbstractEventL
 def _first_messages(channel: Channel) -> list[Any]:
     """Return what to do, and what came right behind it."""
     while True:
-        select.select([channel], [], [])
+        channel.wait()
         try:
             messages = channel.receive()
         except EOFError as exc:

@@ -19,12 +19,11 @@ from cluster_kit.errors import described, text_of
 from cluster_kit.membership.backoff import Backoff
 from cluster_kit.membership.intensity import Intensity
 from cluster_kit.node import Fence, Node
-from cluster_kit.worker.foreign import attempt
+from cluster_kit.worker.foreign import CLOSE_S, attempt
 from cluster_kit.worker.messages import SourceHealth
 
 log = logging.getLogger("cluster_kit.worker")
 
-GOODBYE_S = 1.0  # what DESIGN grants a strategy to say goodbye
 _BATCH = 128  # observations between two turns of the event loop: about a millisecond of work
 _FIRST_RESTART_S = 0.1
 _LAST_RESTART_S = 15.0
@@ -146,10 +145,10 @@ class Source:
     async def _closed(self, close: Callable[[], Awaitable[None]]) -> None:
         """Close the generator in the task that ran it, but wait no longer for it than for a goodbye."""
         try:
-            async with asyncio.timeout(GOODBYE_S):
+            async with asyncio.timeout(CLOSE_S):
                 await close()
         except TimeoutError:
-            log.warning("%s: the strategy did not come to its end within %g s", self.name, GOODBYE_S)
+            log.warning("%s: the strategy did not come to its end within %g s", self.name, CLOSE_S)
 
     def _heard(self, observation: Observation) -> None:
         if not isinstance(observation, Found | Seen | Leaving | Gone | Failed):

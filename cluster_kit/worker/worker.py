@@ -25,7 +25,7 @@ from cluster_kit.membership.reconciler import Command
 from cluster_kit.node import BootId, Node
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.channel import Channel
-from cluster_kit.worker.foreign import as_config_error, attempt
+from cluster_kit.worker.foreign import CLOSE_S, as_config_error, attempt
 from cluster_kit.worker.links import Links, run_command
 from cluster_kit.worker.logs import forward_logs
 from cluster_kit.worker.messages import (
@@ -42,13 +42,12 @@ from cluster_kit.worker.messages import (
     Stop,
 )
 from cluster_kit.worker.outbox import Outbox
-from cluster_kit.worker.source import GOODBYE_S, Source
+from cluster_kit.worker.source import Source
 
 log = logging.getLogger("cluster_kit.worker")
 
 EXIT_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 BEAT_S = 1.0  # the supervisor judges by these
-_REPEAT_S = 60.0  # before another process of our name is told of
 _HANDED_OVER_TTL_S = 30.0  # how long a predecessor's roster counts without a source's word
 
 
@@ -96,8 +95,7 @@ class Worker:
         )
         self._sources = [self._source(index) for index in range(len(config.strategies))]
         self._unannounced = {source.name for source in self._sources}
-        self._twins: set[BootId] = set()  # that were told of
-        self._throttle = Throttle(_REPEAT_S)
+        self._throttle = Throttle()
         self._full_told = False
         self._early: list[object] | None = list(early)  # until there is anything to order about
 
@@ -129,7 +127,7 @@ class Worker:
             await self._leave(running)
         finally:
             pulse.cancel()
-            self._outbox.drain(GOODBYE_S)
+            self._outbox.drain(CLOSE_S)
         return True
 
     async def _serve_unless_stopped(self) -> bool:
@@ -168,7 +166,7 @@ class Worker:
         stopping = asyncio.create_task(self._have_connector("stop", self._connector.stop))
         for task in running:
             task.cancel()
-        await asyncio.wait([stopping, *running], timeout=GOODBYE_S)
+        await asyncio.wait([stopping, *running], timeout=CLOSE_S)
         self._settle()
 
     async def _have_connector(self, what: str, do: Callable[[], Awaitable[None]]) -> None:
@@ -198,11 +196,8 @@ class Worker:
         self._unsettled()
 
     def _twin_seen(self, boot_id: BootId | None) -> None:
-        if boot_id is None or boot_id == self.boot_id or boot_id in self._twins:
+        if boot_id in (None, self.boot_id) or not self._throttle.passes("twin", self._clock.now_s()):
             return
-        if not self._throttle.passes("twin", self._clock.now_s()):  # anybody can make up as many as they like
-            return
-        self._twins.add(boot_id)
         log.warning(
             "name conflict: another process announces our name %r: give each process a name of its own", self.local.name
         )
@@ -240,7 +235,7 @@ class Worker:
     def _give_up(self, error: ClusterKitError) -> NoReturn:
         """End this worker at once: its successor may fare better."""
         self._outbox.send(CannotServe(error))
-        self._outbox.drain(GOODBYE_S)
+        self._outbox.drain(CLOSE_S)
         os._exit(EXIT_BROKEN)
 
     def _wake_later(self, now_s: float) -> None:
@@ -281,7 +276,7 @@ class Worker:
             self._obey(message)
 
     def _obey(self, message: object) -> None:
-        if self._early is not None and not isinstance(message, Stop):
+        if self._early is not None and not isinstance(message, Stop | Inspect):
             self._early.append(message)
             return
         match message:

@@ -1,6 +1,7 @@
 """Plugins that do what plugins should not, each in its own way; named by ``misbehaving:Class`` in configurations."""
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import threading
@@ -275,6 +276,25 @@ class ConnectsOddly(HangsInConnect):
     @command
     def odd(self):
         raise RAISED.get(self.what, OwnBase)
+
+
+class GoesOnWhenCancelled(HangsInConnect):
+    """Never gives up a dial to one peer; links to everybody else."""
+
+    def __init__(self):
+        self.tries = []
+
+    async def connect(self, node):
+        self.tries.append(node.key)
+        while node.key == "n0@127.0.0.1":
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+        self._links.up(node)
+        return node
+
+    @command
+    def tried(self):
+        return list(self.tries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -266,6 +266,25 @@ def test_closed_descriptors_end_the_supervisor_and_are_told(bench):
     ]
 
 
+HOLDS_MANY = """
+import json, os, resource, sys
+from cluster_kit import Supervisor
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (2048, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+with Supervisor(json.loads(sys.argv[1])) as a:
+    process = a._loop.keepers["lan"]._process
+    process.join(0.01)
+    print(process.sentinel > 1024, a.status()["lan"].restarts)
+"""
+
+
+def test_application_with_many_descriptors_has_workers_all_the_same(bench):
+    command = [sys.executable, "-c", HOLDS_MANY, json.dumps(bench.config("a"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True 0\n", done.stderr
+
+
 def test_import_path_may_hold_what_python_skips(bench, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, Path("/nowhere")])
     assert bench.start("a").status()["lan"].state is not State.STOPPED
@@ -376,3 +395,27 @@ def test_odd_callback_and_metadata_are_refused_where_they_are_given(bench):
         a.subscribe(5)
     with pytest.raises(TypeError, match="expected a mapping"):
         a.update_metadata("x")
+
+
+def test_asyncio_callback_that_raises_cancellederror_goes_on_being_called(bench):
+    async def scenario():
+        heard, twice = [], asyncio.Event()
+
+        def odd(event):
+            heard.append(event)
+            if len(heard) > 1:
+                twice.set()
+            raise asyncio.CancelledError
+
+        async with asyncio.timeout(DEADLINE_S), AsyncSupervisor(bench.config("a")) as a:
+            a.subscribe(odd)
+            await asyncio.to_thread(bench.start, "b")
+            await twice.wait()
+
+    asyncio.run(scenario())
+
+
+def test_status_is_answered_while_a_worker_starts(bench, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "_SERVE_S", 0.5)
+    monkeypatch.setattr(supervisor_module, "_INSPECT_S", 3600.0)
+    assert bench.start("a", **HANGS).status()["lan"].state is State.STARTING

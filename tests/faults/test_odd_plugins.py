@@ -52,6 +52,15 @@ def test_connector_that_connects_oddly_is_asked_again(bench, what):
     assert a.status()["lan"].restarts == 0
 
 
+def test_connector_that_goes_on_when_cancelled_is_not_asked_twice_at_a_time(bench, caplog):
+    strategy = {"name": KNOWS_MANY, "count": 2}
+    a = bench.start("a", **topology(strategy, "misbehaving:GoesOnWhenCancelled", connect_timeout_s=0.1))
+    until(lambda: "a plugin goes on 1 s after it was cancelled" in caplog.text, "the complaint")
+    a.wait_for(2, timeout_s=30)
+    a.update_metadata({"still": "here"})
+    assert sorted(a.call("lan", "tried")) == ["n0@127.0.0.1", "n1@127.0.0.1"]
+
+
 @pytest.mark.parametrize("what", [*ODDITIES, "nothing", "own error"])
 def test_connector_that_starts_oddly_is_an_error_of_start(bench, what):
     with pytest.raises(ConfigError, match="connector raised"):

@@ -134,7 +134,7 @@ class TestFaults:
         assert faults(strategy="polling") == ["lan.strategy: missing key 'query'"]
 
     def test_constructor_that_refuses_options(self):
-        expected = "lan.config: interval_s 0.0 is not positive"
+        expected = "lan.config.interval_s: 0.0 is not positive"
         assert faults(strategy="polling", config={"query": "q", "interval_s": 0}) == [expected]
 
     def test_constructor_that_fails(self):

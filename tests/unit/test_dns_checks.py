@@ -131,3 +131,22 @@ def test_kubernetes_port_can_be_asked_for_by_name(monkeypatch):
 def test_presets_name_the_option_that_is_wrong(strategy, option, value):
     with pytest.raises(ConfigError, match=f"^{option} "):
         strategy(**{"service": "web", "port": 4370, option: value})
+
+
+# All at once
+
+
+@pytest.mark.parametrize(
+    ("build", "options"),
+    [
+        (DnsStrategy, ("query", "port", "interval_s", "confirmations", "resolver")),
+        (DnsSrvStrategy, ("query", "port", "interval_s", "confirmations", "resolver")),
+        (KubernetesDnsStrategy, ("service", "port", "polling_interval_s", "confirmations", "resolver")),
+        (KubernetesDnsSrvStrategy, ("service", "port", "polling_interval_s", "confirmations", "resolver")),
+    ],
+)
+def test_all_options_that_are_wrong_are_told_at_once(build, options):
+    wrong = {"query": "a b/c", "service": "a b", "resolver": "dns"}
+    with pytest.raises(ConfigError) as caught:
+        build(**{option: wrong.get(option, 0) for option in options})
+    assert [str(error).split()[0] for error in caught.value.errors] == list(options)

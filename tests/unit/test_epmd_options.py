@@ -76,6 +76,12 @@ def test_empty_list_of_hosts_is_refused():
         EpmdStrategy(hosts=())
 
 
+def test_all_options_that_are_wrong_are_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        EpmdStrategy(hosts=("host", "a@127.0.0.1:4370"), epmd_port=0, interval_s=0)
+    assert [str(error).split()[0].rstrip(":") for error in caught.value.errors] == ["epmd_port", "interval_s", "hosts", "hosts"]
+
+
 def test_epmd_asks_each_host_once_for_all_that_are_listed_there():
     strategy = EpmdStrategy(hosts=("a@h1", "b@h2", "c@h1", "a@h1", "d@::1"))
     assert strategy.targets(LOCAL) == (Target("h1", "h1", ("a", "c")), Target("h2", "h2", ("b",)), Target("::1", "::1", ("d",)))

@@ -44,6 +44,18 @@ def test_defaults_are_those_of_libcluster():
     assert str(strategy.service_account_path) == "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
+def test_all_options_that_are_wrong_are_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        KubernetesStrategy(mode="hostname", node_basename="a@b", port=0, polling_interval_s=0)
+    assert [str(error).split()[0].rstrip(":") for error in caught.value.errors] == [
+        "selector",
+        "service_name",
+        "port",
+        "node_basename",
+        "polling_interval_s",
+    ]
+
+
 def test_port_is_a_number_or_a_name():
     assert options({"port": 4000}) == {"port": 4000}
     assert options({"port": "cluster"}) == {"port": "cluster"}

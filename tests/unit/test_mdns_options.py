@@ -29,6 +29,12 @@ def test_unusable_option_is_refused(options, says):
         MdnsStrategy(**options)
 
 
+def test_all_options_that_are_wrong_are_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        MdnsStrategy(interfaces=("",), ip_version="v5", ttl_s=1)
+    assert [str(error).split()[0].rstrip(":") for error in caught.value.errors] == ["interfaces", "ip_version", "ttl_s"]
+
+
 @pytest.mark.parametrize(
     "service_type", ["_a._tcp.local.", "_my-shop._udp.local.", "_abcdefghijklmno._tcp.local.", "_A1._TCP.local."]
 )

@@ -1,19 +1,13 @@
 """The pipe between supervisor and worker: whole messages, never blocking."""
 
-import socket
-
 import pytest
-
-from cluster_kit.worker.channel import Channel
+from worker_pipe import pipe
 
 
 @pytest.fixture
 def ends():
-    ours, theirs = socket.socketpair()
-    pair = Channel(ours), Channel(theirs)
-    yield pair
-    for end in pair:
-        end.close()
+    with pipe() as pair:
+        yield pair
 
 
 def receive(channel, count):

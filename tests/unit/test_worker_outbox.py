@@ -1,13 +1,12 @@
 """What a worker tells survives what can't be told."""
 
 import logging
-import socket
 from types import SimpleNamespace
 
 import pytest
+from worker_pipe import pipe
 
 from cluster_kit import Node, NodeUp, TopologyEvent
-from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.logs import ChannelHandler
 from cluster_kit.worker.messages import Happened, Logged, Reply, View
 from cluster_kit.worker.outbox import Outbox
@@ -36,11 +35,8 @@ class Unpicklable:
 
 @pytest.fixture
 def ends():
-    ours, theirs = socket.socketpair()
-    pair = Channel(ours), Channel(theirs)
-    yield pair
-    for end in pair:
-        end.close()
+    with pipe() as pair:
+        yield pair
 
 
 def test_events_that_cannot_be_sent_are_replaced_by_a_view(ends):

@@ -32,55 +32,44 @@ class FailsInManyWays(Strategy):
         await asyncio.Event().wait()
 
 
-def test_source_that_fails_in_ever_other_ways_is_told_of_now_and_then():
-    reports = []
-
-    async def scenario():
-        last = asyncio.Event()
-
-        def report(health):
-            reports.append(health)
-            if health.error == "fault 4999":
-                last.set()
-
-        running = asyncio.create_task(source_of(FailsInManyWays(), report).run())
-        async with asyncio.timeout(30):
-            await last.wait()
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
-
-    asyncio.run(scenario())
-    assert reports[0].error == "fault 0"
-    assert len(reports) < 50
-
-
 def source_of(strategy, report):
     return Source(
         "gossip", strategy, ChildSpec(), surroundings=HERE, observe=lambda *_: None, report=report, announced=lambda: None
     )
 
 
-def test_source_that_announces_again_is_healthy_again():
+def reports_until(strategy, error):
+    """Run a strategy until its health shows ``error``, then cancel it; return what was reported."""
     reports = []
 
     async def scenario():
-        recovered = asyncio.Event()
+        shown = asyncio.Event()
 
         def report(health):
             reports.append(health)
-            if health.error is None:
-                recovered.set()
+            if health.error == error:
+                shown.set()
 
-        running = asyncio.create_task(source_of(Interrupted(), report).run())
-        async with asyncio.timeout(10):
-            await recovered.wait()
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        running = asyncio.create_task(source_of(strategy, report).run())
+        async with asyncio.timeout(30):
+            await shown.wait()
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+        assert running.cancelled()
 
     asyncio.run(scenario())
-    assert reports == [SourceHealth("gossip", FAULT), SourceHealth("gossip", None)]
+    return reports
+
+
+def test_source_that_fails_in_ever_other_ways_is_told_of_now_and_then():
+    reports = reports_until(FailsInManyWays(), "fault 4999")
+    assert reports[0].error == "fault 0"
+    assert len(reports) < 50
+
+
+def test_source_that_announces_again_is_healthy_again():
+    assert reports_until(Interrupted(), None) == [SourceHealth("gossip", FAULT), SourceHealth("gossip", None)]
 
 
 class RaisesWhenClosed(Strategy):
@@ -96,15 +85,5 @@ class RaisesWhenClosed(Strategy):
 
 
 def test_source_that_raises_while_it_is_cancelled_does_not_begin_anew():
-    async def scenario():
-        failed = asyncio.Event()
-        running = asyncio.create_task(source_of(RaisesWhenClosed(), lambda _: failed.set()).run())
-        async with asyncio.timeout(10):
-            await failed.wait()
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
-        assert running.cancelled()
-
-    asyncio.run(scenario())
+    reports_until(RaisesWhenClosed(), FAULT)
     assert RaisesWhenClosed.runs == 1

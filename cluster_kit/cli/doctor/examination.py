@@ -5,7 +5,6 @@ The process runs plugins: it may die, or be silent for good, and either becomes 
 
 from __future__ import annotations
 
-import select
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, Self
@@ -40,8 +39,7 @@ class Examination:
         channel = self._process.channel
         with suppress(OSError):  # it died; who listens to it notices
             channel.send(self._order)
-            while not channel.flush():
-                select.select([], [channel], [])
+            channel.flush_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -65,7 +63,7 @@ class Examination:
         channel = self._process.channel
         silent_s = 0.0
         while silent_s < SILENT_S:
-            if not select.select([channel], [], [], _TICK_S)[0]:
+            if not channel.wait(_TICK_S):
                 silent_s += _TICK_S
                 continue
             silent_s = 0.0

@@ -17,7 +17,6 @@ log = logging.getLogger("cluster_kit.connectors.tcp")
 
 BATCH = 64  # connections between two turns of the event loop: a flood starves nobody
 REST_S = 0.5  # until the next try, when connections can't be taken in
-REPEAT_S = 60.0  # between two messages about that
 
 _CURES = {
     errno.EMFILE: "this process has no file descriptor left; raise its limit: ulimit -n",
@@ -39,7 +38,7 @@ class Door:
         self._welcome = welcome
         self._loop = asyncio.get_running_loop()
         self._rest: asyncio.TimerHandle | None = None
-        self._throttle = Throttle(REPEAT_S)
+        self._throttle = Throttle()
         self._open()
 
     def _open(self) -> None:

@@ -46,7 +46,6 @@ log = logging.getLogger("cluster_kit.connectors.tcp")
 HANDSHAKE_S = 5.0  # as long as a connect may take by default
 PROBE_S = 2.0  # less than a handshake, so that who is held can still be answered
 FLUSH_S = 0.2  # for the last bytes to leave; a goodbye fits the kernel's buffer, unless the peer doesn't read
-REPEAT_S = 60.0  # between two messages about the same thing
 
 
 class Hub:
@@ -73,7 +72,7 @@ class Hub:
         self._dials: dict[int, asyncio.Task[None]] = {}
         self._attempts: dict[int, asyncio.Future[Linked | Failed]] = {}
         self._half_open = HalfOpen()
-        self._throttle = Throttle(REPEAT_S)
+        self._throttle = Throttle()
         self._beat_due = False
         self._stopped = False
         self._emptied = asyncio.Event()

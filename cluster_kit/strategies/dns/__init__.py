@@ -10,14 +10,14 @@ names themselves; ``resolver`` names servers instead of a function.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from cluster_kit.abc import Answer, Discovery, PollingStrategy
-from cluster_kit.errors import ConfigError
+from cluster_kit.errors import faults_of, raise_all
 from cluster_kit.node import Node, join_address
-from cluster_kit.strategies.dns.checks import check_identity, check_polling, need_dnspython, read_names, read_servers
+from cluster_kit.strategies.dns.checks import faults_of_addresses, faults_of_identity, faults_of_polling, read_names
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -48,14 +48,7 @@ class DnsStrategy(PollingStrategy):
     confirmations: int = 2
 
     def __post_init__(self) -> None:
-        read_names("query", self.query)
-        check_identity("node_basename", self.node_basename, self.port)
-        check_polling("interval_s", self.interval_s, self.confirmations)
-        if self.port is None and self.node_basename is None:
-            raise ConfigError("port is missing: give the port on which every node serves, such as that of the connector")
-        if self.resolver is not None:
-            read_servers(self.resolver)
-            need_dnspython("resolver")
+        raise_all(_faults(self))
 
     async def poll(self, ctx: Discovery) -> Mapping[str, Answer]:
         """Ask for each name and kind of address."""
@@ -74,3 +67,10 @@ class DnsStrategy(PollingStrategy):
     def _node_at(self, address: str) -> Node:
         name = f"{self.node_basename}@{address}" if self.node_basename else None
         return Node(name=name, address=join_address(address, self.port) if self.port else None)
+
+
+def _faults(options: DnsStrategy) -> Iterator[str]:
+    yield from faults_of(read_names, "query", options.query)
+    yield from faults_of_identity("node_basename", options.node_basename, options.port)
+    yield from faults_of_polling("interval_s", options.interval_s, options.confirmations)
+    yield from faults_of_addresses("node_basename", options.node_basename, options.port, options.resolver)

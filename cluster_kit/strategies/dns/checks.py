@@ -1,4 +1,4 @@
-"""What the options of the DNS strategies may be: text in, parts of questions out, and a ``ConfigError`` for what can't work.
+"""What the options of the DNS strategies may be: text in, parts of questions out, and the faults of what can't work.
 
 The application reads options, too, so nothing here loads an event loop or a third-party package.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from importlib.util import find_spec
 
-from cluster_kit.errors import ConfigError
+from cluster_kit.errors import ConfigError, faults_of
 from cluster_kit.node import Node, split_address
 
 MAX_NAME_CHARS = 253  # RFC 1035, section 2.3.4, as text without the last dot
@@ -65,26 +66,44 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def check_polling(interval_option: str, interval_s: float, confirmations: int) -> None:
+def faults_of_polling(interval_option: str, interval_s: float, confirmations: int) -> Iterator[str]:
     """Check how often to ask and how often to ask again before someone is gone."""
     if not 0 < interval_s <= 86_400:
-        raise ConfigError(f"{interval_option} {interval_s:g}: expected seconds, more than 0 and at most a day")
+        yield f"{interval_option} {interval_s:g}: expected seconds, more than 0 and at most a day"
     if confirmations < 1:
-        raise ConfigError(f"confirmations {confirmations}: expected how many answers in a row must lack a node, at least 1")
+        yield f"confirmations {confirmations}: expected how many answers in a row must lack a node, at least 1"
 
 
-def check_identity(option: str, basename: str | None, port: int | None) -> None:
+def faults_of_identity(option: str, basename: str | None, port: int | None) -> Iterator[str]:
     """Check the first part of the nodes' names, and their port."""
     if port is not None and not 1 <= port <= 65535:
-        raise ConfigError(f"port {port}: expected 1 to 65535, the port on which every node serves")
+        yield f"port {port}: expected 1 to 65535, the port on which every node serves"
     if basename is not None:
         try:
             Node(name=f"{basename}@{_LONGEST_ADDRESS}")
-        except ValueError as exc:
-            raise ConfigError(f"{option} {basename!r}: expected the part of a node's name before the '@'") from exc
+        except ValueError:
+            yield f"{option} {basename!r}: expected the part of a node's name before the '@'"
 
 
-def need_dnspython(purpose: str) -> None:
+def faults_of_addresses(option: str, basename: str | None, port: int | None, resolver: str | None) -> Iterator[str]:
+    """Check what else addresses of their own need, which are asked of the system unless a resolver is named."""
+    if port is None and basename is None:
+        yield (
+            f"port is missing: give the port on which every node serves, such as that of the connector, "
+            f"or {option} where nodes are dialled by name"
+        )
+    if resolver is not None:
+        yield from faults_of(read_servers, resolver)
+        yield from missing_dnspython("resolver")
+
+
+def faults_of_services(strategy: str, resolver: str | None) -> Iterator[str]:
+    """Check what else SRV records need."""
+    yield from faults_of(read_servers, resolver)
+    yield from missing_dnspython(f"strategy {strategy}")
+
+
+def missing_dnspython(purpose: str) -> Iterator[str]:
     """Check that the extra ``dns`` is installed."""
     if find_spec("dns") is None or find_spec("dns.asyncresolver") is None:
-        raise ConfigError(f"{purpose} needs the package dnspython: run pip install 'cluster-kit[dns]'")
+        yield f"{purpose} needs the package dnspython: run pip install 'cluster-kit[dns]'"

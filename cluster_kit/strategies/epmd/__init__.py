@@ -6,9 +6,9 @@ Differs: asks EPMD rather than dialling whoever is listed, again and again rathe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cluster_kit.errors import ConfigError
 from cluster_kit.node import Node, join_address, split_address
 from cluster_kit.strategies.epmd.lookup import EpmdLookup, Target
 
@@ -23,12 +23,13 @@ class EpmdStrategy(EpmdLookup):
 
     hosts: tuple[str, ...]
 
-    def __post_init__(self) -> None:
-        EpmdLookup.__post_init__(self)
+    def faults(self) -> Iterator[str]:
+        """Check the options."""
+        yield from EpmdLookup.faults(self)
         if not self.hosts:
-            raise ConfigError("hosts: empty: list the nodes as name@host, or use local_epmd for all names of this host")
+            yield "hosts: empty: list the nodes as name@host, or use local_epmd for all names of this host"
         for entry in self.hosts:
-            _check(entry)
+            yield from _faults_of(entry)
 
     def targets(self, local: Node) -> tuple[Target, ...]:
         """Ask the EPMD of each host for the names that are listed there."""
@@ -39,15 +40,14 @@ class EpmdStrategy(EpmdLookup):
         return tuple(Target(host, host, tuple(names)) for host, names in wanted.items())
 
 
-def _check(entry: str) -> None:
+def _faults_of(entry: str) -> Iterator[str]:
     try:
         if "@" not in entry:
             raise ValueError("there is no '@'; a host alone is for erlang_hosts")
         host = Node(name=entry).host
         split_address(join_address(host, 0))
     except ValueError as exc:
-        raise ConfigError(f"hosts: cannot use {entry!r}: expected name@host; {exc}") from exc
+        yield f"hosts: cannot use {entry!r}: expected name@host; {exc}"
+        return
     if ":" in host and host.count(":") == 1:
-        raise ConfigError(
-            f"hosts: cannot use {entry!r}: expected name@host without a port; EPMD tells it, epmd_port is EPMD's own"
-        )
+        yield f"hosts: cannot use {entry!r}: expected name@host without a port; EPMD tells it, epmd_port is EPMD's own"

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from cluster_kit.abc import Discovery, Observation, Strategy
-from cluster_kit.errors import ConfigError
+from cluster_kit.errors import ConfigError, faults_of, raise_all
 from cluster_kit.node import Node
 
 if TYPE_CHECKING:
@@ -61,14 +61,18 @@ class EpmdLookup(Strategy):
     register: bool = True
 
     def __post_init__(self) -> None:
+        raise_all(self.faults())
+
+    def faults(self) -> Iterator[str]:
+        """Check the options."""
         if self.epmd_port is not None and not 1 <= self.epmd_port <= 65535:
-            raise ConfigError(f"epmd_port {self.epmd_port}: expected 1 to 65535, EPMD's own port; leave it out for {PORT}")
+            yield f"epmd_port {self.epmd_port}: expected 1 to 65535, EPMD's own port; leave it out for {PORT}"
         for name in ("interval_s", "deadline_s"):
             if not MIN_S <= getattr(self, name) <= MAX_S:
-                raise ConfigError(f"{name} {getattr(self, name):g}: expected {MIN_S:g} to {MAX_S:g} seconds")
+                yield f"{name} {getattr(self, name):g}: expected {MIN_S:g} to {MAX_S:g} seconds"
         if not 0 <= self.gone_after_s <= MAX_S:
-            raise ConfigError(f"gone_after_s {self.gone_after_s:g}: expected 0 to {MAX_S:g} seconds")
-        self.port()
+            yield f"gone_after_s {self.gone_after_s:g}: expected 0 to {MAX_S:g} seconds"
+        yield from faults_of(self.port)
 
     @abstractmethod
     def targets(self, local: Node) -> tuple[Target, ...]:

@@ -13,14 +13,14 @@ verified; nodes need no basename and may have ports.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cluster_kit.abc import Discovery, Observation, Strategy
-from cluster_kit.errors import ConfigError
+from cluster_kit.errors import raise_all
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -79,13 +79,7 @@ class KubernetesStrategy(Strategy):
     service_account_path: Path = field(default=SERVICE_ACCOUNT, metadata=_as("kubernetes_service_account_path"))
 
     def __post_init__(self) -> None:
-        _check_installed()
-        _check_what(self)
-        _check_names(self)
-        if not MIN_POLL_S <= self.polling_interval_s <= MAX_POLL_S:
-            raise ConfigError(
-                f"polling_interval_s {self.polling_interval_s:g}: expected {MIN_POLL_S:g} to {MAX_POLL_S:g} seconds"
-            )
+        raise_all(_faults(self))
 
     def domain(self, environ: Mapping[str, str]) -> str:
         """Return the DNS domain of the cluster."""
@@ -104,36 +98,42 @@ class KubernetesStrategy(Strategy):
         return diagnose(self)
 
 
-def _check_installed() -> None:
+def _faults(options: KubernetesStrategy) -> Iterator[str]:
+    if not _is_installed():
+        yield "kubernetes: the package 'kubernetes', 37 or later, is not installed: pip install 'cluster-kit[kubernetes]'"
+    yield from _faults_of_selection(options)
+    yield from _faults_of_names(options)
+    if not MIN_POLL_S <= options.polling_interval_s <= MAX_POLL_S:
+        yield f"polling_interval_s {options.polling_interval_s:g}: expected {MIN_POLL_S:g} to {MAX_POLL_S:g} seconds"
+
+
+def _is_installed() -> bool:
     found = find_spec("kubernetes")
-    if found is None or not any(Path(place, "aio", "client").is_dir() for place in found.submodule_search_locations or ()):
-        raise ConfigError(
-            "kubernetes: the package 'kubernetes', 37 or later, is not installed: pip install 'cluster-kit[kubernetes]'"
-        )
+    return found is not None and any(Path(place, "aio", "client").is_dir() for place in found.submodule_search_locations or ())
 
 
-def _check_what(options: KubernetesStrategy) -> None:
+def _faults_of_selection(options: KubernetesStrategy) -> Iterator[str]:
     if options.ip_lookup_mode == "pods" and not options.selector:
-        raise ConfigError("selector: not given: ip_lookup_mode 'pods' needs the labels of the pods, such as 'app=web'")
-    if not options.selector and not options.service_name:
-        raise ConfigError("selector: neither selector nor service_name is given: set service_name to the Service of the peers")
+        yield "selector: not given: ip_lookup_mode 'pods' needs the labels of the pods, such as 'app=web'"
+    elif not options.selector and not options.service_name:
+        yield "selector: neither selector nor service_name is given: set service_name to the Service of the peers"
     if options.mode == "hostname" and not options.service_name:
-        raise ConfigError("service_name: not given: mode 'hostname' needs the headless Service of the StatefulSet")
+        yield "service_name: not given: mode 'hostname' needs the headless Service of the StatefulSet"
     if options.mode != "ip" and not options.node_basename:
-        raise ConfigError(f"node_basename: not given: mode {options.mode!r} says what stands behind it in a node's name")
+        yield f"node_basename: not given: mode {options.mode!r} says what stands behind it in a node's name"
 
 
-def _check_names(options: KubernetesStrategy) -> None:
+def _faults_of_names(options: KubernetesStrategy) -> Iterator[str]:
     named = {"namespace": options.namespace, "service_name": options.service_name}
     if isinstance(options.port, int):
         if not 1 <= options.port <= 65535:
-            raise ConfigError(f"port {options.port}: expected 1 to 65535, or the name of a port")
+            yield f"port {options.port}: expected 1 to 65535, or the name of a port"
     else:
         named["port"] = options.port
     for option, name in named.items():
         if name is not None and not _LABEL.fullmatch(name):
-            raise ConfigError(f"{option} {name!r}: expected at most 63 lower-case letters, digits and dashes")
+            yield f"{option} {name!r}: expected at most 63 lower-case letters, digits and dashes"
     if options.master is not None and not _MASTER.fullmatch(options.master):
-        raise ConfigError(f"master {options.master!r}: expected https://host:port, or a name such as kubernetes.default.svc")
+        yield f"master {options.master!r}: expected https://host:port, or a name such as kubernetes.default.svc"
     if options.node_basename is not None and not _BASENAME.fullmatch(options.node_basename):
-        raise ConfigError(f"node_basename {options.node_basename!r}: expected visible ASCII without '@', such as 'web'")
+        yield f"node_basename {options.node_basename!r}: expected visible ASCII without '@', such as 'web'"

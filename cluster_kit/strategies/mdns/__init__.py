@@ -11,13 +11,13 @@ Source: RFC 6762 (multicast DNS), RFC 6763 (DNS-based service discovery).
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from cluster_kit.abc import Discovery, Observation, Strategy
-from cluster_kit.errors import ConfigError
+from cluster_kit.errors import raise_all
 from cluster_kit.node import is_loopback
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class MdnsStrategy(Strategy):
     ttl_s: int = 30
 
     def __post_init__(self) -> None:
-        _check(self)
+        raise_all(_faults(self))
 
     def serves_on(self, host: str) -> str:
         """Return the interface, by address or name, that lets in most of those it hears."""
@@ -73,18 +73,18 @@ class MdnsStrategy(Strategy):
         return diagnose(self, ctx)
 
 
-def _check(options: MdnsStrategy) -> None:
+def _faults(options: MdnsStrategy) -> Iterator[str]:
     if find_spec("zeroconf") is None:
-        raise ConfigError("mdns needs the package zeroconf: run pip install 'cluster-kit[mdns]'")
+        yield "mdns needs the package zeroconf: run pip install 'cluster-kit[mdns]'"
     if not all(options.interfaces):
-        raise ConfigError("interfaces: '' is empty: give each as an address or a name such as eth0, or leave the option out")
+        yield "interfaces: '' is empty: give each as an address or a name such as eth0, or leave the option out"
     if options.ip_version not in get_args(IpVersion):
-        raise ConfigError(f"ip_version {options.ip_version!r}: expected v4, v6 or all")
+        yield f"ip_version {options.ip_version!r}: expected v4, v6 or all"
     service = options.service_type.partition(".")[0]
     if not _SERVICE_TYPE.fullmatch(options.service_type) or len(service) > _MAX_SERVICE_CHARS:
-        raise ConfigError(
+        yield (
             f"service_type {options.service_type[:80]!r}: expected _name._tcp.local. with a name of 1 to 15 letters, digits "
             "and single hyphens, the same on all nodes"
         )
     if not MIN_TTL_S <= options.ttl_s <= MAX_TTL_S:
-        raise ConfigError(f"ttl_s {options.ttl_s}: expected {MIN_TTL_S} to {MAX_TTL_S} seconds")
+        yield f"ttl_s {options.ttl_s}: expected {MIN_TTL_S} to {MAX_TTL_S} seconds"
