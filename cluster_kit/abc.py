@@ -8,7 +8,7 @@ their topology; a dataclass declares its options by its fields, any other class 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
@@ -87,6 +87,10 @@ class Discovery(Protocol):
         """Cluster and group; what carries another fence is foreign and ignored."""
 
     @property
+    def found(self) -> frozenset[Node]:
+        """Whom the last ``Found`` vouched for, be it one of an earlier run that raised: what is said now replaces that."""
+
+    @property
     def random(self) -> Random:
         """The source of jitter; seeded in simulations."""
 
@@ -160,7 +164,8 @@ class PollingStrategy(Strategy):
 
     A source whose parts can fail one by one returns a mapping of part to ``Answer`` instead. Each part is confirmed by itself
     and keeps its nodes while it fails; ``Failed`` tells of it, and the others go on as usual. An answer that is complete and an
-    error at once, such as that there is nothing of the name asked for, is believed when it repeats.
+    error at once, such as that there is nothing of the name asked for, is believed when it repeats. After a restart those whom
+    no part has told yet are kept until all parts answer without them.
     """
 
     interval_s: float = 5.0
@@ -185,7 +190,8 @@ class PollingStrategy(Strategy):
         import asyncio
 
         held: dict[str, dict[Node, int]] = {}
-        told = Found(())
+        earlier = dict.fromkeys(ctx.found, 0)
+        told = Found(earlier)
         failures = 0
         while True:
             try:
@@ -197,9 +203,10 @@ class PollingStrategy(Strategy):
                 for part in dict.fromkeys([*held, *answers])
                 if (nodes := _confirm(held.get(part, {}), answers.get(part, Answer()), self.confirmations))
             }
+            earlier = _confirm_earlier(earlier, answers.values(), self.confirmations)
             answered = any(answer.complete or answer.nodes for answer in answers.values())
             failures = 0 if answered else failures + 1
-            found, error = Found(_vouched(held)), _sum_up(answers.values())
+            found, error = Found(_vouched([*held.values(), earlier])), _sum_up(answers.values())
             if error is None or found != told:  # to repeat it beside an error would look like a recovery
                 told = found
                 yield found
@@ -222,9 +229,17 @@ def _confirm(held: dict[Node, int], answer: Answer, confirmations: int) -> dict[
     return dict.fromkeys(answer.nodes, 0) | {node: count for node, count in missing.items() if count < needed}
 
 
-def _vouched(held: dict[str, dict[Node, int]]) -> Iterable[Node]:
+def _confirm_earlier(earlier: dict[Node, int], answers: Collection[Answer], confirmations: int) -> dict[Node, int]:
+    """Return whom an earlier run vouched for and no part has told since, until all parts together have lacked them for long."""
+    told = {node.key for answer in answers for node in answer.nodes}
+    left = {node: count for node, count in earlier.items() if node.key not in told}
+    whole = Answer(error=_sum_up(answers), complete=all(answer.complete for answer in answers))
+    return _confirm(left, whole, confirmations)
+
+
+def _vouched(parts: Sequence[Iterable[Node]]) -> Iterable[Node]:
     """Return each node once; of parts that differ about it the first one has the say."""
-    return {node.key: node for part in reversed(held.values()) for node in part}.values()
+    return {node.key: node for part in reversed(parts) for node in part}.values()
 
 
 def _sum_up(answers: Iterable[Answer]) -> DiscoveryError | None:

@@ -47,6 +47,7 @@ class Context:
         self._changed = asyncio.Event()
         self.announced = announced
         self.random = Random()
+        self.found: frozenset[Node] = frozenset()
 
     @property
     def local(self) -> Node:
@@ -155,6 +156,8 @@ class Source:
             raise TypeError(f"it yielded {observation!r:.80}, which is no observation such as Found or Seen")
         self._fault = text_of(observation.error) if isinstance(observation, Failed) else None
         self._update_health()
+        if isinstance(observation, Found):
+            self.context.found = observation.nodes
         self._observe(self.name, observation)
 
     def _made_known(self) -> None:

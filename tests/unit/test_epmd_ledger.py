@@ -123,3 +123,20 @@ def test_of_two_targets_that_know_a_name_the_first_counts(ledger):
     ledger.take_answer(THERE, [alias], 0.0)
     ledger.take_answer(HERE, [ANN], 0.0)
     assert ledger.nodes == {ANN}
+
+
+def test_target_that_does_not_answer_after_a_restart_keeps_what_it_had_vouched_for():
+    ledger = Ledger(10.0, [ANN, BOB])
+    ledger.keep([HERE, THERE])
+    ledger.take_answer(HERE, [ANN], 0.0)
+    ledger.take_fault(THERE, "down")
+    assert ledger.nodes == {ANN, BOB}
+
+
+def test_name_that_answers_lack_after_a_restart_is_gone_as_at_any_time():
+    ledger = Ledger(10.0, [ANN])
+    ledger.keep([HERE])
+    ledger.take_answer(HERE, [], 0.0)
+    assert ledger.nodes == {ANN}
+    ledger.take_answer(HERE, [], 10.0)
+    assert ledger.nodes == frozenset()

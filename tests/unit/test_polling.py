@@ -34,11 +34,11 @@ class Scripted(PollingStrategy):
         return answer
 
 
-def said(*answers, **options):
-    """Return what is observed: names of nodes in order, or the text of the error."""
+def said(*answers, earlier=(), **options):
+    """Return what is observed after a run that vouched for ``earlier``: names of nodes in order, or the text of the error."""
 
     async def scenario():
-        async with Listener(Scripted(*answers, **options), FakeDiscovery(ANN)) as heard:
+        async with Listener(Scripted(*answers, **options), FakeDiscovery(ANN, found=frozenset(earlier))) as heard:
             await heard.hear(lambda _: False)
         assert isinstance(heard.error, EOFError)
         return [
@@ -148,6 +148,27 @@ def test_an_empty_answer_that_is_an_error_takes_nobody_away_from_an_earlier_run(
 def test_an_empty_error_takes_as_long_as_configured():
     told = said({"one": ok(BOB)}, *[{"one": EMPTY}] * 3, confirmations=3)
     assert told == [["bob"], str(NOBODY), str(NOBODY), [], str(NOBODY)]
+
+
+def test_after_a_restart_a_missing_node_is_gone_when_answers_in_a_row_agree():
+    assert said(nodes(ANN), nodes(ANN), nodes(ANN), earlier=[ANN, BOB]) == [["ann", "bob"], ["ann"], ["ann"]]
+
+
+def test_after_a_restart_a_part_that_fails_at_once_keeps_what_it_had_vouched_for():
+    down = Answer(error=DOWN, complete=False)
+    answers = [{"x": ok(ANN), "y": down}] * 3 + [{"x": ok(ANN), "y": ok()}] * 2
+    assert said(*answers, earlier=[ANN, BOB]) == [str(DOWN)] * 3 + [["ann", "bob"], ["ann"]]
+
+
+def test_after_a_restart_a_node_belongs_to_the_part_that_tells_it():
+    down = Answer(error=DOWN, complete=False)
+    answers = [{"x": ok(ANN), "y": down}] + [{"x": ok(), "y": down}] * 2
+    assert said(*answers, earlier=[ANN, BOB]) == [str(DOWN), str(DOWN), ["bob"], str(DOWN)]
+
+
+def test_after_a_restart_an_empty_answer_that_is_an_error_takes_nobody_before_it_repeats():
+    empty = {"x": Answer(error=NOBODY)}
+    assert said(empty, empty, earlier=[ANN], confirmations=1) == [str(NOBODY), [], str(NOBODY)]
 
 
 def test_a_node_stays_while_any_part_vouches_for_it():

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from types import SimpleNamespace
 
-from cluster_kit import DiscoveryError, Failed, Fence, Node, Strategy
+from cluster_kit import DiscoveryError, Failed, Fence, Found, Node, Strategy
 from cluster_kit.config import ChildSpec
 from cluster_kit.worker.messages import SourceHealth
 from cluster_kit.worker.source import Source
@@ -87,3 +87,38 @@ class RaisesWhenClosed(Strategy):
 def test_source_that_raises_while_it_is_cancelled_does_not_begin_anew():
     reports_until(RaisesWhenClosed(), FAULT)
     assert RaisesWhenClosed.runs == 1
+
+
+class CrashesOnce(Strategy):
+    """Finds a node and raises, then tells as its fault whom it had found."""
+
+    async def discover(self, ctx):
+        if not ctx.found:
+            yield Found([Node(name="bob@127.0.0.1")])
+            raise RuntimeError("lost my mind")
+        yield Failed(DiscoveryError(", ".join(node.key for node in ctx.found)))
+        await asyncio.Event().wait()
+
+
+def test_strategy_that_is_restarted_is_told_whom_it_vouched_for():
+    heard = []
+
+    async def scenario():
+        failed = asyncio.Event()
+
+        def observe(name, observation):
+            heard.append(observation)
+            if isinstance(observation, Failed):
+                failed.set()
+
+        source = Source(
+            "x", CrashesOnce(), ChildSpec(), surroundings=HERE, observe=observe, report=lambda _: None, announced=lambda: None
+        )
+        running = asyncio.create_task(source.run())
+        async with asyncio.timeout(30):
+            await failed.wait()
+        running.cancel()
+        await asyncio.wait([running])
+
+    asyncio.run(scenario())
+    assert str(heard[-1].error) == "bob@127.0.0.1"

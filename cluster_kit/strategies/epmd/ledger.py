@@ -29,16 +29,18 @@ class Ledger:
 
     Args:
         gone_after_s: Seconds for which answers must lack a node until it is gone.
+        earlier: Whom an earlier run vouched for; each is kept as if the target of its host had told it.
 
     Attributes:
         faults: Why targets could not be asked, by target, of those that could not when last tried.
         answered: Whether there has ever been an answer; that there is nobody to ask is one, too.
     """
 
-    def __init__(self, gone_after_s: float) -> None:
+    def __init__(self, gone_after_s: float, earlier: Collection[Node] = ()) -> None:
         self.faults: dict[Target, str] = {}
         self.answered = False
         self._gone_after_s = gone_after_s
+        self._earlier = earlier
         self._held: dict[Target, dict[str, _Held]] = {}
 
     @property
@@ -52,7 +54,8 @@ class Ledger:
 
     def keep(self, targets: Collection[Target]) -> None:
         """Forget all targets but these; their order is the order in which they count."""
-        self._held = {target: self._held.get(target, {}) for target in targets}
+        self._held = {target: self._held.get(target) or self._kept_for(target) for target in targets}
+        self._earlier = ()
         self.faults = {target: self.faults[target] for target in targets if target in self.faults}
         self.answered = self.answered or not targets
 
@@ -70,6 +73,9 @@ class Ledger:
         """Take in that there was no answer."""
         if target in self._held:
             self.faults[target] = fault
+
+    def _kept_for(self, target: Target) -> dict[str, _Held]:
+        return {node.key: _Held(node) for node in self._earlier if node.host == target.host}
 
     def _miss(self, held: _Held, now_s: float) -> _Held:
         return _Held(held.node, held.missing + 1, held.since_s if held.missing else now_s)

@@ -35,7 +35,7 @@ class Session:
         self._options = options
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
-        self._ledger = Ledger(options.gone_after_s)
+        self._ledger = Ledger(options.gone_after_s, ctx.found)
         self._targets: tuple[Target, ...] = ()
         self._targets_fault: str | None = None
         self._registration_fault: str | None = None
