@@ -10,33 +10,31 @@ from cluster_kit.wire.frames import Ping, Pong
 class TestSilence:
     def test_peer_is_silent_when_nothing_was_heard_for_long_enough(self):
         heartbeat = Heartbeat(now_s=100.0, silent_s=3.5)
-        assert not heartbeat.is_silent(103.4)
-        assert heartbeat.is_silent(103.5)
+        assert heartbeat.silent_at_s == 103.5
 
     def test_each_sign_of_life_counts_anew(self):
         heartbeat = Heartbeat(now_s=100.0, silent_s=3.5)
         heartbeat.heard(103.0)
-        assert not heartbeat.is_silent(106.4)
+        assert heartbeat.silent_at_s == 106.5
 
     def test_unanswered_probe_is_silence(self):
         heartbeat = Heartbeat(now_s=100.0, silent_s=3.5)
         heartbeat.probe(100.0, within_s=2.0)
         assert heartbeat.probing
-        assert not heartbeat.is_silent(101.9)
-        assert heartbeat.is_silent(102.0)
+        assert heartbeat.silent_at_s == 102.0
 
     def test_answered_probe_is_over(self):
         heartbeat = Heartbeat(now_s=100.0, silent_s=3.5)
         heartbeat.probe(100.0, within_s=2.0)
         heartbeat.heard(101.0)
         assert not heartbeat.probing
-        assert not heartbeat.is_silent(102.5)
+        assert heartbeat.silent_at_s == 104.5
 
     def test_second_probe_does_not_put_off_the_verdict_of_the_first(self):
         heartbeat = Heartbeat(now_s=100.0, silent_s=3.5)
         heartbeat.probe(100.0, within_s=2.0)
         heartbeat.probe(101.0, within_s=2.0)
-        assert heartbeat.is_silent(102.0)
+        assert heartbeat.silent_at_s == 102.0
 
 
 class TestRoundTrip:

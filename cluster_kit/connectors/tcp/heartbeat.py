@@ -58,7 +58,8 @@ class Heartbeat:
         self._rtt_us = max(1, rtt_us)
         return self._rtt_us / _US
 
-    def is_silent(self, now_s: float) -> bool:
-        """Whether the peer must be taken for dead."""
-        probe_failed = self._probe_ends_s is not None and now_s >= self._probe_ends_s
-        return probe_failed or now_s - self._heard_s >= self._silent_s
+    @property
+    def silent_at_s(self) -> float:
+        """When the peer must be taken for dead, unless there is a sign of life before."""
+        silent_at_s = self._heard_s + self._silent_s
+        return silent_at_s if self._probe_ends_s is None else min(silent_at_s, self._probe_ends_s)

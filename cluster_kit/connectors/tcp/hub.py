@@ -11,6 +11,7 @@ import itertools
 import logging
 import socket
 from collections.abc import Iterable
+from math import inf
 
 from cluster_kit.abc import LinkReport
 from cluster_kit.attended import AttendedClock
@@ -63,9 +64,9 @@ class Hub:
         self._local = local
         self._links = links
         self._silent_s = silent_s
-        self._pulse_s = heartbeat_s / 2
+        self._heartbeat_s = heartbeat_s
         self._loop = asyncio.get_running_loop()
-        self._clock = AttendedClock(self._loop.time, self._pulse_s)
+        self._clock = AttendedClock(self._loop.time, heartbeat_s)
         self._table = LinkTable(local, links.fence)
         self._numbers = itertools.count(1)
         self._sessions: dict[int, Session] = {}
@@ -73,7 +74,7 @@ class Hub:
         self._attempts: dict[int, asyncio.Future[Linked | Failed]] = {}
         self._half_open = HalfOpen()
         self._throttle = Throttle()
-        self._beat_due = False
+        self._ask_at_s = self._loop.time()
         self._stopped = False
         self._emptied = asyncio.Event()
 
@@ -82,7 +83,7 @@ class Hub:
     def serve(self, sock: socket.socket) -> None:
         """Accept connections on ``sock``, which is ours from now on."""
         self._door = Door(sock, lambda: self._session(Role.ACCEPTOR))
-        self._timer = self._loop.call_later(self._pulse_s, self._pulse)
+        self._pulse()
 
     async def connect(self, node: Node) -> Node:
         """Want a link to ``node``, and return the peer once it is up."""
@@ -129,15 +130,23 @@ class Hub:
             session.abort()
 
     def _pulse(self) -> None:
+        """Ask for signs of life once each heartbeat, and in between only judge who may be overdue."""
         late_s = self._clock.tick()
         now_s = self._clock.now_s()
-        self._beat_due = not self._beat_due
+        asking = self._loop.time() >= self._ask_at_s
+        if asking:
+            self._ask_at_s = self._loop.time() + self._heartbeat_s
         for session in list(self._sessions.values()):
-            if late_s < self._pulse_s and session.is_overdue(now_s):
+            if late_s < self._heartbeat_s / 2 and session.overdue_at_s <= now_s:
                 self._give_up(session)
-            elif self._beat_due and session.is_up and session.link.role is Role.DIALLER:
+            elif asking and session.is_up and session.link.role is Role.DIALLER:
                 session.send(session.heartbeat.ask(now_s))
-        self._timer = self._loop.call_later(self._pulse_s, self._pulse)
+        self._pulse_later(now_s)
+
+    def _pulse_later(self, now_s: float) -> None:
+        overdue_at_s = min((session.overdue_at_s for session in self._sessions.values()), default=inf)
+        judge_at_s = self._loop.time() + max(overdue_at_s - now_s, self._heartbeat_s / 2)
+        self._timer = self._loop.call_at(min(self._ask_at_s, judge_at_s), self._pulse)
 
     def _give_up(self, session: Session) -> None:
         session.abort()

@@ -64,9 +64,10 @@ class Session(asyncio.BufferedProtocol):
         peername = self._transport.get_extra_info("peername")
         return str(peername[0]).removeprefix("::ffff:") if peername else ""
 
-    def is_overdue(self, now_s: float) -> bool:
-        """Whether the other end has been waited for long enough."""
-        return self.heartbeat.is_silent(now_s) if self.is_up else now_s >= self.deadline_s
+    @property
+    def overdue_at_s(self) -> float:
+        """When the other end will have been waited for long enough, in attended time."""
+        return self.heartbeat.silent_at_s if self.is_up else self.deadline_s
 
     def send(self, frame: Frame) -> None:
         """Send ``frame``, without waiting; break the connection if the peer doesn't read."""
