@@ -314,6 +314,30 @@ def test_a_server_that_does_not_answer_is_a_failure(tmp_path, monkeypatch):
     asyncio.run(main())
 
 
+def test_a_server_that_sends_us_to_another_is_a_failure(tmp_path):
+    other = KubernetesApi()
+    answer = "HTTP/1.1 302 Found\r\nLocation: {}/apis/discovery.k8s.io\r\nContent-Length: 0\r\n\r\n"
+
+    async def main():
+        async def send_on(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer.format(other.url).encode())
+            await writer.drain()
+            writer.close()
+
+        await other.put(SLICES, endpoint_slice("s", "10.0.0.1"))
+        server = await asyncio.start_server(send_on, "127.0.0.1", 0)
+        async with asyncio.timeout(60), other.serving(), server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            kubeconfig = other.kubeconfig(tmp_path / "kubeconfig", server=url)
+            strategy = KubernetesStrategy(service_name="web", kubeconfig=kubeconfig)
+            async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
+                await failed(f"{url} sends us on to {other.url}: give the address of the API server itself")(heard)
+        assert {each.token for each in other.asked} == {None}
+
+    asyncio.run(main())
+
+
 def test_a_name_that_does_not_resolve_is_a_failure(account):
     run(
         KubernetesApi(),

@@ -146,6 +146,26 @@ class TestListing:
 
         run(scenario, [endpoint_slice("s1", "10.0.0.1"), endpoint_slice("s2", "10.0.0.2")])
 
+    def test_a_list_whose_pages_have_no_end_is_a_failure(self, api, run, monkeypatch):
+        monkeypatch.setattr("cluster_kit.strategies.kubernetes.session.MAX_PAGES", 3)
+        api.page_limit = 1
+
+        async def scenario(heard):
+            await heard.until_failed("a list of more than 3 pages")
+            api.page_limit = None
+            await heard.until_known(*address(*range(4)))
+
+        run(scenario, [endpoint_slice(f"s{number}", f"10.0.0.{number}") for number in range(4)])
+
+    def test_a_list_that_is_too_old_before_it_begins_is_a_failure(self, api, run):
+        api.answer("list", 410, "Expired", times=2)
+
+        async def scenario(heard):
+            await heard.until_failed("answered 410: Expired")
+            await heard.until_known(*address(1))
+
+        run(scenario, [endpoint_slice("s", "10.0.0.1")])
+
     def test_an_empty_list_is_an_answer(self, run):
         async def scenario(heard):
             await heard.until_known()

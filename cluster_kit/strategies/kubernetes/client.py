@@ -151,12 +151,17 @@ class Client:
         )
         try:
             async with asyncio.timeout(ANSWER_S):
-                return await access.api.call_api(*request, _request_timeout=limits)
+                response: RESTResponse = await access.api.call_api(*request, _request_timeout=limits)
         except TimeoutError as exc:  # of a watch: whatever is in between may hold it back, and let lists through
             cause = f"no answer within {ANSWER_S:g} s: is the address right, and no network policy in between?"
             raise ApiError(Kind.REFUSED, f"{access.server}: {cause}") from exc
         except _CUT as exc:
             raise ApiError(Kind.UNREACHABLE, f"{access.server}: {_cause(exc)}") from exc
+        if response.response.history:
+            response.response.close()
+            other = quoted(str(response.response.url.origin()))
+            raise ApiError(Kind.REFUSED, f"{access.server} sends us on to {other}: give the address of the API server itself")
+        return response
 
 
 async def _body(response: RESTResponse, server: str) -> bytes:

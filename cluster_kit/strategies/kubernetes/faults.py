@@ -84,13 +84,14 @@ def error_of(code: int | None, body: bytes, *, server: str, retry_after: str | N
 
 
 def _message(kind: Kind, code: int, told: str, server: str) -> str:
+    answer = f"{code} {told}".strip()
     match kind:
         case Kind.FORBIDDEN:
             return told
         case Kind.UNAUTHORIZED:
-            return f"{server} doesn't accept our credentials ({code} {told}): give it a valid token or certificate"
+            return f"{server} doesn't accept our credentials ({answer}): give it a valid token or certificate"
         case Kind.THROTTLED:
-            return f"{server} is too busy ({code} {told}): waiting as it asks"
+            return f"{server} is too busy ({answer}): waiting as it asks"
     return f"{server} answered {code}: {told}"
 
 

@@ -30,6 +30,7 @@ from cluster_kit.strategies.kubernetes.view import View
 log = logging.getLogger("cluster_kit.kubernetes")
 
 SETTLE_S = 0.02  # a burst of changes takes about so long to come in
+MAX_PAGES = 1_000  # half a million objects: there is no end
 DOUBT_S = 15.0  # for so long a store that comes back empty may be one that is still being filled
 
 
@@ -45,6 +46,7 @@ class Session:
         self._view = _view_of(options, ctx)
         self._resource: Resource | None = None
         self._staged: list[tuple[str, Reading]] = []
+        self._pages = 0
         self._listed = False
         self._doubt_until_s: float | None = None
         self._fault: str | None = None
@@ -98,16 +100,16 @@ class Session:
         if self._told is not None:
             self._news.set()
 
-    async def _failed(self, error: ApiError, *, watching: bool) -> None:
+    async def _failed(self, error: ApiError, request: Request) -> None:
         """Note that the server doesn't answer, or not as it should."""
         text = str(error)
         if error.kind is Kind.FORBIDDEN and self._resource is not None:
             text = advise_on_rights(text, self._resource, await self._client.namespace())
-        if error.kind is Kind.FORBIDDEN and watching:
+        if error.kind is Kind.FORBIDDEN and request.watch:
             if self._reflector.polling and not self._polls:
                 log.warning("kubernetes: polling every %g s: %s", self._options.polling_interval_s, text)
             self._polls = self._reflector.polling
-        elif error.kind is not Kind.EXPIRED:
+        elif error.kind is not Kind.EXPIRED or (request.first and not request.watch):  # nothing that begins is too old
             self._fault = text
             self._news.set()
 
@@ -121,13 +123,16 @@ class Session:
                 await (self._watch(request) if request.watch else self._list(request))
             except ApiError as error:
                 self._reflector.failed(error)
-                await self._failed(error, watching=request.watch)
+                await self._failed(error, request)
                 if error.kind in (Kind.MISSING, Kind.FORBIDDEN):
                     self._resource = None
 
     async def _list(self, request: Request) -> None:
         resource = self._resource = self._resource or await self._client.resource()
         page = await self._client.read(await self._path(resource), resource.page, self._params(resource, request))
+        self._pages = 1 if request.first else self._pages + 1
+        if self._pages > MAX_PAGES:
+            raise ApiError(Kind.REFUSED, f"{self._client.server} answered with a list of more than {MAX_PAGES} pages")
         if request.first:
             self._staged = []
         self._staged += [(name_of(item.metadata), resource.read(item, self._options.port)) for item in page.items or ()]
