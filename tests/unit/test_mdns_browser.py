@@ -325,6 +325,16 @@ def test_number_of_instances_is_bounded():
     assert told(network.announce(BOB)) == ["Seen"]
 
 
+def test_whoever_was_turned_away_is_asked_for_once_there_is_room():
+    network = Network()
+    network.browser.start(network.now_s)
+    network.run(3600)
+    for number in range(MAX_INSTANCES):
+        network.browser.hear(Pointer(f"x{number}._clusterkit._tcp.local."), network.now_s)
+    asked = network.run(COMPLETE_S + 2)
+    assert [questions.browse for at_s, questions in asked if at_s >= COMPLETE_S].count(True) == 1
+
+
 def test_number_of_questions_is_bounded():
     network = Network()
     for number in range(1000):

@@ -255,11 +255,14 @@ class Browser:
         return Questions(asked, browse, self._known(now_s) if browse else []) if asked or browse else None
 
     def _forget(self, now_s: float) -> None:
+        overlooks = len(self._instances) >= MAX_INSTANCES
         for key, instance in list(self._instances.items()):
             if now_s >= instance.until_s:
                 del self._instances[key]
                 if instance.vouched is not None and not instance.left:
                     self._browse_soon(now_s + self._random.uniform(*BROWSE_S))
+        if overlooks and len(self._instances) < MAX_INSTANCES:  # who was turned away may be one of ours
+            self._browse_soon(now_s + self._random.uniform(*BROWSE_S))
 
     def _due(self, now_s: float) -> list[str]:
         due = [each for each in self._instances.values() if each.ask_at_s and each.ask_at_s[0] <= now_s][:MAX_ASKED]

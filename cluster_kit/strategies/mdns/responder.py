@@ -31,13 +31,13 @@ from zeroconf import (  # type: ignore[attr-defined]  # some of these are public
 from zeroconf.asyncio import AsyncZeroconf
 
 from cluster_kit.strategies.mdns.browser import Goodbye, Pointer, Questions, Record, Service, Text
+from cluster_kit.strategies.mdns.hosts import Hosts
 from cluster_kit.strategies.mdns.interfaces import Interface, Nearby, Way
 from cluster_kit.strategies.mdns.records import is_instance
 
 _QUERY = 0x0000  # flags, RFC 1035, section 4.1.1
 _IN = 1
 _PTR, _TXT, _SRV = 12, 16, 33
-_ADDRESSES = (1, 28)
 
 
 class Responder(RecordUpdateListener):
@@ -68,7 +68,8 @@ class Responder(RecordUpdateListener):
         self._service_type = service_type
         self._heard = heard
         self._records: list[Record] = []
-        self._hosts: set[str] = set()
+        self._hosts = Hosts()
+        self._told_of: set[str] = set()
         self._announcing: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
@@ -123,26 +124,27 @@ class Responder(RecordUpdateListener):
 
     def addresses_of(self, host: str) -> list[str]:
         """Return the addresses of ``host`` as far as they were heard, those of IPv6 with the scope they were heard in."""
-        now = current_time_millis()
-        records = [each for kind in _ADDRESSES for each in self._zeroconf.cache.get_all_by_details(host, kind, _IN)]
-        return [_address(each) for each in records if isinstance(each, DNSAddress) and not each.is_expired(now)]
+        return self._hosts.addresses_of(host, current_time_millis() / 1000)
 
     def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
         """Collect the records of a packet, which the cache doesn't have yet, or those that have expired in the cache."""
         for update in records:
             record = update.new
+            if record.ttl and record.is_expired(now):
+                continue
             if isinstance(record, DNSAddress):
-                self._hosts.add(record.name.lower())
-            elif record.ttl == 0 or not record.is_expired(now):
+                self._hosts.hear(record.name, _address(record), now / 1000, ttl_s=record.ttl, replaces=record.unique)
+                self._told_of.add(record.name.lower())
+            else:
                 found = _found(record, self._service_type)
                 if found is not None and is_instance(found.instance, self._service_type):
                     self._records.append(found)
 
     def async_update_records_complete(self) -> None:
         """Hand on what was collected; the cache has it by now."""
-        if self._records or self._hosts:
-            records, hosts = self._records, self._hosts
-            self._records, self._hosts = [], set()
+        if self._records or self._told_of:
+            records, hosts = self._records, self._told_of
+            self._records, self._told_of = [], set()
             self._heard(records, hosts)
 
 
