@@ -1,9 +1,9 @@
 """Strategy ``mdns``: nodes of one network register as DNS-SD services and browse for each other by multicast DNS.
 
-``records`` says what a node tells of itself, ``browser`` decides whom to ask and what to make of what is heard, ``hosts`` keeps addresses, ``interfaces``
-where to speak, ``responder`` has zeroconf, ``session`` puts them together; ``diagnosis`` finds out why nobody is found. This
-module declares the options and loads the rest when it runs, since the application imports it, too. Multicast DNS is neither
-sealed nor authenticated: use it on loopback, or on a network that you trust.
+``records`` says what a node tells of itself, ``browser`` decides whom to ask and what to make of what is heard, ``hosts`` keeps
+addresses, ``interfaces`` says where to speak, ``responder`` has zeroconf, ``session`` puts them together; ``diagnosis`` finds
+out why nobody is found. This module declares the options and loads the rest when it runs, since the application imports it too.
+Multicast DNS is neither sealed nor authenticated: use it on loopback, or on a network that you trust.
 
 Source: RFC 6762 (multicast DNS), RFC 6763 (DNS-based service discovery).
 """
