@@ -213,3 +213,13 @@ def test_output_that_cannot_be_written_is_one_line(file, arguments):
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == "cluster-kit: cannot print: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", ["check FILE", "doctor FILE --wait 0.1", "nodes FILE --wait 0.1", "plugins", "manifest kubernetes"]
+)
+def test_standard_streams_that_are_closed_are_no_hindrance(file, arguments):
+    line = f'exec "{COMMAND}" {arguments.replace("FILE", str(file))} <&- >&-'
+    done = subprocess.run(["/bin/sh", "-c", line], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == (1 if "--wait" in arguments else 0)  # nobody is there
+    assert "Traceback" not in done.stderr
