@@ -8,12 +8,19 @@ import click
 
 from cluster_kit.cli.teaching import TaughtCommand
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")  # RFC 1123, as Kubernetes takes it
+_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,53}[a-z0-9])?")  # RFC 1035, which leaves room for '-cluster' in a Service's name
+_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # RFC 1123
 
 
-def _name(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise click.BadParameter(f"{value!r}: expected at most 63 lower-case letters, digits, dots and dashes")
+def _label(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if not _LABEL.fullmatch(value):
+        raise click.BadParameter(f"{value!r}: expected at most 55 lower-case letters, digits and dashes, a letter first")
+    return value
+
+
+def _subdomain(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if not _SUBDOMAIN.fullmatch(value):
+        raise click.BadParameter(f"{value!r}: expected at most 253 lower-case letters, digits, dots and dashes")
     return value
 
 
@@ -23,9 +30,9 @@ def _name(ctx: click.Context, param: click.Parameter, value: str) -> str:
     exit_codes={0: "printed", 2: "an option can't be used"},
 )
 @click.argument("platform", type=click.Choice(["kubernetes"]))
-@click.option("--name", default="web", show_default=True, callback=_name, help="The application: label 'app' of its pods.")
-@click.option("-n", "--namespace", default="default", show_default=True, callback=_name, help="Where it runs.")
-@click.option("--service-account", default="default", show_default=True, callback=_name, help="What its pods run under.")
+@click.option("--name", default="web", show_default=True, callback=_label, help="The application: label 'app' of its pods.")
+@click.option("-n", "--namespace", default="default", show_default=True, callback=_subdomain, help="Where it runs.")
+@click.option("--service-account", default="default", show_default=True, callback=_subdomain, help="What its pods run under.")
 @click.option("--port", type=click.IntRange(1, 65535), default=45893, show_default=True, help="Where peers listen.")
 @click.option("--pods", is_flag=True, help="Look for pods by their labels, not for the endpoints of a Service.")
 def manifest(platform: str, name: str, namespace: str, service_account: str, *, port: int, pods: bool) -> None:

@@ -223,3 +223,10 @@ def test_standard_streams_that_are_closed_are_no_hindrance(file, arguments):
     done = subprocess.run(["/bin/sh", "-c", line], stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == (1 if "--wait" in arguments else 0)  # nobody is there
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a.b", "1web", "x" * 56, "-a", "Web"])
+def test_manifest_takes_no_name_that_makes_an_unusable_service(name):
+    done = cluster_kit("manifest", "kubernetes", f"--name={name}")
+    assert done.returncode == 2
+    assert "expected at most 55 lower-case letters" in done.stderr.replace("\n", " ")

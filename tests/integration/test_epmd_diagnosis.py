@@ -107,7 +107,7 @@ def test_epmd_that_is_down_is_told(server):
     server.kill()
     findings = diagnose(server, listed(server, "bob@127.0.0.1", "cat@host.invalid"))
     assert {finding.outcome for finding in findings} == {Outcome.FAILED}
-    assert "epmd -daemon" in of(findings, f"127.0.0.1:{server.port}: names").cause
+    assert f"epmd -port {server.port} -daemon" in of(findings, f"127.0.0.1:{server.port}: names").cause
     assert "does not resolve" in of(findings, "host.invalid").cause
 
 

@@ -21,6 +21,7 @@ class Interrupted(Strategy):
     async def discover(self, ctx):
         ctx.announced()
         yield Failed(DiscoveryError(FAULT))
+        await asyncio.sleep(0)
         ctx.announced()
         await asyncio.Event().wait()
 
@@ -64,7 +65,7 @@ def reports_until(strategy, error):
 
 def test_source_that_fails_in_ever_other_ways_is_told_of_now_and_then():
     reports = reports_until(FailsInManyWays(), "fault 4999")
-    assert reports[0].error == "fault 0"
+    assert reports[0].error == "fault 127"  # of the first batch
     assert len(reports) < 50
 
 
@@ -122,3 +123,19 @@ def test_strategy_that_is_restarted_is_told_whom_it_vouched_for():
 
     asyncio.run(scenario())
     assert str(heard[-1].error) == "bob@127.0.0.1"
+
+
+class ChangesWhileItFails(Strategy):
+    async def discover(self, ctx):
+        yield Failed(DiscoveryError(FAULT))
+        for count in range(3):
+            await asyncio.sleep(0)
+            yield Found([Node(name=f"n{count}@127.0.0.1")])
+            yield Failed(DiscoveryError(FAULT))
+        yield Failed(DiscoveryError("the end"))
+        await asyncio.Event().wait()
+
+
+def test_source_that_finds_and_fails_at_once_is_not_healthy_in_between():
+    reports = reports_until(ChangesWhileItFails(), "the end")
+    assert None not in [report.error for report in reports]

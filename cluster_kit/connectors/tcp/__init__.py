@@ -96,7 +96,9 @@ class TcpConnector(Connector):
 def _faults(options: TcpConnector) -> Iterator[str]:
     if not 0 <= options.port <= 65535:
         yield f"port {options.port}: expected 0 to 65535; 0 means any that is free"
-    if not 0 < options.heartbeat_s < options.silent_s / 2:
+    if not options.heartbeat_s > 0:
+        yield f"heartbeat_s {options.heartbeat_s:g}: expected seconds, more than 0"
+    elif not options.heartbeat_s < options.silent_s / 2:
         yield f"silent_s {options.silent_s:g}: expected more than two heartbeats, heartbeat_s is {options.heartbeat_s:g}"
     if options.advertise is not None:
         yield from _faults_of_advertise(options.advertise)

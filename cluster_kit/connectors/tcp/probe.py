@@ -63,7 +63,9 @@ async def _introduced(node: Node, us: Presence) -> Identity:
         ConnectError: It could not be linked to; says why.
     """
     if node.address is None:
-        raise connect_error(node, ConnectReason.UNREACHABLE, "no address known")
+        raise connect_error(
+            node, ConnectReason.UNREACHABLE, "no address known; tell its strategy on which port its nodes serve"
+        )
     try:
         with await dial(node.address) as sock:
             word = await _greet(sock, us)

@@ -13,9 +13,9 @@ _FAILURES = (
     ("does not serve", _OTHER_SERVER),
     ("garbage", "something else than a DNS server answers there; correct resolver or /etc/resolv.conf"),
     ("cuts its reply", "the server can't send a whole answer; name another one in resolver or /etc/resolv.conf"),
-    ("closes", "the server is overloaded, or a firewall or network policy cuts TCP to its port 53"),
+    ("closes", "the server is overloaded, or a firewall or network policy cuts TCP to its port"),
     ("can't be asked", "there is no way to the server, or nothing listens there; correct resolver or /etc/resolv.conf"),
-    ("answer", "the server is down, or a firewall or network policy drops its port 53 (UDP and TCP); try dig"),
+    ("answer", "the server is down, or a firewall or network policy drops its port (UDP and TCP); try dig"),
     ("", "a name server doesn't answer, or answers SERVFAIL or REFUSED; try dig at each of /etc/resolv.conf"),
 )
 _SERVICE = (
@@ -33,7 +33,7 @@ def why_nobody(name: str, kind: Kind, reply: Reply, search: Sequence[str]) -> st
     """Return the likely cause of an answer with nobody in it."""
     causes = [_SERVICE] if in_kubernetes(name, search) else []
     if reply.status is Status.NO_NAME:
-        causes += ["the name is misspelt", *_why_short(name, search)]
+        causes += ["the name is misspelt, or nothing is entered under it yet", *_why_short(name, search)]
     elif kind is Kind.SRV:
         causes.append("the name has no SRV records: they are at _port._tcp.name; or ask for its addresses by strategy dns")
     else:

@@ -18,7 +18,7 @@ AT_ONCE = 16  # names asked for at a time; EPMD serves one connection after the 
 _DOWN = "the host is down or a firewall drops TCP to that port; start the host, or let others reach the port"
 _CAUSES = {
     errno.ECONNREFUSED: "connection refused: EPMD is not running there, or listens on other addresses of that host only "
-    "(ERL_EPMD_ADDRESS); start 'epmd -daemon' or any Erlang node",
+    "(ERL_EPMD_ADDRESS); start 'epmd -port {port} -daemon' or any Erlang node",
     errno.ECONNRESET: "it closed the connection without an answer; look at the log of that EPMD",
     errno.EHOSTUNREACH: f"no route to host: {_DOWN}",
     errno.ENETUNREACH: "the network is unreachable; correct the host, or this machine's routes",
@@ -54,7 +54,8 @@ class Epmd:
         if isinstance(error, TimeoutError):
             return f"no answer within {self._deadline_s:g} s: {_DOWN}"
         assert isinstance(error, OSError)
-        return _CAUSES.get(error.errno or 0, f"{error.strerror or error}; correct the host or epmd_port")
+        cause = _CAUSES.get(error.errno or 0, f"{error.strerror or error}; correct the host or epmd_port")
+        return cause.replace("{port}", str(self._port))
 
     async def names(self) -> dict[str, int]:
         """Return the port of each name that is registered."""
