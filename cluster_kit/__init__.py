@@ -14,6 +14,7 @@ from cluster_kit._version import __version__
 
 if TYPE_CHECKING:
     from cluster_kit.abc import (
+        Answer,
         Connector,
         Discovery,
         Failed,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         command,
     )
     from cluster_kit.config import ClusterConfig, Secret
+    from cluster_kit.diagnosis import Finding, Outcome
     from cluster_kit.errors import (
         ClusterKitError,
         CommandError,
@@ -68,9 +70,10 @@ if TYPE_CHECKING:
     from cluster_kit.supervisor.supervisor import Supervisor
 
 _HOME = {
-    "abc": "Connector Discovery Failed Found Gone Leaving LinkReport Observation PollingStrategy Seen Strategy Topology "
+    "abc": "Answer Connector Discovery Failed Found Gone Leaving LinkReport Observation PollingStrategy Seen Strategy Topology "
     "command",
     "config": "ClusterConfig Secret",
+    "diagnosis": "Finding Outcome",
     "errors": "ClusterKitError CommandError ConfigError ConnectError ConnectReason DiscoveryError LocalProtocolError "
     "NameConflict PluginError ProtocolError RemoteProtocolError RestartLimitError WaitTimeoutError",
     "events": "Event NodeDown NodeFound NodeLeaving NodeLost NodeUp NodeUpdated Reason Snapshot TopologyDegraded "
@@ -85,6 +88,7 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
+    "Answer",
     "AsyncSupervisor",
     "BootId",
     "ClusterConfig",
@@ -99,6 +103,7 @@ __all__ = [
     "Event",
     "Failed",
     "Fence",
+    "Finding",
     "Found",
     "Gone",
     "Leaving",
@@ -113,6 +118,7 @@ __all__ = [
     "NodeUp",
     "NodeUpdated",
     "Observation",
+    "Outcome",
     "PluginError",
     "PollingStrategy",
     "ProtocolError",

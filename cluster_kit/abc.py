@@ -8,14 +8,17 @@ their topology; a dataclass declares its options by its fields, any other class 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from cluster_kit.errors import ClusterKitError, DiscoveryError
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node
+
+if TYPE_CHECKING:
+    from cluster_kit.diagnosis import Finding
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -84,6 +87,10 @@ class Discovery(Protocol):
         """Cluster and group; what carries another fence is foreign and ignored."""
 
     @property
+    def found(self) -> frozenset[Node]:
+        """Whom the last ``Found`` vouched for, be it one of an earlier run that raised: what is said now replaces that."""
+
+    @property
     def random(self) -> Random:
         """The source of jitter; seeded in simulations."""
 
@@ -112,6 +119,17 @@ class Strategy(ABC):
         Closing the generator is the order to say goodbye, for which it has one second.
         """
 
+    async def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
+        """Ask the source step by step and yield what came of each step, for ``cluster-kit doctor``.
+
+        An async generator that ends within some seconds; ``discover`` may run at the same time. It announces nothing. What a
+        source answers, or that it doesn't, is a finding and never an exception. By default there is nothing to say beyond
+        what ``discover`` observes.
+        """
+        nothing: tuple[Finding, ...] = ()
+        for finding in nothing:
+            yield finding
+
     def serves_on(self, host: str) -> str | None:
         """Return the host or interface address on which this part multicasts or listens, ``None`` if it does neither.
 
@@ -123,11 +141,31 @@ class Strategy(ABC):
         return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one part of a polled source said: one of several names, hosts or zones.
+
+    Args:
+        nodes: Who is there.
+        error: What is wrong with the answer, or why there is none; it shows in the health of the source.
+        complete: Whether nobody else is there. False keeps those who are absent from ``nodes``.
+    """
+
+    nodes: frozenset[Node] = frozenset()
+    error: DiscoveryError | None = None
+    complete: bool = True
+
+
 class PollingStrategy(Strategy):
     """Asks a source again and again; a subclass says how to ask once.
 
     ``poll`` returns a complete answer or raises ``DiscoveryError``, which becomes ``Failed`` and makes the next poll wait
     longer. A node that is missing from an answer is withheld from removal until ``confirmations`` answers in a row agree.
+
+    A source whose parts can fail one by one returns a mapping of part to ``Answer`` instead. Each part is confirmed by itself
+    and keeps its nodes while it fails; ``Failed`` tells of it, and the others go on as usual. An answer that is complete and an
+    error at once, such as that there is nothing of the name asked for, is believed when it repeats. After a restart those whom
+    no part has told yet are kept until all parts answer without them.
     """
 
     interval_s: float = 5.0
@@ -140,8 +178,8 @@ class PollingStrategy(Strategy):
     """Longest wait after failures in a row."""
 
     @abstractmethod
-    async def poll(self, ctx: Discovery) -> frozenset[Node]:
-        """Return the nodes that the source lists now.
+    async def poll(self, ctx: Discovery) -> frozenset[Node] | Mapping[str, Answer]:
+        """Return the nodes that the source lists now, or what each of its parts says.
 
         Raises:
             DiscoveryError: The source could not answer.
@@ -151,28 +189,66 @@ class PollingStrategy(Strategy):
         """Poll, confirm removals, back off after errors."""
         import asyncio
 
-        held: dict[Node, int] = {}
+        held: dict[str, dict[Node, int]] = {}
+        earlier = dict.fromkeys(ctx.found, 0)
+        told = Found(earlier)
         failures = 0
         while True:
             try:
-                answer = await self.poll(ctx)
-            except DiscoveryError as error:
-                failures += 1
+                answers = _by_part(await self.poll(ctx))
+            except DiscoveryError as exc:
+                answers = dict.fromkeys(held or [""], Answer(error=exc, complete=False))
+            held = {
+                part: nodes
+                for part in dict.fromkeys([*held, *answers])
+                if (nodes := _confirm(held.get(part, {}), answers.get(part, Answer()), self.confirmations))
+            }
+            earlier = _confirm_earlier(earlier, answers.values(), self.confirmations)
+            answered = any(answer.complete or answer.nodes for answer in answers.values())
+            failures = 0 if answered else failures + 1
+            found, error = Found(_vouched([*held.values(), earlier])), _sum_up(answers.values())
+            if error is None or found != told:  # to repeat it beside an error would look like a recovery
+                told = found
+                yield found
+            if error is not None:
                 yield Failed(error)
-            else:
-                failures = 0
-                held = _confirm(held, answer, self.confirmations)
-                yield Found(held)
             wait_s = self.interval_s * 2 ** min(failures, 10)
             spread = 1 + self.jitter * (2 * ctx.random.random() - 1)
             await asyncio.sleep(min(wait_s, max(self.max_interval_s, self.interval_s)) * spread)
 
 
-def _confirm(held: dict[Node, int], answer: frozenset[Node], confirmations: int) -> dict[Node, int]:
-    """Return the nodes to vouch for, each with the number of answers in a row that lacked it."""
-    answered = {node.key for node in answer}
-    missing = {node: count + 1 for node, count in held.items() if node.key not in answered}
-    return dict.fromkeys(answer, 0) | {node: count for node, count in missing.items() if count < confirmations}
+def _by_part(answer: frozenset[Node] | Mapping[str, Answer]) -> Mapping[str, Answer]:
+    return answer if isinstance(answer, Mapping) else {"": Answer(nodes=answer)}
+
+
+def _confirm(held: dict[Node, int], answer: Answer, confirmations: int) -> dict[Node, int]:
+    """Return the nodes that a part vouches for, each with the number of answers in a row that lacked it."""
+    answered = {node.key for node in answer.nodes}
+    missing = {node: count + answer.complete for node, count in held.items() if node.key not in answered}
+    needed = confirmations if answer.error is None else max(confirmations, 2)
+    return dict.fromkeys(answer.nodes, 0) | {node: count for node, count in missing.items() if count < needed}
+
+
+def _confirm_earlier(earlier: dict[Node, int], answers: Collection[Answer], confirmations: int) -> dict[Node, int]:
+    """Return whom an earlier run vouched for and no part has told since, until all parts together have lacked them for long."""
+    told = {node.key for answer in answers for node in answer.nodes}
+    left = {node: count for node, count in earlier.items() if node.key not in told}
+    whole = Answer(error=_sum_up(answers), complete=all(answer.complete for answer in answers))
+    return _confirm(left, whole, confirmations)
+
+
+def _vouched(parts: Sequence[Iterable[Node]]) -> Iterable[Node]:
+    """Return each node once; of parts that differ about it the first one has the say."""
+    return {node.key: node for part in reversed(parts) for node in part}.values()
+
+
+def _sum_up(answers: Iterable[Answer]) -> DiscoveryError | None:
+    """Return one error that tells what is wrong with any of them."""
+    errors = {str(answer.error): answer.error for answer in answers if answer.error is not None}
+    if len(errors) < 2:
+        return next(iter(errors.values()), None)
+    first = next(iter(errors.values()))
+    return DiscoveryError("; ".join(errors), strategy=first.strategy, retryable=first.retryable)
 
 
 class LinkReport(Protocol):
@@ -240,6 +316,17 @@ class Connector(ABC):
 
     async def update(self, local: Node, leaving: bool) -> None:  # noqa: B027 - an empty default is the contract
         """Tell linked peers that this node's metadata changed, or that it is about to leave."""
+
+    async def diagnose(self, node: Node, ctx: Discovery) -> Finding | None:
+        """Find out whether ``node`` could be linked to, without a trace in its cluster, for ``cluster-kit doctor``.
+
+        The connector was not started, and ``ctx.local`` may run as a process of its own: don't introduce yourself by its name.
+        Cancelled when it takes as long as a connect may. By default there is nothing to say.
+
+        Returns:
+            A finding that is ``EMPTY`` where it is this very node that answers; ``None`` where there is nothing to find out.
+        """
+        return None
 
     def serves_on(self, host: str) -> str | None:
         """Return the host or interface address on which it listens; see ``Strategy.serves_on``."""

@@ -6,7 +6,7 @@ and attributes, never by the message: the reconciler reads ``retryable``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Self
 
@@ -74,6 +74,14 @@ class ConfigError(ClusterKitError, ValueError):
         whole.file = errors[0].file
         whole._parts = tuple(errors)
         return whole
+
+
+def faults_of(check: Callable[..., object], *arguments: object) -> Iterator[str]:
+    """Yield what ``check`` raises ``ConfigError`` for, so that it can be told together with other faults."""
+    try:
+        check(*arguments)
+    except ConfigError as exc:
+        yield from map(str, exc.errors)
 
 
 def raise_all(faults: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ PACKAGE = Path(cluster_kit.__file__).parent
 LAYERS = (
     "errors _version attended throttle",
     "node events",
-    "abc config wire",
+    "abc config diagnosis wire",
     "hookspecs",
     "strategies | connectors | topologies | membership",
     "plugins",

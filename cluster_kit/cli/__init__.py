@@ -19,7 +19,7 @@ from cluster_kit.errors import ClusterKitError
 
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
-COMMANDS = ("run", "demo", "check", "nodes", "plugins")
+COMMANDS = ("run", "demo", "check", "doctor", "nodes", "plugins", "manifest")
 
 
 class _Commands(click.Group):

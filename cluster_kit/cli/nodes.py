@@ -74,5 +74,5 @@ def _why_nobody(supervisor: Supervisor, config: ClusterConfig, wait_s: float) ->
     groups = ", ".join(sorted({topology.group for topology in config.topologies.values()}))
     return (
         f"nodes: nobody found within {wait_s:g} s in cluster {config.cluster!r}, group {groups}, from {config.host}: "
-        "no node runs there, it has another cluster or group, or its host is on another interface"
+        "no node runs there, it has another cluster or group, or something else is wrong: 'cluster-kit doctor' finds out"
     )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 
-STDOUT, STDERR = 1, 2
+STDIN, STDOUT, STDERR = 0, 1, 2
 
 
 def fill_standard_streams() -> None:
     """Open ``/dev/null`` for each standard stream that is closed, lest the next socket take its number."""
-    for fd in (0, STDOUT, STDERR):
+    for fd, name, mode in ((STDIN, "stdin", "r"), (STDOUT, "stdout", "w"), (STDERR, "stderr", "w")):
         try:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, mode, closefd=False))  # noqa: SIM115 - for as long as the process lives
 
 
 def give_up_stdout() -> None:

@@ -1,14 +1,16 @@
 """The options of a plugin class are the fields of its dataclass; this turns what a configuration gives into their values.
 
 A field may be a str, int, float, bool, ``Literal``, ``Path``, ``Secret``, ``tuple[T, ...]``, ``Mapping[str, T]``, a nested
-dataclass, or one of these ``| None``. Only what is given is returned: the class itself knows its defaults.
+dataclass, ``int | str``, or one of these ``| None``. Only what is given is returned: the class itself knows its defaults. A
+field declared with ``metadata={"aliases": ("old_name",)}`` can be given by those names too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -19,7 +21,7 @@ from cluster_kit.config.targets import reason_of
 from cluster_kit.config.values import plain, read_fields, text
 from cluster_kit.errors import ConfigError, text_of
 
-_PLAIN = (str, int, float, bool)
+_PLAIN = (str, int, float, bool, int | str)
 
 
 def convert(part: Part, kind: Any) -> Any:
@@ -27,8 +29,8 @@ def convert(part: Part, kind: Any) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if kind in _PLAIN or origin is Literal or (origin is Annotated and arguments[0] in _PLAIN):
         return plain(part, kind)
-    if origin in (Union, UnionType) and len(arguments) == 2 and NoneType in arguments:
-        return None if part.value is None else convert(part, next(kind for kind in arguments if kind is not NoneType))
+    if origin in (Union, UnionType) and NoneType in arguments:
+        return None if part.value is None else convert(part, reduce(or_, (kind for kind in arguments if kind is not NoneType)))
     if origin is tuple and arguments[1:] == (Ellipsis,):
         return tuple(_each(part.items(), arguments[0]).values())
     if origin in (Mapping, dict) and arguments[0] is str:
@@ -51,8 +53,16 @@ def read_options(part: Part, cls: type) -> dict[str, Any]:
     except (NameError, TypeError, AttributeError, SyntaxError) as exc:
         raise part.error(f"the option types of {cls.__qualname__} cannot be resolved: {reason_of(exc)}") from exc
     options = [field for field in fields(cls) if field.init]
+    names = {name: field.name for field in options for name in (field.name, *field.metadata.get("aliases", ()))}
+    given = {names[key] for key in part.by_key() if key in names}
     required = [field.name for field in options if field.default is MISSING and field.default_factory is MISSING]
-    return read_fields(part, {field.name: partial(convert, kind=kinds[field.name]) for field in options}, required=required)
+    values = read_fields(
+        part,
+        {name: partial(convert, kind=kinds[option]) for name, option in names.items()},
+        required=[name for name in required if name not in given],
+        refused=_given_twice(part, names),
+    )
+    return {names[key]: value for key, value in values.items()}
 
 
 def construct(part: Part, cls: type, options: Mapping[str, Any]) -> Any:
@@ -67,6 +77,16 @@ def construct(part: Part, cls: type, options: Mapping[str, Any]) -> Any:
         raise
     except BaseException as exc:
         raise part.error(f"{cls.__qualname__} cannot be built: {reason_of(exc)}") from exc
+
+
+def _given_twice(part: Part, names: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys that name an option which another key gives already, each with what is wrong about it."""
+    first: dict[str, str] = {}
+    return {
+        key: f"is another name of {first[names[key]]!r}, which is given too: give one of them"
+        for key in part.by_key()
+        if key in names and first.setdefault(names[key], key) != key
+    }
 
 
 def _placed(part: Part, fault: str) -> ConfigError:

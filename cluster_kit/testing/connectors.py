@@ -12,14 +12,15 @@ import pytest
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import Fence, Node, is_unspecified, join_address, split_address
+from cluster_kit.testing.connector_diagnosis import ConnectorDiagnosis
 from cluster_kit.testing.leaks import leaves_nothing
-from cluster_kit.testing.stage import Party, Stage, stop
+from cluster_kit.testing.stage import Party, closed_address, stop
 from cluster_kit.testing.stand_ins import FENCE
 
 SIMULTANEOUS_ROUNDS = 5
 
 
-class ConnectorConformance(Stage):
+class ConnectorConformance(ConnectorDiagnosis):
     """Subclass it as ``Test...`` and override ``make_connector``; every other override is optional.
 
     A connector with ``holds_links = False`` gets the rules that apply to it, the others are skipped.
@@ -130,7 +131,7 @@ class ConnectorConformance(Stage):
         """A peer that isn't up yet is a ``ConnectError`` that may pass, and names the peer."""
 
         async def scenario(ann: Party) -> None:
-            error = await self.refusal(ann, Node(name="ghost@127.0.0.1", address=_closed_address()))
+            error = await self.refusal(ann, Node(name="ghost@127.0.0.1", address=closed_address()))
             assert error.retryable
             assert error.node
 
@@ -363,11 +364,6 @@ class ConnectorConformance(Stage):
 
 def _retryable(error: BaseException) -> bool:
     return isinstance(error, ConnectError) and error.retryable
-
-
-def _closed_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return join_address("127.0.0.1", server.getsockname()[1])
 
 
 @contextmanager

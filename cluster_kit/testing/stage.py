@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pytest
 
 from cluster_kit.abc import Connector
 from cluster_kit.errors import ConnectError
-from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.node import BootId, Fence, Node, join_address
 from cluster_kit.testing.stand_ins import DEADLINE_S, FENCE, RecordingLinks
 
 _boots = itertools.count(1)
@@ -107,6 +108,12 @@ class Stage:
         """Skip the rule unless the connector holds links."""
         if not self.make_connector().holds_links:
             pytest.skip("Connector.holds_links is false: a known node counts as up")
+
+
+def closed_address() -> str:
+    """Return an address on loopback at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return join_address("127.0.0.1", server.getsockname()[1])
 
 
 async def stop(*parties: Party) -> None:

@@ -24,14 +24,18 @@ class FakeDiscovery:
         local: The node to be; its boot is made up where it has none.
         announce: Whether the strategy may make it known.
         fence: Cluster and group.
+        found: Whom an earlier run vouched for.
         seed: Makes the jitter repeatable.
     """
 
-    def __init__(self, local: Node, *, announce: bool = True, fence: Fence = FENCE, seed: int = 0) -> None:
+    def __init__(
+        self, local: Node, *, announce: bool = True, fence: Fence = FENCE, found: frozenset[Node] = frozenset(), seed: int = 0
+    ) -> None:
         self.local = local if local.boot_id else local.evolve(boot_id=BootId.new())
         self.leaving = False
         self.announce = announce
         self.fence = fence
+        self.found = found
         self.random = Random(seed)
         self.has_announced = asyncio.Event()
         self._changed = asyncio.Event()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import pickle
 from contextlib import aclosing
 from dataclasses import fields, is_dataclass
@@ -11,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from cluster_kit.abc import Failed, Found, Gone, Leaving, Observation, Seen, Strategy
-from cluster_kit.errors import ClusterKitError
-from cluster_kit.events import Reason
+from cluster_kit.abc import Failed, Found, Gone, Observation, Seen, Strategy
+from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.node import Node
+from cluster_kit.testing.form import fault_of_finding, fault_of_observation
 from cluster_kit.testing.leaks import leaves_nothing
 from cluster_kit.testing.listener import Listener, run_of, vouches
 from cluster_kit.testing.stand_ins import DEADLINE_S, FakeDiscovery
@@ -82,7 +81,7 @@ class StrategyConformance:
         async def scenario() -> None:
             async with self.listen(strategy, self.discovery()) as heard:
                 await heard.hear(_never, within_s=self.listen_s)
-            faults = [fault for observation in heard.observations if (fault := _fault(observation))]
+            faults = [fault for observation in heard.observations if (fault := fault_of_observation(observation))]
             assert not faults, "; ".join(faults)
 
         asyncio.run(scenario())
@@ -273,6 +272,51 @@ class StrategyConformance:
 
         asyncio.run(scenario())
 
+    # Diagnosis
+
+    def test_diagnosis_is_findings_and_an_end(self, strategy: Strategy) -> None:
+        """``diagnose`` comes to its end, raises nothing, yields findings of one line each, and leaves nothing behind."""
+
+        async def scenario() -> None:
+            async with leaves_nothing(self.deadline_s):
+                findings = await self._diagnosed(strategy, self.discovery())
+            faults = [fault for finding in findings if (fault := fault_of_finding(finding))]
+            assert not faults, "; ".join(faults)
+
+        asyncio.run(scenario())
+
+    def test_diagnosis_of_a_broken_source_says_so(self, strategy: Strategy) -> None:
+        """What a source does is a finding, never an exception; of a broken one not everything can be in order."""
+
+        async def scenario() -> None:
+            self.break_source()
+            findings = await self._diagnosed(strategy, self.discovery())
+            in_order = [finding for finding in findings if finding.outcome is Outcome.OK]
+            assert not findings or in_order != findings, f"the source is broken, and all is in order: {findings}"
+
+        asyncio.run(scenario())
+
+    def test_diagnosis_makes_nothing_known(self, strategy: Strategy) -> None:
+        """No node hears of one that is diagnosed."""
+
+        async def scenario() -> None:
+            _needs_announcing(strategy)
+            looking = self.discovery(ANN, announce=False)
+            async with self.listen(strategy, self.discovery(BOB)) as bob:
+                await self._diagnosed(strategy, looking)
+                async with self.listen(strategy, self.discovery(CAT)):
+                    await bob.until(lambda observation: vouches(observation, CAT), "bob to find cat")
+                assert not bob.vouched_for(looking.local), "bob found a node that is only diagnosed"
+
+        asyncio.run(scenario())
+
+    async def _diagnosed(self, strategy: Strategy, ctx: FakeDiscovery) -> list[Finding]:
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                return [finding async for finding in strategy.diagnose(ctx)]
+        except TimeoutError:
+            raise AssertionError(f"diagnose was not at its end after {self.deadline_s:g} s") from None
+
     def listen(self, strategy: Strategy, ctx: FakeDiscovery) -> Listener:
         """Return a listener that waits as long as this suite does."""
         return Listener(strategy, ctx, deadline_s=self.deadline_s)
@@ -292,20 +336,6 @@ def _options(strategy: object) -> dict[str, Any]:
     if not is_dataclass(strategy):
         return {}
     return {field.name: getattr(strategy, field.name) for field in fields(strategy) if field.init}
-
-
-def _fault(observation: object) -> str | None:
-    if isinstance(observation, Found):
-        sound = all(isinstance(node, Node) for node in observation.nodes)
-    elif isinstance(observation, Seen):
-        sound = isinstance(observation.node, Node) and 0 < observation.ttl_s < math.inf
-    elif isinstance(observation, Gone):
-        sound = isinstance(observation.name, str) and isinstance(observation.reason, Reason)
-    elif isinstance(observation, Leaving):
-        sound = isinstance(observation.name, str)
-    else:
-        sound = isinstance(observation, Failed) and isinstance(observation.error, ClusterKitError)
-    return None if sound else f"not a well-formed observation: {observation!r}"
 
 
 def _never(observation: Observation) -> bool:

@@ -62,13 +62,24 @@ class Channel:
             del self._outgoing[:sent]
         return True
 
-    def wait(self) -> None:
-        """Wait until there is something to receive, or the end of it; for who has no event loop yet."""
-        poller = (
-            select.poll()
-        )  # select() takes no descriptor from 1024 up, and ours has the number that it had in the application
-        poller.register(self._socket, select.POLLIN)
-        poller.poll()
+    def flush_all(self, timeout_s: float | None = None) -> None:
+        """Wait until all that is pending is out, or the other end takes nothing for ``timeout_s``; for who has no event loop.
+
+        Raises:
+            OSError: The other end is gone.
+        """
+        while not self.flush() and self._poll(select.POLLOUT, timeout_s):
+            pass
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until there is something to receive, or the end of it, and return whether; for who has no event loop."""
+        return self._poll(select.POLLIN, timeout_s)
+
+    def _poll(self, events: int, timeout_s: float | None) -> bool:
+        # select() takes no descriptor from 1024 up, and a worker's has the number that it had in the application
+        poller = select.poll()
+        poller.register(self._socket, events)
+        return bool(poller.poll(None if timeout_s is None else timeout_s * 1000))
 
     def receive(self) -> list[Any]:
         """Return the messages that one read completes, perhaps none; the rest waits for its turn.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import select
 import threading
+from contextlib import suppress
 from typing import Any
 
 from cluster_kit.errors import CommandError, described
@@ -73,15 +73,9 @@ class Outbox:
             self._loop.call_soon_threadsafe(self.send, logged)
 
     def drain(self, timeout_s: float) -> None:
-        """Send what is left before the end, waiting ``timeout_s`` at most."""
-        poller = select.poll()
-        poller.register(self._channel, select.POLLOUT)
-        try:
-            while not self._channel.flush():
-                if not poller.poll(timeout_s * 1000):
-                    return
-        except OSError:
-            return
+        """Send what is left before the end, as long as the supervisor takes something every ``timeout_s``."""
+        with suppress(OSError):
+            self._channel.flush_all(timeout_s)
 
     def _wait_if_pending(self) -> None:
         if self._channel.pending_bytes and not self._waiting:

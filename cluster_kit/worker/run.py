@@ -1,4 +1,4 @@
-"""The life of a worker process: hear what to run, run it, and never outlive the application.
+"""The life of a worker process: hear what to run or to examine, do it, and never outlive the application.
 
 Besides the pipe's end the worker watches the application's process itself, by a pidfd in a thread of its own: a forked child of
 the application can hold the pipe open, and a plugin can block the event loop. Where that thread can't run, either, the kernel
@@ -15,14 +15,17 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster_kit.errors import ConfigError
 from cluster_kit.worker import last_resort
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.foreign import as_config_error
-from cluster_kit.worker.messages import Beat, CannotServe
+from cluster_kit.worker.messages import Beat, CannotServe, Start
 from cluster_kit.worker.worker import EXIT_BROKEN, Worker
+
+if TYPE_CHECKING:
+    from cluster_kit.worker.examiner import Examiner
 
 _ORPHAN_S = 1.0  # how long an orphaned worker may take to say goodbye
 EXIT_OK = 0
@@ -51,8 +54,7 @@ def run(channel_fd: int, supervisor_fd: int) -> None:
 
     threading.Thread(target=_watch, args=(supervisor_fd, leave_as_orphan), name="cluster-kit-orphan-watch", daemon=True).start()
     try:
-        start, *early = _first_messages(channel)
-        worker = Worker(start, early, channel, loop, leave)
+        worker = _take_up(_first_messages(channel), channel, loop, leave)
     except BaseException as exc:  # noqa: BLE001 - plugins are imported and built here
         channel.send(CannotServe(as_config_error(exc, "building the parts of a worker")))
         os._exit(EXIT_CANNOT_SERVE)
@@ -60,7 +62,7 @@ def run(channel_fd: int, supervisor_fd: int) -> None:
         runner.run(_main(worker, orphaned))
 
 
-async def _main(worker: Worker, orphaned: threading.Event) -> None:
+async def _main(worker: Worker | Examiner, orphaned: threading.Event) -> None:
     try:
         served = await worker.main()
     except BaseException:  # noqa: BLE001 - a fault of ours; the supervisor starts another
@@ -70,8 +72,17 @@ async def _main(worker: Worker, orphaned: threading.Event) -> None:
     os._exit(code)  # tasks and threads of plugins must not keep us
 
 
+def _take_up(messages: list[Any], channel: Channel, loop: asyncio.AbstractEventLoop, leave: asyncio.Event) -> Worker | Examiner:
+    order, *early = messages
+    if isinstance(order, Start):
+        return Worker(order, early, channel, loop, leave)
+    from cluster_kit.worker.examiner import Examiner
+
+    return Examiner(order, channel)
+
+
 def _first_messages(channel: Channel) -> list[Any]:
-    """Return the ``Start``, and what came right behind it."""
+    """Return what to do, and what came right behind it."""
     while True:
         channel.wait()
         try:

@@ -47,6 +47,7 @@ class Context:
         self._changed = asyncio.Event()
         self.announced = announced
         self.random = Random()
+        self.found: frozenset[Node] = frozenset()
 
     @property
     def local(self) -> Node:
@@ -106,7 +107,7 @@ class Source:
         self._fault: str | None = None
         self._told = SourceHealth(name, None)
         self._told_at_s = -math.inf
-        self._telling: asyncio.TimerHandle | None = None
+        self._telling: asyncio.Handle | None = None
         self.context = Context(surroundings, self._made_known)
 
     async def run(self) -> None:
@@ -155,6 +156,8 @@ class Source:
             raise TypeError(f"it yielded {observation!r:.80}, which is no observation such as Found or Seen")
         self._fault = text_of(observation.error) if isinstance(observation, Failed) else None
         self._update_health()
+        if isinstance(observation, Found):
+            self.context.found = observation.nodes
         self._observe(self.name, observation)
 
     def _made_known(self) -> None:
@@ -182,12 +185,12 @@ class Source:
         self._update_health()
 
     def _update_health(self) -> None:
-        """Have the health told, if that has changed: at once, unless it was told a moment ago."""
+        """Have the health told, if that has changed: once all that was observed together is in, unless it was told just now."""
         if self._telling is not None or self._health() == self._told:
             return
         loop = asyncio.get_running_loop()
         if loop.time() >= self._told_at_s + _TELL_S:
-            self._tell_health()
+            self._telling = loop.call_soon(self._tell_health)
         else:
             self._telling = loop.call_at(self._told_at_s + _TELL_S, self._tell_health)
 

@@ -6,13 +6,15 @@ Collected by ``test_suites_catch_offenders`` only, in a process of its own.
 import asyncio
 import itertools
 import socket
+from dataclasses import replace
 from typing import ClassVar
 
 from cluster_kit.abc import Connector
+from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import ConnectError, ConnectReason, NameConflict
 from cluster_kit.events import Reason
 from cluster_kit.node import Node
-from cluster_kit.testing import ConnectorConformance
+from cluster_kit.testing import ConnectorConformance, FakeDiscovery
 
 leaked = []
 
@@ -101,6 +103,14 @@ class Memory(Connector):
         for peer in [*self.linked.values()]:
             self.unlink(peer, Reason.SHUTDOWN)
             peer.unlink(self, Reason.LEFT)
+
+    async def diagnose(self, node, ctx):
+        peer = self.listening.get(node.address)
+        if peer is None:
+            return Finding(asked=node.key, got="nobody", outcome=Outcome.FAILED, cause="it does not listen: start it")
+        if peer.local.name == ctx.local.name:
+            return Finding(asked=node.key, got="this node", outcome=Outcome.EMPTY)
+        return Finding(asked=node.key, got="there")
 
     async def update(self, local, leaving):
         self.local = local.evolve(boot_id=self.local.boot_id)
@@ -384,6 +394,28 @@ class ClosesWhileLeaving(Memory):
         await super().update(local, leaving)
         if leaving:
             await self.stop()
+
+
+@breaks("test_diagnosis_of_a_serving_node_leaves_no_trace")
+class DiagnosesByLinking(Memory):
+    async def diagnose(self, node, ctx):
+        peer = self.listening.get(node.address)
+        if peer is not None and peer.local.name != ctx.local.name:
+            peer.links.up(ctx.local)
+        return await super().diagnose(node, ctx)
+
+
+@breaks("test_diagnosis_of_nobody_says_why")
+class DiagnosesWithoutCause(Memory):
+    async def diagnose(self, node, ctx):
+        finding = await super().diagnose(node, ctx)
+        return replace(finding, cause=None)
+
+
+@breaks("test_diagnosis_knows_its_own_node")
+class DiagnosesItselfAsAnother(Memory):
+    async def diagnose(self, node, ctx):
+        return await super().diagnose(node, FakeDiscovery(Node(name="another@127.0.0.1")))
 
 
 @breaks()

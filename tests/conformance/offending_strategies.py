@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from cluster_kit.abc import Failed, Found, Gone, Seen, Strategy
+from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.events import Reason
 from cluster_kit.node import Node
@@ -196,6 +197,47 @@ class EndsWithAnotherRun(Plain):
 
 
 @breaks()
+class Diagnosed(Plain):
+    """Sound: has something to say of its source."""
+
+    async def diagnose(self, ctx):
+        yield Finding(asked="plain", got="dan")
+
+
+@breaks("test_diagnosis_is_findings_and_an_end")
+class YieldsTextForAFinding(Plain):
+    async def diagnose(self, ctx):
+        yield "plain: dan"
+
+
+@breaks("test_diagnosis_is_findings_and_an_end")
+class YieldsFindingOfTwoLines(Plain):
+    async def diagnose(self, ctx):
+        yield Finding(asked="plain", got="dan\nand nobody else")
+
+
+@breaks("test_diagnosis_is_findings_and_an_end")
+class RaisesInDiagnosis(Plain):
+    async def diagnose(self, ctx):
+        yield Finding(asked="plain", got="dan")
+        raise RuntimeError("boom")
+
+
+@breaks("test_diagnosis_is_findings_and_an_end")
+class DiagnosesWithoutEnd(Plain):
+    async def diagnose(self, ctx):
+        yield Finding(asked="plain", got="dan")
+        await asyncio.sleep(60)
+
+
+@breaks("test_diagnosis_is_findings_and_an_end")
+class LeaksInDiagnosis(Plain):
+    async def diagnose(self, ctx):
+        leaked.append(socket.socket())
+        yield Finding(asked="plain", got="dan")
+
+
+@breaks()
 class Board(Strategy):
     """Sound: everybody writes on one board and reads it."""
 
@@ -247,6 +289,13 @@ class AnnouncesWhileLooking(Board):
         return True
 
 
+@breaks("test_diagnosis_makes_nothing_known")
+class AnnouncesInDiagnosis(Board):
+    async def diagnose(self, ctx):
+        self.nodes.add(ctx.local)
+        yield Finding(asked="board", got=f"{len(self.nodes)} nodes")
+
+
 @breaks("test_goodbye_is_heard")
 class LeavesWithoutGoodbye(Board):
     def goodbye(self, ctx):
@@ -271,6 +320,31 @@ class Polled(Strategy):
 
     async def trouble(self):
         yield Failed(DiscoveryError("polled: the source is broken"))
+
+
+@breaks()
+class PolledAndDiagnosed(Polled):
+    """Sound: says what is wrong with its source."""
+
+    async def diagnose(self, ctx):
+        yield Finding(asked="polled", got="no answer" if self.broken else "dan", outcome=self.outcome())
+
+    def outcome(self):
+        return Outcome.FAILED if self.broken else Outcome.OK
+
+
+@breaks("test_diagnosis_of_a_broken_source_says_so")
+class DiagnosesHealthInTrouble(PolledAndDiagnosed):
+    def outcome(self):
+        return Outcome.OK
+
+
+@breaks("test_diagnosis_of_a_broken_source_says_so")
+class DiagnosisRaisesInTrouble(PolledAndDiagnosed):
+    def outcome(self):
+        if self.broken:
+            raise DiscoveryError("polled: the source is broken")
+        return Outcome.OK
 
 
 @breaks("test_broken_source_is_reported_not_raised")

@@ -9,7 +9,7 @@ import pytest
 from cluster_kit import abc, errors, events
 
 ROOT = Path(__file__).parents[2]
-DOCS = "\n".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
+DOCS = "\n".join(path.read_text() for path in sorted((ROOT / "docs").rglob("*.md")))
 
 
 def classes(module: object, root: type) -> list[str]:

@@ -183,7 +183,7 @@ def test_plugins_shows_what_is_offered():
     done = cluster_kit("plugins")
     assert done.returncode == 0
     assert "cluster_kit.strategies  built in" in done.stdout
-    assert "strategy: gossip, static" in done.stdout
+    assert "strategy: dns, dns_srv, epmd, erlang_hosts, gossip, kubernetes" in done.stdout
 
 
 def test_plugins_shows_what_is_broken(tmp_path):
@@ -213,3 +213,20 @@ def test_output_that_cannot_be_written_is_one_line(file, arguments):
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == "cluster-kit: cannot print: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", ["check FILE", "doctor FILE --wait 0.1", "nodes FILE --wait 0.1", "plugins", "manifest kubernetes"]
+)
+def test_standard_streams_that_are_closed_are_no_hindrance(file, arguments):
+    line = f'exec "{COMMAND}" {arguments.replace("FILE", str(file))} <&- >&-'
+    done = subprocess.run(["/bin/sh", "-c", line], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == (1 if "--wait" in arguments else 0)  # nobody is there
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a.b", "1web", "x" * 56, "-a", "Web"])
+def test_manifest_takes_no_name_that_makes_an_unusable_service(name):
+    done = cluster_kit("manifest", "kubernetes", f"--name={name}")
+    assert done.returncode == 2
+    assert "expected at most 55 lower-case letters" in done.stderr.replace("\n", " ")

@@ -4,10 +4,10 @@ import asyncio
 import socket
 
 import pytest
-from tcp_stage import FENCE
+from tcp_stage import FENCE, Local
 
 from cluster_kit.connectors.tcp import TcpConnector
-from cluster_kit.errors import ConfigError
+from cluster_kit.errors import ConfigError, ConnectError
 from cluster_kit.node import Node
 from cluster_kit.testing.leaks import leaves_nothing
 from cluster_kit.testing.stand_ins import RecordingLinks
@@ -106,7 +106,7 @@ def test_serves_on_its_host_else_on_that_of_the_name():
         ({"advertise": "host:port"}, "advertise 'host:port': expected host or host:port"),
         ({"advertise": "a b"}, "advertise 'a b'"),
         ({"advertise": ""}, "advertise ''"),
-        ({"heartbeat_s": 0}, "heartbeat_s is 0"),
+        ({"heartbeat_s": 0}, "heartbeat_s 0: expected seconds, more than 0"),
         ({"silent_s": 1.5}, "silent_s 1.5: expected more than two heartbeats"),
     ],
 )
@@ -126,3 +126,15 @@ def test_no_permission_for_a_low_port(monkeypatch):
     monkeypatch.setattr("cluster_kit.connectors.tcp.listen.socket.socket", Refusing)
     with pytest.raises(ConfigError, match="no permission; choose a port above 1023"):
         announced(port=80)
+
+
+def test_node_without_an_address_is_told_of_once(caplog):
+    async def scenario():
+        async with Local("a") as a:
+            for _ in range(3):
+                with pytest.raises(ConnectError, match="no address known"):
+                    await a.connector.connect(Node(name="web@10.0.0.1"))
+
+    asyncio.run(scenario())
+    [record] = caplog.records
+    assert record.getMessage() == "web@10.0.0.1: no address known; tell its strategy on which port its nodes serve"

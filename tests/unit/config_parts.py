@@ -45,6 +45,7 @@ class Full(Silent):
     retries: tuple[Retry, ...] = ()
     maybe: int | None = None
     bounded: Annotated[int, msgspec.Meta(ge=1, le=9)] = 5
+    either: int | str | None = None
     callback: Any = None
     derived: int = field(init=False, default=7)
 
@@ -59,6 +60,14 @@ class Polling(Silent):
     def __post_init__(self) -> None:
         if self.interval_s <= 0:
             raise ValueError(f"interval_s {self.interval_s} is not\npositive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renamed(Silent):
+    """Takes some options by the names that they once had, too."""
+
+    selector: str = field(metadata={"aliases": ("old_selector",)})
+    port: int = field(default=0, metadata={"aliases": ("old_port", "older_port")})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from config_parts import Full, Polling, Retry, Silent, Unresolvable
+from config_parts import Full, Polling, Renamed, Retry, Silent, Unresolvable
 
 from cluster_kit import ConfigError
 from cluster_kit.config import Secret
@@ -49,6 +49,9 @@ def faults(given, cls=Full):
         ("maybe", 3, 3),
         ("maybe", None, None),
         ("bounded", 9, 9),
+        ("either", 3, 3),
+        ("either", "http", "http"),
+        ("either", None, None),
     ],
 )
 def test_value_of_each_type_is_taken(name, given, value):
@@ -86,6 +89,7 @@ def test_value_of_each_type_is_taken(name, given, value):
         ("retries", [{"times": "x"}], "retries[0].times: invalid value 'x': expected int, got str"),
         ("maybe", "x", "maybe: invalid value 'x': expected int, got str"),
         ("bounded", 10, "bounded: invalid value 10: expected int <= 9"),
+        ("either", True, "either: invalid value True: expected int | str, got bool"),
         ("nunber", 3, "nunber: unknown key: did you mean 'number'?"),
     ],
 )
@@ -96,7 +100,7 @@ def test_wrong_value_says_what_was_expected(name, given, message):
 @pytest.mark.parametrize("name", ["known", "derived"])
 def test_class_variables_and_derived_fields_are_no_options(name):
     [fault] = faults({name: 3})
-    assert fault.startswith(f"{name}: unknown key: expected one of bounded, callback, flag, maybe, mode, ")
+    assert fault.startswith(f"{name}: unknown key: expected one of bounded, callback, either, flag, maybe, mode, ")
 
 
 def test_every_fault_is_found():
@@ -129,7 +133,9 @@ def test_type_that_cannot_be_resolved_is_named():
     assert faults({}, Unresolvable) == [message]
 
 
-@pytest.mark.parametrize("kind", [Any, list[int], tuple[int, int], tuple, Mapping, Mapping[int, str], int | str, object, bytes])
+@pytest.mark.parametrize(
+    "kind", [Any, list[int], tuple[int, int], tuple, Mapping, Mapping[int, str], int | list[int], object, bytes]
+)
 def test_other_types_cannot_be_configured(kind):
     with pytest.raises(ConfigError, match="no configuration can give a value of type"):
         convert(Document(data=1).root, kind)
@@ -144,6 +150,27 @@ def test_what_a_constructor_says_is_one_line_about_its_options():
     with pytest.raises(ConfigError) as raised:
         construct(Document(data={}).root.child("config", {}), Polling, {"query": "x", "interval_s": -1.0})
     assert str(raised.value) == "config: interval_s -1.0 is not positive"
+
+
+class TestAliases:
+    def test_an_alias_gives_the_option(self):
+        assert options({"old_selector": "app=web"}, Renamed) == {"selector": "app=web"}
+        assert options({"selector": "app=web", "older_port": 1}, Renamed) == {"selector": "app=web", "port": 1}
+
+    def test_a_wrong_value_is_told_by_the_name_that_was_used(self):
+        assert faults({"selector": "x", "old_port": "x"}, Renamed) == ["old_port: invalid value 'x': expected int, got str"]
+
+    def test_both_names_are_refused_by_name(self):
+        assert faults({"selector": "x", "old_port": 1, "port": 1}, Renamed) == [
+            "port: is another name of 'old_port', which is given too: give one of them"
+        ]
+        assert len(faults({"selector": "x", "old_port": 1, "port": 1, "older_port": 1}, Renamed)) == 2
+
+    def test_a_required_option_is_asked_for_by_its_own_name(self):
+        assert faults({}, Renamed) == ["missing key 'selector'"]
+
+    def test_the_nearest_name_may_be_an_alias(self):
+        assert faults({"selector": "x", "old_prot": 1}, Renamed) == ["old_prot: unknown key: did you mean 'old_port'?"]
 
 
 class TestYamlHints:

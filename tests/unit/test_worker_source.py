@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 from types import SimpleNamespace
 
-from cluster_kit import DiscoveryError, Failed, Fence, Node, Strategy
+from cluster_kit import DiscoveryError, Failed, Fence, Found, Node, Strategy
 from cluster_kit.config import ChildSpec
 from cluster_kit.worker.messages import SourceHealth
 from cluster_kit.worker.source import Source
@@ -21,6 +21,7 @@ class Interrupted(Strategy):
     async def discover(self, ctx):
         ctx.announced()
         yield Failed(DiscoveryError(FAULT))
+        await asyncio.sleep(0)
         ctx.announced()
         await asyncio.Event().wait()
 
@@ -64,7 +65,7 @@ def reports_until(strategy, error):
 
 def test_source_that_fails_in_ever_other_ways_is_told_of_now_and_then():
     reports = reports_until(FailsInManyWays(), "fault 4999")
-    assert reports[0].error == "fault 0"
+    assert reports[0].error == "fault 127"  # of the first batch
     assert len(reports) < 50
 
 
@@ -87,3 +88,54 @@ class RaisesWhenClosed(Strategy):
 def test_source_that_raises_while_it_is_cancelled_does_not_begin_anew():
     reports_until(RaisesWhenClosed(), FAULT)
     assert RaisesWhenClosed.runs == 1
+
+
+class CrashesOnce(Strategy):
+    """Finds a node and raises, then tells as its fault whom it had found."""
+
+    async def discover(self, ctx):
+        if not ctx.found:
+            yield Found([Node(name="bob@127.0.0.1")])
+            raise RuntimeError("lost my mind")
+        yield Failed(DiscoveryError(", ".join(node.key for node in ctx.found)))
+        await asyncio.Event().wait()
+
+
+def test_strategy_that_is_restarted_is_told_whom_it_vouched_for():
+    heard = []
+
+    async def scenario():
+        failed = asyncio.Event()
+
+        def observe(name, observation):
+            heard.append(observation)
+            if isinstance(observation, Failed):
+                failed.set()
+
+        source = Source(
+            "x", CrashesOnce(), ChildSpec(), surroundings=HERE, observe=observe, report=lambda _: None, announced=lambda: None
+        )
+        running = asyncio.create_task(source.run())
+        async with asyncio.timeout(30):
+            await failed.wait()
+        running.cancel()
+        await asyncio.wait([running])
+
+    asyncio.run(scenario())
+    assert str(heard[-1].error) == "bob@127.0.0.1"
+
+
+class ChangesWhileItFails(Strategy):
+    async def discover(self, ctx):
+        yield Failed(DiscoveryError(FAULT))
+        for count in range(3):
+            await asyncio.sleep(0)
+            yield Found([Node(name=f"n{count}@127.0.0.1")])
+            yield Failed(DiscoveryError(FAULT))
+        yield Failed(DiscoveryError("the end"))
+        await asyncio.Event().wait()
+
+
+def test_source_that_finds_and_fails_at_once_is_not_healthy_in_between():
+    reports = reports_until(ChangesWhileItFails(), "the end")
+    assert None not in [report.error for report in reports]

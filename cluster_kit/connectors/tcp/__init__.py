@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster_kit.abc import Connector, LinkReport
+from cluster_kit.abc import Connector, Discovery, LinkReport
 from cluster_kit.errors import ConnectError, raise_all
 from cluster_kit.node import Node, is_unspecified
 
 if TYPE_CHECKING:
     from cluster_kit.connectors.tcp.hub import Hub
+    from cluster_kit.diagnosis import Finding
 
 
 @dataclass(kw_only=True, eq=False)
@@ -85,11 +86,19 @@ class TcpConnector(Connector):
         if hub is not None:
             await hub.stop()
 
+    async def diagnose(self, node: Node, ctx: Discovery) -> Finding:
+        """Greet ``node`` as a stranger of its cluster, and go once it has answered."""
+        from cluster_kit.connectors.tcp.probe import probe
+
+        return await probe(self, node, ctx)
+
 
 def _faults(options: TcpConnector) -> Iterator[str]:
     if not 0 <= options.port <= 65535:
         yield f"port {options.port}: expected 0 to 65535; 0 means any that is free"
-    if not 0 < options.heartbeat_s < options.silent_s / 2:
+    if not options.heartbeat_s > 0:
+        yield f"heartbeat_s {options.heartbeat_s:g}: expected seconds, more than 0"
+    elif not options.heartbeat_s < options.silent_s / 2:
         yield f"silent_s {options.silent_s:g}: expected more than two heartbeats, heartbeat_s is {options.heartbeat_s:g}"
     if options.advertise is not None:
         yield from _faults_of_advertise(options.advertise)

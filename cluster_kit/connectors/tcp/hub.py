@@ -87,6 +87,8 @@ class Hub:
 
     async def connect(self, node: Node) -> Node:
         """Want a link to ``node``, and return the peer once it is up."""
+        if node.address is None and self._throttle.passes("no address", self._loop.time()):
+            log.warning("%s: no address known; tell its strategy on which port its nodes serve", node)
         attempt = next(self._numbers)
         future: asyncio.Future[Linked | Failed] = self._loop.create_future()
         self._attempts[attempt] = future

@@ -93,7 +93,12 @@ class Presence(Struct, frozen=True):
 def connect_error(target: Node, reason: ConnectReason, detail: str = "") -> ConnectError:
     """Return the error for a dial to ``target`` that came to nothing."""
     why = ": ".join(part for part in (detail, _WHY[reason]) if part)
-    return ConnectError(f"tcp: cannot link to {_described(target)}: {why}", node=target.key, reason=reason)
+    return ConnectError(f"{cannot_link_to(target)}: {why}", node=target.key, reason=reason)
+
+
+def cannot_link_to(target: Node) -> str:
+    """Return how the message of most such errors begins."""
+    return f"tcp: cannot link to {_described(target)}"
 
 
 def name_mismatch(target: Node, identity: Identity) -> ConnectError | None:

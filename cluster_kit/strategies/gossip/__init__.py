@@ -1,8 +1,9 @@
 """Strategy ``gossip``: nodes of one network find each other by UDP multicast, with nothing to configure.
 
 ``engine`` decides what to send and what to make of what is heard, ``sockets`` has the network, ``session`` puts the two
-together. This module declares the options and loads the rest when it runs, since the application imports it, too. Datagrams
-are neither sealed nor authenticated: gossip on loopback, or on a network that you trust.
+together; ``diagnosis`` finds out why nobody is heard. This module declares the options and loads the rest when it runs, since
+the application imports it, too. Datagrams are neither sealed nor authenticated: gossip on loopback, or on a network that you
+trust.
 
 Source: libcluster ``Cluster.Strategy.Gossip``, lib/strategy/gossip.ex.
 Differs: a goodbye and a time to live, so that nodes also leave; each process is answered at a socket of its own; the default
@@ -14,11 +15,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import raise_all
 from cluster_kit.node import is_loopback
+
+if TYPE_CHECKING:
+    from cluster_kit.diagnosis import Finding
 
 MIN_INTERVAL_S = 0.05
 MIN_INTERVALS = 3
@@ -66,6 +70,12 @@ class GossipStrategy(Strategy):
         from cluster_kit.strategies.gossip.session import Session
 
         return Session(self, ctx).observe()
+
+    def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
+        """Look at interface and port, hear ourselves, listen to two heartbeats of the others."""
+        from cluster_kit.strategies.gossip.diagnosis import diagnose
+
+        return diagnose(self, ctx)
 
 
 def _faults(options: GossipStrategy) -> Iterator[str]:

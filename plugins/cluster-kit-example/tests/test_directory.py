@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from cluster_kit import Gone, Node, Seen
+from cluster_kit import Gone, Node, Outcome, Seen
 from cluster_kit.testing import FakeDiscovery, Listener, StrategyConformance
 from cluster_kit_example.directory import DirectoryStrategy
 
@@ -135,3 +135,32 @@ def test_another_directory_in_its_place_says_nothing_about_anybody(tmp_path):
             assert not any(isinstance(observation, Gone) for observation in heard.observations)
 
     asyncio.run(scenario())
+
+
+def diagnosed(strategy):
+    async def collect():
+        ctx = FakeDiscovery(ANN, announce=False)
+        return [finding async for finding in strategy.diagnose(ctx)]
+
+    [finding] = asyncio.run(collect())
+    return finding
+
+
+def test_diagnosis_names_the_other_nodes(strategy, tmp_path):
+    put(tmp_path, "ann", name="ann@127.0.0.1")
+    put(tmp_path, "cat", name="cat@127.0.0.1", cluster="elsewhere")
+    put(tmp_path, "dan")
+    finding = diagnosed(strategy)
+    assert finding.outcome is Outcome.OK
+    assert finding.got == "3 in all; of other nodes in this cluster and group: dan@127.0.0.1"
+
+
+def test_diagnosis_of_a_directory_without_other_nodes_is_empty_and_leaves_it_so(strategy, tmp_path):
+    assert diagnosed(strategy).outcome is Outcome.EMPTY
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_diagnosis_of_a_missing_directory_failed(tmp_path):
+    finding = diagnosed(DirectoryStrategy(path=tmp_path / "away"))
+    assert (finding.outcome, finding.got) == (Outcome.FAILED, "no such file or directory")
+    assert finding.cause == "create or mount it, writable for this user"

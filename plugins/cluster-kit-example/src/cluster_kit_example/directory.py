@@ -7,6 +7,7 @@ which our own file has vanished as well says nothing about anybody else.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -16,9 +17,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from cluster_kit import BootId, Discovery, DiscoveryError, Failed, Fence, Gone, Node, Observation, Reason, Seen, Strategy
+from cluster_kit import (
+    BootId,
+    Discovery,
+    DiscoveryError,
+    Failed,
+    Fence,
+    Finding,
+    Gone,
+    Node,
+    Observation,
+    Outcome,
+    Reason,
+    Seen,
+    Strategy,
+)
 
 SUFFIX = ".node"
+CURE = "create or mount it, writable for this user"
 MAX_FILE_BYTES = 4096  # a name, an address and metadata at their bounds take less
 
 
@@ -59,6 +75,33 @@ class DirectoryStrategy(Strategy):
                 with suppress(OSError):
                     await loop.run_in_executor(disk, self._file_of(ctx.local).unlink)
 
+    async def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
+        """Tell whether the directory can be used, and whose files are in it; write nothing."""
+        import asyncio
+
+        asked = f"node files in {str(self.path)!r}"
+        try:
+            files, names = await asyncio.to_thread(self._survey, ctx.local, ctx.fence)
+        except OSError as exc:
+            yield Finding(asked=asked, got=f"{exc.strerror}".lower(), outcome=Outcome.FAILED, cause=CURE)
+            return
+        got = f"{files} in all; of other nodes in this cluster and group: {', '.join(names) or 'none'}"
+        if names:
+            yield Finding(asked=asked, got=got)
+        else:
+            cause = (
+                "no other node runs, or it uses another directory, cluster or group; a file that grows old was left by a crash"
+            )
+            yield Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
+
+    def _survey(self, local: Node, fence: Fence) -> tuple[int, list[str]]:
+        """Return how many files there are, and the names of the other nodes that keep one."""
+        files = sorted(path for path in self.path.iterdir() if path.suffix == SUFFIX)
+        if not os.access(self.path, os.W_OK):
+            raise PermissionError(errno.EACCES, "not writable")
+        nodes = [_read(path, fence, oldest_s=time.time() - self.ttl_s) for path in files]
+        return len(files), [node.key for node in nodes if node is not None and node.name != local.name]
+
     def _visit(self, local: Node, fence: Fence, announce: bool) -> tuple[bool, dict[Path, Node]]:
         """Return whether this is the directory of the last visit, and the nodes in it by file."""
         own = self._file_of(local)
@@ -96,5 +139,5 @@ def _read(path: Path, fence: Fence, oldest_s: float) -> Node | None:
 
 
 def _unusable(path: Path, error: OSError) -> DiscoveryError:
-    message = f"directory: cannot use {str(path)!r}: {error.strerror}; create or mount it, writable for this user"
+    message = f"directory: cannot use {str(path)!r}: {error.strerror}; {CURE}"
     return DiscoveryError(message, strategy="directory")

@@ -1,0 +1,123 @@
+"""``cluster-kit doctor``: why a cluster does not form.
+
+``examination`` runs one source in a process of its own and hears what it finds, ``verdict`` says what that comes to, ``report``
+shows it. All sources are examined at once, and shown one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+import click
+
+from cluster_kit.cli.configuration import read_configuration
+from cluster_kit.cli.failure import Failure
+from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
+
+if TYPE_CHECKING:
+    from cluster_kit.cli.doctor.examination import Examination
+    from cluster_kit.cli.doctor.report import Report
+    from cluster_kit.cli.doctor.verdict import Verdict
+    from cluster_kit.config import ClusterConfig, TopologyConfig
+
+
+@click.command(
+    cls=TaughtCommand,
+    example="cluster-kit doctor cluster.yaml",
+    exit_codes={
+        0: "every source answers, and in each topology somebody was found and can be linked to",
+        1: "something is wrong, or this node is alone; the most likely cause is told",
+        2: FAULTY_FILE,
+    },
+)
+@click.argument("file")
+@click.option(
+    "--wait",
+    "wait_s",
+    metavar="S",
+    type=click.FloatRange(min=0, min_open=True),
+    default=4.0,  # more than two heartbeats of gossip
+    show_default=True,
+    help="How many seconds to listen to each source at least.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, for each finding and each verdict.")
+def doctor(file: str, wait_s: float, as_json: bool) -> None:
+    """Find out why the cluster of FILE does not form.
+
+    Asks every source of every topology step by step, listens to what it discovers, and greets the nodes that it found. Each
+    finding has a mark: 'ok'; 'empty', where there is an answer with nobody in it; 'failed', where there is none; the likely
+    cause and its cure stand below. It looks without joining, announces nothing and links to nobody: no node hears of it.
+    """
+    config, _ = read_configuration(file)
+    from cluster_kit.cli.doctor.report import JsonLines, Lines
+    from cluster_kit.diagnosis import Outcome
+
+    on_terminal = sys.stdout.isatty() and not as_json
+    with _sign_of_life() if on_terminal else nullcontext(click.echo) as echo:
+        width = shutil.get_terminal_size().columns if on_terminal else None
+        report = JsonLines(echo) if as_json else Lines(echo, width)
+        report.begin(file, config)
+        verdicts = list(_examine(config, wait_s, report))
+    if not all(verdict.outcome is Outcome.OK for verdict in verdicts):
+        sys.exit(1)
+
+
+def _examine(config: ClusterConfig, wait_s: float, report: Report) -> Iterator[Verdict]:
+    """Start everything at once, then report one topology after the other, each finding as it comes."""
+    with ExitStack() as running:
+        try:
+            started = [
+                (topology, [running.enter_context(each) for each in _examinations(config, topology, wait_s)])
+                for topology in config.topologies.values()
+            ]
+        except OSError as exc:
+            raise Failure(f"doctor: cannot start a process: {exc.strerror}; free some memory, or raise the limits") from exc
+        for topology, examinations in started:
+            report.topology(topology)
+            yield _report(examinations, report)
+
+
+def _examinations(config: ClusterConfig, topology: TopologyConfig, wait_s: float) -> Iterator[Examination]:
+    from cluster_kit.cli.doctor.examination import Examination
+    from cluster_kit.node import BootId, Fence, Node
+    from cluster_kit.worker.examiner import Examine
+
+    name = config.node or f"doctor-{os.getpid()}@{config.host}"
+    local = Node(name=name, metadata=config.metadata, boot_id=BootId.new())
+    for number, source in enumerate(topology.sources):
+        fence = Fence(config.cluster, topology.group)
+        yield Examination(source, Examine(topology=topology, source=number, local=local, fence=fence, wait_s=wait_s))
+
+
+def _report(examinations: Iterable[Examination], report: Report) -> Verdict:
+    from cluster_kit.cli.doctor.verdict import Entry, judge
+
+    entries = []
+    for examination in examinations:
+        report.source(examination.source)
+        for told in examination.told():
+            entry = Entry(examination.source, told.step, told.finding)
+            report.entry(entry)
+            entries.append(entry)
+    verdict = judge(entries)
+    report.verdict(verdict)
+    return verdict
+
+
+@contextmanager
+def _sign_of_life() -> Iterator[Callable[[str], object]]:
+    """Yield how to print a line: above something that moves, where ``rich`` can draw that."""
+    try:
+        from rich.console import Console
+        from rich.text import Text
+    except ImportError:
+        yield click.echo
+        return
+    console = Console()
+    with console.status("examining"):
+        yield lambda line: console.print(Text.from_ansi(line), soft_wrap=True)

@@ -1,0 +1,86 @@
+"""One source's examination as seen from the command: starts its process, hears what it tells, ends it whatever happens.
+
+The process runs plugins: it may die, or be silent for good, and either becomes a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, Self
+
+from cluster_kit.diagnosis import Finding, Outcome
+from cluster_kit.supervisor.child import WorkerProcess
+from cluster_kit.worker.examiner import Examine, Examined, Told
+from cluster_kit.worker.messages import CannotServe
+
+SILENT_S = 10.0  # a process beats once a second, except while a plugin imports what is heavy
+_TICK_S = 0.5  # silence is counted in these, so that being stopped together makes nobody silent
+
+
+class Examination:
+    """A context manager: the process lives inside the block.
+
+    Args:
+        source: What the source is called.
+        order: What to examine.
+
+    Raises:
+        OSError: The system refuses another process; raised on entering the block.
+    """
+
+    def __init__(self, source: str, order: Examine) -> None:
+        self.source = source
+        self._order = order
+        self._process = WorkerProcess("cluster-kit doctor")
+
+    def __enter__(self) -> Self:
+        self._process.start()
+        channel = self._process.channel
+        with suppress(OSError):  # it died; who listens to it notices
+            channel.send(self._order)
+            channel.flush_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+
+    def told(self) -> Iterator[Told]:
+        """Yield what it tells, as it comes, until that is all, or it can't go on."""
+        for message in self._messages():
+            match message:
+                case Told():
+                    yield message
+                case CannotServe(error=error):
+                    yield self._broken(f"cannot be made: {error}")
+                    return
+                case Examined():
+                    return
+
+    def _messages(self) -> Iterator[Any]:
+        channel = self._process.channel
+        silent_s = 0.0
+        while silent_s < SILENT_S:
+            if not channel.wait(_TICK_S):
+                silent_s += _TICK_S
+                continue
+            silent_s = 0.0
+            try:
+                yield from channel.receive()
+            except EOFError:
+                self._process.join(SILENT_S)
+                yield self._broken(_ending(self._process.exitcode))
+                return
+        yield self._broken(f"blocks the event loop of its process for more than {SILENT_S:g} s")
+
+    def _broken(self, got: str) -> Told:
+        cause = "a plugin of this topology does that, not its source; report it to whoever wrote it"
+        return Told("source", Finding(asked="its process", got=got, outcome=Outcome.FAILED, cause=cause))
+
+
+def _ending(code: int | None) -> str:
+    if code is None:
+        return "hung up before it was done"
+    return f"was killed by signal {-code}" if code < 0 else f"exited with code {code} before it was done"

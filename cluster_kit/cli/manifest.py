@@ -1,0 +1,46 @@
+"""``cluster-kit manifest``: what a platform has to be told so that nodes find each other on it."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from cluster_kit.cli.teaching import TaughtCommand
+
+_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,53}[a-z0-9])?")  # RFC 1035, which leaves room for '-cluster' in a Service's name
+_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # RFC 1123
+
+
+def _label(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if not _LABEL.fullmatch(value):
+        raise click.BadParameter(f"{value!r}: expected at most 55 lower-case letters, digits and dashes, a letter first")
+    return value
+
+
+def _subdomain(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if not _SUBDOMAIN.fullmatch(value):
+        raise click.BadParameter(f"{value!r}: expected at most 253 lower-case letters, digits, dots and dashes")
+    return value
+
+
+@click.command(
+    cls=TaughtCommand,
+    example="cluster-kit manifest kubernetes --name web --service-account web | kubectl apply -f -",
+    exit_codes={0: "printed", 2: "an option can't be used"},
+)
+@click.argument("platform", type=click.Choice(["kubernetes"]))
+@click.option("--name", default="web", show_default=True, callback=_label, help="The application: label 'app' of its pods.")
+@click.option("-n", "--namespace", default="default", show_default=True, callback=_subdomain, help="Where it runs.")
+@click.option("--service-account", default="default", show_default=True, callback=_subdomain, help="What its pods run under.")
+@click.option("--port", type=click.IntRange(1, 65535), default=45893, show_default=True, help="Where peers listen.")
+@click.option("--pods", is_flag=True, help="Look for pods by their labels, not for the endpoints of a Service.")
+def manifest(platform: str, name: str, namespace: str, service_account: str, *, port: int, pods: bool) -> None:
+    """Print what PLATFORM has to be told so that nodes find each other on it.
+
+    For 'kubernetes', a Role that lets the pods see where their peers are, a RoleBinding, a headless Service, and in comments
+    what belongs into the Deployment and into cluster.yaml. It can be applied as it is.
+    """
+    from cluster_kit.strategies.kubernetes.manifest import manifest as text
+
+    click.echo(text(name=name, namespace=namespace, account=service_account, port=port, pods=pods), nl=False)

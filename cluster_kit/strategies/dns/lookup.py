@@ -1,0 +1,73 @@
+"""Asks everything that a DNS strategy wants to know at once, of whom its options say.
+
+Loaded by those who discover, not by those who only check options.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from cluster_kit.strategies.dns.checks import read_servers
+from cluster_kit.strategies.dns.replies import Kind, Reply, Resolver, Status
+from cluster_kit.strategies.dns.services import targets_of
+
+AT_ONCE = 32  # targets that are located side by side
+
+
+def resolver_of(option: str | None) -> Resolver:
+    """Return whom to ask for addresses: the name servers of the option ``resolver``, else the system.
+
+    Raises:
+        DiscoveryError: There is nobody to ask.
+    """
+    if option is None:
+        from cluster_kit.strategies.dns.system import SystemResolver
+
+        return SystemResolver()
+    from cluster_kit.strategies.dns.server import ServerResolver
+
+    return ServerResolver(read_servers(option))
+
+
+async def ask_addresses(resolver: Resolver, names: Sequence[str], kinds: Sequence[Kind]) -> dict[str, dict[Kind, Reply]]:
+    """Return what is said of each name, by kind of record."""
+    questions = [(name, kind) for name in names for kind in kinds]
+    replies = await asyncio.gather(*(resolver.ask(name, kind) for name, kind in questions))
+    said: dict[str, dict[Kind, Reply]] = {name: {} for name in names}
+    for (name, kind), reply in zip(questions, replies, strict=True):
+        said[name][kind] = reply
+    return said
+
+
+async def ask_services(
+    resolver: Resolver, names: Sequence[str], kinds: Sequence[Kind]
+) -> dict[str, tuple[Reply, dict[str, Reply]]]:
+    """Return the SRV records of each name, and the addresses of their targets."""
+    replies = await asyncio.gather(*(resolver.ask(name, Kind.SRV) for name in names))
+    located = [await _locate(resolver, reply, kinds) for reply in replies]
+    return dict(zip(names, zip(replies, located, strict=True), strict=True))
+
+
+async def _locate(resolver: Resolver, reply: Reply, kinds: Sequence[Kind]) -> dict[str, Reply]:
+    """Return the addresses of each target of SRV records; of several kinds the first that the target has."""
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def find(target: str) -> Reply:
+        async with turn:
+            return await _address_of(resolver, target, kinds, reply.glue)
+
+    targets = targets_of(reply)
+    return dict(zip(targets, await asyncio.gather(*map(find, targets)), strict=True))
+
+
+async def _address_of(
+    resolver: Resolver, target: str, kinds: Sequence[Kind], glue: Mapping[tuple[Kind, str], tuple[str, ...]]
+) -> Reply:
+    for kind in kinds:
+        if addresses := glue.get((kind, target)):
+            return Reply(status=Status.FOUND, addresses=addresses)
+        reply = await resolver.ask(f"{target}.", kind)
+        if reply.status in (Status.FOUND, Status.FAILED):  # a failure is no reason to take the other one, and back later
+            break
+    return reply

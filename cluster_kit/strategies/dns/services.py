@@ -1,0 +1,78 @@
+"""What SRV records say about who is there. Pure: replies in, an answer of the source out.
+
+Each record is one node: it serves at the target's address and the record's port. All priorities are members, since a mesh has
+no second choice.
+
+Source: RFC 2782.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cluster_kit.abc import Answer
+from cluster_kit.errors import DiscoveryError
+from cluster_kit.node import Node, join_address
+from cluster_kit.strategies.dns.checks import is_host_name
+from cluster_kit.strategies.dns.replies import Kind, Reply, Service, Status, empty, failed
+
+UNAVAILABLE = ""  # the target "." without its dot: the service is decidedly not available at this domain
+
+
+def targets_of(reply: Reply) -> list[str]:
+    """Return the hosts to locate, each once."""
+    return sorted({service.target for service in reply.services if is_host_name(service.target)})
+
+
+def who_serves(
+    name: str, reply: Reply, located: Mapping[str, Reply], *, basename: str | None = None, port: int | None = None
+) -> Answer:
+    """Return the nodes that the records of ``name`` list.
+
+    Args:
+        name: What was asked for.
+        reply: Its SRV records.
+        located: What became of looking up the address of each target.
+        basename: First part of the nodes' names, whose second part is the target; ``None`` where names are to be learnt.
+        port: Where nodes serve, in place of the records' ports.
+    """
+    if reply.status is Status.FAILED:
+        return Answer(error=failed(name, Kind.SRV, reply), complete=False)
+    offered = [service for service in reply.services if service.target != UNAVAILABLE]
+    if not offered:
+        return Answer(error=empty(name, "it is declared as not available" if reply.services else reply.said))
+    nodes: dict[str, Node] = {}
+    faults: list[str] = []
+    for service in offered:
+        try:
+            node = _node(service, located, basename, port)
+            if nodes.setdefault(node.key, node) != node:
+                raise ValueError(f"{node.key} is listed with several ports: set port, or ask for _port._tcp.{name}")
+        except ValueError as exc:
+            faults.append(str(exc))
+    return Answer(
+        nodes=frozenset(nodes.values()),
+        error=_useless(name, len(offered), faults) if faults else None,
+        complete=all(place.status is not Status.FAILED for place in located.values()),
+    )
+
+
+def _node(service: Service, located: Mapping[str, Reply], basename: str | None, port: int | None) -> Node:
+    """Return the node that a record stands for.
+
+    Raises:
+        ValueError: It stands for none.
+    """
+    place = located.get(service.target)
+    if place is None:
+        raise ValueError(f"its target {service.target[:80]!r} is no host name")
+    if not place.addresses:
+        raise ValueError(f"its target {service.target!r} has no address: {place.said}")
+    if not (port or service.port):
+        raise ValueError(f"its target {service.target!r} has port 0: set port")
+    name = f"{basename}@{service.target}" if basename else None
+    return Node(name=name, address=join_address(place.addresses[0], port or service.port))
+
+
+def _useless(name: str, offered: int, faults: list[str]) -> DiscoveryError:
+    return DiscoveryError(f"dns: {len(faults)} of {offered} SRV records of {name!r} are of no use: {faults[0]}", strategy="dns")

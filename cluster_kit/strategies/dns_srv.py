@@ -1,0 +1,78 @@
+"""Strategy ``dns_srv``: every SRV record of a DNS name is a node, at its target's address and its own port.
+
+Source: RFC 2782.
+Differs: priority and weight choose nobody, since all nodes of a cluster are members of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cluster_kit.abc import Answer, Discovery, PollingStrategy
+from cluster_kit.errors import faults_of, raise_all
+from cluster_kit.strategies.dns import Family
+from cluster_kit.strategies.dns.checks import (
+    faults_of_identity,
+    faults_of_polling,
+    faults_of_services,
+    read_names,
+    read_servers,
+)
+
+if TYPE_CHECKING:
+    from cluster_kit.diagnosis import Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DnsSrvStrategy(PollingStrategy):
+    """Vouches for the services that one or more names list.
+
+    Args:
+        query: The name, such as ``_web._tcp.shop.example``, or several separated by commas.
+        port: Where every node serves, in place of the records' ports.
+        node_basename: First part of the nodes' names, whose second part is the target. Without it nodes are asked for theirs.
+        family: Which addresses of targets count; of several one is taken, that of this node's own family first.
+        resolver: Addresses of name servers, as ``ip`` or ``ip:port``, separated by commas; by default those of resolv.conf.
+        interval_s: Seconds from one answer to the next question.
+        confirmations: How many answers in a row must lack a node before it is gone.
+    """
+
+    query: str
+    port: int | None = None
+    node_basename: str | None = None
+    family: Family = "any"
+    resolver: str | None = None
+    interval_s: float = 5.0
+    confirmations: int = 2
+
+    def __post_init__(self) -> None:
+        raise_all(_faults(self))
+
+    async def poll(self, ctx: Discovery) -> Mapping[str, Answer]:
+        """Ask for the records of each name, and for the addresses of their targets."""
+        from cluster_kit.strategies.dns.lookup import ask_services
+        from cluster_kit.strategies.dns.replies import kinds_of
+        from cluster_kit.strategies.dns.server import ServerResolver
+        from cluster_kit.strategies.dns.services import who_serves
+
+        resolver = ServerResolver(read_servers(self.resolver))
+        said = await ask_services(resolver, read_names("query", self.query), kinds_of(self.family, ctx.local.host))
+        return {
+            name: who_serves(name, reply, located, basename=self.node_basename, port=self.port)
+            for name, (reply, located) in said.items()
+        }
+
+    def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
+        """Say whom it asks, and what each name gives."""
+        from cluster_kit.strategies.dns.diagnosis import diagnose_services
+
+        return diagnose_services(self, ctx.local)
+
+
+def _faults(options: DnsSrvStrategy) -> Iterator[str]:
+    yield from faults_of(read_names, "query", options.query)
+    yield from faults_of_identity("node_basename", options.node_basename, options.port)
+    yield from faults_of_polling("interval_s", options.interval_s, options.confirmations)
+    yield from faults_of_services("dns_srv", options.resolver)

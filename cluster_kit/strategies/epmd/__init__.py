@@ -1,0 +1,53 @@
+"""Strategy ``epmd``: the nodes that the configuration lists, each looked up at the EPMD of its host.
+
+Source: libcluster ``Cluster.Strategy.Epmd``, lib/strategy/epmd.ex.
+Differs: asks EPMD rather than dialling whoever is listed, again and again rather than once, and registers this node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cluster_kit.node import Node, join_address, split_address
+from cluster_kit.strategies.epmd.lookup import EpmdLookup, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpmdStrategy(EpmdLookup):
+    """Vouches for those of ``hosts`` that are registered.
+
+    Args:
+        hosts: The nodes, each as ``name@host``; this node may be among them.
+    """
+
+    hosts: tuple[str, ...]
+
+    def faults(self) -> Iterator[str]:
+        """Check the options."""
+        yield from EpmdLookup.faults(self)
+        if not self.hosts:
+            yield "hosts: empty: list the nodes as name@host, or use local_epmd for all names of this host"
+        for entry in self.hosts:
+            yield from _faults_of(entry)
+
+    def targets(self, local: Node) -> tuple[Target, ...]:
+        """Ask the EPMD of each host for the names that are listed there."""
+        wanted: dict[str, dict[str, None]] = {}
+        for entry in self.hosts:
+            name, _, host = entry.partition("@")
+            wanted.setdefault(host, {})[name] = None
+        return tuple(Target(host, host, tuple(names)) for host, names in wanted.items())
+
+
+def _faults_of(entry: str) -> Iterator[str]:
+    try:
+        if "@" not in entry:
+            raise ValueError("there is no '@'; a host alone is for erlang_hosts")
+        host = Node(name=entry).host
+        split_address(join_address(host, 0))
+    except ValueError as exc:
+        yield f"hosts: cannot use {entry!r}: expected name@host; {exc}"
+        return
+    if ":" in host and host.count(":") == 1:
+        yield f"hosts: cannot use {entry!r}: expected name@host without a port; EPMD tells it, epmd_port is EPMD's own"

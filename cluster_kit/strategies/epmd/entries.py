@@ -1,0 +1,61 @@
+"""Which node an entry of EPMD stands for, or why it stands for none of ours."""
+
+from __future__ import annotations
+
+from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.node import Fence, Node, is_loopback, join_address
+from cluster_kit.strategies.epmd.lookup import LOOPBACK, Target
+from cluster_kit.strategies.epmd.marker import Marker, decode_marker
+from cluster_kit.wire.epmd import Registration
+
+
+def judge(entry: Registration, target: Target, fence: Fence) -> Node | str:
+    """Return the node that ``target`` vouches for with ``entry``, or why it is not for us and what to do.
+
+    A node of cluster_kit counts if it carries our fence; one without a marker, such as a BEAM node, always does. In a listing
+    the marker tells how a node calls itself; one that was asked for by name is called what it was asked for.
+    """
+    try:
+        marker = decode_marker(entry.extra)
+        node = _node(entry, marker, target)
+    except RemoteProtocolError as error:
+        return f"{error}; run the same version of cluster_kit on all nodes"
+    except ValueError as exc:
+        return f"{exc}; rename it"
+    return (marker and _why_not(node, marker, target, fence)) or node
+
+
+def describe(entry: Registration) -> str:
+    """Say what an entry is, for people."""
+    try:
+        marker = decode_marker(entry.extra)
+    except RemoteProtocolError:
+        return f"a node of another version of cluster_kit, port {entry.port}"
+    if marker is None:
+        return f"an Erlang node, port {entry.port}"
+    return f"a node of cluster {marker.fence.cluster!r}, group {marker.fence.group!r}, port {entry.port}"
+
+
+def _node(entry: Registration, marker: Marker | None, target: Target) -> Node:
+    named_host = dialled_host = target.host
+    if marker and target.names is None:
+        named_host = marker.host
+        if target.epmd == LOOPBACK:  # of one's own machine every host name can be dialled, and the node listens at its own
+            dialled_host = marker.host
+    return Node(
+        name=f"{entry.name}@{named_host}",
+        address=join_address(dialled_host, entry.port) if entry.port else None,
+        boot_id=marker.boot_id if marker else None,
+    )
+
+
+def _why_not(node: Node, marker: Marker, target: Target, fence: Fence) -> str | None:
+    if marker.fence != fence:
+        theirs, ours = marker.fence, fence
+        return (
+            f"it belongs to cluster {theirs.cluster!r}, group {theirs.group!r}, and we to cluster {ours.cluster!r}, group "
+            f"{ours.group!r}; correct cluster, or the topology's name or group, if they are meant to be one"
+        )
+    if target.names is None and is_loopback(marker.host) and not is_loopback(target.epmd):
+        return f"it calls itself {node.name} and serves only its own machine; name it for that machine's host"
+    return None

@@ -1,0 +1,77 @@
+"""The file .hosts.erlang: where it is looked for, and what it says.
+
+Source: Erlang/OTP, Kernel, ``net_adm``, "Files": host names written as Erlang terms, each followed by a period, ``%`` before a
+comment; looked for in the current directory, the home directory and the root directory of Erlang/OTP, in that order.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from cluster_kit.node import join_address, split_address
+
+HOSTS_FILE = ".hosts.erlang"
+
+_BLANK = re.compile(r"(?:\s|%[^\n]*)*")
+_TERM = re.compile(r"""'([^'\\\n]+)'|"([^"\\\n]+)"|([a-z][A-Za-z0-9_@]*)""")
+_PERIOD = re.compile(r"\.(?=\s|%|$)")
+
+
+def search_path() -> tuple[Path, ...]:
+    """Return the files to look for, in order; without Erlang on this machine there is no root directory to look in."""
+    home, root = os.environ.get("HOME"), _otp_root()
+    folders = [Path(), *([Path(home)] if home else []), *([root] if root else [])]
+    return tuple(folder / HOSTS_FILE for folder in folders)
+
+
+def _otp_root() -> Path | None:
+    """Return the root directory of Erlang/OTP: what its start script is told, else where the command ``erl`` belongs to."""
+    told = os.environ.get("ERL_ROOTDIR")
+    if told:
+        return Path(told)
+    import shutil  # it loads all kinds of compression
+
+    command = shutil.which("erl")
+    return Path(command).resolve().parents[1] if command else None
+
+
+def parse_hosts(text: str) -> tuple[str, ...]:
+    """Return the hosts that a host file lists, each once.
+
+    Raises:
+        ValueError: It isn't such a file; says in which line.
+    """
+    hosts: dict[str, None] = {}
+    at = _skip_blank(text, 0)
+    while at < len(text):
+        host, at = _take_host(text, at)
+        hosts[host] = None
+        at = _skip_blank(text, at)
+    return tuple(hosts)
+
+
+def _take_host(text: str, at: int) -> tuple[str, int]:
+    term = _TERM.match(text, at)
+    if term is None:
+        raise ValueError(f"line {_line(text, at)}: expected a host name in quotes and a period after it: 'host1.example'.")
+    host: str = term[1] or term[2] or term[3]
+    period = _PERIOD.match(text, _skip_blank(text, term.end()))
+    if period is None:
+        raise ValueError(f"line {_line(text, at)}: a period is missing after {host!r}, or the host name needs quotes")
+    try:
+        split_address(join_address(host, 0))
+    except ValueError as exc:
+        raise ValueError(f"line {_line(text, at)}: {host!r} is no host name: expected visible ASCII without '@'") from exc
+    return host, period.end()
+
+
+def _line(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
+
+
+def _skip_blank(text: str, at: int) -> int:
+    blank = _BLANK.match(text, at)
+    assert blank is not None  # it matches nothing, too
+    return blank.end()

@@ -1,0 +1,95 @@
+"""Keeps this node registered at the EPMD of its own host, for as long as it runs and however often EPMD restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+from cluster_kit.errors import DiscoveryError
+from cluster_kit.node import Fence, Node, split_address
+from cluster_kit.strategies.epmd.client import Epmd
+from cluster_kit.strategies.epmd.entries import describe
+from cluster_kit.strategies.epmd.marker import encode_marker, marker_of
+from cluster_kit.wire.epmd import NodeType, Registration
+
+FIRST_RETRY_S = 0.1
+LAST_RETRY_S = 5.0
+CALM_S = LAST_RETRY_S  # a registration that lasted this long ends the row of failures
+
+
+def registration_of(local: Node, fence: Fence) -> Registration:
+    """Return how this node, which has a name and an address, is registered.
+
+    It is hidden and speaks no version of Erlang's distribution protocol, so that no BEAM takes it for one of its own.
+    """
+    assert local.name is not None
+    assert local.address is not None
+    return Registration(
+        name=local.name.partition("@")[0],
+        port=split_address(local.address)[1],
+        node_type=NodeType.HIDDEN,
+        highest_version=0,
+        lowest_version=0,
+        extra=encode_marker(marker_of(local, fence)),
+    )
+
+
+class Registrar:
+    """Registers ``registration``, and again whenever that is lost.
+
+    Args:
+        epmd: Where.
+        registration: This node.
+        random: The source of jitter.
+        tell: Called with ``None`` whenever the node has been registered, and with the fault whenever it is not.
+    """
+
+    def __init__(self, epmd: Epmd, registration: Registration, random: Random, tell: Callable[[str | None], None]) -> None:
+        self._epmd = epmd
+        self._registration = registration
+        self._random = random
+        self._tell = tell
+
+    async def run(self) -> None:
+        """Stay registered until cancelled; that is the end of the registration."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            started_s = loop.time()
+            try:
+                await self._hold()
+            except DiscoveryError as error:
+                self._tell(str(error))
+            failures = 0 if loop.time() - started_s >= CALM_S else failures + 1
+            await asyncio.sleep(self._random.random() * min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures, 10)))
+
+    async def _hold(self) -> None:
+        """Register, and return when the registration has been lost."""
+        async with self._epmd.answering():
+            registered, reader, writer = await self._epmd.register(self._registration)
+        try:
+            if registered.result != 0:
+                raise DiscoveryError(await self._taken())
+            self._tell(None)
+            await self._end_of(reader)
+            raise DiscoveryError(f"{self._epmd} has ended our registration as {self._registration.name!r}: registering again")
+        finally:
+            writer.transport.abort()
+
+    async def _end_of(self, reader: asyncio.StreamReader) -> None:
+        """Wait until EPMD closes the connection, on which it has nothing more to say."""
+        try:
+            await reader.read(1)
+        except OSError:
+            return
+
+    async def _taken(self) -> str:
+        name = self._registration.name
+        async with self._epmd.answering():
+            holder = await self._epmd.find(name)
+        return (
+            f"{self._epmd} refuses our name {name!r}: {describe(holder) if holder else 'a live process'} of this host has it, "
+            "and EPMD goes by what is before the '@'; give each process of a host a name of its own, or stop that one; of "
+            "several topologies of one node only one can be registered: set register: false in the others"
+        )

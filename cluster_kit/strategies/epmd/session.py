@@ -1,0 +1,169 @@
+"""One run of an EPMD strategy: rounds of look-ups, each EPMD for itself, and this node's registration.
+
+A round asks every EPMD that isn't still busy with the last one; what each answers is told as it comes, so that a slow one
+delays nobody. Whoever has just been registered asks at once: of two that start together, the later one finds the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from cluster_kit.abc import Discovery, Failed, Found, Observation
+from cluster_kit.errors import DiscoveryError
+from cluster_kit.node import Node
+from cluster_kit.strategies.epmd.client import Epmd
+from cluster_kit.strategies.epmd.entries import judge
+from cluster_kit.strategies.epmd.ledger import Ledger
+from cluster_kit.strategies.epmd.lookup import LOOPBACK, EpmdLookup, Target
+from cluster_kit.strategies.epmd.registrar import Registrar, registration_of
+
+_Result = TypeVar("_Result")
+
+EPMDS_AT_ONCE = 64
+REGISTRATION_S = 5.0  # the supervisor's start waits for the first try
+JITTER = 0.1
+MAX_TOLD = 3  # faults in one message
+
+
+class Session:
+    """Looks up as ``options`` say, for the node that ``ctx`` tells about."""
+
+    def __init__(self, options: EpmdLookup, ctx: Discovery) -> None:
+        self._options = options
+        self._ctx = ctx
+        self._loop = asyncio.get_running_loop()
+        self._ledger = Ledger(options.gone_after_s, ctx.found)
+        self._targets: tuple[Target, ...] = ()
+        self._targets_fault: str | None = None
+        self._registration_fault: str | None = None
+        self._turns = asyncio.Semaphore(EPMDS_AT_ONCE)
+        self._asking: dict[Target, asyncio.Task[list[Node] | DiscoveryError]] = {}
+        self._registering: asyncio.Task[None] | None = None
+        self._announced = False
+        self._due_s = self._loop.time()
+        self._wake = asyncio.Event()
+        self._told: frozenset[Node] | None = None
+        self._told_fault: str | None = None
+
+    async def observe(self) -> AsyncGenerator[Observation, None]:
+        """Yield what is found, until closed."""
+        try:
+            self._make_known()
+            while True:
+                self._take_answers()
+                if self._loop.time() >= self._due_s:
+                    self._start_round()
+                for observation in self._news():
+                    yield observation
+                await self._pause()
+        finally:
+            await self._close()
+
+    async def _pause(self) -> None:
+        """Wait until there may be something to tell, or the next round is due."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._due_s):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _close(self) -> None:
+        tasks: list[asyncio.Task[Any]] = [*self._asking.values(), *([self._registering] if self._registering else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, work: Coroutine[Any, Any, _Result], name: str) -> asyncio.Task[_Result]:
+        task = self._loop.create_task(work, name=f"epmd: {name}")
+        task.add_done_callback(lambda _: self._wake.set())
+        return task
+
+    def _epmd(self, host: str) -> Epmd:
+        return Epmd(host, self._options.port(), self._options.deadline_s)
+
+    # -- being found -----------------------------------------------------------------------------------------------------------
+
+    def _make_known(self) -> None:
+        local = self._ctx.local
+        if self._options.register and self._ctx.announce and local.address:
+            entry = registration_of(local, self._ctx.fence)
+            epmd = Epmd(LOOPBACK, self._options.port(), min(self._options.deadline_s, REGISTRATION_S))
+            registrar = Registrar(epmd, entry, self._ctx.random, self._take_registration)
+            self._registering = self._start(registrar.run(), "registration")
+        else:
+            self._ctx.announced()
+
+    def _take_registration(self, fault: str | None) -> None:
+        """Take in that this node has been registered, or why it isn't; after the first try the start waits no longer."""
+        if fault is None or not self._announced:
+            self._announced = True
+            self._ctx.announced()
+            self._told = self._told_fault = None  # that counted as health, so say again how it is
+        self._registration_fault = fault
+        if fault is None:
+            self._ask_anew()
+        self._wake.set()
+
+    # -- finding ---------------------------------------------------------------------------------------------------------------
+
+    def _ask_anew(self) -> None:
+        """Have a round start now that counts on no answer to an earlier question."""
+        for target in [target for target, task in self._asking.items() if not task.done()]:
+            self._asking.pop(target).cancel()
+        self._due_s = self._loop.time()
+
+    def _start_round(self) -> None:
+        self._due_s = self._loop.time() + self._options.interval_s * (1 + JITTER * (2 * self._ctx.random.random() - 1))
+        try:
+            self._targets = self._options.targets(self._ctx.local)
+        except DiscoveryError as error:
+            self._targets_fault = str(error)
+        else:
+            self._targets_fault = None
+            self._ledger.keep(self._targets)
+        for target in self._targets:
+            if target not in self._asking:
+                self._asking[target] = self._start(self._look_up(target), f"look-up at {target.epmd}")
+
+    async def _look_up(self, target: Target) -> list[Node] | DiscoveryError:
+        """Return the error rather than raise it: nobody waits for a look-up that was given up."""
+        epmd = self._epmd(target.epmd)
+        try:
+            async with self._turns, epmd.answering():
+                names = await epmd.names() if target.names is None else target.names
+                entries = await epmd.find_all(names)
+        except DiscoveryError as error:
+            return error
+        found = [judge(entry, target, self._ctx.fence) for entry in entries]
+        return [node for node in found if isinstance(node, Node) and node.name != self._ctx.local.name]
+
+    def _take_answers(self) -> None:
+        """Take in what has ended; an exception that is no fault of an EPMD ends this run."""
+        for target in [target for target, task in self._asking.items() if task.done()]:
+            answer = self._asking.pop(target).result()
+            if isinstance(answer, DiscoveryError):
+                self._ledger.take_fault(target, str(answer))
+            else:
+                self._ledger.take_answer(target, answer, self._loop.time())
+        if self._registering is not None and self._registering.done():
+            self._registering.result()
+
+    def _news(self) -> list[Observation]:
+        """Return what has changed: who is vouched for, and then what is amiss, since the last word is the state of health."""
+        news: list[Observation] = []
+        nodes, fault = self._ledger.nodes, self._fault()
+        if self._ledger.answered and (nodes != self._told or (self._told_fault and not fault)):
+            news.append(Found(nodes))
+            self._told, self._told_fault = nodes, None
+        if fault is not None and fault != self._told_fault:
+            news.append(Failed(DiscoveryError(fault)))
+        self._told_fault = fault
+        return news
+
+    def _fault(self) -> str | None:
+        said = (self._targets_fault, self._registration_fault, *self._ledger.faults.values())
+        faults = list(dict.fromkeys(filter(None, said)))
+        rest = f"; and {len(faults) - MAX_TOLD} more" if len(faults) > MAX_TOLD else ""
+        return f"epmd: {'; '.join(faults[:MAX_TOLD])}{rest}" if faults else None

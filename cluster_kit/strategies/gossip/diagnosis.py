@@ -1,0 +1,202 @@
+"""Why gossip finds nobody: looks at the interface, opens the port, sends itself a datagram, and listens to who is there.
+
+That datagram never leaves the host where it is a multicast, and is of no kind that anybody knows, so that all who hear it skip
+it. Everything else is listening; what is heard is hostile, so only so much of it is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import replace
+
+import msgspec
+
+from cluster_kit.abc import Discovery
+from cluster_kit.diagnosis import Finding, Outcome
+from cluster_kit.errors import ConfigError, DiscoveryError, RemoteProtocolError
+from cluster_kit.node import is_loopback
+from cluster_kit.strategies.gossip import ANY, GossipStrategy
+from cluster_kit.strategies.gossip.engine import SPREAD
+from cluster_kit.strategies.gossip.machine import Flag, Interface, holders, interface_with, interfaces
+from cluster_kit.strategies.gossip.sockets import Sockets, interface_of
+from cluster_kit.wire.gossip import MAGIC, Kind, Packet, Source, decode, encode
+
+ECHO = 0  # no kind of packet, and never to be one
+ECHOES = 3  # sent, as one may get lost where many speak
+ECHO_S = 1.0  # to hear one of them
+MAX_LISTEN_S = 20.0
+MAX_KEPT = 100  # different things heard
+_SHOWN = 3
+_LIBCLUSTER = b"heartbeat::"  # what its unencrypted datagrams begin with
+
+
+async def diagnose(options: GossipStrategy, ctx: Discovery) -> AsyncIterator[Finding]:
+    """Yield what came of each step, up to the first that leaves no sense in the next."""
+    try:
+        sending = await interface_of(options, ctx.local.host)
+    except ConfigError as error:
+        yield _failed("interface to use", f"none for {options.multicast_if or ctx.local.host!r}", str(error))
+        return
+    for address in dict.fromkeys([sending, *([] if options.if_addr == ANY else [options.if_addr])]):
+        finding = judge_interface(address, interfaces(), multicast=not options.broadcast_only)
+        yield finding
+        if finding.outcome is not Outcome.OK:
+            return
+    try:
+        sockets = Sockets(replace(options, multicast_ttl=0), sending)
+    except DiscoveryError as error:
+        yield await _not_opened(options, error)
+        return
+    yield Finding(asked=f"UDP port {options.port}", got="can be shared")
+    with closing(sockets):
+        ear = Ear(ctx)
+        sockets.listen(ear.hear)
+        yield await _hear_ourselves(options, sockets, ear)
+        yield await _hear_others(options, sending, ear)
+
+
+def judge_interface(address: str, known: list[Interface], *, multicast: bool) -> Finding:
+    """Return whether the interface with ``address`` can be used. Pure."""
+    asked = f"interface of {address}"
+    interface = interface_with(address, known)
+    if interface is None:
+        there = ", ".join(f"{each.address} ({each.name})" for each in known) or "none"
+        cause = f"correct the host in the node's name, multicast_if or if_addr: this machine has {there}"
+        return _failed(asked, "no interface has that address", cause)
+    if Flag.UP not in interface.flags:
+        return _failed(asked, f"{interface.name}, which is down", f"bring it up: ip link set {interface.name} up")
+    if Flag.RUNNING not in interface.flags:
+        return _failed(asked, f"{interface.name}, which has no carrier", "plug in its cable, or start what is at its other end")
+    if multicast and not interface.flags & (Flag.MULTICAST | Flag.LOOPBACK):  # loopback needs no flag to carry it
+        cause = f"allow it: ip link set {interface.name} multicast on; or set broadcast_only, or use another strategy"
+        return _failed(asked, f"{interface.name}, which carries no multicast", cause)
+    return Finding(asked=asked, got=f"{interface.name}, up")
+
+
+async def _not_opened(options: GossipStrategy, error: DiscoveryError) -> Finding:
+    cause = error.__cause__
+    cure = str(error).removesuffix("; trying again")
+    if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+        programs = await asyncio.to_thread(holders, options.port)
+        cure = f"held by {', '.join(programs) or 'a program of another user'}, which doesn't share it; {cure}"
+    return _failed(f"UDP port {options.port}", "cannot be opened", cure)
+
+
+async def _hear_ourselves(options: GossipStrategy, sockets: Sockets, ear: Ear) -> Finding:
+    asked = f"datagram to {options.multicast_addr}:{options.port}"
+    loop = asyncio.get_running_loop()
+    since_s = loop.time()
+    try:
+        for _ in range(ECHOES):
+            sockets.send(ear.echo, None)
+    except DiscoveryError as error:
+        return _failed(asked, "cannot be sent", str(error).removesuffix("; trying again"))
+    try:
+        await asyncio.wait_for(ear.echoed.wait(), ECHO_S)
+    except TimeoutError:
+        cause = (
+            f"a firewall of this host drops UDP to port {options.port}: allow it; or what is sent on one interface should be "
+            "heard on another: correct multicast_if and if_addr"
+        )
+        return _failed(asked, f"not heard back within {ECHO_S:g} s", cause)
+    return Finding(asked=asked, got=f"heard back in {(loop.time() - since_s) * 1000:.1f} ms")
+
+
+async def _hear_others(options: GossipStrategy, sending: str, ear: Ear) -> Finding:
+    """Listen for as long as two heartbeats of everybody take."""
+    listen_s = min(2 * options.interval_s * (1 + SPREAD), MAX_LISTEN_S)
+    await asyncio.sleep(listen_s)
+    asked = f"heartbeats of cluster {ear.fence.cluster!r}, group {ear.fence.group!r}"
+    if ear.nodes:
+        others = f"; ignored: {_listed(sorted(ear.others))}" if ear.others else ""
+        return Finding(asked=asked, got=f"{_count(len(ear.nodes))}: {_listed(sorted(ear.nodes))}{others}")
+    got = f"{'this node itself only' if ear.own else 'nobody'} within {listen_s:.1f} s"
+    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, sending, ear))
+
+
+def _why_nobody(options: GossipStrategy, sending: str, ear: Ear) -> str:
+    if ear.others:
+        return "only others are heard: " + "; ".join(f"{who}: {cure}" for who, cure in sorted(ear.others.items())[:_SHOWN])
+    if is_loopback(sending):
+        return (
+            f"no other such node runs on this machine with port {options.port}; nodes elsewhere are never heard on loopback: "
+            "for these, name this node after a host that they can reach"
+        )
+    return (
+        f"no such node runs yet, or on another port than {options.port} or another interface, or a firewall drops UDP to that "
+        f"port, or a router is in between (multicast_ttl is {options.multicast_ttl}), or the network has no multicast, as most "
+        "clouds: then use dns, kubernetes or static"
+    )
+
+
+class Ear:
+    """Sorts what is heard.
+
+    Attributes:
+        echo: What to send to hear ourselves.
+        echoed: Set once it is heard.
+        nodes: Names of other nodes of our cluster and group.
+        own: Whether a process of our own name is heard.
+        others: Who else is heard, each with what to do if it should have been one of ours.
+    """
+
+    def __init__(self, ctx: Discovery) -> None:
+        self.fence = ctx.fence
+        self.echo = encode(msgspec.structs.replace(Packet.of(ctx.local, ctx.fence, Kind.HEARTBEAT, leaving=False), kind=ECHO))
+        self.echoed = asyncio.Event()
+        self.nodes: set[str] = set()
+        self.own = False
+        self.others: dict[str, str] = {}
+        self._local = ctx.local
+
+    def hear(self, datagram: bytes, source: Source) -> None:
+        """Take in a datagram."""
+        if datagram == self.echo:
+            self.echoed.set()
+            return
+        try:
+            packet = decode(datagram)
+        except RemoteProtocolError:
+            self._keep_other(*_strange(datagram), source)
+            return
+        if packet is None:
+            return
+        if packet.fence != self.fence:
+            who = f"cluster {packet.cluster!r}, group {packet.group!r}"
+            self._keep_other(who, "give both the same cluster and group, or leave them out", source)
+        elif packet.kind == Kind.GOODBYE:
+            self.nodes.discard(packet.name)
+        elif packet.name == self._local.name:
+            self.own = self.own or packet.boot_id != self._local.boot_id
+        elif len(self.nodes) < MAX_KEPT:
+            self.nodes.add(packet.name)
+
+    def _keep_other(self, who: str, cure: str, source: Source) -> None:
+        if len(self.others) < MAX_KEPT:
+            self.others[f"{who} from {source[0]}"] = cure
+
+
+def _strange(datagram: bytes) -> tuple[str, str]:
+    """Return what a datagram that can't be read is, and what to do about it."""
+    if datagram.startswith(_LIBCLUSTER):
+        return "libcluster's own gossip", "its nodes can't be joined; give each a port of its own"
+    if datagram.startswith(MAGIC):
+        return "gossip of another release", "run the same release everywhere"
+    return f"another protocol (it begins with {datagram[:8]!r})", "choose another port, on all nodes"
+
+
+def _failed(asked: str, got: str, cause: str) -> Finding:
+    return Finding(asked=asked, got=got, outcome=Outcome.FAILED, cause=cause)
+
+
+def _count(nodes: int) -> str:
+    at_least = "at least " if nodes == MAX_KEPT else ""
+    return f"{at_least}{nodes} node{'s' * (nodes > 1)}"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

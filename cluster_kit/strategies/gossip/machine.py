@@ -1,0 +1,91 @@
+"""What this machine tells about its IPv4 interfaces, and about who holds a UDP port. Linux.
+
+Source: netdevice(7) for the ioctls and flags; proc_net(5) for ``/proc/net/udp``.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import re
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from enum import IntFlag
+from pathlib import Path
+from typing import NamedTuple
+
+from cluster_kit.node import is_loopback
+
+_SIOCGIFCONF = 0x8912
+_SIOCGIFFLAGS = 0x8913
+_NAME_BYTES = 16
+_IFREQ_BYTES = struct.calcsize("16s L L H 3B 3x")  # a name and the largest member of the union, a struct ifmap
+_MAX_ADDRESSES = 1024
+
+
+class Flag(IntFlag):
+    """What an interface is and can; the names are those of netdevice(7)."""
+
+    UP = 0x1
+    LOOPBACK = 0x8
+    RUNNING = 0x40
+    MULTICAST = 0x1000
+
+
+class Interface(NamedTuple):
+    """One address of an interface."""
+
+    name: str
+    address: str
+    flags: Flag
+
+
+def interfaces() -> list[Interface]:
+    """Return a line for each IPv4 address of this machine; an interface without one is missing."""
+    buffer = array.array("B", bytes(_IFREQ_BYTES * _MAX_ADDRESSES))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        wanted = struct.pack("iL", len(buffer), buffer.buffer_info()[0])
+        (filled, _) = struct.unpack("iL", fcntl.ioctl(sock, _SIOCGIFCONF, wanted))
+        entries = [buffer[at : at + _IFREQ_BYTES].tobytes() for at in range(0, filled, _IFREQ_BYTES)]
+        return [_interface(sock, entry) for entry in entries]
+
+
+def _interface(sock: socket.socket, entry: bytes) -> Interface:
+    label = entry[:_NAME_BYTES].partition(b"\0")[0]
+    name = label.partition(b":")[0]  # of an alias such as eth0:1
+    answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, name.ljust(_IFREQ_BYTES, b"\0"))
+    (flags,) = struct.unpack_from("H", answer, _NAME_BYTES)
+    return Interface(name.decode(errors="replace"), socket.inet_ntoa(entry[_NAME_BYTES + 4 : _NAME_BYTES + 8]), Flag(flags))
+
+
+def interface_with(address: str, known: list[Interface]) -> Interface | None:
+    """Return that one of ``known`` that has ``address``; all of 127.0.0.0/8 belongs to the loopback interface."""
+    for interface in known:
+        if interface.address == address or (is_loopback(address) and Flag.LOOPBACK in interface.flags):
+            return interface
+    return None
+
+
+def holders(port: int) -> list[str]:
+    """Return the programs that hold UDP port ``port``, as ``name (pid)``, as far as this user may know."""
+    sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
+    return sorted(set(_programs_with(sockets))) if sockets else []
+
+
+def _inodes(port: int) -> Iterator[str]:
+    for table in (Path("/proc/net/udp"), Path("/proc/net/udp6")):
+        with suppress(OSError):
+            for line in table.read_text().splitlines()[1:]:
+                fields = line.split()
+                if int(fields[1].rpartition(":")[2], 16) == port:
+                    yield fields[9]
+
+
+def _programs_with(sockets: set[str]) -> Iterator[str]:
+    for process in Path("/proc").iterdir():
+        if re.fullmatch(r"\d+", process.name):
+            with suppress(OSError):  # it has ended, or is another user's
+                if any(str(fd.readlink()) in sockets for fd in (process / "fd").iterdir()):
+                    yield f"{(process / 'comm').read_text().strip()} ({process.name})"

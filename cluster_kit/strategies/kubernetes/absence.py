@@ -1,0 +1,104 @@
+"""Why nobody was found, where the API server lists nobody: it answers so, too, where a name is wrong.
+
+Looks at things that the strategy itself never needs. Mostly we are not allowed to; then there are guesses.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from cluster_kit.strategies.kubernetes.client import Client
+from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, quoted
+from cluster_kit.strategies.kubernetes.objects import Meta, Page, Versioned
+from cluster_kit.strategies.kubernetes.resources import PODS, Params
+
+
+class ServiceSpec(Struct):
+    """What a Service is meant to be."""
+
+    selector: dict[str, str] | None = None
+
+
+class Service(Struct):
+    """A Service."""
+
+    metadata: Meta
+    spec: ServiceSpec | None = None
+
+    @property
+    def selector(self) -> str:
+        """The labels of its pods, as a selector."""
+        labels = (self.spec and self.spec.selector) or {}
+        return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+async def why_nobody(client: Client, *, some: bool) -> str:
+    """Return the likely cause, and what to do; ``some`` tells that there are objects, with no address in them."""
+    options, namespace = client.options, await client.namespace()
+    try:
+        if await _lacks(client, f"/api/v1/namespaces/{namespace}"):
+            return f"there is no namespace {namespace!r}: set namespace to that of the peers"
+        if options.ip_lookup_mode == "pods":
+            return await _no_pods(client, namespace, options.selector or "")
+        if options.selector and some:
+            return "the Services that the selector fits have no endpoints: do their own selectors fit pods that run?"
+        if options.selector:
+            return await _no_services(client, namespace, options.selector)
+        return await _no_endpoints(client, namespace, options.service_name or "")
+    except ApiError as error:
+        wrong = "selector" if options.selector else "service_name"
+        return (
+            f"likely another namespace, or a {wrong} that fits nothing, or pods that have no address yet "
+            f"(we may not look closer: {error})"
+        )
+
+
+async def _lacks(client: Client, path: str) -> bool:
+    """Whether there is no such thing; where we may not look, there may be."""
+    try:
+        await client.read(path, Versioned)
+    except ApiError as error:
+        if error.kind is Kind.FORBIDDEN:
+            return False
+        if error.kind is Kind.MISSING:
+            return True
+        raise
+    return False
+
+
+async def _no_pods(client: Client, namespace: str, selector: str) -> str:
+    count = await _count_pods(client, namespace)
+    if count == "no":
+        return f"namespace {namespace!r} has no pods at all: is it that of the peers?"
+    return f"of the {count} pods in namespace {namespace!r}, none with an address carries the labels {selector!r}"
+
+
+async def _no_services(client: Client, namespace: str, selector: str) -> str:
+    page = await client.read(f"/api/v1/namespaces/{namespace}/services", Page[Service])
+    names = ", ".join(sorted(service.metadata.name for service in page.items or ())) or "none"
+    return (
+        f"no Service in namespace {namespace!r} carries the labels {selector!r} (there are: {quoted(names)}): selector is for "
+        "Services' own labels; to choose pods, set 'ip_lookup_mode: pods', or name the Service in service_name"
+    )
+
+
+async def _no_endpoints(client: Client, namespace: str, name: str) -> str:
+    path = f"/api/v1/namespaces/{namespace}/services/{name}"
+    if await _lacks(client, path):
+        return f"there is no Service {name!r} in namespace {namespace!r}"
+    selector = (await client.read(path, Service)).selector
+    if not selector:
+        return f"Service {name!r} has no selector, and nobody has given it endpoints"
+    count = await _count_pods(client, namespace, (("labelSelector", selector),))
+    if count == "no":
+        return f"the selector of Service {name!r}, {quoted(selector)!r}, fits no pods in namespace {namespace!r}"
+    return f"the selector of Service {name!r} fits {count} pods, and none of them has an address yet"
+
+
+async def _count_pods(client: Client, namespace: str, params: Params = ()) -> str:
+    page = await client.read(PODS.path(namespace), Page[Versioned], (*params, ("limit", "1")))
+    if not page.items:
+        return "no"
+    if page.metadata.remaining_item_count is None and page.metadata.token:
+        return "several"
+    return str(len(page.items) + (page.metadata.remaining_item_count or 0))

@@ -1,0 +1,204 @@
+"""How to reach the API server: where it is, whom to trust, who to say we are.
+
+In a pod that is its service account, elsewhere a kubeconfig. Read anew for each client, so that what was rotated is found. The
+server's certificate is verified always: what would switch that off is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import os
+import secrets
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import yaml
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException, load_kube_config_from_dict
+
+from cluster_kit.node import is_loopback, join_address
+from cluster_kit.strategies.kubernetes import KubernetesStrategy
+from cluster_kit.strategies.kubernetes.faults import ApiError, Kind
+
+DEFAULT_NAMESPACE = "default"
+
+_MOUNT = "mount the service account's token, or set kubeconfig"
+_FILES = {"clusters": ("certificate-authority",), "users": ("client-certificate", "client-key", "tokenFile")}
+
+
+class Access(NamedTuple):
+    """A client that is ready to ask.
+
+    Attributes:
+        api: To be closed by whoever takes it.
+        namespace: Where to look, unless the options say so.
+        origin: Where all this is from, for messages.
+    """
+
+    api: ApiClient
+    namespace: str
+    origin: str
+
+    @property
+    def server(self) -> str:
+        """The server, for messages."""
+        return f"API server {self.api.configuration.host}"
+
+
+async def open_access(options: KubernetesStrategy, environ: Mapping[str, str]) -> Access:
+    """Make a client.
+
+    Raises:
+        ApiError: Something that is needed is missing, or can't be used.
+    """
+    kubeconfig = options.kubeconfig.expanduser() if options.kubeconfig else None
+    if kubeconfig is None and not options.master and "KUBERNETES_SERVICE_HOST" not in environ:
+        kubeconfig = _usual_kubeconfig(environ)
+        if kubeconfig is None:
+            raise _unusable(
+                "no API server to ask: this is no pod (KUBERNETES_SERVICE_HOST is not set), and there is no "
+                "~/.kube/config; set kubeconfig, or KUBECONFIG in the environment"
+            )
+    if kubeconfig is None:
+        return _in_cluster(options, environ)
+    return await _by_kubeconfig(kubeconfig, options, environ)
+
+
+# -- a pod's service account ---------------------------------------------------------------------------------------------------
+
+
+def _in_cluster(options: KubernetesStrategy, environ: Mapping[str, str]) -> Access:
+    folder = options.service_account_path
+    host = _master(options, environ) if options.master else _service(environ)
+    configuration = Configuration(host=host, ssl_ca_cert=str(folder / "ca.crt"))
+    _read(folder / "ca.crt", "CA certificate")
+
+    def refresh(fresh: Configuration) -> None:
+        fresh.api_key["BearerToken"] = f"Bearer {_read(folder / 'token', 'token')}"
+
+    refresh(configuration)
+    # It is called for every request, so a token that the kubelet has rotated is used at once.
+    configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
+    named = folder / "namespace"
+    namespace = _read(named, "namespace") if named.is_file() else DEFAULT_NAMESPACE
+    return Access(_client(configuration), namespace, f"service account in {folder}")
+
+
+def _service(environ: Mapping[str, str]) -> str:
+    host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT", "443")
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+def _master(options: KubernetesStrategy, environ: Mapping[str, str]) -> str:
+    """Return the URL of ``master``; a name is completed as libcluster does."""
+    master = options.master or ""
+    if master.startswith("https://"):
+        return master.rstrip("/")
+    domain = options.domain(environ)
+    final = _is_ip(master) or master.endswith((".", domain))
+    return f"https://{join_address(master if final else f'{master}.{domain}', 443)}"
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        text = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise _unusable(f"cannot read the {what} '{path}': {_reason(exc)}; {_MOUNT}") from exc
+    if not text:
+        raise _unusable(f"the {what} '{path}' is empty: {_MOUNT}")
+    return text
+
+
+# -- a kubeconfig --------------------------------------------------------------------------------------------------------------
+
+
+def _usual_kubeconfig(environ: Mapping[str, str]) -> Path | None:
+    """Return the file that ``kubectl`` takes; of several, the first that exists."""
+    named = environ.get("KUBECONFIG")
+    usual = [Path(path) for path in named.split(os.pathsep) if path] if named else [Path("~/.kube/config").expanduser()]
+    return next((path for path in usual if path.is_file()), None)
+
+
+async def _by_kubeconfig(path: Path, options: KubernetesStrategy, environ: Mapping[str, str]) -> Access:
+    configuration = Configuration()
+    try:
+        with TemporaryDirectory(prefix="cluster-kit-") as folder:  # ssl reads keys from files only, and reads them at once
+            config = _load(path, Path(folder))
+            loader = await load_kube_config_from_dict(config, options.context, configuration)  # type: ignore[no-untyped-call]
+            _refuse_unverified(configuration, path)
+            if options.master:
+                configuration.host = _master(options, environ)
+            context = loader.current_context
+            access = Access(
+                _client(configuration),
+                context["context"].get("namespace") or DEFAULT_NAMESPACE,
+                f"kubeconfig {path}, context {context['name']!r}",
+            )
+    except (ConfigException, OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise _unusable(f"cannot use the kubeconfig '{path}': {_reason(exc)}") from exc
+    return access
+
+
+def _load(path: Path, folder: Path) -> dict[str, Any]:
+    """Return the configuration with absolute paths, and with the data that it holds written to files in ``folder``.
+
+    The package would write them to files that outlive a worker.
+    """
+    config = yaml.safe_load(path.read_text())
+    if not isinstance(config, dict):
+        raise ValueError("expected a mapping")
+    for kind, names in _FILES.items():
+        for entry in config.get(kind) or ():
+            part = entry.get(kind.removesuffix("s")) or {}
+            for name in names:
+                data = part.pop(f"{name}-data", None)
+                if data:
+                    file = folder / secrets.token_hex()
+                    file.write_bytes(base64.b64decode(data))
+                    part[name] = str(file)
+                elif part.get(name):
+                    part[name] = str(path.parent.absolute() / part[name])
+    return config
+
+
+def _refuse_unverified(configuration: Configuration, path: Path) -> None:
+    url = urlsplit(configuration.host)
+    if not configuration.verify_ssl:
+        raise _unusable(
+            f"the kubeconfig '{path}' sets insecure-skip-tls-verify: the server's certificate is always verified; "
+            "put its CA into certificate-authority-data instead"
+        )
+    if url.scheme != "https" and not is_loopback(url.hostname or ""):
+        raise _unusable(f"the kubeconfig '{path}' leads to {configuration.host!r}: expected https://")
+
+
+def _unusable(message: str) -> ApiError:
+    return ApiError(Kind.UNREACHABLE, message)
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, OSError) and exc.strerror and not isinstance(exc, ssl.SSLError):
+        return exc.strerror.lower()
+    return " ".join(str(exc).split()) or type(exc).__name__
+
+
+def _client(configuration: Configuration) -> ApiClient:
+    """Return a client; its TLS context is complete once it is made."""
+    configuration.disable_strict_ssl_verification = True  # verified all the same: many clusters' CAs lack a key identifier
+    try:
+        return ApiClient(configuration)
+    except OSError as exc:  # ssl.SSLError is one
+        raise _unusable(f"cannot use the certificates for {configuration.host}: {_reason(exc)}") from exc

@@ -1,0 +1,196 @@
+"""Asks the API server: a request and its whole answer, or a watch and its lines as they come.
+
+Credentials that are refused are read anew and tried once more. An answer other than 200, or none, is an ``ApiError``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncGenerator
+from typing import TypeVar
+
+import aiohttp
+from kubernetes.aio.client.rest import RESTResponse
+from msgspec import DecodeError
+from msgspec.json import decode
+
+from cluster_kit.strategies.kubernetes import KubernetesStrategy
+from cluster_kit.strategies.kubernetes.access import Access, open_access
+from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, error_of, quoted
+from cluster_kit.strategies.kubernetes.lines import Lines
+from cluster_kit.strategies.kubernetes.objects import Group
+from cluster_kit.strategies.kubernetes.resources import ENDPOINTS, PODS, SLICE_GROUP, SLICE_VERSIONS, SLICES, Params, Resource
+
+Answer = TypeVar("Answer")
+
+ANSWER_S = 15.0  # until an answer begins; libcluster's time-out for the whole of it
+BODY_S = 60.0  # until an answer is complete
+SILENT_S = 150.0  # of a watch: a server that works sends a bookmark about every minute
+OVERTIME_S = 15.0  # that a watch may take longer than the server was told
+MAX_BODY_BYTES = 128 * 2**20  # five hundred pods of the largest size are not, ten thousand usual ones are smaller
+
+_KEEP_ALIVE = (  # a server that is gone without a word is noticed in half a minute
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+_CUT = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+class Client:
+    """Asks on behalf of one run of the strategy, until ``close``."""
+
+    def __init__(self, options: KubernetesStrategy) -> None:
+        self.options = options
+        self._access: Access | None = None
+
+    async def access(self) -> Access:
+        """Return how the server is reached; raises ``ApiError``."""
+        if self._access is None:
+            self._access = await open_access(self.options, os.environ)
+        return self._access
+
+    @property
+    def server(self) -> str:
+        """The server, for messages."""
+        return self._access.server if self._access else "API server"
+
+    async def namespace(self) -> str:
+        """Return where to look; raises ``ApiError``."""
+        return self.options.namespace or (await self.access()).namespace
+
+    async def resource(self) -> Resource:
+        """Return what there is to read: the newest form in which the server has what the options ask for.
+
+        Raises:
+            ApiError: The server doesn't tell.
+        """
+        if self.options.ip_lookup_mode == "pods":
+            return PODS
+        try:
+            group = await self.read(f"/apis/{SLICE_GROUP}", Group)
+        except ApiError as error:
+            if error.kind is Kind.MISSING:
+                return ENDPOINTS
+            if error.kind is Kind.FORBIDDEN:  # that much is open to everybody by default; the list will tell
+                return SLICES[SLICE_VERSIONS[0]]
+            raise
+        offered = {each.version for each in group.versions}
+        return next((SLICES[version] for version in SLICE_VERSIONS if version in offered), ENDPOINTS)
+
+    def no_answer(self, exc: Exception) -> ApiError:
+        """Return what it means that an answer makes no sense."""
+        return ApiError(Kind.REFUSED, f"{self.server} answered with what can't be read: {quoted(str(exc))}")
+
+    async def read(self, path: str, kind: type[Answer], params: Params = ()) -> Answer:
+        """Return the answer as a value of ``kind``.
+
+        Raises:
+            ApiError: There is none, it is not 200, or it can't be read.
+        """
+        response = await self._ask(path, params, aiohttp.ClientTimeout(total=BODY_S))
+        try:
+            return decode(await _body(response, self.server), type=kind)
+        except (DecodeError, RecursionError) as exc:
+            raise self.no_answer(exc) from exc
+        finally:
+            response.response.release()
+
+    async def watch(self, path: str, params: Params, timeout_s: float) -> AsyncGenerator[list[bytes], None]:
+        """Yield nothing once the watch has begun, then lines as they come, all that are there at a time.
+
+        Ends when the server ends it, when the connection breaks, and when it is silent for too long. Raises as ``read``.
+        """
+        limits = aiohttp.ClientTimeout(total=timeout_s + OVERTIME_S, sock_read=SILENT_S)
+        response = await self._ask(path, params, limits)
+        try:
+            _keep_alive(response)
+            yield []
+            lines = Lines()
+            async for data in response.response.content.iter_any():
+                yield lines.feed(data)
+        except _CUT:
+            return
+        except ValueError as exc:
+            raise self.no_answer(exc) from exc
+        finally:
+            response.response.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._access is not None:
+            access, self._access = self._access, None
+            await access.api.close()  # type: ignore[no-untyped-call]
+
+    async def _ask(self, path: str, params: Params, limits: aiohttp.ClientTimeout) -> RESTResponse:
+        """Return an answer of status 200, of which the body is to be read."""
+        response = await self._try(path, params, limits)
+        if response.status == 401:
+            response.response.close()
+            await self.close()
+            response = await self._try(path, params, limits)
+        if response.status == 200:
+            return response
+        try:
+            body = await _body(response, self.server)
+        finally:
+            response.response.close()
+        raise error_of(response.status, body, server=self.server, retry_after=response.headers.get("Retry-After"))
+
+    async def _try(self, path: str, params: Params, limits: aiohttp.ClientTimeout) -> RESTResponse:
+        access = await self.access()
+        request = await access.api.param_serialize(
+            "GET",
+            path,
+            query_params=list(params),
+            header_params={"Accept": "application/json"},
+            auth_settings=["BearerToken"],
+        )
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                response: RESTResponse = await access.api.call_api(*request, _request_timeout=limits)
+        except TimeoutError as exc:  # of a watch: whatever is in between may hold it back, and let lists through
+            cause = f"no answer within {ANSWER_S:g} s: is the address right, and no network policy in between?"
+            raise ApiError(Kind.REFUSED, f"{access.server}: {cause}") from exc
+        except _CUT as exc:
+            raise ApiError(Kind.UNREACHABLE, f"{access.server}: {_cause(exc)}") from exc
+        if response.response.history:
+            response.response.close()
+            other = quoted(str(response.response.url.origin()))
+            raise ApiError(Kind.REFUSED, f"{access.server} sends us on to {other}: give the address of the API server itself")
+        return response
+
+
+async def _body(response: RESTResponse, server: str) -> bytes:
+    parts, size = [], 0
+    try:
+        async for part in response.response.content.iter_any():
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BODY_BYTES:
+                raise ApiError(Kind.REFUSED, f"{server} answered with more than {MAX_BODY_BYTES} bytes")
+    except _CUT as exc:
+        raise ApiError(Kind.UNREACHABLE, f"{server}: its answer broke off: {quoted(str(exc)) or type(exc).__name__}") from exc
+    return b"".join(parts)
+
+
+def _keep_alive(response: RESTResponse) -> None:
+    connection = response.response.connection
+    transport = connection.transport if connection else None
+    sock = transport.get_extra_info("socket") if transport else None
+    if sock is not None:
+        for level, option, value in _KEEP_ALIVE:
+            sock.setsockopt(level, option, value)
+
+
+def _cause(exc: BaseException) -> str:
+    """Return why the connection failed."""
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate can't be verified ({quoted(str(exc.certificate_error))}): is the CA that of this server?"
+    cause = getattr(exc, "os_error", exc)
+    number = getattr(cause, "errno", None) or 0
+    text = os.strerror(number) if number > 0 else getattr(cause, "strerror", None) or str(cause)
+    return quoted(text.lower()) or type(exc).__name__

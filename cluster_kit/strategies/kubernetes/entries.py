@@ -1,0 +1,146 @@
+"""Objects of the API become entries: one for each address, whichever kind of object tells it. Pure.
+
+A pod that has ended keeps its address in the API for a while, when another pod may have it already: it has no entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+
+from cluster_kit.strategies.kubernetes.objects import Endpoints, EndpointSlice, Meta, Pod, Port, Target
+
+_FAMILIES = ("IPv4", "IPv6")  # the third one, FQDN, is deprecated, and no controller makes it
+_ENDED = ("Succeeded", "Failed")
+_SHOWN_PORTS = 8
+
+
+class Entry(Struct, frozen=True):
+    """One address at which a peer may be.
+
+    Attributes:
+        ip: The address.
+        port: Where the peer listens; ``None`` where that can't be told.
+        namespace: The namespace of its pod.
+        owner: Its pod, which may have several addresses; empty where that is not told.
+        hostname: The pod's own, where it has one.
+        ready: Whether it passes its readiness probe.
+        terminating: Whether it is being stopped.
+    """
+
+    ip: str
+    port: int | None
+    namespace: str
+    owner: str
+    hostname: str | None
+    ready: bool
+    terminating: bool
+
+
+class Reading(Struct, frozen=True):
+    """What one object says.
+
+    Attributes:
+        entries: One for each address.
+        problem: Why ``port`` is missing in some of them.
+    """
+
+    entries: tuple[Entry, ...]
+    problem: str | None = None
+
+
+def read_slice(piece: EndpointSlice, wanted: int | str | None) -> Reading:
+    """Read an endpoint slice; ``wanted`` is the port or its name, or ``None`` for the only one that there is."""
+    if piece.address_type not in _FAMILIES:
+        return Reading(())
+    port = _choose(piece.ports or (), wanted)
+    entries = []
+    for endpoint in piece.endpoints or ():
+        conditions = endpoint.conditions
+        entries += [
+            Entry(
+                ip=ip,
+                port=port,
+                namespace=piece.metadata.namespace,
+                owner=_owner(endpoint.target_ref),
+                hostname=endpoint.hostname,
+                ready=conditions is None or conditions.ready is not False,
+                terminating=conditions is not None and conditions.terminating is True,
+            )
+            for ip in endpoint.addresses[:1]
+        ]
+    return _reading(entries, f"EndpointSlice {piece.metadata.name!r}", piece.ports or ())
+
+
+def read_endpoints(whole: Endpoints, wanted: int | str | None) -> Reading:
+    """Read Endpoints, in which terminating pods don't show; see ``read_slice``."""
+    entries = []
+    for subset in whole.subsets or ():
+        port = _choose(subset.ports or (), wanted)
+        for addresses, ready in ((subset.addresses, True), (subset.not_ready_addresses, False)):
+            entries += [
+                Entry(
+                    ip=address.ip,
+                    port=port,
+                    namespace=whole.metadata.namespace,
+                    owner=_owner(address.target_ref),
+                    hostname=address.hostname,
+                    ready=ready,
+                    terminating=False,
+                )
+                for address in addresses or ()
+            ]
+    ports = [port for subset in whole.subsets or () for port in subset.ports or ()]
+    return _reading(entries, f"Endpoints {whole.metadata.name!r}", ports)
+
+
+def read_pod(pod: Pod, wanted: int | str | None) -> Reading:
+    """Read a pod; its ports are those that its containers declare. See ``read_slice``."""
+    spec, status = pod.spec, pod.status
+    if status is None or not status.pod_ip or status.phase in _ENDED:
+        return Reading(())
+    containers = (spec.containers if spec else None) or ()
+    ports = [Port(name=port.name, port=port.container_port) for each in containers for port in each.ports or ()]
+    entry = Entry(
+        ip=status.pod_ip,
+        port=_choose(ports, wanted),
+        namespace=pod.metadata.namespace,
+        owner=pod.metadata.uid or pod.metadata.name,
+        hostname=spec.hostname if spec else None,
+        ready=any(condition.type == "Ready" and condition.status == "True" for condition in status.conditions or ()),
+        terminating=pod.metadata.deletion_timestamp is not None,
+    )
+    return _reading([entry], f"pod {pod.metadata.name!r}", ports)
+
+
+def name_of(metadata: Meta) -> str:
+    """Return what tells the objects of a collection apart."""
+    return f"{metadata.namespace}/{metadata.name}"
+
+
+def _owner(target: Target | None) -> str:
+    return (target.uid or target.name) if target else ""
+
+
+def _choose(ports: Sequence[Port], wanted: int | str | None) -> int | None:
+    if isinstance(wanted, int):
+        return wanted
+    fitting = {port.port for port in ports if port.port is not None and (wanted is None or port.name == wanted)}
+    return fitting.pop() if len(fitting) == 1 else None
+
+
+def _reading(entries: Sequence[Entry], where: str, ports: Iterable[Port]) -> Reading:
+    lacking = any(entry.port is None for entry in entries)
+    return Reading(tuple(entries), f"{where} has {_listed(ports)}" if lacking else None)
+
+
+def _listed(ports: Iterable[Port]) -> str:
+    shown = list(_shown(ports))
+    more = ", ..." if len(shown) > _SHOWN_PORTS else ""
+    return f"the ports {', '.join(shown[:_SHOWN_PORTS])}{more}" if shown else "no ports"
+
+
+def _shown(ports: Iterable[Port]) -> Iterator[str]:
+    for port in ports:
+        yield f"{port.port} ({port.name:.63})" if port.name else str(port.port)

@@ -1,0 +1,124 @@
+"""What an answer that is none means, and what to say about it. Pure.
+
+Source: Kubernetes API conventions, section "Response Status Kind"; API concepts, "Resource versions" and "Retrieving large
+results sets in chunks".
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+
+from msgspec import DecodeError
+from msgspec.json import decode
+
+from cluster_kit.strategies.kubernetes.objects import Status
+from cluster_kit.strategies.kubernetes.resources import Resource
+
+MAX_TEXT = 400  # characters of a server's own words in a message of ours
+
+_USER = re.compile(r'User "([^"]*)"')
+_SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9.-]+):([a-z0-9.-]+)")
+
+
+class Kind(Enum):
+    """What to do about it."""
+
+    UNREACHABLE = auto()
+    """The connection failed: go on from the same place."""
+    THROTTLED = auto()
+    """Come back later: go on from the same place."""
+    EXPIRED = auto()
+    """The place from which to go on is too old: begin anew. Happens every day."""
+    UNAUTHORIZED = auto()
+    """The server doesn't know us: come with fresh credentials."""
+    FORBIDDEN = auto()
+    """The server knows us, and doesn't allow it."""
+    MISSING = auto()
+    """There is no such thing: look again what there is."""
+    REFUSED = auto()
+    """Anything else: begin anew."""
+
+
+class ApiError(Exception):
+    """The API server gave no answer, or not the one that was asked for.
+
+    Attributes:
+        kind: What to do about it.
+        retry_after_s: How long the server wants to be left alone.
+    """
+
+    def __init__(self, kind: Kind, message: str, *, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.retry_after_s = retry_after_s
+
+
+_KINDS = {
+    401: Kind.UNAUTHORIZED,
+    403: Kind.FORBIDDEN,
+    404: Kind.MISSING,
+    410: Kind.EXPIRED,
+    429: Kind.THROTTLED,
+}
+
+
+def error_of(code: int | None, body: bytes, *, server: str, retry_after: str | None = None) -> ApiError:
+    """Return what an answer other than 200 means.
+
+    Args:
+        code: Of the HTTP answer; in a watch, the ``Status`` itself has it.
+        body: A ``Status``, unless something on the way has answered.
+        server: Who was asked, for the message.
+        retry_after: The header of that name.
+    """
+    try:
+        status = decode(body, type=Status)
+    except (DecodeError, RecursionError):
+        status = Status(message=body[:MAX_TEXT].decode(errors="replace"))
+    wait_s = float(retry_after) if retry_after and re.fullmatch(r"\d{1,9}", retry_after) else 0.0
+    wait_s = max(wait_s, float(status.details.retry_after_seconds if status.details else 0))
+    code = status.code if code is None else code
+    kind = Kind.EXPIRED if status.reason == "Expired" else _KINDS.get(code, Kind.REFUSED)
+    return ApiError(kind, _message(kind, code, quoted(status.message), server), retry_after_s=wait_s)
+
+
+def _message(kind: Kind, code: int, told: str, server: str) -> str:
+    answer = f"{code} {told}".strip()
+    match kind:
+        case Kind.FORBIDDEN:
+            return told
+        case Kind.UNAUTHORIZED:
+            return f"{server} doesn't accept our credentials ({answer}): give it a valid token or certificate"
+        case Kind.THROTTLED:
+            return f"{server} is too busy ({answer}): waiting as it asks"
+    return f"{server} answered {code}: {told}"
+
+
+def quoted(text: str) -> str:
+    """Return a server's words as they can stand in a message: one line, not too long, nothing that moves a cursor."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= MAX_TEXT else f"{line[: MAX_TEXT - 3]}..."
+
+
+def advise_on_rights(told: str, resource: Resource, namespace: str) -> str:
+    """Return what a 403 says, and how to have it otherwise.
+
+    Args:
+        told: The server's words, which name the user, the verb and the resource.
+        resource: What the strategy reads.
+        namespace: Where.
+    """
+    user = _USER.search(told)
+    account = _SERVICE_ACCOUNT.fullmatch(user[1]) if user else None
+    if account is not None:
+        subject, more = f"--serviceaccount={account[1]}:{account[2]}", f" --service-account {account[2]}"
+    else:
+        subject, more = f"--user='{user[1] if user else 'USER'}'", ""
+    pods = " --pods" if resource.plural == "pods" else ""
+    return (
+        f"{told}: the verbs list and watch on {resource.name} in namespace {namespace!r} are needed; apply the Role that "
+        f"'cluster-kit manifest kubernetes --namespace {namespace}{more}{pods}' prints, or run: "
+        f"kubectl create role cluster-kit -n {namespace} --verb=get,list,watch --resource={resource.name} && "
+        f"kubectl create rolebinding cluster-kit -n {namespace} --role=cluster-kit {subject}"
+    )

@@ -1,0 +1,117 @@
+"""What Kubernetes has to be told so that pods find each other, as text for ``kubectl apply``. Pure."""
+
+from __future__ import annotations
+
+ROLE = "cluster-kit"
+
+_SERVICE_ACCOUNT = """\
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {account}
+  namespace: {namespace}
+---
+"""
+
+_RIGHTS = """\
+# The pods may see {resource}, and nothing else.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {role}
+  namespace: {namespace}
+rules:
+  - apiGroups: ["{group}"]
+    resources: [{resource}]
+    verbs: [get, list, watch]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {role}
+  namespace: {namespace}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {role}
+subjects:
+  - kind: ServiceAccount
+    name: {account}
+    namespace: {namespace}
+"""
+
+_SERVICE = """\
+---
+# Headless, and with the addresses of pods that are not ready: readiness may wait for the cluster.
+apiVersion: v1
+kind: Service
+metadata:
+  name: {name}-cluster
+  namespace: {namespace}
+  labels:
+    app: {name}
+spec:
+  clusterIP: None
+  publishNotReadyAddresses: true
+  selector:
+    app: {name}
+  ports:
+    - name: cluster
+      port: {port}
+"""
+
+_DEPLOYMENT = """\
+
+# In the Deployment or StatefulSet:
+#
+#   spec:
+#     template:
+#       metadata:
+#         labels:
+#           app: {name}
+#       spec:
+#         serviceAccountName: {account}
+#         containers:
+#           - name: {name}
+#             ports:
+#               - name: cluster
+#                 containerPort: {port}
+#             env:
+#               - name: POD_IP
+#                 valueFrom:
+#                   fieldRef:
+#                     fieldPath: status.podIP
+#
+# In cluster.yaml:
+#
+#   node: {name}@${{POD_IP}}
+#   insecure: true  # links are not encrypted yet: let a NetworkPolicy admit peers only
+#   topologies:
+#     {name}:
+#       strategy: kubernetes
+#       config: {{{config}, port: cluster, node_basename: {name}}}
+#       connector: {{name: tcp, port: {port}}}
+"""
+
+
+def manifest(*, name: str, namespace: str, account: str, port: int, pods: bool) -> str:
+    """Return Role, RoleBinding and headless Service, and as comments what belongs into a Deployment and a configuration.
+
+    Args:
+        name: The application: its pods carry the label ``app=<name>``.
+        namespace: Where it runs.
+        account: The service account that its pods run under; made unless it is the default one.
+        port: Where peers listen.
+        pods: Whether to look for pods themselves, which takes no Service.
+    """
+    parts = [_SERVICE_ACCOUNT] * (account != "default") + [_RIGHTS] + [_SERVICE] * (not pods) + [_DEPLOYMENT]
+    return "".join(parts).format(
+        name=name,
+        namespace=namespace,
+        account=account,
+        port=port,
+        role=ROLE,
+        group="" if pods else "discovery.k8s.io",
+        resource="pods" if pods else "endpointslices",
+        config=f"ip_lookup_mode: pods, selector: app={name}" if pods else f"service_name: {name}-cluster",
+    )

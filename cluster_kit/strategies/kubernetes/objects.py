@@ -1,0 +1,194 @@
+"""What is read of the objects of the Kubernetes API, and how: typed, so that whatever else they hold is skipped unparsed.
+
+Nothing here has a meaning yet. A field that may be absent or ``null`` has a default; anything of another type is refused.
+
+Source: Kubernetes API reference, groups core/v1 and discovery.k8s.io (v1 and v1beta1 have these fields in common).
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from msgspec import Raw, Struct, field
+
+Object = TypeVar("Object")
+
+
+class Meta(Struct, rename="camel"):
+    """``metadata`` of an object; a bookmark has a version and no name."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    deletion_timestamp: str | None = None
+
+
+class ListMeta(Struct, rename="camel"):
+    """``metadata`` of a page; it is the last one where there is no ``token`` to continue with."""
+
+    resource_version: str = ""
+    token: str = field(default="", name="continue")
+    remaining_item_count: int | None = None
+
+
+class Page(Struct, Generic[Object]):
+    """One page of a list; what has no ``items`` is none."""
+
+    metadata: ListMeta
+    items: list[Object] | None
+
+
+class Event(Struct):
+    """One line of a watch."""
+
+    type: str
+    object: Raw
+
+
+class Versioned(Struct):
+    """Any object, of which only the version is of interest."""
+
+    metadata: Meta
+
+
+class Cause(Struct):
+    """One of the causes that a ``Status`` gives."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class StatusDetails(Struct, rename="camel"):
+    """What a ``Status`` tells besides its message."""
+
+    retry_after_seconds: int = 0
+    causes: list[Cause] | None = None
+
+
+class Status(Struct):
+    """What the server answers where something is wrong."""
+
+    message: str = ""
+    reason: str = ""
+    code: int = 0
+    details: StatusDetails | None = None
+
+
+class GroupVersion(Struct):
+    """A version that the server has of an API group."""
+
+    version: str = ""
+
+
+class Group(Struct):
+    """What the server has of an API group."""
+
+    versions: list[GroupVersion] = []
+
+
+class Port(Struct):
+    """A port of an endpoint slice or of Endpoints."""
+
+    name: str | None = None
+    port: int | None = None
+
+
+class Target(Struct):
+    """The pod behind an address."""
+
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+
+
+class Conditions(Struct):
+    """How an endpoint is; what is not told counts as in order."""
+
+    ready: bool | None = None
+    terminating: bool | None = None
+
+
+class Endpoint(Struct, rename="camel"):
+    """One endpoint of a slice; its addresses are interchangeable."""
+
+    addresses: list[str]
+    conditions: Conditions | None = None
+    hostname: str | None = None
+    target_ref: Target | None = None
+
+
+class EndpointSlice(Struct, rename="camel"):
+    """Some of a Service's endpoints, all of one family and with the same ports."""
+
+    metadata: Meta
+    address_type: str = ""
+    endpoints: list[Endpoint] | None = None
+    ports: list[Port] | None = None
+
+
+class EndpointAddress(Struct, rename="camel"):
+    """One address of Endpoints."""
+
+    ip: str
+    hostname: str | None = None
+    target_ref: Target | None = None
+
+
+class EndpointSubset(Struct, rename="camel"):
+    """Addresses that have the same ports."""
+
+    addresses: list[EndpointAddress] | None = None
+    not_ready_addresses: list[EndpointAddress] | None = None
+    ports: list[Port] | None = None
+
+
+class Endpoints(Struct):
+    """All of a Service's endpoints, as servers without slices have them."""
+
+    metadata: Meta
+    subsets: list[EndpointSubset] | None = None
+
+
+class ContainerPort(Struct, rename="camel"):
+    """A port that a container declares."""
+
+    name: str | None = None
+    container_port: int | None = None
+
+
+class Container(Struct):
+    """A container of a pod."""
+
+    ports: list[ContainerPort] | None = None
+
+
+class PodSpec(Struct):
+    """What a pod is meant to be."""
+
+    hostname: str | None = None
+    containers: list[Container] | None = None
+
+
+class PodCondition(Struct):
+    """One aspect of how a pod is."""
+
+    type: str = ""
+    status: str = ""
+
+
+class PodStatus(Struct):
+    """How a pod is."""
+
+    phase: str = ""
+    pod_ip: str | None = field(default=None, name="podIP")
+    conditions: list[PodCondition] | None = None
+
+
+class Pod(Struct):
+    """A pod."""
+
+    metadata: Meta
+    spec: PodSpec | None = None
+    status: PodStatus | None = None

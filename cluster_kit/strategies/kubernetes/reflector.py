@@ -1,0 +1,160 @@
+"""List and watch: what to ask the API server next, so that what is known of a collection stays as it is there. Pure.
+
+First the collection is listed, in pages; then it is watched from the version of that list. A watch that ends goes on from the
+last version heard of. A version that is too old, or that the server can't make sense of, leads back to the list, from which the
+owner learns what it has missed: so no change is missed, and no object seems gone because a watch broke.
+
+Source: Kubernetes API concepts, sections "Efficient detection of changes", "Resource versions" and "Retrieving large results
+sets in chunks".
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from cluster_kit.strategies.kubernetes.faults import ApiError, Kind
+from cluster_kit.strategies.kubernetes.resources import Params
+
+PAGE = 500  # objects: what client-go and kubectl ask for at once
+WATCH_S = (240, 290)  # so that tokens, which live for an hour, are read anew, and not all watchers renew at once
+SHORT_S = 1.0  # a watch that ends sooner, with nothing said, was none
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 10.0  # news is heard of so soon after an outage, and a server that comes back is not stormed
+LONGEST_RETRY_AFTER_S = 120.0  # a server that asks for more gets another question after that
+WATCH_AGAIN_S = 60.0  # how long to poll until a forbidden watch is tried again
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What to ask next.
+
+    Attributes:
+        watch: Whether to watch, or to list.
+        params: Of the query.
+        delay_s: How long to wait before.
+        first: Whether this begins a list: pages of an earlier one are of no use any more.
+        timeout_s: When the server is to end the watch.
+    """
+
+    watch: bool
+    params: Params
+    delay_s: float
+    first: bool = False
+    timeout_s: int = 0
+
+
+class Reflector:
+    """One collection.
+
+    Args:
+        cached: List what the server has in its cache, which spares etcd and may be a little behind.
+        poll_s: Seconds between lists where watching is forbidden.
+    """
+
+    def __init__(self, *, cached: bool, poll_s: float) -> None:
+        self._cached = cached
+        self._poll_s = poll_s
+        self._exact = not cached
+        self._paged = True
+        self._version: str | None = None  # to watch from; None: list first
+        self._newest = "0"
+        self._listed = ""  # the version of the list that is under way
+        self._token = ""
+        self._failures = 0
+        self._barred = 0  # watches in a row
+        self._polls = 0  # lists to come before watching is tried again
+        self._least_s = 0.0
+        self._spread_s = 0.0
+
+    @property
+    def polling(self) -> bool:
+        """Whether watching is forbidden, and not just by a server that starts and doesn't know its roles yet."""
+        return self._barred > 1
+
+    def next(self, jitter: float) -> Request:
+        """Return what to ask now; ``jitter`` is from 0 to 1."""
+        delay_s = self._least_s + self._spread_s * (1 + jitter) / 2
+        self._least_s = self._spread_s = 0.0
+        if self._version is None:
+            return Request(watch=False, params=self._list_params(), delay_s=delay_s, first=not self._token)
+        timeout_s = round(WATCH_S[0] + (WATCH_S[1] - WATCH_S[0]) * jitter)
+        params = (
+            ("watch", "true"),
+            ("allowWatchBookmarks", "true"),
+            ("resourceVersion", self._version),
+            ("timeoutSeconds", str(timeout_s)),
+        )
+        return Request(watch=True, params=params, delay_s=delay_s, timeout_s=timeout_s)
+
+    def _list_params(self) -> Params:
+        if self._token:
+            return (("limit", str(PAGE)), ("continue", self._token))
+        if not self._exact:  # with a limit, servers would take the version for an exact one
+            return (("resourceVersion", self._newest), ("resourceVersionMatch", "NotOlderThan"))
+        return (("limit", str(PAGE)),) if self._paged else ()
+
+    def listed(self, version: str, token: str) -> bool:
+        """Take in a page; return whether the list is complete."""
+        self._listed = self._listed or version
+        self._token = token
+        if token:
+            return False
+        self._version, self._listed = self._listed, ""
+        self._newest = self._version
+        self._paged, self._exact = True, not self._cached
+        self._polls = max(0, self._polls - 1)
+        if self._polls:
+            self._failures = 0
+            self._poll()
+        return True
+
+    def heard(self, version: str) -> None:
+        """Take in that the watch told an object, or a bookmark, of this version."""
+        self._failures = 0
+        self._barred = 0
+        if version:
+            self._version = self._newest = version
+
+    def ended(self, lasted_s: float) -> None:
+        """Take in that the watch ended after so many seconds, as it does when its time is over or a connection breaks."""
+        self._barred = 0
+        if lasted_s >= SHORT_S:
+            self._failures = 0
+        else:
+            self._step_back()
+
+    def failed(self, error: ApiError) -> None:
+        """Take in that the last request had no answer, or not the one that was asked for."""
+        watching = self._version is not None
+        if error.kind is Kind.FORBIDDEN and watching:
+            self._barred += 1
+            self._polls = max(1, round(WATCH_AGAIN_S / self._poll_s)) if self.polling else 1
+            self._poll()
+            return
+        if error.kind is Kind.EXPIRED:
+            self._step_back()
+            self._paged = not self._token  # it takes too long in pages
+        else:
+            self._failures += 1
+            self._spread_s = _bound_s(self._failures)
+            self._least_s = min(error.retry_after_s, LONGEST_RETRY_AFTER_S)
+        if error.kind not in (Kind.UNREACHABLE, Kind.THROTTLED):
+            self._list_again()
+            self._exact = True
+
+    def _step_back(self) -> None:
+        """Go on at once; if that is of no use, later and later."""
+        self._failures += 1
+        if self._failures > 1:
+            self._spread_s = _bound_s(self._failures - 1)
+
+    def _poll(self) -> None:
+        self._list_again()
+        self._least_s = self._poll_s
+
+    def _list_again(self) -> None:
+        self._version = None
+        self._token = self._listed = ""
+
+
+def _bound_s(failures: int) -> float:
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(failures - 1, 10))

@@ -1,0 +1,209 @@
+"""One run of the strategy: asks what the reflector wants to know, and tells what the view makes of it.
+
+Two parts: a task that follows the API server, and the run itself, which wakes up when there is something to tell. What comes in
+one burst is told in one answer. A server that fails is reported once, and asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+
+from msgspec import DecodeError
+from msgspec.json import decode
+
+from cluster_kit.abc import Discovery, Failed, Observation
+from cluster_kit.errors import DiscoveryError
+from cluster_kit.strategies.kubernetes import KubernetesStrategy
+from cluster_kit.strategies.kubernetes.client import Client
+from cluster_kit.strategies.kubernetes.entries import Reading, name_of
+from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, advise_on_rights, error_of
+from cluster_kit.strategies.kubernetes.naming import Naming
+from cluster_kit.strategies.kubernetes.objects import Event, Versioned
+from cluster_kit.strategies.kubernetes.reflector import Reflector, Request
+from cluster_kit.strategies.kubernetes.resources import Resource
+from cluster_kit.strategies.kubernetes.view import View
+
+log = logging.getLogger("cluster_kit.kubernetes")
+
+SETTLE_S = 0.02  # a burst of changes takes about so long to come in
+MAX_PAGES = 1_000  # half a million objects: there is no end
+DOUBT_S = 15.0  # for so long a store that comes back empty may be one that is still being filled
+
+
+class Session:
+    """Follows the collection that ``options`` tell, for the node that ``ctx`` tells about."""
+
+    def __init__(self, options: KubernetesStrategy, ctx: Discovery) -> None:
+        self._options = options
+        self._ctx = ctx
+        self._loop = asyncio.get_running_loop()
+        self._client = Client(options)
+        self._reflector = Reflector(cached=options.use_cached_resources, poll_s=options.polling_interval_s)
+        self._view = _view_of(options, ctx)
+        self._resource: Resource | None = None
+        self._staged: list[tuple[str, Reading]] = []
+        self._pages = 0
+        self._listed = False
+        self._doubt_until_s: float | None = None
+        self._fault: str | None = None
+        self._told: str | None = None
+        self._polls = False
+        self._news = asyncio.Event()
+
+    async def observe(self) -> AsyncGenerator[Observation, None]:
+        """Yield what becomes known, until closed."""
+        following = self._loop.create_task(self._follow(), name="kubernetes: list and watch")
+        following.add_done_callback(lambda _: self._news.set())
+        try:
+            while not following.done():
+                for observation in self._take():
+                    yield observation
+                await self._pause()
+            following.result()
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            await self._client.close()
+
+    async def _pause(self) -> None:
+        """Wait until there may be something to tell."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._doubt_until_s):
+                await self._news.wait()
+        await asyncio.sleep(SETTLE_S)
+        self._news.clear()
+
+    # -- what to tell ----------------------------------------------------------------------------------------------------------
+
+    def _take(self) -> list[Observation]:
+        """Return what has not been told yet."""
+        if self._doubt_until_s is not None and self._loop.time() >= self._doubt_until_s:
+            self._doubt_until_s = None
+        problem = self._view.problem
+        news: list[Observation] = []
+        if self._listed:
+            doubt = problem is not None or self._doubt_until_s is not None
+            news = self._view.observe(doubt=doubt, again=self._told is not None and self._fault is None)
+        trouble = self._fault or problem
+        if trouble is not None and (news or trouble != self._told):
+            news.append(Failed(DiscoveryError(f"kubernetes: {trouble}", strategy="kubernetes")))
+        self._told = trouble
+        return news
+
+    def _works(self) -> None:
+        """Note that the server answers."""
+        self._fault = None
+        if self._told is not None:
+            self._news.set()
+
+    async def _failed(self, error: ApiError, request: Request) -> None:
+        """Note that the server doesn't answer, or not as it should."""
+        text = str(error)
+        if error.kind is Kind.FORBIDDEN and self._resource is not None:
+            text = advise_on_rights(text, self._resource, await self._client.namespace())
+        if error.kind is Kind.FORBIDDEN and request.watch:
+            if self._reflector.polling and not self._polls:
+                log.warning("kubernetes: polling every %g s: %s", self._options.polling_interval_s, text)
+            self._polls = self._reflector.polling
+        elif error.kind is not Kind.EXPIRED or (request.first and not request.watch):  # nothing that begins is too old
+            self._fault = text
+            self._news.set()
+
+    # -- what to ask -----------------------------------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        while True:
+            request = self._reflector.next(self._ctx.random.random())
+            await asyncio.sleep(request.delay_s)
+            try:
+                await (self._watch(request) if request.watch else self._list(request))
+            except ApiError as error:
+                self._reflector.failed(error)
+                await self._failed(error, request)
+                if error.kind in (Kind.MISSING, Kind.FORBIDDEN):
+                    self._resource = None
+
+    async def _list(self, request: Request) -> None:
+        resource = self._resource = self._resource or await self._client.resource()
+        page = await self._client.read(await self._path(resource), resource.page, self._params(resource, request))
+        self._pages = 1 if request.first else self._pages + 1
+        if self._pages > MAX_PAGES:
+            raise ApiError(Kind.REFUSED, f"{self._client.server} answered with a list of more than {MAX_PAGES} pages")
+        if request.first:
+            self._staged = []
+        self._staged += [(name_of(item.metadata), resource.read(item, self._options.port)) for item in page.items or ()]
+        if self._reflector.listed(page.metadata.resource_version, page.metadata.token):
+            self._replace()
+
+    def _replace(self) -> None:
+        """Take in a complete list."""
+        if not self._staged and not self._view.is_empty:
+            self._doubt_until_s = self._loop.time() + DOUBT_S
+        self._view.replace(self._staged)
+        self._staged = []
+        self._listed = True
+        self._works()
+        self._news.set()
+
+    async def _watch(self, request: Request) -> None:
+        resource = self._resource = self._resource or await self._client.resource()
+        batches = self._client.watch(await self._path(resource), self._params(resource, request), request.timeout_s)
+        async with aclosing(batches):
+            await anext(batches, None)
+            began_s = self._loop.time()
+            self._polls = False
+            self._works()
+            async for lines in batches:
+                for line in lines:
+                    self._hear(resource, line)
+        self._reflector.ended(self._loop.time() - began_s)
+
+    def _hear(self, resource: Resource, line: bytes) -> None:
+        """Take in one line of a watch."""
+        try:
+            event = decode(line, type=Event)
+            match event.type:
+                case "ADDED" | "MODIFIED" | "DELETED":
+                    self._change(resource, event)
+                case "BOOKMARK":
+                    self._reflector.heard(decode(event.object, type=Versioned).metadata.resource_version)
+                case "ERROR":
+                    raise error_of(None, bytes(event.object), server=self._client.server)
+        except (DecodeError, RecursionError) as exc:
+            raise self._client.no_answer(exc) from exc
+
+    def _change(self, resource: Resource, event: Event) -> None:
+        found = decode(event.object, type=resource.kind)
+        name = name_of(found.metadata)
+        if event.type == "DELETED":
+            self._view.remove(name)
+        else:
+            self._view.put(name, resource.read(found, self._options.port))
+        self._reflector.heard(found.metadata.resource_version)
+        self._news.set()
+
+    async def _path(self, resource: Resource) -> str:
+        return resource.path(await self._client.namespace())
+
+    def _params(self, resource: Resource, request: Request) -> tuple[tuple[str, str], ...]:
+        return (*resource.params(self._options.selector, self._options.service_name), *request.params)
+
+
+def _view_of(options: KubernetesStrategy, ctx: Discovery) -> View:
+    """Return a view with nothing in it."""
+    naming = Naming(
+        basename=options.node_basename,
+        mode=options.mode,
+        service=options.service_name,
+        domain=options.domain(os.environ),
+    )
+    return View(
+        naming,
+        prefer_ipv6=":" in ctx.local.host,
+        count_unready=options.count_unready,
+        needs_port=options.port is not None or options.node_basename is None,
+    )

@@ -1,0 +1,199 @@
+"""Why mdns finds nobody: looks at interfaces and port, hears its own question, and asks who is there. Registers nothing.
+
+The question that is to be heard back asks for all services of whatever type, so that whoever speaks multicast DNS answers it:
+that tells a network without nodes from one that carries no multicast. What is heard is hostile; only so much of it is kept.
+
+Source: RFC 6763, section 9 (enumerating services).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+
+from zeroconf import DNSOutgoing, DNSQuestion  # type: ignore[attr-defined]  # public, yet not in its __all__
+
+from cluster_kit.abc import Discovery, Seen
+from cluster_kit.diagnosis import Finding, Outcome
+from cluster_kit.node import Node, is_loopback
+from cluster_kit.strategies.mdns import MdnsStrategy
+from cluster_kit.strategies.mdns.browser import Browser, Ignored, Record
+from cluster_kit.strategies.mdns.interfaces import Interface, Nearby, Way, choose, interfaces, look_up
+from cluster_kit.strategies.mdns.responder import Responder
+from cluster_kit.strategies.mdns.sockets import GROUP_V4, GROUP_V6, PORT, cure, pair
+
+ECHO_S = 1.0  # a datagram that loops back takes less than a millisecond
+LISTEN_S = 2.5  # an answer is held back for 1.2 s where it has just been given
+MAX_KEPT = 100  # different things heard
+_SHOWN = 3
+_EVERY_TYPE = "_services._dns-sd._udp.local."
+_PTR, _IN = 12, 1
+_MAX_DATAGRAM_BYTES = 9000  # RFC 6762, section 17
+
+
+async def diagnose(options: MdnsStrategy, ctx: Discovery) -> AsyncIterator[Finding]:
+    """Yield what came of each step, up to the first that leaves no sense in the next."""
+    known = interfaces()
+    wanted = options.interfaces or (await look_up(ctx.local.host) or [ctx.local.host])[:1]
+    ways, faults = choose(wanted, known, options.ip_version)
+    for fault in faults:
+        yield _failed("interface to use", "one that can't be used", fault)
+    for way in ways:
+        yield Finding(asked=f"interface of {way.address}", got=f"{way.name}, up")
+    with ExitStack() as opened:
+        ears = []
+        for way in ways:
+            try:
+                hearing, sending = opened.enter_context(pair(way))
+            except OSError as exc:
+                yield _failed(f"UDP port {PORT} on {way}", "cannot be opened", cure(exc))
+            else:
+                ears.append(Ear(way, Nearby([way], known), hearing, sending))
+                opened.callback(ears[-1].close)
+        for ear in ears:
+            yield await _hear_ourselves(ear)
+        if ears:
+            yield await _hear_others(options, ctx, ears, known)
+
+
+class Ear:
+    """Hears all of multicast DNS on one way, until closed; ``question`` is what to hear back.
+
+    Attributes:
+        echoed: Set once that was heard.
+        answering: From where answers were heard, of whatever kind.
+    """
+
+    def __init__(self, way: Way, nearby: Nearby, hearing: socket.socket, sending: socket.socket) -> None:
+        out = DNSOutgoing(0)
+        out.add_question(DNSQuestion(_EVERY_TYPE, _PTR, _IN))
+        out.add_question(DNSQuestion(f"clusterkit-{os.urandom(8).hex()}.local.", _PTR, _IN))
+        self.way = way
+        self.question = out.packets()[0]
+        self.echoed = asyncio.Event()
+        self.answering: set[str] = set()
+        self._nearby = nearby
+        self._hearing = hearing
+        self._sending = sending
+        asyncio.get_running_loop().add_reader(hearing, self._hear)
+
+    def ask(self) -> None:
+        """Send the question.
+
+        Raises:
+            OSError: That is not possible.
+        """
+        group = (GROUP_V6, PORT, 0, self.way.index) if self.way.is_v6 else (GROUP_V4, PORT)
+        self._sending.sendto(self.question, group)
+
+    def _hear(self) -> None:
+        try:
+            datagram, source = self._hearing.recvfrom(_MAX_DATAGRAM_BYTES)
+        except OSError:  # nothing more to read
+            return
+        if not self._nearby.hears(source):
+            return
+        if datagram == self.question:
+            self.echoed.set()
+        elif len(datagram) > 2 and datagram[2] & 0x80 and len(self.answering) < MAX_KEPT:  # an answer, and we give none
+            self.answering.add(str(source[0]))
+
+    def close(self) -> None:
+        """Stop hearing."""
+        asyncio.get_running_loop().remove_reader(self._hearing)
+
+
+async def _hear_ourselves(ear: Ear) -> Finding:
+    asked = f"multicast to port {PORT} on {ear.way}"
+    loop = asyncio.get_running_loop()
+    since_s = loop.time()
+    try:
+        ear.ask()
+        await asyncio.wait_for(ear.echoed.wait(), ECHO_S)
+    except TimeoutError:
+        cause = f"a firewall of this host drops it: allow UDP to port {PORT} in and out"
+        return _failed(asked, f"not heard back within {ECHO_S:g} s", cause)
+    except OSError as exc:
+        return _failed(asked, "cannot be sent", f"{(exc.strerror or str(exc)).lower()}: a firewall, or a missing route")
+    return Finding(asked=asked, got=f"heard back in {(loop.time() - since_s) * 1000:.1f} ms")
+
+
+async def _hear_others(options: MdnsStrategy, ctx: Discovery, ears: list[Ear], known: list[Interface]) -> Finding:
+    asked = f"{options.service_type} of cluster {ctx.fence.cluster!r}, group {ctx.fence.group!r}"
+    try:
+        nodes, ignored = await _browse(options, ctx, [ear.way for ear in ears], known)
+    except OSError as exc:
+        return _failed(asked, "cannot be asked for", cure(exc))
+    others = [
+        f"{node.name} at {node.address or 'no address'}" for name, node in sorted(nodes.items()) if name != ctx.local.name
+    ]
+    if others:
+        got = f"{len(others)} node{'s' * (len(others) > 1)}: {_listed(others)}"
+        return Finding(asked=asked, got=got + (f"; ignored: {_listed(sorted(ignored))}" if ignored else ""))
+    got = f"{'this node itself only' if nodes else 'nobody'} within {LISTEN_S:g} s"
+    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, ears, ignored))
+
+
+async def _browse(
+    options: MdnsStrategy, ctx: Discovery, ways: list[Way], known: list[Interface]
+) -> tuple[dict[str, Node], dict[str, str]]:
+    """Return the nodes that are registered, by name, and why others are of no use, with what to do about that."""
+    loop = asyncio.get_running_loop()
+    assert ctx.local.boot_id is not None
+
+    def hear(records: list[Record], hosts: set[str]) -> None:
+        for record in records:
+            browser.hear(record, loop.time())
+        browser.hear_of_hosts(hosts)
+
+    responder = Responder(ways, known, options.service_type, hear)
+    browser = Browser(ctx.local.boot_id, ctx.fence, addresses_of=responder.addresses_of, random=ctx.random)
+    nodes: dict[str, Node] = {}
+    ignored: dict[str, str] = {}
+    try:
+        browser.loopback = any(is_loopback(way.address) for way in ways)
+        await responder.open()
+        browser.start(loop.time())
+        end_s = loop.time() + LISTEN_S
+        while loop.time() < end_s:
+            if questions := browser.tick(loop.time()):
+                responder.ask(questions)
+            for found in browser.take(loop.time()):
+                if isinstance(found, Seen) and len(nodes) < MAX_KEPT:
+                    nodes[found.node.key] = found.node
+                elif isinstance(found, Ignored) and len(ignored) < MAX_KEPT:
+                    ignored[found.why] = found.cure
+            await asyncio.sleep(0.05)
+    finally:
+        await responder.close(goodbye=False)
+    return nodes, ignored
+
+
+def _why_nobody(options: MdnsStrategy, ears: list[Ear], ignored: dict[str, str]) -> str:
+    if ignored:
+        return "only others are heard: " + "; ".join(f"{why}: {cure}" for why, cure in sorted(ignored.items())[:_SHOWN])
+    if all(is_loopback(ear.way.address) for ear in ears):
+        return (
+            "no other such node runs on this machine; nodes elsewhere are never heard on loopback: for these, name this node "
+            "after a host that they can reach, or set interfaces"
+        )
+    answering = sorted({source for ear in ears for source in ear.answering})
+    if answering:
+        return f"multicast DNS works, {_listed(answering)} answers: no such node runs yet, or with another service_type"
+    return (
+        "nobody at all answers multicast DNS: no such node runs yet, or on another network, or a firewall drops UDP to port "
+        f"{PORT}, or the network carries no multicast, as most clouds and bridges of containers: then use the host's network, "
+        "or another strategy such as dns, kubernetes or static"
+    )
+
+
+def _failed(asked: str, got: str, cause: str) -> Finding:
+    return Finding(asked=asked, got=got, outcome=Outcome.FAILED, cause=cause)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

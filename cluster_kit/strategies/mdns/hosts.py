@@ -1,0 +1,48 @@
+"""The addresses of hosts, as they were heard. Pure.
+
+zeroconf's memory is not used for that: once it is full, it first forgets what lives shortest, such as nodes of ours.
+
+Source: RFC 6762, section 10.2 for records that replace others.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cluster_kit.strategies.mdns import MAX_TTL_S
+
+MAX_HOSTS = 10_000
+MAX_ADDRESSES = 32  # of one host
+GRACE_S = 1.0  # addresses that come in so shortly one after the other belong together
+
+
+class _Heard(NamedTuple):
+    at_s: float
+    until_s: float
+
+
+class Hosts:
+    """Of too many hosts the one that was heard longest ago gives way, of too many addresses the new one."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, dict[str, _Heard]] = {}
+
+    def hear(self, host: str, address: str, now_s: float, *, ttl_s: float, replaces: bool) -> None:
+        """Take in an address, which for a time to live of 0 is gone; one that ``replaces`` ends older ones of its family."""
+        key = host.lower()
+        addresses = self._heard.pop(key, {})
+        if replaces:
+            family = ":" in address
+            kept = addresses.items()
+            addresses = {each: heard for each, heard in kept if (":" in each) != family or now_s - heard.at_s < GRACE_S}
+        addresses.pop(address, None)
+        if ttl_s > 0 and len(addresses) < MAX_ADDRESSES:
+            addresses[address] = _Heard(now_s, now_s + min(ttl_s, MAX_TTL_S))
+        if addresses:
+            self._heard[key] = addresses
+        if len(self._heard) > MAX_HOSTS:
+            del self._heard[next(iter(self._heard))]
+
+    def addresses_of(self, host: str, now_s: float) -> list[str]:
+        """Return what was heard and hasn't expired, in the order of arrival."""
+        return [address for address, heard in self._heard.get(host.lower(), {}).items() if now_s < heard.until_s]

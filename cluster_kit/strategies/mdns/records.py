@@ -1,0 +1,186 @@
+"""What a node tells of itself over DNS-SD: the names it registers, and its TXT record as a value and as bytes. Pure.
+
+A TXT record is a list of strings ``key=value`` of at most 255 bytes. What is longer goes on in further strings that begin with
+``+=``, so that every name and all metadata fit and nothing is left out; who doesn't know that reads a key ``+`` to skip. Tags
+are told as ``m.key=value``, with percent signs for what a key may not hold.
+
+Source: RFC 6763, section 6.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.node import BootId, Fence, Node, join_address
+
+VERSION = "1"  # another version is another protocol; what is compatible is a further key instead
+MAX_TEXT_BYTES = 8192  # the longest names and all metadata fit; what people use fits one Ethernet frame
+MAX_LABEL_BYTES = 63  # RFC 1035, section 2.3.4
+MAX_FENCE_CHARS = 255
+
+_MAX_STRING_BYTES = 255
+_MORE = b"+="
+_TAG = "m."
+_IN_A_KEY = "".join(map(chr, range(0x20, 0x7F))).replace("=", "").replace("%", "")
+_NOT_IN_A_LABEL = re.compile(r"[^A-Za-z0-9@_-]")
+_BOOT = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{16})")
+_REVISION = re.compile(r"[0-9]{1,18}")
+_NONCE_CHARS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a node tells in its TXT record.
+
+    Attributes:
+        node: The node without its address, which other records tell.
+        fence: Cluster and group.
+        leaving: Whether it is about to leave.
+        revision: Grows with each change of this run: what was told first may arrive last, and what is equal counts once.
+    """
+
+    node: Node
+    fence: Fence
+    leaving: bool = False
+    revision: int = 0
+
+
+def encode(told: Told) -> bytes:
+    """Return the TXT record that tells this."""
+    return b"".join(bytes((len(string),)) + string for entry in _entries(told) for string in _split(entry))
+
+
+def _entries(told: Told) -> Iterator[bytes]:
+    pairs = {
+        "txtvers": VERSION,
+        "name": told.node.key,
+        "cluster": told.fence.cluster,
+        "group": told.fence.group,
+        "boot": str(told.node.boot_id),
+        "rev": str(told.revision),
+    }
+    if told.leaving:
+        pairs["leaving"] = "1"
+    for key, value in sorted(told.node.metadata.items()):
+        pairs[_TAG + quote(key, safe=_IN_A_KEY)] = value
+    for key, value in pairs.items():
+        yield f"{key}={value}".encode()
+
+
+def _split(entry: bytes) -> Iterator[bytes]:
+    yield entry[:_MAX_STRING_BYTES]
+    step = _MAX_STRING_BYTES - len(_MORE)
+    for start in range(_MAX_STRING_BYTES, len(entry), step):
+        yield _MORE + entry[start : start + step]
+
+
+def decode(text: bytes) -> Told:
+    """Return what a TXT record tells.
+
+    Raises:
+        RemoteProtocolError: It is malformed, or not that of a node.
+    """
+    if len(text) > MAX_TEXT_BYTES:
+        raise RemoteProtocolError(f"mdns: TXT record of {len(text)} bytes: at most {MAX_TEXT_BYTES} allowed")
+    try:
+        return _read(dict(_pairs(text)))
+    except ValueError as exc:
+        raise RemoteProtocolError(f"mdns: not the TXT record of a node: {exc}") from exc
+
+
+def _pairs(text: bytes) -> Iterator[tuple[str, str]]:
+    """Yield key and value of each entry, in reverse: of several with one key the first counts (RFC 6763, section 6.4)."""
+    entries: list[bytearray] = []
+    for string in _strings(text):
+        if string.startswith(_MORE) and entries:
+            entries[-1] += string[len(_MORE) :]
+        else:
+            entries.append(bytearray(string))
+    for entry in reversed(entries):
+        key, _, value = bytes(entry).partition(b"=")
+        yield key.decode(), value.decode()
+
+
+def _strings(text: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(text):
+        end = start + 1 + text[start]
+        if end > len(text):
+            raise ValueError("its last string is cut short")
+        yield text[start + 1 : end]
+        start = end
+
+
+def _read(pairs: Mapping[str, str]) -> Told:
+    if pairs.get("txtvers") != VERSION:
+        raise ValueError(f"version {pairs.get('txtvers', '')[:8]!r}, only {VERSION!r} is understood")
+    boot = _BOOT.fullmatch(pairs.get("boot", ""))
+    if boot is None:
+        raise ValueError(f"invalid boot {pairs.get('boot', '')[:40]!r}")
+    return Told(
+        node=Node(
+            name=pairs.get("name", ""),
+            metadata={unquote(k[len(_TAG) :], errors="strict"): v for k, v in pairs.items() if k.startswith(_TAG)},
+            boot_id=BootId(int(boot[1], 16), int(boot[2], 16)),
+        ),
+        fence=Fence(_fence_part(pairs, "cluster"), _fence_part(pairs, "group")),
+        leaving=pairs.get("leaving") == "1",
+        revision=int(revision[0]) if (revision := _REVISION.fullmatch(pairs.get("rev", ""))) else 0,
+    )
+
+
+def _fence_part(pairs: Mapping[str, str], key: str) -> str:
+    part = pairs.get(key)
+    if part is None or len(part) > MAX_FENCE_CHARS:
+        raise ValueError(f"{key} is missing, or longer than {MAX_FENCE_CHARS}")
+    return part
+
+
+def instance_name(node: Node, service_type: str) -> str:
+    """Return the name of the service that ``node`` registers: one label that no other run of any node has."""
+    assert node.boot_id is not None
+    room = MAX_LABEL_BYTES - 1 - _NONCE_CHARS
+    label = _NOT_IN_A_LABEL.sub("-", node.key)[:room]
+    return f"{label}-{node.boot_id.nonce:0{_NONCE_CHARS}x}.{service_type}"
+
+
+def host_name(boot_id: BootId) -> str:
+    """Return the host name that the service of this run points to; no other run has it."""
+    return f"clusterkit-{boot_id.nonce:0{_NONCE_CHARS}x}.local."
+
+
+def is_instance(name: str, service_type: str) -> bool:
+    """Whether ``name`` can be asked for as that of a service: one label that survives being written again."""
+    label = name[: -len(service_type) - 1]
+    return (
+        name.lower() == f"{label}.{service_type}".lower()
+        and 0 < len(label.encode(errors="replace")) <= MAX_LABEL_BYTES
+        and label.isprintable()
+        and not {".", "\N{REPLACEMENT CHARACTER}"} & set(label)
+    )
+
+
+def address_to_dial(addresses: Iterable[str], port: int, *, loopback: bool) -> str | None:
+    """Return ``host:port`` with the best of ``addresses``: IPv4 first, link-local last, ``None`` if none is of use.
+
+    Args:
+        addresses: Those of the host; a link-local one of IPv6 is of use only with its scope.
+        port: The port that is told.
+        loopback: Whether addresses of loopback are of use: they mean another machine when they come from one.
+    """
+    usable = {each: ip for each in addresses if _is_of_use(ip := ipaddress.ip_address(each), loopback=loopback)}
+    best = min(usable, key=lambda each: (usable[each].version, usable[each].is_link_local, each), default=None)
+    return None if best is None else join_address(best, port)
+
+
+def _is_of_use(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, *, loopback: bool) -> bool:
+    if ip.is_unspecified or ip.is_multicast or (ip.version == 4 and ip.packed == b"\xff\xff\xff\xff"):
+        return False
+    if ip.is_loopback:
+        return loopback
+    return not (isinstance(ip, ipaddress.IPv6Address) and ip.is_link_local and ip.scope_id is None)

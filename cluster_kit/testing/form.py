@@ -1,0 +1,36 @@
+"""What is wrong with the form of what a strategy yields: an observation, or a finding of its diagnosis. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen
+from cluster_kit.diagnosis import Finding, Outcome
+from cluster_kit.errors import ClusterKitError
+from cluster_kit.events import Reason
+from cluster_kit.node import Node
+
+
+def fault_of_observation(observation: object) -> str | None:
+    """Return why ``observation`` is none, ``None`` if it is one."""
+    if isinstance(observation, Found):
+        sound = all(isinstance(node, Node) for node in observation.nodes)
+    elif isinstance(observation, Seen):
+        sound = isinstance(observation.node, Node) and 0 < observation.ttl_s < math.inf
+    elif isinstance(observation, Gone):
+        sound = isinstance(observation.name, str) and isinstance(observation.reason, Reason)
+    elif isinstance(observation, Leaving):
+        sound = isinstance(observation.name, str)
+    else:
+        sound = isinstance(observation, Failed) and isinstance(observation.error, ClusterKitError)
+    return None if sound else f"not a well-formed observation: {observation!r}"
+
+
+def fault_of_finding(finding: object) -> str | None:
+    """Return why ``finding`` is none, ``None`` if it is one."""
+    if not isinstance(finding, Finding):
+        return f"not a finding: {finding!r}"
+    texts = [finding.asked, finding.got, *([] if finding.cause is None else [finding.cause])]
+    if not all(isinstance(text, str) and len(text.splitlines()) == 1 for text in texts):
+        return f"not a line of text each: {finding!r}"
+    return None if isinstance(finding.outcome, Outcome) else f"not an Outcome: {finding!r}"

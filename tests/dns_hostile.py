@@ -1,0 +1,129 @@
+"""A name server that does what name servers do on a bad day: nothing, lies, garbage, half answers. UDP and TCP on one port."""
+
+import selectors
+import socket
+import struct
+import threading
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+
+LOOPBACK = "127.0.0.1"
+RCODES = {"servfail": dns.rcode.SERVFAIL, "refused": dns.rcode.REFUSED, "nxdomain": dns.rcode.NXDOMAIN}
+
+
+def both_on_one_port(address=LOOPBACK, port=0):
+    """Return a socket for datagrams and one that listens, both on ``port``, or on any that is free for both."""
+    while True:
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind((address, port))
+        try:
+            return datagrams, socket.create_server(datagrams.getsockname())
+        except OSError:
+            datagrams.close()
+            if port:
+                raise
+
+
+class HostileServer:
+    """``with HostileServer() as server``: answers by ``records`` and behaves as ``manner`` says, which can change any time.
+
+    Attributes:
+        records: Texts of records by name and type, ``{("web.shop.test", "A"): ["127.0.0.2"]}``. Other types of a name that has
+            records have no data; other names don't exist.
+        additional: Records that come along with every answer.
+        manner: One word for all questions, or by type: answer, silent, servfail, refused, nxdomain, nodata, lame, garbage,
+            wrong_id, wrong_question, truncated (UDP only), truncated_everywhere, cut (TCP closes in the middle).
+        asked: Each question as (name, type, protocol).
+        was_asked: Set with each question.
+    """
+
+    def __init__(self, records=None, *, address=LOOPBACK, port=0):
+        self.records = dict(records or {})
+        self.additional = []
+        self.manner = "answer"
+        self.asked = []
+        self.was_asked = threading.Event()
+        self._udp, self._tcp = both_on_one_port(address, port)
+        self._wake, self._woken = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        for sock in (self._udp, self._tcp, self._woken):
+            self._selector.register(sock, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._serve, name="hostile name server")
+
+    @property
+    def resolver(self):
+        """How the option ``resolver`` names it."""
+        return "{}:{}".format(*self._udp.getsockname())
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._wake.close()
+        self._thread.join()
+        for opened in (self._selector, self._udp, self._tcp, self._woken):
+            opened.close()
+
+    def _serve(self):
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj is self._woken:
+                    return
+                if key.fileobj is self._udp:
+                    self._serve_datagram()
+                else:
+                    self._serve_connection()
+
+    def _serve_datagram(self):
+        wire, client = self._udp.recvfrom(65535)
+        for answer in self._answers(wire, "udp"):
+            self._udp.sendto(answer, client)
+
+    def _serve_connection(self):
+        connection, _ = self._tcp.accept()
+        with connection:
+            connection.settimeout(1)
+            try:
+                size = struct.unpack("!H", connection.recv(2))[0]
+                for answer in self._answers(connection.recv(size), "tcp"):
+                    whole = struct.pack("!H", len(answer)) + answer
+                    connection.sendall(whole[: len(whole) // 2] if self.manner == "cut" else whole)
+            except (OSError, struct.error):  # the client has had enough
+                return
+
+    def _answers(self, wire, protocol):
+        """Return the datagrams or messages to send."""
+        query = dns.message.from_wire(wire)
+        question = query.question[0]
+        name, kind = question.name.to_text(omit_final_dot=True).lower(), question.rdtype.name
+        self.asked.append((name, kind, protocol))
+        self.was_asked.set()
+        manner = self.manner if isinstance(self.manner, str) else self.manner.get(kind, "answer")
+        response = self._response(query, name, kind, manner)
+        if manner == "silent":
+            return []
+        if manner == "garbage":
+            return [b"\xff" * 3, wire[:7], wire[:2] + b"\x80" * 4000]
+        if manner == "wrong_id":
+            response.id ^= 1
+        if manner == "wrong_question":
+            response.question = [dns.rrset.from_text("other.test.", 0, "IN", kind)]
+        if manner == "truncated_everywhere" or (manner in ("truncated", "cut") and protocol == "udp"):
+            response = self._response(query, name, kind, "nodata")
+            response.flags |= dns.flags.TC
+        return [response.to_wire(max_size=65535)]
+
+    def _response(self, query, name, kind, manner):
+        response = dns.message.make_response(query, recursion_available=manner != "lame")
+        known = any(known_name == name for known_name, _ in self.records)
+        texts = self.records.get((name, kind), [])
+        if manner in RCODES or not known:
+            response.set_rcode(RCODES.get(manner, dns.rcode.NXDOMAIN))
+        elif manner not in ("nodata", "lame") and texts:
+            response.answer.append(dns.rrset.from_text(f"{name}.", 30, "IN", kind, *texts))
+            response.additional += [dns.rrset.from_text(*entry) for entry in self.additional]
+        return response

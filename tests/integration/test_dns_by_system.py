@@ -1,0 +1,141 @@
+"""Strategy ``dns`` by the system's own resolver, in mount namespaces with a resolv.conf and a hosts file of their own."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_process import Process
+from dns_hostile import HostileServer
+
+SCRIPT = Path(__file__).with_name("dns_by_system.py")
+MOUNTED = 'mount --bind "$0/resolv.conf" /etc/resolv.conf && mount --bind "$0/hosts" /etc/hosts && exec "$@"'
+WEB, DB = "web.shop.test", "db.shop.test"
+pytestmark = pytest.mark.netns  # that is: as root
+TWO = ["127.0.0.2:4370", "127.0.0.3:4370"]
+DNS_PORT = 53
+
+
+@pytest.fixture
+def server(require):
+    require("unshare")
+    records = {(WEB, "A"): ["127.0.0.2", "127.0.0.3"], (DB, "A"): ["127.0.0.4"], (DB, "AAAA"): ["::1"]}
+    address = f"127.{random.randint(64, 250)}.{random.randint(1, 250)}.{random.randint(1, 250)}"
+    with HostileServer(records, address=address, port=DNS_PORT) as server:
+        yield server
+
+
+@pytest.fixture
+def start(server, tmp_path):
+    """Return a function that starts the strategy in a place with these settings."""
+    started = []
+
+    def start(query=WEB, *, hosts="", timeout_s=1, search="", doing="discover", **options):
+        address = server.resolver.partition(":")[0]
+        (tmp_path / "resolv.conf").write_text(f"nameserver {address}\n{search}\noptions timeout:{timeout_s} attempts:1\n")
+        (tmp_path / "hosts").write_text(hosts)
+        given = json.dumps({"query": query, "port": 4370, "interval_s": 0.05, **options})
+        command = ["unshare", "-m", "sh", "-c", MOUNTED, tmp_path, sys.executable, SCRIPT, doing, given]
+        started.append(Process(*command, stdin=subprocess.PIPE))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.end()
+
+
+def said(process):
+    return [json.loads(line) for line in process.lines]
+
+
+def until_found(process, *addresses, after=0):
+    process.until(lambda: sorted(addresses) in said(process)[after:], addresses)
+
+
+def until_failed(process, text, times=1):
+    before = len(said(process))
+    process.until(lambda: sum(text in each for each in said(process)[before:] if isinstance(each, str)) >= times, text)
+
+
+def test_addresses_of_both_families_are_nodes(start):
+    until_found(start(DB), "127.0.0.4:4370", "[::1]:4370")
+
+
+def test_addresses_of_one_family_are_no_fault(start):
+    process = start()
+    process.until(lambda: said(process)[:3] == [TWO] * 3, "three times the same")
+
+
+def test_hosts_file_is_honoured(start):
+    until_found(start("lan.test", hosts="127.0.0.7 lan.test\n127.0.0.8 lan.test\n"), "127.0.0.7:4370", "127.0.0.8:4370")
+
+
+def test_search_domains_are_honoured(start):
+    until_found(start("web", search="search shop.test"), *TWO)
+
+
+@pytest.mark.parametrize("manner", ["silent", "servfail", "refused", "garbage"])
+def test_no_answer_takes_nobody_away(server, start, manner):
+    process = start(confirmations=1, family="ipv4")
+    until_found(process, *TWO)
+    server.manner = manner
+    until_failed(process, "cannot look up A of 'web.shop.test': the system's resolver", times=2)
+    server.manner = "answer"
+    until_found(process, *TWO, after=len(process.lines))
+    assert [] not in said(process)
+
+
+@pytest.mark.parametrize(("manner", "words"), [("nxdomain", "there is no such name"), ("nodata", "it has no A records")])
+def test_an_answer_with_nobody_is_believed_when_it_repeats(server, start, manner, words):
+    process = start(confirmations=1, family="ipv4")
+    until_found(process, *TWO)
+    server.manner = manner
+    until_found(process)
+    answers = said(process)
+    assert words in answers[answers.index([]) - 1]  # it counts as failed once
+
+
+def test_the_family_that_fails_keeps_its_nodes_while_the_other_goes_on(server, start):
+    process = start(DB, confirmations=1)
+    until_found(process, "127.0.0.4:4370", "[::1]:4370")
+    server.manner = {"AAAA": "servfail"}
+    server.records[DB, "A"] = ["127.0.0.5"]
+    until_found(process, "127.0.0.5:4370", "[::1]:4370")
+    until_failed(process, "cannot look up AAAA of 'db.shop.test'")
+
+
+def test_truncated_answer_is_asked_for_again_by_tcp(server, start):
+    server.manner = "truncated"
+    until_found(start(family="ipv4"), *TWO)
+
+
+def test_closing_doesn_t_wait_for_a_resolver_that_hangs(server, start):
+    server.manner = "silent"
+    process = start(timeout_s=30)
+    assert server.was_asked.wait(30)
+    process.process.stdin.close()
+    process.process.stdin = None
+    assert process.wait(timeout_s=20) == 0  # the look-up goes on for 30 s, and nobody waits for it
+
+
+def findings(process):
+    assert process.wait() == 0
+    return said(process)
+
+
+def test_the_system_is_diagnosed_with_what_the_servers_add(start, server):
+    whom, a, aaaa = findings(start(doing="diagnose"))
+    assert whom["got"] == f"{server.resolver}; no search domains"
+    assert a["asked"] == "A of 'web.shop.test' at the system's resolver"
+    assert a["got"] == "2 records: 127.0.0.2, 127.0.0.3; time to live 30 s"
+    assert aaaa["outcome"] == "ok"
+
+
+def test_a_failure_of_the_system_is_told_in_the_servers_words(start, server):
+    server.manner = "servfail"
+    _, a, _ = findings(start(doing="diagnose"))
+    assert a["got"].endswith(f"temporary failure in name resolution: {server.resolver} answers SERVFAIL")
+    assert a["outcome"] == "failed"
+    assert "look at its log" in a["cause"]

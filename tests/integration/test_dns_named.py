@@ -1,0 +1,159 @@
+"""The DNS strategies with Debian's ``named``, whose zone changes, and which is killed and started again."""
+
+import asyncio
+
+import pytest
+from cli_process import Cluster
+from dns_named import Named, free_port
+
+from cluster_kit.abc import Failed, Found
+from cluster_kit.node import Node
+from cluster_kit.strategies.dns import DnsStrategy
+from cluster_kit.strategies.dns_srv import DnsSrvStrategy
+from cluster_kit.testing import FakeDiscovery, Listener
+
+LOCAL = Node(name="web@127.0.0.9", address="127.0.0.9:4370")
+
+
+@pytest.fixture
+def named(require, tmp_path):
+    require("named")
+    with Named(tmp_path / "named", "web A 127.0.0.2", "web A 127.0.0.3") as named:
+        yield named
+
+
+def told(strategy, scenario):
+    async def run():
+        async with asyncio.timeout(60), Listener(strategy, FakeDiscovery(LOCAL), deadline_s=30) as heard:
+            await scenario(heard)
+
+    asyncio.run(run())
+
+
+def is_found(*addresses):
+    return lambda each: isinstance(each, Found) and {node.address for node in each.nodes} == set(addresses)
+
+
+async def found(heard, *addresses):
+    await heard.until(is_found(*addresses), f"the nodes {addresses}", since=max(0, len(heard.observations) - 1))
+
+
+async def failed(heard):
+    await heard.until(lambda each: isinstance(each, Failed), "a failure", since=len(heard.observations))
+
+
+async def during(change, *arguments):
+    """Change the server while the strategy goes on."""
+    await asyncio.to_thread(change, *arguments)
+
+
+def dns(named, query="web.shop.test", **options):
+    return DnsStrategy(query=query, port=4370, resolver=named.resolver, interval_s=0.1, **options)
+
+
+def test_a_changed_zone_is_seen(named):
+    async def scenario(heard):
+        await found(heard, "127.0.0.2:4370", "127.0.0.3:4370")
+        await during(named.rewrite, "web A 127.0.0.3", "web A 127.0.0.4", "web AAAA ::5")
+        await found(heard, "127.0.0.3:4370", "127.0.0.4:4370", "[::5]:4370")
+
+    told(dns(named), scenario)
+
+
+def test_a_name_that_leaves_the_zone_has_nobody_when_that_repeats(named):
+    async def scenario(heard):
+        await found(heard, "127.0.0.2:4370", "127.0.0.3:4370")
+        await during(named.rewrite, "other A 127.0.0.3")
+        await found(heard)
+        first = next(each for each in heard.observations if isinstance(each, Failed))
+        assert heard.observations.index(first) < len(heard.observations) - 1
+        await during(named.rewrite, "web A 127.0.0.2")
+        await found(heard, "127.0.0.2:4370")
+
+    told(dns(named), scenario)
+
+
+def test_a_killed_server_takes_nobody_away_and_is_used_again_when_it_is_back(named, monkeypatch):
+    monkeypatch.setattr("cluster_kit.strategies.dns.server.LOOKUP_S", 0.5)
+
+    async def scenario(heard):
+        await found(heard, "127.0.0.2:4370", "127.0.0.3:4370")
+        named.kill()
+        await failed(heard)
+        await failed(heard)
+        assert not [each for each in heard.observations if isinstance(each, Found) and len(each.nodes) < 2]
+        await during(named.start)
+        await during(named.rewrite, "web A 127.0.0.7")
+        await found(heard, "127.0.0.7:4370")
+
+    told(dns(named, confirmations=1), scenario)
+
+
+def test_services_come_with_their_addresses(named):
+    services = ["_web._tcp SRV 0 5 4370 a", "_web._tcp SRV 10 5 4371 b", "a A 127.0.0.2", "b A 127.0.0.3"]
+
+    async def scenario(heard):
+        await during(named.rewrite, *services)
+        await found(heard, "127.0.0.2:4370", "127.0.0.3:4371")
+        await during(named.rewrite, *services[1:])
+        await found(heard, "127.0.0.3:4371")
+
+    told(DnsSrvStrategy(query="_web._tcp.shop.test", resolver=named.resolver, interval_s=0.1), scenario)
+
+
+def test_a_hundred_services_are_one_answer(named):
+    numbers = range(100)  # more of one name named doesn't take
+    records = [line for n in numbers for line in (f"_web._tcp SRV 0 5 4370 web-{n}", f"web-{n} A 127.1.0.{n}")]
+
+    async def scenario(heard):
+        await during(named.rewrite, *records)
+        await found(heard, *(f"127.1.0.{n}:4370" for n in numbers))
+
+    told(DnsSrvStrategy(query="_web._tcp.shop.test", resolver=named.resolver, interval_s=0.1), scenario)
+
+
+# A cluster
+
+
+def test_processes_that_share_a_name_and_a_port_form_a_cluster(named, tmp_path):
+    """Each on a loopback address of its own, as pods or machines have theirs."""
+    one, two, three = (f"web@127.0.0.{number}" for number in (2, 3, 4))
+    port = free_port()
+    lan = {
+        "strategy": "dns",
+        "config": {"query": "web.shop.test", "port": port, "resolver": named.resolver, "interval_s": 0.3},
+        "connector": {"name": "tcp", "port": port},
+    }
+    with Cluster(tmp_path) as cluster:
+        file = cluster.write("dns.yaml", {"lan": lan})
+        first, second = cluster.run(one, file=file), cluster.run(two, file=file)
+        first.wait_for("node_up", node=two)
+        second.wait_for("node_up", node=one)
+        named.rewrite("web A 127.0.0.2", "web A 127.0.0.3", "web A 127.0.0.4")
+        third = cluster.run(three, file=file)
+        first.wait_for("node_up", node=three)
+        third.wait_for("node_up", node=one)
+        third.wait_for("node_up", node=two)
+        named.kill()
+        second.signal(9)
+        first.wait_for("node_down", node=two)
+        named.start()
+        cluster.run(two, file=file).wait_for("node_up", node=one)
+        first.wait_for("node_up", node=two, times=2)
+        assert ("node_down", three) not in first.heard("node_down")
+
+
+def test_names_by_basename_are_those_of_the_nodes(named, tmp_path):
+    port = free_port()
+    lan = {
+        "strategy": "dns",
+        "config": {"query": "web.shop.test", "port": port, "node_basename": "web", "resolver": named.resolver},
+        "connector": {"name": "tcp", "port": port},
+    }
+    with Cluster(tmp_path) as cluster:
+        file = cluster.write("dns.yaml", {"lan": lan})
+        first, second = (cluster.run(f"web@127.0.0.{number}", file=file) for number in (2, 3))
+        first.wait_for("node_up", node="web@127.0.0.3")
+        second.wait_for("node_up", node="web@127.0.0.2")
+        told = {node for _, node in first.heard("node_found", "node_lost", "node_up")}
+        assert told == {"web@127.0.0.3"}  # by its name from the start, and never itself

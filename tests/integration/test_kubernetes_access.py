@@ -1,0 +1,351 @@
+"""How strategy ``kubernetes`` reaches the API server: certificates, tokens, and what it says where they are of no use."""
+
+import asyncio
+import base64
+import datetime
+import ipaddress
+import ssl
+import tempfile
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from kubernetes_api import SLICES, TOKEN, USER, KubernetesApi, endpoint_slice
+
+from cluster_kit.abc import Failed, Found
+from cluster_kit.node import Node
+from cluster_kit.strategies.kubernetes import KubernetesStrategy
+from cluster_kit.testing.listener import Listener
+from cluster_kit.testing.stand_ins import FakeDiscovery
+
+
+class Authority:
+    """A CA as a cluster has one: made by itself, without key identifiers."""
+
+    def __init__(self):
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.certificate = self._sign("kubernetes", self.key, ca=True)
+
+    def _sign(self, name, key, *, ca=False):
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(minutes=5))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        )
+        if not ca:
+            addresses = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            builder = builder.add_extension(x509.SubjectAlternativeName(addresses), critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+    @property
+    def pem(self):
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    def issue(self, name):
+        """Return a certificate and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        plain = serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        certificate = self._sign(name, key).public_bytes(serialization.Encoding.PEM)
+        return certificate, key.private_bytes(serialization.Encoding.PEM, *plain)
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return Authority()
+
+
+@pytest.fixture
+def api(authority, tmp_path):
+    """Return a server that shows a certificate, and asks for one."""
+    certificate, key = authority.issue("kube-apiserver")
+    (tmp_path / "server.crt").write_bytes(certificate)
+    (tmp_path / "server.key").write_bytes(key)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.pem.decode())
+    context.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # the default from Python 3.13 on; kube-apiserver isn't so strict
+    return KubernetesApi(ssl_context=context)
+
+
+@pytest.fixture
+def account(authority, tmp_path):
+    """Return the folder of a service account."""
+    folder = tmp_path / "serviceaccount"
+    folder.mkdir()
+    (folder / "ca.crt").write_bytes(authority.pem)
+    (folder / "token").write_text(f"{TOKEN}\n")
+    (folder / "namespace").write_text("default")
+    return folder
+
+
+def run(api, scenario, **options):
+    """Run a scenario with the server and a strategy that listens to it; options may be made of the server once it serves."""
+
+    async def main():
+        await api.put(SLICES, endpoint_slice("s", "10.0.0.1"))
+        async with asyncio.timeout(60), api.serving():
+            given = {name: value() if callable(value) else value for name, value in options.items()}
+            strategy = KubernetesStrategy(service_name="web", **given)
+            async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
+                await scenario(heard)
+
+    asyncio.run(main())
+
+
+async def found(heard, since=0):
+    await heard.until(lambda each: isinstance(each, Found) and each.nodes, "to find somebody", since=since)
+    assert not [each for each in heard.observations[since:] if isinstance(each, Failed)]
+
+
+def failed(text):
+    async def scenario(heard):
+        observation = await heard.until(lambda each: isinstance(each, Failed), "a failure")
+        message = str(observation.error)
+        assert text in message
+        assert message.startswith("kubernetes: ")
+        assert "\n" not in message
+
+    return scenario
+
+
+@pytest.fixture
+def in_pod(monkeypatch, account, api):
+    """Return options as they are in a pod, with the environment that it has."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+
+    def set_port():
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(api.port))
+        return account
+
+    return {"service_account_path": set_port}
+
+
+class TestServiceAccount:
+    def test_a_pod_needs_no_more_than_its_account(self, api, in_pod):
+        async def scenario(heard):
+            await found(heard)
+            assert {each.token for each in api.asked} == {TOKEN}
+
+        run(api, scenario, **in_pod)
+
+    def test_a_master_takes_the_place_of_the_environment(self, api, account):
+        run(api, found, service_account_path=account, master=lambda: api.url)
+
+    def test_a_rotated_token_is_used_with_the_next_request(self, api, account, in_pod):
+        async def scenario(heard):
+            await api.until_watched()
+            api.tokens = {"second-token": USER}
+            (account / "token").write_text("second-token")
+            await api.watches[0].end()
+            await api.until_watched(2)
+            await found(heard)
+
+        run(api, scenario, **in_pod)
+
+    @pytest.mark.parametrize("file", ["ca.crt", "token"])
+    def test_a_missing_file_is_a_failure(self, api, account, in_pod, file):
+        (account / file).unlink()
+        run(api, failed(f"{account / file}': no such file or directory; mount the service account's token"), **in_pod)
+
+    def test_an_empty_ca_is_a_failure(self, api, account, in_pod):
+        (account / "ca.crt").write_text("")
+        run(api, failed("is empty"), **in_pod)
+
+    def test_a_ca_that_is_none_is_a_failure(self, api, account, in_pod):
+        (account / "ca.crt").write_text("no certificate")
+        run(api, failed("cannot use the certificates for https://127.0.0.1"), **in_pod)
+
+    def test_the_certificate_is_verified(self, api, account, in_pod):
+        (account / "ca.crt").write_bytes(Authority().pem)
+
+        async def scenario(heard):
+            await failed("certificate can't be verified")(heard)
+            assert not api.asked
+
+        run(api, scenario, **in_pod)
+
+    def test_the_host_is_verified(self, api, account, monkeypatch):
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "localhost")
+        run(
+            api,
+            failed("certificate can't be verified"),
+            service_account_path=account,
+            master=lambda: f"https://localhost:{api.port}",
+        )
+
+    def test_a_missing_token_is_found_once_it_is_there(self, api, account, in_pod):
+        (account / "token").unlink()
+
+        async def scenario(heard):
+            await failed("token': no such file")(heard)
+            (account / "token").write_text(TOKEN)
+            await heard.until(lambda each: isinstance(each, Found), "to find somebody")
+
+        run(api, scenario, **in_pod)
+
+    def test_a_token_that_is_refused_is_a_failure(self, api, in_pod):
+        api.tokens = {}
+        run(api, failed("doesn't accept our credentials (401 Unauthorized)"), **in_pod)
+
+
+class TestKubeconfig:
+    def test_a_refused_token_is_read_anew_and_tried_once_more(self, api, authority, tmp_path):
+        (tmp_path / "token").write_text(TOKEN)
+        (tmp_path / "ca.crt").write_bytes(authority.pem)
+
+        def kubeconfig():
+            return api.kubeconfig(
+                tmp_path / "kubeconfig", user={"tokenFile": "token"}, **{"certificate-authority": "ca.crt"}
+            )  # relative to the file
+
+        async def scenario(heard):
+            await api.until_watched()
+            api.tokens = {"second-token": USER}
+            (tmp_path / "token").write_text("second-token")
+            await api.watches[0].end()
+            await api.until_watched(2)
+            assert [each.answered for each in api.requests("watch")] == [200, 401, 200]
+            await found(heard)
+
+        run(api, scenario, kubeconfig=kubeconfig)
+
+    def test_a_client_certificate_says_who_we_are_and_leaves_no_file(self, api, authority, tmp_path, monkeypatch):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+        (tmp_path / "tmp").mkdir()
+        api.certificates = {"jane": "jane"}
+        certificate, key = authority.issue("jane")
+        user = {"client-certificate-data": encoded(certificate), "client-key-data": encoded(key)}
+
+        def kubeconfig():
+            data = {"certificate-authority-data": encoded(authority.pem)}
+            return api.kubeconfig(tmp_path / "kubeconfig", user=user, **data)
+
+        async def scenario(heard):
+            await found(heard)
+            assert {each.token for each in api.asked} == {None}
+            assert list((tmp_path / "tmp").iterdir()) == []
+
+        run(api, scenario, kubeconfig=kubeconfig)
+
+    def test_without_verification_it_is_refused(self, api, tmp_path):
+        def kubeconfig():
+            return api.kubeconfig(tmp_path / "kubeconfig", **{"insecure-skip-tls-verify": True})
+
+        run(api, failed("sets insecure-skip-tls-verify: the server's certificate is always verified"), kubeconfig=kubeconfig)
+
+    def test_the_context_has_the_namespace(self, api, authority, tmp_path):
+        data = {"certificate-authority-data": encoded(authority.pem)}
+
+        async def scenario(heard):
+            await api.until_watched()
+            assert "/namespaces/shop/" in api.watched[0].path
+
+        run(api, scenario, kubeconfig=lambda: api.kubeconfig(tmp_path / "kubeconfig", namespace="shop", **data))
+
+    def test_a_proxy_on_this_host_needs_no_certificate(self, tmp_path):
+        api = KubernetesApi()
+        run(api, found, kubeconfig=lambda: api.kubeconfig(tmp_path / "kubeconfig"))
+
+    def test_kubectl_and_we_take_the_same_file(self, tmp_path, monkeypatch):
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+        monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'none'}:{tmp_path / 'kubeconfig'}")
+        api = KubernetesApi()
+        run(api, found, service_account_path=lambda: api.kubeconfig(tmp_path / "kubeconfig").parent)
+
+    def test_no_way_at_all_is_a_failure(self, tmp_path, monkeypatch):
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+        run(KubernetesApi(), failed("no API server to ask: this is no pod"))
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            (None, "no such file or directory"),
+            ("{", "while parsing"),
+            ("3", "expected a mapping"),
+            ("{}", "current-context"),
+            ("current-context: x\ncontexts: []\n", "Expected"),
+        ],
+    )
+    def test_a_file_that_is_of_no_use_is_a_failure(self, tmp_path, text, told):
+        path = tmp_path / "kubeconfig"
+        if text is not None:
+            path.write_text(text)
+        run(KubernetesApi(), failed(told), kubeconfig=path)
+
+    def test_a_context_that_is_not_there_is_a_failure(self, tmp_path):
+        api = KubernetesApi()
+        run(api, failed("production"), kubeconfig=lambda: api.kubeconfig(tmp_path / "kubeconfig"), context="production")
+
+    def test_a_token_goes_nowhere_in_the_clear(self, tmp_path):
+        api = KubernetesApi()
+
+        def kubeconfig():
+            return api.kubeconfig(tmp_path / "kubeconfig", server="http://10.0.0.1:8080")
+
+        run(api, failed("leads to 'http://10.0.0.1:8080': expected https://"), kubeconfig=kubeconfig)
+
+
+def test_a_server_that_does_not_answer_is_a_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr("cluster_kit.strategies.kubernetes.client.ANSWER_S", 0.5)
+    api = KubernetesApi()
+
+    async def main():
+        async def say_nothing(reader, writer):
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+        api.port = server.sockets[0].getsockname()[1]
+        async with asyncio.timeout(60), server:
+            strategy = KubernetesStrategy(service_name="web", kubeconfig=api.kubeconfig(tmp_path / "kubeconfig"))
+            async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
+                await failed("no answer within 0.5 s: is the address right")(heard)
+
+    asyncio.run(main())
+
+
+def test_a_server_that_sends_us_to_another_is_a_failure(tmp_path):
+    other = KubernetesApi()
+    answer = "HTTP/1.1 302 Found\r\nLocation: {}/apis/discovery.k8s.io\r\nContent-Length: 0\r\n\r\n"
+
+    async def main():
+        async def send_on(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer.format(other.url).encode())
+            await writer.drain()
+            writer.close()
+
+        await other.put(SLICES, endpoint_slice("s", "10.0.0.1"))
+        server = await asyncio.start_server(send_on, "127.0.0.1", 0)
+        async with asyncio.timeout(60), other.serving(), server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            kubeconfig = other.kubeconfig(tmp_path / "kubeconfig", server=url)
+            strategy = KubernetesStrategy(service_name="web", kubeconfig=kubeconfig)
+            async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
+                await failed(f"{url} sends us on to {other.url}: give the address of the API server itself")(heard)
+        assert {each.token for each in other.asked} == {None}
+
+    asyncio.run(main())
+
+
+def test_a_name_that_does_not_resolve_is_a_failure(account):
+    run(
+        KubernetesApi(),
+        failed("API server https://nobody.invalid.:443: name or service not known"),
+        service_account_path=account,
+        master="nobody.invalid.",
+    )
+
+
+def encoded(data):
+    return base64.b64encode(data).decode()

@@ -1,0 +1,555 @@
+"""A Kubernetes API server, as far as discovery needs one: lists in pages, watches, selectors, RBAC, tokens, and its faults.
+
+It keeps a history as etcd does, so that a list is of one version and a watch goes on from any version that is not compacted.
+What it answers, down to the wording, is what kube-apiserver 1.31 answers.
+"""
+
+import asyncio
+import base64
+import json
+import threading
+import time
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+TOKEN = "first-token"
+USER = "system:serviceaccount:default:default"
+GROUP = "discovery.k8s.io"
+SLICES, ENDPOINTS, PODS, SERVICES = "endpointslices", "endpoints", "pods", "services"
+CONTINUE_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the "
+    "continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with "
+    "the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the "
+    "first chunk was returned and now may show up in the list."
+)
+
+
+@dataclass
+class Asked:
+    """A request as it came in."""
+
+    verb: str
+    path: str
+    query: dict
+    token: str | None
+    at_s: float
+    answered: int = 0
+
+
+@dataclass
+class Stored:
+    """An object as it was at one version; ``now`` is None where that deleted it."""
+
+    version: int
+    key: tuple
+    before: dict | None
+    now: dict | None
+
+
+@dataclass
+class Answer:
+    """What to answer instead, to requests of one verb."""
+
+    verb: str
+    status: int
+    reason: str
+    message: str
+    times: int = 1
+    skip: int = 0
+    after_s: float = 0.0
+    headers: dict = field(default_factory=dict)
+    details: dict = field(default_factory=dict)
+
+
+class KubernetesApi:
+    """One API server and its store; the store outlives a ``stop``."""
+
+    def __init__(self, *, slice_versions=("v1",), ssl_context=None):
+        self.slice_versions = slice_versions
+        self.ssl_context = ssl_context
+        self.tokens = {TOKEN: USER}
+        self.certificates = {}  # common name -> user
+        self.denied = set()  # (verb, plural)
+        self.namespaces = {"default"}
+        self.page_limit = None  # pages smaller than asked for, so that few objects take many
+        self.asked = []
+        self.answers = []
+        self.version = 100
+        self.compacted = 0
+        self.port = 0
+        self._objects = {}
+        self._history = []
+        self._watches = set()
+        self._changed = asyncio.Condition()
+        self._runner = None
+        self._listening = None
+
+    # -- the store -------------------------------------------------------------------------------------------------------------
+
+    async def put(self, plural, *objects):
+        """Create or replace objects, each at a version of its own."""
+        for each in objects:
+            self._store((plural, each["metadata"]["namespace"], each["metadata"]["name"]), each)
+        await self._tell()
+
+    async def delete(self, plural, *names, namespace="default"):
+        for name in names:
+            self._store((plural, namespace, name), None)
+        await self._tell()
+
+    def _store(self, key, now):
+        self.version += 1
+        before = self._objects.pop(key, None)
+        if now is not None:
+            now = json.loads(json.dumps(now))
+            now["metadata"]["resourceVersion"] = str(self.version)
+            self._objects[key] = now
+        self._history.append(Stored(self.version, key, before, now))
+
+    def forget(self):
+        """Lose every object without anybody hearing of it, as a store does that is wiped."""
+        self._objects.clear()
+
+    async def compact(self):
+        """Forget all versions but the newest."""
+        self.compacted = self.version
+
+    async def _tell(self):
+        async with self._changed:
+            self._changed.notify_all()
+
+    def at(self, version):
+        """Return the objects as they were."""
+        objects = dict(self._objects)
+        for stored in reversed(self._history):
+            if stored.version <= version:
+                break
+            objects.pop(stored.key, None)
+            if stored.before is not None:
+                objects[stored.key] = stored.before
+        return objects
+
+    # -- serving ---------------------------------------------------------------------------------------------------------------
+
+    async def start(self):
+        app = web.Application()
+        app.router.add_get("/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, handle_signals=False, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.ssl_context)
+        await site.start()
+        [self._listening] = site._server.sockets
+        self.port = self._listening.getsockname()[1]
+
+    async def stop(self):
+        """Go as if killed: connections break, new ones are refused."""
+        if self._runner is not None:
+            asyncio.get_running_loop().remove_reader(self._listening)
+            for _ in range(3):  # asyncio loses sight of a connection that it is just taking in when a server closes
+                await asyncio.sleep(0)
+        for watch in list(self._watches):
+            await watch.cut()
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+
+    @asynccontextmanager
+    async def serving(self):
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.stop()
+
+    @property
+    def url(self):
+        return f"http{'s' if self.ssl_context else ''}://127.0.0.1:{self.port}"
+
+    def kubeconfig(self, path, *, token=TOKEN, namespace=None, user=None, **cluster):
+        """Write a kubeconfig and return its path."""
+        context = {"cluster": "test", "user": "tester"} | ({"namespace": namespace} if namespace else {})
+        path.write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "test",
+                    "contexts": [{"name": "test", "context": context}],
+                    "clusters": [{"name": "test", "cluster": {"server": self.url, **cluster}}],
+                    "users": [{"name": "tester", "user": user if user is not None else {"token": token}}],
+                }
+            )
+        )
+        return path
+
+    # -- what to watch, and to break -------------------------------------------------------------------------------------------
+
+    @property
+    def watches(self):
+        """The watches that are under way."""
+        return list(self._watches)
+
+    def requests(self, verb, plural=SLICES):
+        """Return what was asked of a collection."""
+        return [each for each in self.asked if each.verb == verb and each.path.endswith(f"/{plural}")]
+
+    async def until(self, condition, what, deadline_s=20.0):
+        """Wait for something that requests bring about."""
+        try:
+            async with asyncio.timeout(deadline_s), self._changed:
+                await self._changed.wait_for(condition)
+        except TimeoutError:
+            raise AssertionError(f"not seen: {what}; asked: {self.asked[-8:]}") from None
+
+    async def until_watched(self, times=1):
+        """Wait until a watch is under way that is the ``times``-th."""
+        await self.until(lambda: len(self.watched) >= times and self._watches, f"watch number {times}")
+
+    @property
+    def watched(self):
+        return [each for each in self.asked if each.verb == "watch" and each.answered == 200]
+
+    def answer(self, verb, status, reason="", message="", **more):
+        """Answer requests of a verb (list, watch, get) otherwise, ``times`` times, after ``skip`` that are answered well."""
+        self.answers.append(Answer(verb, status, reason, message or reason, **more))
+
+    def throttle(self, verb, times, retry_after_s):
+        self.answer(verb, 429, "TooManyRequests", "storage is (re)initializing", times=times,
+                    headers={"Retry-After": str(retry_after_s)}, details={"retryAfterSeconds": retry_after_s})  # fmt: skip
+
+    # -- answering -------------------------------------------------------------------------------------------------------------
+
+    async def _handle(self, request):
+        parts = request.path.strip("/").split("/")
+        watch = request.query.get("watch") in ("true", "1")
+        listing = parts[-2:-1] != ["namespaces"] and "namespaces" in parts and len(parts) - parts.index("namespaces") == 3
+        verb = ("watch" if watch else "list") if listing else "get"
+        token = request.headers.get("Authorization", "").partition(" ")[2] or None
+        asked = Asked(verb, request.path, dict(request.query), token, time.monotonic())
+        self.asked.append(asked)
+        try:
+            response = await self._answer(request, parts, asked)
+            asked.answered = asked.answered or response.status
+        finally:
+            await self._tell()
+        return response
+
+    async def _answer(self, request, parts, asked):
+        user = self._user(request, asked)
+        if user is None:
+            return _status(401, "Unauthorized", "Unauthorized")
+        for answer in self.answers:
+            if answer.verb == asked.verb and answer.skip > 0:
+                answer.skip -= 1
+            elif answer.verb == asked.verb and answer.times > 0:
+                answer.times -= 1
+                await asyncio.sleep(answer.after_s)
+                return _status(answer.status, answer.reason, answer.message, answer.headers, answer.details)
+        if parts == ["version"]:
+            return web.json_response({"major": "1", "minor": "31", "gitVersion": "v1.31.4"})
+        if parts == ["apis", GROUP] and self.slice_versions:
+            versions = [{"groupVersion": f"{GROUP}/{each}", "version": each} for each in self.slice_versions]
+            return web.json_response(
+                {"kind": "APIGroup", "apiVersion": "v1", "name": GROUP, "versions": versions, "preferredVersion": versions[0]}
+            )
+        known = [["apis", GROUP, version] for version in self.slice_versions]
+        root, group = (parts[:3], GROUP) if parts[:1] == ["apis"] else (parts[:2], "")
+        rest = parts[len(root) :]
+        if root not in (known if group else [["api", "v1"]]) or rest[:1] != ["namespaces"]:
+            return web.Response(status=404, text="404 page not found\n")
+        return await self._resource(request, asked, user, group, rest[1:])
+
+    def _user(self, request, asked):
+        if asked.token is not None:
+            return self.tokens.get(asked.token)
+        peer = request.transport.get_extra_info("peercert") if request.transport else None
+        names = {key: value for part in (peer or {}).get("subject", ()) for key, value in part}
+        return self.certificates.get(names.get("commonName"), "system:anonymous")
+
+    async def _resource(self, request, asked, user, group, rest):
+        namespace, plural, name = [*rest, None, None][:3]
+        plural = plural or "namespaces"
+        if (asked.verb, plural) in self.denied or user == "system:anonymous":
+            return _forbidden(user, asked.verb, group, plural, namespace, name)
+        if plural == "namespaces":
+            if namespace in self.namespaces:
+                return web.json_response({"kind": "Namespace", "metadata": {"name": namespace, "resourceVersion": "1"}})
+            return _not_found("namespaces", namespace)
+        if name is not None:
+            found = self._objects.get((plural, namespace, name))
+            return web.json_response(found) if found else _not_found(plural, name)
+        fits = _selector(request.query, plural, namespace)
+        if asked.verb == "watch":
+            return await self._watch(request, asked, fits)
+        return self._list(request.query, plural, fits)
+
+    def _list(self, query, plural, fits):
+        version, start = self.version, ""
+        if "resourceVersion" in query and int(query["resourceVersion"]) > self.version:
+            return _too_large(int(query["resourceVersion"]), self.version)
+        if query.get("continue"):
+            version, start = json.loads(base64.urlsafe_b64decode(query["continue"]))
+            if version < self.compacted:
+                return _status(410, "Expired", CONTINUE_EXPIRED, metadata={"continue": "inconsistent"})
+        keys = sorted((key, each) for key, each in self.at(version).items() if fits(key, each) and key[2] > start)
+        limit = min(int(query.get("limit", 0)) or len(keys), self.page_limit or len(keys)) if "limit" in query else len(keys)
+        metadata = {"resourceVersion": str(version)}
+        if len(keys) > limit:
+            token = json.dumps([version, keys[limit - 1][0][2]])
+            metadata["continue"] = base64.urlsafe_b64encode(token.encode()).decode()
+            if not {"labelSelector", "fieldSelector"} & query.keys():
+                metadata["remainingItemCount"] = len(keys) - limit
+        return web.json_response(
+            {
+                "kind": f"{plural.title()}List",
+                "apiVersion": "v1",
+                "metadata": metadata,
+                "items": [each for _, each in keys[:limit]],
+            }
+        )
+
+    async def _watch(self, request, asked, fits):
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        asked.answered = 200
+        watch = Watch(self, response, request, fits)
+        self._watches.add(watch)
+        await self._tell()
+        try:
+            await watch.run(int(request.query.get("resourceVersion") or 0), float(request.query.get("timeoutSeconds", 3600)))
+        finally:
+            self._watches.discard(watch)
+        return response
+
+
+class Watch:
+    """One watch that is under way, and what a test does to it."""
+
+    def __init__(self, api, response, request, fits):
+        self._api = api
+        self._response = response
+        self._request = request
+        self._fits = fits
+        self._held = asyncio.Event()
+        self._held.set()
+        self._over = False
+
+    async def run(self, version, timeout_s):
+        if version < self._api.compacted:
+            await self.error(410, "Expired", f"too old resource version: {version} ({self._api.compacted})")
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self._over:
+                    version = await self._tell_since(version)
+                    async with self._api._changed:
+                        await self._api._changed.wait_for(lambda at=version: self._over or self._api.version > at)
+                    await self._held.wait()
+        except (TimeoutError, ConnectionError):
+            pass
+
+    async def _tell_since(self, version):
+        lines = []
+        history = self._api._history
+        first = len(history)
+        while first and history[first - 1].version > version:
+            first -= 1
+        for stored in history[first:]:
+            before = stored.before is not None and self._fits(stored.key, stored.before)
+            now = stored.now is not None and self._fits(stored.key, stored.now)
+            if before or now:
+                kind = "ADDED" if not before else "MODIFIED" if now else "DELETED"
+                found = stored.now if now else stored.before
+                found = {**found, "metadata": {**found["metadata"], "resourceVersion": str(stored.version)}}
+                lines.append(_line(kind, found))
+            version = stored.version
+        if lines:
+            await self._response.write(b"".join(lines))
+        return version
+
+    async def bookmark(self, version=None):
+        metadata = {"resourceVersion": str(version or self._api.version), "creationTimestamp": None}
+        await self._response.write(_line("BOOKMARK", {"kind": "EndpointSlice", "metadata": metadata, "endpoints": None}))
+
+    async def error(self, code, reason, message):
+        """Say in the watch that something is wrong, and end it."""
+        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+        await self._response.write(_line("ERROR", {**status, "message": message, "reason": reason, "code": code}))
+        await self.end()
+
+    async def write(self, data):
+        """Say anything."""
+        await self._response.write(data)
+
+    async def end(self):
+        """End the watch in good order, as when its time is over."""
+        self._over = True
+        await self._api._tell()
+
+    def stall(self):
+        """Say nothing more."""
+        self._held.clear()
+
+    async def cut(self):
+        """Break the connection."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        self._held.set()
+        await self.end()
+
+
+@contextmanager
+def in_thread(api):
+    """Serve ``api`` beside the test, for processes to ask; yields a function that runs a coroutine there."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def run(coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(30)
+
+    async def end():
+        await api.stop()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if left:  # one may just be taking in a connection, which would be left open if it were cancelled
+            _, left = await asyncio.wait(left, timeout=1.0)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    try:
+        run(api.start())
+        yield run
+    finally:
+        run(end())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+# -- objects -------------------------------------------------------------------------------------------------------------------
+
+
+def endpoint(ip, *, pod=None, ready=True, terminating=False, hostname=None):
+    pod = pod or f"pod-{ip}"
+    conditions = {"ready": ready and not terminating, "serving": ready, "terminating": terminating}
+    target = {"kind": "Pod", "namespace": "default", "name": pod, "uid": f"uid-{pod}"}
+    return {"addresses": [ip], "conditions": conditions, "targetRef": target} | ({"hostname": hostname} if hostname else {})
+
+
+def endpoint_slice(name, *endpoints, service="web", ports=(("cluster", 4000),), family="IPv4", labels=()):
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "uid": f"uid-{name}",
+            "labels": {"kubernetes.io/service-name": service, **dict(labels)},
+        },
+        "addressType": family,
+        "endpoints": [endpoint(each) if isinstance(each, str) else each for each in endpoints] or None,
+        "ports": [{"name": name, "port": port, "protocol": "TCP"} for name, port in ports] or None,
+    }
+
+
+def endpoints(name, ready=(), unready=(), ports=(("cluster", 4000),)):
+    subset = {
+        "addresses": [{"ip": ip, "targetRef": {"kind": "Pod", "name": f"pod-{ip}", "uid": f"uid-{ip}"}} for ip in ready],
+        "notReadyAddresses": [{"ip": ip} for ip in unready],
+        "ports": [{"name": name, "port": port} for name, port in ports],
+    }
+    return {"metadata": {"name": name, "namespace": "default"}, "subsets": [subset]}
+
+
+def pod(name, ip, *, ready=True, phase="Running", deleted=False, labels=(("app", "web"),), ports=(("cluster", 4000),)):
+    metadata = {"name": name, "namespace": "default", "uid": f"uid-{name}", "labels": dict(labels)}
+    if deleted:
+        metadata |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}
+    containers = [{"name": "app", "ports": [{"name": name, "containerPort": port} for name, port in ports]}]
+    status = {"phase": phase, "conditions": [{"type": "Ready", "status": str(ready)}]} | ({"podIP": ip} if ip else {})
+    return {"metadata": metadata, "spec": {"containers": containers, "hostname": name}, "status": status}
+
+
+def service(name, selector=None, labels=()):
+    metadata = {"name": name, "namespace": "default", "labels": dict(labels)}
+    return {"metadata": metadata, "spec": {"selector": dict(selector)} if selector else {}}
+
+
+# -- answers -------------------------------------------------------------------------------------------------------------------
+
+
+def _line(kind, found):
+    return json.dumps({"type": kind, "object": found}).encode() + b"\n"
+
+
+def _status(code, reason, message, headers=None, details=None, metadata=None):
+    status = {"kind": "Status", "apiVersion": "v1", "metadata": metadata or {}, "status": "Failure", "message": message}
+    return web.json_response(
+        {**status, "reason": reason, "details": details or {}, "code": code}, status=code, headers=headers or {}
+    )
+
+
+def _forbidden(user, verb, group, plural, namespace, name):
+    named = f' "{name or namespace}"' if verb == "get" else ""
+    what = f"{plural}.{group}" if group else plural
+    message = (
+        f'{what}{named} is forbidden: User "{user}" cannot {verb} resource "{plural}" in API group "{group}" in the namespace '
+        f'"{namespace}"'
+    )
+    return _status(403, "Forbidden", message, details={"group": group, "kind": plural})
+
+
+def _not_found(plural, name):
+    return _status(404, "NotFound", f'{plural} "{name}" not found', details={"name": name, "kind": plural})
+
+
+def _too_large(version, current):
+    return _status(
+        504,
+        "Timeout",
+        f"Timeout: Too large resource version: {version}, current: {current}",
+        headers={"Retry-After": "1"},
+        details={
+            "retryAfterSeconds": 1,
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+        },
+    )
+
+
+def _selector(query, plural, namespace):
+    """Return whether an object fits; of selectors, those by equality and by set."""
+    labels = [_requirement(part) for part in _split(query.get("labelSelector", ""))]
+    named = query.get("fieldSelector", "").removeprefix("metadata.name=")
+
+    def fits(key, found):
+        return key[:2] == (plural, namespace) and named in ("", key[2]) and all(
+            each(found["metadata"].get("labels", {})) for each in labels
+        )  # fmt: skip
+
+    return fits
+
+
+def _split(selector):
+    parts, depth, part = [], 0, ""
+    for char in selector:
+        depth += (char == "(") - (char == ")")
+        if char == "," and not depth:
+            parts.append(part)
+            part = ""
+        else:
+            part += char
+    return [part.strip() for part in (*parts, part) if part.strip()]
+
+
+def _requirement(text):
+    if " in " in text:
+        key, _, values = text.partition(" in ")
+        allowed = {value.strip() for value in values.strip(" ()").split(",")}
+        return lambda labels: labels.get(key.strip()) in allowed
+    if "!=" in text:
+        key, _, value = text.partition("!=")
+        return lambda labels: labels.get(key) != value
+    key, _, value = text.replace("==", "=").partition("=")
+    return lambda labels: labels.get(key) == value

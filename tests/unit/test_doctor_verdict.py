@@ -1,0 +1,74 @@
+"""What the findings of a topology come to."""
+
+import pytest
+
+from cluster_kit.cli.doctor.verdict import Entry, Verdict, judge
+from cluster_kit.diagnosis import Finding, Outcome
+
+
+def entry(step, outcome=Outcome.OK, *, source="dns", asked="A web.test", got="nothing", cause=None):
+    return Entry(source, step, Finding(asked=asked, got=got, outcome=outcome, cause=cause))
+
+
+OK = [entry("source"), entry("discovery")]
+
+
+def test_linkable_nodes_are_healthy():
+    assert judge([*OK, entry("node"), entry("node")]) == Verdict(Outcome.OK, "2 nodes can be linked to")
+
+
+def test_one_node_is_told_in_the_singular():
+    assert judge([*OK, entry("node")]).sentence == "1 node can be linked to"
+
+
+def test_nodes_of_a_connector_that_tries_nobody_are_healthy():
+    assert judge(OK).outcome is Outcome.OK
+
+
+def test_nobody_found_is_to_be_alone_for_the_first_cause_told():
+    entries = [
+        entry("source", Outcome.EMPTY, got="no data"),
+        entry("source", Outcome.EMPTY, cause="wrong namespace"),
+        entry("discovery", Outcome.EMPTY, cause="later"),
+    ]
+    assert judge(entries) == Verdict(Outcome.EMPTY, "wrong namespace")
+
+
+def test_being_the_only_one_found_is_to_be_alone():
+    assert judge([*OK, entry("node", Outcome.EMPTY, got="this node itself")]).outcome is Outcome.EMPTY
+
+
+def test_empty_source_does_no_harm_beside_one_that_finds_somebody():
+    empty = [entry("source", Outcome.EMPTY, source="gossip"), entry("discovery", Outcome.EMPTY, source="gossip")]
+    assert judge([*empty, *OK, entry("node")]).outcome is Outcome.OK
+
+
+def test_first_failure_of_a_source_is_the_cause_though_nodes_answer():
+    entries = [
+        entry("source", Outcome.FAILED, got="SERVFAIL", cause="ask its owner"),
+        entry("discovery", Outcome.FAILED, got="later"),
+        entry("node"),
+    ]
+    assert judge(entries) == Verdict(Outcome.FAILED, "dns: A web.test: SERVFAIL: ask its owner")
+
+
+def test_empty_answer_that_counts_as_a_failure_is_told_by_its_own_cause():
+    entries = [
+        entry("source", Outcome.EMPTY, got="NXDOMAIN", cause="the name is misspelt"),
+        entry("discovery", Outcome.FAILED, asked="nodes it discovers", got="nobody is in 'web.test'"),
+    ]
+    assert judge(entries) == Verdict(Outcome.FAILED, "dns: A web.test: NXDOMAIN: the name is misspelt")
+    other = entry("source", Outcome.EMPTY, source="gossip", cause="of another source")
+    assert judge([other, entries[1]]).sentence == "dns: nodes it discovers: nobody is in 'web.test'"
+
+
+def test_nodes_that_fail_are_counted_and_the_first_is_told():
+    entries = [*OK, entry("node"), entry("node", Outcome.FAILED, asked="b@h", got="refused"), entry("node", Outcome.FAILED)]
+    assert judge(entries) == Verdict(Outcome.FAILED, "2 of 3 nodes cannot be linked to: b@h: refused")
+
+
+@pytest.mark.parametrize("entries", [[], [entry("source")], [entry("source", Outcome.EMPTY)]])
+def test_without_anybody_nothing_is_healthy(entries):
+    verdict = judge(entries)
+    assert verdict.outcome is Outcome.EMPTY
+    assert verdict.sentence

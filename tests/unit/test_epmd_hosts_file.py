@@ -1,0 +1,53 @@
+"""What a .hosts.erlang says: the terms that OTP's ``file:consult`` takes, as far as they are host names."""
+
+import pytest
+
+from cluster_kit.strategies.epmd.hosts_file import parse_hosts
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("", []),
+        ("\n \t\n", []),
+        ("% nobody\n", []),
+        ("% nobody", []),
+        ("'a.example'.\n'b.example'.\n", ["a.example", "b.example"]),
+        ("'a'.", ["a"]),
+        ("'a'. 'b'.", ["a", "b"]),
+        ("'a' .\n", ["a"]),
+        ("'a'\n.\n", ["a"]),
+        ("'a'.% the first\n% none\n'b'.\n", ["a", "b"]),
+        ("'a' % the first\n.\n", ["a"]),
+        ("gauffin1.\n", ["gauffin1"]),
+        ('"a.example".\n', ["a.example"]),
+        ("'a'.\r\n'b'.\r\n", ["a", "b"]),
+        ("'10.0.0.1'.\n'::1'.\n", ["10.0.0.1", "::1"]),
+        ("'b'.\n'a'.\n'b'.\n", ["b", "a"]),
+        ("'per%cent'.\n", ["per%cent"]),
+    ],
+)
+def test_hosts_are_read(text, hosts):
+    assert list(parse_hosts(text)) == hosts
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a.example.\n", 1),
+        ("'a'.\n'b'\n", 2),
+        ("'a'.\n\n'b''c'.\n", 3),
+        ("'a'.'b'.\n", 1),
+        ("Host.\n", 1),
+        ("{host, 'a'}.\n", 1),
+        ("'a.\n", 1),
+        ("''.\n", 1),
+        ("'a b'.\n", 1),
+        ("'a@b'.\n", 1),
+        ("127.0.0.1.\n", 1),
+        ("% 'a'.\n'\\x41'.\n", 2),
+    ],
+)
+def test_fault_is_named_with_its_line(text, line):
+    with pytest.raises(ValueError, match=f"^line {line}: "):
+        parse_hosts(text)

@@ -1,0 +1,218 @@
+"""What is asked of the API server, one thing after the other."""
+
+import pytest
+
+from cluster_kit.strategies.kubernetes.faults import ApiError, Kind
+from cluster_kit.strategies.kubernetes.reflector import LONGEST_WAIT_S, Reflector
+
+MODERATE = 0.5
+
+
+def error(kind, retry_after_s=0.0):
+    return ApiError(kind, "why", retry_after_s=retry_after_s)
+
+
+def ask(reflector, jitter=MODERATE):
+    request = reflector.next(jitter)
+    return ("watch" if request.watch else "list"), dict(request.params), request.delay_s
+
+
+def watching(version="7", **given):
+    """Return a reflector that watches."""
+    reflector = Reflector(**({"cached": False, "poll_s": 5.0} | given))
+    reflector.next(MODERATE)
+    reflector.listed(version, "")
+    reflector.next(MODERATE)
+    return reflector
+
+
+class TestListing:
+    def test_begins_with_a_page(self):
+        assert ask(Reflector(cached=False, poll_s=5.0)) == ("list", {"limit": "500"}, 0.0)
+
+    def test_goes_on_with_the_token_and_watches_from_the_version_of_the_list(self):
+        reflector = Reflector(cached=False, poll_s=5.0)
+        assert reflector.next(MODERATE).first
+        assert not reflector.listed("7", "more")
+        request = reflector.next(MODERATE)
+        assert (dict(request.params), request.first) == ({"limit": "500", "continue": "more"}, False)
+        assert reflector.listed("7", "")
+        kind, params, delay_s = ask(reflector)
+        assert (kind, params["resourceVersion"], delay_s) == ("watch", "7", 0.0)
+
+    def test_an_expired_token_begins_anew_without_pages(self):
+        reflector = Reflector(cached=False, poll_s=5.0)
+        reflector.next(MODERATE)
+        reflector.listed("7", "more")
+        reflector.next(MODERATE)
+        reflector.failed(error(Kind.EXPIRED))
+        request = reflector.next(MODERATE)
+        assert (request.watch, request.params, request.first, request.delay_s) == (False, (), True, 0.0)
+        reflector.listed("9", "")
+        assert ask(reflector)[1]["resourceVersion"] == "9"
+        reflector.failed(error(Kind.EXPIRED))
+        assert ask(reflector)[1] == {"limit": "500"}
+
+    def test_a_page_that_did_not_come_is_asked_for_again(self):
+        reflector = Reflector(cached=False, poll_s=5.0)
+        reflector.next(MODERATE)
+        reflector.listed("7", "more")
+        reflector.next(MODERATE)
+        reflector.failed(error(Kind.UNREACHABLE))
+        assert ask(reflector)[:2] == ("list", {"limit": "500", "continue": "more"})
+
+    def test_a_list_of_the_cache_is_never_older_than_what_is_known(self):
+        reflector = Reflector(cached=True, poll_s=5.0)
+        assert ask(reflector)[1] == {"resourceVersion": "0", "resourceVersionMatch": "NotOlderThan"}
+        reflector.listed("7", "")
+        reflector.next(MODERATE)
+        reflector.heard("8")
+        reflector.failed(error(Kind.EXPIRED))
+        assert ask(reflector)[1] == {"limit": "500"}
+        reflector.listed("9", "")
+        reflector.next(MODERATE)
+        reflector.failed(error(Kind.UNREACHABLE))
+        assert ask(reflector)[0] == "watch"
+
+    def test_a_cache_that_has_fallen_behind_is_passed_over(self):
+        reflector = Reflector(cached=True, poll_s=5.0)
+        reflector.next(MODERATE)
+        reflector.failed(error(Kind.REFUSED))
+        assert ask(reflector)[1] == {"limit": "500"}
+
+
+class TestWatching:
+    def test_asks_for_bookmarks_and_an_end(self):
+        reflector = watching()
+        reflector.ended(270.0)
+        request = reflector.next(MODERATE)
+        assert dict(request.params) == {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": "7",
+            "timeoutSeconds": "265",
+        }
+        assert request.timeout_s == 265
+
+    @pytest.mark.parametrize(("jitter", "timeout_s"), [(0.0, 240), (1.0, 290)])
+    def test_not_all_end_at_once(self, jitter, timeout_s):
+        assert watching().next(jitter).timeout_s == timeout_s
+
+    def test_goes_on_at_once_from_the_last_version(self):
+        reflector = watching()
+        reflector.heard("8")
+        reflector.heard("")
+        reflector.ended(270.0)
+        kind, params, delay_s = ask(reflector)
+        assert (kind, params["resourceVersion"], delay_s) == ("watch", "8", 0.0)
+
+    @pytest.mark.parametrize("kind", [Kind.UNREACHABLE, Kind.THROTTLED])
+    def test_goes_on_from_the_last_version_after_an_outage(self, kind):
+        reflector = watching()
+        for _ in range(5):
+            reflector.failed(error(kind))
+            assert ask(reflector)[0] == "watch"
+
+    @pytest.mark.parametrize("kind", [Kind.EXPIRED, Kind.REFUSED, Kind.MISSING, Kind.UNAUTHORIZED])
+    def test_lists_again_where_the_version_is_of_no_use(self, kind):
+        reflector = watching()
+        reflector.failed(error(kind))
+        assert ask(reflector)[:2] == ("list", {"limit": "500"})
+
+    def test_an_expired_version_is_no_reason_to_wait(self):
+        reflector = watching()
+        reflector.failed(error(Kind.EXPIRED))
+        assert ask(reflector)[2] == 0.0
+
+    def test_versions_that_expire_over_and_over_are(self):
+        reflector = watching()
+        delays = []
+        for _ in range(8):
+            reflector.failed(error(Kind.EXPIRED))
+            delays.append(ask(reflector)[2])
+            reflector.listed("8", "")
+            reflector.next(MODERATE)
+        assert delays[0] == 0.0
+        assert delays[1:] == sorted(delays[1:])
+        assert 0 < delays[1] < delays[-1] <= LONGEST_WAIT_S
+
+    def test_watches_that_end_at_once_are_too(self):
+        reflector = watching()
+        delays = []
+        for _ in range(3):
+            reflector.ended(0.01)
+            delays.append(ask(reflector)[2])
+        assert delays[0] == 0.0
+        assert 0 < delays[1] < delays[2]
+
+
+class TestWaiting:
+    def test_waits_longer_after_each_failure_up_to_a_bound(self):
+        reflector = Reflector(cached=False, poll_s=5.0)
+        delays = []
+        for _ in range(12):
+            reflector.failed(error(Kind.UNREACHABLE))
+            delays.append(ask(reflector)[2])
+        assert delays == sorted(delays)
+        assert delays[0] < 1.0
+        assert delays[-1] == LONGEST_WAIT_S * 0.75
+
+    def test_waits_differ(self):
+        reflector = Reflector(cached=False, poll_s=5.0)
+        reflector.failed(error(Kind.UNREACHABLE))
+        least = ask(reflector, 0.0)[2]
+        reflector = Reflector(cached=False, poll_s=5.0)
+        reflector.failed(error(Kind.UNREACHABLE))
+        assert ask(reflector, 1.0)[2] == 2 * least
+
+    def test_never_comes_back_sooner_than_asked_to(self):
+        reflector = watching()
+        reflector.failed(error(Kind.THROTTLED, retry_after_s=7.0))
+        assert 7.0 < ask(reflector, 0.0)[2] < 8.0
+
+    def test_a_server_that_asks_for_eternity_is_asked_again(self):
+        reflector = watching()
+        reflector.failed(error(Kind.THROTTLED, retry_after_s=1e9))
+        assert ask(reflector)[2] < 200
+
+    def test_news_ends_a_row_of_failures(self):
+        reflector = watching()
+        for _ in range(6):
+            reflector.failed(error(Kind.UNREACHABLE))
+            reflector.next(MODERATE)
+        reflector.heard("8")
+        reflector.failed(error(Kind.UNREACHABLE))
+        assert ask(reflector)[2] < 1.0
+
+    def test_a_wait_is_waited_once(self):
+        reflector = watching()
+        reflector.failed(error(Kind.UNREACHABLE))
+        assert ask(reflector)[2] > 0
+        assert ask(reflector)[2] == 0
+
+
+class TestPolling:
+    def test_lists_where_watching_is_forbidden_and_tries_again_after_a_minute(self):
+        reflector = watching(poll_s=20.0)
+        reflector.failed(error(Kind.FORBIDDEN))
+        assert ask(reflector)[::2] == ("list", 20.0)
+        reflector.listed("8", "")
+        assert ask(reflector)[::2] == ("watch", 0.0)  # it may have been the start of a server that didn't know its roles yet
+        assert not reflector.polling
+        reflector.failed(error(Kind.FORBIDDEN))
+        assert reflector.polling
+        asked = []
+        for _ in range(4):
+            asked.append(ask(reflector)[::2])
+            if asked[-1][0] == "list":
+                reflector.listed("8", "")
+        assert asked == [("list", 20.0), ("list", 20.0), ("list", 20.0), ("watch", 0.0)]
+        reflector.failed(error(Kind.FORBIDDEN))
+        assert ask(reflector)[::2] == ("list", 20.0)
+
+    def test_a_list_that_is_forbidden_is_a_failure(self):
+        reflector = Reflector(cached=False, poll_s=20.0)
+        reflector.next(MODERATE)
+        reflector.failed(error(Kind.FORBIDDEN))
+        assert ask(reflector)[0] == "list"
+        assert not reflector.polling
