@@ -66,7 +66,7 @@ def test_records_that_outlive_the_interval_are_a_warning(server):
     assert "30 s" in a.cause
 
 
-FAILURES = {"servfail": "log", "refused": "resolver", "silent": "drops its port", "garbage": "drops its port", "cut": "cuts TCP"}
+FAILURES = {"servfail": "log", "refused": "resolver", "silent": "drops", "garbage": "drops", "cut": "cuts TCP"}
 
 
 @pytest.mark.parametrize(("manner", "cure"), FAILURES.items())
