@@ -16,9 +16,9 @@ from cluster_kit import Supervisor
 
 def main() -> None:
     supervisor = Supervisor(json.loads(sys.argv[1]))
+    events = supervisor.subscribe()  # before the first link can be up, which would then be in the snapshot only
     supervisor.start()
     say(event="pids", pids={name: status.pid for name, status in supervisor.status().items()})
-    events = supervisor.subscribe()
     threading.Thread(target=report, args=(events,), daemon=True).start()
     for line in sys.stdin:
         word, *rest = line.split()
