@@ -1,4 +1,4 @@
-"""Measure the pure parts of cluster_kit alone: codecs, and the membership of large clusters. No I/O, one processor.
+"""Measure the pure parts of cluster_kit alone: codecs, and membership and topologies of large clusters. No I/O, one processor.
 
     python benchmarks/micro.py
 
@@ -18,6 +18,9 @@ from cluster_kit.membership.reconciler import Connect
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip.engine import GossipEngine
 from cluster_kit.topologies.full_mesh import FullMeshTopology
+from cluster_kit.topologies.k_regular import KRegularTopology
+from cluster_kit.topologies.ring import RingTopology
+from cluster_kit.topologies.star import StarTopology
 from cluster_kit.wire import frames, gossip
 
 REPETITIONS = 5
@@ -32,7 +35,8 @@ Row = tuple[str, int | None, float]  # what, cluster size, seconds each
 
 def main() -> None:
     print("| | nodes | µs each | per second |\n| --- | --- | --- | --- |")
-    for what, n, seconds in (*codecs(), *(row for size in SIZES for row in membership(size))):
+    sized = (row for size in SIZES for row in (*membership(size), *topologies(size)))
+    for what, n, seconds in (*codecs(), *sized):
         print(f"| {what} | {n or ''} | {seconds * 1e6:,.2f} | {1 / seconds:,.0f} |")
 
 
@@ -90,6 +94,25 @@ def _life(nodes: list[Node]) -> list[float]:
     everybody = Found(frozenset(nodes))
     steps = (find, lambda: _link_all(here), lambda: here.observe("dns", everybody, 1.0), join)
     return [_timed(step) for step in steps]
+
+
+def topologies(n: int) -> Iterator[Row]:
+    """What each change among ``n`` others costs a node, from the second on; at the first, the names are new."""
+    local, known = _node(0), frozenset(_node(number) for number in range(1, n + 1))
+    hub = _node(n // 2)
+    configured = {
+        "ring": RingTopology(),
+        "star, around a name": StarTopology(hubs=(str(hub),)),
+        "star, around tags": StarTopology(metadata={"role": "hub"}),
+        "k_regular, k 4": KRegularTopology(k=4),
+        "k_regular, k 8": KRegularTopology(k=8),
+    }
+    for what, topology in configured.items():
+        first_s = _timed(lambda topology=topology: topology.select(local, known))
+        again_s = min(_timed(lambda topology=topology: topology.select(local, known)) for _ in range(REPETITIONS))
+        if isinstance(topology, KRegularTopology):
+            yield f"topology: {what}, of names never seen", n, first_s
+        yield f"topology: {what}", n, again_s
 
 
 def _link_all(here: Membership) -> None:

@@ -341,10 +341,14 @@ class Topology(ABC):
 
     @abstractmethod
     def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
-        """Return the subset of ``known`` to link to; ``known`` never contains ``local``."""
+        """Return the subset of ``known`` to link to; ``known`` never contains ``local``.
+
+        A node without a name is one of which only the address is known. A link to it is the only way to learn its name, so a
+        topology that chooses by name selects all of these.
+        """
 
     def most_links(self) -> int | None:
-        """Return how many nodes ``select`` picks at most, ``None`` if there is no bound; waiting for more is refused."""
+        """Return how many named nodes ``select`` picks at most, ``None`` if there is no bound; waiting for more is refused."""
         return None
 
 

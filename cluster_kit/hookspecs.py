@@ -8,12 +8,16 @@ notices are logged.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from cluster_kit.abc import Connector, Strategy, Topology
 from cluster_kit.events import Event, Reason
 from cluster_kit.node import Node
+
+if TYPE_CHECKING:
+    from click import Command
 
 PROJECT = "cluster_kit"
 
@@ -47,6 +51,24 @@ def cluster_kit_topologies() -> Mapping[str, type[Topology] | str]:  # type: ign
     """Offer topologies by the name that users write under ``topology:``.
 
     As ``cluster_kit_strategies``. Example: ``cluster_kit/topologies``.
+    """
+
+
+@hookspec
+def cluster_kit_topology_specs() -> Mapping[str, Mapping[str, Any]]:  # type: ignore[empty-body]
+    """Offer ready-made topologies by the name that users write under ``use:`` in an entry under ``topologies:``.
+
+    As ``cluster_kit_strategies``, yet a value is a mapping such as stands under ``topologies:``; the user's own keys win over
+    its. It is checked when a configuration uses it. Example: ``plugins/cluster-kit-example``.
+    """
+
+
+@hookspec
+def cluster_kit_commands() -> Mapping[str, Command | str]:  # type: ignore[empty-body]
+    """Offer commands of the command line by name.
+
+    As ``cluster_kit_strategies``, yet a value is a click command, or ``"package.module:command"``, which is imported when the
+    command is asked for; names may have dashes. A built-in's name is its own. Example: ``plugins/cluster-kit-example``.
     """
 
 

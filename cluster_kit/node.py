@@ -19,6 +19,7 @@ MAX_NAME_CHARS = 255  # a DNS name's bound, and more than any basename@host in u
 MAX_ADDRESS_CHARS = MAX_NAME_CHARS + len("[]:65535")
 MAX_METADATA_BYTES = 1024  # keys and values together; with usual names it still fits one unfragmented datagram
 
+_MAX_GIVEN_CHARS = 300  # of an address that is looked at at all
 _NAME = re.compile(r"[!-?A-~]+@[!-?A-~]+")
 
 
@@ -149,11 +150,11 @@ def split_address(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-    elif ":" in host:
+    elif ":" in host and len(address) <= _MAX_GIVEN_CHARS:
         raise ValueError(f"address: {address!r}: an IPv6 host needs brackets: [{host}]:{port}")
     if (
         not (colon and host and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535)
-        or len(address) > 300
+        or len(address) > _MAX_GIVEN_CHARS
     ):
         raise ValueError(f"address: {address[:80]!r}: expected host:port with a port from 0 to 65535")
     if not all("!" <= char <= "~" and char != "@" for char in host):

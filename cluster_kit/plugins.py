@@ -16,6 +16,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -28,7 +29,7 @@ import pluggy
 
 from cluster_kit import hookspecs
 from cluster_kit.config.suggest import did_you_mean
-from cluster_kit.config.targets import CONTRACTS, Kind, check_class, import_class, is_target, reason_of
+from cluster_kit.config.targets import CONTRACTS, Kind, Offered, check_class, import_class, import_object, is_target, reason_of
 from cluster_kit.errors import PluginError
 from cluster_kit.events import Event, NodeDown, NodeUp
 from cluster_kit.hookspecs import PROJECT
@@ -39,14 +40,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BUILT_IN = ("cluster_kit.strategies", "cluster_kit.connectors", "cluster_kit.topologies")
-OFFERS: Mapping[Kind, str] = MappingProxyType(
+OFFERS: Mapping[Offered, str] = MappingProxyType(
     {
         "strategy": "cluster_kit_strategies",
         "connector": "cluster_kit_connectors",
         "topology": "cluster_kit_topologies",
+        "spec": "cluster_kit_topology_specs",
+        "command": "cluster_kit_commands",
     }
 )
 _OFFERED_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_COMMAND_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
 class PluginStatus(StrEnum):
@@ -78,7 +82,7 @@ class PluginInfo:
     distribution: str
     status: PluginStatus = PluginStatus.LOADED
     error: str | None = None
-    offers: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
+    offers: Mapping[Offered, tuple[str, ...]] = field(default_factory=dict)
     hooks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -88,7 +92,7 @@ class PluginInfo:
 @dataclass(frozen=True, slots=True)
 class _Offer:
     plugin: PluginInfo
-    value: type | str
+    value: Any
 
 
 class PluginRegistry:
@@ -102,7 +106,7 @@ class PluginRegistry:
         self._trace = trace
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(hookspecs)
-        self._offers: dict[Kind, dict[str, list[_Offer]]] = {kind: {} for kind in OFFERS}
+        self._offers: dict[Offered, dict[str, list[_Offer]]] = {kind: {} for kind in OFFERS}
         self._complained: set[tuple[str, str]] = set()
 
     @classmethod
@@ -117,7 +121,7 @@ class PluginRegistry:
         registry.plugins = tuple(registry._admit(found, load, environ, strict) for found, load in _find())
         return registry
 
-    def names(self, kind: Kind) -> tuple[str, ...]:
+    def names(self, kind: Offered) -> tuple[str, ...]:
         """Return the names that plugins offer, sorted."""
         return tuple(sorted(self._offers[kind]))
 
@@ -128,18 +132,38 @@ class PluginRegistry:
             PluginError: No plugin offers the name, several do, or the class can't be had.
             ConfigError: An extra that the class needs isn't installed.
         """
+        offer = self._offer(kind, name)
+        with _blamed(kind, name, offer.plugin):
+            found: type = import_class(offer.value, CONTRACTS[kind]) if isinstance(offer.value, str) else offer.value
+            return found
+
+    def topology_spec(self, name: str) -> Mapping[str, Any]:
+        """Return the ready-made topology ``name``, unchecked.
+
+        Raises:
+            PluginError: No plugin offers it, or several do.
+        """
+        spec: Mapping[str, Any] = self._offer("spec", name).value
+        return spec
+
+    def command(self, name: str) -> Any:
+        """Import and return the command ``name`` of the command line, unchecked.
+
+        Raises:
+            PluginError: No plugin offers it, several do, or it can't be imported.
+        """
+        offer = self._offer("command", name)
+        with _blamed("command", name, offer.plugin):
+            return import_object(offer.value) if isinstance(offer.value, str) else offer.value
+
+    def _offer(self, kind: Offered, name: str) -> _Offer:
         offers = self._offers[kind].get(name)
         if offers is None:
             raise PluginError(f"unknown {kind} {name!r}{did_you_mean(name, self.names(kind))}{self._absent()}", plugin=name)
         if len(offers) > 1:
             sides = " and ".join(str(offer.plugin) for offer in offers)
             raise PluginError(f"{kind} {name!r} is offered by {sides}: block or uninstall one of them", plugin=name)
-        [offer] = offers
-        try:
-            return import_class(offer.value, CONTRACTS[kind]) if isinstance(offer.value, str) else offer.value
-        except PluginError as exc:
-            message = f"{kind} {name!r} of plugin {offer.plugin}: {exc}"
-            raise PluginError(message, plugin=offer.plugin.name, distribution=offer.plugin.distribution) from exc
+        return offers[0]
 
     def notify(self, event: Event) -> None:
         """Tell an event to every plugin that listens; what one of them raises is logged and goes no further."""
@@ -191,7 +215,7 @@ class PluginRegistry:
             if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
                 raise TypeError(f"{caller.name} must be a plain function, neither async nor a generator")
 
-    def _ask(self, plugin: object) -> dict[Kind, Mapping[str, type | str]]:
+    def _ask(self, plugin: object) -> dict[Offered, Mapping[str, Any]]:
         """Return what a registered plugin offers, checked."""
         callers = {caller.name: caller for caller in self._manager.get_hookcallers(plugin) or ()}
         return {
@@ -262,20 +286,38 @@ def _implementation(caller: pluggy.HookCaller, plugin: object) -> pluggy.HookImp
     return next(implementation for implementation in caller.get_hookimpls() if implementation.plugin is plugin)
 
 
-def _checked(kind: Kind, hook: str, offered: Any) -> dict[str, type | str]:
+@contextmanager
+def _blamed(kind: Offered, name: str, plugin: PluginInfo) -> Iterator[None]:
+    """Say whose fault it is that an offer can't be had."""
+    try:
+        yield
+    except PluginError as exc:
+        message = f"{kind} {name!r} of plugin {plugin}: {exc}"
+        raise PluginError(message, plugin=plugin.name, distribution=plugin.distribution) from exc
+
+
+def _checked(kind: Offered, hook: str, offered: Any) -> dict[str, Any]:
     """Return what an offering hook answered, if it has the right shape."""
     if not isinstance(offered, Mapping):
         raise TypeError(f"{hook} returned {type(offered).__name__}: expected a mapping of name to class")
-    classes = dict(offered)
-    for name, value in classes.items():
-        if not isinstance(name, str) or not _OFFERED_NAME.fullmatch(name):
-            raise ValueError(f"{hook} offers {name!r}: expected a name such as {_OFFERED_NAME.pattern}")
-        if isinstance(value, str):
-            if not is_target(value):
-                raise ValueError(f"{hook} offers {name!r} as {value!r}: expected package.module:Class")
-        else:
-            check_class(value, CONTRACTS[kind], name)
-    return classes
+    form = _COMMAND_NAME if kind == "command" else _OFFERED_NAME
+    offers = dict(offered)
+    for name, value in offers.items():
+        if not isinstance(name, str) or not form.fullmatch(name):
+            raise ValueError(f"{hook} offers {name!r}: expected a name such as {form.pattern}")
+        _check_offer(kind, hook, name, value)
+    return offers
+
+
+def _check_offer(kind: Offered, hook: str, name: str, value: Any) -> None:
+    if kind == "spec":
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{hook} offers {name!r} as {type(value).__name__}: expected a mapping, as under topologies")
+    elif isinstance(value, str):
+        if not is_target(value):
+            raise ValueError(f"{hook} offers {name!r} as {value!r}: expected package.module:Class")
+    elif kind != "command":
+        check_class(value, CONTRACTS[kind], name)
 
 
 def load_config(

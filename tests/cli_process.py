@@ -24,11 +24,11 @@ def cluster_kit(*arguments, timeout_s=60, **options):
 class Process:
     """A process and its children, in a session of their own; its output is read line by line."""
 
-    def __init__(self, *command, stdin=subprocess.DEVNULL, **options):
+    def __init__(self, *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **options):
         self.process = subprocess.Popen(
             [str(part) for part in command],
             stdin=stdin,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -38,10 +38,8 @@ class Process:
         self.errors = []
         self._closed = 0
         self._news = threading.Condition()
-        self._readers = [
-            threading.Thread(target=self._read, args=(self.process.stdout, self.lines)),
-            threading.Thread(target=self._read, args=(self.process.stderr, self.errors)),
-        ]
+        streams = ((self.process.stdout, self.lines), (self.process.stderr, self.errors))
+        self._readers = [threading.Thread(target=self._read, args=each) for each in streams if each[0] is not None]
         for reader in self._readers:
             reader.start()
 

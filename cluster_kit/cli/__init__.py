@@ -7,30 +7,39 @@ node should take no longer than it must. An error of ours ends a command with on
 from __future__ import annotations
 
 import errno
+from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cluster_kit._version import __version__
 from cluster_kit.cli.failure import Failure
 from cluster_kit.cli.streams import fill_standard_streams, give_up_stdout
-from cluster_kit.errors import ClusterKitError
+from cluster_kit.cli.teaching import INTERRUPTED
+from cluster_kit.errors import ClusterKitError, PluginError
+
+if TYPE_CHECKING:
+    from cluster_kit.plugins import PluginRegistry
 
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
-COMMANDS = ("run", "demo", "check", "doctor", "nodes", "plugins", "manifest")
+COMMANDS = ("run", "status", "watch", "demo", "check", "schema", "doctor", "nodes", "plugins", "manifest")
 
 
 class _Commands(click.Group):
     """Finds each command in the module of its name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        try:
+            offered = _plugins(ctx).names("command")
+        except ClusterKitError:  # a plugin fails and CLUSTER_KIT_STRICT_PLUGINS is set; help is for everybody
+            offered = ()
+        return [*COMMANDS, *(name for name in offered if name not in COMMANDS)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            return _of_plugin(_plugins(ctx), cmd_name)
         command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
         return command
 
@@ -45,6 +54,38 @@ class _Commands(click.Group):
                 raise
             give_up_stdout()
             raise Failure(f"cannot print: {exc.strerror}") from exc
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+def _plugins(ctx: click.Context) -> PluginRegistry:
+    """Return the installed plugins, which are loaded once for a command line."""
+    import logging
+
+    from cluster_kit.plugins import PluginRegistry
+
+    if ctx.obj is None:
+        logging.getLogger("cluster_kit.plugins").setLevel(logging.CRITICAL)  # 'cluster-kit plugins' tells which fail
+        ctx.obj = PluginRegistry.load()
+    plugins: PluginRegistry = ctx.obj
+    return plugins
+
+
+def _of_plugin(plugins: PluginRegistry, name: str) -> click.Command | None:
+    """Return a command that a plugin offers; one that can't be had says why when it is called."""
+    if name not in plugins.names("command"):
+        return None
+    try:
+        command = plugins.command(name)
+        if not isinstance(command, click.Command):
+            raise PluginError(f"command {name!r}: it is a {type(command).__name__}, and no click command", plugin=name)
+    except ClusterKitError as exc:
+        return click.Command(name, callback=partial(_fail, str(exc)), short_help="(broken: see cluster-kit plugins)")
+    return command
+
+
+def _fail(why: str) -> None:
+    raise Failure(why)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -42,11 +42,13 @@ def _node_rows(config: ClusterConfig) -> Iterator[tuple[str, str]]:
 
 
 def _topology_rows(topology: TopologyConfig) -> Iterator[tuple[str, str, str]]:
-    for strategy in topology.strategies:
-        yield "strategy", strategy.name, _options(strategy)
+    for source, strategy in zip(topology.sources, topology.strategies, strict=True):
+        yield "strategy", source, _options(strategy)
     yield "connector", topology.connector.name, _options(topology.connector)
     yield "topology", topology.topology.name, _options(topology.topology)
     yield "group", topology.group, ""
+    for name in ("prune", "max_nodes", "connect_timeout_s", "remember_s"):
+        yield name, repr(getattr(topology, name)), ""
     spec = topology.child_spec
     yield "child_spec", spec.restart, pairs((field.name, getattr(spec, field.name)) for field in fields(spec)[1:])
 

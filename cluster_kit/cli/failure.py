@@ -6,13 +6,21 @@ from typing import IO, Any
 
 import click
 
+from cluster_kit.cli.printable import printable
+
 
 class Failure(click.ClickException):
     """What was asked for failed: one line, exit code 1."""
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the line."""
-        click.echo(f"cluster-kit: {self.format_message()}", file=file, err=True)
+        warn(self.format_message(), file)
+
+
+def warn(message: str, file: IO[Any] | None = None) -> None:
+    """Print ``message`` where failures are printed."""
+    lines = map(printable, message.split("\n"))
+    click.echo("cluster-kit: " + "\n".join(lines), file=file, err=True)
 
 
 class Faults(click.ClickException):

@@ -12,8 +12,9 @@ import click
 
 from cluster_kit.cli.columns import columns, pairs
 from cluster_kit.cli.configuration import read_configuration
-from cluster_kit.cli.failure import Failure
-from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
+from cluster_kit.cli.failure import Failure, warn
+from cluster_kit.cli.seconds import Seconds
+from cluster_kit.cli.teaching import FAULTY_FILE, INTERRUPTED, TaughtCommand
 
 if TYPE_CHECKING:
     from cluster_kit.config import ClusterConfig
@@ -23,14 +24,19 @@ if TYPE_CHECKING:
 @click.command(
     cls=TaughtCommand,
     example="cluster-kit nodes cluster.yaml --wait 10",
-    exit_codes={0: "somebody was found", 1: "nobody was found, or it can't look; the likely cause is told", 2: FAULTY_FILE},
+    exit_codes={
+        0: "somebody was found",
+        1: "nobody was found, or it can't look; the likely cause is told",
+        2: FAULTY_FILE,
+        INTERRUPTED: "interrupted",
+    },
 )
 @click.argument("file")
 @click.option(
     "--wait",
     "wait_s",
     metavar="S",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     default=4.0,  # more than two heartbeats of gossip
     show_default=True,
     help="How many seconds to listen.",
@@ -39,7 +45,8 @@ def nodes(file: str, wait_s: float) -> None:
     """List the nodes that the strategies of FILE find.
 
     Looks without joining: it announces nothing and links to nobody, so the nodes never hear of it. A node is listed when
-    discovery vouches for it; whether it can be linked to is another matter.
+    discovery vouches for it; whether it can be linked to is another matter. A source that fails while others find somebody is
+    told on standard error: the list may be incomplete.
     """
     import logging
 
@@ -53,7 +60,10 @@ def nodes(file: str, wait_s: float) -> None:
         rows = list(_rows(supervisor))
         if not rows:
             raise Failure(_why_nobody(supervisor, config, wait_s))
+        faults = list(_faults(supervisor))
     click.echo(columns([("TOPOLOGY", "NODE", "ADDRESS", "METADATA"), *rows]))
+    for fault in faults:
+        warn(f"nodes: {fault}")
 
 
 def _rows(supervisor: Supervisor) -> Iterator[tuple[str, str, str, str]]:
@@ -62,15 +72,22 @@ def _rows(supervisor: Supervisor) -> Iterator[tuple[str, str, str, str]]:
             yield name, node.name or "-", node.address or "-", pairs(sorted(node.metadata.items()))
 
 
+def _faults(supervisor: Supervisor) -> Iterator[str]:
+    """Yield what is wrong with each source now; it is named where its topology has several."""
+    for name, status in supervisor.status().items():
+        for source, fault in status.sources.items():
+            if fault:
+                yield f"{name}: {source}: {fault}" if len(status.sources) > 1 else f"{name}: {fault}"
+
+
 def _why_nobody(supervisor: Supervisor, config: ClusterConfig, wait_s: float) -> str:
-    faults = [
-        f"{name}: {fault}"
+    others = [
+        f"{name}: {status.last_error}"
         for name, status in supervisor.status().items()
-        for fault in (*status.sources.values(), status.last_error)
-        if fault
+        if status.last_error and status.last_error not in status.sources.values()
     ]
-    if faults:
-        return f"nodes: nobody found: {'; '.join(dict.fromkeys(faults))}"
+    if faults := [*_faults(supervisor), *others]:
+        return f"nodes: nobody found: {'; '.join(faults)}"
     groups = ", ".join(sorted({topology.group for topology in config.topologies.values()}))
     return (
         f"nodes: nobody found within {wait_s:g} s in cluster {config.cluster!r}, group {groups}, from {config.host}: "

@@ -8,6 +8,7 @@ import time
 from dataclasses import fields
 from typing import Any
 
+from cluster_kit.cli.printable import printable
 from cluster_kit.events import (
     Event,
     NodeDown,
@@ -59,7 +60,7 @@ def _text(value: bytes) -> str:
 def as_text(event: Event) -> str:
     """Return one line for a person to read."""
     clock = time.strftime("%H:%M:%S", time.localtime(event.t))
-    return f"{clock}.{int(event.t % 1 * 1000):03} {event.topology}: {_sentence(event)}"
+    return f"{clock}.{int(event.t % 1 * 1000):03} {event.topology}: {printable(_sentence(event))}"
 
 
 def _sentence(event: Event) -> str:

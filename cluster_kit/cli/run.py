@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ import click
 
 from cluster_kit.cli.configuration import read_configuration, see_modules_beside
 from cluster_kit.cli.failure import Failure
+from cluster_kit.cli.hangup import Hangups
 from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
 
 if TYPE_CHECKING:
@@ -47,12 +49,14 @@ _PRINT_S = 1.0  # how long the last lines may take to be read
 def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
     """Run the topologies of FILE as one node, and print what happens.
 
-    Runs until SIGINT (Ctrl-C) or SIGTERM, says goodbye and ends; a second Ctrl-C ends it at once. With --name, one file serves
-    many nodes; a basename alone takes the host of the file's node. With --events json, standard output has one JSON object a
-    line for each event, as it happens; 'ready' tells that a topology serves. Logs go to standard error.
+    Runs until SIGINT (Ctrl-C) or SIGTERM, says goodbye and ends; a second Ctrl-C ends it at once. SIGHUP has it read FILE
+    again: topologies that are configured as before go on undisturbed, and a file with faults changes nothing. With --name, one
+    file serves many nodes; a basename alone takes the host of the file's node. With --events json, standard output has one
+    JSON object a line for each event, as it happens; 'ready' tells that a topology serves. Logs go to standard error.
     """
     ending: Ending = SimpleQueue()
     _end_on_signals(ending)
+    hangups = Hangups()
     see_modules_beside(file)
     from cluster_kit.supervisor.child import SpareWorker
 
@@ -61,9 +65,10 @@ def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
         config, plugins = read_configuration(file, name)
         from cluster_kit.supervisor.supervisor import Supervisor
 
-        supervisor = Supervisor(config, plugins=plugins, spare=spare)
+        supervisor = Supervisor(config, plugins=plugins, spare=spare, control=True)
         if until_eof:
             threading.Thread(target=_end_at_eof, args=(ending,), daemon=True).start()
+        hangups.follow(partial(_reload, supervisor, file, name), partial(ending.put, None))
         _serve(supervisor, form, ending)
 
 
@@ -98,6 +103,22 @@ def _end_on_signals(ending: Ending) -> None:
 
     signal.signal(signal.SIGINT, leave)
     signal.signal(signal.SIGTERM, leave)
+
+
+def _reload(supervisor: Supervisor, file: str, name: str | None) -> None:
+    """Go over to what the file says now; a file with faults changes nothing."""
+    import logging
+
+    from cluster_kit.cli.failure import Faults
+    from cluster_kit.errors import ClusterKitError
+
+    log = logging.getLogger("cluster_kit.cli")
+    try:
+        config, _ = read_configuration(file, name)
+        log.info("reload: %s: %s", file, supervisor.reload(config))
+    except (Faults, ClusterKitError) as exc:
+        for fault in str(exc).split("\n"):
+            log.error("reload: %s", fault)  # noqa: TRY400 - the fault of a file needs no traceback
 
 
 def _end_at_eof(ending: Ending) -> None:

@@ -15,6 +15,7 @@ from cluster_kit.config.document import Faults, Part, type_name
 from cluster_kit.config.model import Component
 from cluster_kit.config.options import construct, read_options
 from cluster_kit.config.targets import CONTRACTS, Kind, check_class, import_class, reason_of, target_of
+from cluster_kit.config.values import plain
 from cluster_kit.errors import ConfigError, PluginError
 from cluster_kit.node import is_loopback
 
@@ -24,6 +25,9 @@ class PluginRegistryLike(Protocol):
 
     def resolve(self, kind: Kind, name: str) -> type:
         """Return the class that plugins offer under ``name``; raises ``PluginError`` or ``ConfigError``."""
+
+    def topology_spec(self, name: str) -> Mapping[str, Any]:
+        """Return the ready-made topology that plugins offer under ``name``; raises ``PluginError``."""
 
 
 class ComponentReader:
@@ -37,6 +41,15 @@ class ComponentReader:
     def __init__(self, registry: PluginRegistryLike, host: str | None) -> None:
         self._registry = registry
         self._host = host
+
+    def ready_made(self, part: Part) -> Mapping[str, Any]:
+        """Return the topology that a plugin ships under the name in ``part``."""
+        name: str = plain(part, str)
+        with _blaming(part):
+            spec = self._registry.topology_spec(name)
+        if "use" in spec:
+            raise part.error(f"the ready-made topology {name!r} uses another one: report it to whoever wrote it")
+        return spec
 
     def read_all(self, part: Part, kind: Kind, options: Part | None = None) -> tuple[Component, ...]:
         """Read one component or a list of them; only a single one can have its ``options`` elsewhere."""

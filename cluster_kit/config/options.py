@@ -36,7 +36,7 @@ def convert(part: Part, kind: Any) -> Any:
     if origin in (Mapping, dict) and arguments[0] is str:
         return _each(part.by_key().values(), arguments[1])
     if kind in (Path, Secret):
-        return part.value if isinstance(part.value, kind) else kind(text(part))
+        return part.value if isinstance(part.value, kind) else kind(_some_text(part))
     if is_dataclass(kind) and isinstance(kind, type):
         return part.value if isinstance(part.value, kind) else construct(part, kind, read_options(part, kind))
     raise part.error(f"cannot be configured: no configuration can give a value of type {kind}")
@@ -90,10 +90,21 @@ def _given_twice(part: Part, names: Mapping[str, str]) -> dict[str, str]:
 
 
 def _placed(part: Part, fault: str) -> ConfigError:
-    """Return ``fault`` at the option with whose name it begins."""
+    """Return ``fault`` at the option with whose name it begins, or at that item of its list which it quotes."""
     option = fault.partition(" ")[0].rstrip(":")
     child = part.by_key().get(option)
-    return child.error(fault[len(option) :].lstrip(": ")) if child else part.error(fault)
+    if child is None:
+        return part.error(fault)
+    items = child.items() if isinstance(child.value, list | tuple) else ()
+    quoted = next((item for item in items if repr(item.value) in fault), None)
+    return (quoted or child).error(fault[len(option) :].lstrip(": "))
+
+
+def _some_text(part: Part) -> str:
+    given = text(part)
+    if not given:
+        raise part.error("is empty: give it a value, or leave it out")
+    return given
 
 
 def _each(parts: Iterable[Part], kind: Any) -> dict[str | int, Any]:

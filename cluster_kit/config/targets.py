@@ -18,6 +18,7 @@ from cluster_kit.config.suggest import did_you_mean
 from cluster_kit.errors import ClusterKitError, ConfigError, PluginError, described
 
 Kind = Literal["strategy", "connector", "topology"]
+Offered = Kind | Literal["spec", "command"]
 
 CONTRACTS: Mapping[Kind, type] = MappingProxyType({"strategy": Strategy, "connector": Connector, "topology": Topology})
 _EXTRAS = MappingProxyType({"kubernetes": "kubernetes", "zeroconf": "mdns", "dns": "dns"})  # by imported package
@@ -34,7 +35,17 @@ def import_class(target: str, contract: type = object) -> type:
     """Import the class that ``target`` names.
 
     Raises:
-        PluginError: There is no such class, its module fails, or it is not a subclass of ``contract``.
+        PluginError: As ``import_object``, or it is not a subclass of ``contract``.
+        ConfigError: As ``import_object``.
+    """
+    return check_class(import_object(target), contract, target)
+
+
+def import_object(target: str) -> Any:
+    """Import whatever ``target`` names, ``package.module:name``.
+
+    Raises:
+        PluginError: There is no such thing, or its module fails.
         ConfigError: Its module needs an extra that isn't installed.
     """
     if not is_target(target):
@@ -47,7 +58,7 @@ def import_class(target: str, contract: type = object) -> type:
     except BaseException as exc:
         raise _import_error(target, module_name, exc) from exc
     try:
-        found = reduce(getattr, path.split("."), module)
+        return reduce(getattr, path.split("."), module)
     except AttributeError as exc:
         nearest = did_you_mean(path, [name for name, value in vars(module).items() if isinstance(value, type)])
         raise PluginError(f"module {module_name!r} has no class {path!r}{nearest}", plugin=target) from exc
@@ -55,7 +66,6 @@ def import_class(target: str, contract: type = object) -> type:
         raise
     except BaseException as exc:  # a module that imports its names when they are asked for
         raise _import_error(target, module_name, exc) from exc
-    return check_class(found, contract, target)
 
 
 def check_class(found: Any, contract: type, target: str) -> type:

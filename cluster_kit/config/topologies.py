@@ -47,9 +47,12 @@ def read_topologies(part: Part, components: ComponentReader) -> dict[str, Topolo
 
 
 def _read_topology(name: str, part: Part, components: ComponentReader) -> TopologyConfig:
+    own = part.by_key()
+    shipped = components.ready_made(own["use"]) if "use" in own else {}
+    part = part.replaced({**_DEFAULTS, **shipped, **{key: field.raw for key, field in own.items() if key != "use"}})
     fields = part.by_key()
     given = read_fields(
-        part.replaced({**_DEFAULTS, **{key: field.raw for key, field in fields.items()}}),
+        part,
         {
             "strategy": partial(components.read_all, kind="strategy", options=fields.get("config")),
             "config": ignore,  # read with the strategy

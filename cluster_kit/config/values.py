@@ -28,7 +28,7 @@ def plain(part: Part, kind: Any) -> Any:
         return _choice(part, get_args(kind))
     try:
         value = msgspec.convert(part.value, kind)
-    except (msgspec.ValidationError, OverflowError) as exc:
+    except (msgspec.ValidationError, OverflowError, UnicodeError) as exc:
         expected, got, _ = str(exc).replace("`", "").partition(", got ")
         found = got and got + type_name(part.value)
         hint = _hint(part, wants_text=expected.startswith("Expected str"))
@@ -114,6 +114,8 @@ def _hint(part: Part, *, wants_text: bool) -> str:
     place = part.place
     if place is None or place.text is None or isinstance(part.value, str) == wants_text:
         return ""
+    if wants_text and not place.text:
+        return "; there is nothing behind the colon"
     if wants_text:
         return f"; YAML reads {place.text} as {type_name(part.value)}: quote it"
     if place.quoted and "${" in place.text:

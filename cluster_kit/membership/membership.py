@@ -112,6 +112,10 @@ class Membership:
             self.observe(PREDECESSOR, Seen(node, ttl_s), now_s)
             self._review(node.key, Reason.GONE)
 
+    def keep_restored(self, now_s: float, ttl_s: float) -> None:
+        """Let the predecessor's word hold ``ttl_s`` seconds from now: a source that fails may be the one that vouched."""
+        self._roster.prolong(PREDECESSOR, now_s + ttl_s)
+
     # -- discovery -------------------------------------------------------------------------------------------------------------
 
     def observe(self, source: str, observation: Observation, now_s: float) -> None:

@@ -19,7 +19,7 @@ from cluster_kit.membership.names import Names, is_bare
 from cluster_kit.node import BootId, Node
 
 PREDECESSOR = "(predecessor)"
-"""The source of what a dead worker left; its word for a node holds until another source speaks of that node."""
+"""The source of what a dead worker left; its word for a node holds for a time, or until another source speaks of that node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,13 @@ class Roster:
     def expire(self, now_s: float) -> list[Change]:
         """Drop those of whom nothing was heard for too long."""
         return self._update(self._drop(self._expiry.pop_due(now_s)), Reason.SILENT)
+
+    def prolong(self, source: str, until_s: float) -> None:
+        """Have every word of ``source`` hold until then."""
+        for key, words in self._words.items():
+            if source in words:
+                words[source] = _Word(words[source].node, until_s)
+                self._watch(key, source, until_s)
 
     def next_s(self) -> float | None:
         """Return when ``expire`` has something to do."""

@@ -12,6 +12,7 @@ def cluster_kit_strategies() -> Mapping[str, str]:
     """Offer the built-in strategies."""
     return {
         "static": "cluster_kit.strategies.static:StaticStrategy",
+        "hosts_file": "cluster_kit.strategies.hosts_file:HostsFileStrategy",
         "gossip": "cluster_kit.strategies.gossip:GossipStrategy",
         "kubernetes": "cluster_kit.strategies.kubernetes:KubernetesStrategy",
         "dns": "cluster_kit.strategies.dns:DnsStrategy",

@@ -42,4 +42,5 @@ class ErlangHostsStrategy(EpmdLookup):
             except ValueError as exc:
                 raise DiscoveryError(f"cannot use the host file '{path}': {exc}") from exc
         places = ", ".join(f"'{path}'" for path in candidates)
-        raise DiscoveryError(f"no host file: looked for {places}; write a line such as 'host1'. for each host to {HOSTS_FILE}")
+        file = HOSTS_FILE if self.path is None else "it"
+        raise DiscoveryError(f"no host file: looked for {places}; write a line such as 'host1'. for each host to {file}")

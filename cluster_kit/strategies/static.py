@@ -7,7 +7,7 @@ configuration serves all.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,9 @@ from cluster_kit.node import Node, join_address, split_address
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
 
+FORM = "name@host:port or host:port"
 RESOLVE_S = 10.0  # as long as the system itself tries one name server
+MAX_RESOLVED = 64  # hosts; who is told that so many have an address needs to ask for no more
 _NO_RESOLVER = "its name server doesn't answer; see /etc/resolv.conf, and whether that is reached from here"
 
 
@@ -37,25 +39,30 @@ class StaticStrategy(Strategy):
 
     async def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Tell the list."""
-        yield Found(map(_parse, self.nodes))
+        yield Found(map(parse_node, self.nodes))
 
     async def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
         """Tell who in the list is somebody else, and which of their hosts have an address."""
-        import asyncio
-
-        from cluster_kit.diagnosis import Finding, Outcome
-
-        nodes = list(map(_parse, self.nodes))
-        others = [node for node in nodes if not (node.name == ctx.local.name or node.address == ctx.local.address)]
-        got = f"{len(nodes)} in all, {len(others)} of them not this one"
-        if others:
-            yield Finding(asked="nodes in its list", got=got)
-        else:
-            cause = "the list names nobody but this node; add the others"
-            yield Finding(asked="nodes in its list", got=got, outcome=Outcome.EMPTY, cause=cause)
-        names = sorted({node.host for node in others if not _is_ip(node.host)})
-        for finding in await asyncio.gather(*map(_look_up, names)):
+        async for finding in examine(list(map(parse_node, self.nodes)), ctx.local):
             yield finding
+
+
+async def examine(nodes: Collection[Node], local: Node) -> AsyncIterator[Finding]:
+    """Tell who of ``nodes``, which a list names, is not ``local``, and which of their hosts have an address."""
+    import asyncio
+
+    from cluster_kit.diagnosis import Finding, Outcome
+
+    others = [node for node in nodes if not (node.name == local.name or node.address == local.address)]
+    got = f"{len(nodes)} in all, {len(others)} of them not this one"
+    if others:
+        yield Finding(asked="nodes in its list", got=got)
+    else:
+        cause = "the list names nobody but this node; add the others"
+        yield Finding(asked="nodes in its list", got=got, outcome=Outcome.EMPTY, cause=cause)
+    names = sorted({node.host for node in others if not _is_ip(node.host)})
+    for finding in await asyncio.gather(*map(_look_up, names[:MAX_RESOLVED])):
+        yield finding
 
 
 async def _look_up(host: str) -> Finding:
@@ -63,17 +70,16 @@ async def _look_up(host: str) -> Finding:
     import socket
 
     from cluster_kit.diagnosis import Finding, Outcome
+    from cluster_kit.resolving import resolve
 
     asked = f"address of {host!r}"
     cause = "correct the host, or give it an address in DNS or /etc/hosts"
     try:
         async with asyncio.timeout(RESOLVE_S):
-            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            found = await resolve(host)
         return Finding(asked=asked, got=", ".join(sorted({str(sockaddr[0]) for *_, sockaddr in found})))
     except TimeoutError:
         got, cause = f"no answer within {RESOLVE_S:g} s", _NO_RESOLVER
-    except UnicodeError:
-        got = "not a host name"
     except OSError as exc:
         got = (exc.strerror or str(exc)).lower()
         cause = _NO_RESOLVER if exc.errno == socket.EAI_AGAIN else cause
@@ -92,17 +98,27 @@ def _faults(entries: Iterable[str]) -> Iterator[str]:
     taken: dict[str, str] = {}
     for entry in entries:
         try:
-            node = _parse(entry)
+            node = parse_node(entry)
         except ValueError as exc:
-            yield f"nodes: cannot use {entry!r}: expected name@host:port or host:port; {exc}"
+            yield f"nodes: cannot use {entry!r}: expected {FORM}; {exc}"
             continue
-        for identity in filter(None, (node.name, node.address)):
+        for identity in identities(node):
             if identity in taken:
                 yield f"nodes: {entry!r} and {taken[identity]!r} are both {identity!r}: list each node once"
             taken[identity] = entry
 
 
-def _parse(entry: str) -> Node:
+def identities(node: Node) -> tuple[str, ...]:
+    """Return the name and address of a node in a list; no other node in it has one of them."""
+    return tuple(filter(None, (node.name, node.address)))
+
+
+def parse_node(entry: str) -> Node:
+    """Return the node that ``entry`` names, in the form ``name@host:port`` or ``host:port``.
+
+    Raises:
+        ValueError: It is of neither form.
+    """
     basename, at, address = entry.rpartition("@")
     host, port = split_address(address)
     if port == 0:

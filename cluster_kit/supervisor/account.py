@@ -59,7 +59,7 @@ class Account:
             address=self.address,
             restarts=self.restarts,
             last_error=self.last_error,
-            sources={name: health.error for name, health in sorted(self._sources.items())},
+            sources={name: health.error for name, health in self._sources.items()},
             known=tuple(view.known[key] for key in sorted(view.known)),
             links=tuple(
                 LinkStatus(node=node, age_s=max(0.0, now - view.up_since[key]), rtt_s=rtts.get(key))

@@ -16,8 +16,10 @@ from cluster_kit.events import Event
 from cluster_kit.node import Node
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import DEFAULT_QUEUE, Subscription
+from cluster_kit.supervisor.changes import Changes
 from cluster_kit.supervisor.status import TopologyStatus
-from cluster_kit.supervisor.supervisor import NodeState, Supervisor
+from cluster_kit.supervisor.supervisor import Supervisor
+from cluster_kit.supervisor.view import NodeState
 
 _Result = TypeVar("_Result")
 
@@ -81,14 +83,22 @@ class AsyncSupervisor:
         *,
         observe: bool = False,
         plugins: PluginRegistry | None = None,
+        control: bool = False,
     ) -> None:
-        self._sync = Supervisor(config, observe=observe, plugins=plugins)
+        self._sync = Supervisor(config, observe=observe, plugins=plugins, control=control)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], *, observe: bool = False, plugins: PluginRegistry | None = None) -> Self:
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        observe: bool = False,
+        plugins: PluginRegistry | None = None,
+        control: bool = False,
+    ) -> Self:
         """Make a supervisor of a YAML file; see ``Supervisor.from_file``."""
         new = cls.__new__(cls)
-        new._sync = Supervisor.from_file(path, observe=observe, plugins=plugins)
+        new._sync = Supervisor.from_file(path, observe=observe, plugins=plugins, control=control)
         return new
 
     async def start(self) -> Self:
@@ -158,6 +168,22 @@ class AsyncSupervisor:
     async def update_metadata(self, metadata: Mapping[str, str]) -> None:
         """Replace this node's metadata, and tell everybody."""
         self._sync.update_metadata(metadata)
+
+    async def reload(self, config: Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig) -> Changes:
+        """Go over to another configuration; see ``Supervisor.reload``."""
+        return await _apart(partial(self._sync.reload, config))
+
+    async def add_topology(self, name: str, topology: Mapping[str, Any]) -> None:
+        """Start one more topology; see ``Supervisor.add_topology``."""
+        await _apart(partial(self._sync.add_topology, name, topology))
+
+    async def replace_topology(self, name: str, topology: Mapping[str, Any]) -> None:
+        """Have a topology leave, and start it as configured now; see ``Supervisor.replace_topology``."""
+        await _apart(partial(self._sync.replace_topology, name, topology))
+
+    async def remove_topology(self, name: str) -> None:
+        """Have a topology leave for good; see ``Supervisor.remove_topology``."""
+        await _apart(partial(self._sync.remove_topology, name))
 
     async def call(self, topology: str, command: str, /, *, timeout_s: float = 5.0, **arguments: Any) -> Any:
         """Run a command of the topology's connector; see ``Supervisor.call``."""

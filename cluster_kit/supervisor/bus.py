@@ -15,7 +15,8 @@ from typing import Self
 
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.events import Event
-from cluster_kit.supervisor.view import TopologyView
+from cluster_kit.node import Node
+from cluster_kit.supervisor.view import NodeState, TopologyView
 
 DEFAULT_QUEUE = 10_000  # events; a thousand nodes coming up twice and found five times
 
@@ -92,7 +93,7 @@ class Subscription:
     def _offer(self, event: Event) -> None:
         if self._topology not in (None, event.topology):
             return
-        if len(self._queue) >= self._maxsize:
+        if len(self._queue) >= max(self._maxsize, len(self._bus.views)):
             self._begin()
         else:
             self._queue.append(event)
@@ -151,7 +152,7 @@ class EventBus:
 
     def subscribe(self, topology: str | None = None, maxsize: int = DEFAULT_QUEUE) -> Subscription:
         """Return a new subscription to one topology, or to all."""
-        subscription = Subscription(self, topology, max(maxsize, len(self.views)))
+        subscription = Subscription(self, topology, maxsize)
         with self.guard():
             subscription._begin()
             if self.closed:
@@ -167,6 +168,34 @@ class EventBus:
                 self._subscriptions.remove(subscription)
             subscription._end()
             self.changed.notify_all()
+
+    def nodes(self, topology: str | None, state: NodeState) -> tuple[Node, ...]:
+        """Return the nodes of one topology, or of all, sorted by name; hold the lock to keep it so."""
+        self.check(topology)
+        if state not in ("up", "known"):
+            raise ValueError(f"state {state!r}: expected 'up' or 'known'")
+        found: dict[str, Node] = {}
+        for name, view in self.views.items():
+            if topology in (None, name):
+                found |= view.up if state == "up" else view.known
+        return tuple(found[key] for key in sorted(found))
+
+    def check(self, topology: str | None) -> None:
+        """Check that there is such a topology; raises ``ClusterKitError``."""
+        if topology is not None and topology not in self.views:
+            raise ClusterKitError(f"topology {topology!r}: not configured; there are: {', '.join(self.views)}")
+
+    def add(self, topology: str) -> None:
+        """Hear of a topology that is new."""
+        with self.lock:
+            self.views = {**self.views, topology: TopologyView(topology)}
+
+    def remove(self, topology: str) -> None:
+        """Forget a topology, and end the subscriptions to it alone."""
+        with self.lock:
+            self.views = {name: view for name, view in self.views.items() if name != topology}
+            for subscription in [each for each in self._subscriptions if each._topology == topology]:
+                self.unsubscribe(subscription)
 
     def snapshots(self, topology: str | None = None) -> list[Event]:
         """Return how things stand; hold the lock to keep it so."""

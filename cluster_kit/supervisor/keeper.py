@@ -95,6 +95,7 @@ class Keeper:
         self._policy = RestartPolicy(config.child_spec)
         self._process: WorkerProcess | None = None
         self._stopping = False
+        self._retired = False
         self._serving = False
         self._account = Account(bus.views[config.name], config.sources)
         self._death: str | None = None
@@ -150,6 +151,11 @@ class Keeper:
             return
         self.order(Stop())
         self.due_at_s = self._clock.now_s() + self._config.child_spec.shutdown_s
+
+    def retire(self) -> None:
+        """Have the worker leave, and forget whom it knew: the topology is not configured any more."""
+        self._retired = True
+        self.stop()
 
     # -- what the supervising loop calls ---------------------------------------------------------------------------------------
 
@@ -341,6 +347,9 @@ class Keeper:
             self._finish()
 
     def _finish(self) -> None:
+        if self._retired:
+            for event in self._bus.views[self.name].all_lost(Reason.SHUTDOWN, time.time()):
+                self._publish(event)
         self.finished = True
         self.due_at_s = None
         self._notify()

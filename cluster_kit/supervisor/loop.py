@@ -7,7 +7,9 @@ import logging
 import selectors
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 
 from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
@@ -25,9 +27,10 @@ _TICK_S = 1.0
 
 
 class SupervisingLoop:
-    """Owns the keepers and their thread, from ``start`` until all keepers are finished.
+    """Owns the keepers and their thread, from ``start`` until all keepers are finished and none is to come.
 
-    A signal handler may give an order while its own thread is giving another.
+    A signal handler may give an order while its own thread is giving another. ``keepers`` is never changed, only replaced, so
+    that any thread may look.
     """
 
     def __init__(
@@ -49,19 +52,18 @@ class SupervisingLoop:
         self._closed = False
         self._started = False
         self._ended = Ending()
-        self.keepers = {
-            name: Keeper(
-                config,
-                bus=bus,
-                logs=logs,
-                selector=self._selector,
-                clock=self._clock,
-                describe=describe,
-                escalate=self._escalated,
-                spare=spare,
-            )
-            for name, config in topologies.items()
-        }
+        self._held = False
+        self._stopping = False
+        self._keep = partial(
+            Keeper,
+            bus=bus,
+            logs=logs,
+            selector=self._selector,
+            clock=self._clock,
+            describe=describe,
+            escalate=self._escalated,
+        )
+        self.keepers: Mapping[str, Keeper] = {name: self._keep(each, spare=spare) for name, each in topologies.items()}
         self._thread = threading.Thread(target=self._run, name="cluster-kit-supervisor", daemon=True)
 
     def start(self) -> None:
@@ -72,14 +74,54 @@ class SupervisingLoop:
         self._started = True
 
     def submit(self, topology: str, task: Task) -> bool:
-        """Have ``task`` run on the supervising thread; False if that has ended. Thread-safe, also in signal handlers."""
-        self._tasks.append((self.keepers[topology], task))
+        """Have ``task`` run on the supervising thread; False if that has ended, or there is no such topology any more.
+
+        Thread-safe, also in signal handlers.
+        """
+        keeper = self.keepers.get(topology)
+        if keeper is None:
+            return False
+        self._tasks.append((keeper, task))
         self._bell.ring()
         return not self._closed
 
+    # -- changes, by one thread at a time --------------------------------------------------------------------------------------
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Go on inside the block even if all keepers are finished."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+            self._bell.ring()
+
+    def retire(self, name: str) -> Keeper:
+        """Have a topology leave for good; return its keeper, which is finished when it has."""
+        keeper = self.keepers[name]
+        self.submit(name, Keeper.retire)
+        return keeper
+
+    def forget(self, name: str) -> None:
+        """Know nothing more of a topology that has left."""
+        self.keepers = {each: keeper for each, keeper in self.keepers.items() if each != name}
+
+    def begin(self, config: TopologyConfig) -> Keeper:
+        """Start a topology, in the place of one that has left if it is called the same."""
+        keeper = self._keep(config, spare=None)
+        self.keepers = {**self.keepers, config.name: keeper}
+        self.submit(config.name, Keeper.start)
+        if self._stopping:  # who stopped us may not have seen it
+            self.submit(config.name, Keeper.stop)
+        return keeper
+
+    # -- the thread ------------------------------------------------------------------------------------------------------------
+
     def stop(self) -> None:
         """Have all workers leave, the last one first."""
-        for name in reversed(self.keepers):
+        self._stopping = True
+        for name in reversed(list(self.keepers)):
             self.submit(name, Keeper.stop)
 
     def join(self, timeout_s: float | None = None) -> bool:
@@ -90,7 +132,7 @@ class SupervisingLoop:
 
     def _run(self) -> None:
         try:
-            while self._tasks or not all(keeper.finished for keeper in self.keepers.values()):
+            while self._tasks or self._held or not all(keeper.finished for keeper in self.keepers.values()):
                 self._turn()
         except BaseException as exc:  # noqa: BLE001 - such as a descriptor of ours that the application closed
             self.failure = ClusterKitError(f"supervisor: its thread failed, all topologies are stopped: {described(exc)}")

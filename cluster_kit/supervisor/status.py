@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from cluster_kit.node import Node
 
@@ -49,7 +50,7 @@ class TopologyStatus:
         address: Where it accepts links, ``None`` where it does not.
         restarts: How often its worker was replaced.
         last_error: What went wrong last, in one line; kept after it was mended.
-        sources: Each strategy's present fault, ``None`` where it works.
+        sources: Each strategy's present fault, ``None`` where it works; in written order, named as ``TopologyConfig.sources``.
         known: The nodes that discovery vouches for.
         links: The links that are up.
     """
@@ -63,3 +64,21 @@ class TopologyStatus:
     sources: Mapping[str, str | None]
     known: tuple[Node, ...]
     links: tuple[LinkStatus, ...]
+
+
+def as_plain(status: TopologyStatus) -> dict[str, Any]:
+    """Return the same as JSON can have it."""
+    return {
+        "state": status.state.value,
+        "pid": status.pid,
+        "address": status.address,
+        "restarts": status.restarts,
+        "last_error": status.last_error,
+        "sources": dict(status.sources),
+        "known": [_node(node) for node in status.known],
+        "links": [_node(link.node) | {"age_s": round(link.age_s, 3), "rtt_s": link.rtt_s} for link in status.links],
+    }
+
+
+def _node(node: Node) -> dict[str, Any]:
+    return {"node": node.key, "address": node.address, "metadata": dict(node.metadata)}

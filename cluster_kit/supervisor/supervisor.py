@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from queue import Empty, SimpleQueue
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from cluster_kit.config import ClusterConfig, Component, TopologyConfig, load_config
-from cluster_kit.errors import ClusterKitError, CommandError, ConfigError, WaitTimeoutError
+from cluster_kit.errors import ClusterKitError, ConfigError, WaitTimeoutError
 from cluster_kit.events import Event
 from cluster_kit.node import Fence, Node
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import DEFAULT_QUEUE, EventBus, Subscription
+from cluster_kit.supervisor.calls import call, rtts_of_all
+from cluster_kit.supervisor.changes import Changes, carry_out, changes_between, wait_until, with_topology, without_topology
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.delivery import Delivery
+from cluster_kit.supervisor.keeper import Keeper
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
-from cluster_kit.supervisor.questions import Answers
+from cluster_kit.supervisor.reach import check_reachable, known_instead
 from cluster_kit.supervisor.status import TopologyStatus
-from cluster_kit.supervisor.timeouts import checked_s, checked_s_or_none
-from cluster_kit.worker.messages import Call, Drain, Inspect, SetMetadata, Start
-from cluster_kit.worker.plain import check_plain
+from cluster_kit.supervisor.timeouts import checked_s_or_none
+from cluster_kit.supervisor.view import NodeState
+from cluster_kit.worker.messages import Drain, SetMetadata, Start
 
-NodeState = Literal["up", "known"]
+if TYPE_CHECKING:
+    from cluster_kit.supervisor.control import ControlSocket
 
 _names = itertools.count(1)
 _SERVE_S = 10.0  # how long ``start`` waits for the workers to serve; a plugin that hangs must not hang the application
-_INSPECT_S = 1.0
 _NO_LINKS = Component(name="none", target="cluster_kit.connectors.none:NoneConnector", options={})
 
 
@@ -47,6 +48,7 @@ class Supervisor:
         observe: Look who is out there, without joining or announcing this node.
         plugins: Loaded plugins; by default those that are installed.
         spare: A worker process that was started ahead, to be taken by the first topology.
+        control: Tell ``cluster-kit status`` of the same user on this machine how things are.
 
     Raises:
         ConfigError: The configuration has faults; all of them are reported at once.
@@ -59,6 +61,7 @@ class Supervisor:
         observe: bool = False,
         plugins: PluginRegistry | None = None,
         spare: SpareWorker | None = None,
+        control: bool = False,
     ) -> None:
         self._plugins = plugins or PluginRegistry.load()
         self._config = load_config(config, self._plugins)
@@ -72,19 +75,28 @@ class Supervisor:
         self._logs = LogRelay()
         self._delivery = Delivery(self._bus, self._logs)
         self._unstarted = threading.Lock()
+        self._changing = threading.Lock()
         self._told_to_stop = False
-        self._calls = itertools.count(1)
+        self._has_control = control
+        self._control: ControlSocket | None = None
         self._pid = os.getpid()
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], *, observe: bool = False, plugins: PluginRegistry | None = None) -> Self:
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        observe: bool = False,
+        plugins: PluginRegistry | None = None,
+        control: bool = False,
+    ) -> Self:
         """Make a supervisor of a YAML file.
 
         Raises:
             ConfigError: The file cannot be read or has faults; each names its line.
         """
         plugins = plugins or PluginRegistry.load()
-        return cls(load_config(path, plugins), observe=observe, plugins=plugins)
+        return cls(load_config(path, plugins), observe=observe, plugins=plugins, control=control)
 
     # -- life ----------------------------------------------------------------------------------------------------------------
 
@@ -99,14 +111,21 @@ class Supervisor:
             raise ClusterKitError("supervisor: it was started before: make a new one")
         self._pid = self._bus.pid = os.getpid()  # it may have been made before a fork
         self._delivery.add(self._bus.subscribe(), self._plugins.notify)
-        keepers = self._start_threads().keepers.values()
-        with self._bus.guard():
-            self._bus.changed.wait_for(lambda: all(k.served or k.start_error or k.finished for k in keepers), _SERVE_S)
-            errors = [keeper.start_error for keeper in keepers if keeper.start_error and not keeper.served]
-        if errors:
+        try:
+            self._await_serving(list(self._start_threads().keepers.values()))
+        except ClusterKitError:
             self.stop()
-            raise errors[0]
+            raise
+        if self._has_control:
+            self._open_control()
         return self
+
+    def _await_serving(self, keepers: Sequence[Keeper]) -> None:
+        """Wait until each serves, or has been given time to; raises the error of one that can't."""
+        wait_until(self._bus, lambda: all(each.served or each.start_error or each.finished for each in keepers), _SERVE_S)
+        errors = [keeper.start_error for keeper in keepers if keeper.start_error and not keeper.served]
+        if errors:
+            raise errors[0]
 
     def _start_threads(self) -> SupervisingLoop:
         try:
@@ -136,6 +155,8 @@ class Supervisor:
         self._loop.stop()
         if self._bus.entered:  # as a signal handler, called amid our own work: waiting would be for ourselves
             return
+        if self._control is not None:
+            self._control.close()
         self._loop.join()
         if not self._delivery.is_ours:  # else the caller is a callback, before whose end neither can end
             self._delivery.join()
@@ -170,7 +191,7 @@ class Supervisor:
     def nodes(self, topology: str | None = None, state: NodeState = "up") -> tuple[Node, ...]:
         """Return the other nodes that are linked (``"up"``) or discovered (``"known"``), sorted by name."""
         with self._bus.guard():
-            return self._nodes(topology, state)
+            return self._bus.nodes(topology, state)
 
     def wait_for(self, n: int, *, topology: str | None = None, state: NodeState = "up", timeout_s: float | None = None) -> None:
         """Wait until the cluster has ``n`` nodes, this one included.
@@ -184,14 +205,15 @@ class Supervisor:
         patience_s = checked_s_or_none(timeout_s, "wait_for: timeout_s")
         deadline_s = None if patience_s is None else time.monotonic() + patience_s
         with self._bus.guard():
-            while len(nodes := self._nodes(topology, state)) + 1 < n:
+            while len(nodes := self._bus.nodes(topology, state)) + 1 < n:
                 left_s = None if deadline_s is None else deadline_s - time.monotonic()
                 if self._bus.closed:
                     raise WaitTimeoutError(f"wait_for: the supervisor stopped with {len(nodes) + 1} of {n} nodes {state}")
                 if left_s is not None and left_s <= 0:
                     there = ", ".join(map(str, (self._local, *nodes[:20])))
                     text = f"wait_for: {len(nodes) + 1} of {n} nodes are {state} after {timeout_s:g} s: {there}"
-                    raise WaitTimeoutError(text)
+                    known = len(self._bus.nodes(topology, "known")) + 1
+                    raise WaitTimeoutError(text + known_instead(known, n, state))
                 self._bus.changed.wait(left_s)
 
     def check_reachable(self, n: int, topology: str | None = None, state: NodeState = "up") -> None:
@@ -200,14 +222,8 @@ class Supervisor:
         Raises:
             ConfigError: They are not, so waiting for them would be in vain.
         """
-        if not isinstance(n, int) or n < 1:
-            raise TypeError(f"wait_for: {n!r:.80}: expected a number of nodes, this one included")
-        self._check_topology(topology)
-        configs = [config for name, config in self._config.topologies.items() if topology in (None, name)]
-        most = sum(_most_peers(config, state) for config in configs) + 1
-        if n > most:
-            where = f"topology {topology!r}" if topology else "the configuration"
-            raise ConfigError(f"wait_for: {n} nodes can never be {state}: {where} allows {most}, this one included")
+        self._bus.check(topology)
+        check_reachable(self._config, n, topology, state)
 
     def subscribe(
         self, callback: Callable[[Event], None] | None = None, *, topology: str | None = None, maxsize: int = DEFAULT_QUEUE
@@ -219,7 +235,7 @@ class Supervisor:
             topology: Only this one.
             maxsize: Events to queue; a subscriber further behind gets a fresh snapshot instead.
         """
-        self._check_topology(topology)
+        self._bus.check(topology)
         if callback is not None and not callable(callback):
             raise TypeError(f"subscribe: {callback!r:.80}: expected a function that takes an event")
         subscription = self._bus.subscribe(topology, maxsize)
@@ -230,11 +246,17 @@ class Supervisor:
     def status(self) -> Mapping[str, TopologyStatus]:
         """Return how each topology is doing; round-trip times are missing where a worker does not answer at once."""
         loop = self._running()
-        asked = {name: self._ask(name, lambda number: Inspect(number)) for name in loop.keepers}
-        deadline_s = time.monotonic() + _INSPECT_S
-        rtts = {name: _value_or(answers, {}, deadline_s) for name, answers in asked.items()}
+        rtts = rtts_of_all(loop)
         with self._bus.guard():
-            return {name: keeper.status(rtts[name]) for name, keeper in loop.keepers.items()}
+            return {name: keeper.status(rtts.get(name, {})) for name, keeper in loop.keepers.items()}
+
+    def _open_control(self) -> None:
+        from cluster_kit.supervisor.control import ControlSocket, describe  # which take a while to import
+
+        self._control = ControlSocket(lambda: describe(self._local, self._config.cluster, self.status(), leaving=self._leaving))
+        self._control.open()
+        if self._told_to_stop:  # meanwhile, and who told it has found nothing to close
+            self._control.close()
 
     # -- orders ----------------------------------------------------------------------------------------------------------------
 
@@ -261,20 +283,83 @@ class Supervisor:
             CommandError: There is no such command, it failed, or it took longer than ``timeout_s``.
             TypeError: An argument is not plain data.
         """
-        self._check_topology(topology)
-        patience_s = checked_s(timeout_s, "call: timeout_s")
-        if type(command) is not str:
-            raise TypeError(f"call: command {command!r:.80}: expected a name")
-        check_plain(arguments, f"call: {command!r}: arguments")
-        given = copy.deepcopy(arguments)  # what the caller changes from now on does not matter
-        answers = self._ask(topology, lambda number: Call(id=number, command=command, arguments=given, timeout_s=patience_s))
-        try:
-            value, error = answers.get(timeout=patience_s + _INSPECT_S)
-        except Empty:
-            error = CommandError(f"call: {command!r}: no answer from the worker of {topology!r} within {patience_s:g} s")
-        if error is not None:
-            raise error
-        return value
+        self._bus.check(topology)
+        return call(self._running(), topology, command, arguments, timeout_s)
+
+    # -- changes ---------------------------------------------------------------------------------------------------------------
+
+    def reload(self, config: Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig) -> Changes:
+        """Go over to another configuration: what is the same in both goes on undisturbed.
+
+        Topologies that are configured otherwise leave, then start as configured now. Not for signal handlers.
+
+        Returns:
+            What has changed.
+
+        Raises:
+            ConfigError: The configuration has faults, or is that of another node or cluster, and nothing has changed. Or a
+                topology can't serve as configured now, and is tried again and again.
+            ClusterKitError: The supervisor does not run.
+        """
+        self._running()
+        with self._changing:
+            new = load_config(config, self._plugins)
+            changes = changes_between(self._config, new)
+            self._become(new, changes)
+        return changes
+
+    def add_topology(self, name: str, topology: Mapping[str, Any]) -> None:
+        """Start one more topology, given as under ``topologies`` of a configuration.
+
+        Raises:
+            ConfigError: It has faults, or can't serve as configured; nothing of it is left.
+            ClusterKitError: There is one of that name, or the supervisor does not run.
+        """
+        self._running()
+        with self._changing:
+            if name in self._config.topologies:
+                raise ClusterKitError(f"add_topology: {name!r} is there already: use replace_topology")
+            new = with_topology(self._config, name, topology, self._plugins)
+            try:
+                self._become(new, Changes(added=(name,)))
+            except ConfigError:
+                self._become(without_topology(self._config, name), Changes(removed=(name,)))
+                raise
+
+    def replace_topology(self, name: str, topology: Mapping[str, Any]) -> None:
+        """Have a topology leave, and start it as configured now.
+
+        Raises:
+            ConfigError: It has faults, and nothing has changed. Or it can't serve as configured, and is tried again and again.
+            ClusterKitError: There is none of that name, or the supervisor does not run.
+        """
+        self._running()
+        with self._changing:
+            self._bus.check(name)
+            self._become(with_topology(self._config, name, topology, self._plugins), Changes(replaced=(name,)))
+
+    def remove_topology(self, name: str) -> None:
+        """Have a topology leave for good; its nodes are told as down and lost, and its own subscriptions end.
+
+        Raises:
+            ClusterKitError: There is none of that name, it is the last one, or the supervisor does not run.
+        """
+        self._running()
+        with self._changing:
+            self._bus.check(name)
+            if len(self._config.topologies) == 1:
+                raise ClusterKitError(f"remove_topology: {name!r} is the last one: use stop")
+            self._become(without_topology(self._config, name), Changes(removed=(name,)))
+
+    def _become(self, new: ClusterConfig, changes: Changes) -> None:
+        loop = self._running()
+        if self._bus.closed or self._told_to_stop:
+            raise ClusterKitError("supervisor: it has stopped, and can't be changed: make a new one")
+        self._config = new
+        begun = carry_out(changes, self._topologies(), loop, self._bus)
+        if changes.metadata:
+            self.update_metadata(new.metadata)
+        self._await_serving(begun)
 
     # -- inside ----------------------------------------------------------------------------------------------------------------
 
@@ -301,28 +386,6 @@ class Supervisor:
             raise ClusterKitError(f"supervisor: it belongs to process {self._pid}: make one in each process, after the fork")
         return self._loop
 
-    def _nodes(self, topology: str | None, state: NodeState) -> tuple[Node, ...]:
-        self._check_topology(topology)
-        if state not in ("up", "known"):
-            raise ValueError(f"state {state!r}: expected 'up' or 'known'")
-        found: dict[str, Node] = {}
-        for name, view in self._bus.views.items():
-            if topology in (None, name):
-                found |= view.up if state == "up" else view.known
-        return tuple(found[key] for key in sorted(found))
-
-    def _check_topology(self, topology: str | None) -> None:
-        if topology is not None and topology not in self._bus.views:
-            known = ", ".join(self._bus.views)
-            raise ClusterKitError(f"topology {topology!r}: not configured; there are: {known}")
-
-    def _ask(self, topology: str, message: Callable[[int], Any]) -> Answers:
-        number = next(self._calls)
-        answers: Answers = SimpleQueue()
-        if not self._running().submit(topology, lambda keeper: keeper.ask(number, message(number), answers)):
-            answers.put((None, CommandError("call: the supervisor has stopped")))
-        return answers
-
     def _order_all(self, message: Any) -> None:
         if self._loop is not None:
             loop = self._running()
@@ -333,18 +396,3 @@ class Supervisor:
 def _default_name(host: str) -> str:
     number = next(_names)
     return f"node-{os.getpid()}@{host}" if number == 1 else f"node-{os.getpid()}-{number}@{host}"
-
-
-def _most_peers(config: TopologyConfig, state: NodeState) -> int:
-    links = config.topology.build().most_links() if state == "up" else None
-    if links is not None and not isinstance(links, int):
-        raise ConfigError(f"topology {config.topology.name!r}: most_links returned a {type(links).__name__}: expected a number")
-    return config.max_nodes if links is None else min(links, config.max_nodes)
-
-
-def _value_or(answers: Answers, default: Any, deadline_s: float) -> Any:
-    try:
-        value, error = answers.get(timeout=max(0.0, deadline_s - time.monotonic()))
-    except Empty:
-        return default
-    return value if error is None else default

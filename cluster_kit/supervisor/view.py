@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Literal
 
 from cluster_kit.events import Event, NodeDown, NodeFound, NodeLost, NodeUp, NodeUpdated, Reason, Snapshot
 from cluster_kit.node import Node
+
+NodeState = Literal["up", "known"]
 
 
 class TopologyView:
@@ -48,6 +51,10 @@ class TopologyView:
     def all_down(self, reason: Reason, t: float) -> list[Event]:
         """Return the events, still to be applied, of losing every link at once."""
         return [NodeDown(topology=self.topology, node=node, reason=reason, t=t) for node in _sorted(self.up)]
+
+    def all_lost(self, reason: Reason, t: float) -> list[Event]:
+        """Return the events, still to be applied, of forgetting every node at once."""
+        return [NodeLost(topology=self.topology, node=node, reason=reason, t=t) for node in _sorted(self.known)]
 
     def catch_up(self, known: Iterable[Node], up: Iterable[Node], t: float) -> list[Event]:
         """Return the events, still to be applied, that lead from this view to the one given."""

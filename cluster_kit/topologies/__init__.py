@@ -10,4 +10,9 @@ from cluster_kit.hookspecs import hookimpl
 @hookimpl
 def cluster_kit_topologies() -> Mapping[str, str]:
     """Offer the built-in topologies."""
-    return {"full_mesh": "cluster_kit.topologies.full_mesh:FullMeshTopology"}
+    return {
+        "full_mesh": "cluster_kit.topologies.full_mesh:FullMeshTopology",
+        "k_regular": "cluster_kit.topologies.k_regular:KRegularTopology",
+        "ring": "cluster_kit.topologies.ring:RingTopology",
+        "star": "cluster_kit.topologies.star:StarTopology",
+    }

@@ -236,6 +236,8 @@ def _entries(lines: list[bytes], form: re.Pattern[bytes]) -> Iterator[tuple[str,
         if entry is None or len(entry[1]) > MAX_NAME_BYTES or int(entry[2]) > 65535:
             continue
         try:
-            yield entry[1].decode(), int(entry[2])
+            name = entry[1].decode()
         except UnicodeDecodeError:
             continue
+        if name.isprintable():  # EPMD itself ends a name at a null byte when it is asked for it
+            yield name, int(entry[2])

@@ -25,9 +25,12 @@ from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.foreign import CLOSE_S, attempt
 from cluster_kit.worker.messages import Beat
 from cluster_kit.worker.source import Context
+from cluster_kit.worker.standpoint import standpoint
 
 BEAT_S = 1.0
 DIAGNOSE_S = 30.0  # "within some seconds", says the contract
+MAX_FINDINGS = 1_000  # of one source
+MAX_CHARS = 4_000  # of one text in a finding
 MAX_TRIED = 64  # nodes; who is told that so many answer needs to ask no more of them
 _SHOWN = 5  # of the nodes that were found, by name
 _EXIT_UNHEARD = 75  # EX_TEMPFAIL of sysexits.h: whom we tell is gone
@@ -45,7 +48,7 @@ class Examine(Struct, frozen=True, kw_only=True):
     wait_s: float
 
 
-Step = Literal["source", "discovery", "node"]
+Step = Literal["source", "discovery", "connector", "node"]
 
 
 class Told(Struct, frozen=True):
@@ -86,6 +89,7 @@ class Examiner:
         await self._diagnose_in_time()
         await asyncio.wait([listening], timeout=max(0.0, since_s + self._order.wait_s - loop.time()))
         self._tell("discovery", self._discovered(loop.time() - since_s))
+        await self._look_at_ourselves()
         await self._try_nodes()
         listening.cancel()
         await asyncio.wait([listening], timeout=CLOSE_S)
@@ -114,7 +118,10 @@ class Examiner:
             self._tell("source", _failed("its diagnosis", f"raised {described(raised)}", _PLUGIN_FAULT))
 
     async def _ask_strategy(self) -> None:
+        told = 0
         async for finding in self._strategy.diagnose(self._context):
+            if (told := told + 1) > MAX_FINDINGS:
+                raise ValueError(f"more than {MAX_FINDINGS} findings")
             self._tell("source", _checked(finding))
             await asyncio.sleep(0)
 
@@ -148,6 +155,15 @@ class Examiner:
         more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
         tried = f"; the first {MAX_TRIED} are tried" if len(known) > MAX_TRIED else ""
         return Finding(asked=asked, got=f"{len(known)}: {', '.join(known[:_SHOWN])}{more}{tried}")
+
+    async def _look_at_ourselves(self) -> None:
+        """Tell what is wrong with where this node would serve, once for all sources."""
+        if self._order.source:
+            return
+        where, raised = await attempt(lambda: self._connector.serves_on(self.local.host))
+        finding = None if raised is not None else await standpoint(where, self._roster.known.values())
+        if finding is not None:
+            self._tell("connector", _checked(finding))
 
     # -- the nodes -------------------------------------------------------------------------------------------------------------
 
@@ -201,8 +217,12 @@ def _checked(finding: Finding) -> Finding:
     if not isinstance(finding, Finding) or not isinstance(finding.outcome, Outcome):
         raise TypeError(f"{finding!r:.80} is no Finding with an Outcome")
     return Finding(
-        asked=str.__str__(finding.asked),
-        got=str.__str__(finding.got),
+        asked=_cut(finding.asked),
+        got=_cut(finding.got),
         outcome=finding.outcome,
-        cause=None if finding.cause is None else str.__str__(finding.cause),
+        cause=None if finding.cause is None else _cut(finding.cause),
     )
+
+
+def _cut(text: str) -> str:
+    return str.__str__(text)[:MAX_CHARS]

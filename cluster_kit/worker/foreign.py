@@ -37,7 +37,7 @@ async def attempt(call: Callable[[], Any], timeout_s: float | None = None) -> Ou
     try:
         done, _ = await asyncio.wait([task], timeout=timeout_s)
     except asyncio.CancelledError:
-        if error := (await _cancelled(task)).error:
+        if not task.done() and (error := (await _cancelled(task)).error):  # what ended just before is no odd end
             _log_odd_end(error)
         raise
     if done:
@@ -69,7 +69,7 @@ def _outcome_of(task: asyncio.Task[Outcome]) -> Outcome:
 
 
 def _log_odd_end(error: BaseException) -> None:
-    if not isinstance(error, asyncio.CancelledError | GeneratorExit):
+    if not isinstance(error, asyncio.CancelledError | GeneratorExit | ClusterKitError):  # what a contract allows is not odd
         log.error("cancelled, a plugin raised %s", described(error), exc_info=error)
 
 

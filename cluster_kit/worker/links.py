@@ -26,6 +26,8 @@ from cluster_kit.worker.plain import check_plain
 
 log = logging.getLogger("cluster_kit.worker")
 
+LASTING_S = 3600.0  # between two warnings about a link that cannot be, of one node for one reason
+
 
 class Links:
     """Between one connector and one membership; it is the connector's ``LinkReport``."""
@@ -53,6 +55,7 @@ class Links:
         self._tell = tell
         self._tasks: set[asyncio.Task[None]] = set()
         self._throttle = Throttle()
+        self._lasting = Throttle(LASTING_S)
 
     def up(self, node: Node) -> None:
         """Report a link that came up."""
@@ -109,9 +112,18 @@ class Links:
             self._membership.connected(node, peer, self._clock.now_s())
         else:
             error = self._as_connect_error(node, raised)
-            log.debug("cannot link to %s: %s", node, error)
+            self._log_failure(node, error)
             self._membership.connect_failed(node, error, self._clock.now_s(), random.random())
         self._settle()
+
+    def _log_failure(self, node: Node, error: ConnectError) -> None:
+        """Warn of what tends to last: seldom for each node, and seldom at all, as strangers make up any number of nodes."""
+        now_s = self._clock.now_s()
+        lasting = not error.retryable and error.reason is not ConnectReason.SELF
+        told = (
+            lasting and self._throttle.passes(error.reason, now_s) and self._lasting.passes(f"{node.key} {error.reason}", now_s)
+        )
+        log.log(logging.WARNING if told else logging.DEBUG, "cannot link to %s: %s", node, error)
 
     def _as_connect_error(self, node: Node, exc: BaseException) -> ConnectError:
         now_s = self._clock.now_s()

@@ -110,6 +110,11 @@ class Source:
         self._telling: asyncio.Handle | None = None
         self.context = Context(surroundings, self._made_known)
 
+    @property
+    def failing(self) -> bool:
+        """Whether its last word was that it can't answer, or it raised."""
+        return self._health().error is not None
+
     async def run(self) -> None:
         """Run the strategy until it ends normally; cancel to make it say goodbye."""
         loop = asyncio.get_running_loop()

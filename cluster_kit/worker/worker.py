@@ -48,7 +48,7 @@ log = logging.getLogger("cluster_kit.worker")
 
 EXIT_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 BEAT_S = 1.0  # the supervisor judges by these
-_HANDED_OVER_TTL_S = 30.0  # how long a predecessor's roster counts without a source's word
+_HANDED_OVER_TTL_S = 30.0  # how long a predecessor's roster counts without a source's word, while all sources work
 
 
 class Worker:
@@ -179,6 +179,8 @@ class Worker:
         """Keep attended time, and show the supervisor that the event loop is running."""
         while True:
             self._clock.tick()
+            if any(source.failing for source in self._sources):
+                self._membership.keep_restored(self._clock.now_s(), _HANDED_OVER_TTL_S)
             self._unsettled()
             self._outbox.send(Beat())
             await asyncio.sleep(BEAT_S)

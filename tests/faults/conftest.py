@@ -1,7 +1,6 @@
 """Real supervisors with real workers, stopped at the end of each test."""
 
 import secrets
-import time
 
 import pytest
 
@@ -37,22 +36,3 @@ def bench():
     bench = Bench()
     yield bench
     bench.stop()
-
-
-def until(condition, what, timeout_s=30.0):
-    """Wait until ``condition()`` is true; fail with ``what`` if it does not become so."""
-    deadline_s = time.monotonic() + timeout_s
-    while not (result := condition()):
-        assert time.monotonic() < deadline_s, f"not seen within {timeout_s:g} s: {what}"
-        time.sleep(0.02)  # a poll of state that has no event to wait for
-    return result
-
-
-def next_of(subscription, kind, timeout_s=30.0, **attributes):
-    """Return the next event of class ``kind`` with these attributes, and skip what comes before it."""
-    deadline_s = time.monotonic() + timeout_s
-    while True:
-        event = subscription.get(max(0.01, deadline_s - time.monotonic()))
-        assert event is not None, f"subscription ended before {kind.__name__} {attributes}"
-        if isinstance(event, kind) and all(str(getattr(event, k)) == str(v) for k, v in attributes.items()):
-            return event

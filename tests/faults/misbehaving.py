@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -21,6 +22,22 @@ class RaisesOnThirdAnswer(Strategy):
         for _ in range(2):
             yield Found([Node(self.peer, self.address)])
         raise RuntimeError("the third answer is one too many")
+
+
+FORGETS_S = 2.0
+
+
+class ForgetsSoon(Strategy):
+    """Has its worker believe what a predecessor left for a short time only."""
+
+    def __init__(self):
+        worker = sys.modules.get("cluster_kit.worker.worker")
+        if worker is not None:
+            worker._HANDED_OVER_TTL_S = FORGETS_S
+
+    async def discover(self, ctx):
+        for observation in ():
+            yield observation
 
 
 class BlocksTheLoop(Strategy):

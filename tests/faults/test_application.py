@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import until
+from waiting import until
 
 HERE = Path(__file__).parent
 GOSSIP = {"strategy": "gossip"}

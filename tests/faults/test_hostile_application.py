@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import next_of, until
+from waiting import next_of, until
 
 from cluster_kit import AsyncSupervisor, ClusterKitError, CommandError, NodeDown, NodeUp, Supervisor, TopologyRestarted
+from cluster_kit.supervisor import calls
 from cluster_kit.supervisor import supervisor as supervisor_module
 from cluster_kit.supervisor.status import State
 
@@ -417,5 +418,5 @@ def test_asyncio_callback_that_raises_cancellederror_goes_on_being_called(bench)
 
 def test_status_is_answered_while_a_worker_starts(bench, monkeypatch):
     monkeypatch.setattr(supervisor_module, "_SERVE_S", 0.5)
-    monkeypatch.setattr(supervisor_module, "_INSPECT_S", 3600.0)
+    monkeypatch.setattr(calls, "_INSPECT_S", 3600.0)
     assert bench.start("a", **HANGS).status()["lan"].state is State.STARTING

@@ -3,8 +3,8 @@
 import logging
 
 import pytest
-from conftest import next_of, until
 from misbehaving import Explodes, Sticky
+from waiting import next_of, until
 
 from cluster_kit import (
     CommandError,

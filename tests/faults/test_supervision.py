@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from conftest import next_of, until
+from waiting import next_of, until
 
 from cluster_kit import (
     CommandError,

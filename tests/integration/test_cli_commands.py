@@ -104,6 +104,14 @@ def test_check_shows_what_would_run(file):
         assert shown in words
 
 
+def test_check_shows_what_a_topology_is_bound_by(cluster):
+    file = cluster.write("bound.yaml", {"lan": {"strategy": "gossip", "prune": False, "max_nodes": 5, "remember_s": 60}})
+    rows = {
+        line.split()[0]: line.split()[1] for line in cluster_kit("check", file).stdout.splitlines() if line.startswith("  ")
+    }
+    assert rows.items() >= {"prune": "False", "max_nodes": "5", "connect_timeout_s": "5.0", "remember_s": "60.0"}.items()
+
+
 def test_check_tells_every_fault(tmp_path):
     faulty = tmp_path / "faulty.yaml"
     faulty.write_text("clutser: x\ntopologies:\n  lan:\n    strategy: gosip\n")
@@ -183,7 +191,7 @@ def test_plugins_shows_what_is_offered():
     done = cluster_kit("plugins")
     assert done.returncode == 0
     assert "cluster_kit.strategies  built in" in done.stdout
-    assert "strategy: dns, dns_srv, epmd, erlang_hosts, gossip, kubernetes" in done.stdout
+    assert "strategy: dns, dns_srv, epmd, erlang_hosts, gossip, hosts_file, kubernetes" in done.stdout
 
 
 def test_plugins_shows_what_is_broken(tmp_path):

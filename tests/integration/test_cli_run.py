@@ -98,6 +98,46 @@ def test_signal_makes_it_leave_gracefully(cluster, number):
     assert a.wait_for("node_down", node="b@127.0.0.1")["reason"] == "left"
 
 
+def test_hangup_has_the_file_read_again(cluster):
+    path = Path(cluster.write("live.yaml", {"lan": {"strategy": "gossip"}}))
+    a = cluster.run("a", file=str(path))
+    a.wait_for("ready", topology="lan")
+    cluster.write("live.yaml", {"lan": {"strategy": "gossip"}, "wan": {"strategy": "gossip"}})
+    a.signal(signal.SIGHUP)
+    a.wait_for("ready", topology="wan")
+    a.until(lambda: any("added wan" in line for line in a.errors), "what has changed")
+    path.write_text(path.read_text().replace("gossip", "gosip"))
+    a.signal(signal.SIGHUP)
+    a.until(lambda: any("'gosip'" in line for line in a.errors), "the fault, with its place")
+    cluster.write("live.yaml", {"wan": {"strategy": "gossip"}})
+    a.signal(signal.SIGHUP)
+    a.until(lambda: any("removed lan" in line for line in a.errors), "what has changed")
+    a.signal(signal.SIGTERM)
+    assert a.wait() == 0
+
+
+def test_hangup_of_its_terminal_makes_it_leave(cluster):
+    ours, its = os.openpty()
+    try:
+        a = cluster.run("a", stdin=its)
+        a.wait_for("ready")
+        a.signal(signal.SIGHUP)
+        a.until(lambda: any("changed nothing" in line for line in a.errors), "an order, while the terminal is there")
+    finally:
+        os.close(its)
+        os.close(ours)
+    a.signal(signal.SIGHUP)
+    assert a.wait() == 0
+
+
+def test_link_that_can_never_be_is_told(cluster):
+    b = cluster.run("b", file=cluster.write("b.yaml", {"web": {"strategy": "static", "config": {"nodes": []}}}))
+    nodes = [f"z@{b.wait_for('ready')['address']}"]
+    a = cluster.run("a", file=cluster.write("a.yaml", {"web": {"strategy": "static", "config": {"nodes": nodes}}}))
+    a.until(lambda: any("WARNING web: cannot link to z@127.0.0.1" in line for line in a.errors), "that, with the cause")
+    assert any("b@127.0.0.1" in line for line in a.errors)
+
+
 def test_repeated_sigterm_is_no_hurry(cluster):
     a = cluster.run("a")
     a.wait_for("ready")

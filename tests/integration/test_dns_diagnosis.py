@@ -43,7 +43,7 @@ def diagnosed(strategy):
 
 
 def dns(server, query=WEB, **options):
-    return DnsStrategy(query=query, port=4370, resolver=server.resolver, **{"interval_s": 60.0, **options})
+    return DnsStrategy(query=query, port=4370, **{"resolver": server.resolver, "interval_s": 60.0, **options})
 
 
 def test_the_option_resolver_is_told_with_the_search_domains(server):
@@ -92,6 +92,13 @@ def test_a_short_name_without_search_domains_is_explained(server, resolv_conf):
     assert "it has no dots, and there are no search domains" in finding.cause
 
 
+def test_one_name_server_of_several_that_is_down_is_a_warning(server, monkeypatch):
+    monkeypatch.setattr("cluster_kit.strategies.dns.server.LOOKUP_S", 5.0)  # for the second server's turn to come
+    whom, a, _ = diagnosed(dns(server, resolver=f"127.0.0.1:1 {server.resolver}"))
+    assert (whom.outcome, a.outcome) == (Outcome.OK, Outcome.OK)
+    assert whom.cause.startswith("127.0.0.1:1 does not answer: questions that go there")
+
+
 def test_a_name_server_that_nobody_named_is_the_finding(resolv_conf):
     resolv_conf.unlink()
     [whom] = diagnosed(DnsSrvStrategy(query=WEB))
@@ -138,7 +145,7 @@ def test_services_are_told_and_what_they_stand_for(services):
 def test_targets_without_address_are_told(services):
     del services.records["web-1.shop.test", "A"]
     nodes = diagnosed(srv(services))[-1]
-    assert nodes.got == "1 node: 10.1.2.3:4370"
+    assert (nodes.got, nodes.outcome) == ("1 node: 10.1.2.3:4370", Outcome.FAILED)
     assert "'web-1.shop.test' has no address" in nodes.cause
 
 

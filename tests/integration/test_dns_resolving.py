@@ -313,3 +313,20 @@ def test_a_node_on_ipv6_takes_the_targets_ipv6_address(services):
         assert addresses(found) == ["127.0.0.2:4370", "[::3]:4371"]
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("text", [b"nameserver 127.0.0.1\nsearch a..b\n", b"nameserver 300.1.1.1\n", b"\xff\xfe", b""])
+def test_a_resolv_conf_of_no_use_is_a_failure_unless_servers_are_named(server, text, tmp_path, monkeypatch):
+    path = tmp_path / "resolv.conf"
+    path.write_bytes(text)
+    monkeypatch.setattr("cluster_kit.strategies.dns.server.RESOLV_CONF", str(path))
+
+    async def named(story):
+        await story.found(*TWO)
+
+    told(dns(server), named)
+
+    async def unnamed(story):
+        await story.heard.until(lambda each: isinstance(each, Failed), "a failure")
+
+    told(DnsSrvStrategy(query="_web._tcp.shop.test", interval_s=0.05), unnamed)

@@ -53,7 +53,7 @@ def listed(server, *hosts, **options):
 
 def test_registered_name_is_found(server):
     findings = diagnose(server, listed(server, "bob@127.0.0.1"), running("bob@127.0.0.1"))
-    assert of(findings, ": names").got == "1 names: bob"
+    assert of(findings, ": names").got == "1 name: bob"
     found = of(findings, "bob@")
     assert (found.outcome, found.cause) == (Outcome.OK, None)
     assert found.got == "a node of cluster 'conformance', group 'conformance', port 45002"
@@ -136,6 +136,14 @@ def test_epmd_on_loopback_only_is_told(server):
     finding = of(findings, "as other hosts ask")
     assert finding.outcome is Outcome.FAILED
     assert "ERL_EPMD_ADDRESS" in finding.cause
+
+
+def test_list_of_nobody_else_is_told(server, tmp_path):
+    path = tmp_path / ".hosts.erlang"
+    path.write_text("% nobody yet\n")
+    for strategy in (listed(server, ANN.name), ErlangHostsStrategy(path=path, epmd_port=server.port)):
+        finding = of(diagnose(server, strategy), "whom it names")
+        assert (finding.got, finding.outcome) == ("nobody else", Outcome.EMPTY)
 
 
 def test_missing_host_file_is_told(server, tmp_path):

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import datetime
+import gzip
 import ipaddress
 import ssl
 import tempfile
@@ -151,6 +152,16 @@ class TestServiceAccount:
 
         run(api, scenario, **in_pod)
 
+    def test_a_ca_that_is_replaced_is_used_once_the_old_one_is_of_no_use(self, api, account, authority, in_pod):
+        (account / "ca.crt").write_bytes(Authority().pem)
+
+        async def scenario(heard):
+            await failed("certificate can't be verified")(heard)
+            (account / "ca.crt").write_bytes(authority.pem)
+            await found(heard, since=len(heard.observations))
+
+        run(api, scenario, **in_pod)
+
     @pytest.mark.parametrize("file", ["ca.crt", "token"])
     def test_a_missing_file_is_a_failure(self, api, account, in_pod, file):
         (account / file).unlink()
@@ -162,7 +173,7 @@ class TestServiceAccount:
 
     def test_a_ca_that_is_none_is_a_failure(self, api, account, in_pod):
         (account / "ca.crt").write_text("no certificate")
-        run(api, failed("cannot use the certificates for https://127.0.0.1"), **in_pod)
+        run(api, failed("cannot use the CA certificate '"), **in_pod)
 
     def test_the_certificate_is_verified(self, api, account, in_pod):
         (account / "ca.crt").write_bytes(Authority().pem)
@@ -270,7 +281,7 @@ class TestKubeconfig:
         ("text", "told"),
         [
             (None, "no such file or directory"),
-            ("{", "while parsing"),
+            ("{", "line 1: expected the node content"),
             ("3", "expected a mapping"),
             ("{}", "current-context"),
             ("current-context: x\ncontexts: []\n", "Expected"),
@@ -281,6 +292,28 @@ class TestKubeconfig:
         if text is not None:
             path.write_text(text)
         run(KubernetesApi(), failed(told), kubeconfig=path)
+
+    def test_a_file_that_is_no_yaml_is_told_by_the_line_and_not_by_what_it_holds(self, tmp_path):
+        path = tmp_path / "kubeconfig"
+        path.write_text("users:\n- user:\n    token: hush: hush\n")
+        told = f"cannot use the kubeconfig '{path}': line 3: mapping values are not allowed here; try it with"
+        run(KubernetesApi(), failed(told), kubeconfig=path)
+
+    def test_credentials_in_the_address_are_refused(self, tmp_path):
+        api = KubernetesApi()
+
+        def kubeconfig():
+            return api.kubeconfig(tmp_path / "kubeconfig", server="https://jane:hush@10.0.0.1:6443")
+
+        run(api, failed("has credentials in the address of its server: put them into its users"), kubeconfig=kubeconfig)
+
+    def test_a_token_that_can_t_be_sent_is_a_failure(self, tmp_path):
+        api = KubernetesApi()
+
+        def kubeconfig():
+            return api.kubeconfig(tmp_path / "kubeconfig", token="two\nlines")
+
+        run(api, failed("look at the token"), kubeconfig=kubeconfig)
 
     def test_a_context_that_is_not_there_is_a_failure(self, tmp_path):
         api = KubernetesApi()
@@ -334,6 +367,30 @@ def test_a_server_that_sends_us_to_another_is_a_failure(tmp_path):
             async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
                 await failed(f"{url} sends us on to {other.url}: give the address of the API server itself")(heard)
         assert {each.token for each in other.asked} == {None}
+
+    asyncio.run(main())
+
+
+def test_an_answer_that_may_unpack_to_any_size_is_refused(tmp_path):
+    packed = gzip.compress(b'{"versions": []}')
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+    heads = []
+
+    async def main():
+        async def pack(reader, writer):
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(head.encode() + packed)
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(pack, "127.0.0.1", 0)
+        async with asyncio.timeout(60), server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            kubeconfig = KubernetesApi().kubeconfig(tmp_path / "kubeconfig", server=url)
+            strategy = KubernetesStrategy(service_name="web", kubeconfig=kubeconfig)
+            async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
+                await failed(f"{url} packs its answer, which we have not asked for")(heard)
+        assert b"accept-encoding: identity\r\n" in heads[0].lower()
 
     asyncio.run(main())
 

@@ -11,6 +11,7 @@ from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.testing.stand_ins import FakeDiscovery
 
 OK, EMPTY, FAILED = Outcome.OK, Outcome.EMPTY, Outcome.FAILED
+NO_SERVICE = "there is no Service 'web' in namespace 'default' (there are: none): correct service_name or namespace"
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_no_way_to_the_server(api, findings, tmp_path):
 def test_server_that_is_down(api, findings):
     _, version = findings(serving=False)
     assert version.outcome is FAILED
-    assert version.cause.endswith("connection refused")
+    assert version.cause.endswith("connection refused: is it up, and is this its address?")
 
 
 def test_list_that_is_forbidden(api, findings):
@@ -102,7 +103,7 @@ class TestNobody:
         assert empty(findings(namespace="shop")).startswith("there is no namespace 'shop'")
 
     def test_service_that_does_not_exist(self, findings):
-        assert empty(findings()) == "there is no Service 'web' in namespace 'default'"
+        assert empty(findings()) == NO_SERVICE
 
     def test_service_without_a_selector(self, findings):
         assert empty(findings([(SERVICES, service("web"))])) == (
@@ -149,14 +150,14 @@ class TestNobody:
 
     def test_namespaces_are_often_hidden(self, api, findings):
         api.denied = {("get", "namespaces")}
-        assert empty(findings()) == "there is no Service 'web' in namespace 'default'"
+        assert empty(findings()) == NO_SERVICE
 
 
 class TestPort:
     def test_port_that_nobody_has(self, findings):
         finding = findings([(SLICES, endpoint_slice("s", "10.0.0.1", ports=[("http", 80)]))], port="cluster")[4]
         assert (finding.asked, finding.outcome) == ("the port 'cluster'", EMPTY)
-        assert finding.got == "EndpointSlice 's' has the ports 80 (http)"
+        assert finding.got == "EndpointSlice 's' has the ports 80 ('http')"
         assert finding.cause.startswith("set port to ")
 
     def test_ports_that_differ(self, findings):
@@ -174,4 +175,6 @@ class TestPort:
 def test_nobody_who_is_ready(findings):
     listed = findings([(SLICES, endpoint_slice("s", endpoint("10.0.0.2", ready=False)))], count_unready=False)[3]
     assert listed.outcome is EMPTY
-    assert listed.cause == "none of them passes its readiness probe, and count_unready is false"
+    assert listed.cause.startswith(
+        "none of them passes its readiness probe, and count_unready is false; see kubectl describe pod"
+    )

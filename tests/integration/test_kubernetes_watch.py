@@ -30,6 +30,14 @@ FORBIDDEN = (
 )
 
 
+NONSENSE = [
+    b"<html>\n",
+    b'{"type": "ADDED", "object": 3}\n',
+    b'{"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "\xff"}}}\n',
+    b"[" * 5000 + b"\n",
+]
+
+
 @pytest.fixture
 def api():
     return KubernetesApi()
@@ -54,9 +62,10 @@ def run(api, tmp_path):
 
 
 @asynccontextmanager
-async def listening(api, tmp_path, host="10.0.0.1", **options):
+async def listening(api, tmp_path, host="10.0.0.1", found=frozenset(), **options):
     options = {"service_name": "web", "kubeconfig": api.kubeconfig(tmp_path / "kubeconfig")} | options
-    async with Heard(KubernetesStrategy(**options), FakeDiscovery(Node(name=f"me@{host}")), deadline_s=DEADLINE_S) as heard:
+    ctx = FakeDiscovery(Node(name=f"me@{host}"), found=found)
+    async with Heard(KubernetesStrategy(**options), ctx, deadline_s=DEADLINE_S) as heard:
         yield heard
 
 
@@ -290,9 +299,8 @@ class TestWatching:
         async def scenario(heard):
             await heard.watching(api)
             [watch] = api.watches
-            line = (
-                b'{"type": "DELETED", "object": {"metadata": {"name": "s", "namespace": "default", "resourceVersion": "9"}}}\n'
-            )
+            metadata = b'{"name": "s", "namespace": "default", "resourceVersion": "999"}'
+            line = b'{"type": "DELETED", "object": {"metadata": %b}}\n' % metadata
             for start in range(0, len(line), 7):
                 await watch.write(line[start : start + 7])
             await heard.until_known()
@@ -334,7 +342,7 @@ class TestWatching:
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")])
 
-    @pytest.mark.parametrize("line", [b"<html>\n", b'{"type": "ADDED", "object": 3}\n', b"[" * 5000 + b"\n"], ids=repr)
+    @pytest.mark.parametrize("line", NONSENSE, ids=repr)
     def test_nonsense_is_a_failure_and_removes_nobody(self, api, run, line):
         async def scenario(heard):
             await heard.watching(api)
@@ -490,6 +498,33 @@ class TestOutage:
             await heard.until_known(*address(3))
 
         run(scenario, [endpoint_slice("s", "10.0.0.1"), endpoint_slice("t", "10.0.0.2")])
+
+    def test_a_store_that_is_empty_after_a_restart_of_the_strategy_drops_nobody_at_first(self, api, run, monkeypatch):
+        monkeypatch.setattr("cluster_kit.strategies.kubernetes.session.DOUBT_S", 0.5)
+        earlier = frozenset({Node(address="10.0.0.1:4000")})
+
+        async def scenario(heard):
+            await heard.until_known(*address(1))
+            await heard.until_known()
+
+        run(scenario, found=earlier)
+
+    def test_a_store_that_is_empty_and_then_fails_drops_nobody(self, api, run, monkeypatch):
+        monkeypatch.setattr("cluster_kit.strategies.kubernetes.session.DOUBT_S", 1.0)
+
+        async def scenario(heard):
+            await heard.watching(api)
+            api.forget()
+            api.answer("watch", 500)
+            api.answer("list", 500, skip=1, times=4)  # with waits that are longer than doubt
+            await api.watches[0].error(410, "Expired", "too old resource version")
+            await heard.until_failed("answered 500")
+            await api.put(SLICES, endpoint_slice("s", "10.0.0.1"))
+            await api.until_watched(2)
+            await heard.until_known(*address(1), since=len(heard.observations))
+            heard.never_lost(*address(1))
+
+        run(scenario, [endpoint_slice("s", "10.0.0.1")])
 
     def test_a_store_that_stays_empty_is_believed(self, api, run, monkeypatch):
         monkeypatch.setattr("cluster_kit.strategies.kubernetes.session.DOUBT_S", 0.5)
@@ -677,7 +712,7 @@ class TestForms:
         async def scenario(heard):
             await heard.watching(api)
             await api.put(SLICES, endpoint_slice("s", "10.0.0.1", ports=[("http", 80)]))
-            await heard.until_failed("EndpointSlice 's' has the ports 80 (http): set port to the number, or the name, of that")
+            await heard.until_failed("EndpointSlice 's' has the ports 80 ('http'): set port to the number, or the name")
             heard.never_lost(*address(1))
             await api.put(SLICES, endpoint_slice("s", "10.0.0.2"))
             await heard.until_known(*address(2), since=len(heard.observations))

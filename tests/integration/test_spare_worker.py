@@ -2,6 +2,7 @@
 
 import psutil
 import pytest
+from waiting import until
 
 from cluster_kit import Supervisor
 from cluster_kit.supervisor import child
@@ -35,7 +36,9 @@ def test_one_that_died_meanwhile_is_replaced():
         [worker] = psutil.Process().children()
         worker.kill()
         with Supervisor(CONFIG, spare=spare) as supervisor:
-            assert all(status.state is State.READY for status in supervisor.status().values())
+            until(
+                lambda: all(status.state is State.READY for status in supervisor.status().values()), "every topology is ready"
+            )
 
 
 def test_without_means_for_a_process_there_is_none(monkeypatch: pytest.MonkeyPatch):

@@ -101,6 +101,7 @@ def test_serves_on_its_host_else_on_that_of_the_name():
     [
         ({"port": 65536}, "port 65536: expected 0 to 65535"),
         ({"port": -1}, "port -1"),
+        ({"host": ""}, "host '': expected a host name or address"),
         ({"advertise": "0.0.0.0"}, "advertise '0.0.0.0': it means every interface"),
         ({"advertise": "[::]:4000"}, "means every interface"),
         ({"advertise": "host:port"}, "advertise 'host:port': expected host or host:port"),

@@ -105,7 +105,7 @@ class Client:
                 self.view.remove(name)
             else:
                 self.view.put(name, reading(addresses))
-            self.reflector.heard(at)
+            self.reflector.heard(at, 60.0)
         self.reflector.ended(270.0)
 
     def _take(self):

@@ -6,8 +6,21 @@ from hypothesis import strategies as st
 
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
+from cluster_kit.topologies.k_regular import KRegularTopology
+from cluster_kit.topologies.ring import RingTopology
+from cluster_kit.topologies.star import StarTopology
 
-each_topology = pytest.mark.parametrize("topology", [FullMeshTopology()], ids=lambda topology: type(topology).__name__)
+TOPOLOGIES = [
+    FullMeshTopology(),
+    RingTopology(),
+    StarTopology(),
+    StarTopology(hubs=("n3@there", "n7@there"), metadata={"role": "a"}),
+    KRegularTopology(k=2),
+    KRegularTopology(k=4),
+    KRegularTopology(k=8),
+]
+
+each_topology = pytest.mark.parametrize("topology", TOPOLOGIES, ids=str)
 
 names = st.integers(0, 50).map(lambda number: f"n{number}@there")
 nodes = st.builds(
@@ -58,3 +71,20 @@ def test_links_connect_the_cluster(topology, cluster):
         reached |= frontier
         frontier = set().union(*(picked[node] for node in frontier)) - reached
     assert reached == set(cluster)
+
+
+@each_topology
+@settings(deadline=None)
+@given(cluster=clusters)
+def test_no_node_has_more_links_than_promised(topology, cluster):
+    most = topology.most_links()
+    assert most is None or all(len(picked) <= most for picked in links(topology, cluster).values())
+
+
+@each_topology
+@settings(deadline=None)
+@given(cluster=clusters, ports=st.sets(st.integers(1, 99), min_size=1, max_size=20))
+def test_everybody_without_a_name_is_selected_and_changes_nothing_for_the_others(topology, cluster, ports):
+    bare = frozenset(Node(address=f"10.0.0.2:{port}") for port in ports)
+    for node, picked in links(topology, cluster).items():
+        assert topology.select(node, frozenset(cluster) - {node} | bare) == picked | bare

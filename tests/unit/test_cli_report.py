@@ -72,6 +72,13 @@ def test_text_is_a_sentence_with_time_and_topology(event, _, __, sentence):
     assert rest == f"lan: {sentence}"
 
 
+def test_metadata_can_t_move_the_cursor_nor_make_lines_of_its_own():
+    node = Node("b@h", metadata={"zone": "\x1b[2J\x1b]0;x\x07", "rack": "r1\n12:00:00.000 lan: a@h is up", "name": "\u202eabc"})
+    line = as_text(NodeFound(**COMMON, node=node))
+    assert line.isprintable()
+    assert "zone=\\x1b[2J\\x1b]0;x\\x07" in line
+
+
 def test_bytes_become_text():
     event = TopologyEvent(**COMMON, kind="k", data=[b"ab\xff"])
     assert json.loads(as_json(event))["data"] == ["ab\\xff"]

@@ -285,6 +285,8 @@ def test_every_fault_of_a_parts_options_is_told_at_its_own_place(tmp_path):
         (4, "topologies.lan.config.port", "70000"),
         (4, "topologies.lan.config.ttl_s", "0.1"),
         (5, "topologies.lan.config.multicast_addr", "'10.0.0.1'"),
-        *[(9, "topologies.wan.config.nodes", f"cannot use {entry!r}") for entry in ("b", "x@y")],
-        (9, "topologies.wan.config.nodes", "cannot use 'c@h"),
+        (9, "topologies.wan.config.nodes[0]", "cannot use 'b'"),
+        (9, "topologies.wan.config.nodes[1]", "cannot use 'x@y'"),
+        (9, "topologies.wan.config.nodes[2]", "cannot use 'c@h"),
     ]
+    assert [error.column for error in caught.value.errors[-3:]] == [15, 18, 23]

@@ -24,6 +24,9 @@ def faults(given, cls=Full):
     return [str(error) for error in raised.value.errors]
 
 
+NO_TEXT = "'utf-8' codec can't encode character '\\udcff' in position 0: surrogates not allowed"
+
+
 @pytest.mark.parametrize(
     ("name", "given", "value"),
     [
@@ -64,6 +67,7 @@ def test_value_of_each_type_is_taken(name, given, value):
     ("name", "given", "message"),
     [
         ("text", 1, "text: invalid value 1: expected str, got int"),
+        ("number", "\udcff", f"number: invalid value '\\udcff': {NO_TEXT}"),
         ("text", None, "text: invalid value None: expected str, got nothing"),
         ("number", "1", "number: invalid value '1': expected int, got str"),
         ("number", 1.0, "number: invalid value 1.0: expected int, got float"),
@@ -74,6 +78,7 @@ def test_value_of_each_type_is_taken(name, given, value):
         ("ratio", float("-inf"), "ratio: invalid value -inf: expected a finite number"),
         ("flag", 0, "flag: invalid value 0: expected bool, got int"),
         ("path", 3, "path: expected text, got int: quote it"),
+        ("path", "", "path: is empty: give it a value, or leave it out"),
         ("secret", 1234, "secret: expected text, got int: quote it"),
         ("mode", "endpoint", "mode: invalid value 'endpoint': did you mean 'endpoints'?"),
         ("mode", 3, "mode: invalid value 3: expected one of endpoints, pods"),

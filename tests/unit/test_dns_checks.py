@@ -14,6 +14,12 @@ def test_names_are_separated_by_commas_or_blanks_and_each_is_asked_once():
     assert read_names("query", "a.test, b.test  c.test.,a.test") == ("a.test", "b.test", "c.test.")
 
 
+@pytest.mark.parametrize("query", ["10.0.0.1", "web.test fd00::1"])
+def test_an_address_needs_no_dns(query):
+    with pytest.raises(ConfigError, match=r"^query .*an address.*strategy static"):
+        DnsStrategy(query=query, port=4370)
+
+
 @pytest.mark.parametrize(
     "query", ["", " , ", "a..test", "-a.test", "a b\u00e9.test", "a" * 64, ".".join(["a" * 60] * 5), "a/b", "[::1]"]
 )

@@ -109,6 +109,29 @@ class HasNoOutcome(Source):
         yield Finding(asked="who", got="bob", outcome="fine")
 
 
+class NeverDone(Source):
+    async def diagnose(self, ctx):
+        while True:
+            yield Finding(asked="who", got="bob")
+
+
+class TellsAtLength(Source):
+    async def diagnose(self, ctx):
+        yield Finding(asked="a" * 10**6, got="b" * 10**6, cause="c" * 10**6)
+
+
+def test_findings_are_bounded(monkeypatch):
+    monkeypatch.setattr(examiner, "MAX_FINDINGS", 10)
+    findings = of("source", examine(NeverDone))
+    assert len(findings) == 11
+    assert "more than 10 findings" in findings[-1].got
+
+
+def test_texts_are_bounded():
+    finding = of("source", examine(TellsAtLength))[0]
+    assert {len(finding.asked), len(finding.got), len(finding.cause)} == {examiner.MAX_CHARS}
+
+
 @pytest.mark.parametrize("strategy", [Raises, YieldsText, IsNoGenerator, HasNoOutcome])
 def test_fault_of_a_diagnosis_is_a_finding(strategy):
     told = examine(strategy)

@@ -133,6 +133,14 @@ def test_target_that_does_not_answer_after_a_restart_keeps_what_it_had_vouched_f
     assert ledger.nodes == {ANN, BOB}
 
 
+def test_only_target_keeps_after_a_restart_whom_it_knows_by_other_hosts():
+    elsewhere = ANN.evolve(name="ann@elsewhere")
+    ledger = Ledger(10.0, [elsewhere])
+    ledger.keep([HERE])
+    ledger.take_answer(HERE, [], 0.0)
+    assert ledger.nodes == {elsewhere}
+
+
 def test_name_that_answers_lack_after_a_restart_is_gone_as_at_any_time():
     ledger = Ledger(10.0, [ANN])
     ledger.keep([HERE])

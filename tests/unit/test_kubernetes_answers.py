@@ -103,3 +103,27 @@ class TestRights:
 
     def test_who_is_asked_for_where_the_server_does_not_tell(self):
         assert advise_on_rights("nope", PODS, "shop").endswith("--user='USER'")
+
+
+def test_an_account_of_another_namespace_is_bound_by_hand():
+    advice = advise_on_rights(FORBIDDEN, SLICES["v1"], "backend")
+    assert "cluster-kit manifest" not in advice
+    assert advice.endswith("kubectl create rolebinding cluster-kit -n backend --role=cluster-kit --serviceaccount=shop:web")
+
+
+def test_nobody_is_advised_to_give_rights_to_everybody():
+    told = FORBIDDEN.replace("system:serviceaccount:shop:web", "system:anonymous")
+    advice = advise_on_rights(told, SLICES["v1"], "shop")
+    assert "rolebinding" not in advice
+    assert "without credentials" in advice
+
+
+@pytest.mark.parametrize("seconds", [-1, 10**400])
+def test_a_wait_that_is_none_is_not_obeyed(seconds):
+    error = error_of(429, status(message="busy", code=429, details={"retryAfterSeconds": seconds}), server="API server")
+    assert (error.kind, error.retry_after_s) == (Kind.THROTTLED, 0.0)
+
+
+def test_a_text_that_is_no_text_is_a_failure():
+    error = error_of(500, b'{"message": "\xff\xfe", "code": 500}', server="API server")
+    assert error.kind is Kind.REFUSED

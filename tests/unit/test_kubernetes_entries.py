@@ -81,7 +81,7 @@ class TestPorts:
     def test_what_there_is_to_choose_from_is_told(self):
         many = [("http", 80), (None, 4000)]
         assert read(SLICES["v1"], endpoint_slice("s", "10.0.0.1", ports=many)).problem == (
-            "EndpointSlice 's' has the ports 80 (http), 4000"
+            "EndpointSlice 's' has the ports 80 ('http'), 4000"
         )
         assert read(PODS, pod("a", "10.0.0.1", ports=())).problem == "pod 'a' has no ports"
         more = [("p" * 63, number) for number in range(500)]

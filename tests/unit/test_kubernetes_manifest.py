@@ -43,6 +43,11 @@ def test_role_is_bound_to_the_service_account_of_the_namespace():
     assert {each["metadata"]["namespace"] for each in found.values()} == {"shop"}
 
 
+def test_two_applications_of_a_namespace_do_not_overwrite_each_other():
+    one, other = objects("--name", "web"), objects("--name", "api", "--pods")
+    assert {one[kind]["metadata"]["name"] for kind in one} & {other[kind]["metadata"]["name"] for kind in other} == set()
+
+
 def test_the_default_service_account_is_there_already():
     assert objects().keys() == {"Role", "RoleBinding", "Service"}
 

@@ -73,11 +73,18 @@ def test_port_is_a_number_or_a_name():
         ({"selector": "app=web", "port": 65536}, "port"),
         ({"selector": "app=web", "port": "Not A Port"}, "port"),
         ({"selector": "app=web", "port": ""}, "port"),
+        ({"selector": "app=web", "port": "45893"}, "port '45893': is text"),
         ({"selector": "app=web", "namespace": "../kube-system"}, "namespace"),
         ({"service_name": "web/pods"}, "service_name"),
         ({"selector": "app=web", "polling_interval_s": 0.0}, "polling_interval_s"),
         ({"selector": "app=web", "polling_interval_s": float("nan")}, "polling_interval_s"),
         ({"selector": "app=web", "master": "http://kubernetes"}, "master"),
+        ({"selector": "app=web", "cluster_name": "east west"}, "cluster_name"),
+        ({"selector": " "}, "selector"),
+        ({"selector": "app=web,"}, "selector"),
+        ({"selector": "app: web"}, "selector"),
+        ({"selector": "app in web"}, "selector"),
+        ({"selector": "app=we b"}, "selector"),
     ],
     ids=str,
 )
@@ -85,6 +92,20 @@ def test_bad_option_is_named(given, option):
     with pytest.raises(ConfigError) as caught:
         KubernetesStrategy(**given)
     assert str(caught.value).startswith(option)
+
+
+@pytest.mark.parametrize(
+    "selector",
+    ["app", "!app", "app=web", "app==web, tier != test", "k8s.io/app in (web, api),!canary", "app notin ()", "n > 3", "app="],
+)
+def test_selector_is_whatever_the_server_takes(selector):
+    assert KubernetesStrategy(selector=selector).selector == selector
+
+
+def test_domain_of_the_environment_is_named_where_it_is_wrong(monkeypatch):
+    monkeypatch.setenv("CLUSTER_DOMAIN", "k8s..example")
+    with pytest.raises(ConfigError, match=r"^CLUSTER_DOMAIN: .*'k8s\.\.example': expected a DNS name"):
+        KubernetesStrategy(selector="app=web")
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ class TestListing:
         assert ask(reflector)[1] == {"resourceVersion": "0", "resourceVersionMatch": "NotOlderThan"}
         reflector.listed("7", "")
         reflector.next(MODERATE)
-        reflector.heard("8")
+        reflector.heard("8", 60.0)
         reflector.failed(error(Kind.EXPIRED))
         assert ask(reflector)[1] == {"limit": "500"}
         reflector.listed("9", "")
@@ -100,8 +100,8 @@ class TestWatching:
 
     def test_goes_on_at_once_from_the_last_version(self):
         reflector = watching()
-        reflector.heard("8")
-        reflector.heard("")
+        reflector.heard("8", 60.0)
+        reflector.heard("", 60.0)
         reflector.ended(270.0)
         kind, params, delay_s = ask(reflector)
         assert (kind, params["resourceVersion"], delay_s) == ("watch", "8", 0.0)
@@ -180,9 +180,37 @@ class TestWaiting:
         for _ in range(6):
             reflector.failed(error(Kind.UNREACHABLE))
             reflector.next(MODERATE)
-        reflector.heard("8")
+        reflector.heard("8", 60.0)
         reflector.failed(error(Kind.UNREACHABLE))
         assert ask(reflector)[2] < 1.0
+
+    def test_watches_that_tell_something_and_end_at_once_are_asked_for_less_and_less_often(self):
+        reflector = watching()
+        delays_s = []
+        for version in range(8, 14):
+            reflector.heard(str(version), 0.01)
+            reflector.ended(0.02)
+            delays_s.append(ask(reflector)[2])
+        assert delays_s == sorted(delays_s)
+        assert delays_s[0] == 0.0
+        assert delays_s[-1] > 2.0
+
+    def test_versions_that_go_back_lead_to_the_list(self):
+        reflector = watching()
+        reflector.heard("100", 60.0)
+        with pytest.raises(ApiError) as caught:
+            reflector.heard("99", 60.0)
+        reflector.failed(caught.value)
+        assert ask(reflector)[0] == "list"
+        reflector.listed("50", "")
+        ask(reflector)
+        reflector.heard("51", 1.0)
+
+    @pytest.mark.parametrize("version", ["", "abc", "9" * 5000])
+    def test_versions_of_another_kind_are_taken_as_they_are(self, version):
+        reflector = watching()
+        reflector.heard("100", 60.0)
+        reflector.heard(version, 60.0)
 
     def test_a_wait_is_waited_once(self):
         reflector = watching()

@@ -84,7 +84,7 @@ class TestNews:
         view.remove("a")
         view.remove("never there")
         assert keys(view.observe()) == [[]]
-        assert view.is_empty
+        assert not view.knows_somebody
 
 
 class TestMerging:
@@ -198,6 +198,6 @@ class TestDoubt:
     def test_what_can_be_no_node_is_a_problem(self):
         view = make()
         put(view, "d/a", entry("not an address"))
-        assert view.problem.startswith("d/a holds what can't be a node: ")
+        assert view.problem.startswith("'d/a' holds what can't be a node: ")
         view.remove("d/a")
         assert view.problem is None

@@ -7,7 +7,7 @@ import pytest
 
 from cluster_kit.strategies.mdns.interfaces import Flag, Interface, Nearby, Way, choose, interfaces, look_up
 
-LO = Interface("lo", 1, ("127.0.0.1", "::1"), flags=Flag.UP | Flag.LOOPBACK)
+LO = Interface("lo", 1, ("127.0.0.1", "::1"), flags=Flag.UP | Flag.LOOPBACK | Flag.RUNNING)
 ETH = Interface("eth0", 2, ("10.0.0.1", "10.0.0.9", "fd00::1", "fe80::1"))
 BRIDGE = Interface("docker0", 3, ("172.17.0.1",))
 
@@ -67,8 +67,8 @@ def test_unknown_interface_is_named_with_those_there_are(wanted, what):
 def test_what_is_wrong_is_named_with_its_cure():
     flags = Flag.UP | Flag.MULTICAST
     assert fault(Interface("eth1", 4, (), flags=Flag.MULTICAST)) == "eth1 is down: ip link set eth1 up"
-    assert "no carrier" in fault(Interface("eth1", 4, ("10.0.0.1",), flags=flags, carrier=False))
-    assert "ip link set wg0 multicast on" in fault(Interface("wg0", 4, ("10.0.0.1",), flags=Flag.UP))
+    assert "no carrier" in fault(Interface("eth1", 4, ("10.0.0.1",), flags=flags))
+    assert "ip link set wg0 multicast on" in fault(Interface("wg0", 4, ("10.0.0.1",), flags=Flag.UP | Flag.RUNNING))
     assert "has no address of IPv6" in fault(Interface("eth1", 4, ("10.0.0.1",)), "v6")
 
 

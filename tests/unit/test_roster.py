@@ -154,6 +154,18 @@ def test_sources_that_agree_complete_each_other():
     assert known.known["b@there"] == node("b", 2, zone="a")
 
 
+def test_word_that_is_prolonged_holds_longer_and_no_other_does():
+    known = roster()
+    known.observe(PREDECESSOR, Seen(B, 5), 0)
+    known.observe("gossip", Seen(C, 5), 0)
+    known.observe("dns", Found([D]), 0)
+    known.prolong(PREDECESSOR, 9)
+    assert lost(known.expire(8)) == {"c@there": Reason.SILENT}
+    assert known.next_s() == 9
+    assert lost(known.expire(9)) == {"b@there": Reason.SILENT}
+    assert known.known.keys() == {"d@there"}
+
+
 # -- evidence of life ----------------------------------------------------------------------------------------------------------
 
 

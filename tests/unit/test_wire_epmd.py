@@ -148,6 +148,11 @@ def test_names():
     assert read_names(NAMES) == {"zero": 4713, "old": 4712, "py": 4711, "b": 33383}
 
 
+def test_names_that_can_t_be_asked_for_hide_no_others():
+    odd = b"name nul\0 at port 1\nname \x1b[2J at port 2\nname \xff at port 3\n"
+    assert read_names(NO_NAMES + odd + b"name py at port 5\n") == {"py": 5}
+
+
 def test_no_names():
     assert read_names(NO_NAMES) == {}
 

@@ -17,7 +17,8 @@ import click
 
 from cluster_kit.cli.configuration import read_configuration
 from cluster_kit.cli.failure import Failure
-from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
+from cluster_kit.cli.seconds import Seconds
+from cluster_kit.cli.teaching import FAULTY_FILE, INTERRUPTED, TaughtCommand
 
 if TYPE_CHECKING:
     from cluster_kit.cli.doctor.examination import Examination
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         0: "every source answers, and in each topology somebody was found and can be linked to",
         1: "something is wrong, or this node is alone; the most likely cause is told",
         2: FAULTY_FILE,
+        INTERRUPTED: "interrupted",
     },
 )
 @click.argument("file")
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     "--wait",
     "wait_s",
     metavar="S",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     default=4.0,  # more than two heartbeats of gossip
     show_default=True,
     help="How many seconds to listen to each source at least.",

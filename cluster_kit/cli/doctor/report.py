@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import click
 
 from cluster_kit.cli.doctor.verdict import Entry, Verdict
+from cluster_kit.cli.printable import printable
 from cluster_kit.config import ClusterConfig, TopologyConfig
 from cluster_kit.diagnosis import Outcome
 
@@ -85,7 +86,7 @@ class Lines:
             self._echo(" " * (2 + len(mark)) + line)
 
     def _wrapped(self, text: str, indent: int) -> list[str]:
-        text = _plain(text)
+        text = printable(" ".join(str(text).split()))
         if self._width is None:
             return [text]
         return textwrap.wrap(text, max(self._width - indent, _LEAST_CHARS), break_long_words=False, break_on_hyphens=False)
@@ -130,9 +131,3 @@ class JsonLines:
 
     def _print(self, **members: Any) -> None:
         self._echo(json.dumps({"topology": self._topology} | members, default=str))
-
-
-def _plain(text: str) -> str:
-    """Return ``text``, which a plugin made, on one line and without control characters."""
-    one_line = " ".join(str(text).split())
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in one_line)

@@ -31,27 +31,40 @@ def judge(entries: Sequence[Entry]) -> Verdict:
 
     A source that finds nobody is no failure, nor is it to be alone where another source finds somebody.
     """
-    of_sources = [entry for entry in entries if entry.step != "node"]
+    of_sources = [entry for entry in entries if entry.step != "node" and not _explained(entry, entries)]
     of_nodes = [entry for entry in entries if entry.step == "node"]
+    empty = [entry for entry in _with(Outcome.EMPTY, of_sources) if entry.finding.cause]
     if failed := _with(Outcome.FAILED, of_sources):
-        first = _explained(failed[0], of_sources)
-        return Verdict(Outcome.FAILED, f"{first.source}: {_told(first)}")
+        return Verdict(Outcome.FAILED, _of_source(failed[0]))
     if failed := _with(Outcome.FAILED, of_nodes):
-        return Verdict(Outcome.FAILED, f"{len(failed)} of {len(of_nodes)} nodes cannot be linked to: {_told(failed[0])}")
+        earlier = [_of_source(entry) for entry in empty[:1]]  # who isn't told where nodes are can't reach them
+        unlinked = f"{len(failed)} of {_nodes(len(of_nodes))} cannot be linked to: {_told(failed[0])}"
+        return Verdict(Outcome.FAILED, "; and ".join([*earlier, unlinked]))
     if answering := _with(Outcome.OK, of_nodes):
-        return Verdict(Outcome.OK, f"{len(answering)} node{'s' * (len(answering) > 1)} can be linked to")
+        return Verdict(Outcome.OK, f"{_nodes(len(answering))} can be linked to")
     if not of_nodes and any(entry.step == "discovery" for entry in _with(Outcome.OK, of_sources)):
         return Verdict(Outcome.OK, "somebody is found; the connector tries nobody without a link")
-    causes = [entry.finding.cause for entry in _with(Outcome.EMPTY, entries) if entry.finding.cause]
-    return Verdict(Outcome.EMPTY, causes[0] if causes else "no other node of this cluster and group is where it looks")
+    if empty:
+        return Verdict(Outcome.EMPTY, _of_source(empty[0]))
+    return Verdict(Outcome.EMPTY, "no other node of this cluster and group is where it looks")
 
 
-def _explained(failed: Entry, entries: Sequence[Entry]) -> Entry:
-    """Return ``failed``; where that only says that a source counts an empty answer as a failure, what came of asking it."""
-    if failed.step != "discovery":
-        return failed
-    empty = [entry for entry in _with(Outcome.EMPTY, entries) if entry.source == failed.source and entry.finding.cause]
-    return empty[0] if empty else failed
+def _explained(failed: Entry, entries: Sequence[Entry]) -> bool:
+    """Whether ``failed`` says only that discovery counts as a failure what came of asking its source: nobody."""
+    asked = [entry.finding for entry in entries if entry.source == failed.source and entry.step == "source"]
+    return (
+        failed.step == "discovery"
+        and failed.finding.outcome is Outcome.FAILED
+        and any(finding.outcome is Outcome.EMPTY and finding.cause for finding in asked)
+    )
+
+
+def _nodes(count: int) -> str:
+    return f"{count} node{'s' * (count != 1)}"
+
+
+def _of_source(entry: Entry) -> str:
+    return f"{entry.step if entry.step == 'connector' else entry.source}: {_told(entry)}"
 
 
 def _with(outcome: Outcome, entries: Sequence[Entry]) -> list[Entry]:

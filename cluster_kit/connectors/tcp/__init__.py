@@ -94,6 +94,8 @@ class TcpConnector(Connector):
 
 
 def _faults(options: TcpConnector) -> Iterator[str]:
+    if options.host == "":
+        yield "host '': expected a host name or address; leave it out to listen where the node's name says"
     if not 0 <= options.port <= 65535:
         yield f"port {options.port}: expected 0 to 65535; 0 means any that is free"
     if not options.heartbeat_s > 0:

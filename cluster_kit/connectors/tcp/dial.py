@@ -8,6 +8,7 @@ import socket
 
 from cluster_kit.errors import ConnectReason
 from cluster_kit.node import split_address
+from cluster_kit.resolving import resolve
 
 _REASON_OF_ERRNO = {
     errno.ECONNREFUSED: ConnectReason.REFUSED,
@@ -31,13 +32,8 @@ async def dial(address: str) -> socket.socket:
         OSError: None of them can be reached.
     """
     host, port = split_address(address)
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as exc:
-        raise socket.gaierror(socket.EAI_NONAME, "not a host name") from exc
     error: OSError = socket.gaierror(socket.EAI_NONAME, "no address")
-    for family, kind, proto, _, sockaddr in found:
+    for family, kind, proto, _, sockaddr in await resolve(host, port):
         try:
             return await connect(socket.socket(family, kind, proto), sockaddr)
         except OSError as exc:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import ipaddress
 import socket
 
 from cluster_kit.errors import ConfigError
 from cluster_kit.node import Node, is_unspecified, join_address, split_address
+from cluster_kit.resolving import resolve
 
 BACKLOG = 1024  # a cluster that starts dials all at once; the kernel caps it at net.core.somaxconn
 
@@ -27,11 +27,9 @@ async def listen(host: str, port: int) -> socket.socket:
         ConfigError: That is not possible; says why and what to do.
     """
     try:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, proto, _, sockaddr = found[0]
+        family, kind, proto, _, sockaddr = (await resolve(host, port))[0]
         return _listening(socket.socket(family, kind, proto), sockaddr)
-    except (OSError, UnicodeError) as exc:
+    except OSError as exc:
         raise ConfigError(f"tcp: cannot listen on {join_address(host, port)!r}: {_cure(exc)}") from exc
 
 

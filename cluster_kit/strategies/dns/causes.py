@@ -29,13 +29,22 @@ def why_failed(reply: Reply) -> str:
     return next(cause for sign, cause in _FAILURES if sign in reply.said)
 
 
+def why_half(kind: Kind) -> str:
+    """Return the likely cause where one family fails and the other one answers."""
+    other = "ipv6" if kind is Kind.A else "ipv4"
+    return f"the same servers answer for the other family: if nodes have no such addresses, set 'family: {other}'"
+
+
 def why_nobody(name: str, kind: Kind, reply: Reply, search: Sequence[str]) -> str:
     """Return the likely cause of an answer with nobody in it."""
     causes = [_SERVICE] if in_kubernetes(name, search) else []
     if reply.status is Status.NO_NAME:
         causes += ["the name is misspelt, or nothing is entered under it yet", *_why_short(name, search)]
     elif kind is Kind.SRV:
-        causes.append("the name has no SRV records: they are at _port._tcp.name; or ask for its addresses by strategy dns")
+        where = "" if name.startswith("_") else "they are mostly at _port._tcp.name; or "
+        causes.append(f"the name has no SRV records: {where}ask for its addresses by strategy dns")
+    elif name.startswith("_"):
+        causes.append("the name is one of SRV records, which have the ports, too: ask for them by strategy dns_srv")
     else:
         causes.append("the name exists, but its records are of another type or family")
     return "; or ".join(causes)

@@ -28,6 +28,8 @@ def is_host_name(name: str) -> bool:
 
 def read_name(option: str, name: str) -> str:
     """Return a single name as it is."""
+    if _is_address(name):
+        raise ConfigError(f"{option} {name!r}: that is an address, which needs no DNS: list it in strategy static")
     if not is_host_name(name):
         raise ConfigError(f"{option} {name!r}: not a DNS name: expected letters, digits, '-' and '_' between dots")
     return name

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
+from cluster_kit.abc import Answer
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node, join_address
-from cluster_kit.strategies.dns.causes import why_failed, why_late, why_nobody, why_one
+from cluster_kit.strategies.dns.causes import why_failed, why_half, why_late, why_nobody, why_one
 from cluster_kit.strategies.dns.checks import DNS_PORT, RESOLV_CONF, read_names, read_servers
 from cluster_kit.strategies.dns.lookup import ask_addresses, ask_services, resolver_of
 from cluster_kit.strategies.dns.replies import Kind, Reply, Resolver, Status, kinds_of
@@ -31,17 +32,22 @@ _EMPTY = (Status.NO_NAME, Status.NO_DATA)
 class Servers(NamedTuple):
     """Who is asked in the end, and the domains that complete short names."""
 
-    addresses: list[str]
-    search: list[str]
+    named: Sequence[tuple[str, int]]
+    search: Sequence[str]
+
+    @property
+    def told(self) -> str:
+        """The servers, for messages."""
+        return ", ".join(join_address(host, port) for host, port in self.named)
 
 
 async def diagnose_addresses(options: DnsStrategy, local: Node) -> AsyncIterator[Finding]:
     """Find out what strategy ``dns`` gets to hear."""
     servers = _servers(options.resolver)
-    yield _whom(options.resolver, servers)
     names, kinds = read_names("query", options.query), kinds_of(options.family)
+    yield await _whom(options.resolver, servers, names[0])
     said = await ask_addresses(_detailed(options.resolver), names, kinds)
-    where = WHERE if options.resolver is None else ", ".join(servers.addresses)
+    where = WHERE if options.resolver is None else servers.told
     for name, replies in said.items():
         somebody = any(reply.addresses for reply in replies.values())
         for kind, reply in replies.items():
@@ -50,7 +56,7 @@ async def diagnose_addresses(options: DnsStrategy, local: Node) -> AsyncIterator
                 asked=f"{kind} of {name!r} at {where}",
                 got=_told(reply, reply.addresses),
                 outcome=Outcome.OK if somebody and reply.status in _EMPTY else _outcome(reply),
-                cause=suspicion if somebody and reply.status is not Status.FAILED else _why(name, kind, reply, servers),
+                cause=_cause(name, kind, reply, servers, suspicion, somebody=somebody),
             )
 
 
@@ -58,16 +64,16 @@ async def diagnose_services(options: DnsSrvStrategy, local: Node) -> AsyncIterat
     """Find out what strategy ``dns_srv`` gets to hear."""
     from cluster_kit.strategies.dns.server import ServerResolver
 
-    servers = _servers(options.resolver)
-    yield _whom(options.resolver, servers)
+    servers, names = _servers(options.resolver), read_names("query", options.query)
+    yield await _whom(options.resolver, servers, names[0])
     try:
         resolver = ServerResolver(read_servers(options.resolver))
     except DiscoveryError:  # the first finding has said so
         return
-    said = await ask_services(resolver, read_names("query", options.query), kinds_of(options.family, local.host))
+    said = await ask_services(resolver, names, kinds_of(options.family, local.host))
     for name, (reply, located) in said.items():
         yield Finding(
-            asked=f"SRV of {name!r} at {', '.join(servers.addresses)}",
+            asked=f"SRV of {name!r} at {servers.told}",
             got=_told(reply, [f"{service.target}:{service.port}" for service in reply.services]),
             outcome=_outcome(reply),
             cause=_why(name, Kind.SRV, reply, servers) or why_late(reply.ttl_s, options.interval_s),
@@ -77,27 +83,39 @@ async def diagnose_services(options: DnsSrvStrategy, local: Node) -> AsyncIterat
             yield Finding(
                 asked=f"which nodes the SRV records of {name!r} stand for",
                 got=_list("node", sorted(f"{node.key} ({node.address})" if node.name else node.key for node in answer.nodes)),
-                outcome=Outcome.OK if answer.nodes else Outcome.EMPTY if answer.complete else Outcome.FAILED,
+                outcome=_worth(answer),
                 cause=str(answer.error) if answer.error else None,
             )
 
 
 def _servers(option: str | None) -> Servers:
     path = Path(RESOLV_CONF)
-    lines = [line.split() for line in path.read_text().splitlines()] if path.is_file() else []
+    lines = [line.split() for line in path.read_text(errors="replace").splitlines()] if path.is_file() else []
     named = read_servers(option) or [(line[1], DNS_PORT) for line in lines if len(line) > 1 and line[0] == "nameserver"]
     searches = [line[1:] for line in lines if line[:1] in (["search"], ["domain"])]
-    return Servers([join_address(host, port) for host, port in named], searches[-1] if searches else [])
+    return Servers(named, searches[-1] if searches else [])
 
 
-def _whom(option: str | None, servers: Servers) -> Finding:
+async def _whom(option: str | None, servers: Servers, name: str) -> Finding:
+    asked = f"which name servers {'the option resolver' if option else RESOLV_CONF} names"
     search = f"; search domains {', '.join(servers.search)}" if servers.search else "; no search domains"
-    return Finding(
-        asked=f"which name servers {'the option resolver' if option else RESOLV_CONF} names",
-        got=(", ".join(servers.addresses) or "none") + search,
-        outcome=Outcome.OK if servers.addresses else Outcome.FAILED,
-        cause=None if servers.addresses else f"there is nobody to ask: set resolver, or mend {RESOLV_CONF}",
-    )
+    if not servers.named:
+        cause = f"there is nobody to ask: set resolver, or mend {RESOLV_CONF}"
+        return Finding(asked=asked, got=f"none{search}", outcome=Outcome.FAILED, cause=cause)
+    return Finding(asked=asked, got=servers.told + search, cause=await _who_fails(servers, name))
+
+
+async def _who_fails(servers: Servers, name: str) -> str | None:
+    """Return a warning where some of several name servers don't answer: the others are asked late, or answer otherwise."""
+    if len(servers.named) == 1 or find_spec("dns") is None:
+        return None
+    from cluster_kit.strategies.dns.server import ServerResolver
+
+    replies = await asyncio.gather(*(ServerResolver([server]).ask(name, Kind.A) for server in servers.named))
+    failing = [reply.said for reply in replies if reply.status is Status.FAILED]
+    if not failing or len(failing) == len(replies):  # of all of them the next findings tell
+        return None
+    return f"{', '.join(failing)}: questions that go there first are answered late or not at all; mend it, or take it out"
 
 
 class _Detailed:
@@ -131,6 +149,20 @@ def _outcome(reply: Reply) -> Outcome:
     if reply.status is Status.FOUND:
         return Outcome.OK
     return Outcome.FAILED if reply.status is Status.FAILED else Outcome.EMPTY
+
+
+def _worth(answer: Answer) -> Outcome:
+    """Return what SRV records are worth: some that are of no use, beside others, are a fault of whoever publishes them."""
+    if answer.error is None:
+        return Outcome.OK
+    return Outcome.EMPTY if answer.complete and not answer.nodes else Outcome.FAILED
+
+
+def _cause(name: str, kind: Kind, reply: Reply, servers: Servers, suspicion: str | None, *, somebody: bool) -> str | None:
+    """Return what is likely wrong with an answer; ``somebody``: there are addresses, of the one family or the other."""
+    if not somebody:
+        return _why(name, kind, reply, servers)
+    return why_half(kind) if reply.status is Status.FAILED else suspicion
 
 
 def _why(name: str, kind: Kind, reply: Reply, servers: Servers) -> str | None:

@@ -24,6 +24,7 @@ from cluster_kit.strategies.dns.checks import RESOLV_CONF
 from cluster_kit.strategies.dns.replies import Kind, Reply, Service, Status
 
 LOOKUP_S = 5.0  # for one question, all servers and repetitions together
+SERVER_S = 1.0  # for one server: by then the next one has its turn, though a pod's search domains make four names of one
 
 
 class ServerResolver:
@@ -35,13 +36,14 @@ class ServerResolver:
 
     def __init__(self, servers: Sequence[tuple[str, int]] = ()) -> None:
         self._resolver = dns.asyncresolver.Resolver(configure=False)
-        self._resolver.lifetime = LOOKUP_S
+        self._resolver.lifetime, self._resolver.timeout = LOOKUP_S, SERVER_S
         try:
             self._resolver.read_resolv_conf(RESOLV_CONF)
-        except (dns.resolver.NoResolverConfiguration, ValueError) as exc:
+        except (dns.exception.DNSException, ValueError) as exc:  # not even that it is text is certain
             if not servers:
+                cause = "" if isinstance(exc, dns.resolver.NoResolverConfiguration) else f" ({exc})"
                 raise DiscoveryError(
-                    f"dns: no name server in {RESOLV_CONF}: set resolver, or mend the file", strategy="dns"
+                    f"dns: no name server to be had from {RESOLV_CONF}{cause}: set resolver, or mend the file", strategy="dns"
                 ) from exc
         if servers:
             self._resolver.nameservers = [dns.nameserver.Do53Nameserver(host, port) for host, port in servers]

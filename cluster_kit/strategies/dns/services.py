@@ -47,7 +47,8 @@ def who_serves(
         try:
             node = _node(service, located, basename, port)
             if nodes.setdefault(node.key, node) != node:
-                raise ValueError(f"{node.key} is listed with several ports: set port, or ask for _port._tcp.{name}")
+                other = "" if name.startswith("_") else f", or ask for _port._tcp.{name}"
+                raise ValueError(f"{node.key} is listed with several ports: set port{other}")
         except ValueError as exc:
             faults.append(str(exc))
     return Answer(

@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 
 from cluster_kit.errors import DiscoveryError, RemoteProtocolError
 from cluster_kit.node import join_address
+from cluster_kit.resolving import resolve
 from cluster_kit.wire import epmd as wire
 from cluster_kit.wire.epmd import Dumped, Registered, Registration
 
 AT_ONCE = 16  # names asked for at a time; EPMD serves one connection after the other
 
+_MUTE = "it takes connections and says nothing: EPMD hangs, or another program listens there; restart it, or correct epmd_port"
 _DOWN = "the host is down or a firewall drops TCP to that port; start the host, or let others reach the port"
 _CAUSES = {
     errno.ECONNREFUSED: "connection refused: EPMD is not running there, or listens on other addresses of that host only "
@@ -33,6 +35,7 @@ class Epmd:
         self._host = host
         self._port = port
         self._deadline_s = deadline_s
+        self._connected = False
 
     def __str__(self) -> str:
         return f"EPMD at {join_address(self._host, self._port)}"
@@ -52,7 +55,7 @@ class Epmd:
         if isinstance(error, socket.gaierror | UnicodeError):
             return "the host name does not resolve; correct the host, or enter it in DNS or /etc/hosts"
         if isinstance(error, TimeoutError):
-            return f"no answer within {self._deadline_s:g} s: {_DOWN}"
+            return f"no answer within {self._deadline_s:g} s: {_MUTE if self._connected else _DOWN}"
         assert isinstance(error, OSError)
         cause = _CAUSES.get(error.errno or 0, f"{error.strerror or error}; correct the host or epmd_port")
         return cause.replace("{port}", str(self._port))
@@ -125,16 +128,14 @@ class Epmd:
         for address in addresses:
             try:
                 async with asyncio.timeout(self._deadline_s / len(addresses)):
-                    return await asyncio.open_connection(address, self._port)
+                    streams = await asyncio.open_connection(address, self._port)
             except OSError as exc:
                 error = exc
+            else:
+                self._connected = True
+                return streams
         raise error
 
     async def _resolve(self) -> list[str]:
-        """Return the host's addresses; one given as such needs none of the threads that a slow resolver may occupy."""
-        try:
-            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-        except socket.gaierror:
-            loop = asyncio.get_running_loop()
-            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        found = await resolve(self._host, self._port)
         return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))

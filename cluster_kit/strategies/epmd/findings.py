@@ -34,6 +34,10 @@ async def findings(options: EpmdLookup, ctx: Discovery) -> AsyncIterator[Finding
     except DiscoveryError as error:
         targets = ()
         yield _failed("which hosts to ask", error)
+    else:
+        if not any(target.names is None or diagnosis.wanted(target, target.names) for target in targets):
+            cause = "it names nobody but this node, or nobody at all; list the others"
+            yield Finding(asked="whom it names", got="nobody else", outcome=Outcome.EMPTY, cause=cause)
     asked = [diagnosis.of_target(target) for target in targets]
     if options.register:
         asked.append(diagnosis.of_this_node())
@@ -52,6 +56,10 @@ class Diagnosis:
     def _epmd(self, host: str) -> Epmd:
         return Epmd(host, self._options.port(), self._options.deadline_s)
 
+    def wanted(self, target: Target, names: Iterable[str]) -> list[str]:
+        """Return those of ``names`` at ``target`` that are not this node's own."""
+        return [name for name in names if f"{name}@{target.host}" != self._ctx.local.name]
+
     async def of_target(self, target: Target) -> list[Finding]:
         """Return who is registered at one EPMD, and what that says of those who are wanted."""
         epmd = self._epmd(target.epmd)
@@ -59,7 +67,7 @@ class Diagnosis:
         try:
             async with epmd.answering():
                 active = list(await epmd.names())
-                wanted = [name for name in target.names or active if f"{name}@{target.host}" != self._ctx.local.name]
+                wanted = self.wanted(target, target.names or active)
                 entries = {entry.name: entry for entry in await epmd.find_all(wanted[:MAX_NAMED])}
                 gone = {each.name for each in await epmd.dump() if not each.active} if is_loopback(target.epmd) else set()
         except DiscoveryError as error:
@@ -67,7 +75,7 @@ class Diagnosis:
         if not (active if target.names else wanted):
             got = "no name but our own" if active else "no names"
             return [Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=_NOBODY)]
-        found = [Finding(asked=asked, got=f"{len(active)} names: {_listed(active)}")]
+        found = [Finding(asked=asked, got=f"{len(active)} name{'s' * (len(active) != 1)}: {_listed(active)}")]
         for name in wanted[:MAX_NAMED]:
             entry = entries.get(name)
             found.append(self._of_entry(entry, target) if entry else _of_missing(name, target, active, gone))

@@ -54,7 +54,8 @@ class Ledger:
 
     def keep(self, targets: Collection[Target]) -> None:
         """Forget all targets but these; their order is the order in which they count."""
-        self._held = {target: self._held.get(target) or self._kept_for(target) for target in targets}
+        only = len(targets) == 1  # who else should have told of them?
+        self._held = {target: self._held.get(target) or self._kept_for(target, only=only) for target in targets}
         self._earlier = ()
         self.faults = {target: self.faults[target] for target in targets if target in self.faults}
         self.answered = self.answered or not targets
@@ -74,8 +75,8 @@ class Ledger:
         if target in self._held:
             self.faults[target] = fault
 
-    def _kept_for(self, target: Target) -> dict[str, _Held]:
-        return {node.key: _Held(node) for node in self._earlier if node.host == target.host}
+    def _kept_for(self, target: Target, *, only: bool) -> dict[str, _Held]:
+        return {node.key: _Held(node) for node in self._earlier if only or node.host == target.host}
 
     def _miss(self, held: _Held, now_s: float) -> _Held:
         return _Held(held.node, held.missing + 1, held.since_s if held.missing else now_s)

@@ -17,10 +17,11 @@ import msgspec
 from cluster_kit.abc import Discovery
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import ConfigError, DiscoveryError, RemoteProtocolError
+from cluster_kit.netdevice import Flag
 from cluster_kit.node import is_loopback
 from cluster_kit.strategies.gossip import ANY, GossipStrategy
 from cluster_kit.strategies.gossip.engine import SPREAD
-from cluster_kit.strategies.gossip.machine import Flag, Interface, holders, interface_with, interfaces
+from cluster_kit.strategies.gossip.machine import Interface, holders, interface_with, interfaces
 from cluster_kit.strategies.gossip.sockets import Sockets, interface_of
 from cluster_kit.wire.gossip import MAGIC, Kind, Packet, Source, decode, encode
 

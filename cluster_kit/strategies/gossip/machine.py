@@ -12,26 +12,14 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from enum import IntFlag
 from pathlib import Path
 from typing import NamedTuple
 
+from cluster_kit.netdevice import IFREQ_BYTES, NAME_BYTES, Flag, flags_of
 from cluster_kit.node import is_loopback
 
 _SIOCGIFCONF = 0x8912
-_SIOCGIFFLAGS = 0x8913
-_NAME_BYTES = 16
-_IFREQ_BYTES = struct.calcsize("16s L L H 3B 3x")  # a name and the largest member of the union, a struct ifmap
 _MAX_ADDRESSES = 1024
-
-
-class Flag(IntFlag):
-    """What an interface is and can; the names are those of netdevice(7)."""
-
-    UP = 0x1
-    LOOPBACK = 0x8
-    RUNNING = 0x40
-    MULTICAST = 0x1000
 
 
 class Interface(NamedTuple):
@@ -44,20 +32,18 @@ class Interface(NamedTuple):
 
 def interfaces() -> list[Interface]:
     """Return a line for each IPv4 address of this machine; an interface without one is missing."""
-    buffer = array.array("B", bytes(_IFREQ_BYTES * _MAX_ADDRESSES))
+    buffer = array.array("B", bytes(IFREQ_BYTES * _MAX_ADDRESSES))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         wanted = struct.pack("iL", len(buffer), buffer.buffer_info()[0])
         (filled, _) = struct.unpack("iL", fcntl.ioctl(sock, _SIOCGIFCONF, wanted))
-        entries = [buffer[at : at + _IFREQ_BYTES].tobytes() for at in range(0, filled, _IFREQ_BYTES)]
-        return [_interface(sock, entry) for entry in entries]
+        entries = [buffer[at : at + IFREQ_BYTES].tobytes() for at in range(0, filled, IFREQ_BYTES)]
+        return [_interface(entry) for entry in entries]
 
 
-def _interface(sock: socket.socket, entry: bytes) -> Interface:
-    label = entry[:_NAME_BYTES].partition(b"\0")[0]
+def _interface(entry: bytes) -> Interface:
+    label = entry[:NAME_BYTES].partition(b"\0")[0]
     name = label.partition(b":")[0]  # of an alias such as eth0:1
-    answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, name.ljust(_IFREQ_BYTES, b"\0"))
-    (flags,) = struct.unpack_from("H", answer, _NAME_BYTES)
-    return Interface(name.decode(errors="replace"), socket.inet_ntoa(entry[_NAME_BYTES + 4 : _NAME_BYTES + 8]), Flag(flags))
+    return Interface(name.decode(errors="replace"), socket.inet_ntoa(entry[NAME_BYTES + 4 : NAME_BYTES + 8]), flags_of(name))
 
 
 def interface_with(address: str, known: list[Interface]) -> Interface | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from cluster_kit.errors import ConfigError, DiscoveryError
+from cluster_kit.resolving import resolve
 from cluster_kit.strategies.gossip import ANY, GossipStrategy
 from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES, Source
 
@@ -157,8 +158,8 @@ async def interface_of(options: GossipStrategy, host: str) -> str:
 
 async def _resolve(host: str) -> str:
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, family=socket.AF_INET, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError) as exc:
+        found = await resolve(host, family=socket.AF_INET, kind=socket.SOCK_DGRAM)
+    except OSError as exc:
         raise ConfigError(
             f"gossip: cannot use {host!r}: it has no IPv4 address; correct the host in the node's name, or set multicast_if"
         ) from exc

@@ -12,6 +12,7 @@ verified; nodes need no basename and may have ports.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,7 +31,12 @@ MIN_POLL_S = 0.5
 MAX_POLL_S = 3600.0
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123, as namespaces, Services and ports are called
+_DOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 _MASTER = re.compile(r"https://[^/]+/?|[^/]+")
+_KEY = r"[A-Za-z0-9][A-Za-z0-9._/-]*"
+_VALUE = r"[A-Za-z0-9._-]*"
+_REQUIREMENT = rf"!\s*{_KEY}|{_KEY}(\s*(=|==|!=|<|>)\s*{_VALUE}|\s+(in|notin)\s*\(\s*{_VALUE}(\s*,\s*{_VALUE})*\s*\))?"
+_SELECTOR = re.compile(rf"\s*({_REQUIREMENT})\s*(,\s*({_REQUIREMENT})\s*)*")  # the server knows the finer points
 _BASENAME = re.compile(r"[!-?A-~]{1,200}")
 
 
@@ -124,10 +130,17 @@ def _faults_of_selection(options: KubernetesStrategy) -> Iterator[str]:
 
 
 def _faults_of_names(options: KubernetesStrategy) -> Iterator[str]:
+    if options.selector and not _SELECTOR.fullmatch(options.selector):
+        yield f"selector {options.selector[:80]!r}: expected labels such as 'app=web,tier!=test' or 'app in (web, api)'"
+    if not _DOMAIN.fullmatch(domain := options.domain(os.environ)):
+        option = "CLUSTER_DOMAIN" if os.environ.get("CLUSTER_DOMAIN") else "cluster_name"
+        yield f"{option}: the cluster's domain would be {domain[:80]!r}: expected a DNS name such as 'cluster.local'"
     named = {"namespace": options.namespace, "service_name": options.service_name}
     if isinstance(options.port, int):
         if not 1 <= options.port <= 65535:
             yield f"port {options.port}: expected 1 to 65535, or the name of a port"
+    elif options.port is not None and options.port.isdecimal():
+        yield f"port {options.port!r}: is text, and no port is called so: write it without quotes"
     else:
         named["port"] = options.port
     for option, name in named.items():

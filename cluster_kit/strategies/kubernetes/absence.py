@@ -74,18 +74,27 @@ async def _no_pods(client: Client, namespace: str, selector: str) -> str:
 
 
 async def _no_services(client: Client, namespace: str, selector: str) -> str:
-    page = await client.read(f"/api/v1/namespaces/{namespace}/services", Page[Service])
-    names = ", ".join(sorted(service.metadata.name for service in page.items or ())) or "none"
+    there = await _services(client, namespace)
     return (
-        f"no Service in namespace {namespace!r} carries the labels {selector!r} (there are: {quoted(names)}): selector is for "
+        f"no Service in namespace {namespace!r} carries the labels {selector!r} ({there}): selector is for "
         "Services' own labels; to choose pods, set 'ip_lookup_mode: pods', or name the Service in service_name"
     )
+
+
+async def _services(client: Client, namespace: str) -> str:
+    """Tell which Services there are, if that may be known."""
+    try:
+        page = await client.read(f"/api/v1/namespaces/{namespace}/services", Page[Service])
+    except ApiError:
+        return "which there are we may not see"
+    return f"there are: {quoted(', '.join(sorted(service.metadata.name for service in page.items or ()))) or 'none'}"
 
 
 async def _no_endpoints(client: Client, namespace: str, name: str) -> str:
     path = f"/api/v1/namespaces/{namespace}/services/{name}"
     if await _lacks(client, path):
-        return f"there is no Service {name!r} in namespace {namespace!r}"
+        there = await _services(client, namespace)
+        return f"there is no Service {name!r} in namespace {namespace!r} ({there}): correct service_name or namespace"
     selector = (await client.read(path, Service)).selector
     if not selector:
         return f"Service {name!r} has no selector, and nobody has given it endpoints"

@@ -23,9 +23,11 @@ from kubernetes.aio.config import ConfigException, load_kube_config_from_dict
 
 from cluster_kit.node import is_loopback, join_address
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
+from cluster_kit.strategies.kubernetes.exec_plugin import ask_plugin
 from cluster_kit.strategies.kubernetes.faults import ApiError, Kind
 
 DEFAULT_NAMESPACE = "default"
+USUAL_KUBECONFIG = "~/.kube/config"
 
 _MOUNT = "mount the service account's token, or set kubeconfig"
 _FILES = {"clusters": ("certificate-authority",), "users": ("client-certificate", "client-key", "tokenFile")}
@@ -56,13 +58,14 @@ async def open_access(options: KubernetesStrategy, environ: Mapping[str, str]) -
     Raises:
         ApiError: Something that is needed is missing, or can't be used.
     """
-    kubeconfig = options.kubeconfig.expanduser() if options.kubeconfig else None
+    kubeconfig = _named(options)
     if kubeconfig is None and not options.master and "KUBERNETES_SERVICE_HOST" not in environ:
         kubeconfig = _usual_kubeconfig(environ)
         if kubeconfig is None:
+            places = environ.get("KUBECONFIG") or USUAL_KUBECONFIG
             raise _unusable(
-                "no API server to ask: this is no pod (KUBERNETES_SERVICE_HOST is not set), and there is no "
-                "~/.kube/config; set kubeconfig, or KUBECONFIG in the environment"
+                f"no API server to ask: this is no pod (KUBERNETES_SERVICE_HOST is not set), and there is no {places}; set "
+                "kubeconfig, or KUBECONFIG in the environment"
             )
     if kubeconfig is None:
         return _in_cluster(options, environ)
@@ -86,7 +89,8 @@ def _in_cluster(options: KubernetesStrategy, environ: Mapping[str, str]) -> Acce
     configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
     named = folder / "namespace"
     namespace = _read(named, "namespace") if named.is_file() else DEFAULT_NAMESPACE
-    return Access(_client(configuration), namespace, f"service account in {folder}")
+    client = _client(configuration, f"the CA certificate '{folder / 'ca.crt'}'")
+    return Access(client, namespace, f"service account in {folder}")
 
 
 def _service(environ: Mapping[str, str]) -> str:
@@ -122,13 +126,18 @@ def _read(path: Path, what: str) -> str:
     return text
 
 
+def _named(options: KubernetesStrategy) -> Path | None:
+    """Return the kubeconfig of the options; one that is relative goes by the current directory, and errors show that."""
+    return options.kubeconfig.expanduser().absolute() if options.kubeconfig else None
+
+
 # -- a kubeconfig --------------------------------------------------------------------------------------------------------------
 
 
 def _usual_kubeconfig(environ: Mapping[str, str]) -> Path | None:
     """Return the file that ``kubectl`` takes; of several, the first that exists."""
     named = environ.get("KUBECONFIG")
-    usual = [Path(path) for path in named.split(os.pathsep) if path] if named else [Path("~/.kube/config").expanduser()]
+    usual = [Path(path) for path in named.split(os.pathsep) if path] if named else [Path(USUAL_KUBECONFIG).expanduser()]
     return next((path for path in usual if path.is_file()), None)
 
 
@@ -137,18 +146,21 @@ async def _by_kubeconfig(path: Path, options: KubernetesStrategy, environ: Mappi
     try:
         with TemporaryDirectory(prefix="cluster-kit-") as folder:  # ssl reads keys from files only, and reads them at once
             config = _load(path, Path(folder))
+            _refuse_unknown(options.context, config)
+            await _authenticate(_user_of(config, options.context), path.parent, Path(folder))
             loader = await load_kube_config_from_dict(config, options.context, configuration)  # type: ignore[no-untyped-call]
             _refuse_unverified(configuration, path)
             if options.master:
                 configuration.host = _master(options, environ)
             context = loader.current_context
             access = Access(
-                _client(configuration),
+                _client(configuration, f"the certificates of the kubeconfig '{path}'"),
                 context["context"].get("namespace") or DEFAULT_NAMESPACE,
                 f"kubeconfig {path}, context {context['name']!r}",
             )
     except (ConfigException, OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as exc:
-        raise _unusable(f"cannot use the kubeconfig '{path}': {_reason(exc)}") from exc
+        cure = f"try it with: kubectl --kubeconfig '{path}' get pods"
+        raise _unusable(f"cannot use the kubeconfig '{path}': {_reason(exc)}; {cure}") from exc
     return access
 
 
@@ -174,8 +186,38 @@ def _load(path: Path, folder: Path) -> dict[str, Any]:
     return config
 
 
+def _user_of(config: dict[str, Any], context: str | None) -> dict[str, Any]:
+    """Return what the kubeconfig knows of the user of ``context``; nothing where it is not complete."""
+    users = {entry["name"]: entry.get("user") or {} for entry in config.get("users") or ()}
+    contexts = {entry["name"]: entry.get("context") or {} for entry in config.get("contexts") or ()}
+    user: dict[str, Any] = users.get(contexts.get(context or config.get("current-context"), {}).get("user"), {})
+    return user
+
+
+async def _authenticate(user: dict[str, Any], folder: Path, keys: Path) -> None:
+    """Put what a credential plugin gives in its place; ``keys`` is where to write certificates."""
+    if "exec" not in user:
+        return
+    given = await ask_plugin(user.pop("exec"), folder)
+    if given.token:
+        user["token"] = given.token
+    if given.client_certificate_data and given.client_key_data:
+        for option, data in (("client-certificate", given.client_certificate_data), ("client-key", given.client_key_data)):
+            file = keys / secrets.token_hex()
+            file.write_text(data)
+            user[option] = str(file)
+
+
+def _refuse_unknown(context: str | None, config: dict[str, Any]) -> None:
+    names = [entry["name"] for entry in config.get("contexts") or ()]
+    if context is not None and context not in names:
+        raise ValueError(f"it has no context {context!r}, only {', '.join(map(repr, names)) or 'none'}")
+
+
 def _refuse_unverified(configuration: Configuration, path: Path) -> None:
     url = urlsplit(configuration.host)
+    if url.username is not None:
+        raise _unusable(f"the kubeconfig '{path}' has credentials in the address of its server: put them into its users")
     if not configuration.verify_ssl:
         raise _unusable(
             f"the kubeconfig '{path}' sets insecure-skip-tls-verify: the server's certificate is always verified; "
@@ -192,13 +234,16 @@ def _unusable(message: str) -> ApiError:
 def _reason(exc: Exception) -> str:
     if isinstance(exc, OSError) and exc.strerror and not isinstance(exc, ssl.SSLError):
         return exc.strerror.lower()
+    if isinstance(exc, yaml.MarkedYAMLError):  # its text quotes the line, which may hold a token
+        where = f"line {exc.problem_mark.line + 1}: " if exc.problem_mark else ""
+        return f"{where}{exc.problem or 'not YAML'}"
     return " ".join(str(exc).split()) or type(exc).__name__
 
 
-def _client(configuration: Configuration) -> ApiClient:
-    """Return a client; its TLS context is complete once it is made."""
+def _client(configuration: Configuration, certificates: str) -> ApiClient:
+    """Return a client; its TLS context is complete once it is made, of ``certificates`` as messages call them."""
     configuration.disable_strict_ssl_verification = True  # verified all the same: many clusters' CAs lack a key identifier
     try:
         return ApiClient(configuration)
     except OSError as exc:  # ssl.SSLError is one
-        raise _unusable(f"cannot use the certificates for {configuration.host}: {_reason(exc)}") from exc
+        raise _unusable(f"cannot use {certificates}: {_reason(exc)}; give what the cluster's administrator hands out") from exc

@@ -13,14 +13,13 @@ from typing import TypeVar
 
 import aiohttp
 from kubernetes.aio.client.rest import RESTResponse
-from msgspec import DecodeError
 from msgspec.json import decode
 
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.access import Access, open_access
 from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, error_of, quoted
 from cluster_kit.strategies.kubernetes.lines import Lines
-from cluster_kit.strategies.kubernetes.objects import Group
+from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Group
 from cluster_kit.strategies.kubernetes.resources import ENDPOINTS, PODS, SLICE_GROUP, SLICE_VERSIONS, SLICES, Params, Resource
 
 Answer = TypeVar("Answer")
@@ -94,7 +93,7 @@ class Client:
         response = await self._ask(path, params, aiohttp.ClientTimeout(total=BODY_S))
         try:
             return decode(await _body(response, self.server), type=kind)
-        except (DecodeError, RecursionError) as exc:
+        except UNREADABLE as exc:
             raise self.no_answer(exc) from exc
         finally:
             response.response.release()
@@ -146,7 +145,7 @@ class Client:
             "GET",
             path,
             query_params=list(params),
-            header_params={"Accept": "application/json"},
+            header_params={"Accept": "application/json", "Accept-Encoding": "identity"},
             auth_settings=["BearerToken"],
         )
         try:
@@ -156,11 +155,18 @@ class Client:
             cause = f"no answer within {ANSWER_S:g} s: is the address right, and no network policy in between?"
             raise ApiError(Kind.REFUSED, f"{access.server}: {cause}") from exc
         except _CUT as exc:
+            if isinstance(exc, aiohttp.ClientSSLError):
+                await self.close()  # the CA may have been replaced: read it anew
             raise ApiError(Kind.UNREACHABLE, f"{access.server}: {_cause(exc)}") from exc
+        except ValueError as exc:  # a token that is none: aiohttp refuses to send it
+            raise ApiError(Kind.UNREACHABLE, f"{access.server} can't be asked: {quoted(str(exc))}; look at the token") from exc
         if response.response.history:
             response.response.close()
             other = quoted(str(response.response.url.origin()))
             raise ApiError(Kind.REFUSED, f"{access.server} sends us on to {other}: give the address of the API server itself")
+        if response.headers.get("Content-Encoding", "identity") != "identity":  # it may unpack to any size
+            response.response.close()
+            raise ApiError(Kind.REFUSED, f"{access.server} packs its answer, which we have not asked for: is there a proxy?")
         return response
 
 
@@ -190,7 +196,9 @@ def _cause(exc: BaseException) -> str:
     """Return why the connection failed."""
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
         return f"its certificate can't be verified ({quoted(str(exc.certificate_error))}): is the CA that of this server?"
+    if isinstance(exc, aiohttp.ClientSSLError):
+        return f"TLS fails ({quoted(str(exc.os_error))}): is it an https server, and is this its address?"
     cause = getattr(exc, "os_error", exc)
     number = getattr(cause, "errno", None) or 0
     text = os.strerror(number) if number > 0 else getattr(cause, "strerror", None) or str(cause)
-    return quoted(text.lower()) or type(exc).__name__
+    return f"{quoted(text.lower()) or type(exc).__name__}: is it up, and is this its address?"

@@ -60,7 +60,10 @@ async def _listed(client: Client, asked: str, resource: Resource, readings: Sequ
     if not entries:
         return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=await why_nobody(client, some=bool(readings)))
     if not (client.options.count_unready or any(entry.ready for entry in entries)):
-        cause = "none of them passes its readiness probe, and count_unready is false"
+        cause = (
+            "none of them passes its readiness probe, and count_unready is false; see kubectl describe pod, or set "
+            "'count_unready: true' where the probe waits for the cluster"
+        )
         return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
     return Finding(asked=asked, got=got)
 

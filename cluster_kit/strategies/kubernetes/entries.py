@@ -143,4 +143,4 @@ def _listed(ports: Iterable[Port]) -> str:
 
 def _shown(ports: Iterable[Port]) -> Iterator[str]:
     for port in ports:
-        yield f"{port.port} ({port.name:.63})" if port.name else str(port.port)
+        yield f"{port.port} ({port.name[:63]!r})" if port.name else str(port.port)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
-from msgspec import DecodeError
 from msgspec.json import decode
 
-from cluster_kit.strategies.kubernetes.objects import Status
+from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Status
 from cluster_kit.strategies.kubernetes.resources import Resource
 
 MAX_TEXT = 400  # characters of a server's own words in a message of ours
+
+ANONYMOUS = "system:anonymous"  # to whom nobody should give any right
 
 _USER = re.compile(r'User "([^"]*)"')
 _SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9.-]+):([a-z0-9.-]+)")
@@ -74,7 +75,7 @@ def error_of(code: int | None, body: bytes, *, server: str, retry_after: str | N
     """
     try:
         status = decode(body, type=Status)
-    except (DecodeError, RecursionError):
+    except UNREADABLE:
         status = Status(message=body[:MAX_TEXT].decode(errors="replace"))
     wait_s = float(retry_after) if retry_after and re.fullmatch(r"\d{1,9}", retry_after) else 0.0
     wait_s = max(wait_s, float(status.details.retry_after_seconds if status.details else 0))
@@ -110,15 +111,19 @@ def advise_on_rights(told: str, resource: Resource, namespace: str) -> str:
         namespace: Where.
     """
     user = _USER.search(told)
+    if user is not None and user[1] == ANONYMOUS:
+        return f"{told}: we came without credentials that it takes: give the kubeconfig's user a token or certificate"
     account = _SERVICE_ACCOUNT.fullmatch(user[1]) if user else None
     if account is not None:
         subject, more = f"--serviceaccount={account[1]}:{account[2]}", f" --service-account {account[2]}"
     else:
         subject, more = f"--user='{user[1] if user else 'USER'}'", ""
     pods = " --pods" if resource.plural == "pods" else ""
+    printed = f"apply the Role that 'cluster-kit manifest kubernetes --namespace {namespace}{more}{pods}' prints, or "
+    elsewhere = account is not None and account[1] != namespace  # the manifest is for pods that run where they look
     return (
-        f"{told}: the verbs list and watch on {resource.name} in namespace {namespace!r} are needed; apply the Role that "
-        f"'cluster-kit manifest kubernetes --namespace {namespace}{more}{pods}' prints, or run: "
+        f"{told}: the verbs list and watch on {resource.name} in namespace {namespace!r} are needed; "
+        f"{'' if elsewhere else printed}run: "
         f"kubectl create role cluster-kit -n {namespace} --verb=get,list,watch --resource={resource.name} && "
         f"kubectl create rolebinding cluster-kit -n {namespace} --role=cluster-kit {subject}"
     )

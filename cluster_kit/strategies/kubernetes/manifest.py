@@ -28,7 +28,7 @@ rules:
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata:
-  name: {role}
+  name: {role}-{name}
   namespace: {namespace}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
@@ -110,7 +110,7 @@ def manifest(*, name: str, namespace: str, account: str, port: int, pods: bool) 
         namespace=namespace,
         account=account,
         port=port,
-        role=ROLE,
+        role=f"{ROLE}-pods" if pods else ROLE,
         group="" if pods else "discovery.k8s.io",
         resource="pods" if pods else "endpointslices",
         config=f"ip_lookup_mode: pods, selector: app={name}" if pods else f"service_name: {name}-cluster",

@@ -7,11 +7,15 @@ Source: Kubernetes API reference, groups core/v1 and discovery.k8s.io (v1 and v1
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from msgspec import Raw, Struct, field
+from msgspec import DecodeError, Raw, Struct, field
+from msgspec import Meta as Bounds
 
 Object = TypeVar("Object")
+Count = Annotated[int, Bounds(ge=0, le=2**31 - 1)]
+
+UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)  # what decoding raises, whatever the server has sent
 
 
 class Meta(Struct, rename="camel"):
@@ -62,7 +66,7 @@ class Cause(Struct):
 class StatusDetails(Struct, rename="camel"):
     """What a ``Status`` tells besides its message."""
 
-    retry_after_seconds: int = 0
+    retry_after_seconds: Count = 0
     causes: list[Cause] | None = None
 
 
@@ -71,7 +75,7 @@ class Status(Struct):
 
     message: str = ""
     reason: str = ""
-    code: int = 0
+    code: Count = 0
     details: StatusDetails | None = None
 
 

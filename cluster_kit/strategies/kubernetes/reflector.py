@@ -17,10 +17,11 @@ from cluster_kit.strategies.kubernetes.resources import Params
 
 PAGE = 500  # objects: what client-go and kubectl ask for at once
 WATCH_S = (240, 290)  # so that tokens, which live for an hour, are read anew, and not all watchers renew at once
-SHORT_S = 1.0  # a watch that ends sooner, with nothing said, was none
+SHORT_S = 1.0  # a watch that ends sooner was none, whatever it has told
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0  # news is heard of so soon after an outage, and a server that comes back is not stormed
 LONGEST_RETRY_AFTER_S = 120.0  # a server that asks for more gets another question after that
+MAX_DIGITS = 20  # of a version: 64 bits
 WATCH_AGAIN_S = 60.0  # how long to poll until a forbidden watch is tried again
 
 
@@ -107,10 +108,17 @@ class Reflector:
             self._poll()
         return True
 
-    def heard(self, version: str) -> None:
-        """Take in that the watch told an object, or a bookmark, of this version."""
-        self._failures = 0
+    def heard(self, version: str, lasted_s: float) -> None:
+        """Take in that the watch told an object, or a bookmark, of this version, so many seconds after its begin.
+
+        Raises:
+            ApiError: Versions went back: this is another store than the one that was listed.
+        """
+        if _is_older(version, self._newest):
+            raise ApiError(Kind.EXPIRED, f"version {version} came after {self._newest}")
         self._barred = 0
+        if lasted_s >= SHORT_S:
+            self._failures = 0
         if version:
             self._version = self._newest = version
 
@@ -158,3 +166,9 @@ class Reflector:
 
 def _bound_s(failures: int) -> float:
     return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(failures - 1, 10))
+
+
+def _is_older(version: str, other: str) -> bool:
+    """Whether both are versions as etcd makes them, and ``version`` the lower one."""
+    known = all(each.isdecimal() and len(each) <= MAX_DIGITS for each in (version, other))
+    return known and int(version) < int(other)

@@ -12,7 +12,6 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
-from msgspec import DecodeError
 from msgspec.json import decode
 
 from cluster_kit.abc import Discovery, Failed, Observation
@@ -22,7 +21,7 @@ from cluster_kit.strategies.kubernetes.client import Client
 from cluster_kit.strategies.kubernetes.entries import Reading, name_of
 from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, advise_on_rights, error_of
 from cluster_kit.strategies.kubernetes.naming import Naming
-from cluster_kit.strategies.kubernetes.objects import Event, Versioned
+from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Event, Versioned
 from cluster_kit.strategies.kubernetes.reflector import Reflector, Request
 from cluster_kit.strategies.kubernetes.resources import Resource
 from cluster_kit.strategies.kubernetes.view import View
@@ -31,6 +30,7 @@ log = logging.getLogger("cluster_kit.kubernetes")
 
 SETTLE_S = 0.02  # a burst of changes takes about so long to come in
 MAX_PAGES = 1_000  # half a million objects: there is no end
+MAX_OBJECTS = 500 * MAX_PAGES  # that a watch may add up to
 DOUBT_S = 15.0  # for so long a store that comes back empty may be one that is still being filled
 
 
@@ -52,6 +52,7 @@ class Session:
         self._fault: str | None = None
         self._told: str | None = None
         self._polls = False
+        self._began_s = 0.0
         self._news = asyncio.Event()
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
@@ -72,7 +73,7 @@ class Session:
     async def _pause(self) -> None:
         """Wait until there may be something to tell."""
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._doubt_until_s):
+            async with asyncio.timeout_at(self._doubt_until_s if self._fault is None else None):
                 await self._news.wait()
         await asyncio.sleep(SETTLE_S)
         self._news.clear()
@@ -81,7 +82,7 @@ class Session:
 
     def _take(self) -> list[Observation]:
         """Return what has not been told yet."""
-        if self._doubt_until_s is not None and self._loop.time() >= self._doubt_until_s:
+        if self._fault is None and self._doubt_until_s is not None and self._loop.time() >= self._doubt_until_s:
             self._doubt_until_s = None
         problem = self._view.problem
         news: list[Observation] = []
@@ -95,7 +96,9 @@ class Session:
         return news
 
     def _works(self) -> None:
-        """Note that the server answers."""
+        """Note that the server answers; while it doesn't, doubt stays."""
+        if self._fault is not None and self._doubt_until_s is not None:
+            self._doubt_until_s = self._loop.time() + DOUBT_S
         self._fault = None
         if self._told is not None:
             self._news.set()
@@ -141,7 +144,7 @@ class Session:
 
     def _replace(self) -> None:
         """Take in a complete list."""
-        if not self._staged and not self._view.is_empty:
+        if not self._staged and self._view.knows_somebody:
             self._doubt_until_s = self._loop.time() + DOUBT_S
         self._view.replace(self._staged)
         self._staged = []
@@ -154,13 +157,17 @@ class Session:
         batches = self._client.watch(await self._path(resource), self._params(resource, request), request.timeout_s)
         async with aclosing(batches):
             await anext(batches, None)
-            began_s = self._loop.time()
+            self._began_s = self._loop.time()
             self._polls = False
             self._works()
             async for lines in batches:
                 for line in lines:
                     self._hear(resource, line)
-        self._reflector.ended(self._loop.time() - began_s)
+        self._reflector.ended(self._lasted_s())
+
+    def _lasted_s(self) -> float:
+        """Return for how long the watch has been going on."""
+        return self._loop.time() - self._began_s
 
     def _hear(self, resource: Resource, line: bytes) -> None:
         """Take in one line of a watch."""
@@ -170,10 +177,10 @@ class Session:
                 case "ADDED" | "MODIFIED" | "DELETED":
                     self._change(resource, event)
                 case "BOOKMARK":
-                    self._reflector.heard(decode(event.object, type=Versioned).metadata.resource_version)
+                    self._reflector.heard(decode(event.object, type=Versioned).metadata.resource_version, self._lasted_s())
                 case "ERROR":
                     raise error_of(None, bytes(event.object), server=self._client.server)
-        except (DecodeError, RecursionError) as exc:
+        except UNREADABLE as exc:
             raise self._client.no_answer(exc) from exc
 
     def _change(self, resource: Resource, event: Event) -> None:
@@ -183,7 +190,9 @@ class Session:
             self._view.remove(name)
         else:
             self._view.put(name, resource.read(found, self._options.port))
-        self._reflector.heard(found.metadata.resource_version)
+        if self._view.size > MAX_OBJECTS:
+            raise ApiError(Kind.REFUSED, f"{self._client.server} told of more than {MAX_OBJECTS} objects")
+        self._reflector.heard(found.metadata.resource_version, self._lasted_s())
         self._news.set()
 
     async def _path(self, resource: Resource) -> str:
@@ -206,4 +215,5 @@ def _view_of(options: KubernetesStrategy, ctx: Discovery) -> View:
         prefer_ipv6=":" in ctx.local.host,
         count_unready=options.count_unready,
         needs_port=options.port is not None or options.node_basename is None,
+        earlier=ctx.found,
     )

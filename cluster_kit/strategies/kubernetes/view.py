@@ -32,16 +32,20 @@ class View:
         prefer_ipv6: The family to know a pod by that has both.
         count_unready: Whether pods count that don't pass their readiness probe.
         needs_port: Whether a node is of use only with a port.
+        earlier: Whom an earlier run vouched for.
     """
 
-    def __init__(self, naming: Naming, *, prefer_ipv6: bool, count_unready: bool, needs_port: bool) -> None:
+    def __init__(
+        self, naming: Naming, *, prefer_ipv6: bool, count_unready: bool, needs_port: bool, earlier: Iterable[Node] = ()
+    ) -> None:
         self._naming = naming
         self._prefer_ipv6 = prefer_ipv6
         self._count_unready = count_unready
         self._needs_port = needs_port
         self._objects: dict[str, list[Member]] = {}
         self._problems: dict[str, str] = {}
-        self._vouched: dict[str, Node] | None = None
+        self._vouched = {node.key: node for node in earlier}
+        self._told = False
         self._leaving: set[str] = set()
 
     @property
@@ -50,9 +54,14 @@ class View:
         return None if any(self._objects.values()) else min(self._problems.values(), default=None)
 
     @property
-    def is_empty(self) -> bool:
-        """Whether there is no object at all."""
-        return not self._objects
+    def size(self) -> int:
+        """How many objects there are."""
+        return len(self._objects)
+
+    @property
+    def knows_somebody(self) -> bool:
+        """Whether anybody is vouched for."""
+        return bool(self._vouched)
 
     def replace(self, listed: Iterable[tuple[str, Reading]]) -> None:
         """Take in a complete list, by the names of the objects."""
@@ -73,7 +82,7 @@ class View:
             try:
                 node = self._naming.node_of(entry)
             except ValueError as exc:
-                self._problems[name] = f"{name:.300} holds what can't be a node: {exc}"
+                self._problems[name] = f"{name[:300]!r} holds what can't be a node: {exc}"
             else:
                 members += [Member(node, entry)] if node else []
 
@@ -90,7 +99,7 @@ class View:
             again: Say who is there in any case.
         """
         present = self._merged()
-        before = self._vouched or {}
+        before = self._vouched
         dying = {key for key, member in present.items() if member.entry.terminating}
         replaced = self._leaving & (present.keys() - dying)
         vouched = {key: member.node for key, member in present.items() if key in before or key not in dying}
@@ -98,9 +107,9 @@ class View:
             vouched = before | vouched
         news: list[Observation] = [Gone(key) for key in sorted(replaced)]
         news += [Leaving(key) for key in sorted(dying - self._leaving)]
-        if again or replaced or vouched != self._vouched:
+        if again or replaced or not self._told or vouched != before:
             news.append(Found(vouched.values()))
-        self._vouched, self._leaving = vouched, dying
+        self._vouched, self._leaving, self._told = vouched, dying, True
         return news
 
     def _merged(self) -> dict[str, Member]:

@@ -15,25 +15,15 @@ import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import IntFlag
-from pathlib import Path
 
 import ifaddr
 
+from cluster_kit.netdevice import Flag, flags_of
 from cluster_kit.node import is_loopback
+from cluster_kit.resolving import resolve
 from cluster_kit.strategies.mdns import IpVersion
 
 LOOK_UP_S = 1.0  # of a host name; everything else waits for it
-
-_CLASS_NET = Path("/sys/class/net")
-
-
-class Flag(IntFlag):
-    """What an interface is and can; the names are those of netdevice(7)."""
-
-    UP = 0x1
-    LOOPBACK = 0x8
-    MULTICAST = 0x1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +34,12 @@ class Interface:
     index: int
     addresses: tuple[str, ...]
     prefixes: tuple[int, ...] = ()
-    flags: Flag = Flag.UP | Flag.MULTICAST
-    carrier: bool = True
+    flags: Flag = Flag.UP | Flag.MULTICAST | Flag.RUNNING
+
+    @property
+    def carrier(self) -> bool:
+        """Whether there is somebody at the other end, as far as the system can tell."""
+        return Flag.RUNNING in self.flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +92,17 @@ def interfaces() -> list[Interface]:
             adapter.index or 0,
             tuple(ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in adapter.ips),
             tuple(ip.network_prefix for ip in adapter.ips),
-            Flag(int(_read(adapter.name, "flags") or "0", 16) & sum(Flag)),
-            _read(adapter.name, "carrier") != "0",
+            _flags_of(adapter.name),
         )
         for adapter in ifaddr.get_adapters(include_unconfigured=True)
     ]
 
 
-def _read(interface: str, file: str) -> str:
+def _flags_of(name: str) -> Flag:
     try:
-        return (_CLASS_NET / interface / file).read_text().strip()
-    except OSError:  # it is down, or has just gone
-        return ""
+        return flags_of(name.encode())
+    except OSError:  # it has just gone
+        return Flag(0)
 
 
 async def look_up(host: str) -> list[str]:
@@ -118,8 +111,8 @@ async def look_up(host: str) -> list[str]:
         return [host]
     try:
         async with asyncio.timeout(LOOK_UP_S):
-            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError):
+            found = await resolve(host, kind=socket.SOCK_DGRAM)
+    except OSError:
         return []
     return sorted({str(sockaddr[0]) for *_, sockaddr in found}, key=lambda address: (":" in address, address))
 

@@ -2,9 +2,11 @@
 
 import logging
 import re
+import subprocess
+import sys
 from pathlib import Path
 
-from cluster_kit import Supervisor
+from cluster_kit import Supervisor, load_config
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -34,3 +36,17 @@ def test_two_nodes_meet_in_the_directory(tmp_path, caplog):
         assert [node.name for node in ann.nodes()] == ["bob@127.0.0.1"]
         assert [node.name for node in bob.nodes()] == ["ann@127.0.0.1"]
     assert any("bob@127.0.0.1 joined" in message for message in caplog.messages)
+
+
+def test_ready_made_topology_can_be_used(tmp_path):
+    config = {"topologies": {"lan": {"use": "directory", "config": {"path": str(tmp_path)}, "connect_timeout_s": 3}}}
+    lan = load_config(config).topologies["lan"]
+    assert [strategy.name for strategy in lan.strategies] == ["directory"]
+    assert lan.connect_timeout_s == 3
+
+
+def test_command_lists_the_nodes_of_a_directory(tmp_path):
+    (tmp_path / "ann@127.0.0.1.node").touch()
+    command = Path(sys.executable).with_name("cluster-kit")
+    done = subprocess.run([command, "directory", tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout == "ann@127.0.0.1\n"

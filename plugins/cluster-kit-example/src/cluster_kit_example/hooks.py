@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from cluster_kit import Event, Node, Reason, TopologyDegraded, hookimpl
 
@@ -14,6 +15,18 @@ log = logging.getLogger("cluster_kit_example")
 def cluster_kit_strategies() -> Mapping[str, str]:
     """Offer ``strategy: directory``; its module is imported when a configuration names it."""
     return {"directory": "cluster_kit_example.directory:DirectoryStrategy"}
+
+
+@hookimpl
+def cluster_kit_topology_specs() -> Mapping[str, Mapping[str, Any]]:
+    """Offer ``use: directory``: what most want who keep nodes in a directory."""
+    return {"directory": {"strategy": "directory", "connect_timeout_s": 2}}
+
+
+@hookimpl
+def cluster_kit_commands() -> Mapping[str, str]:
+    """Offer ``cluster-kit directory``; its module is imported when the command is asked for."""
+    return {"directory": "cluster_kit_example.command:directory"}
 
 
 @hookimpl

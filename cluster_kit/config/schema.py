@@ -1,0 +1,220 @@
+"""A JSON Schema of the configuration, for editors: it knows the options of every plugin that is installed.
+
+It is made from the same declarations as the checks, yet it can't say all that they do; ``cluster-kit check`` has the last word.
+Wherever a number or a switch is expected, ``${NAME}`` may stand instead.
+
+Source: JSON Schema, draft 2020-12.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import reduce
+from operator import or_
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
+
+from cluster_kit.config.components import PluginRegistryLike
+from cluster_kit.config.model import ChildSpec, ClusterConfig, TopologyConfig
+from cluster_kit.config.secret import Secret
+from cluster_kit.config.targets import Kind, Offered
+from cluster_kit.errors import ClusterKitError
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+Schema = dict[str, Any]
+
+_KINDS: tuple[Kind, ...] = ("strategy", "connector", "topology")
+_TARGET: Schema = {"type": "string", "pattern": "^[A-Za-z_][\\w.]*:[A-Za-z_][\\w.]*$", "description": "package.module:Class"}
+_REFERENCE: Schema = {"type": "string", "pattern": "\\$\\{"}  # what an environment variable will say
+_PLAIN: Mapping[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string", Secret: "string"}
+_ARGUMENT = re.compile(r"^ {4,}(\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
+_NAME = "^[a-z][a-z0-9_-]{0,63}$"
+
+
+class PluginRegistryWithNames(PluginRegistryLike, Protocol):
+    """What is to be known of the plugins: which names they offer, too."""
+
+    def names(self, kind: Offered) -> tuple[str, ...]:
+        """Return the names of a kind."""
+
+
+def json_schema(registry: PluginRegistryWithNames) -> Schema:
+    """Return the schema, as JSON can have it."""
+    keys = {name: _described(ClusterConfig, name, schema) for name, schema in _top().items()}
+    definitions = {kind: _component(registry, kind) for kind in _KINDS}
+    return {
+        "$schema": DIALECT,
+        "title": "cluster_kit configuration",
+        **_object(keys, required=["topologies"]),
+        "$defs": definitions | {"options": _options_beside(registry), "topology_entry": _entry(registry)},
+    }
+
+
+def _top() -> Mapping[str, Schema]:
+    return {
+        "node": {"type": "string"},
+        "cluster": {"type": "string", "default": "default"},
+        "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+        "insecure": _or_reference({"type": "boolean", "default": False}),
+        "topologies": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": {"pattern": _NAME},
+            "additionalProperties": {"$ref": "#/$defs/topology_entry"},
+        },
+    }
+
+
+def _entry(registry: PluginRegistryWithNames) -> Schema:
+    """Return the schema of one entry under ``topologies``."""
+    own = {name: _described(TopologyConfig, name, schema) for name, schema in _values_of(TopologyConfig)}
+    strategy: Schema = {"$ref": "#/$defs/strategy"}
+    parts: Mapping[str, Schema] = {
+        "use": {"enum": list(registry.names("spec")), "description": "A ready-made topology that a plugin ships."},
+        "strategy": {"anyOf": [strategy, {"type": "array", "minItems": 1, "items": strategy}]},
+        "config": {"type": ["object", "null"], "description": "Options of the strategy."},
+        "connector": {"$ref": "#/$defs/connector", "default": "tcp"},
+        "topology": {"$ref": "#/$defs/topology", "default": "full_mesh"},
+        "child_spec": _object(dict(_properties(ChildSpec))),
+        "group": {"type": "string", "description": _texts_of(TopologyConfig).get("group", "")},
+    }
+    either = {"anyOf": [{"required": ["strategy"]}, {"required": ["use"]}]}
+    return {**_object({**parts, **own}), "allOf": [either, {"$ref": "#/$defs/options"}]}
+
+
+def _values_of(cls: type) -> Iterator[tuple[str, Schema]]:
+    """Yield the fields of ``cls`` that are plain values with a default."""
+    for name, schema in _properties(cls):
+        if "default" in schema or any("default" in each for each in schema.get("anyOf", ())):
+            yield name, schema
+
+
+def _component(registry: PluginRegistryWithNames, kind: Kind) -> Schema:
+    """Return the schema of one part: its name, or a mapping of name and options."""
+    offered = dict(_offered(registry, kind))
+    names: list[Schema] = [{"const": name, "description": _summary(cls)} for name, cls in offered.items()]
+    forms = [
+        _object({"name": {"const": name}, **dict(_properties(cls))}, required=["name", *_required(cls)])
+        for name, cls in offered.items()
+    ]
+    other = {"type": "object", "properties": {"name": _TARGET}, "required": ["name"]}
+    return {"anyOf": [{"anyOf": [*names, _TARGET]}, *forms, other]}
+
+
+def _options_beside(registry: PluginRegistryWithNames) -> Schema:
+    """Return what ``config`` may hold beside the name of a strategy."""
+    return {
+        "allOf": [
+            {
+                "if": {"properties": {"strategy": {"const": name}}, "required": ["strategy"]},
+                "then": _config_of(cls),
+            }
+            for name, cls in _offered(registry, "strategy")
+        ]
+    }
+
+
+def _config_of(cls: type) -> Schema:
+    """Return what an entry with the strategy ``cls`` has as ``config``."""
+    options, required = dict(_properties(cls)), _required(cls)
+    if required:
+        return {"properties": {"config": _object(options, required=required)}, "required": ["config"]}
+    return {"properties": {"config": _or_null(_object(options))}}
+
+
+def _offered(registry: PluginRegistryWithNames, kind: Kind) -> Iterator[tuple[str, type]]:
+    for name in registry.names(kind):
+        try:
+            yield name, registry.resolve(kind, name)
+        except ClusterKitError:  # such as an extra that isn't installed
+            continue
+
+
+# -- the options of a class ----------------------------------------------------------------------------------------------------
+
+
+def _properties(cls: type) -> Iterator[tuple[str, Schema]]:
+    """Yield the schema of each option of ``cls``, by each of its names."""
+    if not is_dataclass(cls):
+        return
+    kinds, texts = get_type_hints(cls, include_extras=True), _texts_of(cls)
+    for option in fields(cls):
+        if not option.init:
+            continue
+        schema = dict(of_type(kinds[option.name]))
+        if isinstance(option.default, str | int | float | bool):
+            schema["default"] = option.default
+        if option.name in texts:
+            schema["description"] = texts[option.name]
+        for name in (option.name, *option.metadata.get("aliases", ())):
+            yield name, schema
+
+
+def _required(cls: type) -> list[str]:
+    """Return the options that must be given; one that has other names may be given by them, so it is left to the check."""
+    options = [option for option in fields(cls) if option.init] if is_dataclass(cls) else []
+    return [
+        option.name
+        for option in options
+        if option.default is MISSING and option.default_factory is MISSING and not option.metadata.get("aliases")
+    ]
+
+
+def of_type(kind: Any) -> Schema:
+    """Return the schema of an option of type ``kind``; anything, where that is a type that no schema can tell."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return of_type(arguments[0])
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    if origin in (Union, UnionType):
+        return _union(arguments)
+    if origin is tuple:
+        return {"type": "array", "items": of_type(arguments[0])}
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return {"type": ["object", "null"], "additionalProperties": of_type(arguments[1])}
+    if is_dataclass(kind) and isinstance(kind, type):
+        return _object(dict(_properties(kind)), required=_required(kind))
+    if kind not in _PLAIN:
+        return {}
+    plain: Schema = {"type": _PLAIN[kind]}
+    return plain if plain["type"] == "string" else _or_reference(plain)
+
+
+def _union(arguments: tuple[Any, ...]) -> Schema:
+    rest = [each for each in arguments if each is not NoneType]
+    if len(rest) == len(arguments):
+        return {"anyOf": [of_type(each) for each in rest]}
+    return _or_null(of_type(reduce(or_, rest)))
+
+
+def _texts_of(cls: type) -> dict[str, str]:
+    """Return what the docstring of ``cls`` says of each option, under ``Args:`` or ``Attributes:``."""
+    docstring = inspect.cleandoc(cls.__doc__ or "")
+    return {match[1]: " ".join(match[2].split()).replace("``", "'") for match in _ARGUMENT.finditer(docstring)}
+
+
+def _summary(cls: type) -> str:
+    return inspect.cleandoc(cls.__doc__ or "").partition("\n")[0].replace("``", "'")
+
+
+def _described(cls: type, name: str, schema: Schema) -> Schema:
+    text = _texts_of(cls).get(name)
+    return schema | {"description": text} if text else schema
+
+
+def _object(properties: Mapping[str, Schema], required: list[str] | None = None) -> Schema:
+    schema: Schema = {"type": "object", "properties": dict(properties), "additionalProperties": False}
+    return schema | {"required": required} if required else schema
+
+
+def _or_reference(schema: Schema) -> Schema:
+    return {"anyOf": [schema, _REFERENCE]}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}

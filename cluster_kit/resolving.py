@@ -1,0 +1,72 @@
+"""Looks up host names as the system does: hosts file, name service switch, search domains and all.
+
+``getaddrinfo`` blocks, can't be cancelled, and takes as long as resolv.conf grants where name servers don't answer. In the few
+threads that an event loop has for such work, names that hang would hold up those that don't. So each question has a thread of
+its own, which nobody waits for at the end: not the event loop, not the interpreter. While one hangs, nobody asks the same
+question in a second thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from concurrent.futures import Future
+from threading import Thread
+from typing import Any
+
+MAX_THREADS = 256  # so many names that hang at once are a fault of the network, or an attack
+
+Addresses = Sequence[tuple[int, int, int, str, tuple[Any, ...]]]
+_Question = tuple[str, int, int, int]
+
+_asking: dict[_Question, Future[Addresses]] = {}  # by all event loops of this process: threads are the process's
+
+
+async def resolve(host: str, port: int = 0, *, family: int = 0, kind: int = socket.SOCK_STREAM) -> Addresses:
+    """Return what ``socket.getaddrinfo`` does; addresses that are given as such are answered at once.
+
+    Raises:
+        OSError: The host can't be looked up; ``socket.gaierror`` where its name is to blame.
+    """
+    try:
+        return _ask(host, port, family, kind, socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return await asyncio.wrap_future(_start((host, port, family, kind)))
+
+
+def _start(question: _Question) -> Future[Addresses]:
+    """Return the look-up that is under way, or begin one."""
+    future = _asking.get(question)
+    if future is not None:
+        return future
+    if len(_asking) >= MAX_THREADS:
+        raise socket.gaierror(socket.EAI_AGAIN, f"{MAX_THREADS} other names are being looked up, and have no answer")
+    future = Future()
+    future.set_running_or_notify_cancel()  # who is cancelled while it waits leaves it to the others
+    thread = Thread(target=_run, args=(question, future), name=f"look up {question[0]}", daemon=True)
+    _asking[question] = future
+    try:
+        thread.start()
+    except RuntimeError as exc:
+        del _asking[question]
+        raise socket.gaierror(socket.EAI_AGAIN, f"no thread to look it up in: {exc}") from exc
+    return future
+
+
+def _run(question: _Question, future: Future[Addresses]) -> None:
+    try:
+        found = _ask(*question)
+    except BaseException as exc:  # noqa: BLE001 - whatever it is, nobody may wait for this question for good
+        del _asking[question]
+        future.set_exception(exc)
+    else:
+        del _asking[question]
+        future.set_result(found)
+
+
+def _ask(host: str, port: int, family: int, kind: int, flags: int = 0) -> Addresses:
+    try:
+        return socket.getaddrinfo(host, port, family=family, type=kind, flags=flags)
+    except ValueError as exc:  # UnicodeError is one; so is what a null byte in it raises
+        raise socket.gaierror(socket.EAI_NONAME, "not a host name") from exc

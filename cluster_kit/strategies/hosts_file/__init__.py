@@ -1,0 +1,64 @@
+"""Strategy ``hosts_file``: the nodes that a file lists, as it is now; it may be edited while everything runs.
+
+A whole file is an explicit answer, so whoever is taken out of it is gone. A file that can't be read, or that may be half
+written, is a failed look-up and takes nobody away.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cluster_kit.abc import Discovery, Observation, Strategy
+from cluster_kit.errors import raise_all
+
+if TYPE_CHECKING:
+    from cluster_kit.diagnosis import Finding
+
+MIN_INTERVAL_S = 0.05
+MAX_INTERVAL_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostsFileStrategy(Strategy):
+    """Vouches for the nodes in a file.
+
+    There is nothing for ``PollingStrategy`` to do here: an edit needs no confirmation, a look at a file no back-off, and what
+    hasn't changed need not be told again.
+
+    Args:
+        path: The file: a node a line, as ``name@host:port``, or ``host:port`` where the name is to be learnt from the node.
+        interval_s: Seconds from one look at the file to the next.
+    """
+
+    path: Path
+    interval_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        raise_all(_faults(self))
+
+    def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
+        """Tell the list, and again whenever it has changed."""
+        from cluster_kit.strategies.hosts_file.session import Session
+
+        return Session(self.path, self.interval_s, ctx).observe()
+
+    def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
+        """Read the file once: which line can't be used, who is in it, and which of their hosts have an address."""
+        from cluster_kit.strategies.hosts_file.diagnosis import findings
+
+        return findings(self.path, ctx.local)
+
+
+def _faults(options: HostsFileStrategy) -> Iterator[str]:
+    try:
+        named = b"\0" not in os.fsencode(options.path)
+    except UnicodeEncodeError:
+        named = False
+    if not named:
+        yield f"path {str(options.path)!r:.80}: no file can have that name; correct it"
+    if not MIN_INTERVAL_S <= options.interval_s <= MAX_INTERVAL_S:
+        yield f"interval_s {options.interval_s:g}: expected {MIN_INTERVAL_S:g} to {MAX_INTERVAL_S:g} seconds"

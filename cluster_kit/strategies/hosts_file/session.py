@@ -1,0 +1,101 @@
+"""A hosts file under observation: looks at it again and again, and tells what is new.
+
+A change that takes somebody away is believed once the file holds still: one that is written in place, line by line, looks
+whole after each line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from cluster_kit.abc import Discovery, Failed, Found
+from cluster_kit.errors import DiscoveryError
+from cluster_kit.strategies.hosts_file.lines import Fault, parse
+from cluster_kit.strategies.hosts_file.reader import Reader, place_of
+
+STILL_S = 0.25
+READ_S = 10.0  # a file system that takes longer hangs, such as one whose server is gone
+
+_RESTLESS = Fault("changes all the time", "write a copy of it, and rename that over it")
+_MAX_LOOKS = 20
+
+
+class Session:
+    """One run of the strategy."""
+
+    def __init__(self, path: Path, interval_s: float, ctx: Discovery) -> None:
+        self._place = place_of(path)
+        self._interval_s = interval_s
+        self._reader = Reader(path)
+        self._reading: asyncio.Future[bytes | Fault | None] | None = None
+        self._last = Found(ctx.found)
+        self._told: Found | Failed | None = None
+
+    async def observe(self) -> AsyncIterator[Found | Failed]:
+        """Look at the file until closed."""
+        try:
+            while True:
+                answer = await self._answer()
+                if answer is not None and answer != self._told:
+                    self._told = answer
+                    yield answer
+                await asyncio.sleep(self._interval_s)
+        finally:
+            if self._reading is not None:
+                self._reading.cancel()
+
+    async def _answer(self) -> Found | Failed | None:
+        """Return what the file says now, ``None`` where that is nothing new."""
+        content = await self._read()
+        if content is None:
+            return None
+        answer = await self._judge(content)
+        if isinstance(answer, Found) and self._takes_away(answer):
+            answer = await self._judge(await self._still(content))
+        if isinstance(answer, Found):
+            self._last = answer
+        return answer
+
+    def _takes_away(self, answer: Found) -> bool:
+        return not {node.key for node in self._last.nodes} <= {node.key for node in answer.nodes}
+
+    async def _judge(self, content: bytes | Fault) -> Found | Failed:
+        if isinstance(content, Fault):
+            return self._failed(content)
+        listing = await asyncio.to_thread(parse, content)
+        if listing.faults:
+            return self._failed(listing.faults[0], more=len(listing.faults) - 1)
+        return Found(listing.nodes)
+
+    def _failed(self, fault: Fault, more: int = 0) -> Failed:
+        others = f" (and {more} more faults)" if more else ""
+        text = f"hosts_file: {fault.at(self._place)}: {fault.what}{others}; {fault.cure}"
+        return Failed(DiscoveryError(text, strategy="hosts_file"))
+
+    async def _still(self, content: bytes | Fault) -> bytes | Fault:
+        """Return what the file holds when it has not changed for a moment."""
+        for _ in range(_MAX_LOOKS):
+            await asyncio.sleep(STILL_S)
+            again = await self._read()
+            if again is None or again == content:
+                return content
+            content = again
+        return _RESTLESS
+
+    async def _read(self) -> bytes | Fault | None:
+        """Read in a thread, one at a time: one that hangs must not take all of them, which others need."""
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().run_in_executor(None, self._reader.read)
+        done, _ = await asyncio.wait([self._reading], timeout=READ_S)
+        if not done:
+            return hanging()
+        reading, self._reading = self._reading, None
+        return reading.result()
+
+
+def hanging() -> Fault:
+    """Return what is wrong with a file of which nothing is heard."""
+    cure = "its file system hangs: see whether its server can be reached"
+    return Fault(f"cannot be read: no answer within {READ_S:g} s", cure)

@@ -1,0 +1,136 @@
+"""Credential plugins: the program that a kubeconfig names, and that prints a token or a certificate to come with.
+
+Run here and not by the package ``kubernetes``, which would wait for it without end, leave it behind when it is cancelled, and
+go on without credentials where it fails.
+
+Source: Kubernetes documentation, "Authenticating", section "client-go credential plugins".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
+
+from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, quoted
+from cluster_kit.strategies.kubernetes.objects import UNREADABLE
+
+PLUGIN_S = 30.0  # some ask a cloud over the network
+END_S = 1.0  # for what it has printed to be read once it is killed
+MAX_OUTPUT_BYTES = 2**20
+
+
+class Variable(Struct):
+    """An environment variable for the plugin."""
+
+    name: str
+    value: str
+
+
+class Plugin(Struct):
+    """``exec`` of a user in a kubeconfig."""
+
+    command: str
+    version: str = field(name="apiVersion")
+    args: list[str] | None = None
+    env: list[Variable] | None = None
+    hint: str | None = field(name="installHint", default=None)
+
+
+class Credentials(Struct, rename="camel"):
+    """What a plugin prints: a token, or a certificate and its key as PEM, or both."""
+
+    token: str | None = None
+    client_certificate_data: str | None = None
+    client_key_data: str | None = None
+
+
+class ExecCredential(Struct):
+    """How it prints that."""
+
+    status: Credentials
+
+
+async def ask_plugin(entry: object, folder: Path) -> Credentials:
+    """Run the plugin that ``entry`` of a kubeconfig in ``folder`` tells of.
+
+    Raises:
+        ApiError: It gives nothing to come with.
+    """
+    try:
+        plugin = msgspec.convert(entry, Plugin)
+    except UNREADABLE as exc:
+        raise _useless("exec", str(exc)) from exc
+    code, output, said = await _run(plugin, folder)
+    if code != 0:
+        raise _useless(plugin.command, f"it ends with code {code}: {said or 'and says nothing'}")
+    try:
+        credentials = msgspec.json.decode(output, type=ExecCredential).status
+    except UNREADABLE as exc:
+        raise _useless(plugin.command, f"what it prints is no ExecCredential: {exc}") from exc
+    if not credentials.token and not (credentials.client_certificate_data and credentials.client_key_data):
+        raise _useless(plugin.command, "it prints neither a token nor a certificate with its key")
+    return credentials
+
+
+async def _run(plugin: Plugin, folder: Path) -> tuple[int, bytes, str]:
+    """Return how it ends, what it prints, and what it says on standard error; nothing of it is left."""
+    command = str(folder / plugin.command) if os.sep in plugin.command else plugin.command
+    try:
+        process = await asyncio.create_subprocess_exec(
+            command,
+            *plugin.args or (),
+            env=_environment(plugin),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as exc:
+        hint = f"; {quoted(plugin.hint)}" if plugin.hint else ""
+        raise _useless(plugin.command, f"it can't be started: {getattr(exc, 'strerror', None) or exc}{hint}") from exc
+    try:
+        async with asyncio.timeout(PLUGIN_S):
+            output, said = await asyncio.gather(_read(process.stdout), _read(process.stderr))
+            code = await process.wait()
+    except TimeoutError as exc:
+        raise _useless(plugin.command, f"it does not end within {PLUGIN_S:g} s") from exc
+    finally:
+        await _end(process)
+    return code, output, quoted(said.decode(errors="replace"))
+
+
+def _environment(plugin: Plugin) -> Mapping[str, str]:
+    asked = {"apiVersion": plugin.version, "kind": "ExecCredential", "spec": {"interactive": False}}
+    own = {variable.name: variable.value for variable in plugin.env or ()}
+    return os.environ | own | {"KUBERNETES_EXEC_INFO": msgspec.json.encode(asked).decode()}
+
+
+async def _read(stream: asyncio.StreamReader | None) -> bytes:
+    """Return all of it, or as much as there is room for."""
+    kept = bytearray()
+    while stream is not None and (part := await stream.read(65536)):
+        kept += part[: MAX_OUTPUT_BYTES - len(kept)]
+    return bytes(kept)
+
+
+async def _end(process: Process) -> None:
+    """Kill whatever is left of it and its children, and read its pipes to their ends, which closes them."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(END_S):
+            await asyncio.gather(_read(process.stdout), _read(process.stderr))
+    await process.wait()
+
+
+def _useless(command: str, why: str) -> ApiError:
+    told = f"the kubeconfig's credential plugin {command[:200]!r} is of no use: {quoted(why)}"
+    return ApiError(Kind.UNREACHABLE, f"{told}; run it by hand, or ask who has made the kubeconfig")

@@ -1,0 +1,98 @@
+"""A new configuration takes the place of the one that runs: what that changes, and how it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cluster_kit.config import ClusterConfig, TopologyConfig, load_config
+from cluster_kit.errors import ConfigError
+from cluster_kit.plugins import PluginRegistry
+from cluster_kit.supervisor.bus import EventBus
+from cluster_kit.supervisor.keeper import Keeper
+from cluster_kit.supervisor.loop import SupervisingLoop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What a new configuration changed; false where that is nothing.
+
+    Attributes:
+        added: Topologies that are new.
+        replaced: Topologies that are configured otherwise: their workers left, and others took their place.
+        removed: Topologies that are gone.
+        metadata: Whether this node's tags are others.
+    """
+
+    added: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    metadata: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.replaced or self.removed or self.metadata)
+
+    def __str__(self) -> str:
+        topologies = (("added", self.added), ("replaced", self.replaced), ("removed", self.removed))
+        parts = [f"{word} {', '.join(names)}" for word, names in topologies if names]
+        return "; ".join([*parts, *["changed the metadata"] * self.metadata]) or "changed nothing"
+
+
+def changes_between(old: ClusterConfig, new: ClusterConfig) -> Changes:
+    """Return what leads from ``old`` to ``new``.
+
+    Raises:
+        ConfigError: Another node or another cluster is another process.
+    """
+    fixed = {"node": (old.node, new.node), "cluster": (old.cluster, new.cluster)}
+    faults = [
+        ConfigError(f"is {here!r} in the process that runs, not {there!r}: that takes another process", path=key)
+        for key, (here, there) in fixed.items()
+        if here != there
+    ]
+    if faults:
+        raise ConfigError.gather(faults)
+    return Changes(
+        added=tuple(name for name in new.topologies if name not in old.topologies),
+        replaced=tuple(name for name, topology in new.topologies.items() if old.topologies.get(name, topology) != topology),
+        removed=tuple(name for name in old.topologies if name not in new.topologies),
+        metadata=dict(old.metadata) != dict(new.metadata),
+    )
+
+
+def with_topology(config: ClusterConfig, name: str, topology: Mapping[str, Any], plugins: PluginRegistry) -> ClusterConfig:
+    """Return ``config`` with one topology more, or with another one of that name.
+
+    Raises:
+        ConfigError: The topology has faults.
+    """
+    own = {"insecure": config.insecure} | ({"node": config.node} if config.node else {})
+    alone = load_config({**own, "topologies": {name: topology}}, plugins)
+    return replace(config, topologies={**config.topologies, **alone.topologies})
+
+
+def without_topology(config: ClusterConfig, name: str) -> ClusterConfig:
+    """Return ``config`` with one topology less."""
+    return replace(config, topologies={each: topology for each, topology in config.topologies.items() if each != name})
+
+
+def carry_out(
+    changes: Changes, topologies: Mapping[str, TopologyConfig], loop: SupervisingLoop, bus: EventBus
+) -> Sequence[Keeper]:
+    """Have all that goes leave first, as what comes may need its ports; return the keepers of what comes, which has begun."""
+    with loop.held():
+        retired = [loop.retire(name) for name in (*changes.removed, *changes.replaced)]
+        wait_until(bus, lambda: all(keeper.finished for keeper in retired))
+        for name in changes.removed:
+            loop.forget(name)
+            bus.remove(name)
+        for name in changes.added:
+            bus.add(name)
+        return [loop.begin(topologies[name]) for name in (*changes.replaced, *changes.added)]
+
+
+def wait_until(bus: EventBus, met: Callable[[], bool], timeout_s: float | None = None) -> None:
+    """Wait until ``met``, or for so many seconds."""
+    with bus.guard():
+        bus.changed.wait_for(lambda: met() or bus.closed, timeout_s)

@@ -1,0 +1,74 @@
+"""Link each node to few others so that everybody is near everybody, in clusters too large for a full mesh.
+
+``k / 2`` rings go through all nodes, each in an order of its own: that of a hash of the ring's number and the name. A node is
+linked to the one before it and the one after it in each ring. So the graph is connected, and stays so when any one node fails;
+with two rings or more the longest way grows with the logarithm of the cluster; and a node that joins or leaves moves at most
+three links in each ring.
+
+Source: Law and Siu, "Distributed construction of random expander networks", INFOCOM 2003 (unions of Hamiltonian cycles).
+Differs: the cycles follow from the names, so nobody has to be asked where to join.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
+
+from cluster_kit.abc import Topology
+from cluster_kit.errors import raise_all
+from cluster_kit.node import Node
+from cluster_kit.topologies.circle import by_name, neighbours, unnamed
+
+REMEMBERED = 32_768  # names; three times the usual bound of a roster, and some 15 MiB of memory if ever so many turn up
+_HASH_BYTES = 8  # nodes of one hash are in the order of their names
+_HASH_CHARS = 2 * _HASH_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KRegularTopology(Topology):
+    """Links each node to ``k`` others, or a few fewer: where two are next to each other in several rings, one link does.
+
+    Nodes of which only the address is known are selected as well, until their name is learnt.
+
+    Args:
+        k: How many links a node has; even, and the same on all nodes. 2 is one ring, whose longest way is half of the cluster.
+    """
+
+    k: int = 4
+
+    def __post_init__(self) -> None:
+        raise_all(_faults(self.k))
+
+    def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
+        """Return the neighbours in all rings; everybody in a cluster of ``k + 1`` or fewer."""
+        named = by_name(known)
+        if len(named) <= self.k:
+            return known
+        rings = self.k // 2
+        mine = _places(local.key, rings)
+        others = zip(*map(_places, named, repeat(rings)), strict=True)
+        picked = {place[_HASH_CHARS:] for ring in map(neighbours, mine, others) for place in ring}
+        return frozenset(named[name] for name in picked) | unnamed(known)
+
+    def most_links(self) -> int:
+        """Return ``k``."""
+        return self.k
+
+
+def _faults(k: int) -> Iterator[str]:
+    if k < 2 or k % 2:
+        yield f"k: {k}: expected an even number, at least 2: a node has two neighbours in each ring"
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _places(name: str, rings: int) -> tuple[str, ...]:
+    """Return what a node is sorted by in each ring. Nodes of all versions must agree on it."""
+    from hashlib import blake2b
+
+    def place(ring: int) -> str:
+        salt = ring.to_bytes(blake2b.SALT_SIZE, "big")
+        return blake2b(name.encode(), digest_size=_HASH_BYTES, salt=salt, usedforsecurity=False).hexdigest() + name
+
+    return tuple(map(place, range(rings)))

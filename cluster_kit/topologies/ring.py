@@ -1,0 +1,28 @@
+"""Link each node to the two next to it in the order of names; the last is next to the first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cluster_kit.abc import Topology
+from cluster_kit.node import Node
+from cluster_kit.topologies.circle import by_name, neighbours, unnamed
+
+
+@dataclass(frozen=True, slots=True)
+class RingTopology(Topology):
+    """The fewest links that survive the loss of one node; the way across grows with half of the cluster.
+
+    Nodes of which only the address is known are selected as well, until their name is learnt.
+    """
+
+    def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
+        """Return the neighbours; everybody in a cluster of three or fewer."""
+        named = by_name(known)
+        if len(named) <= self.most_links():
+            return known
+        return frozenset(named[name] for name in neighbours(local.key, named)) | unnamed(known)
+
+    def most_links(self) -> int:
+        """Return how many neighbours there can be."""
+        return 2

@@ -1,0 +1,57 @@
+"""Link everybody to the hubs, and the hubs to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from cluster_kit.abc import Topology
+from cluster_kit.errors import raise_all
+from cluster_kit.node import Node
+from cluster_kit.topologies.circle import unnamed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StarTopology(Topology):
+    """Hubs are linked to all, the others (spokes) to the hubs only; where no hub is known, the lowest name is one.
+
+    A hub knows that it is one and dials everybody, so that spokes learn its tags by its link where their source tells none.
+    Nodes of which only the address is known are selected as well, until their name is learnt. Any spoke may have to be the hub
+    one day, so there is no bound to the number of links.
+
+    Args:
+        hubs: The names of hubs.
+        metadata: Who carries all of these tags is a hub, too.
+    """
+
+    hubs: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        raise_all([*_faults_of_hubs(self.hubs), *_faults_of_metadata(self.metadata)])
+
+    def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
+        """Return everybody to a hub, the hubs to a spoke."""
+        hubs = self._hubs([local, *(node for node in known if node.name is not None)])
+        return known if local in hubs else hubs | unnamed(known)
+
+    def _hubs(self, everybody: Collection[Node]) -> frozenset[Node]:
+        return frozenset(filter(self._is_hub, everybody)) or frozenset([min(everybody, key=lambda node: node.key)])
+
+    def _is_hub(self, node: Node) -> bool:
+        return node.name in self.hubs or (bool(self.metadata) and self.metadata.items() <= node.metadata.items())
+
+
+def _faults_of_hubs(hubs: Iterable[str]) -> Iterator[str]:
+    for hub in hubs:
+        try:
+            Node(name=hub)
+        except ValueError:
+            yield f"hubs: {hub!r} is no name of a node: expected basename@host, as that node's configuration has it under node"
+
+
+def _faults_of_metadata(metadata: Mapping[str, str]) -> Iterator[str]:
+    try:
+        Node(name="hub@there", metadata=metadata)
+    except ValueError as exc:
+        yield f"metadata: no node can carry it: {exc}"

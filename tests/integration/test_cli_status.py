@@ -1,0 +1,256 @@
+"""``cluster-kit status`` and ``watch``: what supervisors tell of themselves, and to whom."""
+
+import json
+import os
+import pty
+import signal
+import socket
+import threading
+import time
+
+import pytest
+from cli_process import COMMAND, Cluster, Process, cluster_kit
+from waiting import until
+
+from cluster_kit import Supervisor
+from cluster_kit.supervisor.control import ControlSocket, _sweep, ask_all
+
+GOSSIP = {"topologies": {"lan": {"strategy": "gossip"}}}
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    """Have all sockets of this test in a folder of its own."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return tmp_path / "cluster-kit"
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    with Cluster(tmp_path) as cluster:
+        yield cluster
+
+
+def told(*arguments):
+    done = cluster_kit("status", "--json", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_running_nodes_are_told_with_their_links(cluster):
+    a, b = cluster.run("a"), cluster.run("b")
+    a.wait_for("node_up", node="b@127.0.0.1")
+    b.wait_for("node_up", node="a@127.0.0.1")
+    assert sorted(each["node"] for each in told()) == ["a@127.0.0.1", "b@127.0.0.1"]
+    [status] = told("a")
+    assert status["pid"] == a.process.pid
+    lan = status["topologies"]["lan"]
+    assert (lan["state"], lan["restarts"], lan["sources"]) == ("ready", 0, {"gossip": None})
+    assert lan["address"] == a.wait_for("ready")["address"]
+    assert [each["node"] for each in lan["links"]] == [each["node"] for each in lan["known"]] == ["b@127.0.0.1"]
+    assert lan["links"][0]["age_s"] >= 0
+
+
+def test_text_is_for_people(cluster):
+    a, _ = cluster.run("a"), cluster.run("b")
+    a.wait_for("node_up", node="b@127.0.0.1")
+    done = cluster_kit("status", a.process.pid)
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"a@127.0.0.1: process {a.process.pid}, cluster {cluster.name!r}"
+    assert lines[1].startswith("  lan: ready at 127.0.0.1:")
+    assert lines[2] == "    gossip: works"
+    assert lines[3].split() == ["NODE", "ADDRESS", "LINKED", "FOR", "ROUND", "TRIP", "METADATA"]
+    assert lines[4].startswith("    b@127.0.0.1  127.0.0.1:")
+
+
+def test_nobody_is_a_failure_with_the_cure():
+    done = cluster_kit("status")
+    assert done.returncode == 1
+    assert "start one with 'cluster-kit run'" in done.stderr
+
+
+def test_unknown_node_is_a_failure_that_names_those_that_are_there(cluster):
+    cluster.run("a").wait_for("ready")
+    done = cluster_kit("status", "z")
+    assert done.returncode == 1
+    assert "no supervisor of yours is 'z'; there are: a@127.0.0.1" in done.stderr
+
+
+def test_programs_are_told_where_they_want_to_be(folder):
+    with Supervisor(GOSSIP | {"node": "x@127.0.0.1", "metadata": {"zone": "a"}}, control=True) as supervisor:
+        supervisor.drain()
+        [status] = told("x")
+        assert (status["pid"], status["metadata"], status["leaving"]) == (os.getpid(), {"zone": "a"}, True)
+        with Supervisor(GOSSIP | {"node": "y@127.0.0.1"}):
+            assert [each["node"] for each in told()] == ["x@127.0.0.1"]
+    assert list(folder.iterdir()) == []
+
+
+def test_socket_is_open_to_its_user_only(folder):
+    with Supervisor(GOSSIP, control=True):
+        [path] = folder.iterdir()
+        assert (folder.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
+
+
+def test_folder_of_others_is_not_trusted(folder, caplog):
+    folder.mkdir(mode=0o755)
+    with Supervisor(GOSSIP, control=True):
+        assert list(folder.iterdir()) == []
+    assert "'cluster-kit status' won't see this process: it is not a folder that only its user can enter" in caplog.text
+    done = cluster_kit("status")
+    assert done.returncode == 1
+    assert f"cannot use '{folder}': it is not a folder that only its user can enter" in done.stderr
+
+
+def test_killed_process_leaves_no_socket_for_long(cluster, folder):
+    a = cluster.run("a")
+    a.wait_for("ready")
+    a.signal(signal.SIGKILL)
+    a.wait()
+    assert len(list(folder.iterdir())) == 1
+    b = cluster.run("b")
+    b.wait_for("ready")
+    until(lambda: [each["node"] for each in ask_all([])] == ["b@127.0.0.1"], "b tells of itself, and a is gone")
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_who_asks_oddly_or_hangs_holds_up_nobody_for_long(folder, monkeypatch):
+    monkeypatch.setattr("cluster_kit.supervisor.control.ASK_S", 0.5)
+    with Supervisor(GOSSIP | {"node": "x@127.0.0.1"}, control=True):
+        [path] = folder.iterdir()
+        asking = [socket.socket(socket.AF_UNIX) for _ in range(4)]
+        for each, question in zip(asking, (b"", b"stat", b"x" * 1000, b"GET / HTTP/1.1\r\n\r\n"), strict=True):
+            each.connect(str(path))
+            each.sendall(question)
+        assert [each["node"] for each in told()] == ["x@127.0.0.1"]
+        for each in asking:
+            assert each.recv(1) == b""
+            each.close()
+
+
+def test_one_that_hangs_is_told_and_hides_no_other(cluster):
+    a, b = cluster.run("a"), cluster.run("b")
+    a.wait_for("ready")
+    b.wait_for("ready")
+    a.signal(signal.SIGSTOP)
+    done = cluster_kit("status", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["node"] == "b@127.0.0.1"
+    assert f"process {a.process.pid} does not answer: it hangs, or is stopped" in done.stderr
+
+
+def test_question_that_drips_in_is_given_up(folder, monkeypatch):
+    monkeypatch.setattr("cluster_kit.supervisor.control.ASK_S", 0.3)
+    with Supervisor(GOSSIP, control=True), socket.socket(socket.AF_UNIX) as asking:
+        [path] = folder.iterdir()
+        asking.connect(str(path))
+        with pytest.raises(OSError, match=r"."):  # it hangs up
+            drip(asking)
+
+
+def drip(sock, timeout_s=20.0):
+    """Say something again and again, never the whole of it."""
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        sock.sendall(b"s")
+        time.sleep(0.05)  # that is the fault
+
+
+def test_one_that_starts_is_not_taken_for_one_that_was_left_behind(folder, monkeypatch):
+    listen = socket.socket.listen
+
+    def asked_meanwhile(sock, *backlog):
+        assert list(ask_all([])) == []
+        _sweep(folder)
+        listen(sock, *backlog)
+
+    monkeypatch.setattr(socket.socket, "listen", asked_meanwhile)
+    control = ControlSocket(lambda: {"node": "x"})
+    control.open()
+    try:
+        assert {"node": "x"} in list(ask_all([]))
+    finally:
+        control.close()
+
+
+def test_without_means_for_a_thread_there_is_no_socket_and_the_node_runs(folder, monkeypatch, caplog):
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name == "cluster-kit-control":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with Supervisor(GOSSIP, control=True) as supervisor:
+        assert supervisor.status()
+        assert list(folder.iterdir()) == []
+    assert "won't see this process: can't start new thread" in caplog.text
+
+
+def test_socket_that_opens_after_the_order_to_stop_is_closed(folder, monkeypatch):
+    supervisor = Supervisor(GOSSIP, control=True)
+    opening = ControlSocket.open
+
+    def stopped_meanwhile(control):
+        supervisor.stop()
+        opening(control)
+
+    monkeypatch.setattr(ControlSocket, "open", stopped_meanwhile)
+    supervisor.start()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_file_s_supervisor_can_tell_of_itself(cluster):
+    with Supervisor.from_file(cluster.write("x.yaml", GOSSIP["topologies"], node="x@127.0.0.1"), control=True):
+        assert [each["node"] for each in told()] == ["x@127.0.0.1"]
+
+
+def test_path_that_is_too_long_costs_the_socket_only(monkeypatch, tmp_path, caplog):
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
+    with Supervisor(GOSSIP, control=True) as supervisor:
+        assert supervisor.status()
+    assert "won't see this process" in caplog.text
+
+
+def test_watch_needs_a_terminal():
+    done = cluster_kit("watch")
+    assert done.returncode == 1
+    assert "use 'cluster-kit status'" in done.stderr
+
+
+def test_watch_shows_who_comes_until_ctrl_c(cluster):
+    ours, its = pty.openpty()
+    watch = cluster.keep(Process(COMMAND, "watch", "--interval", "0.1", stdout=its))
+    os.close(its)
+    seen = Screen(ours)
+    seen.until("no supervisor of yours runs")
+    cluster.run("a").wait_for("ready")
+    seen.until("a@127.0.0.1: process")
+    watch.signal(signal.SIGINT)
+    seen.close()
+    assert watch.wait() == 0
+
+
+class Screen:
+    """What was printed to a terminal."""
+
+    def __init__(self, fd):
+        self._fd = fd
+        self._text = ""
+
+    def until(self, text, timeout_s=30.0):
+        deadline_s = time.monotonic() + timeout_s
+        while text not in self._text:
+            assert time.monotonic() < deadline_s, f"not seen: {text!r} in {self._text[-500:]!r}"
+            self._text += os.read(self._fd, 65536).decode(errors="replace")
+
+    def close(self):
+        """Read to the end, so that whoever prints is not held up."""
+        try:
+            while os.read(self._fd, 65536):
+                pass
+        except OSError:
+            os.close(self._fd)

@@ -1,0 +1,80 @@
+"""What leads from one configuration to another."""
+
+import pytest
+
+from cluster_kit import ConfigError, load_config
+from cluster_kit.plugins import PluginRegistry
+from cluster_kit.supervisor.changes import Changes, changes_between, with_topology, without_topology
+
+PLUGINS = PluginRegistry.load()
+GOSSIP = {"strategy": "gossip"}
+
+
+def config(**keys):
+    return load_config({"node": "a@127.0.0.1", "topologies": {"lan": GOSSIP}} | keys, PLUGINS)
+
+
+def test_the_same_configuration_changes_nothing():
+    changes = changes_between(config(), config())
+    assert not changes
+    assert str(changes) == "changed nothing"
+
+
+def test_topologies_are_told_apart_by_name_and_by_every_option():
+    old = config(topologies={"a": GOSSIP, "b": GOSSIP, "c": GOSSIP})
+    new = config(topologies={"c": GOSSIP, "b": GOSSIP | {"prune": False}, "d": GOSSIP})
+    changes = changes_between(old, new)
+    assert changes == Changes(added=("d",), replaced=("b",), removed=("a",))
+    assert str(changes) == "added d; replaced b; removed a"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"strategy": "gossip", "config": {"ttl_s": 9.0}},
+        {"strategy": "gossip", "connector": {"name": "tcp", "port": 4001}},
+        {"strategy": "gossip", "connector": "none"},
+        {"strategy": "gossip", "child_spec": {"max_restarts": 9}},
+        {"strategy": "gossip", "group": "other"},
+        {"strategy": ["gossip", "gossip"]},
+    ],
+)
+def test_whatever_is_configured_otherwise_is_replaced(other):
+    assert changes_between(config(), config(topologies={"lan": other})).replaced == ("lan",)
+
+
+def test_order_is_no_difference():
+    both = {"a": GOSSIP, "b": GOSSIP}
+    assert not changes_between(config(topologies=both), config(topologies=dict(reversed(both.items()))))
+
+
+def test_metadata_alone_replaces_nothing():
+    changes = changes_between(config(), config(metadata={"zone": "b"}))
+    assert changes == Changes(metadata=True)
+    assert str(changes) == "changed the metadata"
+
+
+def test_another_node_or_cluster_is_another_process():
+    with pytest.raises(ConfigError) as caught:
+        changes_between(config(), config(node="b@127.0.0.1", cluster="other"))
+    assert [error.path for error in caught.value.errors] == ["node", "cluster"]
+    assert "takes another process" in str(caught.value.errors[0])
+
+
+def test_one_topology_is_read_as_part_of_the_whole():
+    old = config(cluster="shop", metadata={"zone": "a"})
+    new = with_topology(old, "wan", GOSSIP, PLUGINS)
+    assert changes_between(old, new) == Changes(added=("wan",))
+    assert without_topology(new, "wan") == old
+
+
+def test_faults_of_one_topology_are_placed_in_it():
+    with pytest.raises(ConfigError, match=r"topologies\.wan\.strategy"):
+        with_topology(config(), "wan", {"strategy": "gosip"}, PLUGINS)
+
+
+def test_where_it_serves_is_checked_as_in_the_whole():
+    exposed = {"strategy": "static", "config": {"nodes": []}, "connector": {"name": "tcp", "host": "0.0.0.0"}}
+    with pytest.raises(ConfigError, match="insecure"):
+        with_topology(config(), "wan", exposed, PLUGINS)
+    assert with_topology(config(insecure=True), "wan", exposed, PLUGINS).topologies.keys() == {"lan", "wan"}

@@ -1,0 +1,66 @@
+"""What ``Links`` logs of links that cannot be."""
+
+import logging
+
+import pytest
+
+from cluster_kit.errors import ConnectError, ConnectReason
+from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.worker.links import Links
+
+
+class Clock:
+    """Attended time that a test sets."""
+
+    def __init__(self):
+        self.time_s = 0.0
+
+    def now_s(self):
+        return self.time_s
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def links(clock):
+    return Links(
+        None,
+        None,
+        fence=Fence("c", "g"),
+        boot_id=BootId.new(),
+        clock=clock,
+        connect_timeout_s=1.0,
+        settle=lambda: None,
+        tell=lambda event: None,
+    )
+
+
+def fail(links, name, reason=ConnectReason.NAME):
+    links._log_failure(Node(name=name), ConnectError("tcp: not so", node=name, reason=reason))
+
+
+def warned(caplog):
+    return [record.getMessage().split(":")[0] for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_lasting_failure_is_told_once_an_hour(links, clock, caplog):
+    for _ in range(120):
+        fail(links, "b@h")
+        clock.time_s += 60
+    assert warned(caplog) == ["cannot link to b@h"] * 2
+
+
+def test_however_many_nodes_there_are_one_is_told_a_minute(links, clock, caplog):
+    for number in range(3000):
+        fail(links, f"n{number}@h")
+        clock.time_s += 0.1
+    assert len(warned(caplog)) == 5
+
+
+@pytest.mark.parametrize("reason", [ConnectReason.REFUSED, ConnectReason.SELF])
+def test_what_passes_and_what_we_are_is_no_warning(links, caplog, reason):
+    fail(links, "b@h", reason)
+    assert warned(caplog) == []
