@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cluster_kit.config import ClusterConfig, Secret
     from cluster_kit.diagnosis import Finding, Outcome
     from cluster_kit.errors import (
+        IGNORED,
         ClusterKitError,
         CommandError,
         ConfigError,
@@ -74,7 +75,7 @@ _HOME = {
     "command",
     "config": "ClusterConfig Secret",
     "diagnosis": "Finding Outcome",
-    "errors": "ClusterKitError CommandError ConfigError ConnectError ConnectReason DiscoveryError LocalProtocolError "
+    "errors": "IGNORED ClusterKitError CommandError ConfigError ConnectError ConnectReason DiscoveryError LocalProtocolError "
     "NameConflict PluginError ProtocolError RemoteProtocolError RestartLimitError WaitTimeoutError",
     "events": "Event NodeDown NodeFound NodeLeaving NodeLost NodeUp NodeUpdated Reason Snapshot TopologyDegraded "
     "TopologyEvent TopologyReady TopologyRecovered TopologyRestarted",
@@ -88,6 +89,7 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
+    "IGNORED",
     "Answer",
     "AsyncSupervisor",
     "BootId",

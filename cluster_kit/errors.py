@@ -143,12 +143,24 @@ class ConnectReason(StrEnum):
     """The peer is about to stop and takes no new links."""
     PROTOCOL = "protocol"
     """The peer does not speak our protocol."""
+    IGNORED = "ignored"
+    """The application doesn't want a link to this node."""
     FAILED = "failed"
     """Anything else; the message tells."""
 
 
+IGNORED = ConnectReason.IGNORED
+"""What a callback returns for a node that it doesn't want a link to; the text ``"ignored"`` will do as well."""
+
 _FINAL_REASONS = frozenset(
-    {ConnectReason.NAME, ConnectReason.AUTH, ConnectReason.FOREIGN, ConnectReason.SELF, ConnectReason.PROTOCOL}
+    {
+        ConnectReason.NAME,
+        ConnectReason.AUTH,
+        ConnectReason.FOREIGN,
+        ConnectReason.SELF,
+        ConnectReason.PROTOCOL,
+        ConnectReason.IGNORED,
+    }
 )
 
 

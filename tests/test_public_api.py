@@ -58,10 +58,6 @@ def test_names_and_signatures_are_as_promised():
     assert current() == SNAPSHOT.read_text(), f"if the change is meant, run: python {Path(__file__).relative_to(Path.cwd())}"
 
 
-def test_names_are_sorted():
-    assert cluster_kit.__all__ == sorted(cluster_kit.__all__)
-
-
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = cluster_kit.nonsense

@@ -55,6 +55,8 @@ def _topology_rows(topology: TopologyConfig) -> Iterator[tuple[str, str, str]]:
 
 def _options(component: Component) -> str:
     """Return the options that the part would run with; secrets don't show in their representation."""
+    from cluster_kit.config.options import names_of
+
     part = component.build()
     declared = fields(part) if is_dataclass(part) else ()
-    return pairs((field.name, repr(getattr(part, field.name))) for field in declared if field.repr)
+    return pairs((names_of(field)[0], repr(getattr(part, field.name))) for field in declared if field.repr)

@@ -1,20 +1,22 @@
 """The options of a plugin class are the fields of its dataclass; this turns what a configuration gives into their values.
 
-A field may be a str, int, float, bool, ``Literal``, ``Path``, ``Secret``, ``tuple[T, ...]``, ``Mapping[str, T]``, a nested
-dataclass, ``int | str``, or one of these ``| None``. Only what is given is returned: the class itself knows its defaults. A
-field declared with ``metadata={"aliases": ("old_name",)}`` can be given by those names too.
+A field may be a str, int, float, bool, ``Literal``, ``Path``, ``Secret``, ``Callback``, ``tuple[T, ...]``, ``Mapping[str, T]``,
+a nested dataclass, ``int | str``, or one of these ``| None``. Only what is given is returned: the class itself knows its
+defaults. A field declared with ``metadata={"aliases": ("old_name",)}`` can be given by those names too, and one with
+``metadata={"option": "from"}`` is called that in configurations, where its own name won't do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import partial, reduce
 from operator import or_
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from cluster_kit.config.callback import Callback, read_callback
 from cluster_kit.config.document import Faults, Part
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.targets import reason_of
@@ -35,6 +37,8 @@ def convert(part: Part, kind: Any) -> Any:
         return tuple(_each(part.items(), arguments[0]).values())
     if origin in (Mapping, dict) and arguments[0] is str:
         return _each(part.by_key().values(), arguments[1])
+    if kind is Callback:
+        return read_callback(part)
     if kind in (Path, Secret):
         return part.value if isinstance(part.value, kind) else kind(_some_text(part))
     if is_dataclass(kind) and isinstance(kind, type):
@@ -53,16 +57,21 @@ def read_options(part: Part, cls: type) -> dict[str, Any]:
     except (NameError, TypeError, AttributeError, SyntaxError) as exc:
         raise part.error(f"the option types of {cls.__qualname__} cannot be resolved: {reason_of(exc)}") from exc
     options = [field for field in fields(cls) if field.init]
-    names = {name: field.name for field in options for name in (field.name, *field.metadata.get("aliases", ()))}
+    names = {name: field.name for field in options for name in names_of(field)}
     given = {names[key] for key in part.by_key() if key in names}
-    required = [field.name for field in options if field.default is MISSING and field.default_factory is MISSING]
+    required = [names_of(field)[0] for field in options if field.default is MISSING and field.default_factory is MISSING]
     values = read_fields(
         part,
         {name: partial(convert, kind=kinds[option]) for name, option in names.items()},
-        required=[name for name in required if name not in given],
+        required=[name for name in required if names[name] not in given],
         refused=_given_twice(part, names),
     )
     return {names[key]: value for key, value in values.items()}
+
+
+def names_of(option: Field[Any]) -> tuple[str, ...]:
+    """Return the names by which a configuration gives an option; its own is the first."""
+    return option.metadata.get("option", option.name), *option.metadata.get("aliases", ())
 
 
 def construct(part: Part, cls: type, options: Mapping[str, Any]) -> Any:

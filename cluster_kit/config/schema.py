@@ -18,10 +18,13 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
+from cluster_kit.config.callback import Callback
 from cluster_kit.config.components import PluginRegistryLike
 from cluster_kit.config.model import ChildSpec, ClusterConfig, TopologyConfig
+from cluster_kit.config.options import names_of
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.targets import Kind, Offered
+from cluster_kit.config.topologies import CALLBACKS
 from cluster_kit.errors import ClusterKitError
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -29,6 +32,18 @@ Schema = dict[str, Any]
 
 _KINDS: tuple[Kind, ...] = ("strategy", "connector", "topology")
 _TARGET: Schema = {"type": "string", "pattern": "^[A-Za-z_][\\w.]*:[A-Za-z_][\\w.]*$", "description": "package.module:Class"}
+_CALLBACK: Schema = {
+    "anyOf": [
+        {**_TARGET, "description": "package.module:function"},
+        {
+            "type": "array",
+            "description": "module, function and the arguments that it gets before the node",
+            "prefixItems": [{"type": "string"}, {"type": "string"}, {"type": ["array", "null"]}],
+            "items": False,
+            "minItems": 2,
+        },
+    ]
+}
 _REFERENCE: Schema = {"type": "string", "pattern": "\\$\\{"}  # what an environment variable will say
 _PLAIN: Mapping[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string", Secret: "string"}
 _ARGUMENT = re.compile(r"^ {4,}(\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
@@ -78,6 +93,7 @@ def _entry(registry: PluginRegistryWithNames) -> Schema:
         "strategy": {"anyOf": [strategy, {"type": "array", "minItems": 1, "items": strategy}]},
         "config": {"type": ["object", "null"], "description": "Options of the strategy."},
         "connector": {"$ref": "#/$defs/connector", "default": "tcp"},
+        **dict.fromkeys(CALLBACKS, _CALLBACK),
         "topology": {"$ref": "#/$defs/topology", "default": "full_mesh"},
         "child_spec": _object(dict(_properties(ChildSpec))),
         "group": {"type": "string", "description": _texts_of(TopologyConfig).get("group", "")},
@@ -148,9 +164,10 @@ def _properties(cls: type) -> Iterator[tuple[str, Schema]]:
         schema = dict(of_type(kinds[option.name]))
         if isinstance(option.default, str | int | float | bool):
             schema["default"] = option.default
-        if option.name in texts:
-            schema["description"] = texts[option.name]
-        for name in (option.name, *option.metadata.get("aliases", ())):
+        names = names_of(option)
+        if names[0] in texts:
+            schema["description"] = texts[names[0]]
+        for name in names:
             yield name, schema
 
 
@@ -158,7 +175,7 @@ def _required(cls: type) -> list[str]:
     """Return the options that must be given; one that has other names may be given by them, so it is left to the check."""
     options = [option for option in fields(cls) if option.init] if is_dataclass(cls) else []
     return [
-        option.name
+        names_of(option)[0]
         for option in options
         if option.default is MISSING and option.default_factory is MISSING and not option.metadata.get("aliases")
     ]
@@ -179,6 +196,8 @@ def of_type(kind: Any) -> Schema:
         return {"type": ["object", "null"], "additionalProperties": of_type(arguments[1])}
     if is_dataclass(kind) and isinstance(kind, type):
         return _object(dict(_properties(kind)), required=_required(kind))
+    if kind is Callback:
+        return _CALLBACK
     if kind not in _PLAIN:
         return {}
     plain: Schema = {"type": _PLAIN[kind]}

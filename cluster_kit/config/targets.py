@@ -60,8 +60,8 @@ def import_object(target: str) -> Any:
     try:
         return reduce(getattr, path.split("."), module)
     except AttributeError as exc:
-        nearest = did_you_mean(path, [name for name, value in vars(module).items() if isinstance(value, type)])
-        raise PluginError(f"module {module_name!r} has no class {path!r}{nearest}", plugin=target) from exc
+        nearest = did_you_mean(path, [name for name, value in vars(module).items() if callable(value) and name[0] != "_"])
+        raise PluginError(f"module {module_name!r} has no {path!r}{nearest}", plugin=target) from exc
     except KeyboardInterrupt:
         raise
     except BaseException as exc:  # a module that imports its names when they are asked for

@@ -6,18 +6,18 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from cluster_kit.config.components import ComponentReader
 from cluster_kit.config.document import Faults, Part
-from cluster_kit.config.model import ChildSpec, Restart, TopologyConfig
+from cluster_kit.config.model import ChildSpec, Component, Restart, TopologyConfig
 from cluster_kit.config.values import Reader, fence, ignore, plain, read_fields, seconds, switch
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _DEFAULTS: Mapping[str, str] = MappingProxyType({"connector": "tcp", "topology": "full_mesh"})
-_NO_CALLBACKS = "the callback connector does not exist yet in this version; remove it, or write a connector"
+CALLBACKS = ("connect", "disconnect", "list_nodes")
 
 CHILD_SPEC: Mapping[str, Reader] = MappingProxyType(
     {
@@ -49,14 +49,16 @@ def read_topologies(part: Part, components: ComponentReader) -> dict[str, Topolo
 def _read_topology(name: str, part: Part, components: ComponentReader) -> TopologyConfig:
     own = part.by_key()
     shipped = components.ready_made(own["use"]) if "use" in own else {}
-    part = part.replaced({**_DEFAULTS, **shipped, **{key: field.raw for key, field in own.items() if key != "use"}})
+    part = part.replaced(_merged(shipped, {key: field.raw for key, field in own.items() if key != "use"}))
     fields = part.by_key()
+    callbacks = {key: fields[key].raw for key in CALLBACKS if key in fields}
     given = read_fields(
         part,
         {
             "strategy": partial(components.read_all, kind="strategy", options=fields.get("config")),
             "config": ignore,  # read with the strategy
-            "connector": partial(components.read, kind="connector"),
+            **dict.fromkeys(CALLBACKS, ignore),  # read with the connector
+            "connector": partial(_read_connector, components=components, callbacks=part.replaced(callbacks)),
             "topology": partial(components.read, kind="topology"),
             "child_spec": _read_child_spec,
             "group": fence,
@@ -66,10 +68,30 @@ def _read_topology(name: str, part: Part, components: ComponentReader) -> Topolo
             "remember_s": seconds,
         },
         required=["strategy"],
-        refused=dict.fromkeys(["connect", "disconnect", "list_nodes"], _NO_CALLBACKS),
     )
-    given.pop("config", None)
+    for key in ("config", *callbacks):
+        given.pop(key, None)
     return TopologyConfig(name=name, strategies=given.pop("strategy"), **{"group": name, **given})
+
+
+def _merged(shipped: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of an entry: its own win, and callbacks stand for the connector that calls them."""
+    if "connector" in own:
+        shipped = {key: value for key, value in shipped.items() if key not in CALLBACKS}
+    elif any(key in own for key in CALLBACKS):
+        shipped = {**shipped, "connector": "callback"}
+    elif any(key in shipped for key in CALLBACKS):
+        shipped = {"connector": "callback", **shipped}
+    return {**_DEFAULTS, **shipped, **own}
+
+
+def _read_connector(part: Part, components: ComponentReader, callbacks: Part) -> Component:
+    """Read the connector, whose options may stand as callbacks in the entry itself."""
+    if callbacks.value and part.value != "callback":
+        raise next(iter(callbacks.by_key().values())).key_error(
+            f"is for connector 'callback', and this topology has another: remove {part.key!r} or the callbacks"
+        )
+    return components.read(part, "connector", callbacks if callbacks.value else None)
 
 
 def _read_child_spec(part: Part) -> ChildSpec:

@@ -12,5 +12,6 @@ def cluster_kit_connectors() -> Mapping[str, str]:
     """Offer the built-in connectors."""
     return {
         "tcp": "cluster_kit.connectors.tcp:TcpConnector",
+        "callback": "cluster_kit.connectors.callback:CallbackConnector",
         "none": "cluster_kit.connectors.none:NoneConnector",
     }

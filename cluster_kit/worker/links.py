@@ -119,7 +119,7 @@ class Links:
     def _log_failure(self, node: Node, error: ConnectError) -> None:
         """Warn of what tends to last: seldom for each node, and seldom at all, as strangers make up any number of nodes."""
         now_s = self._clock.now_s()
-        lasting = not error.retryable and error.reason is not ConnectReason.SELF
+        lasting = not error.retryable and error.reason not in (ConnectReason.SELF, ConnectReason.IGNORED)
         told = (
             lasting and self._throttle.passes(error.reason, now_s) and self._lasting.passes(f"{node.key} {error.reason}", now_s)
         )

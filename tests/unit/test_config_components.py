@@ -93,7 +93,7 @@ class TestFaults:
         assert faults(strategy="config_parts:Path")[0].endswith(expected)
 
     def test_class_that_does_not_exist(self):
-        expected = "lan.strategy: module 'config_parts' has no class 'Silemt': did you mean 'Silent'?"
+        expected = "lan.strategy: module 'config_parts' has no 'Silemt': did you mean 'Silent'?"
         assert faults(strategy="config_parts:Silemt") == [expected]
 
     def test_module_that_does_not_exist(self):

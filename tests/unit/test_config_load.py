@@ -208,10 +208,6 @@ class TestEntry:
     def test_strategy_is_needed(self):
         assert fault(load, topologies={"lan": {}}) == "topologies.lan: missing key 'strategy'"
 
-    @pytest.mark.parametrize("key", ["connect", "disconnect", "list_nodes"])
-    def test_callbacks_are_refused(self, key):
-        assert fault(load_entry, **{key: ["m", "f", []]}).startswith(f"{key}: the callback connector does not exist yet")
-
     @pytest.mark.parametrize(
         ("key", "value", "expected"),
         [

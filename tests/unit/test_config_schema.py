@@ -56,6 +56,8 @@ GOOD = [
     with_strategy({"name": "gossip", "ttl_s": 9.5}),
     with_strategy(["gossip", {"name": "static", "nodes": ["a@127.0.0.1:4000"]}]),
     with_strategy("gossip", connector={"name": "tcp", "port": 4000}, topology="full_mesh", child_spec={"restart": "transient"}),
+    with_strategy("gossip", connect="json:dumps"),
+    with_strategy("gossip", connect=["json", "dumps", []], list_nodes=["os", "getcwd"]),
     with_strategy("gossip", prune=False, max_nodes=10, connect_timeout_s=1.5, remember_s=60, group="x"),
     {"node": "a@127.0.0.1", "cluster": "c", "metadata": {"zone": "a"}, "insecure": False, **with_strategy("gossip")},
 ]

@@ -1,0 +1,79 @@
+"""Functions that a configuration names: ``[module, function, args]`` as in libcluster, or ``"package.module:function"``.
+
+In a dict the function itself may stand for its name. It is imported once when the configuration is read, so that whatever is
+wrong with it is found before anything starts, and again in the worker that calls it.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cluster_kit.config.document import Part, shown
+from cluster_kit.config.targets import import_object, is_target, reason_of
+from cluster_kit.errors import ConfigError, PluginError
+
+FORMS = "package.module:function or [package.module, function, args]"
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A function by name, and the arguments that it gets before those of the call."""
+
+    target: str
+    args: tuple[Any, ...] = ()
+
+    def load(self) -> Callable[..., Any]:
+        """Import the function."""
+        function: Callable[..., Any] = import_object(self.target)
+        return function
+
+    def __str__(self) -> str:
+        return self.target
+
+
+def read_callback(part: Part) -> Callback:
+    """Return the function that ``part`` names; raises ``ConfigError`` if there is none or no worker can have it."""
+    callback = _named(part)
+    try:
+        function = callback.load()
+        pickle.dumps(callback.args)
+    except (PluginError, ConfigError) as exc:
+        raise part.error(str(exc)) from exc
+    except Exception as exc:  # pickling runs code of the arguments
+        raise part.error(f"its arguments cannot be sent to a worker: {reason_of(exc)}") from exc
+    if not callable(function):
+        raise part.error(f"{callback.target!r} is no function: expected {FORMS}")
+    return callback
+
+
+def _named(part: Part) -> Callback:
+    match part.value:
+        case Callback() as callback:
+            return callback
+        case str(target) if is_target(target):
+            return Callback(target)
+        case [str(module), str(function)] | [str(module), str(function), None]:
+            return Callback(f"{module}:{function}")
+        case [str(module), str(function), [*args]]:
+            return Callback(f"{module}:{function}", tuple(args))
+        case function if callable(function):
+            return Callback(_target_of(part, function))
+    raise part.error(f"invalid value {shown(part.value)}: expected {FORMS}")
+
+
+def _target_of(part: Part, function: Callable[..., Any]) -> str:
+    """Return the name by which a worker finds ``function``."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    target = f"{module}:{name}"
+    if module == "__main__":
+        raise part.error(f"{target!r} cannot be used: workers import it by name; move it into a module")
+    try:
+        found = import_object(target)
+    except (PluginError, ConfigError):
+        found = None
+    if found is not function:
+        raise part.error(f"{shown(function)} cannot be used: workers import functions by name; give one at the top of a module")
+    return target

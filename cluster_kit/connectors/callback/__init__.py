@@ -1,0 +1,92 @@
+"""Connector ``callback``: functions of the application open, close and list the links, as libcluster's do.
+
+They run in the worker, not in the application's process, and what they hold open ends with the worker. Another program may
+hold the links as well, one that the functions talk to; ``list_nodes`` then tells after a restart which ones there are.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cluster_kit.abc import Connector, LinkReport
+from cluster_kit.config.callback import Callback
+from cluster_kit.errors import ConnectError, raise_all
+from cluster_kit.node import Node
+
+if TYPE_CHECKING:
+    from cluster_kit.connectors.callback.hub import Hub
+
+_LIST = "list_nodes"
+
+
+@dataclass(kw_only=True, eq=False)
+class CallbackConnector(Connector):
+    """Links that functions of the application hold.
+
+    Args:
+        connect: Called with the node: ``None`` or true is linked, false is tried again, ``IGNORED`` is not wanted.
+        disconnect: Called with the node: false is tried again, anything else is no longer linked.
+        list_nodes: Returns the names or nodes that are linked now; without it a link is up until ``disconnect``.
+        interval_s: Seconds from one list to the next.
+    """
+
+    open: Callback = field(metadata={"option": "connect"})
+    close: Callback | None = field(default=None, metadata={"option": "disconnect"})
+    peers: Callback | None = field(default=None, metadata={"option": _LIST})
+    interval_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        self._hub: Hub | None = None
+        raise_all(_faults(self))
+
+    async def start(self, local: Node, links: LinkReport) -> Node:
+        """Return ``local`` as it is: where it can be reached is the functions' affair."""
+        from cluster_kit.connectors.callback.hub import Hub
+
+        self._hub = Hub(self, local, links)
+        return local
+
+    async def connect(self, node: Node) -> Node:
+        """Have ``node`` linked, unless it is."""
+        if self._hub is None:
+            message = f"callback: cannot link to {node.key!r}: the connector is not running; start it first"
+            raise ConnectError(message, node=node.key)
+        return await self._hub.connect(node)
+
+    async def disconnect(self, node: Node) -> None:
+        """Have the link closed; tried again for as long as its function refuses."""
+        if self._hub is not None:
+            await self._hub.disconnect(node)
+
+    async def stop(self) -> None:
+        """Have all links closed, and report them down."""
+        hub, self._hub = self._hub, None
+        if hub is not None:
+            await hub.stop()
+
+
+def _faults(options: CallbackConnector) -> Iterator[str]:
+    if not options.interval_s > 0:
+        yield f"interval_s {options.interval_s:g}: expected seconds, more than 0"
+    node = Node(name="web@127.0.0.1")
+    yield from _faults_of_call("connect", options.open, node)
+    yield from _faults_of_call("disconnect", options.close, node)
+    yield from _faults_of_call(_LIST, options.peers)
+
+
+def _faults_of_call(option: str, callback: Callback | None, *last: Node) -> Iterator[str]:
+    """Tell where a function doesn't take what it will be called with."""
+    if callback is None:
+        return
+    try:
+        signature = inspect.signature(callback.load())
+    except (TypeError, ValueError):  # some built-in functions tell none
+        return
+    try:
+        signature.bind(*callback.args, *last)
+    except TypeError as exc:
+        called = ", ".join([*map(repr, callback.args), *("node" for _ in last)])
+        yield f"{option}: {callback} does not take what it is called with, ({called}): {exc}"

@@ -1,0 +1,144 @@
+"""The links that functions of the application hold: which are up, which are still to be closed, and what the list tells."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from cluster_kit.abc import LinkReport
+from cluster_kit.config.callback import Callback
+from cluster_kit.connectors.callback.call import Calls
+from cluster_kit.connectors.callback.ledger import Ledger
+from cluster_kit.errors import IGNORED, ClusterKitError, ConnectError, ConnectReason, text_of
+from cluster_kit.events import Reason
+from cluster_kit.node import Node
+from cluster_kit.throttle import Throttle
+
+if TYPE_CHECKING:
+    from cluster_kit.connectors.callback import CallbackConnector
+
+log = logging.getLogger("cluster_kit.connectors.callback")
+
+CALL_S = 3.0  # for disconnect and list_nodes; less than the worker has to stop
+
+
+class Hub:
+    """Runs from its making until ``stop``."""
+
+    def __init__(self, options: CallbackConnector, local: Node, links: LinkReport) -> None:
+        self._options = options
+        self._local = local
+        self._links = links
+        self._calls = Calls()
+        self._ledger = Ledger()
+        self._unwanted: dict[str, Node] = {}
+        self._throttle = Throttle()
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def connect(self, node: Node) -> Node:
+        """Have ``node`` linked, unless it is."""
+        self._unwanted.pop(node.key, None)
+        await self._calls.settled(_closing(node))
+        if node.key not in self._ledger.up:
+            _check_answer(await self._calls.call(node.key, self._options.open, node), self._options.open, node)
+            self._report_up(node)
+        return self._ledger.up.get(node.key, node)
+
+    async def disconnect(self, node: Node) -> None:
+        """Have the link closed; tried again for as long as its function refuses."""
+        if node.key in self._ledger.up or node.key in self._calls:
+            self._unwanted[node.key] = node
+            await self._close(node)
+
+    async def stop(self) -> None:
+        """Have all links closed, each within ``CALL_S``, and report them down."""
+        self._keeping.cancel()
+        await asyncio.wait([self._keeping])
+        await asyncio.gather(*(self._close(node, Reason.SHUTDOWN) for node in list(self._ledger.up.values())))
+        for key in sorted(self._ledger.up):
+            self._report_down(key, Reason.SHUTDOWN)
+
+    async def _keep(self) -> None:
+        """Close what is still to be closed, and ask for the list, again and again."""
+        while True:
+            if self._options.peers is not None:
+                await self._ask(self._options.peers)
+            await asyncio.sleep(self._options.interval_s)
+            await asyncio.gather(*map(self._close, list(self._unwanted.values())))
+
+    async def _close(self, node: Node, reason: Reason = Reason.UNWANTED) -> None:
+        """Call ``disconnect``; what it refuses stays up."""
+        close = self._options.close
+        try:
+            async with asyncio.timeout(CALL_S):
+                await self._calls.settled(node.key)
+                if close is not None and await self._calls.call(_closing(node), close, node) is False:
+                    raise ClusterKitError(f"callback: {close} returned False")
+        except (TimeoutError, ClusterKitError) as exc:
+            self._complain("disconnect", f"{node} stays linked: {text_of(exc) or f'no answer within {CALL_S:g} s'}")
+        else:
+            self._unwanted.pop(node.key, None)
+            self._report_down(node.key, reason)
+
+    async def _ask(self, peers: Callback) -> None:
+        """Report what the list tells; one that can't be had changes nothing."""
+        asked = self._ledger.ask()
+        try:
+            async with asyncio.timeout(CALL_S):
+                listed = _nodes_of(await self._calls.call("list_nodes", peers), peers)
+        except (TimeoutError, ClusterKitError) as exc:
+            self._complain("list_nodes", f"links are as they were: {text_of(exc) or f'{peers} gave none within {CALL_S:g} s'}")
+        else:
+            opened, closed = self._ledger.compare(asked, listed, self._local)
+            for node in closed:
+                self._report_down(node.key, Reason.CLOSED)
+            for node in opened:
+                self._report_up(node)
+
+    def _report_up(self, node: Node) -> None:
+        if self._ledger.open(node):
+            self._links.up(node)
+
+    def _report_down(self, key: str, reason: Reason) -> None:
+        node = self._ledger.close(key)
+        if node is not None:
+            self._links.down(node, reason)
+
+    def _complain(self, about: str, message: str) -> None:
+        passes = self._throttle.passes(about, asyncio.get_running_loop().time())
+        log.log(logging.WARNING if passes else logging.DEBUG, "%s: %s", about, message)
+
+
+def _closing(node: Node) -> str:
+    return f"disconnect {node.key}"
+
+
+def _check_answer(answer: Any, callback: Callback, node: Node) -> None:
+    """Raise ``ConnectError`` for an answer of ``connect`` that doesn't mean linked."""
+    if answer is None or answer is True:
+        return
+    if answer == IGNORED:
+        message, reason = f"{callback} does not want {str(node)!r}", ConnectReason.IGNORED
+    elif answer is False:
+        message, reason = f"{callback} could not link to {str(node)!r}", ConnectReason.FAILED
+    else:
+        got = type(answer).__name__
+        message = f"{callback} returned a {got} for {str(node)!r}: expected None, True, False or IGNORED"
+        reason = ConnectReason.PROTOCOL
+    raise ConnectError(f"callback: {message}", node=node.key, reason=reason)
+
+
+def _nodes_of(answer: Any, callback: Callback) -> list[Node]:
+    """Return the nodes that ``list_nodes`` told, by node, name or address."""
+    if isinstance(answer, str | bytes) or not isinstance(answer, Iterable):
+        raise ClusterKitError(f"callback: {callback} returned a {type(answer).__name__}: expected names or nodes")
+    try:
+        return [each if isinstance(each, Node) else Node(**{_kind_of(each): each}) for each in answer]
+    except Exception as exc:  # the answer may be a generator of the application
+        raise ClusterKitError(f"callback: {callback} returned what are no nodes: {text_of(exc)}") from exc
+
+
+def _kind_of(text: str) -> str:
+    return "name" if "@" in text else "address"

@@ -1,0 +1,60 @@
+"""Which links are up, and what a list of them tells that was asked for some time ago. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from cluster_kit.node import Node
+
+
+class Differences(NamedTuple):
+    """What a list has that the ledger lacks, and the other way round."""
+
+    opened: list[Node]
+    closed: list[Node]
+
+
+class Ledger:
+    """Each change has a number, so that an answer is not believed about what changed after its question."""
+
+    def __init__(self) -> None:
+        self.up: dict[str, Node] = {}
+        self._changed: dict[str, int] = {}
+        self._number = 0
+
+    def ask(self) -> int:
+        """Return what to give to ``compare`` with the answer."""
+        return self._number
+
+    def open(self, node: Node) -> bool:
+        """Take in that the link to ``node`` is up; return whether it was not."""
+        if node.key in self.up:
+            return False
+        self._change(node.key)
+        self.up[node.key] = node
+        return True
+
+    def close(self, key: str) -> Node | None:
+        """Take in that a link is down; return its node if it was up."""
+        self._change(key)
+        return self.up.pop(key, None)
+
+    def compare(self, asked: int, listed: Collection[Node], local: Node) -> Differences:
+        """Compare with a list that ``ask`` was called before; this node itself and what changed meanwhile are left out."""
+        told = {text for node in listed for text in _names(node)}
+        have = {text for node in self.up.values() for text in _names(node)} | _names(local)
+        recent = {key for key, number in self._changed.items() if number > asked}
+        self._changed = {key: self._changed[key] for key in recent}
+        opened = {node.key: node for node in listed if not _names(node) & (have | recent)}
+        closed = [node for key, node in self.up.items() if not _names(node) & told and key not in recent]
+        return Differences([opened[key] for key in sorted(opened)], closed)
+
+    def _change(self, key: str) -> None:
+        self._number += 1
+        self._changed[key] = self._number
+
+
+def _names(node: Node) -> set[str]:
+    """Return all by which a list may call ``node``."""
+    return {text for text in (node.name, node.address) if text is not None}

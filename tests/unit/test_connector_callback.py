@@ -1,0 +1,247 @@
+"""The connector whose links functions of the application hold."""
+
+import asyncio
+import logging
+import threading
+
+import application_links as app
+import pytest
+
+from cluster_kit.config.callback import Callback
+from cluster_kit.connectors.callback import CallbackConnector, hub
+from cluster_kit.errors import ClusterKitError, ConnectError, ConnectReason
+from cluster_kit.events import Reason
+from cluster_kit.node import Node
+from cluster_kit.testing.stand_ins import RecordingLinks
+
+ANN, BOB, CAT = (Node(name=f"{name}@127.0.0.1") for name in ("ann", "bob", "cat"))
+DEADLINE_S = 20.0
+
+
+def function(name, *args):
+    return Callback(f"application_links:{name}", args)
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    app.calls.clear()
+    app.listed.clear()
+    app.refuses_to_close.clear()
+    app.released.clear()
+    yield
+    app.released.set()
+
+
+def play(scenario, **options):
+    async def run():
+        links = RecordingLinks()
+        connector = CallbackConnector(**{"open": function("connect"), "interval_s": 0.01, **options})
+        assert await connector.start(ANN, links) == ANN
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                await scenario(connector, links)
+        finally:
+            await connector.stop()
+        return [(report.kind, report.node.name.partition("@")[0], report.reason) for report in links.reports]
+
+    return asyncio.run(run())
+
+
+async def until(met):
+    while not met():  # noqa: ASYNC110 - what is waited for happens in other threads; the deadline is the scenario's
+        await asyncio.sleep(0.001)
+
+
+def node(basename):
+    return Node(name=f"{basename}@127.0.0.1")
+
+
+class TestConnect:
+    @pytest.mark.parametrize("basename", ["web", "true"])
+    @pytest.mark.parametrize("name", ["connect", "connect_async"])
+    def test_none_and_true_are_linked(self, name, basename):
+        async def scenario(connector, links):
+            assert await connector.connect(node(basename)) == node(basename)
+            assert links.ups_and_downs(node(basename).key) == ["up"]
+
+        assert play(scenario, open=function(name)) == [("up", basename, None), ("down", basename, Reason.SHUTDOWN)]
+
+    @pytest.mark.parametrize(
+        ("basename", "reason", "retryable"),
+        [
+            ("no", ConnectReason.FAILED, True),
+            ("ignored", ConnectReason.IGNORED, False),
+            ("text", ConnectReason.IGNORED, False),
+            ("odd", ConnectReason.PROTOCOL, False),
+            ("refused", ConnectReason.REFUSED, True),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["connect", "connect_async"])
+    def test_anything_else_is_not(self, name, basename, reason, retryable):
+        async def scenario(connector, links):
+            with pytest.raises(ConnectError) as caught:
+                await connector.connect(node(basename))
+            assert (caught.value.reason, caught.value.retryable) == (reason, retryable)
+            assert caught.value.node == node(basename).key
+
+        assert play(scenario, open=function(name)) == []
+
+    @pytest.mark.parametrize(
+        ("basename", "told"), [("raises", "OSError: no such line"), ("stops", "Stop"), ("exits", "SystemExit: 3")]
+    )
+    def test_what_it_raises_is_an_error_of_ours(self, basename, told):
+        async def scenario(connector, links):
+            with pytest.raises(ClusterKitError, match=f"callback: application_links:connect raised .*{told}"):
+                await connector.connect(node(basename))
+
+        assert play(scenario) == []
+
+    def test_arguments_come_before_the_node(self):
+        async def scenario(connector, links):
+            await connector.connect(BOB)
+
+        play(scenario, open=function("with_arguments", "a", 2))
+        assert app.calls[0] == ("a", 2, str(BOB))
+
+    def test_a_linked_node_is_not_connected_again(self):
+        async def scenario(connector, links):
+            await connector.connect(BOB)
+            await connector.connect(BOB)
+
+        play(scenario)
+        assert app.calls.count(("connect", str(BOB))) == 1
+
+    def test_a_plain_function_that_hangs_holds_up_nobody_and_runs_once(self):
+        slow = node("hangs")
+
+        async def scenario(connector, links):
+            first = asyncio.create_task(connector.connect(slow))
+            await until(lambda: ("connect", str(slow)) in app.calls)
+            await connector.connect(BOB)
+            first.cancel()
+            await asyncio.wait([first])
+            again = asyncio.create_task(connector.connect(slow))
+            await asyncio.sleep(0)
+            app.released.set()
+            assert await again == slow
+            assert app.calls.count(("connect", str(slow))) == 1
+
+        reports = play(scenario)
+        assert [report for report in reports if report[0] == "up"] == [("up", "bob", None), ("up", "hangs", None)]
+
+    def test_an_async_function_is_cancelled_with_its_task(self):
+        async def scenario(connector, links):
+            first = asyncio.create_task(connector.connect(BOB))
+            await asyncio.sleep(0)
+            first.cancel()
+            await asyncio.wait([first])
+            assert app.calls == [("cancelled", str(BOB))]
+
+        assert play(scenario, open=function("connect_never")) == []
+
+
+class TestDisconnect:
+    def test_it_is_called_once_and_the_link_is_down(self):
+        async def scenario(connector, links):
+            await connector.connect(BOB)
+            await connector.disconnect(BOB)
+            await connector.disconnect(BOB)
+
+        assert play(scenario, close=function("disconnect"))[1:] == [("down", "bob", Reason.UNWANTED)]
+        assert app.calls == [("connect", str(BOB)), ("disconnect", str(BOB))]
+
+    def test_without_one_the_link_is_down_all_the_same(self):
+        async def scenario(connector, links):
+            await connector.connect(BOB)
+            await connector.disconnect(BOB)
+
+        assert play(scenario)[1:] == [("down", "bob", Reason.UNWANTED)]
+
+    def test_one_that_refuses_is_asked_again(self, caplog):
+        async def scenario(connector, links):
+            app.refuses_to_close.add(BOB.name)
+            await connector.connect(BOB)
+            await connector.disconnect(BOB)
+            assert links.ups_and_downs(BOB.key) == ["up"]
+            app.refuses_to_close.clear()
+            await links.expect("down", BOB.key)
+
+        assert play(scenario, close=function("disconnect"))[1:] == [("down", "bob", Reason.UNWANTED)]
+        assert "stays linked: callback: application_links:disconnect returned False" in caplog.text
+
+    def test_a_node_that_is_wanted_again_is_not_closed(self):
+        async def scenario(connector, links):
+            app.refuses_to_close.add(BOB.name)
+            await connector.connect(BOB)
+            await connector.disconnect(BOB)
+            await connector.connect(BOB)
+            app.refuses_to_close.clear()
+            app.listed[:] = [BOB]
+            before = app.calls.count(("disconnect", str(BOB)))
+            seen = app.calls.count(("list",))
+            await until(lambda: app.calls.count(("list",)) >= seen + 3)
+            assert app.calls.count(("disconnect", str(BOB))) == before
+            assert links.ups_and_downs(BOB.key) == ["up"]
+
+        app.listed[:] = [BOB]
+        play(scenario, close=function("disconnect"), peers=function("list_nodes"))
+
+    def test_stop_closes_each_link(self):
+        async def scenario(connector, links):
+            await connector.connect(BOB)
+            await connector.connect(CAT)
+
+        reports = play(scenario, close=function("disconnect"))
+        assert sorted(reports[2:]) == [("down", "bob", Reason.SHUTDOWN), ("down", "cat", Reason.SHUTDOWN)]
+        assert sorted(app.calls[2:]) == [("disconnect", str(BOB)), ("disconnect", str(CAT))]
+
+    def test_stop_waits_for_none_that_hangs(self, monkeypatch):
+        monkeypatch.setattr(hub, "CALL_S", 0.05)
+
+        async def scenario(connector, links):
+            await connector.connect(node("web"))
+
+        before = threading.active_count()
+        assert play(scenario, close=function("connect")) == [("up", "web", None), ("down", "web", Reason.SHUTDOWN)]
+        assert threading.active_count() <= before + 1
+
+
+class TestList:
+    def test_who_is_in_it_is_up_and_who_is_missing_is_down(self):
+        async def scenario(connector, links):
+            app.listed[:] = [BOB.name, CAT, ANN.name]
+            await links.expect("up", BOB.key)
+            await links.expect("up", CAT.key)
+            app.listed[:] = [CAT]
+            assert (await links.expect("down", BOB.key)).reason is Reason.CLOSED
+            assert links.ups_and_downs(CAT.key) == ["up"]
+            assert links.ups_and_downs(ANN.key) == []
+
+        play(scenario, peers=function("list_nodes"))
+
+    @pytest.mark.parametrize("nonsense", ["raise", "no node", 3])
+    def test_one_that_cannot_be_had_changes_nothing(self, nonsense, caplog):
+        caplog.set_level(logging.DEBUG, "cluster_kit.connectors.callback")
+
+        async def scenario(connector, links):
+            app.listed[:] = [BOB]
+            await links.expect("up", BOB.key)
+            app.listed[:] = [nonsense]
+            await until(lambda: "links are as they were" in caplog.text)
+            assert links.ups_and_downs(BOB.key) == ["up"]
+
+        play(scenario, peers=function("list_nodes"))
+
+    def test_text_is_no_list(self, caplog):
+        async def scenario(connector, links):
+            await until(lambda: "returned a str: expected names or nodes" in caplog.text)
+
+        assert play(scenario, peers=function("list_as_text")) == []
+
+
+def test_nothing_can_be_linked_before_the_start():
+    connector = CallbackConnector(open=function("connect"))
+    with pytest.raises(ConnectError, match="start it first"):
+        asyncio.run(connector.connect(BOB))
+    asyncio.run(connector.disconnect(BOB))
+    asyncio.run(connector.stop())
