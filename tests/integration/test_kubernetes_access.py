@@ -5,6 +5,7 @@ import base64
 import datetime
 import gzip
 import ipaddress
+import json
 import ssl
 import tempfile
 
@@ -208,6 +209,13 @@ class TestServiceAccount:
         run(api, failed("doesn't accept our credentials (401 Unauthorized)"), **in_pod)
 
 
+def with_plugin(api, authority, folder):
+    """Return what writes a kubeconfig with a credential plugin that prints the file ``credential``."""
+    plugin = {"command": "cat", "args": [str(folder / "credential")], "apiVersion": "client.authentication.k8s.io/v1"}
+    data = {"certificate-authority-data": encoded(authority.pem)}
+    return lambda: api.kubeconfig(folder / "kubeconfig", user={"exec": plugin}, **data)
+
+
 class TestKubeconfig:
     def test_a_refused_token_is_read_anew_and_tried_once_more(self, api, authority, tmp_path):
         (tmp_path / "token").write_text(TOKEN)
@@ -246,6 +254,37 @@ class TestKubeconfig:
             assert list((tmp_path / "tmp").iterdir()) == []
 
         run(api, scenario, kubeconfig=kubeconfig)
+
+    def test_a_certificate_of_a_credential_plugin_says_who_we_are_and_leaves_no_file(
+        self, api, authority, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+        (tmp_path / "tmp").mkdir()
+        api.certificates = {"jane": "jane"}
+        certificate, key = authority.issue("jane")
+        status = {"clientCertificateData": certificate.decode(), "clientKeyData": key.decode()}
+        (tmp_path / "credential").write_text(json.dumps({"status": status}))
+
+        async def scenario(heard):
+            await found(heard)
+            assert {each.token for each in api.asked} == {None}
+            assert list((tmp_path / "tmp").iterdir()) == []
+
+        run(api, scenario, kubeconfig=with_plugin(api, authority, tmp_path))
+
+    def test_a_credential_plugin_is_asked_again_when_its_token_is_refused(self, api, authority, tmp_path):
+        (tmp_path / "credential").write_text(json.dumps({"status": {"token": TOKEN}}))
+
+        async def scenario(heard):
+            await api.until_watched()
+            api.tokens = {"second-token": USER}
+            (tmp_path / "credential").write_text(json.dumps({"status": {"token": "second-token"}}))
+            await api.watches[0].end()
+            await api.until_watched(2)
+            assert [each.answered for each in api.requests("watch")] == [200, 401, 200]
+            await found(heard)
+
+        run(api, scenario, kubeconfig=with_plugin(api, authority, tmp_path))
 
     def test_without_verification_it_is_refused(self, api, tmp_path):
         def kubeconfig():

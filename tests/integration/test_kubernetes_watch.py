@@ -216,6 +216,18 @@ class TestWatching:
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")])
 
+    def test_one_that_adds_up_to_more_than_there_can_be_is_a_failure(self, api, run, monkeypatch):
+        monkeypatch.setattr("cluster_kit.strategies.kubernetes.session.MAX_OBJECTS", 2)
+
+        async def scenario(heard):
+            await api.until_watched()
+            await api.put(SLICES, endpoint_slice("b", "10.0.0.2"))
+            await heard.until_known(*address(1, 2))
+            await api.put(SLICES, endpoint_slice("c", "10.0.0.3"))
+            await heard.until_failed("told of more than 2 objects")
+
+        run(scenario, objects=[endpoint_slice("a", "10.0.0.1")])
+
     def test_slices_of_other_services_are_none_of_ours(self, api, run):
         async def scenario(heard):
             await heard.watching(api)
