@@ -81,6 +81,37 @@ def test_homemade_strategy_and_topology(start, book):
     assert c.wait() == 0
 
 
+def test_the_oldest_leads_until_it_leaves(start):
+    names = [f"{basename}-{secrets.token_hex(4)}" for basename in "abc"]
+    nodes = []
+    for name in names:
+        nodes.append(start(Process, *script("oldest.py", name)))
+        nodes[0].until_printed("leader: myself")
+        for node in nodes[1:]:
+            node.until_printed(f"leader: {names[0]}@127.0.0.1")
+    nodes[0].signal(signal.SIGINT)
+    nodes[2].until_printed(f"leader: {names[1]}@127.0.0.1")
+    nodes[1].until(lambda: nodes[1].lines[-1] == "leader: myself", "the second oldest to lead")
+    assert nodes[0].wait() == 0
+
+
+def test_backends_are_listed_while_they_run(start, names, tmp_path):
+    folder = EXAMPLES / "backends"
+    lists = [tmp_path / "a.conf", tmp_path / "b.conf"]
+    a, b = (
+        start(Run, "cluster.yaml", "--name", name, cwd=folder, env=os.environ | {"HTTP_PORT": port, "BACKENDS": str(path)})
+        for name, port, path in zip(names, ["8001", "8002"], lists, strict=True)
+    )
+    a.wait_for("node_up", node=f"{names[1]}@127.0.0.1")
+    b.wait_for("node_up", node=f"{names[0]}@127.0.0.1")
+    assert f"server 127.0.0.1:8002;  # {names[1]}@127.0.0.1\n" in lists[0].read_text()
+    b.signal(signal.SIGTERM)
+    assert b.wait() == 0
+    assert lists[1].read_text() == ""
+    a.wait_for("node_down", node=f"{names[1]}@127.0.0.1")
+    assert names[1] not in lists[0].read_text()
+
+
 def test_homemade_names_the_ports_of_its_phone_book():
     folder = EXAMPLES / "homemade"
     ports = [line.rpartition(":")[2] for line in (folder / "phonebook.txt").read_text().splitlines()]
