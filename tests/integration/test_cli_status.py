@@ -31,14 +31,27 @@ def cluster(tmp_path):
         yield cluster
 
 
+@pytest.fixture
+def run(cluster, folder):
+    """Return what starts a node and waits until it can be asked, which is not before it is ready."""
+
+    def run(name):
+        node = cluster.run(name)
+        node.wait_for("ready")
+        until(lambda: list(folder.glob(f"{node.process.pid}-*.sock")), f"the socket of {name}")
+        return node
+
+    return run
+
+
 def told(*arguments):
     done = cluster_kit("status", "--json", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_running_nodes_are_told_with_their_links(cluster):
-    a, b = cluster.run("a"), cluster.run("b")
+def test_running_nodes_are_told_with_their_links(run):
+    a, b = run("a"), run("b")
     a.wait_for("node_up", node="b@127.0.0.1")
     b.wait_for("node_up", node="a@127.0.0.1")
     assert sorted(each["node"] for each in told()) == ["a@127.0.0.1", "b@127.0.0.1"]
@@ -51,8 +64,8 @@ def test_running_nodes_are_told_with_their_links(cluster):
     assert lan["links"][0]["age_s"] >= 0
 
 
-def test_text_is_for_people(cluster):
-    a, _ = cluster.run("a"), cluster.run("b")
+def test_text_is_for_people(cluster, run):
+    a, _ = run("a"), run("b")
     a.wait_for("node_up", node="b@127.0.0.1")
     done = cluster_kit("status", a.process.pid)
     lines = done.stdout.splitlines()
@@ -69,8 +82,8 @@ def test_nobody_is_a_failure_with_the_cure():
     assert "start one with 'cluster-kit run'" in done.stderr
 
 
-def test_unknown_node_is_a_failure_that_names_those_that_are_there(cluster):
-    cluster.run("a").wait_for("ready")
+def test_unknown_node_is_a_failure_that_names_those_that_are_there(run):
+    run("a")
     done = cluster_kit("status", "z")
     assert done.returncode == 1
     assert "no supervisor of yours is 'z'; there are: a@127.0.0.1" in done.stderr
@@ -102,14 +115,12 @@ def test_folder_of_others_is_not_trusted(folder, caplog):
     assert f"cannot use '{folder}': it is not a folder that only its user can enter" in done.stderr
 
 
-def test_killed_process_leaves_no_socket_for_long(cluster, folder):
-    a = cluster.run("a")
-    a.wait_for("ready")
+def test_killed_process_leaves_no_socket_for_long(run, folder):
+    a = run("a")
     a.signal(signal.SIGKILL)
     a.wait()
     assert len(list(folder.iterdir())) == 1
-    b = cluster.run("b")
-    b.wait_for("ready")
+    run("b")
     until(lambda: [each["node"] for each in ask_all([])] == ["b@127.0.0.1"], "b tells of itself, and a is gone")
     assert len(list(folder.iterdir())) == 1
 
@@ -128,10 +139,8 @@ def test_who_asks_oddly_or_hangs_holds_up_nobody_for_long(folder, monkeypatch):
             each.close()
 
 
-def test_one_that_hangs_is_told_and_hides_no_other(cluster):
-    a, b = cluster.run("a"), cluster.run("b")
-    a.wait_for("ready")
-    b.wait_for("ready")
+def test_one_that_hangs_is_told_and_hides_no_other(run):
+    a, _ = run("a"), run("b")
     a.signal(signal.SIGSTOP)
     done = cluster_kit("status", "--json")
     assert done.returncode == 0
