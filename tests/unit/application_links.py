@@ -9,6 +9,7 @@ calls = []
 listed = []
 refuses_to_close = set()
 released = threading.Event()
+listing_threads = set()
 
 ANSWERS = {"no": False, "ignored": IGNORED, "text": "ignored", "true": True, "odd": 1.5}
 
@@ -55,6 +56,21 @@ def list_nodes():
     if "raise" in listed:
         raise OSError("no list today")
     return list(listed)
+
+
+async def list_oddly():
+    calls.append(("list",))
+    raise (SystemExit, asyncio.CancelledError, GeneratorExit)[len(calls) % 3]
+
+
+def list_one_by_one():
+    listing_threads.add(threading.current_thread())
+    yield from listed
+
+
+def disconnect_late(node):
+    calls.append(("disconnect", str(node)))
+    released.wait(20)
 
 
 def list_as_text():

@@ -8,7 +8,7 @@ import application_links as app
 import pytest
 
 from cluster_kit.config.callback import Callback
-from cluster_kit.connectors.callback import CallbackConnector, hub
+from cluster_kit.connectors.callback import CallbackConnector, call, hub
 from cluster_kit.errors import ClusterKitError, ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import Node
@@ -139,6 +139,36 @@ class TestConnect:
 
         assert play(scenario, open=function("connect_never")) == []
 
+    def test_a_late_answer_is_forgotten_after_a_while(self, monkeypatch):
+        monkeypatch.setattr(call, "LATE_S", 0.0)
+        slow = node("hangs")
+
+        async def scenario(connector, links):
+            first = asyncio.create_task(connector.connect(slow))
+            await until(lambda: ("connect", str(slow)) in app.calls)
+            first.cancel()
+            await asyncio.wait([first])
+            app.released.set()
+            await until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("callback ")])
+            await connector.connect(slow)
+            assert app.calls.count(("connect", str(slow))) == 2
+
+        play(scenario)
+
+    def test_there_are_so_many_threads_and_no_more(self, monkeypatch):
+        monkeypatch.setattr(call, "MAX_THREADS", 1)
+
+        async def scenario(connector, links):
+            first = asyncio.create_task(connector.connect(node("hangs")))
+            await until(lambda: app.calls)
+            with pytest.raises(ClusterKitError, match="1 other calls have no answer yet"):
+                await connector.connect(BOB)
+            app.released.set()
+            await first
+            await connector.connect(BOB)
+
+        play(scenario)
+
 
 class TestDisconnect:
     def test_it_is_called_once_and_the_link_is_down(self):
@@ -186,6 +216,22 @@ class TestDisconnect:
         app.listed[:] = [BOB]
         play(scenario, close=function("disconnect"), peers=function("list_nodes"))
 
+    def test_one_that_ends_late_is_believed_when_the_node_is_wanted_again(self, monkeypatch):
+        monkeypatch.setattr(hub, "CALL_S", 0.05)
+
+        async def scenario(connector, links):
+            await connector.connect(BOB)
+            await connector.disconnect(BOB)
+            assert links.ups_and_downs(BOB.key) == ["up"]
+            again = asyncio.create_task(connector.connect(BOB))
+            await asyncio.sleep(0)
+            app.released.set()
+            await again
+            assert links.ups_and_downs(BOB.key) == ["up", "down", "up"]
+
+        play(scenario, close=function("disconnect_late"), interval_s=60.0)
+        assert [call[0] for call in app.calls] == ["connect", "disconnect", "connect", "disconnect"]
+
     def test_stop_closes_each_link(self):
         async def scenario(connector, links):
             await connector.connect(BOB)
@@ -231,6 +277,21 @@ class TestList:
             assert links.ups_and_downs(BOB.key) == ["up"]
 
         play(scenario, peers=function("list_nodes"))
+
+    def test_an_async_one_that_raises_what_ends_programs_is_asked_again(self):
+        async def scenario(connector, links):
+            await until(lambda: len(app.calls) >= 6)
+            assert await connector.connect(BOB) == BOB
+
+        play(scenario, peers=function("list_oddly"))
+
+    def test_a_generator_runs_in_a_thread(self):
+        async def scenario(connector, links):
+            app.listed[:] = [BOB]
+            await links.expect("up", BOB.key)
+
+        play(scenario, peers=function("list_one_by_one"))
+        assert threading.main_thread() not in app.listing_threads
 
     def test_text_is_no_list(self, caplog):
         async def scenario(connector, links):

@@ -40,7 +40,8 @@ class Hub:
     async def connect(self, node: Node) -> Node:
         """Have ``node`` linked, unless it is."""
         self._unwanted.pop(node.key, None)
-        await self._calls.settled(_closing(node))
+        if await self._calls.settled(_closing(node)) is not False:
+            self._report_down(node.key, Reason.UNWANTED)
         if node.key not in self._ledger.up:
             _check_answer(await self._calls.call(node.key, self._options.open, node), self._options.open, node)
             self._report_up(node)
@@ -84,14 +85,15 @@ class Hub:
 
     async def _ask(self, peers: Callback) -> None:
         """Report what the list tells; one that can't be had changes nothing."""
-        asked = self._ledger.ask()
+        if "list_nodes" not in self._calls:  # else the answer is to an earlier question
+            self._ledger.ask()
         try:
             async with asyncio.timeout(CALL_S):
                 listed = _nodes_of(await self._calls.call("list_nodes", peers), peers)
         except (TimeoutError, ClusterKitError) as exc:
             self._complain("list_nodes", f"links are as they were: {text_of(exc) or f'{peers} gave none within {CALL_S:g} s'}")
         else:
-            opened, closed = self._ledger.compare(asked, listed, self._local)
+            opened, closed = self._ledger.compare(listed, self._local)
             for node in closed:
                 self._report_down(node.key, Reason.CLOSED)
             for node in opened:

@@ -16,16 +16,15 @@ class Differences(NamedTuple):
 
 
 class Ledger:
-    """Each change has a number, so that an answer is not believed about what changed after its question."""
+    """Remembers what changes between a question and its answer, about which the answer is not believed."""
 
     def __init__(self) -> None:
         self.up: dict[str, Node] = {}
-        self._changed: dict[str, int] = {}
-        self._number = 0
+        self._changed: set[str] | None = None  # since the question that has no answer yet
 
-    def ask(self) -> int:
-        """Return what to give to ``compare`` with the answer."""
-        return self._number
+    def ask(self) -> None:
+        """Take in that a list is asked for."""
+        self._changed = set()
 
     def open(self, node: Node) -> bool:
         """Take in that the link to ``node`` is up; return whether it was not."""
@@ -40,19 +39,18 @@ class Ledger:
         self._change(key)
         return self.up.pop(key, None)
 
-    def compare(self, asked: int, listed: Collection[Node], local: Node) -> Differences:
-        """Compare with a list that ``ask`` was called before; this node itself and what changed meanwhile are left out."""
+    def compare(self, listed: Collection[Node], local: Node) -> Differences:
+        """Compare with the list that was asked for; this node itself and what changed meanwhile are left out."""
         told = {text for node in listed for text in _names(node)}
         have = {text for node in self.up.values() for text in _names(node)} | _names(local)
-        recent = {key for key, number in self._changed.items() if number > asked}
-        self._changed = {key: self._changed[key] for key in recent}
+        recent, self._changed = self._changed or set(), None
         opened = {node.key: node for node in listed if not _names(node) & (have | recent)}
         closed = [node for key, node in self.up.items() if not _names(node) & told and key not in recent]
         return Differences([opened[key] for key in sorted(opened)], closed)
 
     def _change(self, key: str) -> None:
-        self._number += 1
-        self._changed[key] = self._number
+        if self._changed is not None:
+            self._changed.add(key)
 
 
 def _names(node: Node) -> set[str]:
