@@ -109,6 +109,8 @@ class Strategy(ABC):
 
     announces: ClassVar[bool] = False
     """True for a strategy that makes this node known and calls ``ctx.announced()`` when it has."""
+    partial: ClassVar[bool] = False
+    """True for a strategy that may know a part of the cluster only, such as a list of seeds."""
 
     @abstractmethod
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
@@ -262,6 +264,10 @@ class LinkReport(Protocol):
     def boot_id(self) -> BootId:
         """Which run of this node the links belong to."""
 
+    @property
+    def partial(self) -> bool:
+        """Whether the topology's strategies may know a part of the cluster only: then hints of peers are of use."""
+
     def up(self, node: Node) -> None:
         """A link to ``node``, as it introduced itself, is up; exactly once per link, dialled or accepted."""
 
@@ -273,6 +279,9 @@ class LinkReport(Protocol):
 
     def leaving(self, node: Node) -> None:
         """A linked node is about to leave."""
+
+    def hint(self, node: Node, ttl_s: float) -> None:
+        """A peer tells of ``node``, known by that for ``ttl_s`` seconds from now: a hint, never proof that it is there."""
 
     def rtt(self, node: Node, seconds: float) -> None:
         """The round-trip time to a linked node was measured."""

@@ -17,7 +17,7 @@ from cluster_kit.membership.memory import Memory
 from cluster_kit.membership.merge import effective, same_run
 from cluster_kit.membership.news import News
 from cluster_kit.membership.reconciler import Command, Reconciler
-from cluster_kit.membership.roster import PREDECESSOR, Change, Roster
+from cluster_kit.membership.roster import EXCHANGE, PREDECESSOR, Change, Roster
 from cluster_kit.membership.wish import Wish
 from cluster_kit.node import BootId, Node
 
@@ -167,6 +167,7 @@ class Membership:
         if self._met[key].boot_id is None:
             self._departures.returned(key)  # nothing else would ever tell
         if reason is Reason.LEFT:
+            self.observe(EXCHANGE, Gone(key, reason, node.boot_id), now_s)
             self._farewell(key, now_s)
         self._review(key, reason)
 
@@ -180,6 +181,10 @@ class Membership:
         """Take in that a linked peer is about to leave."""
         if self._is_current(node):
             self._depart(node.key, self._met[node.key].boot_id)
+
+    def hinted(self, node: Node, ttl_s: float, now_s: float) -> None:
+        """Take in that a linked peer tells of ``node``, for which that counts ``ttl_s`` seconds."""
+        self.observe(EXCHANGE, Seen(node, ttl_s), now_s)
 
     def _is_current(self, node: Node) -> bool:
         """Whether the link that is up is to this run of the peer."""

@@ -21,6 +21,9 @@ from cluster_kit.node import BootId, Node
 PREDECESSOR = "(predecessor)"
 """The source of what a dead worker left; its word for a node holds for a time, or until another source speaks of that node."""
 
+EXCHANGE = "(exchange)"
+"""The source of what linked peers tell of each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from cluster_kit.abc import Discovery, Found, Observation, Strategy
 from cluster_kit.errors import raise_all
@@ -33,6 +33,8 @@ class StaticStrategy(Strategy):
     """
 
     nodes: tuple[str, ...]
+
+    partial: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         raise_all(_faults(self.nodes))

@@ -14,7 +14,7 @@ from cluster_kit.node import BootId, Fence, Node
 DEADLINE_S = 20.0  # generous: a busy machine is not a broken plugin
 FENCE = Fence("conformance", "conformance")
 
-Kind = Literal["up", "down", "updated", "leaving", "rtt", "event"]
+Kind = Literal["up", "down", "updated", "leaving", "hint", "rtt", "event"]
 
 
 class FakeDiscovery:
@@ -58,7 +58,7 @@ class FakeDiscovery:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One thing that a connector reported; ``data`` is the round-trip time of ``rtt``, and kind and data of ``event``."""
+    """One thing that a connector reported; ``data`` is the seconds of ``hint`` and ``rtt``, and kind and data of ``event``."""
 
     kind: Kind
     node: Node | None
@@ -68,6 +68,8 @@ class Report:
 
 class RecordingLinks:
     """A ``LinkReport`` that keeps every report in order and lets a test wait for one, for at most ``deadline_s``."""
+
+    partial = False
 
     def __init__(self, *, fence: Fence = FENCE, boot_id: BootId | None = None, deadline_s: float = DEADLINE_S) -> None:
         self.fence = fence
@@ -91,6 +93,10 @@ class RecordingLinks:
     def leaving(self, node: Node) -> None:
         """Keep that a linked node is about to leave."""
         self._keep(Report("leaving", node))
+
+    def hint(self, node: Node, ttl_s: float) -> None:
+        """Keep that a peer told of a node."""
+        self._keep(Report("hint", node, data=ttl_s))
 
     def rtt(self, node: Node, seconds: float) -> None:
         """Keep a measured round-trip time."""

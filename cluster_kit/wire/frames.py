@@ -8,6 +8,7 @@ which; that is ``cluster_kit.wire.link``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 import msgspec
@@ -20,6 +21,7 @@ VERSION = 1  # another version is another protocol; what is compatible is a feat
 HEADER_BYTES = 4
 MAX_HANDSHAKE_BYTES = 4096  # a hello with the longest names and metadata, and room for features
 MAX_FRAME_BYTES = 65536
+MAX_HINTS = 64  # in one frame: as many of the longest fit into it
 
 Short = Annotated[str, msgspec.Meta(max_length=64)]
 FencePart = Annotated[str, msgspec.Meta(max_length=255)]
@@ -47,7 +49,7 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
         self.node()  # checks itself; msgspec reports its ValueError as one of decoding
 
     @classmethod
-    def of(cls, node: Node, fence: Fence, *, leaving: bool, wanted: bool) -> Self:
+    def of(cls, node: Node, fence: Fence, *, leaving: bool, wanted: bool, features: Iterable[str] = ()) -> Self:
         """Introduce ``node``, which has a name and a boot."""
         assert node.name is not None
         assert node.boot_id is not None
@@ -60,6 +62,7 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
             metadata=dict(node.metadata),
             leaving=leaving,
             wanted=wanted,
+            features=list(features),
         )
 
     @property
@@ -154,6 +157,34 @@ class App(Frame, frozen=True, tag=10):
     payload: msgspec.Raw
 
 
+class Hint(msgspec.Struct, frozen=True, array_like=True):
+    """A node that the sender is linked to; it has a name, an address and a boot."""
+
+    name: Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
+    address: Annotated[str, msgspec.Meta(max_length=MAX_ADDRESS_CHARS)]
+    boot: Boot | None
+
+    def __post_init__(self) -> None:
+        self.node()  # checks itself
+
+    @classmethod
+    def of(cls, node: Node) -> Self:
+        """Tell of ``node``, which has a name and an address."""
+        assert node.name is not None
+        assert node.address is not None
+        return cls(name=node.name, address=node.address, boot=plain_boot(node.boot_id))
+
+    def node(self) -> Node:
+        """Return the node that is told of."""
+        return Node(name=self.name, address=self.address, boot_id=read_boot(self.boot))
+
+
+class Peers(Frame, frozen=True, tag=11):
+    """Nodes that the sender is linked to: hints of whom to dial, for those who have the feature ``exchange``."""
+
+    hints: Annotated[list[Hint], msgspec.Meta(max_length=MAX_HINTS)]
+
+
 class _Head(msgspec.Struct, array_like=True):
     type: int
 
@@ -164,7 +195,7 @@ class _Opening(msgspec.Struct, array_like=True):
     version: int
 
 
-_TYPES: tuple[type[Frame], ...] = (Hello, Answer, Refusal, Confirm, Ping, Pong, Want, Update, Goodbye, App)
+_TYPES: tuple[type[Frame], ...] = (Hello, Answer, Refusal, Confirm, Ping, Pong, Want, Update, Goodbye, App, Peers)
 _DECODERS = {cls.__struct_config__.tag: msgspec.msgpack.Decoder(cls) for cls in _TYPES}
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _OPENING = msgspec.msgpack.Decoder(_Opening)

@@ -21,6 +21,7 @@ from cluster_kit.wire.frames import (
     FrameReader,
     Goodbye,
     Hello,
+    Peers,
     Ping,
     Pong,
     Refusal,
@@ -80,6 +81,7 @@ TRANSITIONS: dict[tuple[State, type[Frame]], tuple[frozenset[Role], State]] = {
     (State.UP, Want): (_BOTH, State.UP),
     (State.UP, Update): (_BOTH, State.UP),
     (State.UP, App): (_BOTH, State.UP),
+    (State.UP, Peers): (_BOTH, State.UP),
     (State.UP, Goodbye): (_BOTH, State.CLOSED),
 }
 

@@ -39,6 +39,7 @@ class Links:
         *,
         fence: Fence,
         boot_id: BootId,
+        partial: bool,
         clock: AttendedClock,
         connect_timeout_s: float,
         settle: Callable[[], None],
@@ -46,6 +47,7 @@ class Links:
     ) -> None:
         self.fence = fence
         self.boot_id = boot_id
+        self.partial = partial
         self.rtts: dict[str, float] = {}
         self._connector = connector
         self._membership = membership
@@ -76,6 +78,11 @@ class Links:
     def leaving(self, node: Node) -> None:
         """Report that a linked node is about to leave."""
         self._membership.link_leaving(node)
+        self._settle()
+
+    def hint(self, node: Node, ttl_s: float) -> None:
+        """Report that a linked node tells of another."""
+        self._membership.hinted(node, ttl_s, self._clock.now_s())
         self._settle()
 
     def rtt(self, node: Node, seconds: float) -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
 
-from cluster_kit.abc import Connector, Observation, Seen
+from cluster_kit.abc import Connector, Observation, Seen, Strategy
 from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import ClusterKitError, CommandError, ConfigError, described
@@ -83,28 +83,28 @@ class Worker:
         self._settling: asyncio.Handle | None = None
         self._waking: asyncio.TimerHandle | None = None
         self._calls: set[asyncio.Task[None]] = set()
+        strategies = [component.build() for component in config.strategies]
         self._links = Links(
             self._connector,
             self._membership,
             fence=self.fence,
             boot_id=self.boot_id,
+            partial=any(strategy.partial for strategy in strategies),
             clock=self._clock,
             connect_timeout_s=config.connect_timeout_s,
             settle=self._unsettled,
             tell=self._tell,
         )
-        self._sources = [self._source(index) for index in range(len(config.strategies))]
+        self._sources = [self._source(*each) for each in zip(config.sources, strategies, strict=True)]
         self._unannounced = {source.name for source in self._sources}
         self._throttle = Throttle()
         self._full_told = False
         self._early: list[object] | None = list(early)  # until there is anything to order about
 
-    def _source(self, index: int) -> Source:
-        component = self._start.topology.strategies[index]
-        name = self._start.topology.sources[index]
+    def _source(self, name: str, strategy: Strategy) -> Source:
         return Source(
             name,
-            component.build(),
+            strategy,
             self._start.topology.child_spec,
             surroundings=self,
             observe=self._observe,

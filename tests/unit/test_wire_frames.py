@@ -4,17 +4,20 @@ import msgpack
 import pytest
 
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
-from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.node import MAX_ADDRESS_CHARS, MAX_NAME_CHARS, BootId, Fence, Node
 from cluster_kit.wire.frames import (
     MAX_FRAME_BYTES,
     MAX_HANDSHAKE_BYTES,
+    MAX_HINTS,
     Answer,
     App,
     Confirm,
     FrameReader,
     Goodbye,
     Hello,
+    Hint,
     Identity,
+    Peers,
     Ping,
     Pong,
     Refusal,
@@ -68,6 +71,8 @@ FRAMES = [
     (Update(metadata={"zone": "b"}, leaving=True), [8, {"zone": "b"}, True]),
     (Goodbye(reason="leaving"), [9, "leaving", None]),
     (Goodbye(reason="conflict", rival=(5, 6)), [9, "conflict", [5, 6]]),
+    (Peers([Hint.of(ANN)]), [11, [["ann@10.0.0.1", "10.0.0.1:4000", [1_700_000_000_000, 2**64 - 1]]]]),
+    (Peers([Hint("b@h", "h:1", None)]), [11, [["b@h", "h:1", None]]]),
 ]
 
 each_frame = pytest.mark.parametrize(("frame", "plain"), FRAMES, ids=lambda value: type(value).__name__)
@@ -101,6 +106,11 @@ def test_hello_has_not_changed():
 
 def test_heartbeat_is_small():
     assert len(encode(Ping(token=2**32 - 1, rtt_us=900))) + len(encode(Pong(token=2**32 - 1))) <= 32
+
+
+def test_as_many_of_the_longest_hints_as_allowed_fit_into_a_frame():
+    longest = Hint("a@" + "h" * (MAX_NAME_CHARS - 2), "h" * (MAX_ADDRESS_CHARS - 6) + ":65535", (2**63 - 1, 2**64 - 1))
+    assert len(encode(Peers([longest] * MAX_HINTS))) <= 4 + MAX_FRAME_BYTES
 
 
 def test_unknown_type_is_skipped():
@@ -157,6 +167,11 @@ def identity(**changes) -> list:
         packed(5, 2**32, 0),
         packed(8, {"a": "x" * 2000}, False),
         packed(9, "conflict", [-1, 0]),
+        packed(11, [["a@b", "b:1", None]] * (MAX_HINTS + 1)),
+        packed(11, [["a@b", None, None]]),
+        packed(11, [["no-host", "b:1", None]]),
+        packed(11, [["a@b", "nowhere", None]]),
+        packed(11, [["a@b", "b:1", [-1, 0]]]),
         packed(4) + b"\x00",
         b"\x92\x07" + b"\x91" * 5000 + b"\x01",
         b"\x95\x05\x01\x01" + b"\x91" * 5000 + b"\x01",

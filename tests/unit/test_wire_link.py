@@ -15,7 +15,9 @@ from cluster_kit.wire.frames import (
     Confirm,
     Goodbye,
     Hello,
+    Hint,
     Identity,
+    Peers,
     Ping,
     Pong,
     Refusal,
@@ -41,6 +43,7 @@ EXAMPLES = {
         Update(metadata={}, leaving=False),
         Goodbye(reason="leaving"),
         App(payload=msgspec.Raw(b"\xc0")),
+        Peers([Hint("b@h", "h:1", None)]),
     )
 }
 

@@ -31,6 +31,7 @@ def links(clock):
         None,
         fence=Fence("c", "g"),
         boot_id=BootId.new(),
+        partial=False,
         clock=clock,
         connect_timeout_s=1.0,
         settle=lambda: None,

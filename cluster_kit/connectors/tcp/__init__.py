@@ -30,6 +30,8 @@ class TcpConnector(Connector):
         advertise: ``host`` or ``host:port`` to tell others, where they reach us otherwise than we listen.
         heartbeat_s: Seconds between two signs of life.
         silent_s: Seconds without one after which a link is down.
+        exchange: Whether linked nodes tell each other whom they are linked to, so that one known address leads to the whole
+            cluster; by default where a strategy may know a part of it only, as ``static`` does.
     """
 
     host: str | None = None
@@ -37,6 +39,7 @@ class TcpConnector(Connector):
     advertise: str | None = None
     heartbeat_s: float = 1.0
     silent_s: float = 3.5
+    exchange: bool | None = None
 
     def __post_init__(self) -> None:
         self._hub: Hub | None = None
@@ -56,7 +59,8 @@ class TcpConnector(Connector):
             port = sock.getsockname()[1]
             address = announced_address(local, self.host, port, self.advertise)
             here = local.evolve(address=address, boot_id=links.boot_id)
-            hub = Hub(here, links, heartbeat_s=self.heartbeat_s, silent_s=self.silent_s)
+            exchange = links.partial if self.exchange is None else self.exchange
+            hub = Hub(here, links, heartbeat_s=self.heartbeat_s, silent_s=self.silent_s, exchange=exchange)
             hub.serve(sock)
         except BaseException:
             sock.close()

@@ -41,10 +41,11 @@ class Close(Struct, frozen=True):
 
 
 class Up(Struct, frozen=True):
-    """Report the link up."""
+    """Report the link up; ``features`` are the peer's."""
 
     conn: int
     peer: Node
+    features: tuple[str, ...] = ()
 
 
 class Changed(Struct, frozen=True):

@@ -37,6 +37,7 @@ class Entry:
         wanted: Whether we want the link for ourselves; only known once it is up, since a ``connect`` may be given up.
         peer_wants: Whether the peer wanted it when it introduced itself.
         peer_leaves: Whether the peer is about to leave.
+        features: What the peer can do beyond the protocol's version.
     """
 
     conn: int
@@ -47,6 +48,7 @@ class Entry:
     wanted: bool = False
     peer_wants: bool = False
     peer_leaves: bool = False
+    features: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -59,6 +61,7 @@ class Entry:
         self.peer = peer if peer.address or self.target is None else peer.evolve(address=self.target.address)
         self.peer_wants = identity.wanted
         self.peer_leaves = identity.leaving
+        self.features = tuple(identity.features)
         self.stage = Stage.MET
 
     def same_process(self, other: Entry) -> bool:

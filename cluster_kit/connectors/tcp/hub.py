@@ -31,15 +31,17 @@ from cluster_kit.connectors.tcp.actions import (
 )
 from cluster_kit.connectors.tcp.dial import dial, reason_of
 from cluster_kit.connectors.tcp.door import Door
+from cluster_kit.connectors.tcp.exchange import FEATURE
 from cluster_kit.connectors.tcp.half_open import HalfOpen
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat
 from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.connectors.tcp.table import LinkTable
+from cluster_kit.connectors.tcp.telling import Telling
 from cluster_kit.errors import ConnectReason, RemoteProtocolError
 from cluster_kit.events import Reason
-from cluster_kit.node import BootId, Node
+from cluster_kit.node import BootId, Node, is_loopback
 from cluster_kit.throttle import Throttle
-from cluster_kit.wire.frames import MAX_FRAME_BYTES, App, Frame, Ping, Pong
+from cluster_kit.wire.frames import MAX_FRAME_BYTES, App, Frame, Peers, Ping, Pong
 from cluster_kit.wire.link import Role
 
 log = logging.getLogger("cluster_kit.connectors.tcp")
@@ -57,9 +59,10 @@ class Hub:
         links: Whom to report to.
         heartbeat_s: Seconds between two signs of life.
         silent_s: Seconds without one after which a link is down.
+        exchange: Whether to tell peers whom else this node is linked to, and to hear the same from them.
     """
 
-    def __init__(self, local: Node, links: LinkReport, *, heartbeat_s: float, silent_s: float) -> None:
+    def __init__(self, local: Node, links: LinkReport, *, heartbeat_s: float, silent_s: float, exchange: bool) -> None:
         self.inbox = memoryview(bytearray(MAX_FRAME_BYTES))
         self._local = local
         self._links = links
@@ -67,7 +70,8 @@ class Hub:
         self._heartbeat_s = heartbeat_s
         self._loop = asyncio.get_running_loop()
         self._clock = AttendedClock(self._loop.time, heartbeat_s)
-        self._table = LinkTable(local, links.fence)
+        self._telling = Telling(local, links, lambda conn, peers: self._sessions[conn].send(peers)) if exchange else None
+        self._table = LinkTable(local, links.fence, (FEATURE,) if exchange else ())
         self._numbers = itertools.count(1)
         self._sessions: dict[int, Session] = {}
         self._dials: dict[int, asyncio.Task[None]] = {}
@@ -116,6 +120,8 @@ class Hub:
         self._stopped = True
         self._door.close()
         self._timer.cancel()
+        if self._telling:
+            self._telling.stop()
         self._apply(self._table.stop())
         for session in self._sessions.values():
             session.close(self._clock.now_s())
@@ -194,6 +200,9 @@ class Hub:
                 self._measured(session, session.heartbeat.told(frame, now_s))
             case App():
                 pass
+            case Peers():
+                if self._telling and session.peer:
+                    self._telling.hear(session.peer, frame, nearby=is_loopback(session.host))
             case _:
                 self._apply(self._table.receive(session.conn, frame))
 
@@ -254,12 +263,16 @@ class Hub:
                 self._half_open.release(action.conn)
                 self._sessions[action.conn].peer = action.peer
                 self._links.up(action.peer)
+                if self._telling:
+                    self._telling.up(action.conn, action.peer, listens=FEATURE in action.features)
             case Changed():
                 self._sessions[action.conn].peer = action.peer
                 self._links.updated(action.peer)
             case PeerLeaving():
                 self._links.leaving(action.peer)
             case Down():
+                if self._telling:
+                    self._telling.down(action.peer, action.reason)
                 self._links.down(action.peer, action.reason)
             case Conflict():
                 self._report_conflict(action.name, action.rival)

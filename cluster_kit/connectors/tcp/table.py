@@ -54,10 +54,11 @@ class LinkTable:
     Args:
         local: This node, with name, boot and address.
         fence: What a peer must have in common with it.
+        features: What it can do beyond the protocol's version.
     """
 
-    def __init__(self, local: Node, fence: Fence) -> None:
-        self._us = Presence(local, fence)
+    def __init__(self, local: Node, fence: Fence, features: tuple[str, ...] = ()) -> None:
+        self._us = Presence(local, fence, features=features)
         self._entries = Entries()
         self._hang_ups = HangUps()
         self._attempts: dict[int, Node] = {}
@@ -299,7 +300,7 @@ class LinkTable:
         if younger:
             self._do(Conflict(entry.name, younger.peer.boot_id))
             self._part(younger, Farewell.CONFLICT, Reason.REPLACED, entry.peer.boot_id)
-        self._do(Up(entry.conn, entry.peer))
+        self._do(Up(entry.conn, entry.peer, entry.features))
         if entry.peer_leaves:
             self._do(PeerLeaving(entry.peer))
         for attempt, node in list(self._attempts.items()):

@@ -33,10 +33,11 @@ class Presence(Struct, frozen=True):
     local: Node
     fence: Fence
     leaving: bool = False
+    features: tuple[str, ...] = ()
 
     def introduction(self, *, wanted: bool) -> Identity:
         """Introduce this node; ``wanted`` tells whether it wants the link for itself."""
-        return Identity.of(self.local, self.fence, leaving=self.leaving, wanted=wanted)
+        return Identity.of(self.local, self.fence, leaving=self.leaving, wanted=wanted, features=self.features)
 
     def hello(self) -> Hello:
         """Return the first word of a dialler."""

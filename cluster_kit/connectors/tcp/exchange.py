@@ -1,0 +1,143 @@
+"""Peer exchange: whom each linked peer is to be told of, and which of what peers tell is worth a look. Pure.
+
+A peer is told once of everybody else that this node is linked to, of newcomers as they come, and of some of them again in each
+round, since hints lapse. What peers tell are hints: whom to dial, never proof that somebody is there. A link is the proof, so
+nobody is ever told of hints: word of a node that is gone dies out by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from cluster_kit.node import BootId, Node, is_loopback, is_unspecified, split_address
+from cluster_kit.wire.frames import MAX_HINTS, Hint, Peers
+
+FEATURE = "exchange"  # in the hello of those who want to be told
+REPEAT_S = 5.0
+HINT_TTL_S = 3 * REPEAT_S
+LOST_TTL_S = 1.5 * REPEAT_S  # of whom we had a link that broke: until others have had the time to tell of it
+_REPEATED = 8  # nodes that each peer is told of again in a round: all of them where a node has few links
+_MAX_BURST = 1024  # hints that one peer may tell at once
+_REFILL_PER_S = 64.0
+_MAX_HINTED = 4096  # nodes that count by hints: what peers make up must not cost memory without end
+_MAX_LEFT = 1024
+
+
+@dataclass(slots=True, eq=False)
+class _Link:
+    """A link, and who of the others its peer has still to be told of; ``None`` for a peer that doesn't want to be told."""
+
+    conn: int
+    peer: Node
+    owed: dict[str, None] | None
+
+
+@dataclass(slots=True)
+class _Allowance:
+    """How many more hints a peer may tell: a token bucket."""
+
+    left: float = _MAX_BURST
+    since_s: float = 0.0
+
+    def take(self, wanted: int, now_s: float) -> int:
+        """Return how many of the wanted ones are granted."""
+        self.left = min(_MAX_BURST, self.left + (now_s - self.since_s) * _REFILL_PER_S)
+        self.since_s = now_s
+        granted = min(wanted, int(self.left))
+        self.left -= granted
+        return granted
+
+
+@dataclass(slots=True)
+class Exchange:
+    """The links of one node, as far as exchange goes.
+
+    Args:
+        local: This node, of which nobody needs to tell it.
+    """
+
+    local: Node
+    _links: dict[str, _Link] = field(default_factory=dict)
+    _allowances: dict[str, _Allowance] = field(default_factory=dict)
+    _hinted: dict[str, float] = field(default_factory=dict)  # until when, by name
+    _left: dict[str, BootId | None] = field(default_factory=dict)
+    _round: int = 0
+
+    @property
+    def peers(self) -> Iterator[Node]:
+        """Those we are linked to."""
+        return (link.peer for link in self._links.values())
+
+    @property
+    def owes(self) -> bool:
+        """Whether there is anything to tell."""
+        return any(link.owed for link in self._links.values())
+
+    def up(self, conn: int, peer: Node, *, listens: bool) -> None:
+        """Take in a link; ``listens`` tells whether its peer wants to be told of others."""
+        for link in self._links.values():
+            if link.owed is not None:
+                link.owed[peer.key] = None
+        self._links[peer.key] = _Link(conn, peer, dict.fromkeys(self._links) if listens else None)
+        self._allowances[peer.key] = _Allowance()
+
+    def down(self, peer: Node, *, left: bool) -> None:
+        """Take in that a link is gone; of a run that has left nobody is believed any more who says it is there."""
+        self._links.pop(peer.key, None)
+        self._allowances.pop(peer.key, None)
+        if left:
+            self._left[peer.key] = peer.boot_id
+            if len(self._left) > _MAX_LEFT:
+                del self._left[next(iter(self._left))]
+
+    def repeat(self) -> None:
+        """Begin the next round."""
+        names = list(self._links)
+        start = self._round * _REPEATED
+        self._round += 1
+        window = [names[(start + i) % len(names)] for i in range(min(_REPEATED + 1, len(names)))]
+        for name, link in self._links.items():
+            if link.owed is not None:
+                link.owed |= {each: None for each in window if each != name}
+
+    def take(self) -> list[tuple[int, Peers]]:
+        """Return what is to be said now, with the numbers of the connections."""
+        said = []
+        for link in self._links.values():
+            owed, link.owed = link.owed, None if link.owed is None else {}
+            hints = [hint for name in owed or () if (hint := self._hint(name))]
+            said += [(link.conn, Peers(hints[i : i + MAX_HINTS])) for i in range(0, len(hints), MAX_HINTS)]
+        return said
+
+    def _hint(self, name: str) -> Hint | None:
+        link = self._links.get(name)
+        return Hint.of(link.peer) if link and link.peer.address else None
+
+    def hear(self, teller: Node, peers: Peers, *, nearby: bool, now_s: float) -> list[Node]:
+        """Return those of ``peers`` who may be there.
+
+        Args:
+            teller: Who tells.
+            peers: Of whom.
+            nearby: Whether the teller is on this machine; what others know on their own loopback is of no use here.
+            now_s: The time.
+        """
+        allowance = self._allowances.get(teller.key)
+        granted = allowance.take(len(peers.hints), now_s) if allowance else 0
+        nodes = [hint.node() for hint in peers.hints[:granted]]
+        return [node for node in nodes if self._is_of_use(node, nearby) and self._admits(node, now_s)]
+
+    def _is_of_use(self, node: Node, nearby: bool) -> bool:
+        host, port = split_address(node.address or "")
+        reachable = port > 0 and not is_unspecified(host) and (nearby or not is_loopback(host))
+        is_us = node.name == self.local.name or node.address == self.local.address
+        return reachable and not is_us and not (node.key in self._left and self._left[node.key] == node.boot_id)
+
+    def _admits(self, node: Node, now_s: float) -> bool:
+        if node.key not in self._hinted and len(self._hinted) >= _MAX_HINTED:
+            self._hinted = {name: until_s for name, until_s in self._hinted.items() if until_s > now_s}
+            if len(self._hinted) >= _MAX_HINTED:
+                return False
+        self._hinted[node.key] = now_s + HINT_TTL_S
+        return True

@@ -1,0 +1,145 @@
+"""Who is told of whom over links, and which of what peers tell is believed."""
+
+import pytest
+
+from cluster_kit.connectors.tcp import exchange
+from cluster_kit.connectors.tcp.exchange import HINT_TTL_S, Exchange
+from cluster_kit.node import BootId, Node
+from cluster_kit.wire.frames import MAX_HINTS, Hint, Peers
+
+
+def node(name, host="10.0.0.1", port=4000, boot=1):
+    return Node(name=f"{name}@h", address=f"{host}:{port}", boot_id=BootId(boot, 0))
+
+
+US, ANN, BOB, CAT = (node(name, port=port) for port, name in enumerate(("us", "ann", "bob", "cat"), 3999))
+
+
+def linked(*peers, listens=True):
+    """Return an exchange with these links, numbered from 1, of which everybody has been told."""
+    links = Exchange(US)
+    for conn, peer in enumerate(peers, 1):
+        links.up(conn, peer, listens=listens)
+    links.take()
+    return links
+
+
+def told(links):
+    """Return the names that each connection is told of now, in order."""
+    said = {}
+    for conn, peers in links.take():
+        said.setdefault(conn, []).extend(hint.name[: -len("@h")] for hint in peers.hints)
+    return said
+
+
+def hears(links, *nodes, teller=ANN, nearby=False, now_s=0.0):
+    return links.hear(teller, Peers([Hint.of(each) for each in nodes]), nearby=nearby, now_s=now_s)
+
+
+class TestTelling:
+    def test_newcomer_is_told_of_everybody_and_everybody_of_the_newcomer(self):
+        links = linked(ANN, BOB)
+        links.up(3, CAT, listens=True)
+        assert links.owes
+        assert told(links) == {1: ["cat"], 2: ["cat"], 3: ["ann", "bob"]}
+        assert not links.owes
+
+    def test_a_hint_has_name_address_and_boot(self):
+        links = linked(ANN)
+        links.up(2, BOB, listens=True)
+        assert (2, Peers([Hint("ann@h", "10.0.0.1:4000", (1, 0))])) in links.take()
+
+    def test_who_does_not_listen_is_told_nothing(self):
+        links = linked(ANN, listens=False)
+        links.up(2, BOB, listens=True)
+        links.repeat()
+        assert told(links) == {2: ["ann"]}
+
+    def test_who_is_gone_before_anybody_was_told_is_not_told_of(self):
+        links = linked(ANN)
+        links.up(2, BOB, listens=True)
+        links.down(BOB, left=False)
+        assert told(links) == {}
+
+    def test_who_takes_no_dials_is_not_told_of(self):
+        links = linked(ANN)
+        links.up(2, BOB.evolve(address=None), listens=True)
+        assert told(links) == {2: ["ann"]}
+
+    def test_a_round_repeats_everybody_where_links_are_few(self):
+        links = linked(ANN, BOB, CAT)
+        links.repeat()
+        assert told(links) == {1: ["bob", "cat"], 2: ["ann", "cat"], 3: ["ann", "bob"]}
+
+    def test_rounds_take_turns_where_links_are_many(self):
+        links = linked(*(node(f"n{number}", port=number) for number in range(1, 61)))
+        heard = set()
+        for _ in range(10):
+            links.repeat()
+            said = told(links)
+            assert max(map(len, said.values())) <= exchange._REPEATED + 1
+            heard.update(said[1])
+        assert len(heard) == 59
+
+    def test_many_fit_into_several_frames(self):
+        peers = [node(f"n{number}", port=number) for number in range(1, MAX_HINTS + 3)]
+        links = linked(*peers)
+        links.up(0, ANN, listens=True)
+        assert [len(frame.hints) for conn, frame in links.take() if conn == 0] == [MAX_HINTS, 2]
+
+
+class TestHearing:
+    def test_a_hint_gives_a_node(self):
+        assert hears(linked(ANN), BOB) == [BOB]
+
+    def test_nobody_need_tell_us_of_ourselves(self):
+        ours_of_yesterday, at_our_address = US.evolve(boot_id=BootId(0, 0)), CAT.evolve(address=US.address)
+        assert hears(linked(ANN), US, ours_of_yesterday, at_our_address) == []
+
+    @pytest.mark.parametrize(("nearby", "believed"), [(True, True), (False, False)])
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+    def test_loopback_of_another_machine_is_of_no_use(self, host, nearby, believed):
+        assert bool(hears(linked(ANN), node("bob", host), nearby=nearby)) is believed
+
+    @pytest.mark.parametrize("address", ["0.0.0.0:4000", "[::]:4000", "10.0.0.1:0"])
+    def test_what_cannot_be_dialled_is_of_no_use(self, address):
+        assert hears(linked(ANN), BOB.evolve(address=address), nearby=True) == []
+
+    def test_a_run_that_left_is_not_believed_to_be_there_but_the_next_one_is(self):
+        links = linked(ANN, BOB)
+        links.down(BOB, left=True)
+        assert hears(links, BOB) == []
+        assert hears(links, node("bob", boot=2)) == [node("bob", boot=2)]
+
+    def test_a_run_whose_link_broke_is_believed_to_be_there(self):
+        links = linked(ANN, BOB)
+        links.down(BOB, left=False)
+        assert hears(links, BOB) == [BOB]
+
+    def test_nothing_counts_that_comes_with_the_end_of_a_link(self):
+        links = linked(ANN)
+        links.down(ANN, left=False)
+        assert hears(links, BOB) == []
+
+    def test_a_flood_is_cut_off_until_time_has_passed(self):
+        links = linked(ANN, BOB)
+        total = sum(len(hears(links, *[CAT] * MAX_HINTS)) for _ in range(100))
+        assert total == exchange._MAX_BURST
+        assert hears(links, CAT, teller=BOB) == [CAT]
+        assert len(hears(links, *[CAT] * MAX_HINTS, now_s=0.5)) == exchange._REFILL_PER_S / 2
+
+    def test_made_up_nodes_are_bounded_until_they_lapse(self):
+        links = linked(ANN)
+        for number in range(2 * exchange._MAX_HINTED // MAX_HINTS):
+            crowd = [node(f"x{number}-{each}") for each in range(MAX_HINTS)]
+            links._allowances[ANN.key].left = MAX_HINTS
+            hears(links, *crowd)
+        assert len(links._hinted) == exchange._MAX_HINTED
+        assert hears(links, BOB) == []
+        assert hears(links, BOB, now_s=HINT_TTL_S + 1) == [BOB]
+
+    def test_runs_that_left_are_remembered_within_bounds(self):
+        links = linked(ANN)
+        for number in range(exchange._MAX_LEFT + 9):
+            links.down(node(f"x{number}"), left=True)
+        assert len(links._left) == exchange._MAX_LEFT
