@@ -253,10 +253,13 @@ class Supervisor:
     def _open_control(self) -> None:
         from cluster_kit.supervisor.control import ControlSocket, describe  # which take a while to import
 
-        self._control = ControlSocket(lambda: describe(self._local, self._config.cluster, self.status(), leaving=self._leaving))
-        self._control.open()
+        control = ControlSocket(lambda: describe(self._local, self._config.cluster, self.status(), leaving=self._leaving))
+        try:
+            control.open()
+        finally:
+            self._control = control  # no sooner: who stops us meanwhile would close what is half open
         if self._told_to_stop:  # meanwhile, and who told it has found nothing to close
-            self._control.close()
+            control.close()
 
     # -- orders ----------------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from cli_process import COMMAND, Cluster, Process, cluster_kit
@@ -195,6 +196,20 @@ def test_without_means_for_a_thread_there_is_no_socket_and_the_node_runs(folder,
         assert supervisor.status()
         assert list(folder.iterdir()) == []
     assert "won't see this process: can't start new thread" in caplog.text
+
+
+def test_supervisor_that_is_stopped_while_it_opens_its_socket_does_not_stumble(monkeypatch, folder):
+    supervisor = Supervisor(GOSSIP, control=True)
+    chmod = Path.chmod
+
+    def stopped_amid(path, mode):
+        chmod(path, mode)
+        supervisor.stop()
+
+    monkeypatch.setattr(Path, "chmod", stopped_amid)
+    supervisor.start()
+    assert supervisor.join(30.0)
+    assert list(folder.iterdir()) == []
 
 
 def test_socket_that_opens_after_the_order_to_stop_is_closed(folder, monkeypatch):
