@@ -7,7 +7,6 @@ import signal
 import socket
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from cli_process import COMMAND, Cluster, Process, cluster_kit
@@ -200,13 +199,13 @@ def test_without_means_for_a_thread_there_is_no_socket_and_the_node_runs(folder,
 
 def test_supervisor_that_is_stopped_while_it_opens_its_socket_does_not_stumble(monkeypatch, folder):
     supervisor = Supervisor(GOSSIP, control=True)
-    chmod = Path.chmod
 
-    def stopped_amid(path, mode):
-        chmod(path, mode)
-        supervisor.stop()
+    class Stopping(socket.socket):
+        def listen(self, backlog):
+            super().listen(backlog)
+            supervisor.stop()
 
-    monkeypatch.setattr(Path, "chmod", stopped_amid)
+    monkeypatch.setattr("cluster_kit.supervisor.control.socket.socket", Stopping)
     supervisor.start()
     assert supervisor.join(30.0)
     assert list(folder.iterdir()) == []
