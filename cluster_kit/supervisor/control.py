@@ -68,6 +68,9 @@ class ControlSocket:
             self.close()
             cause = (getattr(exc, "strerror", None) or str(exc)).lower()
             log.warning("control: no socket in '%s', 'cluster-kit status' won't see this process: %s", folder, cause)
+        except BaseException:  # such as Ctrl-C
+            self.close()
+            raise
         else:
             self._thread = thread
 

@@ -254,10 +254,8 @@ class Supervisor:
         from cluster_kit.supervisor.control import ControlSocket, describe  # which take a while to import
 
         control = ControlSocket(lambda: describe(self._local, self._config.cluster, self.status(), leaving=self._leaving))
-        try:
-            control.open()
-        finally:
-            self._control = control  # no sooner: who stops us meanwhile would close what is half open
+        control.open()
+        self._control = control  # no sooner: who stops us meanwhile would close what is half open
         if self._told_to_stop:  # meanwhile, and who told it has found nothing to close
             control.close()
 
