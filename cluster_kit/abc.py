@@ -139,6 +139,9 @@ class Strategy(ABC):
 
         Args:
             host: The host part of this node's name.
+
+        Raises:
+            ValueError: It can't serve there, whatever is tried; the message begins with the address.
         """
         return None
 

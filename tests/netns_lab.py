@@ -26,6 +26,8 @@ class Place:
     def __init__(self, lab, number):
         self.name = f"{lab.name}n{number}"
         self.address = f"10.203.0.{number}"
+        self.address6 = f"fd00:cb::{number}"
+        self.address_of_link = f"fe80::cb:{number}"
         self._hub = lab.hub
         self._port = f"port{number}"
         self._started = []
@@ -54,6 +56,16 @@ class Place:
         _run("ip", "-n", self._hub, "link", "set", self._port, "master", "bridge", "up")
         _run("ip", "-n", self.name, "addr", "add", f"{self.address}/24", "dev", "eth0")
         _run("ip", "-n", self.name, "link", "set", "eth0", "up")
+
+    def plug6(self, interface="eth0"):
+        """Give the interface its IPv6 addresses, and no others, without waiting whether others have them."""
+        if interface != "eth0":
+            _run("ip", "-n", self.name, "link", "set", "eth0", "down")
+            _run("ip", "-n", self.name, "link", "set", "eth0", "name", interface, "up")
+        _run("ip", "-n", self.name, "link", "set", interface, "addrgenmode", "none")
+        _run("ip", "-n", self.name, "addr", "flush", "dev", interface, "scope", "link")
+        for address in (self.address6, self.address_of_link):
+            _run("ip", "-n", self.name, "addr", "add", f"{address}/64", "dev", interface, "nodad")
 
     def unplug(self):
         """Take the node's interface away."""

@@ -35,12 +35,14 @@ class ComponentReader:
 
     Args:
         registry: Knows the plugins.
-        host: Where parts serve; ``None`` where they may serve anywhere, or where that can't be told.
+        host: Where parts serve; ``None`` where that can't be told.
+        insecure: Whether they may serve off loopback unprotected.
     """
 
-    def __init__(self, registry: PluginRegistryLike, host: str | None) -> None:
+    def __init__(self, registry: PluginRegistryLike, host: str | None, *, insecure: bool) -> None:
         self._registry = registry
         self._host = host
+        self._insecure = insecure
 
     def ready_made(self, part: Part) -> Mapping[str, Any]:
         """Return the topology that a plugin ships under the name in ``part``."""
@@ -84,8 +86,23 @@ class ComponentReader:
         else:
             component, built = _of_instance(named, kind, options)
         if self._host is not None and kind != "topology":
-            _refuse_exposure(part, built, self._host)
+            self._check_place(part, built, self._host)
         return component
+
+    def _check_place(self, part: Part, built: Any, host: str) -> None:
+        """Refuse a part that can't serve there, or that peers off this machine could reach, unprotected as it is."""
+        try:
+            address = built.serves_on(host)
+            exposed = address is not None and not is_loopback(address)
+        except ValueError as exc:
+            raise part.error(f"cannot serve on {exc}") from exc
+        except Exception as exc:  # it is the plugin's code
+            raise part.error(f"cannot tell where it serves: {reason_of(exc)}") from exc
+        if exposed and not self._insecure:
+            raise part.error(
+                f"serves off loopback on {address!r}, where anybody could join: it needs 'insecure: true' until secrets exist, "
+                "or a node name with a loopback host"
+            )
 
     def _of_class(self, part: Part, kind: Kind, options: Part) -> tuple[Component, object]:
         with _blaming(part):
@@ -116,20 +133,6 @@ def _of_instance(part: Part, kind: Kind, options: Part | None) -> tuple[Componen
     except Exception as exc:  # pickling runs the plugin's code
         raise part.error(f"{target!r} cannot be sent to a worker: {reason_of(exc)}") from exc
     return Component(name=target, target=target, instance=instance), instance
-
-
-def _refuse_exposure(part: Part, built: Any, host: str) -> None:
-    """Refuse a part that peers off this machine could reach, unprotected as it is."""
-    try:
-        address = built.serves_on(host)
-        exposed = address is not None and not is_loopback(address)
-    except Exception as exc:  # it is the plugin's code
-        raise part.error(f"cannot tell where it serves: {reason_of(exc)}") from exc
-    if exposed:
-        raise part.error(
-            f"serves off loopback on {address!r}, where anybody could join: it needs 'insecure: true' until secrets exist, "
-            "or a node name with a loopback host"
-        )
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def _refuse_environment(environ: Mapping[str, str]) -> None:
 
 
 def _cluster(root: Part, registry: PluginRegistryLike, node: str | None) -> ClusterConfig:
-    components = ComponentReader(registry, _host(root, node))
+    components = ComponentReader(registry, _host(root, node), insecure=_is_insecure(root))
     given = read_fields(
         root,
         {
@@ -86,16 +86,23 @@ def _cluster(root: Part, registry: PluginRegistryLike, node: str | None) -> Clus
 
 
 def _host(root: Part, node: str | None) -> str | None:
-    """Return where parts will serve; ``None`` if it may be anywhere, or can't be told because of a fault."""
+    """Return where parts will serve; ``None`` if that can't be told because of a fault."""
     try:
         fields = root.by_key()
-        if "insecure" in fields and switch(fields["insecure"]):
-            return None
         if node is None and "node" in fields:
             node = _node(fields["node"])
     except ConfigError:
         return None
     return ClusterConfig(node=node, topologies={}).host
+
+
+def _is_insecure(root: Part) -> bool:
+    """Return whether parts may serve off loopback; true as well if that can't be told because of a fault."""
+    try:
+        fields = root.by_key()
+        return "insecure" in fields and bool(switch(fields["insecure"]))
+    except ConfigError:
+        return True
 
 
 def _node(part: Part) -> str:

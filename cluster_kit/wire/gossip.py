@@ -8,6 +8,7 @@ runs counts, is decided elsewhere.
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from typing import Annotated, Self
 
@@ -24,10 +25,11 @@ MAX_DATAGRAM_BYTES = 4096  # the longest names and all metadata fit; what people
 
 FencePart = Annotated[str, msgspec.Meta(max_length=255)]
 Host = Annotated[str, msgspec.Meta(max_length=255)]
+_OF_LINK = re.compile(r"(?i)fe[89ab][0-9a-f]:")  # RFC 4291 2.4
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 Source = tuple[str, int]
-"""Address and port that a datagram came from."""
+"""Address and port that a datagram came from; an IPv6 address of the link with the interface, ``%eth0``."""
 
 
 class Kind(IntEnum):
@@ -101,12 +103,24 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         if self.port is not None:
             port = self.port
             if self.host is not None and not is_unspecified(self.host):
-                host = self.host
+                host = _seen_from(host, self.host)
         return Node(name=self.name, address=join_address(host, port), metadata=self.metadata, boot_id=self.boot_id)
 
     def padded(self, size_bytes: int) -> Packet:
         """Return the packet with its datagram grown to ``size_bytes``, give or take the length of a length."""
         return msgspec.structs.replace(self, padding=bytes(max(0, size_bytes - len(encode(self)))))
+
+
+def is_of_link(host: str) -> bool:
+    """Whether ``host`` is an IPv6 address that is valid on one link only, and means nothing without an interface."""
+    return _OF_LINK.match(host) is not None
+
+
+def _seen_from(source: str, host: str) -> str:
+    """Return ``host`` as it is dialled from here: the sender's interface is called otherwise on its machine."""
+    if not is_of_link(host):
+        return host
+    return host.partition("%")[0] + "".join(source.partition("%")[1:])
 
 
 _DECODER = msgspec.msgpack.Decoder(Packet)

@@ -9,7 +9,7 @@ import sys
 from contextlib import aclosing, suppress
 
 from cluster_kit.abc import Failed, Gone, Leaving, Seen
-from cluster_kit.node import Node
+from cluster_kit.node import Node, join_address
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.testing import FakeDiscovery
 
@@ -54,7 +54,7 @@ async def gossip(ctx, options):
 
 
 async def main(name, options):
-    ctx = FakeDiscovery(Node(name=name, address=f"{name.partition('@')[2]}:4000"))
+    ctx = FakeDiscovery(Node(name=name, address=join_address(name.partition("@")[2], 4000)))
     ctx.announced = lambda: say({"announced": str(ctx.local.boot_id)})
     gossiping = asyncio.create_task(gossip(ctx, options))
     obeying = asyncio.create_task(obey(ctx))

@@ -233,9 +233,9 @@ def test_host_without_address_is_reported():
     assert "set multicast_if" in message
 
 
-def test_ipv6_host_is_refused():
-    message = failure(options(), Node(name="ann@::1"), ConfigError)
-    assert "gossip doesn't speak IPv6 yet" in message
+def test_loopback_of_ipv6_is_refused():
+    message = failure({}, Node(name="ann@::1"), ConfigError)
+    assert "'::1': Linux carries no IPv6 multicast on loopback; use an IPv4 host such as 127.0.0.1" in message
 
 
 UNPRIVILEGED = """

@@ -29,8 +29,15 @@ def test_defaults_are_those_of_libcluster():
         {"multicast_addr": "group"},
         {"multicast_addr": "10.0.0.255"},
         {"multicast_addr": "230.1.1.251", "broadcast_only": True},
-        {"multicast_if": "eth0"},
-        {"if_addr": "localhost"},
+        {"multicast_addr": "ff12::1%eth0"},
+        {"multicast_addr": "fe80::1"},
+        {"multicast_addr": "ff12::1", "broadcast_only": True},
+        {"multicast_if": "eth/0"},
+        {"multicast_if": "10.0.1"},
+        {"if_addr": "gateway.example.com"},
+        {"if_addr": "10.0.0.1", "multicast_addr": "ff12::1"},
+        {"if_addr": "fd00::1", "multicast_addr": "239.1.1.1"},
+        {"if_addr": "fd00::1", "multicast_if": "10.0.0.1"},
         {"if_addr": "127.0.0.1", "broadcast_only": True, "multicast_addr": "127.255.255.255"},
     ],
     ids=str,
@@ -46,10 +53,18 @@ def test_three_intervals_are_enough(interval_s):
     GossipStrategy(interval_s=interval_s, ttl_s=round(3 * interval_s, 2))
 
 
-@pytest.mark.parametrize("given", [{"multicast_addr": "ff02::1"}, {"multicast_if": "fe80::1"}, {"if_addr": "::"}], ids=str)
-def test_ipv6_is_refused_by_name(given):
-    with pytest.raises(ConfigError, match="doesn't speak IPv6 yet"):
-        GossipStrategy(**given)
+@pytest.mark.parametrize(
+    ("host", "given"),
+    [
+        ("::1", {}),
+        ("127.0.0.1", {"multicast_addr": "ff12::1"}),
+        ("localhost", {"multicast_addr": "ff12::1"}),
+        ("fd00::7", {"multicast_if": "::1"}),
+    ],
+)
+def test_multicast_of_ipv6_on_loopback_is_refused(host, given):
+    with pytest.raises(ValueError, match="Linux carries no IPv6 multicast on loopback"):
+        GossipStrategy(**given).serves_on(host)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +73,8 @@ def test_ipv6_is_refused_by_name(given):
         ("127.0.0.1", {}, "127.0.0.1"),
         ("10.0.0.7", {}, "10.0.0.7"),
         ("web.example", {}, "web.example"),
+        ("fd00::7", {}, "fd00::7"),
+        ("127.0.0.1", {"multicast_addr": "ff12::1", "multicast_if": "eth0"}, "eth0"),
         ("10.0.0.7", {"multicast_if": "127.0.0.1"}, "127.0.0.1"),
         ("127.0.0.1", {"multicast_if": "10.0.0.7"}, "10.0.0.7"),
         ("127.0.0.1", {"if_addr": "10.0.0.7"}, "10.0.0.7"),

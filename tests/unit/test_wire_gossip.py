@@ -171,3 +171,19 @@ def test_the_largest_node_there_can_be_fits():
 def test_malformed_datagram_is_refused(datagram):
     with pytest.raises(RemoteProtocolError):
         decode(datagram)
+
+
+@pytest.mark.parametrize(
+    ("told", "source", "dialled"),
+    [
+        ("[fe80::1%eth0]:4000", ("fe80::1%lan7", 50000), "[fe80::1%lan7]:4000"),
+        ("[FE80::1]:4000", ("fe80::9%lan7", 50000), "[FE80::1%lan7]:4000"),
+        ("[fe80::1%eth0]:4000", ("10.0.0.1", 50000), "[fe80::1]:4000"),
+        ("[fd00::1]:4000", ("fe80::1%lan7", 50000), "[fd00::1]:4000"),
+        ("[fea::1]:4000", ("fe80::1%lan7", 50000), "[fea::1]:4000"),
+        ("fe80.example:4000", ("fe80::1%lan7", 50000), "fe80.example:4000"),
+    ],
+)
+def test_address_of_the_link_is_told_with_the_hearer_s_interface(told, source, dialled):
+    packet = Packet.of(Node(name="ann@h", address=told, boot_id=BootId(1, 2)), Fence("c", "g"), Kind.HEARTBEAT, leaving=False)
+    assert packet.node(source).address == dialled

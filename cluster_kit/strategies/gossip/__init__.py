@@ -13,7 +13,8 @@ group is that of libcluster before 3.3.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncIterator, Generator, Iterator
+import re
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 MIN_INTERVAL_S = 0.05
 MIN_INTERVALS = 3
 MAX_TTL_S = 86_400.0
+GROUP_V4 = "230.1.1.251"
+GROUP_V6 = "ff12::e601:1fb"  # transient, of the link; the number is that of the IPv4 group (RFC 4291 2.7, RFC 3307 4.3)
 ANY = "0.0.0.0"  # noqa: S104 - libcluster's default; it means the interface that is sent on
+NO_LOOPBACK = "Linux carries no IPv6 multicast on loopback; use an IPv4 host such as 127.0.0.1, or another interface"
+_INTERFACE = re.compile(r"[^\s/:%]{1,15}")  # netdevice(7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +41,10 @@ class GossipStrategy(Strategy):
 
     Args:
         port: UDP port; the same on all nodes, shared by all processes of a host.
-        if_addr: Address of the interface to hear on; 0.0.0.0 for the one that is sent on.
-        multicast_addr: Group to send to; with ``broadcast_only`` the broadcast address.
-        multicast_if: Address of the interface to send on; by default that of the host part of the node's name.
+        if_addr: Address or name of the interface to hear on; 0.0.0.0 for the one that is sent on.
+        multicast_addr: Group to send to, of IPv4 or IPv6; with ``broadcast_only`` the broadcast address. The default stands
+            for ff12::e601:1fb where the interface is given by an IPv6 address.
+        multicast_if: Address or name of the interface to send on; by default that of the host part of the node's name.
         multicast_ttl: How many routers a datagram may pass, plus one.
         broadcast_only: Broadcast, where the network has no multicast.
         interval_s: Seconds between two heartbeats.
@@ -49,7 +55,7 @@ class GossipStrategy(Strategy):
 
     port: int = 45892
     if_addr: str = ANY
-    multicast_addr: str = "230.1.1.251"
+    multicast_addr: str = GROUP_V4
     multicast_if: str | None = None
     multicast_ttl: int = 1
     broadcast_only: bool = False
@@ -60,8 +66,15 @@ class GossipStrategy(Strategy):
         raise_all(_faults(self))
 
     def serves_on(self, host: str) -> str:
-        """Return the address that lets in most of those it hears and sends on."""
+        """Return the address that lets in most of those it hears and sends on.
+
+        Raises:
+            ValueError: It can't be used for multicast.
+        """
         sending = self.multicast_if or host
+        v6 = is_v6(sending if self.multicast_addr == GROUP_V4 else self.multicast_addr)
+        if v6 and is_loopback(sending):
+            raise ValueError(f"{sending!r}: {NO_LOOPBACK}")
         used = [sending, *([] if self.if_addr == ANY else [self.if_addr]), *([self.multicast_addr] * self.broadcast_only)]
         return next((address for address in used if not is_loopback(address)), sending)
 
@@ -98,25 +111,42 @@ def _intervals(options: GossipStrategy) -> float:
 
 
 def _faults_of_addresses(options: GossipStrategy) -> Iterator[str]:
-    group = yield from _ipv4("multicast_addr", options.multicast_addr)
-    if group is not None and group.is_multicast == options.broadcast_only:
-        wanted = "a broadcast address with broadcast_only" if options.broadcast_only else "224.0.0.0 to 239.255.255.255"
+    group = _ip(options.multicast_addr)
+    if group is None or "%" in options.multicast_addr:
+        yield f"multicast_addr {options.multicast_addr!r}: expected an IP address; multicast_if chooses the interface"
+    elif options.broadcast_only and group.version == 6:
+        yield f"multicast_addr {options.multicast_addr!r}: IPv6 has no broadcast; give an IPv4 address, or a group alone"
+    elif group.is_multicast == options.broadcast_only:
+        wanted = (
+            "a broadcast address with broadcast_only" if options.broadcast_only else "224.0.0.0 to 239.255.255.255, or ff00::/8"
+        )
         yield f"multicast_addr {options.multicast_addr!r}: expected {wanted}"
     if options.broadcast_only and options.if_addr != ANY:
         yield f"if_addr {options.if_addr!r}: a broadcast is heard on any interface; leave it out, it is {ANY}"
-    yield from _ipv4("if_addr", options.if_addr)
-    if options.multicast_if is not None:
-        yield from _ipv4("multicast_if", options.multicast_if)
+    yield from _faults_of_interfaces(options)
 
 
-def _ipv4(option: str, address: str) -> Generator[str, None, ipaddress.IPv4Address | None]:
-    """Yield why ``address`` is none, or return it."""
+def _faults_of_interfaces(options: GossipStrategy) -> Iterator[str]:
+    v6 = None if options.multicast_addr == GROUP_V4 else is_v6(options.multicast_addr)
+    for option, value in (("multicast_if", options.multicast_if), ("if_addr", options.if_addr)):
+        if value is None or (option == "if_addr" and value in (ANY, "::")):
+            continue
+        if (ip := _ip(value)) is None:
+            if not _INTERFACE.fullmatch(value) or not value.strip("0123456789."):
+                yield f"{option} {value!r}: expected an IP address or the name of an interface"
+        elif v6 is None:
+            v6 = ip.version == 6
+        elif v6 != (ip.version == 6):
+            yield f"{option} {value!r}: expected an IPv{6 if v6 else 4} address, as the other option is one, or an interface"
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        parsed = ipaddress.ip_address(address)
+        return ipaddress.ip_address(address)
     except ValueError:
-        yield f"{option} {address!r}: expected an IPv4 address"
         return None
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return parsed
-    yield f"{option} {address!r}: gossip doesn't speak IPv6 yet; give an IPv4 address"
-    return None
+
+
+def is_v6(address: str) -> bool:
+    """Whether an address is one of IPv6, by its form."""
+    return ":" in address

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -18,11 +18,12 @@ from cluster_kit.abc import Discovery
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import ConfigError, DiscoveryError, RemoteProtocolError
 from cluster_kit.netdevice import Flag
-from cluster_kit.node import is_loopback
-from cluster_kit.strategies.gossip import ANY, GossipStrategy
+from cluster_kit.node import is_loopback, join_address
+from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.engine import SPREAD
 from cluster_kit.strategies.gossip.machine import Interface, holders, interface_with, interfaces
-from cluster_kit.strategies.gossip.sockets import Sockets, interface_of
+from cluster_kit.strategies.gossip.sockets import Sockets
+from cluster_kit.strategies.gossip.ways import Way, heard_on, not_there, way_of
 from cluster_kit.wire.gossip import MAGIC, Kind, Packet, Source, decode, encode
 
 ECHO = 0  # no kind of packet, and never to be one
@@ -37,17 +38,18 @@ _LIBCLUSTER = b"heartbeat::"  # what its unencrypted datagrams begin with
 async def diagnose(options: GossipStrategy, ctx: Discovery) -> AsyncIterator[Finding]:
     """Yield what came of each step, up to the first that leaves no sense in the next."""
     try:
-        sending = await interface_of(options, ctx.local.host)
+        way = await way_of(options, ctx.local.host)
+        heard = heard_on(options, way)
     except ConfigError as error:
         yield _failed("interface to use", f"none for {options.multicast_if or ctx.local.host!r}", str(error))
         return
-    for address in dict.fromkeys([sending, *([] if options.if_addr == ANY else [options.if_addr])]):
+    for address in dict.fromkeys([way.address, heard.address]):
         finding = judge_interface(address, interfaces(), multicast=not options.broadcast_only)
         yield finding
         if finding.outcome is not Outcome.OK:
             return
     try:
-        sockets = Sockets(replace(options, multicast_ttl=0), sending)
+        sockets = Sockets(replace(options, multicast_ttl=0), way)
     except DiscoveryError as error:
         yield await _not_opened(options, error)
         return
@@ -55,18 +57,16 @@ async def diagnose(options: GossipStrategy, ctx: Discovery) -> AsyncIterator[Fin
     with closing(sockets):
         ear = Ear(ctx)
         sockets.listen(ear.hear)
-        yield await _hear_ourselves(options, sockets, ear)
-        yield await _hear_others(options, sending, ear)
+        yield await _hear_ourselves(options, way, sockets, ear)
+        yield await _hear_others(options, way.address, ear)
 
 
-def judge_interface(address: str, known: list[Interface], *, multicast: bool) -> Finding:
+def judge_interface(address: str, known: Sequence[Interface], *, multicast: bool) -> Finding:
     """Return whether the interface with ``address`` can be used. Pure."""
     asked = f"interface of {address}"
     interface = interface_with(address, known)
     if interface is None:
-        there = ", ".join(f"{each.address} ({each.name})" for each in known) or "none"
-        cause = f"correct the host in the node's name, multicast_if or if_addr: this machine has {there}"
-        return _failed(asked, "no interface has that address", cause)
+        return _failed(asked, "no interface has that address", not_there(known))
     if Flag.UP not in interface.flags:
         return _failed(asked, f"{interface.name}, which is down", f"bring it up: ip link set {interface.name} up")
     if Flag.RUNNING not in interface.flags:
@@ -86,8 +86,8 @@ async def _not_opened(options: GossipStrategy, error: DiscoveryError) -> Finding
     return _failed(f"UDP port {options.port}", "cannot be opened", cure)
 
 
-async def _hear_ourselves(options: GossipStrategy, sockets: Sockets, ear: Ear) -> Finding:
-    asked = f"datagram to {options.multicast_addr}:{options.port}"
+async def _hear_ourselves(options: GossipStrategy, way: Way, sockets: Sockets, ear: Ear) -> Finding:
+    asked = f"datagram to {join_address(way.group, options.port)}"
     loop = asyncio.get_running_loop()
     since_s = loop.time()
     try:

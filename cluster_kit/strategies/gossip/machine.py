@@ -1,6 +1,6 @@
-"""What this machine tells about its IPv4 interfaces, and about who holds a UDP port. Linux.
+"""What this machine tells about its interfaces, and about who holds a UDP port. Linux.
 
-Source: netdevice(7) for the ioctls and flags; proc_net(5) for ``/proc/net/udp``.
+Source: netdevice(7) for the ioctls and flags; proc_net(5) for ``/proc/net/udp`` and ``/proc/net/if_inet6``.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import fcntl
 import re
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +32,11 @@ class Interface(NamedTuple):
 
 
 def interfaces() -> list[Interface]:
-    """Return a line for each IPv4 address of this machine; an interface without one is missing."""
+    """Return a line for each address of this machine, IPv4 first; an interface without one is missing."""
+    return [*_of_ipv4(), *_of_ipv6()]
+
+
+def _of_ipv4() -> list[Interface]:
     buffer = array.array("B", bytes(IFREQ_BYTES * _MAX_ADDRESSES))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         wanted = struct.pack("iL", len(buffer), buffer.buffer_info()[0])
@@ -46,12 +51,32 @@ def _interface(entry: bytes) -> Interface:
     return Interface(name.decode(errors="replace"), socket.inet_ntoa(entry[NAME_BYTES + 4 : NAME_BYTES + 8]), flags_of(name))
 
 
-def interface_with(address: str, known: list[Interface]) -> Interface | None:
-    """Return that one of ``known`` that has ``address``; all of 127.0.0.0/8 belongs to the loopback interface."""
+def _of_ipv6() -> list[Interface]:
+    try:
+        lines = Path("/proc/net/if_inet6").read_text().splitlines()
+    except OSError:  # a kernel without IPv6
+        return []
+    found = []
+    for line in lines:
+        digits, *_, name = line.split()
+        with suppress(OSError):  # it has just gone
+            found.append(Interface(name, str(IPv6Address(bytes.fromhex(digits))), flags_of(name.encode())))
+    return sorted(found)
+
+
+def interface_with(address: str, known: Sequence[Interface]) -> Interface | None:
+    """Return that one of ``known`` that has ``address``, with or without scope; loopback has all of 127.0.0.0/8."""
+    wanted, _, scope = address.partition("%")
     for interface in known:
-        if interface.address == address or (is_loopback(address) and Flag.LOOPBACK in interface.flags):
+        if scope not in ("", interface.name):
+            continue
+        if _same(interface.address, wanted) or (is_loopback(wanted) and ":" not in wanted and Flag.LOOPBACK in interface.flags):
             return interface
     return None
+
+
+def _same(one: str, other: str) -> bool:
+    return ip_address(one) == ip_address(other)
 
 
 def holders(port: int) -> list[str]:

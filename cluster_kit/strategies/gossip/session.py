@@ -18,7 +18,8 @@ from cluster_kit.attended import AttendedClock
 from cluster_kit.errors import ClusterKitError, ConfigError, DiscoveryError
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.engine import Action, GossipEngine, Ignored, Send
-from cluster_kit.strategies.gossip.sockets import BATCH, Sockets, interface_of
+from cluster_kit.strategies.gossip.sockets import BATCH, Sockets
+from cluster_kit.strategies.gossip.ways import way_of
 from cluster_kit.wire.gossip import Source
 
 log = logging.getLogger("cluster_kit.gossip")
@@ -120,7 +121,7 @@ class Session:
     async def _open(self) -> None:
         self._open_at_s = self._clock.now_s() + self._options.interval_s
         try:
-            sockets = Sockets(self._options, await interface_of(self._options, self._ctx.local.host))
+            sockets = Sockets(self._options, await way_of(self._options, self._ctx.local.host))
         except (ConfigError, DiscoveryError) as error:
             self._failed(error)
             return

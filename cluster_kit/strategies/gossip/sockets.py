@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import socket
+import struct
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
-from cluster_kit.errors import ConfigError, DiscoveryError
-from cluster_kit.resolving import resolve
-from cluster_kit.strategies.gossip import ANY, GossipStrategy
-from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES, Source
+from cluster_kit.errors import DiscoveryError
+from cluster_kit.node import join_address
+from cluster_kit.strategies.gossip import GossipStrategy
+from cluster_kit.strategies.gossip.ways import Way, heard_on
+from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES, Source, is_of_link
 
 BATCH = 64  # datagrams between two turns of the event loop: a flood starves nobody
 RECEIVE_BUFFER_BYTES = 1 << 20  # all nodes of a large cluster may speak at once; the kernel grants what it allows
 _IP_MULTICAST_ALL = 49  # Linux, <linux/in.h>; the socket module doesn't name it
+_IPV6_MULTICAST_ALL = 29  # Linux, <linux/in6.h>
 
 _NO_INTERFACE = (
     "no interface of this machine has that address; correct the host in the node's name, or multicast_if, if_addr "
@@ -33,6 +36,7 @@ _OPEN_CURES = {
     errno.EPERM: _NO_PERMISSION,
     errno.EADDRNOTAVAIL: _NO_INTERFACE,
     errno.ENODEV: _NO_INTERFACE,
+    errno.EAFNOSUPPORT: "this machine has no IPv6; use a host with an IPv4 address",
 }
 
 _INTERFACE_GONE = "its interface is down or gone; bring it back"
@@ -53,20 +57,20 @@ class Sockets:
 
     Args:
         options: How to gossip.
-        interface: Address of the interface to send on.
+        way: Where to speak, and to which group.
 
     Raises:
         DiscoveryError: They can't be opened; says why and what to do.
     """
 
-    def __init__(self, options: GossipStrategy, interface: str) -> None:
-        self._group = (options.multicast_addr, options.port)
-        self._interface = interface
+    def __init__(self, options: GossipStrategy, way: Way) -> None:
+        self._way = way
+        self._group = (way.group, options.port)
         self._loop = asyncio.get_running_loop()
         with ExitStack() as opened:
             try:
-                self._private = opened.enter_context(_datagram_socket())
-                self._shared = opened.enter_context(_datagram_socket())
+                self._private = opened.enter_context(_datagram_socket(way.family))
+                self._shared = opened.enter_context(_datagram_socket(way.family))
                 self._open_private(options)
                 self._open_shared(options)
             except OSError as exc:
@@ -75,11 +79,15 @@ class Sockets:
 
     def _open_private(self, options: GossipStrategy) -> None:
         sock = self._private
-        sock.bind((self._interface, 0))
+        sock.bind(self._sockaddr((self._way.address, 0)))
         if options.broadcast_only:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        elif self._way.is_v6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, self._way.ifindex)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, options.multicast_ttl)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 1)
         else:
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(self._interface))
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(self._way.address))
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, options.multicast_ttl)
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
 
@@ -89,12 +97,8 @@ class Sockets:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # for those who share by this one only
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         if not options.broadcast_only:
-            heard = self._interface if options.if_addr == ANY else options.if_addr
-            membership = socket.inet_aton(options.multicast_addr) + socket.inet_aton(heard)
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-            # Without this Linux also delivers what other sockets of the host joined the group for, on other interfaces.
-            sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-        sock.bind(self._group)  # not to 0.0.0.0: so a unicast to the port, from wherever, doesn't reach it
+            _join(sock, heard_on(options, self._way))
+        sock.bind(self._sockaddr(self._group))  # not to 0.0.0.0: so a unicast to the port, from wherever, doesn't reach it
 
     def listen(self, hear: Callable[[bytes, Source], object]) -> None:
         """Call ``hear`` with each datagram, from the event loop, until ``pause``."""
@@ -112,7 +116,7 @@ class Sockets:
                 datagram, source = sock.recvfrom(MAX_DATAGRAM_BYTES + 1)
             except OSError:  # nothing more to read, or nothing that is meant for us
                 return
-            hear(datagram, source)
+            hear(datagram, self._source(source))
 
     def send(self, datagram: bytes, to: Source | None) -> None:
         """Send to one address, as far as that works, or to the group where ``to`` is ``None``.
@@ -121,10 +125,22 @@ class Sockets:
             DiscoveryError: The group can't be reached; says why and what to do.
         """
         try:
-            self._private.sendto(datagram, to or self._group)
+            self._private.sendto(datagram, self._sockaddr(to or self._group))
         except OSError as exc:
             if to is None and exc.errno not in _FULL:
                 raise self._error("send to", exc, _SEND_CURES) from exc
+
+    def _sockaddr(self, address: Source) -> tuple[Any, ...]:
+        """Return ``address`` as sockets want it; our group, and what is of the link, is meant on our interface."""
+        host, port = address
+        if not self._way.is_v6:
+            return address
+        return host.partition("%")[0], port, 0, self._way.ifindex if is_of_link(host) or address == self._group else 0
+
+    def _source(self, sockaddr: tuple[Any, ...]) -> Source:
+        """Return where a datagram came from; an address of the link has the interface with it, as we call it."""
+        host, port = sockaddr[:2]
+        return (f"{host}%{self._way.name}" if self._way.is_v6 and is_of_link(host) else host), port
 
     def close(self) -> None:
         """Close both."""
@@ -136,35 +152,25 @@ class Sockets:
         group, port = self._group
         why = cures.get(exc.errno or 0, (exc.strerror or str(exc)).lower())
         return DiscoveryError(
-            f"gossip: cannot {doing} {group}:{port} on {self._interface!r}: {why}; trying again", strategy="gossip"
+            f"gossip: cannot {doing} {join_address(group, port)} on {self._way.address!r}: {why}; trying again",
+            strategy="gossip",
         )
 
 
-async def interface_of(options: GossipStrategy, host: str) -> str:
-    """Return the address of the interface to send on, for a node on ``host``.
-
-    Raises:
-        ConfigError: ``host`` can't stand for an interface.
-    """
-    wanted = options.multicast_if or host
-    try:
-        version = ipaddress.ip_address(wanted.partition("%")[0]).version
-    except ValueError:
-        return await _resolve(wanted)
-    if version == 6:
-        raise ConfigError(f"gossip: cannot use {wanted!r}: gossip doesn't speak IPv6 yet; set multicast_if to an IPv4 address")
-    return wanted
+def _join(sock: socket.socket, way: Way) -> None:
+    """Hear what is sent to the group on one interface; Linux also delivers what others joined it for, on other interfaces."""
+    if way.is_v6:
+        membership = socket.inet_pton(socket.AF_INET6, way.group) + struct.pack("@I", way.ifindex)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
+    else:
+        membership = socket.inet_aton(way.group) + socket.inet_aton(way.address)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
 
 
-async def _resolve(host: str) -> str:
-    try:
-        found = await resolve(host, family=socket.AF_INET, kind=socket.SOCK_DGRAM)
-    except OSError as exc:
-        raise ConfigError(
-            f"gossip: cannot use {host!r}: it has no IPv4 address; correct the host in the node's name, or set multicast_if"
-        ) from exc
-    return str(found[0][4][0])
-
-
-def _datagram_socket() -> socket.socket:
-    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+def _datagram_socket(family: socket.AddressFamily) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return sock
