@@ -1,5 +1,7 @@
 """Builds the core and every plugin as a wheel, and tests each plugin in a fresh environment of its own.
 
+So it does with a new plugin of each kind, as ``cluster-kit new`` of the core's wheel writes it.
+
 ``python .ci/test_plugins.py DIRECTORY``: wheels and environments are made in DIRECTORY. Passing is the proof that the published
 contract is enough for a plugin.
 """
@@ -18,13 +20,27 @@ def main(directory: Path) -> int:
     """Test all plugins; return how many failed."""
     failed = []
     core = build(ROOT, directory / "wheels")
-    for plugin in sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml")):
+    plugins = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+    for plugin in [*plugins, *generated(core, directory / "new")]:
         wheel = build(plugin, directory / "wheels")
         print(f"{plugin.name}: testing {wheel.name} beside {core.name}", flush=True)
         if not passes(plugin, core, wheel, directory / plugin.name):
             failed.append(plugin.name)
     print(f"plugins failed: {', '.join(failed) or 'none'}", flush=True)
     return len(failed)
+
+
+def generated(core: Path, directory: Path) -> list[Path]:
+    """Return a new plugin of each kind."""
+    shutil.rmtree(directory, ignore_errors=True)
+    venv.create(directory / "venv", with_pip=True)
+    run(str(directory / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", str(core))
+    command = str(directory / "venv" / "bin" / "cluster-kit")
+    plugins = []
+    for kind in ("strategy", "connector", "topology"):
+        plugins.append(directory / f"cluster-kit-new-{kind}")
+        run(command, "new", kind, f"new_{kind}", "--directory", str(plugins[-1]))
+    return plugins
 
 
 def build(project: Path, wheels: Path) -> Path:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
-COMMANDS = ("run", "status", "watch", "demo", "check", "schema", "doctor", "nodes", "plugins", "manifest")
+COMMANDS = ("run", "status", "watch", "demo", "check", "schema", "doctor", "nodes", "plugins", "manifest", "new")
 
 
 class _Commands(click.Group):

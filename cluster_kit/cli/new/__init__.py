@@ -1,0 +1,48 @@
+"""``cluster-kit new``: begins a plugin, as a distribution that passes its own tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cluster_kit.cli.failure import Failure
+from cluster_kit.cli.teaching import TaughtCommand
+
+if TYPE_CHECKING:
+    from cluster_kit.config.targets import Kind
+
+
+@click.command(
+    cls=TaughtCommand,
+    example="cluster-kit new strategy inventory",
+    exit_codes={0: "written", 1: "nothing written: the folder is there, or can't be made", 2: "a name that can't be used"},
+)
+@click.argument("kind", type=click.Choice(["strategy", "connector", "topology"]))
+@click.argument("name")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    help="Folder to write to; it must be new or empty.  [default: cluster-kit-NAME]",
+)
+def new(kind: Kind, name: str, directory: Path | None) -> None:
+    """Write a new plugin: a distribution with a strategy, connector or topology that configurations call NAME.
+
+    It is complete: it can be installed, passes the conformance suite of its kind, and its README says what to change first.
+    """
+    from cluster_kit.cli.new.distribution import distribution, fault_of, write
+
+    fault = fault_of(kind, name)
+    if fault is not None:
+        raise click.BadParameter(fault, param_hint="NAME")
+    files = distribution(kind, name)
+    folder = directory or Path(f"cluster-kit-{name.replace('_', '-')}")
+    try:
+        write(folder, files)
+    except OSError as exc:
+        raise Failure(f"new: cannot write to '{folder}': {(exc.strerror or str(exc)).lower()}; see --directory") from exc
+    click.echo(f"{kind} {name!r} in {folder}:")
+    for path in sorted(files):
+        click.echo(f"  {path}")
+    click.echo(f"next: cd {folder}, and what its README.md says under 'To make it yours'")

@@ -1,0 +1,107 @@
+"""The files of a new plugin: templates with the plugin's name filled in.
+
+A template's path stands for the file's: ``PACKAGE`` and ``MODULE`` are filled in there, and ``.in`` is taken off.
+"""
+
+from __future__ import annotations
+
+import errno
+import keyword
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePosixPath
+from string import Template
+
+from cluster_kit._version import __version__
+from cluster_kit.config.targets import Kind
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_MAX_NAME_CHARS = 40
+_SUFFIX = ".in"
+_TAKEN = frozenset({"hooks", "installed", "polling"})  # modules and classes that the distribution has or uses
+
+FIRST_STEPS = """\
+In a virtual environment:
+
+```console
+pip install -e '.[test]'      # until cluster_kit is on PyPI, first: pip install '/path/to/cluster_kit[testing]'
+pytest
+cluster-kit plugins           # tells what was found
+```"""
+
+
+def fault_of(kind: Kind, name: str) -> str | None:
+    """Return why a plugin's ``kind`` can't be called ``name``, ``None`` if it can."""
+    if not _NAME.fullmatch(name) or len(name) > _MAX_NAME_CHARS:
+        return (
+            f"{name!r}: expected lower-case words of letters and digits with '_' between them, at most {_MAX_NAME_CHARS} long"
+        )
+    if keyword.iskeyword(name) or name in _TAKEN:
+        return f"{name!r}: it means something else in the distribution: choose another"
+    from cluster_kit.plugins import PluginRegistry
+
+    if name in PluginRegistry.load().names(kind):
+        return f"{name!r}: there is such a {kind} already, see 'cluster-kit plugins': choose another"
+    return None
+
+
+def distribution(kind: Kind, name: str) -> dict[PurePosixPath, str]:
+    """Return the texts of all files by their paths in the distribution."""
+    stem = "".join(word.capitalize() for word in name.split("_"))
+    words = {
+        "kind": kind,
+        "name": name,
+        "stem": stem,
+        "class_name": stem + kind.capitalize(),
+        "package": f"cluster_kit_{name}",
+        "distribution": f"cluster-kit-{name.replace('_', '-')}",
+        "version": __version__,
+        "first_steps": FIRST_STEPS,
+    }
+    templates = files(__package__) / "templates"
+    return {
+        _path(parts, words): Template(template.read_text()).substitute(words)
+        for folder in ("any", kind)
+        for parts, template in _walk(templates / folder, ())
+    }
+
+
+def _walk(folder: Traversable, parts: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Traversable]]:
+    for each in folder.iterdir():
+        if each.is_dir():
+            yield from _walk(each, (*parts, each.name))
+        elif each.name.endswith(_SUFFIX):
+            yield (*parts, each.name), each
+
+
+def _path(parts: tuple[str, ...], words: Mapping[str, str]) -> PurePosixPath:
+    path = "/".join(parts).removesuffix(_SUFFIX).replace("PACKAGE", words["package"]).replace("MODULE", words["name"])
+    return PurePosixPath(f".{path}" if path == "gitignore" else path)
+
+
+def write(folder: Path, texts: Mapping[PurePosixPath, str]) -> None:
+    """Make ``folder`` with these files, all of them or nothing.
+
+    Raises:
+        OSError: It is there and not empty, or can't be made.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(errno.EEXIST, "it is there, and not empty")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for path, text in texts.items():
+            (part / path).parent.mkdir(parents=True, exist_ok=True)
+            (part / path).write_text(text, encoding="utf-8")
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o777 & ~umask)  # mkdtemp makes it ours alone
+        part.rename(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise

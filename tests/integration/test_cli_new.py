@@ -1,0 +1,90 @@
+"""``cluster-kit new``: what it writes works as it is, and it spoils nothing that is there.
+
+That a new plugin of each kind can be installed, and passes its tests then, is tried by ``.ci/test_plugins.py``.
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from cli_process import cluster_kit
+
+KINDS = ("strategy", "connector", "topology")
+
+
+def written(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_plugin_passes_its_tests(tmp_path, kind):
+    done = cluster_kit("new", kind, "acme_inc", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "cluster-kit-acme-inc"
+    assert [f"  {path}" for path in written(folder)] == sorted(done.stdout.splitlines()[1:-1])
+    info = folder / "src" / "cluster_kit_acme_inc-0.1.0.dist-info"  # what an installation would leave
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cluster-kit-acme-inc\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text("[cluster_kit]\nacme_inc = cluster_kit_acme_inc.hooks\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    environment = os.environ | {"PYTHONPATH": str(folder / "src")}
+    tested = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert tested.returncode == 0, tested.stdout
+    assert "passed" in tested.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_left_to_fill_in(tmp_path, kind):
+    assert cluster_kit("new", kind, "acme", "--directory", tmp_path / "deep" / "down").returncode == 0
+    for path in (tmp_path / "deep" / "down").rglob("*"):
+        assert not any(mark in path.name for mark in ("PACKAGE", "MODULE", ".in"))
+        assert path.is_dir() or "$" not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "why"),
+    [
+        ("strategy", "gossip", "there is such a strategy already"),
+        ("connector", "tcp", "there is such a connector already"),
+        ("strategy", "Acme", "expected lower-case words"),
+        ("strategy", "../acme", "expected lower-case words"),
+        ("strategy", "acme-inc", "expected lower-case words"),
+        ("strategy", "a" * 41, "at most 40 long"),
+        ("strategy", "class", "it means something else"),
+        ("strategy", "hooks", "it means something else"),
+        ("strategy", "polling", "it means something else"),
+        ("plugin", "acme", "is not one of"),
+    ],
+)
+def test_name_that_cannot_be_used_is_refused(tmp_path, kind, name, why):
+    done = cluster_kit("new", kind, name, cwd=tmp_path)
+    assert done.returncode == 2
+    assert why in " ".join(done.stderr.split())
+    assert written(tmp_path) == []
+
+
+def test_what_is_there_stays_as_it_is(tmp_path):
+    folder = tmp_path / "cluster-kit-acme"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    done = cluster_kit("new", "strategy", "acme", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "it is there, and not empty; see --directory" in done.stderr
+    assert written(tmp_path) == ["cluster-kit-acme/mine.txt"]
+
+
+def test_an_empty_folder_is_used(tmp_path):
+    (tmp_path / "here").mkdir()
+    assert cluster_kit("new", "topology", "acme", "--directory", tmp_path / "here").returncode == 0
+    assert "pyproject.toml" in written(tmp_path / "here")
+
+
+@pytest.mark.parametrize("at", ["file", "file/below"])
+def test_what_cannot_be_made_is_told_in_one_line(tmp_path, at):
+    (tmp_path / "file").write_text("a file")
+    done = cluster_kit("new", "topology", "acme", "--directory", tmp_path / at)
+    assert done.returncode == 1
+    assert done.stderr.startswith("cluster-kit: new: cannot write to")
+    assert done.stderr.count("\n") == 1
+    assert written(tmp_path) == ["file"]
