@@ -117,3 +117,25 @@ def test_homemade_names_the_ports_of_its_phone_book():
     ports = [line.rpartition(":")[2] for line in (folder / "phonebook.txt").read_text().splitlines()]
     assert ports[0] in (folder / "cluster.yaml").read_text()
     assert ports[2] in (folder / "app.py").read_text()
+
+
+def test_pool_grows_and_shrinks_and_does_each_job_once(start):
+    workers = {name: start(Process, *script("pool.py", "worker", name)) for name in "ab"}
+    for worker in workers.values():
+        worker.until_printed("working")
+    boss = start(Process, *script("pool.py", "boss", "30"))
+    boss.until_printed("2 at work")
+
+    workers.pop("b").signal_all(signal.SIGKILL)
+    boss.until_printed("closed: b@127.0.0.1; 1 at work")
+    workers["c"] = start(Process, *script("pool.py", "worker", "c"))
+    boss.until_printed("hired: c@127.0.0.1; 2 at work")
+
+    assert boss.wait(120) == 0
+    done = [line.partition(",")[0] for line in boss.lines if " primes below " in line]
+    assert sorted(int(line.rpartition(" ")[2]) for line in done) == [10_000 * number for number in range(1, 31)]
+    assert "1229 primes below 10000" in done
+    for worker in workers.values():
+        worker.signal(signal.SIGINT)
+    assert [worker.wait() for worker in workers.values()] == [0, 0]
+    assert [process.errors for process in (boss, *workers.values())] == [[], [], []]

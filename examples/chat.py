@@ -1,0 +1,144 @@
+"""A chat whose messages reach the browsers of all nodes: an ASGI app on each, and nothing between them but the cluster.
+
+Each node tells the others its HTTP address in its metadata, and passes on there what its own browsers say::
+
+    pip install starlette uvicorn httpx
+    python examples/chat.py a 8001
+    python examples/chat.py b 8002
+
+Open http://127.0.0.1:8001 and http://127.0.0.1:8002, and talk. Stop one node, start a third: nobody has to be told.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from html import escape
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from cluster_kit import AsyncSupervisor
+
+PAGE = """<!doctype html><meta charset="utf-8"><title>{name}</title>
+<h1>{name}</h1><ul></ul><form><input autofocus><button>say</button></form>
+<script>
+const [list, form, input] = ["ul", "form", "input"].map(each => document.querySelector(each));
+new EventSource("/messages").onmessage = event => {{
+  const item = document.createElement("li");
+  item.textContent = JSON.parse(event.data);  // as text: what others say is never part of the page
+  list.append(item);
+}};
+form.onsubmit = event => {{
+  event.preventDefault();
+  fetch("/say", {{method: "POST", body: input.value}});
+  input.value = "";
+}};
+</script>"""
+LONGEST = 1000
+
+
+class Chat:
+    """One node's browsers, and its way to the other nodes."""
+
+    def __init__(self, name: str, port: int) -> None:
+        self.name = name
+        self.leaving = False
+        self._browsers: set[asyncio.Queue[str]] = set()
+        self._client = httpx.AsyncClient(timeout=2)
+        config = {
+            "node": f"{name}@127.0.0.1",
+            "cluster": "chat-example",
+            "metadata": {"http": f"http://127.0.0.1:{port}"},
+            "topologies": {"lan": {"strategy": "gossip"}},
+        }
+        self._cluster = AsyncSupervisor(config)
+
+    @asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Be in the cluster for as long as the app serves."""
+        async with self._client, self._cluster:
+            yield
+
+    async def page(self, request: Request) -> Response:
+        """What a browser shows."""
+        return HTMLResponse(PAGE.format(name=escape(self.name)))
+
+    async def say(self, request: Request) -> Response:
+        """A browser of ours says something: show it to the others, and have the other nodes do the same."""
+        message = f"{self.name}: {await text_of(request)}"
+        self._show(message)
+        nodes = await self._cluster.nodes()
+        told = [self._pass_on(message, node.metadata["http"]) for node in nodes if "http" in node.metadata]
+        await asyncio.gather(*told)
+        return Response(status_code=204)
+
+    async def _pass_on(self, message: str, address: str) -> None:
+        with suppress(httpx.HTTPError):  # it is just leaving, and so are its browsers
+            await self._client.post(f"{address}/relay", content=message)
+
+    async def relay(self, request: Request) -> Response:
+        """Another node passes something on."""
+        self._show(await text_of(request))
+        return Response(status_code=204)
+
+    def _show(self, message: str) -> None:
+        for queue in self._browsers:
+            with suppress(asyncio.QueueFull):  # a browser that doesn't read misses something; nobody waits for it
+                queue.put_nowait(message)
+
+    async def messages(self, request: Request) -> Response:
+        """What is said from now on, as server-sent events."""
+        return StreamingResponse(self._stream(), media_type="text/event-stream")
+
+    async def _stream(self) -> AsyncIterator[str]:
+        queue: asyncio.Queue[str] = asyncio.Queue(100)
+        self._browsers.add(queue)
+        try:
+            yield ": welcome\n\n"
+            while not self.leaving:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.5):
+                        message = await queue.get()
+                    yield f"data: {json.dumps(message)}\n\n"
+        finally:
+            self._browsers.discard(queue)
+
+
+async def text_of(request: Request) -> str:
+    return (await request.body()).decode(errors="replace")[:LONGEST]
+
+
+class Server(uvicorn.Server):
+    """Tells the streams to end as soon as it is told to stop: it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, chat: Chat) -> None:
+        super().__init__(config)
+        self._chat = chat
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        """Called for SIGINT and SIGTERM."""
+        self._chat.leaving = True
+        super().handle_exit(sig, frame)
+
+
+def main(name: str, port: int) -> None:
+    chat = Chat(name, port)
+    routes = [
+        Route("/", chat.page),
+        Route("/messages", chat.messages),
+        Route("/say", chat.say, methods=["POST"]),
+        Route("/relay", chat.relay, methods=["POST"]),
+    ]
+    app = Starlette(routes=routes, lifespan=chat.lifespan)
+    print(f"{name}: http://127.0.0.1:{port}", flush=True)
+    Server(uvicorn.Config(app, port=port, log_level="warning"), chat).run()
+
+
+with suppress(KeyboardInterrupt):
+    main(sys.argv[1], int(sys.argv[2]))
