@@ -213,8 +213,9 @@ def _union(arguments: tuple[Any, ...]) -> Schema:
 
 def _texts_of(cls: type) -> dict[str, str]:
     """Return what the docstring of ``cls`` says of each option, under ``Args:`` or ``Attributes:``."""
-    docstring = inspect.cleandoc(cls.__doc__ or "")
-    return {match[1]: " ".join(match[2].split()).replace("``", "'") for match in _ARGUMENT.finditer(docstring)}
+    docstrings = [inspect.cleandoc(vars(each).get("__doc__") or "") for each in reversed(cls.__mro__)]
+    arguments = [match for docstring in docstrings for match in _ARGUMENT.finditer(docstring)]
+    return {match[1]: " ".join(match[2].split()).replace("``", "'") for match in arguments}
 
 
 def _summary(cls: type) -> str:

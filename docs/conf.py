@@ -1,0 +1,34 @@
+"""Builds the site: ``tox -e docs``, or ``sphinx-build -W docs OUT`` in an environment with the dependency group ``docs``."""
+
+import re
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+import cluster_kit
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+
+project = "cluster_kit"
+author = "the cluster_kit developers"
+copyright = "the cluster_kit developers, MIT license"  # noqa: A001 - the name that Sphinx wants
+version = release = cluster_kit.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "configuration_reference"]
+myst_heading_anchors = 3
+exclude_patterns = ["_extensions"]
+smartquotes = False  # quotes are part of what is shown
+html_theme = "furo"
+html_title = f"cluster_kit {version}"
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_preserve_defaults = True
+
+_OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?:examples|plugins|README)[^)]*\)")
+
+
+def setup(app: Sphinx) -> None:
+    """Show what lies outside of the documentation by its name: a site has no files to lead to."""
+    app.connect("source-read", lambda _, __, source: source.__setitem__(0, _OUTSIDE.sub(r"\1", source[0])))
