@@ -76,6 +76,8 @@ def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> ConfigError:
     mark = getattr(exc, "problem_mark", None)
     if mark is None:
         return ConfigError(f"not valid YAML: {getattr(exc, 'reason', exc)}", file=file)
+    if "nesting depth" in (getattr(exc, "problem", None) or ""):  # libyaml since 0.2.6 has a bound of its own, and reads ahead
+        return _too_deep(file, mark)
     problem = ", ".join(part for part in (getattr(exc, "context", None), getattr(exc, "problem", None)) if part)
     line = "".join(text.split("\n")[mark.line : mark.line + 1])
     hint = "; quote the ${...}: unquoted it can't stand within { } or [ ]" if "${" in line else ""
