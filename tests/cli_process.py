@@ -111,6 +111,15 @@ class Run(Process):
         return found()[-1]
 
 
+class Hosted(Run):
+    """A ``cluster-kit run`` in the network of one place, under ``web@`` and its address there."""
+
+    def __init__(self, place, file, address=None):
+        self.name = f"web@{address or place.address}"
+        command = place.command([COMMAND, "run", file, "--name", self.name, "--events", "json"])
+        Process.__init__(self, *command, cwd=file.parent)
+
+
 class Cluster:
     """Processes of one cluster that is closed to all others; a context manager."""
 

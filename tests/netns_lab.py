@@ -54,6 +54,10 @@ class Place:
         """Give the node its interface."""
         _run("ip", "-n", self._hub, "link", "add", self._port, "type", "veth", "peer", "name", "eth0", "netns", self.name)
         _run("ip", "-n", self._hub, "link", "set", self._port, "master", "bridge", "up")
+        self.address_interface()
+
+    def address_interface(self):
+        """Give the interface its address, and bring it up."""
         _run("ip", "-n", self.name, "addr", "add", f"{self.address}/24", "dev", "eth0")
         _run("ip", "-n", self.name, "link", "set", "eth0", "up")
 
@@ -71,10 +75,14 @@ class Place:
         """Take the node's interface away."""
         _run("ip", "-n", self.name, "link", "del", "eth0")
 
-    def close(self):
+    def kill(self):
+        """Kill all that runs here."""
         for pid in _run("ip", "netns", "pids", self.name).split():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
+
+    def close(self):
+        self.kill()
         for process in self._started:
             process.wait()
             for stream in (process.stdin, process.stdout, process.stderr):
@@ -106,6 +114,11 @@ class Lab:
 
     def __exit__(self, *_):
         self._made.close()
+
+    def kill(self):
+        """Kill all that runs on any node."""
+        for node in self.nodes:
+            node.kill()
 
     def _add_namespace(self, made, name):
         _run("ip", "netns", "add", name)

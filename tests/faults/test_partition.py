@@ -1,20 +1,12 @@
 """A partition on a real bridge: told once by every side, healed by itself, with no false alarm."""
 
 import pytest
-from cli_process import COMMAND, Cluster, Process, Run
+from cli_process import Cluster, Hosted
 from netns_lab import Lab
 
 pytestmark = pytest.mark.netns
 
 LINKS = ("node_up", "node_down")
-
-
-class Hosted(Run):
-    """A ``cluster-kit run`` in the network of one place."""
-
-    def __init__(self, place, file):
-        self.name = f"web@{place.address}"
-        Process.__init__(self, *place.command([COMMAND, "run", file, "--name", self.name, "--events", "json"]))
 
 
 @pytest.fixture

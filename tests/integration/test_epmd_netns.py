@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from cli_process import COMMAND, Cluster, Process, Run
+from cli_process import Cluster, Hosted
 from netns_lab import Lab
 
 pytestmark = pytest.mark.netns
@@ -13,15 +13,6 @@ STRATEGIES = {
     "epmd": {"strategy": "epmd", "config": {"hosts": [f"web@{address}" for address in ADDRESSES]}},
     "erlang_hosts": {"strategy": "erlang_hosts", "config": {"path": "hosts"}},
 }
-
-
-class Hosted(Run):
-    """A ``cluster-kit run`` in the network of one place; all have the same basename, each its own EPMD."""
-
-    def __init__(self, place, file):
-        self.name = f"web@{place.address}"
-        command = place.command([COMMAND, "run", file, "--name", self.name, "--events", "json"])
-        Process.__init__(self, *command, cwd=file.parent)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import signal
 from contextlib import contextmanager
 
 import pytest
-from cli_process import COMMAND, Cluster, Process, Run
+from cli_process import Cluster, Hosted
 from gossip_process import gossipers
 from netns_lab import Lab
 
@@ -94,18 +94,10 @@ def test_host_whose_ipv6_is_switched_off_is_told_so_and_heard_once_it_is_on():
         meet([one, two])
 
 
-class Hosted(Run):
-    """A ``cluster-kit run`` in the network of one place, by IPv6."""
-
-    def __init__(self, place, file):
-        self.name = f"web@{place.address6}"
-        Process.__init__(self, *place.command([COMMAND, "run", file, "--name", self.name, "--events", "json"]))
-
-
 def test_a_cluster_forms_by_ipv6_alone(tmp_path):
     with Cluster(tmp_path) as cluster, lab_of(2) as lab:
         file = cluster.write("hosts.yaml", {"lan": {"strategy": {"name": "gossip", **BRISK}}}, insecure=True)
-        one, two = (cluster.keep(Hosted(place, file)) for place in lab.nodes)
+        one, two = (cluster.keep(Hosted(place, file, place.address6)) for place in lab.nodes)
         assert one.wait_for("node_up", node=two.name)["address"].startswith("[fd00:cb::2]:")
         two.wait_for("node_up", node=one.name)
         one.signal(signal.SIGTERM)
