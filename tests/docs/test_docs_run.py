@@ -70,3 +70,14 @@ def test_program_of_the_guide_runs(number, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
+
+
+def test_program_of_the_readme_tells_of_the_other(start, tmp_path):
+    [program] = blocks("../README.md", "python")
+    names = [f"{name}{secrets.token_hex(4)}" for name in "ab"]  # its cluster is open to all
+    (tmp_path / "app.py").write_text(program)
+    a, b = (start(sys.executable, "-u", "app.py", name) for name in names)
+    a.until_printed(f"{names[1]}@127.0.0.1")
+    b.until_printed(f"{names[0]}@127.0.0.1")
+    b.signal(signal.SIGTERM)
+    a.until_printed(f"gone {names[1]}@127.0.0.1 left")
