@@ -20,8 +20,10 @@ GOSSIP = {"topologies": {"lan": {"strategy": "gossip"}}}
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
-    """Have all sockets of this test in a folder of its own."""
+    """Have all sockets of this test in a folder of its own, and nobody else's where it looks as well."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return tmp_path / "cluster-kit"
 
 
