@@ -7,6 +7,9 @@ import sys
 
 import pytest
 from cli_process import COMMAND, DEADLINE_S, Process, cluster_kit
+from click.testing import CliRunner
+
+from cluster_kit.cli import main
 
 RESULTS = [
     "all linked to each other",
@@ -102,3 +105,22 @@ def test_what_was_not_seen_is_named_with_the_cause():
     assert first.startswith("cluster-kit: demo: not seen: all linked to each other: ")
     assert "ended too early" in first
     assert any("CLUSTER_KIT_SECRET" in line for line in rest)
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_signal_that_spoils_a_lock_is_an_interruption_and_nothing_else_is(monkeypatch, interrupted):
+    def show(cluster, view):
+        try:
+            if interrupted:
+                raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("cannot release un-acquired lock")
+
+    monkeypatch.setattr("cluster_kit.cli.demo.show.show", show)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        done = CliRunner().invoke(main, ["demo", "--once"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ("interrupted before everything was seen" in done.output) is interrupted
+    assert isinstance(done.exception, SystemExit if interrupted else RuntimeError)
