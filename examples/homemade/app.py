@@ -11,7 +11,7 @@ from pathlib import Path
 
 from homemade import Chain, PhoneBook
 
-from cluster_kit import Supervisor
+from cluster_kit import Snapshot, Supervisor
 
 config = {
     "node": "c@127.0.0.1",
@@ -27,4 +27,5 @@ config = {
 
 with suppress(KeyboardInterrupt), Supervisor(config) as cluster:
     for event in cluster.subscribe():
-        print(type(event).__name__, getattr(event, "node", ""), flush=True)
+        nodes = event.up if isinstance(event, Snapshot) else [getattr(event, "node", "")]
+        print(type(event).__name__, *nodes, flush=True)

@@ -73,7 +73,8 @@ def test_homemade_strategy_and_topology(start, book):
     for neighbour in "ac":
         b.wait_for("node_up", node=f"{neighbour}@127.0.0.1")
     a.wait_for("node_up", node="b@127.0.0.1")
-    c.until_printed("NodeUp b@127.0.0.1")
+    linked = {"Snapshot b@127.0.0.1", "NodeUp b@127.0.0.1"}  # the link may be up before the program listens
+    c.until(lambda: linked & set(c.lines), "b is up")
     a.wait_for("node_found", node="c@127.0.0.1")
     assert a.heard("node_up") == [("node_up", "b@127.0.0.1")]
     c.signal(signal.SIGINT)
