@@ -7,19 +7,24 @@ A wish has to be told even where the link is up already, because the peer opened
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.membership.backoff import Backoff
-from cluster_kit.membership.deadlines import Deadlines
+from cluster_kit.membership.lanes import Lane
 from cluster_kit.node import Node
 
-MAX_IN_FLIGHT = 64  # commands; a black hole holds each dial until its deadline, so some must run side by side
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 5.0
 FINAL_RETRY_S = 30.0  # after errors that don't pass by themselves, such as a wrong name
 CROSSED_RETRY_S = 1.0  # the peer's own dial is on its way; only if that fails is it our turn again
 STABLE_S = LAST_RETRY_S  # a link that lasted this long ends the row of failures
+PROMPT_S = 0.25  # a peer that is there answers or refuses by then, most of the time; RFC 8305 (5) waits as long
+RENEW_S = 1.0  # a lost SYN is repeated after this time, and then ever more slowly (RFC 6298, 2)
+LIVELY_S = 60.0  # a peer that was alive this recently may well answer, even if it didn't just now
+MAX_HOPEFUL = 512  # dials in flight; each takes a file descriptor
+MAX_DOUBTFUL = 64  # dials in flight to peers that don't answer
+MAX_FAREWELLS = 64  # withdrawals in flight
 
 _BACKOFF = Backoff(FIRST_RETRY_S, LAST_RETRY_S)
 
@@ -38,32 +43,57 @@ class Disconnect:
     node: Node
 
 
-Command = Connect | Disconnect
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Let the ``Connect`` to the peer called ``key`` fail now, as it would at its deadline."""
+
+    key: str
+
+
+Command = Connect | Disconnect | GiveUp
 
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """A peer that is not dialled before ``until_s``, after so many failures in a row, the last one at ``since_s``."""
+    """What is remembered of the dials to one peer.
 
-    failures: int
-    since_s: float
-    until_s: float
+    Attributes:
+        failures: How many in a row have failed.
+        since_s: When the latest one failed.
+        until_s: When the next one is due.
+        unanswered: Whether the latest one took so long that nobody seems to be there.
+        lively_until_s: Until when the latest sign of life outweighs that.
+    """
+
+    failures: int = 0
+    since_s: float = 0.0
+    until_s: float = 0.0
+    unanswered: bool = False
+    lively_until_s: float = 0.0
 
 
-_NO_WAIT = _Wait(0, 0.0, 0.0)
+_NO_WAIT = _Wait()
 
 
 class Reconciler:
-    """Has one command in flight per peer and ``MAX_IN_FLIGHT`` in all; who has been due longest goes first."""
+    """Has one command in flight per peer, and keeps those who don't answer out of the way of those who may.
+
+    A black hole holds its dial until the deadline, so dials run side by side, in two lanes. The hopeful lane is for peers that
+    are dialled for the first time, that refuse promptly, or that were alive lately: it is wide, and when it is full the oldest
+    dial makes way after ``PROMPT_S``. Peers that left a dial unanswered share the doubtful lane: it is narrow, so the more of
+    them there are, the more seldom each is dialled. What makes way fails like any other dial and is tried again.
+    """
 
     def __init__(self) -> None:
+        self._hopeful = Lane(MAX_HOPEFUL, PROMPT_S)
+        self._doubtful = Lane(MAX_DOUBTFUL, RENEW_S)
+        self._farewells = Lane(MAX_FAREWELLS)
+        self._lanes = (self._hopeful, self._doubtful, self._farewells)
         self._wanted: Mapping[str, Node] = {}
         self._told: dict[str, Node] = {}  # whom the connector may believe to be wanted
         self._settled: set[str] = set()  # who is linked, and the wish told since
         self._up_since_s: dict[str, float] = {}
-        self._in_flight: set[str] = set()
         self._waits: dict[str, _Wait] = {}  # only of those wanted
-        self._due: Deadlines[str] = Deadlines()  # exactly those for whom there is something to do
         self._draining = False
 
     @property
@@ -75,7 +105,7 @@ class Reconciler:
         """Start no more links."""
         self._draining = True
         for key in self._wanted:
-            self._due.discard(key)
+            self._unqueue(key)
 
     def want(self, wanted: Mapping[str, Node], now_s: float) -> None:
         """Replace the wish."""
@@ -87,15 +117,15 @@ class Reconciler:
             self._requeue(key, now_s)
 
     def plan(self, now_s: float) -> list[Command]:
-        """Return the commands to start now; each is in flight until its end is reported."""
-        due = self._due.pop_due(now_s, MAX_IN_FLIGHT - len(self._in_flight))
-        commands = {key: command for key in due if (command := self._needed(key))}
-        self._in_flight.update(commands)
-        return list(commands.values())
+        """Return the commands to start now; each is in flight until its end is reported, which ``GiveUp`` brings forward."""
+        dials = [Connect(self._wanted[key]) for lane in (self._hopeful, self._doubtful) for key in lane.start(now_s)]
+        farewells = [Disconnect(self._told[key]) for key in self._farewells.start(now_s)]
+        given_up = [GiveUp(key) for lane in self._lanes for key in lane.evict(now_s)]
+        return [*dials, *farewells, *given_up]
 
     def next_s(self) -> float | None:
         """Return when ``plan`` has something to return, as far as that is only a matter of time."""
-        return self._due.next_s() if len(self._in_flight) < MAX_IN_FLIGHT else None
+        return min((next_s for lane in self._lanes if (next_s := lane.next_s()) is not None), default=None)
 
     # -- links -----------------------------------------------------------------------------------------------------------------
 
@@ -109,6 +139,7 @@ class Reconciler:
         """Take in that a link is down; one that didn't last counts as a failure."""
         lasted_s = now_s - self._up_since_s.pop(key)
         self._settled.discard(key)
+        self.alive(key, now_s)
         if lasted_s < STABLE_S:
             self._fail(key, now_s, jitter=1.0)
         else:
@@ -118,7 +149,7 @@ class Reconciler:
 
     def connected(self, key: str, peer: Node, now_s: float) -> None:
         """Take in that ``Connect`` of ``key`` succeeded, and with whom."""
-        self._in_flight.discard(key)
+        self._end(key)
         self._told[peer.key] = peer
         for each in sorted({key, peer.key}):
             if each in self._up_since_s:
@@ -129,33 +160,46 @@ class Reconciler:
 
     def failed(self, key: str, error: ConnectError, now_s: float, jitter: float) -> None:
         """Take in that ``Connect`` of ``key`` failed, which leaves no wish with the connector."""
-        self._forget_told(key)
+        unanswered = now_s - self._end(key) >= PROMPT_S
+        self._told.pop(key, None)
+        self._settled.discard(key)
         if error.reason is ConnectReason.CROSSED:
             self._wait(key, now_s, failures=self._failures(key), until_s=now_s + CROSSED_RETRY_S)
         elif error.retryable:
-            self._fail(key, now_s, jitter)
+            self._fail(key, now_s, jitter, unanswered=unanswered)
         else:
             self._wait(key, now_s, failures=self._failures(key) + 1, until_s=now_s + FINAL_RETRY_S * (1 + jitter) / 2)
 
-    def _forget_told(self, key: str) -> None:
-        self._in_flight.discard(key)
-        self._told.pop(key, None)
-        self._settled.discard(key)
-
     def disconnected(self, key: str, now_s: float) -> None:
         """Take in that ``Disconnect`` of ``key`` was carried out."""
-        self._forget_told(key)
+        self._end(key)
+        self._told.pop(key, None)
+        self._settled.discard(key)
         self._requeue(key, now_s)
+
+    def _end(self, key: str) -> float:
+        """Note that the command of ``key`` is in flight no longer, and return when it started."""
+        return next(since_s for lane in self._lanes if (since_s := lane.end(key)) is not None)
 
     # -- patience --------------------------------------------------------------------------------------------------------------
 
+    def alive(self, key: str, now_s: float) -> None:
+        """Note a sign of life of a peer."""
+        if key in self._waits and key not in self._up_since_s:
+            self._waits[key] = replace(self._waits[key], lively_until_s=now_s + LIVELY_S)
+
     def encourage(self, key: str, now_s: float) -> None:
-        """End a wait early, because the peer has just been seen alive; the shortest wait is kept, whoever claims that."""
+        """Dial a peer soon that has just shown up; the shortest wait is kept, whoever claims to have seen it.
+
+        A dial that has been in flight for some time may have sent its latest SYN before the peer was there: it starts anew.
+        """
         wait = self._waits.get(key)
         if wait is not None:
             until_s = min(wait.until_s, max(now_s, wait.since_s + FIRST_RETRY_S))
-            self._waits[key] = _Wait(0, wait.since_s, until_s)
+            self._waits[key] = _Wait(0, wait.since_s, until_s, lively_until_s=now_s + LIVELY_S)
             self._requeue(key, now_s)
+        for lane in (self._hopeful, self._doubtful):
+            lane.dismiss(key, now_s - RENEW_S)
 
     def postpone(self, key: str, until_s: float, now_s: float) -> None:
         """Don't dial before ``until_s``."""
@@ -164,26 +208,33 @@ class Reconciler:
     def _failures(self, key: str) -> int:
         return self._waits.get(key, _NO_WAIT).failures
 
-    def _fail(self, key: str, now_s: float, jitter: float) -> None:
+    def _fail(self, key: str, now_s: float, jitter: float, *, unanswered: bool = False) -> None:
         failures = self._failures(key) + 1
-        self._wait(key, now_s, failures=failures, until_s=now_s + _BACKOFF.delay_s(failures, jitter))
+        delay_s = _BACKOFF.delay_s(failures, jitter)
+        self._wait(key, now_s, failures=failures, until_s=now_s + delay_s, unanswered=unanswered)
 
-    def _wait(self, key: str, now_s: float, *, failures: int, until_s: float) -> None:
+    def _wait(self, key: str, now_s: float, *, failures: int, until_s: float, unanswered: bool = False) -> None:
         if key in self._wanted:
-            self._waits[key] = _Wait(failures, now_s, until_s)
+            lively_until_s = self._waits.get(key, _NO_WAIT).lively_until_s
+            self._waits[key] = _Wait(failures, now_s, until_s, unanswered, lively_until_s)
         self._requeue(key, now_s)
 
     # -- what is to be done ----------------------------------------------------------------------------------------------------
 
-    def _needed(self, key: str) -> Command | None:
-        if key in self._in_flight:
-            return None
-        if key in self._wanted:
-            return None if key in self._settled or self._draining else Connect(self._wanted[key])
-        return Disconnect(self._told[key]) if key in self._told else None
+    def _unqueue(self, key: str) -> None:
+        for lane in self._lanes:
+            lane.unqueue(key)
 
     def _requeue(self, key: str, now_s: float) -> None:
-        if self._needed(key) is None:
-            self._due.discard(key)
-        else:
-            self._due.set(key, max(now_s, self._waits.get(key, _NO_WAIT).until_s))
+        """Have the command that is needed for ``key`` start when its wait is over."""
+        self._unqueue(key)
+        if any(key in lane for lane in self._lanes):
+            return
+        wait = self._waits.get(key, _NO_WAIT)
+        at_s = max(now_s, wait.until_s)
+        if key in self._wanted:
+            if key not in self._settled and not self._draining:
+                is_doubtful = wait.unanswered and at_s >= wait.lively_until_s
+                (self._doubtful if is_doubtful else self._hopeful).queue(key, at_s)
+        elif key in self._told:
+            self._farewells.queue(key, at_s)

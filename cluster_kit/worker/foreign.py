@@ -26,21 +26,29 @@ class Outcome(NamedTuple):
     error: BaseException | None
 
 
-async def attempt(call: Callable[[], Any], timeout_s: float | None = None) -> Outcome:
+async def attempt(
+    call: Callable[[], Any], timeout_s: float | None = None, cut_short: asyncio.Future[None] | None = None
+) -> Outcome:
     """Call a plugin and await what it returns, if that is to be awaited; cancelled with the running task.
 
+    Args:
+        call: Calls the plugin.
+        timeout_s: How long that may take.
+        cut_short: Ends that time early once it is done.
+
     Returns:
-        Its outcome; ``TimeoutError`` if it took longer than ``timeout_s``. One that goes on after it was cancelled is awaited
+        Its outcome; ``TimeoutError`` if it took longer than it might. One that goes on after it was cancelled is awaited
         to its end, so that whoever asks again and again never has it running twice.
     """
     task = asyncio.create_task(_caught(call))
     try:
-        done, _ = await asyncio.wait([task], timeout=timeout_s)
+        either: list[asyncio.Future[Any]] = [task] if cut_short is None else [task, cut_short]
+        await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
         if not task.done() and (error := (await _cancelled(task)).error):  # what ended just before is no odd end
             _log_odd_end(error)
         raise
-    if done:
+    if task.done():
         return _outcome_of(task)
     late = await _cancelled(task)
     if not task.done():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from inspect import getattr_static
 from typing import Any
 
@@ -18,7 +18,7 @@ from cluster_kit.attended import AttendedClock
 from cluster_kit.errors import ClusterKitError, CommandError, ConnectError, ConnectReason, NameConflict, described, text_of
 from cluster_kit.events import Reason, TopologyEvent
 from cluster_kit.membership.membership import Membership
-from cluster_kit.membership.reconciler import Command, Connect
+from cluster_kit.membership.reconciler import Command, Connect, Disconnect, GiveUp
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.foreign import attempt
@@ -56,6 +56,7 @@ class Links:
         self._settle = settle
         self._tell = tell
         self._tasks: set[asyncio.Task[None]] = set()
+        self._giving_up: dict[str, asyncio.Future[None]] = {}  # of the connects under way
         self._throttle = Throttle()
         self._lasting = Throttle(LASTING_S)
 
@@ -101,8 +102,17 @@ class Links:
 
     def start(self, command: Command) -> None:
         """Begin to carry out ``command``."""
-        work = self._connect(command.node) if isinstance(command, Connect) else self._disconnect(command.node)
-        task = asyncio.create_task(work, name=f"{type(command).__name__} {command.node}")
+        match command:
+            case Connect(node=node):
+                self._begin(self._connect(node), f"connect {node}")
+            case Disconnect(node=node):
+                self._begin(self._disconnect(node), f"disconnect {node}")
+            case GiveUp(key=key):
+                if key in self._giving_up and not self._giving_up[key].done():
+                    self._giving_up[key].set_result(None)
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -112,13 +122,19 @@ class Links:
             task.cancel()
 
     async def _connect(self, node: Node) -> None:
-        peer, raised = await attempt(lambda: self._connector.connect(node), self._connect_timeout_s)
+        loop = asyncio.get_running_loop()
+        since_s = loop.time()
+        give_up = self._giving_up[node.key] = loop.create_future()
+        try:
+            peer, raised = await attempt(lambda: self._connector.connect(node), self._connect_timeout_s, give_up)
+        finally:
+            del self._giving_up[node.key]
         if raised is None and not isinstance(peer, Node):
             raised = TypeError(f"connect returned a {type(peer).__name__}: expected the peer's Node")
         if raised is None:
             self._membership.connected(node, peer, self._clock.now_s())
         else:
-            error = self._as_connect_error(node, raised)
+            error = self._as_connect_error(node, raised, loop.time() - since_s)
             self._log_failure(node, error)
             self._membership.connect_failed(node, error, self._clock.now_s(), random.random())
         self._settle()
@@ -132,16 +148,14 @@ class Links:
         )
         log.log(logging.WARNING if told else logging.DEBUG, "cannot link to %s: %s", node, error)
 
-    def _as_connect_error(self, node: Node, exc: BaseException) -> ConnectError:
+    def _as_connect_error(self, node: Node, exc: BaseException, seconds: float) -> ConnectError:
         now_s = self._clock.now_s()
         if isinstance(exc, NameConflict) and self._throttle.passes("name conflict", now_s):
             log.warning("%s", text_of(exc))
         if isinstance(exc, ConnectError):
             return exc
         if isinstance(exc, TimeoutError):
-            message = (
-                f"connect: no answer from {str(node)!r} within {self._connect_timeout_s:g} s: host down, frozen or filtered"
-            )
+            message = f"connect: no answer from {str(node)!r} within {seconds:.2g} s: host down, frozen or filtered"
             return ConnectError(message, node=node.key, reason=ConnectReason.TIMEOUT)
         if self._throttle.passes("connect", now_s):
             log.error("connect: the connector raised for %s: %s", node, described(exc), exc_info=exc)

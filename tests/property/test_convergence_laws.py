@@ -8,7 +8,7 @@ from cluster_kit.abc import Gone, Seen
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.membership.membership import Membership
-from cluster_kit.membership.reconciler import LAST_RETRY_S, Connect
+from cluster_kit.membership.reconciler import LAST_RETRY_S, Connect, GiveUp
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 from cluster_kit.topologies.k_regular import KRegularTopology
@@ -112,6 +112,11 @@ class Network:
                 self.close(pair, Reason.SILENT)
 
     def carry_out(self, each, command):
+        if isinstance(command, GiveUp):
+            for index, (_, _, whose, boot, dial) in enumerate(self.dials):
+                if (whose, dial.node.key) == (each, command.key):
+                    self.dials[index] = (self.now_s, False, whose, boot, dial)
+            return
         other = int(command.node.name[1])
         if isinstance(command, Connect):
             reachable = self.group[each] == self.group[other]

@@ -8,7 +8,7 @@ from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen
 from cluster_kit.errors import ConnectError, ConnectReason, DiscoveryError
 from cluster_kit.events import NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
 from cluster_kit.membership.membership import Membership
-from cluster_kit.membership.reconciler import FINAL_RETRY_S, MAX_IN_FLIGHT, Connect, Disconnect
+from cluster_kit.membership.reconciler import FINAL_RETRY_S, Connect, Disconnect, GiveUp
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -145,10 +145,17 @@ class World(RuleBasedStateMachine):
     @rule()
     def worker_plans(self):
         self.membership.tick(self.now_s)
-        commands = self.membership.plan(self.now_s)
+        dialled = {command.node.key for command in self.in_flight if isinstance(command, Connect)}
+        commands = []
+        for command in self.membership.plan(self.now_s):
+            if isinstance(command, GiveUp):
+                assert command.key in dialled
+                dialled.remove(command.key)
+            else:
+                commands.append(command)
         self.in_flight += commands
         keys = [command.node.key for command in self.in_flight]
-        assert len(keys) == len(set(keys)) <= MAX_IN_FLIGHT
+        assert len(keys) == len(set(keys))
         assert self.membership.plan(self.now_s) == []
         staying = {node.key for node in self.membership.known} - self.membership.leaving
         for command in commands:

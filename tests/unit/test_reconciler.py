@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from membership_parts import error, node
 
@@ -7,10 +9,15 @@ from cluster_kit.membership.reconciler import (
     FINAL_RETRY_S,
     FIRST_RETRY_S,
     LAST_RETRY_S,
-    MAX_IN_FLIGHT,
+    LIVELY_S,
+    MAX_DOUBTFUL,
+    MAX_HOPEFUL,
+    PROMPT_S,
+    RENEW_S,
     STABLE_S,
     Connect,
     Disconnect,
+    GiveUp,
     Reconciler,
 )
 from cluster_kit.node import Node
@@ -134,16 +141,16 @@ def test_name_learnt_by_the_dial_fulfils_the_wish_for_it():
 
 
 def test_commands_in_flight_are_bounded_and_the_longest_due_goes_first():
-    nodes = [Node(f"n{number:03}@there") for number in range(MAX_IN_FLIGHT + 2)]
+    nodes = [Node(f"n{number:03}@there") for number in range(MAX_HOPEFUL + 2)]
     early = Node("z@there")
     reconciler = wanting(early)
     reconciler.want({each.key: each for each in (*nodes, early)}, 1)
     first = reconciler.plan(1)
-    assert first == [Connect(early), *map(Connect, nodes[: MAX_IN_FLIGHT - 1])]
+    assert first == [Connect(early), *map(Connect, nodes[: MAX_HOPEFUL - 1])]
     assert reconciler.plan(1) == []
-    assert reconciler.next_s() is None
+    assert reconciler.next_s() == 1 + PROMPT_S
     reconciler.failed(early.key, error("refused"), 1, 0.0)
-    assert reconciler.plan(1) == [Connect(nodes[MAX_IN_FLIGHT - 1])]
+    assert reconciler.plan(1) == [Connect(nodes[MAX_HOPEFUL - 1])]
 
 
 def test_draining_node_dials_nobody_but_withdraws_wishes():
@@ -267,3 +274,114 @@ def test_failures_are_forgotten_with_the_wish():
     reconciler.want({}, 1)
     reconciler.want({B.key: B}, 1)
     assert reconciler.plan(1) == [Connect(B)]
+
+
+# -- who doesn't answer keeps nobody waiting -----------------------------------------------------------------------------------
+
+
+def black_holes(count):
+    return [Node(f"dead{number:04}@there") for number in range(count)]
+
+
+class BlackHoles:
+    """A reconciler on a network where nothing answers; each dial ends at its deadline, or when it is given up."""
+
+    TIMEOUT_S = 5.0
+
+    def __init__(self, *nodes):
+        self.now_s = 0.0
+        self.reconciler = wanting(*nodes)
+        self.dials = {}  # key -> when it fails
+
+    def run(self, seconds):
+        """Let time pass; return who was dialled, and when."""
+        dialled, until_s = [], self.now_s + seconds
+        while True:
+            for command in self.reconciler.plan(self.now_s):
+                if isinstance(command, GiveUp):
+                    self.dials[command.key] = self.now_s
+                else:
+                    dialled.append((self.now_s, command.node.key))
+                    self.dials[command.node.key] = self.now_s + self.TIMEOUT_S
+            ended = [key for key, at_s in self.dials.items() if at_s <= self.now_s]
+            for key in ended:
+                del self.dials[key]
+                self.reconciler.failed(key, error("timeout"), self.now_s, 0.5)
+            if ended:
+                continue
+            next_s = self.reconciler.next_s()
+            times = [*self.dials.values(), *([] if next_s is None else [next_s])]
+            if min(times) > until_s:
+                self.now_s = until_s
+                return dialled
+            self.now_s = max(self.now_s, min(times))
+
+
+def test_first_dial_waits_for_no_black_hole():
+    last = Node("zzz@there")
+    dialled = BlackHoles(*black_holes(1000), last).run(1.0)
+    assert min(at_s for at_s, key in dialled if key == last.key) <= PROMPT_S
+
+
+def test_all_black_holes_are_dialled_again_and_again_and_the_more_there_are_the_more_seldom():
+    network = BlackHoles(*black_holes(1000))
+    network.run(60)
+    dialled = network.run(60)
+    assert {key for _, key in dialled} == {node.key for node in black_holes(1000)}
+    assert len(dialled) <= 60 * MAX_DOUBTFUL / RENEW_S + MAX_DOUBTFUL
+
+
+def test_few_black_holes_have_all_the_time_that_a_dial_may_take():
+    network = BlackHoles(*black_holes(10))
+    network.run(20)
+    reconciler, in_flight = network.reconciler, len(network.dials)
+    assert in_flight
+    reconciler.plan(network.now_s + network.TIMEOUT_S)
+    assert not any(isinstance(command, GiveUp) for command in reconciler.plan(network.now_s + 2 * network.TIMEOUT_S))
+
+
+def test_peer_that_was_lately_alive_is_dialled_before_all_black_holes():
+    network = BlackHoles(*black_holes(1000))
+    network.run(120)
+    network.reconciler.want({node.key: node for node in (*black_holes(1000), B)}, network.now_s)
+    network.reconciler.linked(B.key, network.now_s)
+    network.reconciler.unlinked(B.key, network.now_s)
+    dialled = [at_s for at_s, key in network.run(LIVELY_S - 1) if key == B.key]
+    gaps = [later - earlier for earlier, later in pairwise(dialled)]
+    assert max(gaps) <= network.TIMEOUT_S + LAST_RETRY_S
+
+
+def test_peer_that_shows_up_is_dialled_at_once_beside_black_holes():
+    network = BlackHoles(*black_holes(1000), B)
+    network.run(120)
+    network.reconciler.encourage(B.key, network.now_s)
+    since_s = network.now_s
+    dialled = [at_s - since_s for at_s, key in network.run(2) if key == B.key]
+    assert dialled[0] <= PROMPT_S
+
+
+def test_dial_begun_before_the_peer_showed_up_starts_anew():
+    reconciler = wanting(B)
+    reconciler.plan(0)
+    reconciler.encourage(B.key, RENEW_S / 2)
+    assert reconciler.plan(RENEW_S / 2) == []
+    reconciler.encourage(B.key, RENEW_S)
+    assert reconciler.plan(RENEW_S) == [GiveUp(B.key)]
+    assert reconciler.plan(RENEW_S) == []
+    reconciler.failed(B.key, error("timeout"), RENEW_S, 0.0)
+    assert reconciler.plan(RENEW_S) == [Connect(B)]
+
+
+def test_dial_that_ended_meanwhile_is_not_given_up():
+    reconciler = wanting(B)
+    reconciler.plan(0)
+    reconciler.encourage(B.key, RENEW_S)
+    reconciler.failed(B.key, error("refused"), RENEW_S, 0.0)
+    assert reconciler.plan(RENEW_S) == [Connect(B)]
+
+
+def test_prompt_refusals_cost_no_patience():
+    reconciler = wanting(*black_holes(MAX_HOPEFUL + 1))
+    fail(reconciler, now_s=0, jitter=1.0)
+    assert [command.node.key for command in reconciler.plan(0)] == [black_holes(MAX_HOPEFUL + 1)[-1].key]
+    assert len(reconciler.plan(FIRST_RETRY_S)) == MAX_HOPEFUL - 1

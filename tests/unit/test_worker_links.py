@@ -1,10 +1,13 @@
-"""What ``Links`` logs of links that cannot be."""
+"""What ``Links`` logs of links that cannot be, and how it ends what it is to give up."""
 
+import asyncio
 import logging
 
 import pytest
 
+from cluster_kit.abc import Connector
 from cluster_kit.errors import ConnectError, ConnectReason
+from cluster_kit.membership.reconciler import Connect, GiveUp
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.worker.links import Links
 
@@ -65,3 +68,63 @@ def test_however_many_nodes_there_are_one_is_told_a_minute(links, clock, caplog)
 def test_what_passes_and_what_we_are_is_no_warning(links, caplog, reason):
     fail(links, "b@h", reason)
     assert warned(caplog) == []
+
+
+class Holes(Connector):
+    """A connector whose dials never end."""
+
+    def __init__(self):
+        self.cancelled = asyncio.Event()
+
+    async def start(self, local, links):
+        return local
+
+    async def connect(self, node):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
+
+    async def disconnect(self, node):
+        pass
+
+    async def stop(self):
+        pass
+
+
+class Ends:
+    """Hears how commands end."""
+
+    def __init__(self):
+        self.failed = []
+
+    def connect_failed(self, node, error, now_s, jitter):
+        self.failed.append((node, error.reason))
+
+
+def test_dial_that_is_given_up_fails_as_at_its_deadline(clock):
+    async def main():
+        connector, ends, settled = Holes(), Ends(), asyncio.Event()
+        links = Links(
+            connector,
+            ends,
+            fence=Fence("c", "g"),
+            boot_id=BootId.new(),
+            partial=False,
+            clock=clock,
+            connect_timeout_s=3600.0,
+            settle=settled.set,
+            tell=lambda event: None,
+        )
+        node = Node(name="b@h")
+        links.start(Connect(node))
+        await asyncio.sleep(0)
+        links.start(GiveUp(node.key))
+        links.start(GiveUp(node.key))
+        links.start(GiveUp("nobody@h"))
+        await asyncio.wait_for(settled.wait(), 30)
+        assert ends.failed == [(node, ConnectReason.TIMEOUT)]
+        assert connector.cancelled.is_set()
+        links.start(GiveUp(node.key))
+
+    asyncio.run(main())

@@ -1,0 +1,81 @@
+from cluster_kit.membership.lanes import Lane
+
+PATIENCE_S = 2.0
+
+
+def lane(*keys, width=2, now_s=0.0):
+    lane = Lane(width, PATIENCE_S)
+    for key in keys:
+        lane.queue(key, now_s)
+    return lane
+
+
+def test_longest_due_starts_first_as_far_as_there_is_room():
+    commands = lane("b", "c", now_s=1)
+    commands.queue("z", 0)
+    assert commands.start(1) == ["z", "b"]
+    assert commands.start(1) == []
+    assert commands.end("b") == 1
+    assert commands.start(1) == ["c"]
+
+
+def test_nobody_makes_way_before_its_time_or_without_need():
+    commands = lane("a", "b")
+    commands.start(0)
+    assert commands.next_s() is None
+    assert commands.evict(100) == []
+    commands.queue("c", 1)
+    assert commands.start(1) == []
+    assert commands.next_s() == PATIENCE_S
+    assert commands.evict(PATIENCE_S - 0.1) == []
+    assert commands.evict(PATIENCE_S) == ["a"]
+
+
+def test_each_makes_way_for_one_and_only_once():
+    commands = lane("a", "b", "c")
+    commands.start(0)
+    assert commands.evict(PATIENCE_S) == ["a"]
+    assert commands.evict(PATIENCE_S) == []
+    assert commands.next_s() is None
+    assert commands.end("a") == 0
+    assert commands.start(PATIENCE_S) == ["c"]
+    assert commands.evict(100) == []
+
+
+def test_next_time_is_when_one_that_is_due_later_may_need_room():
+    commands = lane("a", "b")
+    commands.start(0)
+    commands.queue("c", 10)
+    assert commands.next_s() == 10
+    commands.start(10)
+    assert commands.evict(10) == ["a"]
+
+
+def test_without_patience_nobody_ever_makes_way():
+    commands = Lane(1)
+    for key in ("a", "b"):
+        commands.queue(key, 0)
+    commands.start(0)
+    assert commands.evict(1e9) == []
+    assert commands.next_s() is None
+
+
+def test_one_that_waits_can_be_taken_back_or_put_off():
+    commands = lane("a", "b", "c", "d")
+    commands.start(0)
+    commands.unqueue("c")
+    commands.queue("d", 5)
+    commands.end("a")
+    assert commands.start(1) == []
+    assert commands.next_s() == 5
+
+
+def test_dismissed_one_makes_way_though_nobody_waits():
+    commands = lane("a")
+    commands.start(1)
+    commands.dismiss("a", since_s=0)
+    assert commands.evict(1) == []
+    commands.dismiss("a", since_s=1)
+    assert commands.evict(1) == ["a"]
+    commands.dismiss("a", since_s=1)
+    assert commands.evict(1) == []
