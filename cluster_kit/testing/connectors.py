@@ -182,19 +182,22 @@ class ConnectorConformance(ConnectorDiagnosis):
 
         asyncio.run(scenario())
 
-    def test_of_two_live_nodes_of_one_name_the_older_keeps_its_link(self) -> None:
-        """The newer one is told of the conflict, and the older one isn't disturbed."""
+    @pytest.mark.parametrize("linked", [0, 1], ids=["older", "newer"])
+    def test_of_two_live_nodes_of_one_name_the_linked_one_keeps_its_link(self, linked: int) -> None:
+        """The other is told of the conflict, whichever was started first; the one that is linked isn't disturbed."""
         self.needs_links()
 
         async def scenario() -> None:
-            async with self.party("bob") as bob, self.party("ann") as older:
-                await older.connect(bob)
-                await bob.links.expect("up", older.name)
-                async with self.party("ann") as newer:
-                    assert (await self.refusal(newer, bob.node)).reason is ConnectReason.CONFLICT
-                await self.tell_each_other(older, bob)
-                assert bob.links.ups_and_downs(older.name) == ["up"]
-                assert older.links.ups_and_downs(bob.name) == ["up"]
+            async with self.party("bob") as bob, self.party("ann") as older, self.party("ann") as newer:
+                first, second = (older, newer) if linked == 0 else (newer, older)
+                await first.connect(bob)
+                await bob.links.expect("up", first.name)
+                await first.links.expect("up", bob.name)
+                assert (await self.refusal(second, bob.node)).reason is ConnectReason.CONFLICT
+                await self.tell_each_other(first, bob)
+                assert bob.links.ups_and_downs(first.name) == ["up"]
+                assert first.links.ups_and_downs(bob.name) == ["up"]
+                assert second.links.of("up") == []
 
         asyncio.run(scenario())
 

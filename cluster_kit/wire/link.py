@@ -62,7 +62,7 @@ class Farewell(StrEnum):
     UNWANTED = "unwanted"
     """Neither end wants the link."""
     CONFLICT = "conflict"
-    """The receiver's name belongs to another live process, which is older."""
+    """The receiver's name belongs to another live process, which the sender is linked to."""
 
 
 _BOTH = frozenset(Role)

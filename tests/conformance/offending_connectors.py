@@ -279,14 +279,23 @@ class IgnoresTheGroup(Memory):
             peer.links.fence = pretended
 
 
-@breaks("test_of_two_live_nodes_of_one_name_the_older_keeps_its_link")
-class LetsTheNewerNodeTakeOver(Memory):
+@breaks("test_of_two_live_nodes_of_one_name_the_linked_one_keeps_its_link")
+class LetsAnyNodeTakeOver(Memory):
     def refuse(self, node, peer):
-        older = peer.linked.get(self.local.key)
-        if older is not None and older is not self:
-            peer.unlink(older, Reason.REPLACED)
-            older.unlink(peer, Reason.REPLACED)
+        linked = peer.linked.get(self.local.key)
+        if linked is not None and linked is not self and self.takes_over(linked):
+            peer.unlink(linked, Reason.REPLACED)
+            linked.unlink(peer, Reason.REPLACED)
         super().refuse(node, peer)
+
+    def takes_over(self, linked):
+        return True
+
+
+@breaks("test_of_two_live_nodes_of_one_name_the_linked_one_keeps_its_link[newer]")
+class LetsTheOlderNodeTakeOver(LetsAnyNodeTakeOver):
+    def takes_over(self, linked):
+        return self.links.boot_id < linked.links.boot_id
 
 
 @breaks("test_cancelled_connect_leaves_nothing_behind")

@@ -367,9 +367,10 @@ class TestSecondConnectionUnderALinkedName:
         table.receive(IN, hello(younger(ANN)))
         assert Down(ANN, Reason.LEFT) in table.receive(DIAL, Goodbye(reason="leaving"))
 
-    def test_live_older_process_keeps_its_link(self, table):
+    @pytest.mark.parametrize("other", [younger, older])
+    def test_live_link_stays_whatever_the_age_of_the_other_process(self, table, other):
         link_by_dial(table, ANN)
-        twin = younger(ANN)
+        twin = other(ANN)
         table.receive(IN, hello(twin))
         assert table.heard(DIAL) == [
             Conflict("ann@h", twin.boot_id),
@@ -377,65 +378,24 @@ class TestSecondConnectionUnderALinkedName:
             Close(IN),
         ]
 
-    def test_older_process_takes_the_link_once_it_confirms(self, table):
-        link_by_dial(table, ANN)
-        twin = older(ANN)
-        table.receive(IN, hello(twin))
-        assert table.heard(DIAL) == [Send(IN, answer(BOB, wanted=False))]
-        assert table.receive(IN, Confirm()) == [
-            Conflict("ann@h", ANN.boot_id),
-            Send(DIAL, Goodbye(reason="conflict", rival=(39, 0))),
-            Close(DIAL),
-            Down(ANN, Reason.REPLACED),
-            Up(IN, twin),
-        ]
-
-    def test_only_one_older_process_is_answered(self, table):
-        link_by_dial(table, ANN)
-        table.receive(IN, hello(older(ANN)))
-        table.heard(DIAL)
-        assert table.receive(IN2, hello(older(ANN))) == [Probe(DIAL)]
-        assert table.heard(DIAL) == [Send(IN2, refusal_of_bob("crossed")), Close(IN2)]
-
-    def test_link_lost_while_the_older_process_is_answered_is_replaced(self, table):
-        link_by_dial(table, ANN)
-        table.receive(IN, hello(older(ANN)))
-        table.heard(DIAL)
-        assert table.closed(DIAL) == [Down(ANN, Reason.REPLACED)]
-        assert table.receive(IN, Confirm()) == [Up(IN, older(ANN))]
-
-    def test_older_process_that_never_confirms_takes_nothing(self, table):
-        link_by_dial(table, ANN)
-        table.receive(IN, hello(older(ANN)))
-        table.heard(DIAL)
-        assert table.closed(IN) == []
-        assert table.connect(2, ANN) == [Linked(2, ANN)]
-
     def test_newcomer_that_gives_up_is_forgotten(self, table):
         link_by_dial(table, ANN)
         table.receive(IN, hello(younger(ANN)))
         assert table.closed(IN) == []
         assert table.heard(DIAL) == []
 
-    def test_dialled_older_process_takes_the_link_of_a_live_younger_one(self, table):
+    @pytest.mark.parametrize("other", [younger, older])
+    def test_other_process_that_we_dialled_is_told_of_the_conflict(self, table, other):
         link_by_accepting(table, ANN)
-        twin = older(ANN)
+        twin = other(ANN)
         dial(table, Node(address="twin:1"))
         assert table.receive(DIAL, answer(twin)) == [Probe(IN)]
-        actions = table.heard(IN)
-        assert actions[0] == Send(DIAL, Confirm())
-        assert [action for action in actions if isinstance(action, Down | Up)] == [Down(ANN, Reason.REPLACED), Up(DIAL, twin)]
-
-    def test_dialled_younger_process_is_told_of_the_conflict(self, table):
-        link_by_accepting(table, ANN)
-        twin = younger(ANN)
-        dial(table, Node(address="twin:1"))
-        table.receive(DIAL, answer(twin))
         actions = table.heard(IN)
         assert Send(DIAL, Goodbye(reason="conflict", rival=(40, 0))) in actions
         error = failure(actions)
         assert error.reason is ConnectReason.CONFLICT
         assert not isinstance(error, NameConflict)
+        assert not any(isinstance(action, Up | Down) for action in actions)
 
     def test_dialled_successor_of_a_dead_link_is_confirmed(self, table):
         link_by_accepting(table, ANN)

@@ -68,12 +68,6 @@ class Entry:
         """Whether both lead to the same run of the peer."""
         return self.peer.boot_id == other.peer.boot_id
 
-    def is_older(self, other: Entry) -> bool:
-        """Whether this one leads to an older run of the peer."""
-        assert self.peer.boot_id is not None
-        assert other.peer.boot_id is not None
-        return self.peer.boot_id < other.peer.boot_id
-
 
 class Entries:
     """All connections, by number, and by the peer's name those that it is linked by, was answered on, or is held on."""

@@ -1,9 +1,9 @@
 """Settles each pair of nodes on one link, however many connections were opened between them and by whom.
 
 Frames and lost connections go in, actions come out. Pure: no socket, no clock. A connection is refused, answered, or held while
-the one that has its name already is probed: what is dead makes way, a live link of the same process stays, and of two live
-processes of one name the older keeps the name. Of two dials that cross, the one of the node with the lower name wins; both ends
-come to that by themselves.
+the one that has its name already is probed: what is dead makes way, and a live link stays, also where the newcomer is another
+live process of the same name. Of two dials that cross, the one of the node with the lower name wins; both ends come to that by
+themselves.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ class LinkTable:
     def _hear_want(self, link: Entry, want: Want) -> None:
         """Close the link if neither end wants it. Never the teller: the other end's wish may have changed meanwhile."""
         if not want.wanted and not link.wanted:
-            self._part(link, Farewell.UNWANTED, Reason.UNWANTED)
+            self._part(link)
 
     def _hear_update(self, link: Entry, update: Update) -> None:
         if update.metadata != link.peer.metadata:
@@ -250,18 +250,16 @@ class LinkTable:
             self._do(Probe(link.conn))
 
     def _judge(self, link: Entry, newcomer: Entry) -> None:
-        """Decide between a live link and another live connection under the same name."""
+        """Turn away the newcomer: a link that is alive stays.
+
+        Age decides nothing between two live processes of one name. The older may be one that was cut off and has been replaced
+        since, or an impostor that made its boot up; the one that is linked serves.
+        """
         if link.same_process(newcomer):
             self._turn_away(newcomer, ConnectReason.CROSSED)
-        elif link.is_older(newcomer):
+        else:
             self._do(Conflict(link.name, newcomer.peer.boot_id))
             self._turn_away(newcomer, ConnectReason.CONFLICT, link.peer.boot_id)
-        elif newcomer.target:
-            self._raise(newcomer)
-        elif link.name in self._entries.answered:
-            self._turn_away(newcomer, ConnectReason.CROSSED)
-        else:
-            self._answer(newcomer)  # its hello may be old; only the confirmation shows that it is alive
 
     def _decide(self, newcomer: Entry) -> None:
         if newcomer.target:
@@ -290,16 +288,12 @@ class LinkTable:
         self._say(entry, Answer(identity=entry.told))
 
     def _raise(self, entry: Entry) -> None:
-        """Bring the link up; one to a younger process of the same name has to go."""
-        younger = self._entries.links.get(entry.name)
+        """Bring the link up."""
         entry.stage = Stage.UP
         self._entries.answered.pop(entry.name, None)
         self._entries.links[entry.name] = entry
         if entry.target:
             self._say(entry, Confirm())
-        if younger:
-            self._do(Conflict(entry.name, younger.peer.boot_id))
-            self._part(younger, Farewell.CONFLICT, Reason.REPLACED, entry.peer.boot_id)
         self._do(Up(entry.conn, entry.peer, entry.features))
         if entry.peer_leaves:
             self._do(PeerLeaving(entry.peer))
@@ -311,7 +305,7 @@ class LinkTable:
         if entry.wanted or entry.peer_wants:
             self._tell(entry)
         else:
-            self._part(entry, Farewell.UNWANTED, Reason.UNWANTED)
+            self._part(entry)
 
     def _tell(self, link: Entry) -> None:
         """Bring the peer up to date."""
@@ -321,10 +315,11 @@ class LinkTable:
         if link.told.wanted != was.wanted:
             self._say(link, Want(wanted=link.wanted))
 
-    def _part(self, link: Entry, farewell: Farewell, reason: Reason, rival: BootId | None = None) -> None:
-        self._say(link, Goodbye(reason=farewell, rival=plain_boot(rival)))
+    def _part(self, link: Entry) -> None:
+        """Close a link that neither end wants."""
+        self._say(link, Goodbye(reason=Farewell.UNWANTED))
         self._do(Close(link.conn))
-        self._lose(link, reason)
+        self._lose(link, Reason.UNWANTED)
 
     def _lose(self, entry: Entry, reason: Reason) -> None:
         """Forget a connection, and let those who counted on it, or stood behind it, know."""
