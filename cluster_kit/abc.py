@@ -283,6 +283,9 @@ class LinkReport(Protocol):
     def leaving(self, node: Node) -> None:
         """A linked node is about to leave."""
 
+    def knows(self, node: Node) -> bool:
+        """Whether discovery or memory vouches for ``node``, by its name or its address; what peers tell of it doesn't count."""
+
     def hint(self, node: Node, ttl_s: float) -> None:
         """A peer tells of ``node``, known by that for ``ttl_s`` seconds from now: a hint, never proof that it is there."""
 

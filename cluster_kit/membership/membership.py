@@ -85,6 +85,11 @@ class Membership:
         return self._roster.full
 
     @property
+    def finds_only_itself(self) -> bool:
+        """Whether this node itself is all that has been found."""
+        return not self._up and not self._roster.known and (self._roster.saw_itself or bool(self._roster.mirrors))
+
+    @property
     def draining(self) -> bool:
         """Whether this node is about to leave and dials nobody any more."""
         return self._reconciler.draining
@@ -152,7 +157,7 @@ class Membership:
         self._reconciler.linked(key, now_s)
         if key in self._memory:
             self._memory.keep(key)
-        self._take(self._roster.meet(node, [node.address]))
+        self._take([*self._roster.meet(node), *self._roster.release(key)])
         self._review(key, Reason.REPLACED)
 
     def link_down(self, node: Node, reason: Reason, now_s: float) -> None:
@@ -192,12 +197,17 @@ class Membership:
         """Whether the link that is up is to this run of the peer."""
         return node.key in self._up and same_run(node, self._met[node.key])
 
+    def vouches_for(self, node: Node) -> bool:
+        """Whether a source vouches for a node, or we have had a link to it; hints of other peers don't count."""
+        return node.key in self._memory or self._roster.vouches_for(node)
+
     # -- ends of commands ------------------------------------------------------------------------------------------------------
 
     def connected(self, node: Node, peer: Node, now_s: float) -> None:
         """Take in that ``Connect(node)`` succeeded; ``peer`` may have a name where ``node`` had only an address."""
         self._reconciler.connected(node.key, peer, now_s)
-        self._take(self._roster.meet(peer, [node.address]))
+        dialled = node.address if node.name is None else None  # a name may be linked already, and nothing was dialled
+        self._take([*self._roster.meet(peer, dialled), *self._roster.release(node.key)])
 
     def connect_failed(self, node: Node, error: ConnectError, now_s: float, jitter: float) -> None:
         """Take in that ``Connect(node)`` failed.
@@ -211,7 +221,7 @@ class Membership:
         self._reconciler.failed(node.key, error, now_s, jitter)
         if error.reason is ConnectReason.SELF:
             self._memory.forget(node.key)
-            self._take(self._roster.disown(node.address or node.name))
+            self._take(self._roster.set_aside(node))
             self._review(node.key, Reason.GONE)
         elif error.reason is ConnectReason.NAME and node.address is not None:
             self._take(self._roster.unlearn(node.address))
@@ -294,7 +304,8 @@ class Membership:
             self._nodes.pop(key, None)
         self._departures.review(key, known, self._met[key] if up else None)
         staying = node if key not in self._departures else None
-        self._wish.offer(key, known=staying if known else None, missed=staying if missed and not known else None)
+        dialled_anyway = staying if missed else self._roster.mirrors.get(key)
+        self._wish.offer(key, known=staying if known else None, missed=None if known else dialled_anyway)
 
 
 def _sorted(nodes: Mapping[str, Node]) -> tuple[Node, ...]:

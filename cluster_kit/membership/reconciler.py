@@ -121,7 +121,7 @@ class Reconciler:
         dials = [Connect(self._wanted[key]) for lane in (self._hopeful, self._doubtful) for key in lane.start(now_s)]
         farewells = [Disconnect(self._told[key]) for key in self._farewells.start(now_s)]
         given_up = [GiveUp(key) for lane in self._lanes for key in lane.evict(now_s)]
-        return [*dials, *farewells, *given_up]
+        return [*farewells, *dials, *given_up]
 
     def next_s(self) -> float | None:
         """Return when ``plan`` has something to return, as far as that is only a matter of time."""

@@ -22,7 +22,7 @@ PREDECESSOR = "(predecessor)"
 """The source of what a dead worker left; its word for a node holds for a time, or until another source speaks of that node."""
 
 EXCHANGE = "(exchange)"
-"""The source of what linked peers tell of each other."""
+"""The source of what linked peers tell of each other: hearsay, which gives no address a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,16 @@ class Roster:
 
     Attributes:
         known: The merged view by key; read it, don't change it.
+        mirrors: Nodes that would be known, but for a dial to them that led back to this node; read it, don't change it.
         full: Whether a node had to be ignored.
+        saw_itself: Whether a source has listed this node itself.
     """
 
     def __init__(self, *, prune: bool, max_nodes: int) -> None:
         self.known: dict[str, Node] = {}
+        self.mirrors: dict[str, Node] = {}
         self.full = False
+        self.saw_itself = False
         self._prune = prune
         self._max_nodes = max_nodes
         self._words: dict[str, dict[str, _Word]] = {}  # by key as told, then by source
@@ -84,6 +88,11 @@ class Roster:
         """Return what the node is known by that a source calls ``told``: its name, where only its address was told."""
         return self._names.name_at(told) or told
 
+    def vouches_for(self, node: Node) -> bool:
+        """Whether a source has told of a node by its name or its address; hearsay doesn't count."""
+        keys = (key for key in (node.name, node.address) if key is not None)
+        return any(source != EXCHANGE for key in keys for source in self._words.get(key, ()))
+
     def expire(self, now_s: float) -> list[Change]:
         """Drop those of whom nothing was heard for too long."""
         return self._update(self._drop(self._expiry.pop_due(now_s)), Reason.SILENT)
@@ -99,8 +108,11 @@ class Roster:
         """Return when ``expire`` has something to do."""
         return self._expiry.next_s()
 
-    def meet(self, peer: Node, addresses: Iterable[str | None]) -> list[Change]:
-        """Take in what a link proves: which run of ``peer`` lives, and that it answers at ``addresses``."""
+    def meet(self, peer: Node, dialled: str | None = None) -> list[Change]:
+        """Handle what a link proves: which run of ``peer`` lives, and that it answers at the address we dialled.
+
+        What an accepted peer says of its own address proves nothing.
+        """
         if peer.name is None:
             return []
         words = self._words.get(peer.name, {})
@@ -109,9 +121,8 @@ class Roster:
             if is_older(peer, word.node):  # its clock was set back
                 words[source] = _Word(word.node.evolve(boot_id=peer.boot_id), word.until_s)
                 touched.add(peer.name)
-        for address in addresses:
-            if address in self._words:
-                touched |= self._names.learn(address, peer.name)
+        if dialled in self._words:
+            touched |= self._names.learn(dialled, peer.name)
         return self._update(dict.fromkeys(touched, False), Reason.REPLACED)
 
     def unlearn(self, address: str) -> list[Change]:
@@ -123,6 +134,20 @@ class Roster:
         self._own.update(key for key in keys if key is not None)
         told = [(key, source, word.node) for key, words in self._words.items() for source, word in words.items()]
         return self._update(self._remove((key, source) for key, source, node in told if self._is_own(node)), Reason.GONE)
+
+    def set_aside(self, node: Node) -> list[Change]:
+        """Handle a dial to ``node`` that led back to us: it is not known until a link proves that somebody else is there.
+
+        It is not ours for good. The name may resolve to others as well, and a balancer may lead there the next time.
+        """
+        self.mirrors[node.key] = node
+        return self._update({node.key: False}, Reason.GONE)
+
+    def release(self, key: str) -> list[Change]:
+        """Handle a link to a node that was set aside."""
+        if self.mirrors.pop(key, None) is None:
+            return []
+        return self._update({key: True}, Reason.REPLACED)
 
     # -- what sources say ------------------------------------------------------------------------------------------------------
     # Each of these returns the keys, as told, for which there is news, and whether that is fresh evidence of life.
@@ -174,6 +199,7 @@ class Roster:
 
     def _admits(self, node: Node) -> bool:
         if self._is_own(node):
+            self.saw_itself = True
             return False
         if node.key in self._words or len(self._words) < self._max_nodes:
             return True
@@ -200,17 +226,31 @@ class Roster:
         if is_bare(told):
             return self._names.keys_at(told) if told in self._words else self._names.unlearn(told)
         words = self._words.get(told, {})
-        changed = self._names.tell(told, {word.node.address for word in words.values() if word.node.address})
+        addresses = {word.node.address for source, word in words.items() if source != EXCHANGE and word.node.address}
+        changed = self._names.tell(told, addresses)
         return {told}.union(*(self._names.keys_at(address) for address in changed if address in self._words))
 
     def _change(self, key: str, reason: Reason, fresh: bool) -> Change | None:
         node, before = self._merged(key), self.known.get(key)
+        if key in self.mirrors:
+            return self._reflect(key, node, reason)
         if node is None:
             if self.known.pop(key, None) is None:
                 return None
             return Change(key, None, Reason.REPLACED if key in self._words else reason, False)
         self.known[key] = node
         return Change(key, node, reason, fresh) if fresh or node != before else None
+
+    def _reflect(self, key: str, node: Node | None, reason: Reason) -> Change | None:
+        """Note how a node that is set aside is vouched for now."""
+        was_known = self.known.pop(key, None) is not None
+        if node == self.mirrors[key] and not was_known:
+            return None
+        if node is None:
+            del self.mirrors[key]
+        else:
+            self.mirrors[key] = node
+        return Change(key, None, reason, False)
 
     def _merged(self, key: str) -> Node | None:
         if is_bare(key):

@@ -67,7 +67,11 @@ class Report:
 
 
 class RecordingLinks:
-    """A ``LinkReport`` that keeps every report in order and lets a test wait for one, for at most ``deadline_s``."""
+    """A ``LinkReport`` that keeps every report in order and lets a test wait for one, for at most ``deadline_s``.
+
+    Attributes:
+        known: The keys of those for whom discovery vouches.
+    """
 
     partial = False
 
@@ -75,6 +79,7 @@ class RecordingLinks:
         self.fence = fence
         self._deadline_s = deadline_s
         self.boot_id = boot_id or BootId.new()
+        self.known: set[str] = set()
         self.reports: list[Report] = []
         self._news = asyncio.Event()
 
@@ -93,6 +98,10 @@ class RecordingLinks:
     def leaving(self, node: Node) -> None:
         """Keep that a linked node is about to leave."""
         self._keep(Report("leaving", node))
+
+    def knows(self, node: Node) -> bool:
+        """Vouch for those in ``known``."""
+        return node.key in self.known
 
     def hint(self, node: Node, ttl_s: float) -> None:
         """Keep that a peer told of a node."""

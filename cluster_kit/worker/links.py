@@ -81,6 +81,10 @@ class Links:
         self._membership.link_leaving(node)
         self._settle()
 
+    def knows(self, node: Node) -> bool:
+        """Return whether discovery or memory vouches for a node."""
+        return self._membership.vouches_for(node)
+
     def hint(self, node: Node, ttl_s: float) -> None:
         """Report that a linked node tells of another."""
         self._membership.hinted(node, ttl_s, self._clock.now_s())

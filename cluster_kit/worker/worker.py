@@ -26,7 +26,7 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.foreign import CLOSE_S, as_config_error, attempt
-from cluster_kit.worker.links import Links, run_command
+from cluster_kit.worker.links import LASTING_S, Links, run_command
 from cluster_kit.worker.logs import forward_logs
 from cluster_kit.worker.messages import (
     Announced,
@@ -48,6 +48,7 @@ log = logging.getLogger("cluster_kit.worker")
 
 EXIT_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 BEAT_S = 1.0  # the supervisor judges by these
+ALONE_S = 10.0  # without anybody but ourselves before that is worth a warning
 _HANDED_OVER_TTL_S = 30.0  # how long a predecessor's roster counts without a source's word, while all sources work
 
 
@@ -98,6 +99,8 @@ class Worker:
         self._sources = [self._source(*each) for each in zip(config.sources, strategies, strict=True)]
         self._unannounced = {source.name for source in self._sources}
         self._throttle = Throttle()
+        self._solitude = Throttle(LASTING_S)
+        self._alone_since_s = self._clock.now_s()
         self._full_told = False
         self._early: list[object] | None = list(early)  # until there is anything to order about
 
@@ -179,11 +182,21 @@ class Worker:
         """Keep attended time, and show the supervisor that the event loop is running."""
         while True:
             self._clock.tick()
+            self._warn_if_alone()
             if any(source.failing for source in self._sources):
                 self._membership.keep_restored(self._clock.now_s(), _HANDED_OVER_TTL_S)
             self._unsettled()
             self._outbox.send(Beat())
             await asyncio.sleep(BEAT_S)
+
+    def _warn_if_alone(self) -> None:
+        """Warn where a list of seeds has led to nobody but ourselves, when others have had time to dial us."""
+        now_s = self._clock.now_s()
+        if not (self._links.partial and self._membership.finds_only_itself):
+            self._alone_since_s = now_s
+        elif now_s - self._alone_since_s >= ALONE_S and self._solitude.passes("alone", now_s):
+            sources = ", ".join(source.name for source in self._sources)
+            log.warning("%s: lists nobody but this node itself: add the address of another one", sources)
 
     # -- observations and commands ---------------------------------------------------------------------------------------------
 

@@ -4,12 +4,12 @@ import asyncio
 import gc
 import logging
 import socket
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 from tcp_stage import DEADLINE_S, FENCE, Local
 
-from cluster_kit.connectors.tcp import half_open
+from cluster_kit.connectors.tcp import half_open, hub
 from cluster_kit.connectors.tcp.entries import Entry
 from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.errors import ConnectError, ConnectReason
@@ -186,6 +186,32 @@ def test_flood_of_half_open_connections_is_bounded_and_disturbs_no_link(monkeypa
             async with Local("cat") as cat:
                 await cat.link(ann)
             assert ann.history(bob) == bob.history(ann) == ["up"]
+
+    run(scenario)
+
+
+def test_flood_of_links_leaves_room_for_those_that_discovery_knows(monkeypatch, caplog):
+    monkeypatch.setattr(hub, "max_links", lambda: 20)
+
+    async def scenario():
+        async with Local("ann") as ann, AsyncExitStack() as stack:
+            for number in range(10):
+                stranger = await stack.enter_async_context(Stranger(ann.node))
+                await stranger.link(Node(name=f"m{number}@127.0.0.1", boot_id=BootId(5, number)))
+            one_more = await stack.enter_async_context(Stranger(ann.node))
+            one_more.say(hello())
+            assert (await one_more.hear()).reason == "full"
+            async with Local("bob") as bob:
+                with pytest.raises(ConnectError) as caught:
+                    await bob.connect(ann)
+                assert caught.value.reason is ConnectReason.FULL
+                assert caught.value.retryable
+                ann.links.known.add(bob.name)
+                await bob.link(ann)
+                await ann.links.expect("up", bob.name)
+            assert len(ann.links.of("up")) == 11
+            assert [record.message for record in caplog.records if "no room for another link" in record.message][1:] == []
+            assert "no room for another link" in caplog.text
 
     run(scenario)
 

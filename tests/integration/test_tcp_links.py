@@ -176,21 +176,20 @@ class TestNameConflict:
 
         run(scenario)
 
-    def test_older_process_takes_the_name_over(self):
+    def test_older_process_takes_no_link_from_the_one_that_replaced_it(self):
         async def scenario():
             older, newer = Local("ann", boot_id=BootId(1, 0)), Local("ann", boot_id=BootId(2, 0))
             async with Local("bob") as bob, older, newer:
                 await newer.connect(bob)
-                await older.connect(bob)
-                assert await newer.down(bob) is Reason.REPLACED
-                assert newer.links.of("event")[0].data == (
-                    "name_conflict",
-                    {"name": older.name, "boot_id": str(older.links.boot_id)},
-                )
-                await bob.links.expect("up", older.name, count=2)
-                assert bob.history(older) == ["up", "down", "up"]
-                assert bob.links.of("down")[0].reason is Reason.REPLACED
-                assert bob.links.of("up")[1].node.boot_id == older.links.boot_id
+                with pytest.raises(NameConflict):
+                    await older.connect(bob)
+                with pytest.raises(ConnectError) as caught:
+                    await bob.connector.connect(Node(address=older.node.address))
+                assert caught.value.reason is ConnectReason.CONFLICT
+                conflict = {"name": newer.name, "boot_id": str(newer.links.boot_id)}
+                assert older.links.of("event")[0].data == ("name_conflict", conflict)
+                assert bob.history(newer) == newer.history(bob) == ["up"]
+                assert older.links.of("up") == []
 
         run(scenario)
 

@@ -1,8 +1,9 @@
+import pytest
 from membership_parts import B_ADDRESS, LOCAL, bare, boot, error, node
 
 from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen
 from cluster_kit.events import Reason
-from cluster_kit.membership.roster import PREDECESSOR, Roster
+from cluster_kit.membership.roster import EXCHANGE, PREDECESSOR, Roster
 from cluster_kit.node import Node
 
 B, C, D = node("b"), node("c"), node("d")
@@ -229,7 +230,7 @@ def test_boot_with_a_clock_set_back_is_accepted_when_the_other_is_silent():
 def test_boot_with_a_clock_set_back_is_accepted_when_a_link_proves_it():
     known = roster()
     known.observe("gossip", Seen(node("b", 2), 5), 0)
-    known.meet(node("b", 1), [])
+    known.meet(node("b", 1))
     assert known.known["b@there"].boot_id == boot(1)
     assert known.observe("gossip", Seen(node("b", 1), 5), 1) == []
     assert known.expire(5) == []
@@ -276,11 +277,51 @@ def test_we_never_enter_by_name_or_address():
     assert not known.full
 
 
-def test_node_that_turns_out_to_be_us_is_gone_for_good():
+def test_what_we_listen_on_is_ours_for_good():
     known = roster(prune=False)
     known.observe("dns", Found([bare()]), 0)
+    assert not known.saw_itself
     assert lost(known.disown(B_ADDRESS)) == {B_ADDRESS: Reason.GONE}
     assert known.observe("dns", Found([bare()]), 1) == []
+    assert known.saw_itself
+
+
+@pytest.mark.parametrize("prune", [True, False])
+def test_node_that_led_back_to_us_is_set_aside_until_a_link_proves_otherwise(prune):
+    known = roster(prune=prune)
+    known.observe("dns", Found([bare()]), 0)
+    assert lost(known.set_aside(bare())) == {B_ADDRESS: Reason.GONE}
+    assert known.observe("dns", Found([bare()]), 1) == []
+    assert known.known == {}
+    assert known.mirrors == {B_ADDRESS: bare()}
+    assert found(known.release(B_ADDRESS)) == {B_ADDRESS}
+    assert known.mirrors == {}
+    assert known.release(B_ADDRESS) == []
+
+
+def test_node_set_aside_is_forgotten_when_nobody_vouches_for_it():
+    known = roster()
+    known.observe("dns", Found([bare()]), 0)
+    known.set_aside(bare())
+    assert lost(known.observe("dns", Found([]), 1)) == {B_ADDRESS: Reason.GONE}
+    assert known.mirrors == {}
+    assert found(known.observe("dns", Found([bare()]), 2)) == {B_ADDRESS}
+
+
+def test_node_set_aside_is_kept_as_it_is_told_now():
+    known = roster()
+    known.observe("gossip", Seen(B, 5), 0)
+    known.set_aside(B)
+    moved = B.evolve(address="10.1.1.1:1")
+    known.observe("gossip", Seen(moved, 5), 1)
+    assert known.mirrors == {B.key: moved}
+
+
+def test_hearsay_gives_no_address_a_name():
+    known = roster()
+    known.observe("static", Found([bare()]), 0)
+    known.observe(EXCHANGE, Seen(B, 5), 0)
+    assert known.known.keys() == {B_ADDRESS, B.key}
 
 
 # -- nodes of which only the address is known ----------------------------------------------------------------------------------
@@ -304,7 +345,7 @@ def test_address_of_a_known_name_is_never_a_node_of_its_own():
 def test_address_vouches_for_the_name_that_a_link_has_proved():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
-    changes = known.meet(node("b", 1, address="192.168.0.2:1"), [B_ADDRESS])
+    changes = known.meet(node("b", 1, address="192.168.0.2:1"), B_ADDRESS)
     assert lost(changes) == {B_ADDRESS: Reason.REPLACED}
     assert known.known == {"b@there": B}
     assert lost(known.observe("dns", Found([]), 1)) == {"b@there": Reason.GONE}
@@ -323,7 +364,7 @@ def test_proved_name_outlives_the_silence_of_other_sources():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
     known.observe("gossip", Seen(B, 5), 0)
-    known.meet(B, [B_ADDRESS])
+    known.meet(B, B_ADDRESS)
     assert not lost(known.expire(5))
     assert known.known == {"b@there": B}
 
@@ -331,15 +372,15 @@ def test_proved_name_outlives_the_silence_of_other_sources():
 def test_address_seen_alive_is_evidence_of_the_name():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
-    known.meet(B, [B_ADDRESS])
+    known.meet(B, B_ADDRESS)
     assert fresh(known.observe("mdns", Seen(bare(), 5), 1)) == ["b@there"]
 
 
 def test_nothing_is_kept_of_an_address_that_is_gone():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
-    known.meet(B, [B_ADDRESS])
-    known.meet(C, [B_ADDRESS])
+    known.meet(B, B_ADDRESS)
+    known.meet(C, B_ADDRESS)
     known.observe("dns", Found([]), 1)
     assert not any(vars(known._names).values())
 
@@ -347,7 +388,7 @@ def test_nothing_is_kept_of_an_address_that_is_gone():
 def test_proof_is_forgotten_when_another_node_answers():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
-    known.meet(B, [B_ADDRESS])
+    known.meet(B, B_ADDRESS)
     changes = known.unlearn(B_ADDRESS)
     assert lost(changes) == {"b@there": Reason.REPLACED}
     assert found(changes) == {B_ADDRESS}
@@ -356,7 +397,7 @@ def test_proof_is_forgotten_when_another_node_answers():
 def test_name_told_in_place_of_its_address_is_the_same_node():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
-    known.meet(B, [B_ADDRESS])
+    known.meet(B, B_ADDRESS)
     assert not lost(known.observe("dns", Found([B]), 1))
     assert known.known == {"b@there": B}
 
@@ -364,8 +405,8 @@ def test_name_told_in_place_of_its_address_is_the_same_node():
 def test_address_that_moved_from_one_name_to_another_follows_the_link():
     known = roster()
     known.observe("dns", Found([bare()]), 0)
-    known.meet(B, [B_ADDRESS])
-    changes = known.meet(C, [B_ADDRESS])
+    known.meet(B, B_ADDRESS)
+    changes = known.meet(C, B_ADDRESS)
     assert lost(changes) == {"b@there": Reason.REPLACED}
     assert known.known == {"c@there": C.evolve(address=B_ADDRESS)}
 

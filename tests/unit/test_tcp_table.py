@@ -8,6 +8,7 @@ from cluster_kit.connectors.tcp.actions import (
     Conflict,
     Dial,
     Down,
+    Echo,
     Failed,
     Linked,
     PeerLeaving,
@@ -114,11 +115,18 @@ class TestComingUp:
         assert table.connect(DIAL, ANN) == [Linked(DIAL, ANN), Send(IN, Want(wanted=True))]
         assert table.connect(2, ANN) == [Linked(2, ANN)]
 
-    @pytest.mark.parametrize("known", [Node(name="ann@h"), Node(address="ann:1"), Node(address="alias:1")])
-    def test_linked_peer_is_recognised_by_name_announced_and_dialled_address(self, table, known):
+    @pytest.mark.parametrize("known", [Node(name="ann@h"), Node(address="alias:1")])
+    def test_linked_peer_is_recognised_by_name_and_dialled_address(self, table, known):
         dial(table, Node(address="alias:1"))
         table.receive(DIAL, answer(ANN))
         assert table.connect(2, known) == [Linked(2, ANN)]
+
+    def test_address_that_a_linked_peer_claims_is_dialled_all_the_same(self, table):
+        link_by_accepting(table, ANN)
+        seed = Node(address=ANN.address)
+        assert table.connect(DIAL, seed) == [Dial(DIAL, seed)]
+        table.established(DIAL)
+        assert Linked(DIAL, ANN) in table.receive(DIAL, answer(ANN))
 
     def test_news_since_the_hello_follows_the_confirmation(self, table):
         dial(table, ANN)
@@ -149,13 +157,18 @@ class TestComingUp:
 
 class TestWhoMayLink:
     def test_our_own_boot_is_self_on_both_ends(self, table):
-        assert table.receive(IN, hello(BOB)) == [Send(IN, refusal("self")), Close(IN)]
         dial(table, Node(address="bob:1"))
-        assert failure(table.receive(DIAL, refusal("self"))).reason is ConnectReason.SELF
+        assert table.receive(IN, hello(BOB)) == [Echo(IN), Send(IN, refusal("self")), Close(IN)]
+        error = failure(table.receive(DIAL, refusal("self")))
+        assert (error.reason, error.retryable) == (ConnectReason.SELF, True)
 
-    def test_answer_with_our_own_boot_is_self(self, table):
+    @pytest.mark.parametrize("word", [refusal("self"), answer(BOB)], ids=["refusal", "answer"])
+    def test_word_of_a_stranger_makes_no_address_ours(self, table, word):
+        table.receive(IN, hello(BOB))  # whoever sent that
         dial(table, Node(address="bob:1"))
-        assert failure(table.receive(DIAL, answer(BOB))).reason is ConnectReason.SELF
+        error = failure(table.receive(DIAL, word))
+        assert (error.reason, error.retryable) == (ConnectReason.FAILED, True)
+        assert "it says that it is this very process" in str(error)
 
     @pytest.mark.parametrize("fence", [Fence("shop", "db"), Fence("mall", "web")])
     def test_foreigner_is_refused_without_a_name(self, table, fence):
@@ -262,9 +275,11 @@ class TestCrossedDials:
         table.connect(DIAL, CAT)
         assert table.receive(IN, hello(CAT)) == [Close(DIAL), Send(IN, answer(BOB, wanted=True))]
 
-    def test_dial_of_unknown_name_is_recognised_by_the_announced_address(self, table):
+    def test_dial_of_unknown_name_that_crosses_settles_by_the_names(self, table):
         dial(table, Node(address="ann:1"))
-        assert table.receive(IN, hello(ANN))[0] == Close(DIAL)
+        assert table.receive(IN, hello(ANN)) == [Send(IN, answer(BOB, wanted=False))]
+        assert table.receive(DIAL, answer(ANN)) == [Close(DIAL)]
+        assert Linked(DIAL, ANN) in table.receive(IN, Confirm())
 
     def test_connect_waits_for_a_dial_of_the_peer_that_is_answered(self, table):
         table.receive(IN, hello(ANN))

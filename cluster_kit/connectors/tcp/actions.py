@@ -82,6 +82,12 @@ class Failed(Struct, frozen=True):
     error: ConnectError
 
 
+class Echo(Struct, frozen=True):
+    """Note that our own hello came in here: the connection leads from us to us."""
+
+    conn: int
+
+
 class Conflict(Struct, frozen=True):
     """Report that two live processes use ``name``; ``rival`` is the boot of one of them, of the other one if we are one."""
 
@@ -89,4 +95,4 @@ class Conflict(Struct, frozen=True):
     rival: BootId | None
 
 
-Action = Dial | Send | Probe | Close | Up | Changed | PeerLeaving | Down | Linked | Failed | Conflict
+Action = Dial | Send | Probe | Close | Up | Changed | PeerLeaving | Down | Linked | Failed | Echo | Conflict

@@ -38,6 +38,7 @@ class Entry:
         peer_wants: Whether the peer wanted it when it introduced itself.
         peer_leaves: Whether the peer is about to leave.
         features: What the peer can do beyond the protocol's version.
+        echoed: Whether our own hello came in while this dial waited for its answer.
     """
 
     conn: int
@@ -49,6 +50,7 @@ class Entry:
     peer_wants: bool = False
     peer_leaves: bool = False
     features: tuple[str, ...] = ()
+    echoed: bool = False
 
     @property
     def name(self) -> str:
@@ -87,9 +89,14 @@ class Entries:
         return _find(self.answered, node)
 
     def dials_to(self, peer: Node) -> list[Entry]:
-        """Return our dials to ``peer`` that have no answer yet."""
+        """Return our dials to ``peer`` by its name that have no answer yet."""
         undecided = (Stage.DIALLING, Stage.GREETED)
-        return [entry for entry in self.by_conn.values() if entry.stage in undecided and means(entry.peer, peer)]
+        return [entry for entry in self.by_conn.values() if entry.stage in undecided and entry.peer.name == peer.name]
+
+    def echo(self) -> None:
+        """Note that our own hello has come in: one of those who wait for an answer reached ourselves."""
+        for entry in self.by_conn.values():
+            entry.echoed |= entry.stage is Stage.GREETED
 
     def forget(self, entry: Entry) -> None:
         """Take ``entry`` out everywhere."""
@@ -99,16 +106,17 @@ class Entries:
                 del index[entry.name]
 
 
-def means(node: Node, peer: Node) -> bool:
-    """Whether ``node``, as discovery knows it, is ``peer``, as it introduced itself; by the address while no name is known."""
-    return node.name == peer.name if node.name is not None else node.address == peer.address
+def leads_to(entry: Entry, node: Node) -> bool:
+    """Whether ``entry`` is a connection with ``node`` as discovery knows it.
+
+    While only an address is known, that is whoever answered when we dialled it: a peer can claim any address as its own.
+    """
+    if node.name is not None:
+        return entry.name == node.name
+    return entry.target is not None and entry.target.address == node.address
 
 
 def _find(index: Mapping[str, Entry], node: Node) -> Entry | None:
     if node.name is not None:
         return index.get(node.name)
-    return next((entry for entry in index.values() if means(node, entry.peer) or _dialled(entry, node)), None)
-
-
-def _dialled(entry: Entry, node: Node) -> bool:
-    return entry.target is not None and entry.target.address == node.address
+    return next((entry for entry in index.values() if leads_to(entry, node)), None)

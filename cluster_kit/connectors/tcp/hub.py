@@ -22,6 +22,7 @@ from cluster_kit.connectors.tcp.actions import (
     Conflict,
     Dial,
     Down,
+    Echo,
     Failed,
     Linked,
     PeerLeaving,
@@ -29,25 +30,29 @@ from cluster_kit.connectors.tcp.actions import (
     Send,
     Up,
 )
-from cluster_kit.connectors.tcp.dial import dial, reason_of
+from cluster_kit.connectors.tcp.dial import Route, reason_of
 from cluster_kit.connectors.tcp.door import Door
 from cluster_kit.connectors.tcp.exchange import FEATURE
 from cluster_kit.connectors.tcp.half_open import HalfOpen
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat
+from cluster_kit.connectors.tcp.own_ends import OwnEnds
 from cluster_kit.connectors.tcp.session import Session
+from cluster_kit.connectors.tcp.strangers import Strangers, max_links
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.connectors.tcp.telling import Telling
-from cluster_kit.errors import ConnectReason, RemoteProtocolError
+from cluster_kit.connectors.tcp.verdict import connect_error
+from cluster_kit.errors import ConnectError, ConnectReason, RemoteProtocolError
 from cluster_kit.events import Reason
-from cluster_kit.node import BootId, Node, is_loopback
+from cluster_kit.node import BootId, Node, is_loopback, split_address
 from cluster_kit.throttle import Throttle
-from cluster_kit.wire.frames import MAX_FRAME_BYTES, App, Frame, Peers, Ping, Pong
+from cluster_kit.wire.frames import MAX_FRAME_BYTES, App, Frame, Hello, Peers, Ping, Pong
 from cluster_kit.wire.link import Role
 
 log = logging.getLogger("cluster_kit.connectors.tcp")
 
 HANDSHAKE_S = 5.0  # as long as a connect may take by default
 PROBE_S = 2.0  # less than a handshake, so that who is held can still be answered
+_LASTING = (ConnectReason.CROSSED, ConnectReason.CONFLICT)  # whatever other address is tried
 FLUSH_S = 0.2  # for the last bytes to leave; a goodbye fits the kernel's buffer, unless the peer doesn't read
 
 
@@ -76,7 +81,10 @@ class Hub:
         self._sessions: dict[int, Session] = {}
         self._dials: dict[int, asyncio.Task[None]] = {}
         self._attempts: dict[int, asyncio.Future[Linked | Failed]] = {}
+        self._routes: dict[int, Route] = {}  # of those attempts that have an address
+        self._own_ends = OwnEnds(self._clock.now_s)
         self._half_open = HalfOpen()
+        self._strangers = Strangers(max_links(), links.knows)
         self._throttle = Throttle()
         self._ask_at_s = self._loop.time()
         self._stopped = False
@@ -93,18 +101,30 @@ class Hub:
         """Want a link to ``node``, and return the peer once it is up."""
         if node.address is None and self._throttle.passes("no address", self._loop.time()):
             log.warning("%s: no address known; tell its strategy on which port its nodes serve", node)
+        route = Route(node.address, self._own_ends.include) if node.address else None
+        errors: list[ConnectError] = []
+        while not errors or (route and route.has_more and errors[-1].reason not in _LASTING):
+            outcome = await self._attempt(node, route)
+            if isinstance(outcome, Linked):
+                return outcome.peer
+            is_ours = outcome.error.reason is ConnectReason.SELF and route and self._own_ends.include(route.at)
+            errors.append(connect_error(node, ConnectReason.SELF) if is_ours else outcome.error)
+        raise max(errors, key=lambda error: error.retryable)
+
+    async def _attempt(self, node: Node, route: Route | None) -> Linked | Failed:
+        """Try for a link once, if by dialling, on the next way of ``route`` that can be reached."""
         attempt = next(self._numbers)
         future: asyncio.Future[Linked | Failed] = self._loop.create_future()
         self._attempts[attempt] = future
+        if route:
+            self._routes[attempt] = route
         self._apply(self._table.connect(attempt, node))
         try:
-            outcome = await future
+            return await future
         finally:
             del self._attempts[attempt]
+            self._routes.pop(attempt, None)
             self._apply(self._table.abandon(attempt))
-        if isinstance(outcome, Failed):
-            raise outcome.error
-        return outcome.peer
 
     def disconnect(self, node: Node) -> None:
         """Want the link to ``node`` no longer."""
@@ -200,11 +220,31 @@ class Hub:
                 self._measured(session, session.heartbeat.told(frame, now_s))
             case App():
                 pass
+            case Hello() if not self._has_room(session, frame):
+                self._apply(self._table.refuse(session.conn, ConnectReason.FULL))
             case Peers():
                 if self._telling and session.peer:
                     self._telling.hear(session.peer, frame, nearby=is_loopback(session.host))
             case _:
                 self._apply(self._table.receive(session.conn, frame))
+
+    def _has_room(self, session: Session, hello: Hello) -> bool:
+        """Whether there is room for a link to whoever introduces itself."""
+        if hello.identity is None:
+            return True  # it is refused for that
+        peer = hello.identity.node()
+        if peer.address and split_address(peer.address)[0] != session.host:
+            peer = peer.evolve(address=None)  # somebody else's address vouches for nobody
+        if self._strangers.admit(session.conn, session.host, peer, len(self._sessions)):
+            return True
+        if self._may_tell("full"):
+            log.warning(
+                "no room for another link to peers that nobody vouches for, such as %s from %s: raise the limit of open files "
+                "(ulimit -n), or have them found by discovery",
+                peer,
+                session.host,
+            )
+        return False
 
     def _measured(self, session: Session, rtt_s: float | None) -> None:
         if rtt_s is not None and session.peer is not None:
@@ -222,16 +262,21 @@ class Hub:
         """Forget the connection, and let the table find out what that means."""
         del self._sessions[session.conn]
         self._half_open.release(session.conn)
+        self._strangers.release(session.conn)
         self._apply(self._table.closed(session.conn))
         self._emptied.set()
 
-    def _start_dial(self, conn: int, address: str) -> None:
-        task = self._dials[conn] = self._loop.create_task(self._dial(conn, address))
+    def _start_dial(self, conn: int) -> None:
+        task = self._dials[conn] = self._loop.create_task(self._dial(conn, self._routes[conn]))
         task.add_done_callback(lambda _: self._dials.pop(conn))
 
-    async def _dial(self, conn: int, address: str) -> None:
+    async def _dial(self, conn: int, route: Route) -> None:
         try:
-            sock = await dial(address)
+            await route.look_up()
+            if route.is_avoided:
+                self._apply(self._table.closed(conn, cause=ConnectReason.SELF))
+                return
+            sock = await route.dial()
             await self._loop.create_connection(lambda: self._session(Role.DIALLER, conn), sock=sock)
         except OSError as exc:
             cause, detail = reason_of(exc)
@@ -248,8 +293,9 @@ class Hub:
                     session = self._sessions[action.conn]
                     session.send(session.heartbeat.probe(self._clock.now_s(), PROBE_S))
                 case Dial():
-                    assert action.node.address is not None
-                    self._start_dial(action.conn, action.node.address)
+                    self._start_dial(action.conn)
+                case Echo():
+                    self._own_ends.add(self._sessions[action.conn].here)
                 case Close():
                     self._close(action.conn)
                 case Linked() | Failed():

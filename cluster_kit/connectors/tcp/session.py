@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from cluster_kit.connectors.tcp.dial import End, end_of
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat
 from cluster_kit.node import Node
 from cluster_kit.wire.frames import Frame
@@ -63,6 +64,11 @@ class Session(asyncio.BufferedProtocol):
         """The address at the other end, without the port; an IPv4 one as such, also where we listen on both."""
         peername = self._transport.get_extra_info("peername")
         return str(peername[0]).removeprefix("::ffff:") if peername else ""
+
+    @property
+    def here(self) -> End:
+        """The address and port at our end."""
+        return end_of(self._transport.get_extra_info("sockname"))
 
     @property
     def overdue_at_s(self) -> float:

@@ -17,6 +17,7 @@ from cluster_kit.connectors.tcp.actions import (
     Conflict,
     Dial,
     Down,
+    Echo,
     Failed,
     Linked,
     PeerLeaving,
@@ -24,7 +25,7 @@ from cluster_kit.connectors.tcp.actions import (
     Send,
     Up,
 )
-from cluster_kit.connectors.tcp.entries import Entries, Entry, Stage, means
+from cluster_kit.connectors.tcp.entries import Entries, Entry, Stage, leads_to
 from cluster_kit.connectors.tcp.hang_ups import HangUps
 from cluster_kit.connectors.tcp.verdict import Presence, connect_error
 from cluster_kit.errors import ConnectError, ConnectReason, NameConflict
@@ -115,6 +116,12 @@ class LinkTable:
             self._fail(attempt, connect_error(node, ConnectReason.FAILED, "we are stopping"))
         return self._take()
 
+    def refuse(self, conn: int, reason: ConnectReason) -> list[Action]:
+        """Turn away a connection that we accepted, whoever it is that dialled."""
+        self._refuse(conn, reason, None)
+        self._do(Close(conn))
+        return self._take()
+
     # -- what happens to connections -------------------------------------------------------------------------------------------
 
     def established(self, conn: int) -> list[Action]:
@@ -191,7 +198,7 @@ class LinkTable:
     def _hear_refusal(self, entry: Entry, refusal: Refusal) -> None:
         assert entry.target is not None
         self._drop(entry)
-        error = self._us.explain(entry.target, refusal)
+        error = self._us.explain(entry.target, refusal, echoed=entry.echoed)
         if not (error.reason is ConnectReason.CROSSED and refusal.identity and self._defer(entry, refusal.identity.node())):
             self._fail(entry.conn, error, read_boot(refusal.rival))
 
@@ -250,11 +257,7 @@ class LinkTable:
             self._do(Probe(link.conn))
 
     def _judge(self, link: Entry, newcomer: Entry) -> None:
-        """Turn away the newcomer: a link that is alive stays.
-
-        Age decides nothing between two live processes of one name. The older may be one that was cut off and has been replaced
-        since, or an impostor that made its boot up; the one that is linked serves.
-        """
+        """Turn away the newcomer: a live link stays, whatever the age of the other process (docs/protocol.md)."""
         if link.same_process(newcomer):
             self._turn_away(newcomer, ConnectReason.CROSSED)
         else:
@@ -282,7 +285,7 @@ class LinkTable:
 
     def _answer(self, entry: Entry) -> None:
         entry.stage = Stage.ANSWERED
-        wanted = any(means(node, entry.peer) for node in self._attempts.values())
+        wanted = any(leads_to(entry, node) for node in self._attempts.values())
         entry.told = self._us.introduction(wanted=wanted)
         self._entries.answered[entry.name] = entry
         self._say(entry, Answer(identity=entry.told))
@@ -298,7 +301,7 @@ class LinkTable:
         if entry.peer_leaves:
             self._do(PeerLeaving(entry.peer))
         for attempt, node in list(self._attempts.items()):
-            if attempt == entry.conn or means(node, entry.peer):
+            if attempt == entry.conn or leads_to(entry, node):
                 self._settle(attempt, entry)
         if newcomer := self._entries.held.get(entry.name):
             self._turn_away(newcomer, ConnectReason.CROSSED)
@@ -346,7 +349,10 @@ class LinkTable:
             self._fail(entry.conn, connect_error(entry.target, reason))
 
     def _refuse_stranger(self, conn: int, reason: ConnectReason, identity: Identity | None) -> None:
-        if reason is ConnectReason.CONFLICT and identity:
+        if reason is ConnectReason.SELF:
+            self._entries.echo()
+            self._do(Echo(conn))
+        elif reason is ConnectReason.CONFLICT and identity:
             self._do(Conflict(self._us.local.key, BootId(*identity.boot)))
         self._refuse(conn, reason, self._us.local.boot_id if reason is ConnectReason.CONFLICT else None)
         self._do(Close(conn))
@@ -375,7 +381,7 @@ class LinkTable:
         if lost.name in self._entries.answered or lost.name in self._entries.links:
             return
         for attempt, node in list(self._attempts.items()):
-            if means(node, lost.peer):
+            if leads_to(lost, node):
                 self._fail(attempt, connect_error(node, ConnectReason.RESET))
 
     def _drop(self, entry: Entry) -> None:

@@ -17,10 +17,11 @@ _WHY = {
     ConnectReason.RESET: "the connection broke before the link was up; see the log of that node",
     ConnectReason.UNREACHABLE: "no way there; check its address, name resolution and routes",
     ConnectReason.FOREIGN: "it is of another cluster or group; give both the same, or leave it out",
-    ConnectReason.SELF: "this is our own address; leave it out",
+    ConnectReason.SELF: "the connection leads back to this node; give the address of another one",
     ConnectReason.CROSSED: "it dials us at the same time, or holds a link to us already; that one counts",
     ConnectReason.CONFLICT: "its name is in use by another live process; give each process a name of its own",
     ConnectReason.LEAVING: "it is about to stop and takes no new links; wait for its successor",
+    ConnectReason.FULL: "it has as many links as it may; raise its limit of open files, or have its discovery find this node",
     ConnectReason.PROTOCOL: "it does not speak our link protocol; check the address and the release that runs there",
     ConnectReason.FAILED: "not possible now; try again later",
 }
@@ -65,15 +66,23 @@ class Presence(Struct, frozen=True):
         """Return why whoever answered our dial to ``target`` can't be linked to, ``None`` if it can."""
         peer = identity.node()
         if peer.boot_id == self.local.boot_id:
-            return connect_error(target, ConnectReason.SELF)
+            return pretender(target)
         if identity.fence != self.fence:
             return connect_error(target, ConnectReason.FOREIGN)
         if peer.name == self.local.name:
             return self.name_taken(target, peer.boot_id)
         return name_mismatch(target, identity)
 
-    def explain(self, target: Node, refusal: Refusal) -> ConnectError:
-        """Return the error that a refusal of our dial to ``target`` stands for."""
+    def explain(self, target: Node, refusal: Refusal, *, echoed: bool = False) -> ConnectError:
+        """Return the error that a refusal of our dial to ``target`` stands for.
+
+        Args:
+            target: Whom we dialled.
+            refusal: What was answered.
+            echoed: Whether our own hello came in meanwhile, without which nobody's word makes an address ours.
+        """
+        if refusal.reason == ConnectReason.SELF:
+            return connect_error(target, ConnectReason.SELF, retryable=True) if echoed else pretender(target)
         if refusal.reason == ConnectReason.CONFLICT:
             return self.name_taken(target, read_boot(refusal.rival))
         if refusal.reason == ConnectReason.PROTOCOL:
@@ -91,10 +100,16 @@ class Presence(Struct, frozen=True):
         return NameConflict(message, node=target.key)
 
 
-def connect_error(target: Node, reason: ConnectReason, detail: str = "") -> ConnectError:
-    """Return the error for a dial to ``target`` that came to nothing."""
+def connect_error(target: Node, reason: ConnectReason, detail: str = "", *, retryable: bool | None = None) -> ConnectError:
+    """Return the error for a dial to ``target`` that came to nothing; see ``ConnectError`` for ``retryable``."""
     why = ": ".join(part for part in (detail, _WHY[reason]) if part)
-    return ConnectError(f"{cannot_link_to(target)}: {why}", node=target.key, reason=reason)
+    return ConnectError(f"{cannot_link_to(target)}: {why}", node=target.key, reason=reason, retryable=retryable)
+
+
+def pretender(target: Node) -> ConnectError:
+    """Return the error for a peer that says it is this process, which received nothing from itself."""
+    why = "it says that it is this very process, which has heard nothing from itself; see what answers at that address"
+    return ConnectError(f"{cannot_link_to(target)}: {why}", node=target.key, reason=ConnectReason.FAILED)
 
 
 def cannot_link_to(target: Node) -> str:
@@ -116,7 +131,7 @@ def _refused(target: Node, told: str) -> ConnectError:
     return connect_error(target, ConnectReason.FAILED, f"refused for a reason unknown here: {told!r}")
 
 
-_REFUSALS = frozenset({ConnectReason.FOREIGN, ConnectReason.SELF, ConnectReason.CROSSED, ConnectReason.LEAVING})
+_REFUSALS = frozenset({ConnectReason.FOREIGN, ConnectReason.CROSSED, ConnectReason.LEAVING, ConnectReason.FULL})
 
 
 def _described(target: Node) -> str:

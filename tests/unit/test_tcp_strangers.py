@@ -1,0 +1,52 @@
+from cluster_kit.connectors.tcp.strangers import MAX_PER_HOST, Strangers
+from cluster_kit.node import Node
+
+HOST, OTHER_HOST = "203.0.113.7", "203.0.113.8"
+
+
+def peer(number):
+    return Node(name=f"n{number}@there")
+
+
+def crowd(strangers, host=HOST, since=0):
+    """Let strangers in until there is no room; return how many came in."""
+    number = since
+    while strangers.admit(number, host, peer(number), links=0):
+        number += 1
+    return number - since
+
+
+def test_strangers_of_one_host_have_a_part_of_the_room():
+    strangers = Strangers(1000, lambda _: False)
+    assert crowd(strangers) == MAX_PER_HOST
+    assert strangers.admit(5000, OTHER_HOST, peer(5000), links=0)
+
+
+def test_strangers_have_half_of_the_room_at_most():
+    strangers = Strangers(100, lambda _: False)
+    assert crowd(strangers, "127.0.0.1") == 50
+    assert not strangers.admit(5000, OTHER_HOST, peer(5000), links=0)
+
+
+def test_peers_that_somebody_vouches_for_have_all_of_the_room():
+    known = {peer(5000)}
+    strangers = Strangers(1000, lambda node: node in known)
+    crowd(strangers)
+    assert strangers.admit(5000, HOST, peer(5000), links=999)
+    assert not strangers.admit(5000, HOST, peer(5000), links=1000)
+
+
+def test_strangers_that_are_known_by_now_make_room_for_others():
+    known = set()
+    strangers = Strangers(1000, lambda node: node in known)
+    crowd(strangers)
+    known |= {peer(0), peer(1)}
+    assert crowd(strangers, since=5000) == 2
+
+
+def test_connection_that_is_closed_makes_room():
+    strangers = Strangers(1000, lambda _: False)
+    crowd(strangers)
+    strangers.release(0)
+    strangers.release(0)
+    assert crowd(strangers, since=5000) == 1
