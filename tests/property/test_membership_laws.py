@@ -19,7 +19,7 @@ MAX_NODES = 6
 
 peers = st.integers(0, PEERS - 1)
 shapes = st.sampled_from(["whole", "no boot", "bare", "tagged"])
-transient = st.sampled_from([reason for reason in ConnectReason if reason is not ConnectReason.SELF])
+connect_reasons = st.sampled_from(ConnectReason)
 down_reasons = st.sampled_from([reason for reason in Reason if reason is not Reason.REPLACED])
 jitters = st.floats(0, 1, exclude_max=True)
 
@@ -177,7 +177,7 @@ class World(RuleBasedStateMachine):
         self.succeed(self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1))))
 
     @precondition(lambda self: any(isinstance(command, Connect) for command in self.in_flight))
-    @rule(data=st.data(), reason=transient, jitter=jitters)
+    @rule(data=st.data(), reason=connect_reasons, jitter=jitters)
     def dial_fails(self, data, reason, jitter):
         dials = [command for command in self.in_flight if isinstance(command, Connect)]
         command = data.draw(st.sampled_from(dials))
