@@ -158,6 +158,22 @@ def test_address_that_does_not_answer_does_not_hold_up_the_next(names):
     run(scenario)
 
 
+def test_address_of_a_family_that_the_kernel_lacks_is_passed_over(monkeypatch):
+    async def resolve(host, port=0):
+        return [
+            (12345, socket.SOCK_STREAM, 0, "", (host, port)),
+            (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)),
+        ]
+
+    monkeypatch.setattr(dial, "resolve", resolve)
+
+    async def scenario():
+        async with Local("ann") as ann, Local("bob") as bob:
+            assert (await ann.connector.connect(seed(bob.node))).name == bob.name
+
+    run(scenario)
+
+
 def test_of_several_reasons_the_one_that_may_pass_is_given(names):
     async def scenario():
         async with Local("far", host="127.0.0.2", fence=ELSEWHERE) as foreign, Local("ann") as ann:

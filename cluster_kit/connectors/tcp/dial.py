@@ -96,7 +96,7 @@ class Route:
             while self._left or trying:
                 if self._left:
                     way = self._left.pop(0)
-                    trying[asyncio.create_task(connect(socket.socket(*way[:3]), way[4]))] = way
+                    trying[asyncio.create_task(_go(way))] = way
                 patience_s = STAGGER_S if self._left else None
                 done, _ = await asyncio.wait(trying, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -112,6 +112,10 @@ class Route:
             self._left += trying.values()
             await _call_off(trying)
         raise error
+
+
+async def _go(way: _Way) -> socket.socket:
+    return await connect(socket.socket(*way[:3]), way[4])
 
 
 async def _call_off(dials: Collection[asyncio.Task[socket.socket]]) -> None:
