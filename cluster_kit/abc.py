@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from cluster_kit.errors import ClusterKitError, DiscoveryError
 from cluster_kit.events import Reason
-from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.node import BootId, Fence, Node, canonical_key
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -47,6 +47,9 @@ class Leaving:
 
     name: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", canonical_key(self.name))
+
 
 @dataclass(frozen=True, slots=True)
 class Gone:
@@ -55,6 +58,9 @@ class Gone:
     name: str
     reason: Reason = Reason.GONE
     boot_id: BootId | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", canonical_key(self.name))
 
 
 @dataclass(frozen=True, slots=True)

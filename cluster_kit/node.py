@@ -1,12 +1,12 @@
 """The values that stand for participants: ``Node``, ``BootId``, ``Fence``, and the forms of addresses.
 
 A node comes from configuration, from a strategy plugin or from the network, so it checks itself when it is made: whoever holds
-a ``Node`` may print it, log it and dial it.
+a ``Node`` may print it, log it and dial it. It also brings its hosts into their canonical form, so that nodes which denote the
+same participant in different spellings are equal.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import time
@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Self, final
+
+from cluster_kit.host import canonical_host, ip_of
 
 MAX_NAME_CHARS = 255  # a DNS name's bound, and more than any basename@host in use
 MAX_ADDRESS_CHARS = MAX_NAME_CHARS + len("[]:65535")
@@ -57,8 +59,9 @@ class Node:
     """One participant of a cluster.
 
     Args:
-        name: ``basename@host``, the identity; ``None`` while only an address is known.
-        address: ``host:port`` of its connector, or ``None`` where there is none to dial.
+        name: ``basename@host``, the identity; ``None`` while only an address is known. The host is held in its canonical form
+            (see ``cluster_kit.host``): ``Node(name="a@LocalHost.").name`` is ``"a@localhost"``.
+        address: ``host:port`` of its connector, or ``None`` where there is none to dial; its host likewise.
         metadata: Small string tags; can change while the node runs.
         boot_id: Which run of the node, where known.
 
@@ -77,11 +80,11 @@ class Node:
         if self.name is not None:
             if type(self.name) is not str:
                 object.__setattr__(self, "name", _exact(self.name))
-            _check_name(self.name)
+            object.__setattr__(self, "name", canonical_name(self.name))
         if self.address is not None:
             if type(self.address) is not str:
                 object.__setattr__(self, "address", _exact(self.address))
-            split_address(self.address)
+            object.__setattr__(self, "address", join_address(*split_address(self.address)))
         if self.boot_id is not None and type(self.boot_id) is not BootId:
             raise ValueError(f"node: boot_id {self.boot_id!r:.80}: expected a BootId")
         if type(self.metadata) is not MappingProxyType or not _is_exact(self.metadata):
@@ -123,11 +126,29 @@ def _is_exact(metadata: Mapping[str, str]) -> bool:
     return all(type(key) is str and type(value) is str for key, value in metadata.items())
 
 
-def _check_name(name: str) -> None:
+def canonical_name(name: str) -> str:
+    """Return ``basename@host`` with its host in canonical form.
+
+    Raises:
+        ValueError: It is not such a name; says why.
+    """
     if len(name) > MAX_NAME_CHARS or not _NAME.fullmatch(name):
         raise ValueError(
             f"node: invalid name {name[:80]!r}: expected basename@host in visible ASCII, at most {MAX_NAME_CHARS} long"
         )
+    basename, _, host = name.partition("@")
+    try:
+        return f"{basename}@{canonical_host(host)}"
+    except ValueError as exc:
+        raise ValueError(f"node: invalid name {name[:80]!r}: {exc}") from exc
+
+
+def canonical_key(text: str) -> str:
+    """Return a name or an address with its host in canonical form; what is neither denotes nobody, and stays as it is."""
+    try:
+        return canonical_name(text) if "@" in text else join_address(*split_address(text))
+    except ValueError:
+        return text
 
 
 def _check_metadata(metadata: Mapping[str, str]) -> None:
@@ -142,7 +163,7 @@ def _check_metadata(metadata: Mapping[str, str]) -> None:
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Split ``host:port`` or ``[v6]:port``.
+    """Split ``host:port`` or ``[v6]:port`` into the host in canonical form and the port.
 
     Raises:
         ValueError: It is not an address with a port from 0 to 65535.
@@ -150,39 +171,19 @@ def split_address(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
-    elif ":" in host and len(address) <= _MAX_GIVEN_CHARS:
+    elif ":" in host and ip_of(host) is not None and len(address) <= _MAX_GIVEN_CHARS:
         raise ValueError(f"address: {address!r}: an IPv6 host needs brackets: [{host}]:{port}")
     if (
         not (colon and host and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535)
         or len(address) > _MAX_GIVEN_CHARS
     ):
         raise ValueError(f"address: {address[:80]!r}: expected host:port with a port from 0 to 65535")
-    if not all("!" <= char <= "~" and char != "@" for char in host):
-        raise ValueError(f"address: {address[:80]!r}: the host must be visible ASCII without '@'")
-    return host, int(port)
+    try:
+        return canonical_host(host), int(port)
+    except ValueError as exc:
+        raise ValueError(f"address: {address[:80]!r}: {exc}") from exc
 
 
 def join_address(host: str, port: int) -> str:
     """Return ``host:port``, with brackets around an IPv6 host."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` never leaves this machine; judged by its form, without a look-up."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    address = _ip(host)
-    return address is not None and address.is_loopback
-
-
-def is_unspecified(host: str) -> bool:
-    """Whether ``host`` means every interface (0.0.0.0, ::): fit to listen on, never to announce."""
-    address = _ip(host)
-    return address is not None and address.is_unspecified
-
-
-def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None

@@ -72,7 +72,7 @@ class Lan:
         """Add a node, and let it announce itself as soon as time passes."""
         number = next(self._numbers)
         node = Node(
-            name=f"{name}@10.0.0.{number}" if "@" not in name else name,
+            name=f"{name}@10.0.{number // 250}.{number % 250 + 1}" if "@" not in name else name,
             address=f"10.0.{number // 250}.{number % 250 + 1}:4000",
             metadata=metadata or {},
             boot_id=boot or BootId(number, number),

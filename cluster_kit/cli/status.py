@@ -46,6 +46,7 @@ def supervisors(node: str | None, mute: list[int]) -> list[Mapping[str, Any]]:
     Raises:
         Failure: There is none.
     """
+    from cluster_kit.node import canonical_key
     from cluster_kit.supervisor.control import ask_all
 
     told = list(ask_all(mute))
@@ -54,7 +55,8 @@ def supervisors(node: str | None, mute: list[int]) -> list[Mapping[str, Any]]:
             "status: no supervisor of yours runs on this machine, or none tells of itself: start one with 'cluster-kit run', "
             "or make it with Supervisor(..., control=True)"
         )
-    found = [each for each in told if node in (None, each["node"], each["node"].partition("@")[0], str(each["pid"]))]
+    sought = node and canonical_key(node)
+    found = [each for each in told if sought in (None, each["node"], each["node"].partition("@")[0], str(each["pid"]))]
     if not found:
         there = ", ".join(each["node"] for each in told)
         raise Failure(f"status: no supervisor of yours is {node!r}; there are: {there}")

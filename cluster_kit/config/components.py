@@ -17,7 +17,7 @@ from cluster_kit.config.options import construct, read_options
 from cluster_kit.config.targets import CONTRACTS, Kind, check_class, import_class, reason_of, target_of
 from cluster_kit.config.values import plain
 from cluster_kit.errors import ConfigError, PluginError
-from cluster_kit.node import is_loopback
+from cluster_kit.host import is_loopback
 
 
 class PluginRegistryLike(Protocol):

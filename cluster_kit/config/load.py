@@ -14,7 +14,8 @@ from cluster_kit.config.options import convert
 from cluster_kit.config.topologies import read_topologies
 from cluster_kit.config.values import fence, ignore, plain, read_fields, switch
 from cluster_kit.errors import ConfigError
-from cluster_kit.node import Node, is_unspecified
+from cluster_kit.host import is_unspecified
+from cluster_kit.node import Node, canonical_name
 
 _NO_SECRETS = "sealing and TLS do not exist yet in this version; remove it"
 
@@ -48,7 +49,7 @@ def load_config(
         _refuse_environment(environ)
     with faults:
         if node is not None:
-            _node(Part(Document(data={}), ("node",), node))
+            node = _node(Part(Document(data={}), ("node",), node))
     with faults:
         config = _cluster(document.root, registry, node)
     faults.check()
@@ -106,13 +107,14 @@ def _is_insecure(root: Part) -> bool:
 
 
 def _node(part: Part) -> str:
-    name: str = plain(part, str)
+    given: str = plain(part, str)
     try:
-        host = Node(name=name).host
+        name = canonical_name(given)
     except ValueError as exc:
         raise part.error(str(exc).removeprefix("node: ")) from exc
+    host = name.partition("@")[2]
     if is_unspecified(host):
-        raise part.error(f"invalid name {name!r}: {host} means every interface; name an address that peers can reach")
+        raise part.error(f"invalid name {given!r}: {host} means every interface; name an address that peers can reach")
     return name
 
 

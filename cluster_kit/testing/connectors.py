@@ -11,7 +11,8 @@ import pytest
 
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
-from cluster_kit.node import Fence, Node, is_unspecified, join_address, split_address
+from cluster_kit.host import is_unspecified
+from cluster_kit.node import Fence, Node, join_address, split_address
 from cluster_kit.testing.connector_diagnosis import ConnectorDiagnosis
 from cluster_kit.testing.leaks import leaves_nothing
 from cluster_kit.testing.stage import Party, closed_address, stop

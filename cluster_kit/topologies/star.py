@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cluster_kit.abc import Topology
 from cluster_kit.errors import raise_all
-from cluster_kit.node import Node
+from cluster_kit.node import Node, canonical_name
 from cluster_kit.topologies.circle import unnamed
 
 
@@ -29,6 +29,7 @@ class StarTopology(Topology):
 
     def __post_init__(self) -> None:
         raise_all([*_faults_of_hubs(self.hubs), *_faults_of_metadata(self.metadata)])
+        object.__setattr__(self, "hubs", tuple(map(canonical_name, self.hubs)))
 
     def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
         """Return everybody to a hub, the hubs to a spoke."""

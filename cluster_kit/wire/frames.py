@@ -46,7 +46,8 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
     features: Annotated[list[Short], msgspec.Meta(max_length=32)] = []
 
     def __post_init__(self) -> None:
-        self.node()  # checks itself; msgspec reports its ValueError as one of decoding
+        node = self.node()  # checks itself; msgspec reports its ValueError as one of decoding
+        msgspec.structs.force_setattr(self, "name", node.name)  # the peer may spell its host otherwise
 
     @classmethod
     def of(cls, node: Node, fence: Fence, *, leaving: bool, wanted: bool, features: Iterable[str] = ()) -> Self:

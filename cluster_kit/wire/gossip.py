@@ -15,7 +15,8 @@ from typing import Annotated, Self
 import msgspec
 
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
-from cluster_kit.node import MAX_NAME_CHARS, BootId, Fence, Node, is_unspecified, join_address, split_address
+from cluster_kit.host import is_unspecified
+from cluster_kit.node import MAX_NAME_CHARS, BootId, Fence, Node, join_address, split_address
 
 MAGIC = b"ckgo"
 VERSION = 1  # another version is another protocol; what is compatible is an appended field or another kind instead
@@ -67,7 +68,8 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     padding: bytes = b""
 
     def __post_init__(self) -> None:
-        self.node(("nowhere", 0))  # checks itself; msgspec reports its ValueError as one of decoding
+        node = self.node(("nowhere", 0))  # checks itself; msgspec reports its ValueError as one of decoding
+        msgspec.structs.force_setattr(self, "name", node.name)  # the peer may spell its host otherwise
 
     @classmethod
     def of(cls, node: Node, fence: Fence, kind: Kind, *, leaving: bool) -> Self:

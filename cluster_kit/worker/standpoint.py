@@ -8,7 +8,8 @@ import socket
 from collections.abc import Iterable
 
 from cluster_kit.diagnosis import Finding, Outcome
-from cluster_kit.node import Node, is_loopback, split_address
+from cluster_kit.host import is_loopback
+from cluster_kit.node import Node, split_address
 from cluster_kit.resolving import resolve
 
 RESOLVE_S = 10.0  # as long as the system itself tries one name server

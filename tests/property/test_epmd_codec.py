@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.host import canonical_host
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.epmd.entries import describe, judge
 from cluster_kit.strategies.epmd.hosts_file import parse_hosts
@@ -35,7 +36,7 @@ markers = st.builds(
     Marker,
     st.builds(Fence, visible, visible),
     st.builds(BootId, st.integers(0, 2**63 - 1), st.integers(0, 2**64 - 1)),
-    visible,
+    st.ip_addresses().map(str).map(canonical_host) | st.sampled_from(["localhost", "web-1.shop.example"]),
 )
 registrations = st.builds(
     Registration,
@@ -150,7 +151,7 @@ def test_any_text_is_a_host_file_or_told_why_not(text):
 
 
 @given(
-    st.lists(st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,20}[a-z0-9])?", fullmatch=True), unique=True),
+    st.lists(st.from_regex(r"[a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?(\.[a-z]{1,9}[0-9]?){1,2}", fullmatch=True), unique=True),
     st.sampled_from([" ", "\n", " % x.\n"]),
 )
 def test_hosts_that_are_listed_are_read(hosts, between):

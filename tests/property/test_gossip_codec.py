@@ -13,8 +13,8 @@ from cluster_kit.wire.gossip import HEADER, MAX_DATAGRAM_BYTES, Kind, Packet, de
 SOURCE = ("10.9.9.9", 50_000)
 
 visible = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40)
-names = st.builds("{}@{}".format, visible.filter(lambda text: "@" not in text), visible.filter(lambda text: "@" not in text))
 hosts = st.one_of(st.sampled_from(["web.example", "fe80::7", "localhost"]), st.ip_addresses(v=4).map(str))
+names = st.builds("{}@{}".format, visible.filter(lambda text: "@" not in text), hosts)
 nodes = st.builds(
     Node,
     name=names,

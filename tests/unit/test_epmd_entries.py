@@ -65,7 +65,12 @@ def test_name_that_no_node_can_have_is_not_for_us():
 
 
 def test_host_that_cannot_be_dialled_is_not_for_us():
-    assert "rename" in judge(entry("[]"), listing(LOOPBACK), FENCE)
+    assert "host '[]'" in judge(entry("[]"), listing(LOOPBACK), FENCE)
+
+
+def test_host_is_compared_in_whatever_spelling_it_is_registered():
+    found = judge(entry("LocalHost."), listing(LOOPBACK), FENCE)
+    assert (found.name, found.address) == ("web@localhost", "localhost:4711")
 
 
 @pytest.mark.parametrize("extra", [MAGIC, MAGIC + b"\x02" + bytes(40), encode_marker(Marker(FENCE, BOOT, "h"))[:-1]])
@@ -115,6 +120,6 @@ def test_own_registration_claims_nothing_that_we_do_not_speak():
 
 
 def test_longest_registration_is_one_that_epmd_takes():
-    name = "n" * 100 + "@" + "h" * 154
+    name = "n" * 100 + "@" + ".".join(["h" * 50] * 3)
     registration = registration_of(Node(name, "h:1", {}, BOOT), Fence("c" * 255, "g" * 255))
     assert len(register_request(registration)) <= 1024

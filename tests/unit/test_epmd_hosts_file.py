@@ -24,7 +24,8 @@ from cluster_kit.strategies.epmd.hosts_file import parse_hosts
         ("'a'.\r\n'b'.\r\n", ["a", "b"]),
         ("'10.0.0.1'.\n'::1'.\n", ["10.0.0.1", "::1"]),
         ("'b'.\n'a'.\n'b'.\n", ["b", "a"]),
-        ("'per%cent'.\n", ["per%cent"]),
+        ("'fe80::1%eth0'.\n", ["fe80::1%eth0"]),
+        ("'Super.Eua.Ericsson.SE'.\n'super.eua.ericsson.se.'.\n'0:0::1'.\n", ["super.eua.ericsson.se", "::1"]),
     ],
 )
 def test_hosts_are_read(text, hosts):
@@ -44,6 +45,8 @@ def test_hosts_are_read(text, hosts):
         ("''.\n", 1),
         ("'a b'.\n", 1),
         ("'a@b'.\n", 1),
+        ("'per%cent'.\n", 1),
+        ("'10.0.0.1:4369'.\n", 1),
         ("127.0.0.1.\n", 1),
         ("% 'a'.\n'\\x41'.\n", 2),
     ],

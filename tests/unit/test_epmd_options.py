@@ -160,3 +160,8 @@ def test_fault_in_the_file_is_a_failed_lookup_that_names_the_line(places):
     places[0].write_text("'h1'.\nHost2.\n")
     with pytest.raises(DiscoveryError, match="line 2"):
         ErlangHostsStrategy().targets(LOCAL)
+
+
+def test_hosts_are_asked_once_however_they_are_spelt():
+    strategy = EpmdStrategy(hosts=("a@LocalHost", "b@localhost.", "c@::1", "d@0::1"))
+    assert strategy.targets(LOCAL) == (Target("localhost", "localhost", ("a", "b")), Target("::1", "::1", ("c", "d")))

@@ -5,7 +5,8 @@ from types import MappingProxyType
 
 import pytest
 
-from cluster_kit.node import MAX_METADATA_BYTES, BootId, Node, is_loopback, is_unspecified, join_address, split_address
+from cluster_kit.host import is_loopback, is_unspecified
+from cluster_kit.node import MAX_METADATA_BYTES, BootId, Node, join_address, split_address
 
 
 def test_node_survives_pickling_with_metadata_and_boot():
@@ -62,6 +63,30 @@ def test_a_node_needs_a_name_or_an_address():
 def test_addresses_split_and_join(text, parts):
     assert split_address(text) == parts
     assert join_address(*parts) == text
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Node("web@LocalHost.", "LOCALHOST:80"), Node("web@localhost", "localhost.:080")),
+        (Node("web@0:0:0:0:0:0:0:1", "[0::1]:80"), Node("web@::1", "[::1]:80")),
+        (Node("web@::ffff:10.0.0.5"), Node("web@10.0.0.5")),
+    ],
+)
+def test_spellings_of_one_host_make_one_node(one, other):
+    assert one == other
+    assert hash(one) == hash(other)
+    assert (one.name, one.address, one.host) == (other.name, other.address, other.host)
+
+
+def test_basename_is_compared_with_its_case():
+    assert Node("Web@host") != Node("web@host")
+
+
+@pytest.mark.parametrize("host", ["$(POD_IP)", "$POD_IP", "10.0.0.5:4370", "http://x", "host/path", "[::1]"])
+def test_name_of_what_cannot_be_a_host_is_refused(host):
+    with pytest.raises(ValueError, match=r"name .*: host "):
+        Node(f"web@{host}")
 
 
 def test_boot_ids_order_by_start_and_then_by_chance():

@@ -437,3 +437,10 @@ def test_predecessors_word_is_not_taken_back_by_an_answer_about_others():
     known = roster()
     known.observe(PREDECESSOR, Seen(B, 30), 0)
     assert not lost(known.observe("dns", Found([C]), 1))
+
+
+def test_departure_counts_in_whatever_spelling_it_is_reported():
+    known = roster()
+    known.observe("gossip", Found([Node("b@LocalHost"), Node("c@::1")]), 0)
+    assert lost(known.observe("gossip", Gone("b@localhost.", Reason.LEFT), 1)) == {"b@localhost": Reason.LEFT}
+    assert Leaving("c@0:0::1").name == "c@::1"

@@ -56,3 +56,11 @@ def test_duplicates_are_named(one, other):
         StaticStrategy(nodes=(one, other))
     assert repr(one) in str(caught.value)
     assert repr(other) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("a@Host:1", "a@host.:1"), ("[::1]:1", "[0:0:0:0:0:0:0:1]:1"), ("10.0.0.5:1", "[::ffff:10.0.0.5]:01")]
+)
+def test_duplicates_in_another_spelling_are_named(one, other):
+    with pytest.raises(ConfigError, match="list each node once"):
+        StaticStrategy(nodes=(one, other))

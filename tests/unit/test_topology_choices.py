@@ -193,3 +193,8 @@ def test_unnamed_nodes_are_selected_beside_the_neighbours():
     for topology in (RingTopology(), KRegularTopology(k=2), StarTopology(hubs=("h@there",))):
         known = frozenset(NODES.values()) - {NODES["b"]}
         assert topology.select(NODES["b"], known | {unnamed}) == topology.select(NODES["b"], known) | {unnamed}
+
+
+def test_hub_is_known_in_whatever_spelling_it_is_listed():
+    hub, spoke, other = (Node(name=f"{name}@localhost") for name in ("hub", "spoke", "other"))
+    assert StarTopology(hubs=("hub@LocalHost.",)).select(spoke, frozenset([hub, other])) == {hub}

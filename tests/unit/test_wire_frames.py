@@ -4,7 +4,7 @@ import msgpack
 import pytest
 
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
-from cluster_kit.node import MAX_ADDRESS_CHARS, MAX_NAME_CHARS, BootId, Fence, Node
+from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.wire.frames import (
     MAX_FRAME_BYTES,
     MAX_HANDSHAKE_BYTES,
@@ -108,8 +108,15 @@ def test_heartbeat_is_small():
     assert len(encode(Ping(token=2**32 - 1, rtt_us=900))) + len(encode(Pong(token=2**32 - 1))) <= 32
 
 
+def test_peer_that_spells_its_host_otherwise_is_known_by_its_canonical_name():
+    plain = packed(2, [*PLAIN_IDENTITY[:2], "ann@LocalHost.", *PLAIN_IDENTITY[3:]])
+    identity = decode(plain).identity
+    assert identity.name == identity.node().name == "ann@localhost"
+
+
 def test_as_many_of_the_longest_hints_as_allowed_fit_into_a_frame():
-    longest = Hint("a@" + "h" * (MAX_NAME_CHARS - 2), "h" * (MAX_ADDRESS_CHARS - 6) + ":65535", (2**63 - 1, 2**64 - 1))
+    host = ("h" * 63 + ".") * 3 + "h" * 61
+    longest = Hint(f"a@{host}", f"{host}:65535", (2**63 - 1, 2**64 - 1))
     assert len(encode(Peers([longest] * MAX_HINTS))) <= 4 + MAX_FRAME_BYTES
 
 

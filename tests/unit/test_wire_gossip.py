@@ -4,7 +4,8 @@ import msgpack
 import pytest
 
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
-from cluster_kit.node import MAX_METADATA_BYTES, MAX_NAME_CHARS, BootId, Fence, Node
+from cluster_kit.host import MAX_HOST_CHARS
+from cluster_kit.node import MAX_METADATA_BYTES, BootId, Fence, Node
 from cluster_kit.wire.gossip import HEADER, MAGIC, MAX_DATAGRAM_BYTES, Kind, Packet, decode, encode
 
 WEB = Node(
@@ -118,7 +119,7 @@ def test_too_large_a_packet_is_not_sent():
 
 
 def test_the_largest_node_there_can_be_fits():
-    host = "h" * (MAX_NAME_CHARS - 2)
+    host = ("h" * 63 + ".") * 3 + "h" * (MAX_HOST_CHARS - 192)
     metadata = {f"{chr(33 + key // 64)}{chr(33 + key % 64)}": "" for key in range(MAX_METADATA_BYTES // 2)}
     node = Node(name=f"n@{host}", address=f"{host}:65535", metadata=metadata, boot_id=BootId(2**63 - 1, 2**64 - 1))
     packet = Packet.of(node, Fence("c" * 255, "g" * 255), Kind.HEARTBEAT, leaving=True)
@@ -177,7 +178,7 @@ def test_malformed_datagram_is_refused(datagram):
     ("told", "source", "dialled"),
     [
         ("[fe80::1%eth0]:4000", ("fe80::1%lan7", 50000), "[fe80::1%lan7]:4000"),
-        ("[FE80::1]:4000", ("fe80::9%lan7", 50000), "[FE80::1%lan7]:4000"),
+        ("[FE80::1]:4000", ("fe80::9%lan7", 50000), "[fe80::1%lan7]:4000"),
         ("[fe80::1%eth0]:4000", ("10.0.0.1", 50000), "[fe80::1]:4000"),
         ("[fd00::1]:4000", ("fe80::1%lan7", 50000), "[fd00::1]:4000"),
         ("[fea::1]:4000", ("fe80::1%lan7", 50000), "[fea::1]:4000"),
@@ -187,3 +188,8 @@ def test_malformed_datagram_is_refused(datagram):
 def test_address_of_the_link_is_told_with_the_hearer_s_interface(told, source, dialled):
     packet = Packet.of(Node(name="ann@h", address=told, boot_id=BootId(1, 2)), Fence("c", "g"), Kind.HEARTBEAT, leaving=False)
     assert packet.node(source).address == dialled
+
+
+def test_sender_that_spells_its_host_otherwise_is_known_by_its_canonical_name():
+    packet = decode(foreign(changed(f3="web@Shop.Example.")))
+    assert packet.name == packet.node(SOURCE).name == "web@shop.example"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from cluster_kit.abc import Connector, Discovery, LinkReport
 from cluster_kit.errors import ConnectError, raise_all
-from cluster_kit.node import Node, is_unspecified
+from cluster_kit.host import canonical_host, is_unspecified
+from cluster_kit.node import Node
 
 if TYPE_CHECKING:
     from cluster_kit.connectors.tcp.hub import Hub
@@ -98,8 +99,8 @@ class TcpConnector(Connector):
 
 
 def _faults(options: TcpConnector) -> Iterator[str]:
-    if options.host == "":
-        yield "host '': expected a host name or address; leave it out to listen where the node's name says"
+    if options.host is not None:
+        yield from _faults_of_host(options.host)
     if not 0 <= options.port <= 65535:
         yield f"port {options.port}: expected 0 to 65535; 0 means any that is free"
     if not options.heartbeat_s > 0:
@@ -108,6 +109,13 @@ def _faults(options: TcpConnector) -> Iterator[str]:
         yield f"silent_s {options.silent_s:g}: expected more than two heartbeats, heartbeat_s is {options.heartbeat_s:g}"
     if options.advertise is not None:
         yield from _faults_of_advertise(options.advertise)
+
+
+def _faults_of_host(host: str) -> Iterator[str]:
+    try:
+        canonical_host(host)
+    except ValueError as exc:
+        yield f"host {host!r}: {str(exc).partition(': ')[2]}; leave it out to listen where the node's name says"
 
 
 def _faults_of_advertise(advertise: str) -> Iterator[str]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from cluster_kit.node import BootId, Node, is_loopback, is_unspecified, split_address
+from cluster_kit.host import is_loopback, is_unspecified
+from cluster_kit.node import BootId, Node, split_address
 from cluster_kit.wire.frames import MAX_HINTS, Hint, Peers
 
 FEATURE = "exchange"  # in the hello of those who want to be told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from cluster_kit.node import is_loopback
+from cluster_kit.host import is_loopback
 
 MAX_HALF_OPEN = 256  # some hundred nodes may dial a newcomer at once
 MAX_PER_HOST = 32  # one host can't take all places; processes of this machine share one address, so loopback may

@@ -43,7 +43,8 @@ from cluster_kit.connectors.tcp.telling import Telling
 from cluster_kit.connectors.tcp.verdict import connect_error
 from cluster_kit.errors import ConnectError, ConnectReason, RemoteProtocolError
 from cluster_kit.events import Reason
-from cluster_kit.node import BootId, Node, is_loopback, split_address
+from cluster_kit.host import is_loopback
+from cluster_kit.node import BootId, Node, split_address
 from cluster_kit.throttle import Throttle
 from cluster_kit.wire.frames import MAX_FRAME_BYTES, App, Frame, Hello, Peers, Ping, Pong
 from cluster_kit.wire.link import Role

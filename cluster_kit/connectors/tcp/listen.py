@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 
 from cluster_kit.errors import ConfigError
-from cluster_kit.node import Node, is_unspecified, join_address, split_address
+from cluster_kit.host import canonical_host, ip_of, is_unspecified
+from cluster_kit.node import Node, join_address, split_address
 from cluster_kit.resolving import resolve
 
 BACKLOG = 1024  # a cluster that starts dials all at once; the kernel caps it at net.core.somaxconn
@@ -66,7 +66,7 @@ def announced_address(local: Node, host: str | None, port: int, advertise: str |
     if advertise is not None:
         told_host, told_port = read_advertise(advertise)
         return join_address(told_host, told_port or port)
-    told_host = local.host if host is None or is_unspecified(host) else host
+    told_host = local.host if host is None or is_unspecified(host) else canonical_host(host)
     if is_unspecified(told_host):
         raise ConfigError(
             f"tcp: cannot announce {told_host!r}: it means every interface; set advertise to the address that others dial"
@@ -81,14 +81,6 @@ def read_advertise(advertise: str) -> tuple[str, int | None]:
         ValueError: It is neither.
     """
     bare = advertise.removeprefix("[").removesuffix("]")
-    if ":" not in advertise or _is_ipv6(bare):
-        host, _ = split_address(join_address(bare, 0))
-        return host, None
+    if ":" not in advertise or ip_of(bare) is not None:
+        return canonical_host(bare), None
     return split_address(advertise)
-
-
-def _is_ipv6(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).version == 6
-    except ValueError:
-        return False

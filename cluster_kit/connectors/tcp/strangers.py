@@ -9,7 +9,8 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable
 
-from cluster_kit.node import Node, is_loopback
+from cluster_kit.host import is_loopback
+from cluster_kit.node import Node
 
 SPARE = 256  # descriptors for handshakes, dials, sources and plugins
 LEAST = 16  # links, where there are hardly any descriptors at all

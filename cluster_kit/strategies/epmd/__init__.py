@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cluster_kit.node import Node, join_address, split_address
+from cluster_kit.node import Node, canonical_name
 from cluster_kit.strategies.epmd.lookup import EpmdLookup, Target
 
 
@@ -35,7 +35,7 @@ class EpmdStrategy(EpmdLookup):
         """Ask the EPMD of each host for the names that are listed there."""
         wanted: dict[str, dict[str, None]] = {}
         for entry in self.hosts:
-            name, _, host = entry.partition("@")
+            name, _, host = canonical_name(entry).partition("@")
             wanted.setdefault(host, {})[name] = None
         return tuple(Target(host, host, tuple(names)) for host, names in wanted.items())
 
@@ -44,10 +44,6 @@ def _faults_of(entry: str) -> Iterator[str]:
     try:
         if "@" not in entry:
             raise ValueError("there is no '@'; a host alone is for erlang_hosts")
-        host = Node(name=entry).host
-        split_address(join_address(host, 0))
+        canonical_name(entry)
     except ValueError as exc:
-        yield f"hosts: cannot use {entry!r}: expected name@host; {exc}"
-        return
-    if ":" in host and host.count(":") == 1:
-        yield f"hosts: cannot use {entry!r}: expected name@host without a port; EPMD tells it, epmd_port is EPMD's own"
+        yield f"hosts: cannot use {entry!r}: expected name@host, without a port, which EPMD knows; {exc}"

@@ -9,7 +9,8 @@ from difflib import get_close_matches
 from cluster_kit.abc import Discovery
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import DiscoveryError
-from cluster_kit.node import Node, is_loopback
+from cluster_kit.host import is_loopback
+from cluster_kit.node import Node
 from cluster_kit.strategies.epmd.client import Epmd
 from cluster_kit.strategies.epmd.entries import describe, judge
 from cluster_kit.strategies.epmd.lookup import LOOPBACK, EpmdLookup, Target

@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-from cluster_kit.node import join_address, split_address
+from cluster_kit.host import canonical_host
 
 HOSTS_FILE = ".hosts.erlang"
 
@@ -38,7 +38,7 @@ def _otp_root() -> Path | None:
 
 
 def parse_hosts(text: str) -> tuple[str, ...]:
-    """Return the hosts that a host file lists, each once.
+    """Return the hosts that a host file lists, each once and in canonical form.
 
     Raises:
         ValueError: It isn't such a file; says in which line.
@@ -61,10 +61,9 @@ def _take_host(text: str, at: int) -> tuple[str, int]:
     if period is None:
         raise ValueError(f"line {_line(text, at)}: a period is missing after {host!r}, or the host name needs quotes")
     try:
-        split_address(join_address(host, 0))
+        return canonical_host(host), period.end()
     except ValueError as exc:
-        raise ValueError(f"line {_line(text, at)}: {host!r} is no host name: expected visible ASCII without '@'") from exc
-    return host, period.end()
+        raise ValueError(f"line {_line(text, at)}: {exc}") from exc
 
 
 def _line(text: str, at: int) -> int:

@@ -11,6 +11,7 @@ import struct
 from dataclasses import dataclass
 
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
+from cluster_kit.host import canonical_host
 from cluster_kit.node import BootId, Fence, Node
 
 MAGIC = b"ckep"
@@ -63,6 +64,7 @@ def decode_marker(extra: bytes) -> Marker | None:
         started_ms, nonce = _BOOT.unpack_from(extra, len(_HEADER))
         boot_id = BootId(started_ms, nonce)
         cluster, group, host = _texts(extra[len(_HEADER) + _BOOT.size :], 3)
+        host = canonical_host(host)
     except (struct.error, ValueError, IndexError) as exc:
         raise RemoteProtocolError(f"epmd: malformed marker of {len(extra)} bytes: {exc}") from exc
     return Marker(Fence(cluster, group), boot_id, host)

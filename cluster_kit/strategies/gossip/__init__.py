@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import raise_all
-from cluster_kit.node import is_loopback
+from cluster_kit.host import is_loopback
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding

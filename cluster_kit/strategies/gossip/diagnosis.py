@@ -17,8 +17,9 @@ import msgspec
 from cluster_kit.abc import Discovery
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import ConfigError, DiscoveryError, RemoteProtocolError
+from cluster_kit.host import is_loopback
 from cluster_kit.netdevice import Flag
-from cluster_kit.node import is_loopback, join_address
+from cluster_kit.node import join_address
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.engine import SPREAD
 from cluster_kit.strategies.gossip.machine import Interface, holders, interface_with, interfaces

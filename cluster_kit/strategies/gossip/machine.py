@@ -16,8 +16,8 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple
 
+from cluster_kit.host import is_loopback
 from cluster_kit.netdevice import IFREQ_BYTES, NAME_BYTES, Flag, flags_of
-from cluster_kit.node import is_loopback
 
 _SIOCGIFCONF = 0x8912
 _MAX_ADDRESSES = 1024

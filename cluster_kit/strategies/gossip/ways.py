@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cluster_kit.errors import ConfigError
-from cluster_kit.node import is_loopback
+from cluster_kit.host import is_loopback
 from cluster_kit.resolving import resolve
 from cluster_kit.strategies.gossip import ANY, GROUP_V4, GROUP_V6, NO_LOOPBACK, GossipStrategy, is_v6
 from cluster_kit.strategies.gossip.machine import Interface, interface_with, interfaces

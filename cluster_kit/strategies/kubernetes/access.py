@@ -21,7 +21,8 @@ import yaml
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_kube_config_from_dict
 
-from cluster_kit.node import is_loopback, join_address
+from cluster_kit.host import is_loopback
+from cluster_kit.node import join_address
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.exec_plugin import ask_plugin
 from cluster_kit.strategies.kubernetes.faults import ApiError, Kind

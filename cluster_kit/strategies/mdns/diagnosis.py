@@ -18,7 +18,8 @@ from zeroconf import DNSOutgoing, DNSQuestion  # type: ignore[attr-defined]  # p
 
 from cluster_kit.abc import Discovery, Seen
 from cluster_kit.diagnosis import Finding, Outcome
-from cluster_kit.node import Node, is_loopback
+from cluster_kit.host import is_loopback
+from cluster_kit.node import Node
 from cluster_kit.strategies.mdns import MdnsStrategy
 from cluster_kit.strategies.mdns.browser import Browser, Ignored, Record
 from cluster_kit.strategies.mdns.interfaces import Interface, Nearby, Way, choose, interfaces, look_up

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import ifaddr
 
+from cluster_kit.host import ip_of, is_loopback
 from cluster_kit.netdevice import Flag, flags_of
-from cluster_kit.node import is_loopback
 from cluster_kit.resolving import resolve
 from cluster_kit.strategies.mdns import IpVersion
 
@@ -140,7 +140,7 @@ def choose(wanted: Iterable[str], known: Sequence[Interface], ip_version: IpVers
 
 
 def _find(wanted: str, known: Sequence[Interface]) -> Interface | None:
-    address, _, scope = wanted.partition("%")
+    address, _, scope = str(ip_of(wanted) or wanted).partition("%")
     for interface in known:
         if wanted == interface.name:
             return interface

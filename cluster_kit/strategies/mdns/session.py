@@ -18,7 +18,8 @@ from zeroconf import ServiceInfo
 from cluster_kit.abc import Discovery, Failed, Observation
 from cluster_kit.attended import AttendedClock
 from cluster_kit.errors import DiscoveryError
-from cluster_kit.node import is_loopback, split_address
+from cluster_kit.host import is_loopback
+from cluster_kit.node import split_address
 from cluster_kit.strategies.mdns import MdnsStrategy
 from cluster_kit.strategies.mdns.browser import Browser, Ignored, Record
 from cluster_kit.strategies.mdns.interfaces import Interface, Way, choose, interfaces, look_up

@@ -1,0 +1,108 @@
+"""Hosts as text: the one form in which they are compared, and the reason why a text cannot be a host.
+
+Two texts have the same canonical form only if they denote the same host by their form alone: DNS names regardless of case and
+of the final dot, and IP addresses in any notation. No name is ever looked up here.
+
+Source: RFC 4343 (case), RFC 1123 2.1 (names), RFC 5952 (text of IPv6), RFC 4291 2.5.5.2 (IPv4-mapped), RFC 4007 11 (zones).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from functools import lru_cache
+
+MAX_HOST_CHARS = 253  # RFC 1035 2.3.4, as text without the final dot
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# The underscore is for container and Windows names, which are in use although RFC 1123 doesn't have it.
+_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*")
+_NUMERIC_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)", re.DOTALL)  # WHATWG URL, "ends in a number": never a DNS name
+_ZONE = re.compile(r"[A-Za-z0-9_.:~+-]{1,64}")  # no interface name is longer, and none with other characters is dialled
+_REFERENCE = re.compile(r"\$[({]*([A-Za-z_][A-Za-z0-9_]*)[)}]*|\$[({]|\{\{|%([A-Za-z_][A-Za-z0-9_]*)%")
+_INTERFACE = re.compile(r"lo|(?:eth|wlan)[0-9]+|en(?:[ops][0-9]\w*|x[0-9a-f]{12})")  # as Linux and systemd name them
+
+_WRONG = tuple(
+    (re.compile(form, re.DOTALL | re.IGNORECASE), why)
+    for form, why in (
+        (r"", "it is empty"),
+        (r".*[^\x00-\x7f].*", "it is not ASCII; write an international name in its xn-- form"),
+        (r".*://.*", "it is a URL; write the host alone"),
+        (r".*/.*", "a host has no '/', it is neither a path nor a network; write the host alone"),
+        (r".*[,;\s].*", "expected one host, without commas and blanks"),
+        (r"\[([^\]]*)\]:[0-9]*|([^:]+):[0-9]*", "a port does not belong to the host; write it where the port is expected"),
+        (r"\[(.*)\]", "brackets belong only around an IPv6 address that a port follows; write {0}"),
+        (r".*:.*", "it is not an IPv6 address"),
+        (_INTERFACE.pattern, "it is a network interface, not an address; write the interface's address, such as ${{POD_IP}}"),
+        (_NUMERIC_END.pattern + r"\.?", "expected an IPv4 address as four numbers from 0 to 255 without leading zeros"),
+        (r".*", "expected an IP address or a DNS name: letters, digits, '-' and '_' between dots, at most 63 in a row"),
+    )
+)
+
+
+@lru_cache(maxsize=4096)  # every packet and every hint makes nodes, of the same few hosts
+def canonical_host(host: str) -> str:
+    """Return ``host`` in the form in which hosts are compared.
+
+    That is lower case without the final dot for a name, and the canonical text of an IP address, with its zone (``%eth0``) as
+    given; an IPv4-mapped IPv6 address becomes the IPv4 address.
+
+    Raises:
+        ValueError: It cannot be a host; says why, and what to write instead.
+    """
+    address = ip_of(host)
+    if address is not None:
+        return str(address)
+    name = host.lower().removesuffix(".")
+    if _NAME.fullmatch(name) and len(name) <= MAX_HOST_CHARS and not _is_misread(name):
+        return name
+    raise ValueError(f"host {host[:80]!r}: {_why_not(host)}")
+
+
+def ip_of(host: str) -> _Address | None:
+    """Return the IP address that ``host`` is, an IPv4-mapped one as IPv4; ``None`` where it is none."""
+    try:
+        address = ipaddress.ip_address(host if ":" in host else host.removesuffix("."))
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address if address.scope_id is None or _ZONE.fullmatch(address.scope_id) else None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` never leaves this machine; judged by its form, without a look-up."""
+    address = ip_of(host)
+    if address is not None:
+        return address.is_loopback
+    name = host.lower().removesuffix(".")
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def is_unspecified(host: str) -> bool:
+    """Whether ``host`` means every interface (0.0.0.0, ::): fit to listen on, never to announce."""
+    address = ip_of(host)
+    return address is not None and address.is_unspecified
+
+
+def why_unexpanded(text: str) -> str | None:
+    """Return what is wrong with text that still holds a reference in another syntax than ours; ``None`` where there is none."""
+    match = _REFERENCE.search(text)
+    if match is None:
+        return None
+    name = match[1] or match[2] or "NAME"
+    return f"{match[0]!r} is not expanded here; in a configuration file, write ${{{name}}}"
+
+
+def _is_misread(name: str) -> bool:
+    return _NUMERIC_END.fullmatch(name) is not None or _INTERFACE.fullmatch(name) is not None
+
+
+def _why_not(host: str) -> str:
+    unexpanded = why_unexpanded(host)
+    if unexpanded:
+        return unexpanded.replace("NAME", "POD_IP")
+    return next(why.format(*match.groups()) for form, why in _WRONG if (match := form.fullmatch(host)))

@@ -1,0 +1,77 @@
+"""Hosts have one canonical form, and what cannot be a host is refused with what to write instead."""
+
+import pytest
+
+from cluster_kit.host import canonical_host
+
+
+@pytest.mark.parametrize(
+    ("given", "canonical"),
+    [
+        ("LocalHost", "localhost"),
+        ("localhost.", "localhost"),
+        ("Web-1.Shop.Example.", "web-1.shop.example"),
+        ("my_service", "my_service"),
+        ("XN--Bcher-KVA.example", "xn--bcher-kva.example"),
+        ("10.0.0.5", "10.0.0.5"),
+        ("10.0.0.5.", "10.0.0.5"),
+        ("0:0:0:0:0:0:0:1", "::1"),
+        ("0000::0001", "::1"),
+        ("2001:DB8::AbCd", "2001:db8::abcd"),
+        ("2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"),
+        ("::ffff:10.0.0.5", "10.0.0.5"),
+        ("::FFFF:a00:5", "10.0.0.5"),
+        ("FE80:0::1%Eth0.5", "fe80::1%Eth0.5"),
+        ("fe80::1%2", "fe80::1%2"),
+        ("eth0.router.example", "eth0.router.example"),
+        ("1password.example", "1password.example"),
+        ("3com", "3com"),
+    ],
+)
+def test_canonical_form(given, canonical):
+    assert canonical_host(given) == canonical
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("", "empty"),
+        ("$(POD_IP)", "write ${POD_IP}"),
+        ("$POD_IP", "write ${POD_IP}"),
+        ("${HOST}", "write ${HOST}"),
+        ("%POD_IP%", "write ${POD_IP}"),
+        ("{{ pod }}", "not expanded"),
+        ("10.0.0.5:4370", "a port does not belong"),
+        ("[fd00::1]:4370", "a port does not belong"),
+        ("host:", "a port does not belong"),
+        ("http://x", "a URL"),
+        ("host/path", "no '/'"),
+        ("10.0.0.0/8", "no '/'"),
+        ("[::1]", "write ::1"),
+        ("::1::", "not an IPv6 address"),
+        ("fe80::1%", "not an IPv6 address"),
+        ("fe80::1%a@b", "not an IPv6 address"),
+        ("a,b", "one host"),
+        ("a b", "one host"),
+        ("host\n", "one host"),
+        ("bücher.example", "xn--"),
+        ("127.1", "four numbers"),
+        ("10.0.0.05", "four numbers"),
+        ("10.0.0.256", "four numbers"),
+        ("2130706433", "four numbers"),
+        ("0x7f000001", "four numbers"),
+        ("ETH0", "network interface"),
+        ("enp0s31f6", "network interface"),
+        ("lo", "network interface"),
+        ("-web", "letters, digits"),
+        ("a..b", "letters, digits"),
+        ("<pod-ip>", "letters, digits"),
+        ("x" * 64, "letters, digits"),
+        (".".join(["x" * 60] * 5), "letters, digits"),
+    ],
+)
+def test_what_cannot_be_a_host_is_refused(given, why):
+    with pytest.raises(ValueError, match=r"^host ") as raised:
+        canonical_host(given)
+    assert why in str(raised.value)
+    assert "\n" not in str(raised.value)
