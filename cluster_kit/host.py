@@ -30,11 +30,11 @@ _WRONG = tuple(
         (r".*[^\x00-\x7f].*", "it is not ASCII; write an international name in its xn-- form"),
         (r".*://.*", "it is a URL; write the host alone"),
         (r".*/.*", "a host has no '/', it is neither a path nor a network; write the host alone"),
-        (r".*[,;\s].*", "expected one host, without commas and blanks"),
+        (r".*[,;\s].*", "expected one host; commas and blanks belong to none"),
         (r"\[([^\]]*)\]:[0-9]*|([^:]+):[0-9]*", "a port does not belong to the host; write it where the port is expected"),
         (r"\[(.*)\]", "brackets belong only around an IPv6 address that a port follows; write {0}"),
         (r".*:.*", "it is not an IPv6 address"),
-        (_INTERFACE.pattern, "it is a network interface, not an address; write the interface's address, such as ${{POD_IP}}"),
+        (_INTERFACE.pattern, "it is a network interface, not an address; write the address that it has"),
         (_NUMERIC_END.pattern + r"\.?", "expected an IPv4 address as four numbers from 0 to 255 without leading zeros"),
         (r".*", "expected an IP address or a DNS name: letters, digits, '-' and '_' between dots, at most 63 in a row"),
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Self, final
 
-from cluster_kit.host import canonical_host, ip_of
+from cluster_kit.host import canonical_host, ip_of, why_unexpanded
 
 MAX_NAME_CHARS = 255  # a DNS name's bound, and more than any basename@host in use
 MAX_ADDRESS_CHARS = MAX_NAME_CHARS + len("[]:65535")
@@ -137,6 +137,9 @@ def canonical_name(name: str) -> str:
             f"node: invalid name {name[:80]!r}: expected basename@host in visible ASCII, at most {MAX_NAME_CHARS} long"
         )
     basename, _, host = name.partition("@")
+    unexpanded = why_unexpanded(basename)
+    if unexpanded:
+        raise ValueError(f"node: invalid name {name[:80]!r}: {unexpanded}")
     try:
         return f"{basename}@{canonical_host(host)}"
     except ValueError as exc:

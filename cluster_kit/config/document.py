@@ -31,6 +31,10 @@ class Place(NamedTuple):
     quoted: bool = False
 
 
+class MisreadNumberError(ConfigError):
+    """A number that YAML reads otherwise than it is written; the message shows it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """Plain data and its places.

@@ -79,11 +79,18 @@ def _cluster(root: Part, registry: PluginRegistryLike, node: str | None) -> Clus
             "metadata": _metadata,
             "insecure": switch,
             "topologies": partial(read_topologies, components=components),
+            **dict.fromkeys(filter(is_extension, root.by_key()), ignore),
         },
         required=["topologies"],
         refused=dict.fromkeys(["secret", "secret_file", "previous_secrets"], _NO_SECRETS),
     )
+    given = {key: value for key, value in given.items() if not is_extension(key)}
     return ClusterConfig(**(given if node is None else given | {"node": node}))
+
+
+def is_extension(key: str) -> bool:
+    """Whether a key at the top is the user's own, a place for YAML anchors, as in Compose files."""
+    return key.startswith("x-")
 
 
 def _host(root: Part, node: str | None) -> str | None:
@@ -111,10 +118,14 @@ def _node(part: Part) -> str:
     try:
         name = canonical_name(given)
     except ValueError as exc:
-        raise part.error(str(exc).removeprefix("node: ")) from exc
+        why = str(exc).removeprefix("node: ")
+        hint = "" if "write ${" in why else "; a name is basename@host, such as web@${POD_IP}"
+        raise part.error(f"{why}{hint}") from exc
     host = name.partition("@")[2]
     if is_unspecified(host):
-        raise part.error(f"invalid name {given!r}: {host} means every interface; name an address that peers can reach")
+        raise part.error(
+            f"invalid name {given!r}: {host} means every interface; name an address that peers can reach, such as ${{POD_IP}}"
+        )
     return name
 
 

@@ -4,6 +4,8 @@ A field may be a str, int, float, bool, ``Literal``, ``Path``, ``Secret``, ``Cal
 a nested dataclass, ``int | str``, or one of these ``| None``. Only what is given is returned: the class itself knows its
 defaults. A field declared with ``metadata={"aliases": ("old_name",)}`` can be given by those names too, and one with
 ``metadata={"option": "from"}`` is called that in configurations, where its own name won't do.
+
+A ``tuple[T, ...]`` of plain values can also be given as text with commas: see ``cluster_kit.config.lists``.
 """
 
 from __future__ import annotations
@@ -14,33 +16,33 @@ from functools import partial, reduce
 from operator import or_
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from cluster_kit.config.callback import Callback, read_callback
 from cluster_kit.config.document import Faults, Part
+from cluster_kit.config.lists import read_list
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.targets import reason_of
-from cluster_kit.config.values import plain, read_fields, text
+from cluster_kit.config.values import is_plain, plain, read_fields, text
 from cluster_kit.errors import ConfigError, text_of
-
-_PLAIN = (str, int, float, bool, int | str)
 
 
 def convert(part: Part, kind: Any) -> Any:
     """Return the value of ``part`` as an option of type ``kind``."""
     origin, arguments = get_origin(kind), get_args(kind)
-    if kind in _PLAIN or origin is Literal or (origin is Annotated and arguments[0] in _PLAIN):
+    if is_plain(kind):
         return plain(part, kind)
     if origin in (Union, UnionType) and NoneType in arguments:
-        return None if part.value is None else convert(part, reduce(or_, (kind for kind in arguments if kind is not NoneType)))
+        rest = reduce(or_, (kind for kind in arguments if kind is not NoneType))
+        return None if part.raw is None else convert(part, rest)
     if origin is tuple and arguments[1:] == (Ellipsis,):
-        return tuple(_each(part.items(), arguments[0]).values())
+        return tuple(_each(read_list(part, arguments[0]), arguments[0]).values())
     if origin in (Mapping, dict) and arguments[0] is str:
         return _each(part.by_key().values(), arguments[1])
     if kind is Callback:
         return read_callback(part)
     if kind in (Path, Secret):
-        return part.value if isinstance(part.value, kind) else kind(_some_text(part))
+        return part.raw if isinstance(part.raw, kind) else kind(_some_text(part))
     if is_dataclass(kind) and isinstance(kind, type):
         return part.value if isinstance(part.value, kind) else construct(part, kind, read_options(part, kind))
     raise part.error(f"cannot be configured: no configuration can give a value of type {kind}")

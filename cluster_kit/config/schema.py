@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, Protocol, Union, get_args, get_origi
 
 from cluster_kit.config.callback import Callback
 from cluster_kit.config.components import PluginRegistryLike
+from cluster_kit.config.lists import is_separable
 from cluster_kit.config.model import ChildSpec, ClusterConfig, TopologyConfig
 from cluster_kit.config.options import names_of
 from cluster_kit.config.secret import Secret
@@ -45,6 +46,7 @@ _CALLBACK: Schema = {
     ]
 }
 _REFERENCE: Schema = {"type": "string", "pattern": "\\$\\{"}  # what an environment variable will say
+_SEPARATED: Schema = {"type": "string", "description": "the elements, separated by commas"}
 _PLAIN: Mapping[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string", Secret: "string"}
 _ARGUMENT = re.compile(r"^ {4,}(\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
 _NAME = "^[a-z][a-z0-9_-]{0,63}$"
@@ -65,6 +67,7 @@ def json_schema(registry: PluginRegistryWithNames) -> Schema:
         "$schema": DIALECT,
         "title": "cluster_kit configuration",
         **_object(keys, required=["topologies"]),
+        "patternProperties": {"^x-": {"description": "Your own, such as a place for YAML anchors."}},
         "$defs": definitions | {"options": _options_beside(registry), "topology_entry": _entry(registry)},
     }
 
@@ -191,7 +194,8 @@ def of_type(kind: Any) -> Schema:
     if origin in (Union, UnionType):
         return _union(arguments)
     if origin is tuple:
-        return {"type": "array", "items": of_type(arguments[0])}
+        array: Schema = {"type": "array", "items": of_type(arguments[0])}
+        return {"anyOf": [array, _SEPARATED]} if is_separable(arguments[0]) else array
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {"type": ["object", "null"], "additionalProperties": of_type(arguments[1])}
     if is_dataclass(kind) and isinstance(kind, type):

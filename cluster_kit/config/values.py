@@ -13,13 +13,22 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from cluster_kit.config.document import Faults, Part, shown, type_name
+from cluster_kit.config.document import Faults, MisreadNumberError, Part, shown, type_name
 from cluster_kit.config.suggest import did_you_mean
+from cluster_kit.host import why_unexpanded
 
 Reader = Callable[[Part], Any]
 
+_PLAIN = (str, int, float, bool, int | str)
 _MAX_SECONDS = 10**9  # some thirty years: forever, and still a time that every timer takes
+_FLOAT = re.compile(r"[-+]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][-+]?[0-9]{1,2})?")
 _FENCE = re.compile(r"[!-~]{1,255}")  # it travels in every hello and heartbeat
+
+
+def is_plain(kind: Any) -> bool:
+    """Whether ``plain`` reads values of this type."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    return kind in _PLAIN or origin is Literal or (origin is Annotated and arguments[0] in _PLAIN)
 
 
 def plain(part: Part, kind: Any) -> Any:
@@ -40,6 +49,8 @@ def plain(part: Part, kind: Any) -> Any:
 
 def text(part: Part) -> str:
     """Return text; an error doesn't show what stands there instead, as it may be a secret."""
+    if isinstance(part.raw, MisreadNumberError):
+        raise part.error("expected text, got a number: quote it")
     if not isinstance(part.value, str):
         hint = ": quote it" if isinstance(part.value, int | float) else ""
         raise part.error(f"expected text, got {type_name(part.value)}{hint}")
@@ -97,6 +108,9 @@ def fence(part: Part) -> str:
     value: str = plain(part, str)
     if not _FENCE.fullmatch(value):
         raise part.error(f"invalid value {shown(value)}: expected 1 to 255 visible ASCII characters")
+    unexpanded = why_unexpanded(value)
+    if unexpanded:
+        raise part.error(f"invalid value {shown(value)}: {unexpanded}")
     return value
 
 
@@ -112,6 +126,8 @@ def _choice(part: Part, choices: tuple[Any, ...]) -> Any:
 def _hint(part: Part, *, wants_text: bool) -> str:
     """Say what YAML made of a value that is of the wrong type, where that surprises."""
     place = part.place
+    if part.value is None and place and "${" in (place.text or ""):
+        return f"; {place.text} is empty: set the variable, or write a default"
     if place is None or place.text is None or isinstance(part.value, str) == wants_text:
         return ""
     if wants_text and not place.text:
@@ -120,4 +136,6 @@ def _hint(part: Part, *, wants_text: bool) -> str:
         return f"; YAML reads {place.text} as {type_name(part.value)}: quote it"
     if place.quoted and "${" in place.text:
         return "; a quoted ${...} is text: write it unquoted, on a line of its own"
+    if not place.quoted and _FLOAT.fullmatch(part.value.strip()):
+        return f"; YAML 1.1 reads {part.value.strip()} as text: write {float(part.value):.15g}"
     return ""

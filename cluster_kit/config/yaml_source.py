@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from cluster_kit.config.document import Document, KeyPath, Place, format_path
+from cluster_kit.config.document import Document, KeyPath, MisreadNumberError, Place, format_path
 from cluster_kit.config.expand import expand
 from cluster_kit.errors import ConfigError
 
@@ -23,6 +23,7 @@ MAX_VALUES = 100_000  # keys and values with aliases resolved: what an alias bom
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _STR, _NULL, _MAP, _SEQ, _MERGE = (_TAG + name for name in ("str", "null", "map", "seq", "merge"))
+_HOW_TO_WRITE = "quote it if it is text, or write it without leading zeros and colons"
 _TYPED = frozenset((_NULL, _TAG + "bool", _TAG + "int", _TAG + "float"))  # other scalars, such as dates, stay text
 
 
@@ -80,7 +81,12 @@ def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> ConfigError:
         return _too_deep(file, mark)
     problem = ", ".join(part for part in (getattr(exc, "context", None), getattr(exc, "problem", None)) if part)
     line = "".join(text.split("\n")[mark.line : mark.line + 1])
-    hint = "; quote the ${...}: unquoted it can't stand within { } or [ ]" if "${" in line else ""
+    if "\t" in line[: len(line) - len(line.lstrip())] or line[mark.column : mark.column + 1] == "\t":
+        problem, hint = "a tab cannot indent", "; replace the tab by spaces"
+    elif "${" in line:
+        hint = "; quote the ${...}: unquoted it can't stand within { } or [ ]"
+    else:
+        hint = ""
     return ConfigError(f"not valid YAML: {problem}{hint}", file=file, line=mark.line + 1, column=mark.column + 1)
 
 
@@ -149,6 +155,9 @@ class _Reader:
             if not isinstance(key, yaml.ScalarNode) or key.tag in _TYPED:
                 shown = key.value[:80] if isinstance(key, yaml.ScalarNode) else "of several values"
                 self._errors.append(self._error(f"key {shown} is not text: quote it", key, path))
+            elif "${" in key.value:
+                message = "a key is never expanded: write it without ${...}"
+                self._errors.append(self._error(message, key, (*path, key.value)))
             elif key.value in items:
                 first = _place(items[key.value][0])
                 message = f"duplicate key: given first at {self._file}:{first.line}:{first.column}; remove one of them"
@@ -165,17 +174,38 @@ class _Reader:
         try:
             text = expand(node.value, self._environ) if node.tag == _STR else node.value
             tag = self._resolve(node, text) if text != node.value else node.tag
-            return self._loader.construct_object(yaml.ScalarNode(tag, text)) if tag in _TYPED else text
+            if tag not in _TYPED:
+                return text
+            value = self._loader.construct_object(yaml.ScalarNode(tag, text))
         except ValueError as exc:
             return self._error(str(exc), node, path)
+        if type(value) in (int, float) and _is_misread(text, value):
+            given = "" if text == node.value else f"{node.value} is {text[:80]}; "
+            message = f"{given}YAML 1.1 reads {text[:80]} as {value}: {_HOW_TO_WRITE}"
+            return MisreadNumberError(message, **self._where(node, path))
+        return value
 
     def _resolve(self, node: yaml.ScalarNode, text: str) -> Any:
         """Return the tag that YAML gives to ``text`` written in the style of ``node``."""
         return self._loader.resolve(yaml.ScalarNode, text, (not node.style, bool(node.style)))
 
     def _error(self, message: str, node: Any, path: KeyPath) -> ConfigError:
+        return ConfigError(message, **self._where(node, path))
+
+    def _where(self, node: Any, path: KeyPath) -> dict[str, Any]:
         place = _place(node)
-        return ConfigError(message, path=format_path(path), file=self._file, line=place.line, column=place.column)
+        return {
+            "path": format_path(path),
+            "file": self._file,
+            "line": place.line,
+            "column": place.column,
+        }
+
+
+def _is_misread(text: str, value: float) -> bool:
+    """Whether ``text`` says another number to a reader than to YAML 1.1: one of base 8 or 60."""
+    digits = text.lstrip("+-").replace("_", "")
+    return ":" in text or (digits.isdecimal() and int(digits) != abs(value))
 
 
 def _place(node: Any) -> Place:

@@ -254,9 +254,6 @@ class TestFailure:
         assert error.reason is ConnectReason.UNREACHABLE
         assert "does not resolve" in str(error)
 
-    def test_host_name_is_not_even_one(self):
-        assert self.refused(Node(address=f"{'x' * 70}.invalid:4000")).reason is ConnectReason.UNREACHABLE
-
     def test_peer_hangs_up(self):
         async def scenario():
             server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)

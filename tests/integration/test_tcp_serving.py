@@ -101,7 +101,12 @@ def test_serves_on_its_host_else_on_that_of_the_name():
     [
         ({"port": 65536}, "port 65536: expected 0 to 65535"),
         ({"port": -1}, "port -1"),
-        ({"host": ""}, "host '': expected a host name or address"),
+        ({"host": ""}, "host '': it is empty; leave it out"),
+        ({"host": "$(POD_IP)"}, "host '$(POD_IP)': '$(POD_IP)' is not expanded"),
+        ({"host": "10.0.0.5:4370"}, "host '10.0.0.5:4370': a port does not belong"),
+        ({"host": "eth0"}, "host 'eth0': it is a network interface"),
+        ({"advertise": "http://x"}, "advertise 'http://x': expected host or host:port; "),
+        ({"advertise": "$POD_IP:4000"}, "advertise '$POD_IP:4000': expected host or host:port; "),
         ({"advertise": "0.0.0.0"}, "advertise '0.0.0.0': it means every interface"),
         ({"advertise": "[::]:4000"}, "means every interface"),
         ({"advertise": "host:port"}, "advertise 'host:port': expected host or host:port"),

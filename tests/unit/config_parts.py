@@ -51,6 +51,13 @@ class Full(Silent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listing(Silent):
+    """Takes a list of texts."""
+
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Polling(Silent):
     """Has an option that must be given, and checks its options itself."""
 

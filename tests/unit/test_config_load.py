@@ -154,7 +154,8 @@ class TestTop:
     @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
     def test_node_is_not_on_every_interface(self, host):
         assert fault(load, node=f"a@{host}") == (
-            f"node: invalid name 'a@{host}': {host} means every interface; name an address that peers can reach"
+            f"node: invalid name 'a@{host}': {host} means every interface; "
+            "name an address that peers can reach, such as ${POD_IP}"
         )
 
     @pytest.mark.parametrize("name", ["", "a b", "é", "x" * 256, "a\n", 3])
@@ -286,3 +287,52 @@ def test_every_fault_of_a_parts_options_is_told_at_its_own_place(tmp_path):
         (9, "topologies.wan.config.nodes[2]", "cannot use 'c@h"),
     ]
     assert [error.column for error in caught.value.errors[-3:]] == [15, 18, 23]
+
+
+@pytest.mark.parametrize("insecure", ["", "insecure: true\n"])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("web@$(POD_IP)", "write ${POD_IP}"),
+        ("web@$POD_IP", "write ${POD_IP}"),
+        ("web@$${POD_IP}", "write ${POD_IP}"),
+        ("web@10.0.0.5:4370", "a port does not belong to the host"),
+        ("web@http://x", "it is a URL"),
+        ("web@host/path", "a host has no '/'"),
+        ("web@[::1]", "write ::1"),
+        ("web@eth0", "it is a network interface"),
+        ("web@0.0.0.0", "means every interface"),
+        ("$(POD_NAME)@10.0.0.5", "write ${POD_NAME}"),
+    ],
+)
+def test_host_that_cannot_be_one_is_refused_with_or_without_insecure(tmp_path, name, why, insecure):
+    file = tmp_path / "cluster.yaml"
+    file.write_text(f"node: {name}\n{insecure}topologies: {{lan: {{strategy: gossip}}}}\n")
+    with pytest.raises(ConfigError) as raised:
+        load_config(file, PluginRegistry.load())
+    (error,) = raised.value.errors
+    assert (error.path, error.line) == ("node", 1)
+    assert why in str(error)
+    assert "${POD_" in str(error)
+    assert "insecure" not in str(error)
+
+
+@pytest.mark.parametrize("key", ["cluster", "group"])
+def test_reference_that_nothing_expands_is_no_fence(tmp_path, key):
+    file = tmp_path / "cluster.yaml"
+    entry = "strategy: gossip, group: '$(TEAM)'" if key == "group" else "strategy: gossip"
+    cluster = "cluster: shop-$TEAM\n" if key == "cluster" else ""
+    file.write_text(f"{cluster}topologies: {{lan: {{{entry}}}}}\n")
+    with pytest.raises(ConfigError, match=rf"{key}: invalid value .* write \$\{{TEAM\}}"):
+        load_config(file, PluginRegistry.load())
+
+
+def test_keys_of_ones_own_hold_anchors(tmp_path):
+    file = tmp_path / "cluster.yaml"
+    file.write_text("x-lan: &lan\n  strategy: gossip\nx-more: [1]\ntopologies:\n  lan:\n    <<: *lan\n    group: a\n")
+    config = load_config(file, PluginRegistry.load())
+    assert config.topologies["lan"].group == "a"
+    file.write_text("y-lan: 1\ntopologies: {lan: {strategy: gossip, x-own: 1}}\n")
+    with pytest.raises(ConfigError) as raised:
+        load_config(file, PluginRegistry.load())
+    assert [error.path for error in raised.value.errors] == ["y-lan", "topologies.lan.x-own"]

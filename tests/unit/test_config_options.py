@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from config_parts import Full, Polling, Renamed, Retry, Silent, Unresolvable
+from config_parts import Full, Listing, Polling, Renamed, Retry, Silent, Unresolvable
 
 from cluster_kit import ConfigError
 from cluster_kit.config import Secret
@@ -43,6 +43,10 @@ NO_TEXT = "'utf-8' codec can't encode character '\\udcff' in position 0: surroga
         ("mode", "endpoints", "endpoints"),
         ("ports", [1, 2], (1, 2)),
         ("ports", (), ()),
+        ("ports", "1, 2,", (1, 2)),
+        ("ports", 1, (1,)),
+        ("ports", " , ", ()),
+        ("ports", "", ()),
         ("tags", {"zone": "a"}, {"zone": "a"}),
         ("tags", None, {}),
         ("retry", {"times": 3}, Retry(times=3)),
@@ -83,8 +87,11 @@ def test_value_of_each_type_is_taken(name, given, value):
         ("mode", "endpoint", "mode: invalid value 'endpoint': did you mean 'endpoints'?"),
         ("mode", 3, "mode: invalid value 3: expected one of endpoints, pods"),
         ("ports", [1, "x", 3, None], "ports[1]: invalid value 'x': expected int, got str"),
-        ("ports", 1, "ports: expected a list, got int"),
-        ("ports", "12", "ports: expected a list, got str"),
+        ("ports", {}, "ports: expected a list, got mapping"),
+        ("ports", None, "ports: expected a list, got nothing"),
+        ("ports", "1,x,3", "ports[1]: invalid value 'x': expected int, got str"),
+        ("ports", "1,04", "ports[1]: invalid value '04': expected int, got str"),
+        ("retries", "a,b", "retries: expected a list, got str"),
         ("tags", {"a": 1}, "tags.a: invalid value 1: expected str, got int"),
         ("tags", {1: "a"}, "tags: key 1 is not text: quote it"),
         ("tags", ["a"], "tags: expected a mapping, got list"),
@@ -185,16 +192,26 @@ class TestYamlHints:
             file = tmp_path / "o.yaml"
             file.write_text(text)
             with pytest.raises(ConfigError) as raised:
-                read_options(read_yaml(str(file), {"PORT": "8080"}).root, Full)
+                read_options(read_yaml(str(file), {"PORT": "8080", "PIN": "0444"}).root, Full)
             return str(raised.value).partition(": ")[2]
 
         return hint
 
     def test_yaml_1_1_surprises_ask_for_quotes(self, hint):
         assert hint("text: no") == "text: invalid value False: expected str, got bool; YAML reads no as bool: quote it"
-        assert hint("text: 12:30").endswith("got int; YAML reads 12:30 as int: quote it")
+        assert hint("text: 12").endswith("got int; YAML reads 12 as int: quote it")
+        assert "YAML 1.1 reads 12:30 as 750: quote it if it is text" in hint("text: 12:30")
+        assert hint("ratio: 1e3").endswith("got str; YAML 1.1 reads 1e3 as text: write 1000")
+        assert hint("number: 08").endswith("got str; YAML 1.1 reads 08 as text: write 8")
         assert hint("mode: off").endswith("YAML reads off as bool: quote it")
-        assert hint("ports: [010, '010']").endswith("expected int, got str")
+        assert hint("ports: [10, '010']").endswith("expected int, got str")
+
+    def test_empty_variable_is_named(self, hint):
+        assert hint("number: ${NO_PORT:-}").endswith("got nothing; ${NO_PORT:-} is empty: set the variable, or write a default")
+
+    def test_secret_that_yaml_misreads_is_not_shown(self, hint):
+        for text in ("secret: 0444", "secret: ${PIN}"):
+            assert hint(text) == "secret: expected text, got a number: quote it"
 
     def test_quoted_reference_asks_for_the_quotes_to_go(self, hint):
         assert hint("number: '${PORT}'").endswith("a quoted ${...} is text: write it unquoted, on a line of its own")
@@ -202,6 +219,47 @@ class TestYamlHints:
     def test_there_is_none_where_quotes_would_not_help(self, hint):
         assert hint("number: true") == "number: invalid value True: expected int, got bool"
         assert hint("number: 'x'") == "number: invalid value 'x': expected int, got str"
+
+
+class TestLists:
+    @pytest.fixture
+    def taken(self, tmp_path):
+        def taken(text, cls=Full, **environ):
+            file = tmp_path / "o.yaml"
+            file.write_text(text)
+            return read_options(read_yaml(str(file), environ).root, cls)
+
+        return taken
+
+    @pytest.mark.parametrize(
+        ("seeds", "hosts"),
+        [
+            ("a:1,b:2", ("a:1", "b:2")),
+            (" a:1 , b:2,, ", ("a:1", "b:2")),
+            ("a:1", ("a:1",)),
+            ("", ()),
+            (",", ()),
+        ],
+    )
+    @pytest.mark.parametrize("text", ["hosts: ${SEEDS}", "hosts: '${SEEDS}'", "hosts: >\n  ${SEEDS},\n"])
+    def test_one_variable_holds_them_all(self, taken, text, seeds, hosts):
+        assert taken(text, Listing, SEEDS=seeds) == {"hosts": hosts}
+
+    def test_numbers_come_from_a_variable_too(self, taken):
+        assert taken("ports: ${PORTS}", PORTS="1,2") == {"ports": (1, 2)}
+        assert taken("ports: ${PORTS}", PORTS="1") == {"ports": (1,)}
+        assert taken("ports: ${PORTS:-}") == {"ports": ()}
+
+    def test_element_of_a_list_proper_keeps_its_comma(self, taken):
+        assert taken("hosts: ['a,b', c]", Listing) == {"hosts": ("a,b", "c")}
+
+    def test_forgotten_list_is_not_an_empty_one(self, taken):
+        with pytest.raises(ConfigError, match="expected a list, got nothing"):
+            taken("hosts:\n", Listing)
+
+    def test_number_is_no_list_of_texts(self, taken):
+        with pytest.raises(ConfigError, match="expected a list, got int"):
+            taken("hosts: 5\n", Listing)
 
 
 class TestSecret:

@@ -49,7 +49,7 @@ def messages(document):
 
 class TestData:
     def test_is_what_yaml_says(self, read):
-        text = "a: {b: [1, 2.5, true, null, text, '8080'], c: 12:30}\nd: !!str 8080\n"
+        text = "a: {b: [1, 2.5, true, null, text, '8080'], c: 0x1F}\nd: !!str 8080\n"
         assert read(text).data == yaml.safe_load(text)
 
     def test_dates_stay_as_they_are_written(self, read):
@@ -114,6 +114,37 @@ class TestFaults:
         with pytest.raises(ConfigError) as raised:
             _ = root.by_key()["b"].value
         assert (raised.value.path, raised.value.line, raised.value.column) == ("b", 2, 4)
+
+    @pytest.mark.parametrize(
+        ("scalar", "read_as"), [("04370", 2296), ("12:30", 750), ("0444", 292), ("-0_10", -8), ("1:30.5", 90.5)]
+    )
+    def test_number_that_yaml_reads_otherwise_than_it_is_written_is_refused(self, read, scalar, read_as):
+        with pytest.raises(ConfigError, match=rf"1:4: a: YAML 1.1 reads {scalar} as {read_as}: quote it"):
+            _ = read(f"a: {scalar}").root.by_key()["a"].value
+        assert read(f"a: '{scalar}'").data == {"a": scalar}
+
+    def test_such_a_number_from_the_environment_is_refused_with_its_variable(self, read):
+        document = read("port: ${PORT}\nquoted: '${PORT}'\nhost: h${PORT}", PORT="04370")
+        with pytest.raises(ConfigError, match=r"1:7: port: \$\{PORT\} is 04370; YAML 1.1 reads 04370 as 2296"):
+            _ = document.root.by_key()["port"].value
+        assert (document.data["quoted"], document.data["host"]) == ("04370", "h04370")
+
+    @pytest.mark.parametrize(
+        ("scalar", "value"),
+        [
+            ("0", 0),
+            ("007", 7),
+            ("-12", -12),
+            ("1_000", 1000),
+            ("0x1F", 31),
+            ("0b11", 3),
+            ("0.5", 0.5),
+            ("01.5", 1.5),
+            ("1.0e+3", 1000.0),
+        ],
+    )
+    def test_number_that_yaml_reads_as_it_is_written_is_taken(self, read, scalar, value):
+        assert read(f"a: {scalar}").data == {"a": value}
 
     @pytest.mark.parametrize("scalar", ["!!python/name:os.system ''", "!secret x", "!!int x", "!!timestamp x", "!!binary aGk="])
     def test_tags_are_refused(self, read, scalar):
@@ -193,6 +224,20 @@ class TestUnreadableFiles:
 
     def test_control_character(self, fault):
         assert fault("a: \0") == "cluster.yaml: not valid YAML: control characters are not allowed"
+
+    @pytest.mark.parametrize("content", ["a: 1\n\tb: 2", "a:\n\tb: 2", "a:\n  b: 1\n\tc: 2", "\ta: 1"])
+    def test_tab_is_named(self, fault, content):
+        line = content[: content.index("\t")].count("\n") + 1
+        assert fault(content).startswith(f"cluster.yaml:{line}:")
+        assert "a tab cannot indent; replace the tab by spaces" in fault(content)
+
+    def test_tab_that_yaml_allows_is_no_fault(self, read):
+        assert read("a:\t1\t# one\nb: [1,\t2]\n").data == {"a": 1, "b": [1, 2]}
+
+    def test_reference_in_a_key_is_refused(self, read):
+        assert messages(read("a:\n  ${KEY}: 1")) == [
+            "cluster.yaml:2:3: a['${KEY}']: a key is never expanded: write it without ${...}"
+        ]
 
     def test_reference_within_braces_asks_for_quotes(self, fault):
         assert "quote the ${...}" in fault("config: {port: ${PORT}}")

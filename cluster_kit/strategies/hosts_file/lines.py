@@ -84,6 +84,8 @@ def _text(line: bytes) -> str:
 
 
 def _node(entry: str) -> Node:
+    if "," in entry:
+        raise ValueError(f"cannot use {entry[:_SHOWN]!r}: a comma does not separate nodes; write one {FORM} on each line")
     try:
         return parse_node(entry)
     except ValueError as exc:

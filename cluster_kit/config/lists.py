@@ -1,0 +1,59 @@
+"""Lists of plain values, which may be given as one text with commas, as environment variables hold them.
+
+``nodes: ${SEEDS}`` with ``SEEDS="a:4370, b:4370,"`` is a list of two. Blanks around an element and empty
+elements don't count, so an empty variable gives an empty list. An element of a list proper is never
+split, which is how an element that contains a comma is given.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+from cluster_kit.config.document import Part
+from cluster_kit.config.secret import Secret
+from cluster_kit.config.values import is_plain
+
+
+def read_list(part: Part, kind: Any) -> list[Part]:
+    """Return the elements of a list whose elements are of type ``kind``.
+
+    Raises:
+        ConfigError: It is neither a list nor a text that can be one.
+    """
+    if not is_separable(kind):
+        return part.items()
+    value = part.value
+    if value is None and _is_empty_variable(part):
+        value = ""
+    if isinstance(value, str):
+        elements = filter(None, map(str.strip, value.split(",")))
+        value = [_element(text, kind) for text in elements]
+    elif isinstance(value, int | float) and not _is_text(kind):
+        value = [value]  # what YAML makes of a variable that holds a single number
+    return part.replaced(value).items()
+
+
+def is_separable(kind: Any) -> bool:
+    """Whether a list with elements of type ``kind`` can be given as text with commas."""
+    return kind in (Path, Secret) or is_plain(kind)
+
+
+def _is_empty_variable(part: Part) -> bool:
+    """Whether YAML read nothing because a reference stands there whose variable is empty."""
+    return part.place is not None and "${" in (part.place.text or "")
+
+
+def _is_text(kind: Any) -> bool:
+    return kind in (str, Path, Secret) or any(isinstance(each, str) for each in get_args(kind))
+
+
+def _element(text: str, kind: Any) -> Any:
+    """Return an element as YAML reads one that stands alone, as far as a number or a switch goes."""
+    if _is_text(kind):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
