@@ -20,6 +20,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*")
 _NUMERIC_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)", re.DOTALL)  # WHATWG URL, "ends in a number": never a DNS name
 _ZONE = re.compile(r"[A-Za-z0-9_.:~+-]{1,64}")  # no interface name is longer, and none with other characters is dialled
+_INTERFACE_NAME = re.compile(r"(?![0-9.]+$)[A-Za-z0-9_][A-Za-z0-9_.~+-]{0,14}")  # IFNAMSIZ, netdevice(7)
 _REFERENCE = re.compile(r"\$[({]*([A-Za-z_][A-Za-z0-9_]*)[)}]*|\$[({]|\{\{|%([A-Za-z_][A-Za-z0-9_]*)%")
 _INTERFACE = re.compile(r"lo|(?:eth|wlan)[0-9]+|en(?:[ops][0-9]\w*|x[0-9a-f]{12})")  # as Linux and systemd name them
 
@@ -86,6 +87,11 @@ def is_unspecified(host: str) -> bool:
     """Whether ``host`` means every interface (0.0.0.0, ::): fit to listen on, never to announce."""
     address = ip_of(host)
     return address is not None and address.is_unspecified
+
+
+def is_interface(text: str) -> bool:
+    """Whether ``text`` can be the name of a network interface, such as ``eth0``, by its form."""
+    return _INTERFACE_NAME.fullmatch(text) is not None
 
 
 def why_unexpanded(text: str) -> str | None:

@@ -187,6 +187,18 @@ def split_address(address: str) -> tuple[str, int]:
         raise ValueError(f"address: {address[:80]!r}: {exc}") from exc
 
 
+def split_endpoint(text: str) -> tuple[str, int | None]:
+    """Split ``host`` or ``host:port``, with or without brackets around an IPv6 host without a port.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    bare = text.removeprefix("[").removesuffix("]")
+    if ":" not in text or ip_of(bare) is not None:
+        return canonical_host(bare), None
+    return split_address(text)
+
+
 def join_address(host: str, port: int) -> str:
     """Return ``host:port``, with brackets around an IPv6 host."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -113,7 +113,7 @@ def _placed(part: Part, fault: str) -> ConfigError:
 
 def _some_text(part: Part) -> str:
     given = text(part)
-    if not given:
+    if not given.strip():
         raise part.error("is empty: give it a value, or leave it out")
     return given
 

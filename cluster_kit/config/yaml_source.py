@@ -84,7 +84,7 @@ def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> ConfigError:
     if "\t" in line[: len(line) - len(line.lstrip())] or line[mark.column : mark.column + 1] == "\t":
         problem, hint = "a tab cannot indent", "; replace the tab by spaces"
     elif "${" in line:
-        hint = "; quote the ${...}: unquoted it can't stand within { } or [ ]"
+        hint = "; write the ${...} without { } and [ ] around it, or quote it"
     else:
         hint = ""
     return ConfigError(f"not valid YAML: {problem}{hint}", file=file, line=mark.line + 1, column=mark.column + 1)

@@ -121,6 +121,8 @@ def parse_node(entry: str) -> Node:
     Raises:
         ValueError: It is of neither form.
     """
+    if "," in entry:
+        raise ValueError("commas separate nodes only where one text is the whole list, as in nodes: ${SEEDS}")
     basename, at, address = entry.rpartition("@")
     host, port = split_address(address)
     if port == 0:

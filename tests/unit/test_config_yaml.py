@@ -240,7 +240,7 @@ class TestUnreadableFiles:
         ]
 
     def test_reference_within_braces_asks_for_quotes(self, fault):
-        assert "quote the ${...}" in fault("config: {port: ${PORT}}")
+        assert "write the ${...} without { } and [ ] around it, or quote it" in fault("config: {port: ${PORT}}")
 
 
 def test_works_without_libyaml(read, fault, monkeypatch):

@@ -10,7 +10,11 @@ from cluster_kit.strategies.mdns import MdnsStrategy
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"interfaces": ("eth0", "")}, "interfaces: '' is empty"),
+        ({"interfaces": ("eth0", "")}, "interfaces: '' is neither"),
+        ({"interfaces": ("eth0,eth1",)}, "interfaces: 'eth0,eth1' is neither"),
+        ({"interfaces": ("$(NODE_IP)",)}, r"interfaces: '\$\(NODE_IP\)' is neither"),
+        ({"interfaces": ("10.0.0",)}, "interfaces: '10.0.0' is neither"),
+        ({"interfaces": ("x" * 16,)}, "is neither an address nor the name of an interface"),
         ({"ip_version": "v5"}, "expected v4, v6 or all"),
         ({"ttl_s": 4}, "expected 5 to 4500"),
         ({"ttl_s": 4501}, "expected 5 to 4500"),

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 
 from cluster_kit.abc import Found
+from cluster_kit.config import load_config as load_with
 from cluster_kit.errors import ConfigError
 from cluster_kit.node import Node
+from cluster_kit.plugins import PluginRegistry
 from cluster_kit.strategies.static import StaticStrategy
 from cluster_kit.testing import FakeDiscovery
 
@@ -64,3 +66,18 @@ def test_duplicates_are_named(one, other):
 def test_duplicates_in_another_spelling_are_named(one, other):
     with pytest.raises(ConfigError, match="list each node once"):
         StaticStrategy(nodes=(one, other))
+
+
+@pytest.mark.parametrize("entry", ["a:1,b:2", "a@h:1,b@h:2", "a:1,"])
+def test_commas_in_an_entry_are_named(entry):
+    with pytest.raises(ConfigError, match=r"commas separate nodes only where one text is the whole list"):
+        StaticStrategy(nodes=(entry,))
+
+
+@pytest.mark.parametrize("seeds", ["a@h:1,b@h:2", "a@h:1, b@h:2,", "a@h:1"])
+def test_one_variable_holds_the_whole_list(tmp_path, seeds):
+    file = tmp_path / "cluster.yaml"
+    file.write_text("topologies: {lan: {strategy: static, config: {nodes: '${SEEDS}'}}}\n")
+    config = load_with(file, PluginRegistry.load(), environ={"SEEDS": seeds})
+    expected = tuple(seed.strip() for seed in seeds.split(",") if seed.strip())
+    assert config.topologies["lan"].strategies[0].build().nodes == expected

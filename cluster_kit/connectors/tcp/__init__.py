@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cluster_kit.abc import Connector, Discovery, LinkReport
 from cluster_kit.errors import ConnectError, raise_all
 from cluster_kit.host import canonical_host, is_unspecified
-from cluster_kit.node import Node
+from cluster_kit.node import Node, split_endpoint
 
 if TYPE_CHECKING:
     from cluster_kit.connectors.tcp.hub import Hub
@@ -119,10 +119,8 @@ def _faults_of_host(host: str) -> Iterator[str]:
 
 
 def _faults_of_advertise(advertise: str) -> Iterator[str]:
-    from cluster_kit.connectors.tcp.listen import read_advertise
-
     try:
-        host, _ = read_advertise(advertise)
+        host, _ = split_endpoint(advertise)
     except ValueError as exc:
         yield f"advertise {advertise!r}: expected host or host:port; {exc}"
         return

@@ -6,8 +6,8 @@ import errno
 import socket
 
 from cluster_kit.errors import ConfigError
-from cluster_kit.host import canonical_host, ip_of, is_unspecified
-from cluster_kit.node import Node, join_address, split_address
+from cluster_kit.host import canonical_host, is_unspecified
+from cluster_kit.node import Node, join_address, split_endpoint
 from cluster_kit.resolving import resolve
 
 BACKLOG = 1024  # a cluster that starts dials all at once; the kernel caps it at net.core.somaxconn
@@ -64,7 +64,7 @@ def announced_address(local: Node, host: str | None, port: int, advertise: str |
         ConfigError: Only an address that means every interface is left.
     """
     if advertise is not None:
-        told_host, told_port = read_advertise(advertise)
+        told_host, told_port = split_endpoint(advertise)
         return join_address(told_host, told_port or port)
     told_host = local.host if host is None or is_unspecified(host) else canonical_host(host)
     if is_unspecified(told_host):
@@ -72,15 +72,3 @@ def announced_address(local: Node, host: str | None, port: int, advertise: str |
             f"tcp: cannot announce {told_host!r}: it means every interface; set advertise to the address that others dial"
         )
     return join_address(told_host, port)
-
-
-def read_advertise(advertise: str) -> tuple[str, int | None]:
-    """Split ``host`` or ``host:port``, with or without brackets around an IPv6 host that has no port.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    bare = advertise.removeprefix("[").removesuffix("]")
-    if ":" not in advertise or ip_of(bare) is not None:
-        return canonical_host(bare), None
-    return split_address(advertise)

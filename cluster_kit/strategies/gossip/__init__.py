@@ -13,14 +13,13 @@ group is that of libcluster before 3.3.
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import raise_all
-from cluster_kit.host import is_loopback
+from cluster_kit.host import is_interface, is_loopback
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -32,7 +31,6 @@ GROUP_V4 = "230.1.1.251"
 GROUP_V6 = "ff12::e601:1fb"  # transient, of the link; the number is that of the IPv4 group (RFC 4291 2.7, RFC 3307 4.3)
 ANY = "0.0.0.0"  # noqa: S104 - libcluster's default; it means the interface that is sent on
 NO_LOOPBACK = "Linux carries no IPv6 multicast on loopback; use an IPv4 host such as 127.0.0.1, or another interface"
-_INTERFACE = re.compile(r"[^\s/:%]{1,15}")  # netdevice(7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +130,7 @@ def _faults_of_interfaces(options: GossipStrategy) -> Iterator[str]:
         if value is None or (option == "if_addr" and value in (ANY, "::")):
             continue
         if (ip := _ip(value)) is None:
-            if not _INTERFACE.fullmatch(value) or not value.strip("0123456789."):
+            if not is_interface(value):
                 yield f"{option} {value!r}: expected an IP address or the name of an interface"
         elif v6 is None:
             v6 = ip.version == 6

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Literal
 
 from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import raise_all
+from cluster_kit.host import canonical_host, why_unexpanded
+from cluster_kit.node import split_endpoint
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -32,7 +34,6 @@ MAX_POLL_S = 3600.0
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123, as namespaces, Services and ports are called
 _DOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
-_MASTER = re.compile(r"https://[^/]+/?|[^/]+")
 _KEY = r"[A-Za-z0-9][A-Za-z0-9._/-]*"
 _VALUE = r"[A-Za-z0-9._-]*"
 _REQUIREMENT = rf"!\s*{_KEY}|{_KEY}(\s*(=|==|!=|<|>)\s*{_VALUE}|\s+(in|notin)\s*\(\s*{_VALUE}(\s*,\s*{_VALUE})*\s*\))?"
@@ -130,7 +131,7 @@ def _faults_of_selection(options: KubernetesStrategy) -> Iterator[str]:
 
 
 def _faults_of_names(options: KubernetesStrategy) -> Iterator[str]:
-    if options.selector and not _SELECTOR.fullmatch(options.selector):
+    if options.selector is not None and not _SELECTOR.fullmatch(options.selector):
         yield f"selector {options.selector[:80]!r}: expected labels such as 'app=web,tier!=test' or 'app in (web, api)'"
     if not _DOMAIN.fullmatch(domain := options.domain(os.environ)):
         option = "CLUSTER_DOMAIN" if os.environ.get("CLUSTER_DOMAIN") else "cluster_name"
@@ -146,7 +147,21 @@ def _faults_of_names(options: KubernetesStrategy) -> Iterator[str]:
     for option, name in named.items():
         if name is not None and not _LABEL.fullmatch(name):
             yield f"{option} {name!r}: expected at most 63 lower-case letters, digits and dashes"
-    if options.master is not None and not _MASTER.fullmatch(options.master):
-        yield f"master {options.master!r}: expected https://host:port, or a name such as kubernetes.default.svc"
-    if options.node_basename is not None and not _BASENAME.fullmatch(options.node_basename):
+    if options.master is not None:
+        yield from _faults_of_master(options.master)
+    if options.context is not None and (not options.context.strip() or why_unexpanded(options.context)):
+        yield f"context {options.context!r}: expected the name of a context of the kubeconfig; leave it out for the current one"
+    if options.node_basename is not None and (
+        not _BASENAME.fullmatch(options.node_basename) or why_unexpanded(options.node_basename)
+    ):
         yield f"node_basename {options.node_basename!r}: expected visible ASCII without '@', such as 'web'"
+
+
+def _faults_of_master(master: str) -> Iterator[str]:
+    try:
+        if master.startswith("https://"):
+            split_endpoint(master.removeprefix("https://").removesuffix("/"))
+        else:
+            canonical_host(master)
+    except ValueError as exc:
+        yield f"master {master!r}: expected https://host:port, or a name such as kubernetes.default.svc; {exc}"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import raise_all
-from cluster_kit.host import is_loopback
+from cluster_kit.host import ip_of, is_interface, is_loopback
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -76,8 +76,9 @@ class MdnsStrategy(Strategy):
 def _faults(options: MdnsStrategy) -> Iterator[str]:
     if find_spec("zeroconf") is None:
         yield "mdns needs the package zeroconf: run pip install 'cluster-kit[mdns]'"
-    if not all(options.interfaces):
-        yield "interfaces: '' is empty: give each as an address or a name such as eth0, or leave the option out"
+    for each in options.interfaces:
+        if ip_of(each) is None and not is_interface(each):
+            yield f"interfaces: {each!r} is neither an address nor the name of an interface such as eth0"
     if options.ip_version not in get_args(IpVersion):
         yield f"ip_version {options.ip_version!r}: expected v4, v6 or all"
     service = options.service_type.partition(".")[0]
