@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from cluster_kit import ConfigError, Connector, PluginError, Strategy, Topology
 from cluster_kit.config import ClusterConfig, Secret, load_config
-from cluster_kit.config.document import format_path
+from cluster_kit.config.document import Document, format_path
 from cluster_kit.config.expand import expand
+from cluster_kit.config.options import read_options
 from cluster_kit.config.yaml_source import read_yaml
 
 
@@ -33,6 +34,11 @@ class Finder(Strategy):
     async def discover(self, ctx):
         return
         yield
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    hosts: tuple[str, ...]
 
 
 class Linker(Connector):
@@ -216,3 +222,38 @@ def test_doubled_dollar_keeps_any_text_as_it_is(text):
         assert expand(text.replace("${", "$${"), {}) == text
     except ValueError:
         pytest.fail("an escaped reference was expanded")
+
+
+def scalar(text, environ=None):
+    """Return what the value ``text`` of a file is read as, or ``None`` where it is refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "cluster.yaml")
+        file.write_text(f"key: {text}\n")
+        try:
+            return read_yaml(str(file), environ or {}).root.by_key()["key"].value
+        except ConfigError:
+            return None
+
+
+@given(st.from_regex(r"[-+]?[0-9][0-9_]{0,6}(:[0-5]?[0-9]){0,2}(\.[0-9]{0,3})?", fullmatch=True))
+def test_number_is_read_as_it_is_written_or_refused(text):
+    for value in (scalar(text), scalar("${NUMBER}", {"NUMBER": text})):
+        if isinstance(value, int | float):
+            assert value == float(text.replace("_", ""))
+        else:
+            assert value in (None, text)
+
+
+elements = st.text(st.characters(codec="utf-8", exclude_characters=",\0"), min_size=1).filter(lambda text: text == text.strip())
+
+
+@given(st.lists(elements), st.sampled_from([",", ", ", " ,", ",,"]), st.sampled_from(["", ",", " , "]))
+def test_list_as_text_with_commas_is_the_list(hosts, between, end):
+    part = Document(data={"hosts": between.join(hosts) + end}).root
+    assert read_options(part, Listing) == {"hosts": tuple(hosts)}
+
+
+@given(st.lists(st.integers(0, 99_999), min_size=1))
+def test_numbers_as_text_with_commas_are_the_numbers(ports):
+    part = Document(data={"ports": ",".join(map(str, ports))}).root
+    assert read_options(part, Finder) == {"ports": tuple(ports)}
