@@ -22,7 +22,7 @@ _NUMERIC_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)", re.DOTALL)  # WHAT
 _ZONE = re.compile(r"[A-Za-z0-9_.:~+-]{1,64}")  # no interface name is longer, and none with other characters is dialled
 _INTERFACE_NAME = re.compile(r"(?![0-9.]+$)[A-Za-z0-9_][A-Za-z0-9_.~+-]{0,14}")  # IFNAMSIZ, netdevice(7)
 _REFERENCE = re.compile(r"\$[({]*([A-Za-z_][A-Za-z0-9_]*)[)}]*|\$[({]|\{\{|%([A-Za-z_][A-Za-z0-9_]*)%")
-_INTERFACE = re.compile(r"lo|(?:eth|wlan)[0-9]+|en(?:[ops][0-9]\w*|x[0-9a-f]{12})")  # as Linux and systemd name them
+_INTERFACE = re.compile(r"lo|(?:eth|wlan)[0-9]+|(?:en[ops]|wlp)[0-9]\w*|enx[0-9a-f]{12}")  # as Linux and systemd name them
 
 _WRONG = tuple(
     (re.compile(form, re.DOTALL | re.IGNORECASE), why)

@@ -46,7 +46,7 @@ _CALLBACK: Schema = {
     ]
 }
 _REFERENCE: Schema = {"type": "string", "pattern": "\\$\\{"}  # what an environment variable will say
-_SEPARATED: Schema = {"type": "string", "description": "the elements, separated by commas"}
+_SEPARATED: Schema = {"type": "string", "title": "text with commas"}
 _PLAIN: Mapping[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string", Secret: "string"}
 _ARGUMENT = re.compile(r"^ {4,}(\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
 _NAME = "^[a-z][a-z0-9_-]{0,63}$"

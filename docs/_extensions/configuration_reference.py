@@ -58,6 +58,8 @@ def section(title: str, properties: Mapping[str, Any], level: int = 2) -> Iterat
 
 def type_of(schema: Mapping[str, Any]) -> str:
     """Return what a value may be, in words."""
+    if "title" in schema:
+        return str(schema["title"])
     if "$ref" in schema:
         return "a part: name, `package.module:Class` or mapping"
     if "anyOf" in schema:

@@ -43,6 +43,7 @@ def test_no_python_block_is_missing_here():
     elsewhere = {"README.md": 1, "docs/tutorial.md": 1, "docs/embedding.md": 3}  # test_docs_run.py
     here = {
         "docs/callback.md": 1,
+        "docs/configuration.md": 1,
         "docs/operating.md": 2,
         "docs/plugins.md": 5,
         "docs/strategies/mdns.md": 1,
@@ -63,6 +64,11 @@ def test_callback():
     assert asyncio.run(connect("http://api", worker)) is None
     assert asyncio.run(connect("http://api", Node(name="x@h", address="h:1"))) is IGNORED
     assert added == [("http://api", "h:1")]
+
+
+def test_configuration():
+    (comparison,) = blocks("python", "docs/configuration.md")
+    assert run(comparison)["Node"] is Node
 
 
 def test_operating(tmp_path, monkeypatch):

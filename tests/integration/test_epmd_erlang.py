@@ -88,7 +88,7 @@ TEXTS = [
     "'a' .\n'b'\n.\n% 'c'.\n",
     "'a'.% first\n'b'. 'c'.",
     "'a'.\r\n'b'.\r\n",
-    "'per%cent'.\n",
+    "'fe80::1%eth0'.\n",
     "a.example.\n",
     "'a'\n'b'.\n",
     "'a'.'b'.\n",
