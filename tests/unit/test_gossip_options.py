@@ -83,6 +83,7 @@ def test_multicast_of_ipv6_on_loopback_is_refused(host, given):
         ("10.0.0.7", {"multicast_if": "127.0.0.1"}, "127.0.0.1"),
         ("127.0.0.1", {"multicast_if": "10.0.0.7"}, "10.0.0.7"),
         ("127.0.0.1", {"if_addr": "10.0.0.7"}, "10.0.0.7"),
+        ("127.0.0.1", {"if_addr": "0:0::0"}, "127.0.0.1"),
         ("127.0.0.1", {"broadcast_only": True, "multicast_addr": "10.0.0.255"}, "10.0.0.255"),
         ("127.0.0.1", {"broadcast_only": True, "multicast_addr": "127.255.255.255"}, "127.0.0.1"),
     ],

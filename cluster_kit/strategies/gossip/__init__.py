@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import raise_all
-from cluster_kit.host import is_interface, is_loopback
+from cluster_kit.host import is_interface, is_loopback, is_unspecified
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -73,7 +73,11 @@ class GossipStrategy(Strategy):
         v6 = is_v6(sending if self.multicast_addr == GROUP_V4 else self.multicast_addr)
         if v6 and is_loopback(sending):
             raise ValueError(f"{sending!r}: {NO_LOOPBACK}")
-        used = [sending, *([] if self.if_addr == ANY else [self.if_addr]), *([self.multicast_addr] * self.broadcast_only)]
+        used = [
+            sending,
+            *([] if is_unspecified(self.if_addr) else [self.if_addr]),
+            *([self.multicast_addr] * self.broadcast_only),
+        ]
         return next((address for address in used if not is_loopback(address)), sending)
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
@@ -119,7 +123,7 @@ def _faults_of_addresses(options: GossipStrategy) -> Iterator[str]:
             "a broadcast address with broadcast_only" if options.broadcast_only else "224.0.0.0 to 239.255.255.255, or ff00::/8"
         )
         yield f"multicast_addr {options.multicast_addr!r}: expected {wanted}"
-    if options.broadcast_only and options.if_addr != ANY:
+    if options.broadcast_only and not is_unspecified(options.if_addr):
         yield f"if_addr {options.if_addr!r}: a broadcast is heard on any interface; leave it out, it is {ANY}"
     yield from _faults_of_interfaces(options)
 
@@ -127,7 +131,7 @@ def _faults_of_addresses(options: GossipStrategy) -> Iterator[str]:
 def _faults_of_interfaces(options: GossipStrategy) -> Iterator[str]:
     v6 = None if options.multicast_addr == GROUP_V4 else is_v6(options.multicast_addr)
     for option, value in (("multicast_if", options.multicast_if), ("if_addr", options.if_addr)):
-        if value is None or (option == "if_addr" and value in (ANY, "::")):
+        if value is None or (option == "if_addr" and is_unspecified(value)):
             continue
         if (ip := _ip(value)) is None:
             if not is_interface(value):

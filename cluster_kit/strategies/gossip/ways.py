@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cluster_kit.errors import ConfigError
-from cluster_kit.host import is_loopback
+from cluster_kit.host import is_loopback, is_unspecified
 from cluster_kit.resolving import resolve
-from cluster_kit.strategies.gossip import ANY, GROUP_V4, GROUP_V6, NO_LOOPBACK, GossipStrategy, is_v6
+from cluster_kit.strategies.gossip import GROUP_V4, GROUP_V6, NO_LOOPBACK, GossipStrategy, is_v6
 from cluster_kit.strategies.gossip.machine import Interface, interface_with, interfaces
 from cluster_kit.wire.gossip import is_of_link
 
@@ -71,7 +71,7 @@ def heard_on(options: GossipStrategy, way: Way) -> Way:
     Raises:
         ConfigError: It can't be used.
     """
-    if options.if_addr in (ANY, "::"):
+    if is_unspecified(options.if_addr):
         return way
     if not way.is_v6 and _is_ip(options.if_addr):
         return way._replace(address=options.if_addr)
