@@ -1,9 +1,11 @@
-"""Hosts as text: the one form in which they are compared, and the reason why a text cannot be a host.
+"""Hosts as text: the one form in which they are compared, and why a text cannot be a host.
 
-Two texts have the same canonical form only if they denote the same host by their form alone: DNS names regardless of case and
-of the final dot, and IP addresses in any notation. No name is ever looked up here.
+Two texts have the same canonical form only if they denote the same host by their form alone: DNS
+names regardless of case and of the final dot, and IP addresses in any notation. Nothing is looked
+up for that.
 
-Source: RFC 4343 (case), RFC 1123 2.1 (names), RFC 5952 (text of IPv6), RFC 4291 2.5.5.2 (IPv4-mapped), RFC 4007 11 (zones).
+Source: RFC 1123 2.1 (names), RFC 4343 (case), RFC 5952 (text of IPv6), RFC 4291 2.5.5.2
+(IPv4-mapped addresses), RFC 4007 11 (zones).
 """
 
 from __future__ import annotations
@@ -16,16 +18,18 @@ MAX_HOST_CHARS = 253  # RFC 1035 2.3.4, as text without the final dot
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# The underscore is for container and Windows names, which are in use although RFC 1123 doesn't have it.
+# RFC 1123 has no underscore, yet names of containers and of Windows hosts do.
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*")
-_NUMERIC_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)", re.DOTALL)  # WHATWG URL, "ends in a number": never a DNS name
-_ZONE = re.compile(r"[A-Za-z0-9_.:~+-]{1,64}")  # no interface name is longer, and none with other characters is dialled
-_INTERFACE_NAME = re.compile(r"(?![0-9.]+$)[A-Za-z0-9_][A-Za-z0-9_.~+-]{0,14}")  # IFNAMSIZ, netdevice(7)
+# Never a DNS name: WHATWG URL, "ends in a number checker".
+_NUMERIC_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)", re.DOTALL)
+_ZONE = re.compile(r"[A-Za-z0-9_.:~+-]{1,64}")
+_INTERFACE_NAME = re.compile(r"(?![0-9.]+$)[A-Za-z0-9_][A-Za-z0-9_.~+-]{0,14}")  # netdevice(7)
 _REFERENCE = re.compile(r"\$[({]*([A-Za-z_][A-Za-z0-9_]*)[)}]*|\$[({]|\{\{|%([A-Za-z_][A-Za-z0-9_]*)%")
-_INTERFACE = re.compile(r"lo|(?:eth|wlan)[0-9]+|(?:en[ops]|wlp)[0-9]\w*|enx[0-9a-f]{12}")  # as Linux and systemd name them
+# Names that Linux and systemd give to interfaces, and nobody gives to a host.
+_INTERFACE = re.compile(r"lo|(?:eth|wlan)[0-9]+|(?:en[ops]|wlp)[0-9]\w*|enx[0-9a-f]{12}")
 
 _WRONG = tuple(
-    (re.compile(form, re.DOTALL | re.IGNORECASE), why)
+    (re.compile(form, re.DOTALL), why)
     for form, why in (
         (r"", "it is empty"),
         (r".*[^\x00-\x7f].*", "it is not ASCII; write an international name in its xn-- form"),
@@ -35,8 +39,8 @@ _WRONG = tuple(
         (r"\[([^\]]*)\]:[0-9]*|([^:]+):[0-9]*", "a port does not belong to the host; write it where the port is expected"),
         (r"\[(.*)\]", "brackets belong only around an IPv6 address that a port follows; write {0}"),
         (r".*:.*", "it is not an IPv6 address"),
-        (_INTERFACE.pattern, "it is a network interface, not an address; write the address that it has"),
-        (_NUMERIC_END.pattern + r"\.?", "expected an IPv4 address as four numbers from 0 to 255 without leading zeros"),
+        (f"(?i:{_INTERFACE.pattern})", "it is a network interface, not an address; write the address that it has"),
+        (rf"(?i:{_NUMERIC_END.pattern})\.?", "expected an IPv4 address as four numbers from 0 to 255 without leading zeros"),
         (r".*", "expected an IP address or a DNS name: letters, digits, '-' and '_' between dots, at most 63 in a row"),
     )
 )
@@ -46,8 +50,8 @@ _WRONG = tuple(
 def canonical_host(host: str) -> str:
     """Return ``host`` in the form in which hosts are compared.
 
-    That is lower case without the final dot for a name, and the canonical text of an IP address, with its zone (``%eth0``) as
-    given; an IPv4-mapped IPv6 address becomes the IPv4 address.
+    That is lower case without the final dot for a name, and the canonical text of an IP address,
+    with its zone (``%eth0``) as given; an IPv4-mapped IPv6 address becomes the IPv4 address.
 
     Raises:
         ValueError: It cannot be a host; says why, and what to write instead.
@@ -56,13 +60,14 @@ def canonical_host(host: str) -> str:
     if address is not None:
         return str(address)
     name = host.lower().removesuffix(".")
-    if _NAME.fullmatch(name) and len(name) <= MAX_HOST_CHARS and not _is_misread(name):
+    is_name = host.isascii() and _NAME.fullmatch(name) and len(name) <= MAX_HOST_CHARS
+    if is_name and not _is_misread(name):
         return name
     raise ValueError(f"host {host[:80]!r}: {_why_not(host)}")
 
 
 def ip_of(host: str) -> _Address | None:
-    """Return the IP address that ``host`` is, an IPv4-mapped one as IPv4; ``None`` where it is none."""
+    """Return the IP address that ``host`` is, an IPv4-mapped one as IPv4; else ``None``."""
     try:
         address = ipaddress.ip_address(host if ":" in host else host.removesuffix("."))
     except ValueError:
@@ -95,7 +100,7 @@ def is_interface(text: str) -> bool:
 
 
 def why_unexpanded(text: str) -> str | None:
-    """Return what is wrong with text that still holds a reference in another syntax than ours; ``None`` where there is none."""
+    """Return what is wrong with text that still holds a reference, in any syntax; else ``None``."""
     match = _REFERENCE.search(text)
     if match is None:
         return None

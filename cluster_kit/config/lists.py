@@ -1,8 +1,8 @@
-"""Lists of plain values, which may be given as one text with commas, as environment variables hold them.
+"""Lists of plain values, which may be one text with commas, as environment variables hold them.
 
-``nodes: ${SEEDS}`` with ``SEEDS="a:4370, b:4370,"`` is a list of two. Blanks around an element and empty
-elements don't count, so an empty variable gives an empty list. An element of a list proper is never
-split, which is how an element that contains a comma is given.
+``nodes: ${SEEDS}`` with ``SEEDS="a:4370, b:4370,"`` is a list of two. Blanks around an element and
+empty elements don't count, so an empty variable gives an empty list. An element of a list proper is
+never split, which is how an element that contains a comma is given.
 """
 
 from __future__ import annotations

@@ -55,6 +55,8 @@ def test_canonical_form(given, canonical):
         ("a b", "one host"),
         ("host\n", "one host"),
         ("bücher.example", "xn--"),
+        ("\N{KELVIN SIGN}ube", "xn--"),
+        ("\N{FULLWIDTH DIGIT ONE}0.0.0.1", "xn--"),
         ("127.1", "four numbers"),
         ("10.0.0.05", "four numbers"),
         ("10.0.0.256", "four numbers"),

@@ -115,7 +115,7 @@ def _faults_of_host(host: str) -> Iterator[str]:
     try:
         canonical_host(host)
     except ValueError as exc:
-        yield f"host {host!r}: {str(exc).partition(': ')[2]}; leave it out to listen where the node's name says"
+        yield f"{exc}; leave it out to listen where the node's name says"
 
 
 def _faults_of_advertise(advertise: str) -> Iterator[str]:
