@@ -193,8 +193,9 @@ def split_endpoint(text: str) -> tuple[str, int | None]:
     Raises:
         ValueError: It is neither.
     """
-    bare = text.removeprefix("[").removesuffix("]")
-    if ":" not in text or ip_of(bare) is not None:
+    is_bracketed = ":" in text and text.startswith("[") and text.endswith("]")
+    bare = text[1:-1] if is_bracketed else text
+    if ":" not in bare or ip_of(bare) is not None:
         return canonical_host(bare), None
     return split_address(text)
 

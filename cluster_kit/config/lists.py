@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from cluster_kit.config.document import Part
 from cluster_kit.config.secret import Secret
@@ -46,6 +46,8 @@ def _is_empty_variable(part: Part) -> bool:
 
 
 def _is_text(kind: Any) -> bool:
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
     return kind in (str, Path, Secret) or any(isinstance(each, str) for each in get_args(kind))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import pytest
 from config_parts import Full, Listing, Polling, Renamed, Retry, Silent, Unresolvable
 
@@ -249,6 +250,10 @@ class TestLists:
         assert taken("ports: ${PORTS}", PORTS="1,2") == {"ports": (1, 2)}
         assert taken("ports: ${PORTS}", PORTS="1") == {"ports": (1,)}
         assert taken("ports: ${PORTS:-}") == {"ports": ()}
+
+    def test_bounded_text_that_looks_like_a_number_stays_text(self):
+        part = Document(data="1,2").root
+        assert convert(part, tuple[Annotated[str, msgspec.Meta(min_length=1)], ...]) == ("1", "2")
 
     def test_element_of_a_list_proper_keeps_its_comma(self, taken):
         assert taken("hosts: ['a,b', c]", Listing) == {"hosts": ("a,b", "c")}

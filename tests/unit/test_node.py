@@ -6,7 +6,7 @@ from types import MappingProxyType
 import pytest
 
 from cluster_kit.host import is_loopback, is_unspecified
-from cluster_kit.node import MAX_METADATA_BYTES, BootId, Node, join_address, split_address
+from cluster_kit.node import MAX_METADATA_BYTES, BootId, Node, join_address, split_address, split_endpoint
 
 
 def test_node_survives_pickling_with_metadata_and_boot():
@@ -87,6 +87,26 @@ def test_basename_is_compared_with_its_case():
 def test_name_of_what_cannot_be_a_host_is_refused(host):
     with pytest.raises(ValueError, match=r"name .*: host "):
         Node(f"web@{host}")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("Host", ("host", None)),
+        ("10.0.0.5:80", ("10.0.0.5", 80)),
+        ("::1", ("::1", None)),
+        ("[0::1]", ("::1", None)),
+        ("[fe80::1%eth0]:80", ("fe80::1%eth0", 80)),
+    ],
+)
+def test_endpoint_is_a_host_with_or_without_a_port(text, parts):
+    assert split_endpoint(text) == parts
+
+
+@pytest.mark.parametrize("text", ["", "[::1", "::1]", "[10.0.0.5]", "[host]", "host:", "host:x", "[::1]:x", "a:b:c"])
+def test_malformed_endpoints_are_refused(text):
+    with pytest.raises(ValueError, match=r"host|address"):
+        split_endpoint(text)
 
 
 def test_boot_ids_order_by_start_and_then_by_chance():
