@@ -41,7 +41,10 @@ class ConfigError(ClusterKitError, ValueError):
         file: The YAML file, or ``None`` where the configuration was a dict.
         line: Line in ``file``, from 1.
         column: Column in ``line``, from 1.
+        missing: Whether the fault is that something isn't given.
     """
+
+    missing: bool = False
 
     def __init__(
         self,

@@ -10,35 +10,47 @@ some out, ``CLUSTER_KIT_STRICT_PLUGINS=1`` makes every fault fatal, ``CLUSTER_KI
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
 import pluggy
 
 from cluster_kit import hookspecs
+from cluster_kit.admission import hooks_of
 from cluster_kit.config.suggest import did_you_mean
-from cluster_kit.config.targets import CONTRACTS, Kind, Offered, check_class, import_class, import_object, is_target, reason_of
+from cluster_kit.config.targets import (
+    CONTRACTS,
+    Kind,
+    Offered,
+    check_class,
+    import_class,
+    import_object,
+    is_target,
+    raised_at,
+    reason_of,
+    target_of,
+)
 from cluster_kit.errors import PluginError
 from cluster_kit.events import Event, NodeDown, NodeUp
 from cluster_kit.hookspecs import PROJECT
+from cluster_kit.installed import installed_plugins
 
 if TYPE_CHECKING:
     from cluster_kit.config import ClusterConfig
 
 log = logging.getLogger(__name__)
 
+_BUILT_IN = "built in"
 BUILT_IN = ("cluster_kit.strategies", "cluster_kit.connectors", "cluster_kit.topologies")
 OFFERS: Mapping[Offered, str] = MappingProxyType(
     {
@@ -49,6 +61,7 @@ OFFERS: Mapping[Offered, str] = MappingProxyType(
         "command": "cluster_kit_commands",
     }
 )
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 _OFFERED_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _COMMAND_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -110,15 +123,22 @@ class PluginRegistry:
         self._complained: set[tuple[str, str]] = set()
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] = os.environ) -> Self:
+    def load(cls, environ: Mapping[str, str] = os.environ, *, before: Callable[[], None] | None = None) -> Self:
         """Load the built-ins and every installed plugin, as far as ``environ`` allows.
+
+        Args:
+            environ: Where to look for the variables that this module names.
+            before: Called before each plugin is imported; what it raises is a failure of that plugin.
 
         Raises:
             PluginError: A plugin failed and ``CLUSTER_KIT_STRICT_PLUGINS`` is set.
         """
         registry = cls(trace=_is_set(environ, "CLUSTER_KIT_TRACE_HOOKS"))
         strict = _is_set(environ, "CLUSTER_KIT_STRICT_PLUGINS")
-        registry.plugins = tuple(registry._admit(found, load, environ, strict) for found, load in _find())
+        for found, load in _find(before or _proceed):
+            left_out = _left_out(found, environ)
+            info = replace(found, status=left_out) if left_out else registry._admit(found, load, strict)
+            registry.plugins = (*registry.plugins, info)
         return registry
 
     def names(self, kind: Offered) -> tuple[str, ...]:
@@ -126,16 +146,28 @@ class PluginRegistry:
         return tuple(sorted(self._offers[kind]))
 
     def resolve(self, kind: Kind, name: str) -> type:
-        """Import and return the class that ``name`` stands for in a configuration.
+        """Import, check and return the class that ``name`` stands for in a configuration.
 
         Raises:
-            PluginError: No plugin offers the name, several do, or the class can't be had.
+            PluginError: No plugin offers the name, several do, or the class can't be had or can't work.
             ConfigError: An extra that the class needs isn't installed.
         """
         offer = self._offer(kind, name)
         with _blamed(kind, name, offer.plugin):
+            from cluster_kit.config.contract import check_contract  # a registry alone needs no msgspec
+
             found: type = import_class(offer.value, CONTRACTS[kind]) if isinstance(offer.value, str) else offer.value
+            target_of(found)
+            check_contract(found, kind)
             return found
+
+    def origin(self, kind: Offered, name: str) -> str:
+        """Return which plugin of which distribution offers ``name``, as messages show it."""
+        return f"plugin {self._offer(kind, name).plugin}"
+
+    def owners(self, kind: Offered, name: str) -> tuple[PluginInfo, ...]:
+        """Return the plugins that offer ``name``; of a built-in's name, that is the built-in alone."""
+        return tuple(offer.plugin for offer in self._offers[kind].get(name, ()))
 
     def topology_spec(self, name: str) -> Mapping[str, Any]:
         """Return the ready-made topology ``name``, unchecked.
@@ -176,53 +208,51 @@ class PluginRegistry:
 
     # -- loading ---------------------------------------------------------------------------------------------------------------
 
-    def _admit(self, found: PluginInfo, load: Callable[[], object], environ: Mapping[str, str], strict: bool) -> PluginInfo:
+    def _admit(self, found: PluginInfo, load: Callable[[], object], strict: bool) -> PluginInfo:
         """Load one plugin and return what became of it."""
-        left_out = _left_out(found, environ)
-        if left_out is not None:
-            return replace(found, status=left_out)
         try:
-            plugin = load()
-            self._register(plugin, str(found))
-            offered = self._ask(plugin)
+            hooks = hooks_of(self._manager, load())
+            offered = self._ask(str(found), hooks)
+            self._register(str(found), hooks)
         except KeyboardInterrupt:
             raise
         except BaseException as exc:
-            self._manager.unregister(name=str(found))
-            reason = reason_of(exc)
+            reason = reason_of(exc) + raised_at(exc)
             if strict:
                 message = f"plugin {found}: {reason}"
                 raise PluginError(message, plugin=found.name, distribution=found.distribution) from exc
             log.warning("plugin %s failed, nothing of it is used: %s", found, reason)
             log.debug("plugin %s", found, exc_info=exc)
             return replace(found, status=PluginStatus.FAILED, error=reason)
-        hooks = tuple(sorted(caller.name for caller in self._manager.get_hookcallers(plugin) or ()))
-        loaded = replace(found, hooks=hooks, offers={kind: tuple(sorted(names)) for kind, names in offered.items()})
-        for kind, classes in offered.items():
-            for name, value in classes.items():
-                self._offers[kind].setdefault(name, []).append(_Offer(loaded, value))
+        names: dict[Offered, tuple[str, ...]] = {kind: tuple(sorted(values)) for kind, values in offered.items()}
+        loaded = replace(found, hooks=tuple(sorted(hooks)), offers=names)
+        for kind, values in offered.items():
+            for name, value in values.items():
+                self._add(kind, name, _Offer(loaded, value), strict)
         return loaded
 
-    def _register(self, plugin: object, name: str) -> None:
-        """Register a plugin, or raise because of what it implements."""
-        self._manager.register(plugin, name)
-        self._manager.check_pending()
-        callers = self._manager.get_hookcallers(plugin)
-        if not callers:
-            raise TypeError("it implements no hook: mark its functions with @cluster_kit.hookimpl")
-        for caller in callers:
-            function = _implementation(caller, plugin).function
-            if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-                raise TypeError(f"{caller.name} must be a plain function, neither async nor a generator")
+    def _ask(self, plugin: str, hooks: Mapping[str, Callable[..., Any]]) -> dict[Offered, Mapping[str, Any]]:
+        """Return what a plugin offers, checked."""
+        return {kind: _checked(kind, hook, self._call(plugin, hooks[hook])) for kind, hook in OFFERS.items() if hook in hooks}
 
-    def _ask(self, plugin: object) -> dict[Offered, Mapping[str, Any]]:
-        """Return what a registered plugin offers, checked."""
-        callers = {caller.name: caller for caller in self._manager.get_hookcallers(plugin) or ()}
-        return {
-            kind: _checked(kind, hook, self._call(_implementation(callers[hook], plugin), {}))
-            for kind, hook in OFFERS.items()
-            if hook in callers
-        }
+    def _register(self, name: str, hooks: Mapping[str, Callable[..., Any]]) -> None:
+        """Have the hooks called; they stand for the plugin, whose own comparisons and attributes may do anything."""
+        plugin = SimpleNamespace(**hooks)
+        for other, registered in self._manager.list_name_plugin():
+            if name == other or plugin == registered:
+                raise ValueError(f"it is there already as plugin {other}: remove one of the two entry points")
+        self._manager.register(plugin, name)
+
+    def _add(self, kind: Offered, name: str, offer: _Offer, strict: bool) -> None:
+        """Add an offer, unless a built-in has its name: installing a plugin must not break what works without it."""
+        offers = self._offers[kind].setdefault(name, [])
+        if not any(each.plugin.distribution == _BUILT_IN for each in offers):
+            offers.append(offer)
+            return
+        message = f"plugin {offer.plugin}: {kind} {name!r} is left out: a built-in has that name, choose another"
+        if strict:
+            raise PluginError(message, plugin=offer.plugin.name, distribution=offer.plugin.distribution)
+        log.warning("%s", message)
 
     def _absent(self) -> str:
         """Tell which plugins are not in use, as one of them may be the one that offers a missing name."""
@@ -234,7 +264,7 @@ class PluginRegistry:
     def _tell(self, hook: pluggy.HookCaller, **arguments: object) -> None:
         for implementation in reversed(hook.get_hookimpls()):
             try:
-                self._call(implementation, arguments)
+                self._call(implementation.plugin_name, implementation.function, implementation.argnames, arguments)
             except BaseException as exc:  # noqa: BLE001 - the boundary between plugins
                 self._complain(implementation.plugin_name, hook.name, exc)
 
@@ -245,23 +275,31 @@ class PluginRegistry:
         level = logging.ERROR if first else logging.DEBUG
         log.log(level, "plugin %s: %s raised %s", plugin, hook, reason_of(exc), exc_info=exc)
 
-    def _call(self, implementation: pluggy.HookImpl, arguments: Mapping[str, object]) -> Any:
+    def _call(
+        self, plugin: str, function: Callable[..., Any], takes: Iterable[str] = (), arguments: Mapping[str, object] = _NOTHING
+    ) -> Any:
         if self._trace:
             shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-            sys.stderr.write(f"{implementation.function.__name__}({shown}) -> {implementation.plugin_name}\n")
-        return implementation.function(*(arguments[name] for name in implementation.argnames))
+            sys.stderr.write(f"{function.__name__}({shown}) -> {plugin}\n")
+        return function(*(arguments[name] for name in takes))
 
 
-def _find() -> Iterator[tuple[PluginInfo, Callable[[], object]]]:
+def _find(before: Callable[[], None]) -> Iterator[tuple[PluginInfo, Callable[[], object]]]:
     """Yield every plugin, and what imports it."""
     for module in BUILT_IN:
-        yield PluginInfo(name=module, distribution="built in"), partial(import_module, module)
-    for point in sorted(entry_points(group=PROJECT), key=lambda point: (point.name, _distribution(point))):
-        yield PluginInfo(name=point.name, distribution=_distribution(point)), point.load
+        yield PluginInfo(name=module, distribution=_BUILT_IN), partial(import_module, module)
+    for plugin in installed_plugins():
+        info = PluginInfo(name=plugin.name, distribution=plugin.distribution)
+        yield info, partial(_load, before, plugin.load)
 
 
-def _distribution(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
+def _load(before: Callable[[], None], load: Callable[[], object]) -> object:
+    before()
+    return load()
+
+
+def _proceed() -> None:
+    """Go on with the next plugin, whichever it is."""
 
 
 def _left_out(found: PluginInfo, environ: Mapping[str, str]) -> PluginStatus | None:
@@ -282,10 +320,6 @@ def _is_set(environ: Mapping[str, str], name: str) -> bool:
     return environ.get(name, "0") not in ("", "0")
 
 
-def _implementation(caller: pluggy.HookCaller, plugin: object) -> pluggy.HookImpl:
-    return next(implementation for implementation in caller.get_hookimpls() if implementation.plugin is plugin)
-
-
 @contextmanager
 def _blamed(kind: Offered, name: str, plugin: PluginInfo) -> Iterator[None]:
     """Say whose fault it is that an offer can't be had."""
@@ -300,13 +334,20 @@ def _checked(kind: Offered, hook: str, offered: Any) -> dict[str, Any]:
     """Return what an offering hook answered, if it has the right shape."""
     if not isinstance(offered, Mapping):
         raise TypeError(f"{hook} returned {type(offered).__name__}: expected a mapping of name to class")
-    form = _COMMAND_NAME if kind == "command" else _OFFERED_NAME
+    form, words = (_COMMAND_NAME, "digits and '-'") if kind == "command" else (_OFFERED_NAME, "digits and '_'")
     offers = dict(offered)
     for name, value in offers.items():
         if not isinstance(name, str) or not form.fullmatch(name):
-            raise ValueError(f"{hook} offers {name!r}: expected a name such as {form.pattern}")
+            raise ValueError(
+                f"{hook} offers {name!r:.80}: expected lower-case letters, {words}, such as {_such_as(name, words)!r}"
+            )
         _check_offer(kind, hook, name, value)
     return offers
+
+
+def _such_as(name: object, words: str) -> str:
+    """Return a name that would do, close to one that won't."""
+    return re.sub(r"[^a-z0-9]+", words[-2], str(name).lower()).strip("-_0123456789")[:40] or "finder"
 
 
 def _check_offer(kind: Offered, hook: str, name: str, value: Any) -> None:

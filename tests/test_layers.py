@@ -16,6 +16,7 @@ LAYERS = (
     "node events",
     "abc config diagnosis wire",
     "hookspecs",
+    "admission installed",
     "strategies | connectors | topologies | membership",
     "plugins",
     "worker",

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from cluster_kit.config.contract import check_contract, faults_of_instance
 from cluster_kit.config.document import Faults, Part, type_name
 from cluster_kit.config.model import Component
 from cluster_kit.config.options import construct, read_options
-from cluster_kit.config.targets import CONTRACTS, Kind, check_class, import_class, reason_of, target_of
+from cluster_kit.config.targets import CONTRACTS, Kind, Offered, check_class, import_class, reason_of, target_of
 from cluster_kit.config.values import plain
 from cluster_kit.errors import ConfigError, PluginError
 from cluster_kit.host import is_loopback
@@ -24,7 +25,10 @@ class PluginRegistryLike(Protocol):
     """What a configuration needs to know of the plugins."""
 
     def resolve(self, kind: Kind, name: str) -> type:
-        """Return the class that plugins offer under ``name``; raises ``PluginError`` or ``ConfigError``."""
+        """Return the checked class that plugins offer under ``name``; raises ``PluginError`` or ``ConfigError``."""
+
+    def origin(self, kind: Offered, name: str) -> str:
+        """Return which plugin of which distribution offers ``name``, as messages show it."""
 
     def topology_spec(self, name: str) -> Mapping[str, Any]:
         """Return the ready-made topology that plugins offer under ``name``; raises ``PluginError``."""
@@ -85,19 +89,28 @@ class ComponentReader:
             component, built = self._of_class(named, kind, inside if options is None else options)
         else:
             component, built = _of_instance(named, kind, options)
+        origin = self._origin(named.value, kind)
+        cls = type(built).__qualname__
+        Faults(part.error(f"{cls}{origin} cannot be used: {fault}") for fault in faults_of_instance(built, kind)).check()
         if self._host is not None and kind != "topology":
-            self._check_place(part, built, self._host)
+            self._check_place(part, built, self._host, origin)
         return component
 
-    def _check_place(self, part: Part, built: Any, host: str) -> None:
+    def _origin(self, named: object, kind: Kind) -> str:
+        """Return `` of plugin NAME (DISTRIBUTION)`` for a part that a plugin offers, whose fault it may be."""
+        return f" of {self._registry.origin(kind, named)}" if isinstance(named, str) and ":" not in named else ""
+
+    def _check_place(self, part: Part, built: Any, host: str, origin: str) -> None:
         """Refuse a part that can't serve there, or that peers off this machine could reach, unprotected as it is."""
         try:
             address = built.serves_on(host)
             exposed = address is not None and not is_loopback(address)
         except ValueError as exc:
             raise part.error(f"cannot serve on {exc}") from exc
-        except Exception as exc:  # it is the plugin's code
-            raise part.error(f"cannot tell where it serves: {reason_of(exc)}") from exc
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:  # it is the plugin's code
+            raise part.error(f"{type(built).__qualname__}{origin} cannot tell where it serves: {reason_of(exc)}") from exc
         if exposed and not self._insecure:
             raise part.error(
                 f"serves off loopback on {address!r}, where anybody could join: it needs 'insecure: true' until secrets exist, "
@@ -110,14 +123,18 @@ class ComponentReader:
             target = target_of(cls)
         given = read_options(options, cls)
         name = part.value if isinstance(part.value, str) else target
-        return Component(name=name, target=target, options=given), construct(options, cls, given)
+        built = construct(options, cls, given, self._origin(part.value, kind))
+        return Component(name=name, target=target, options=given), built
 
     def _resolve(self, named: str | type, kind: Kind) -> type:
         if isinstance(named, type):
-            return check_class(named, CONTRACTS[kind], f"{named.__module__}:{named.__qualname__}")
-        if ":" in named:
-            return import_class(named, CONTRACTS[kind])
-        return self._registry.resolve(kind, named)
+            cls = check_class(named, CONTRACTS[kind], f"{named.__module__}:{named.__qualname__}")
+        elif ":" in named:
+            cls = import_class(named, CONTRACTS[kind])
+        else:
+            return self._registry.resolve(kind, named)
+        check_contract(cls, kind)
+        return cls
 
 
 def _of_instance(part: Part, kind: Kind, options: Part | None) -> tuple[Component, object]:
@@ -128,6 +145,7 @@ def _of_instance(part: Part, kind: Kind, options: Part | None) -> tuple[Componen
         raise options.key_error(f"cannot be given for an instance: configure the {kind} itself")
     with _blaming(part):
         target = target_of(type(instance))
+        check_contract(type(instance), kind, built=True)
     try:
         pickle.dumps(instance)
     except Exception as exc:  # pickling runs the plugin's code

@@ -10,8 +10,9 @@ A ``tuple[T, ...]`` of plain values can also be given as text with commas: see `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from enum import Enum
 from functools import partial, reduce
 from operator import or_
 from pathlib import Path
@@ -22,30 +23,74 @@ from cluster_kit.config.callback import Callback, read_callback
 from cluster_kit.config.document import Faults, Part
 from cluster_kit.config.lists import read_list
 from cluster_kit.config.secret import Secret
-from cluster_kit.config.targets import reason_of
-from cluster_kit.config.values import is_plain, plain, read_fields, text
+from cluster_kit.config.targets import raised_at, reason_of
+from cluster_kit.config.values import Reader, is_plain, plain, read_fields, text
 from cluster_kit.errors import ConfigError, text_of
 
 
 def convert(part: Part, kind: Any) -> Any:
     """Return the value of ``part`` as an option of type ``kind``."""
+    try:
+        reader = reader_of(kind)
+    except TypeError as exc:
+        raise part.error(f"cannot be configured: {exc}") from exc
+    return reader(part)
+
+
+def reader_of(kind: Any) -> Reader:
+    """Return what turns a part into an option of type ``kind``; raises ``TypeError`` where no configuration can give one."""
     origin, arguments = get_origin(kind), get_args(kind)
     if is_plain(kind):
-        return plain(part, kind)
+        return partial(plain, kind=kind)
     if origin in (Union, UnionType) and NoneType in arguments:
-        rest = reduce(or_, (kind for kind in arguments if kind is not NoneType))
-        return None if part.raw is None else convert(part, rest)
+        return partial(_or_none, reader=reader_of(reduce(or_, (each for each in arguments if each is not NoneType))))
     if origin is tuple and arguments[1:] == (Ellipsis,):
-        return tuple(_each(read_list(part, arguments[0]), arguments[0]).values())
+        return partial(_tuple, kind=arguments[0], reader=reader_of(arguments[0]))
     if origin in (Mapping, dict) and arguments[0] is str:
-        return _each(part.by_key().values(), arguments[1])
+        return partial(_mapping, reader=reader_of(arguments[1]))
     if kind is Callback:
-        return read_callback(part)
+        return read_callback
     if kind in (Path, Secret):
-        return part.raw if isinstance(part.raw, kind) else kind(_some_text(part))
+        return partial(_made_of_text, kind=kind)
     if is_dataclass(kind) and isinstance(kind, type):
-        return part.value if isinstance(part.value, kind) else construct(part, kind, read_options(part, kind))
-    raise part.error(f"cannot be configured: no configuration can give a value of type {kind}")
+        return partial(_nested, cls=kind)
+    raise TypeError(f"no configuration can give a value of type {_shown(kind)}{_instead_of(kind)}")
+
+
+def _or_none(part: Part, reader: Reader) -> Any:
+    return None if part.raw is None else reader(part)
+
+
+def _tuple(part: Part, kind: Any, reader: Reader) -> tuple[Any, ...]:
+    return tuple(_each(read_list(part, kind), reader).values())
+
+
+def _mapping(part: Part, reader: Reader) -> dict[str | int, Any]:
+    return _each(part.by_key().values(), reader)
+
+
+def _made_of_text(part: Part, kind: type) -> Any:
+    return part.raw if isinstance(part.raw, kind) else kind(_some_text(part))
+
+
+def _nested(part: Part, cls: type) -> Any:
+    return part.value if isinstance(part.value, cls) else construct(part, cls, read_options(part, cls))
+
+
+def _shown(kind: Any) -> str:
+    return kind.__qualname__ if isinstance(kind, type) and not get_args(kind) else str(kind)
+
+
+def _instead_of(kind: Any) -> str:
+    """Return which type to declare instead."""
+    origin, arguments = get_origin(kind) or kind, get_args(kind)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f": use Mapping[str, {_shown(arguments[1]) if len(arguments) == 2 else 'T'}]"
+    if isinstance(origin, type) and issubclass(origin, Collection):
+        return f": use tuple[{_shown(arguments[0]) if arguments else 'T'}, ...]"
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return f": use Literal[{', '.join(repr(each.value) for each in kind)}]"
+    return ""
 
 
 def read_options(part: Part, cls: type) -> dict[str, Any]:
@@ -76,8 +121,11 @@ def names_of(option: Field[Any]) -> tuple[str, ...]:
     return option.metadata.get("option", option.name), *option.metadata.get("aliases", ())
 
 
-def construct(part: Part, cls: type, options: Mapping[str, Any]) -> Any:
-    """Make an instance; what its constructor says against the options is an error of ``part``."""
+def construct(part: Part, cls: type, options: Mapping[str, Any], origin: str = "") -> Any:
+    """Make an instance; what its constructor says against the options is an error of ``part``.
+
+    Anything else that it raises is a fault of ``cls``, whose ``origin`` is told then.
+    """
     try:
         return cls(**options)
     except ValueError as exc:  # ConfigError is one
@@ -87,7 +135,7 @@ def construct(part: Part, cls: type, options: Mapping[str, Any]) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as exc:
-        raise part.error(f"{cls.__qualname__} cannot be built: {reason_of(exc)}") from exc
+        raise part.error(f"{cls.__qualname__}{origin} cannot be built: {reason_of(exc)}{raised_at(exc)}") from exc
 
 
 def _given_twice(part: Part, names: Mapping[str, str]) -> dict[str, str]:
@@ -118,12 +166,12 @@ def _some_text(part: Part) -> str:
     return given
 
 
-def _each(parts: Iterable[Part], kind: Any) -> dict[str | int, Any]:
+def _each(parts: Iterable[Part], reader: Reader) -> dict[str | int, Any]:
     """Convert each part, by its key or index, and report all faults at once."""
     faults = Faults()
     values = {}
     for part in parts:
         with faults:
-            values[part.path[-1]] = convert(part, kind)
+            values[part.path[-1]] = reader(part)
     faults.check()
     return values

@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from functools import reduce
 from importlib import import_module
+from pathlib import Path
+from traceback import walk_tb
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -24,6 +26,9 @@ CONTRACTS: Mapping[Kind, type] = MappingProxyType({"strategy": Strategy, "connec
 _EXTRAS = MappingProxyType({"kubernetes": "kubernetes", "zeroconf": "mdns", "dns": "dns"})  # by imported package
 _FORM = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 _MAX_REASON_CHARS = 300
+_OURS_OR_STANDARD = re.compile(
+    rf"<|{re.escape(str(Path(__file__).parents[1]))}/|{re.escape(str(Path(re.__file__).parents[1]))}/(?!site-|dist-)"
+)
 
 
 def is_target(text: str) -> bool:
@@ -101,12 +106,21 @@ def reason_of(exc: BaseException) -> str:
     return " ".join(text.split())[:_MAX_REASON_CHARS]
 
 
+def raised_at(exc: BaseException) -> str:
+    """Return ``, in FILE:LINE``, where a plugin's code raised; nothing where it was ours that did."""
+    if isinstance(exc, ModuleNotFoundError) and _extra(exc):  # what to install matters, not who needs it
+        return ""
+    places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(exc.__traceback__)]
+    foreign = [f", in {file}:{line}" for file, line in places if not _OURS_OR_STANDARD.match(file)]
+    return foreign[-1] if foreign else ""
+
+
 def _extra(exc: ModuleNotFoundError) -> str | None:
     return _EXTRAS.get((exc.name or "").partition(".")[0])
 
 
 def _import_error(target: str, module_name: str, exc: BaseException) -> ClusterKitError:
-    message = f"cannot import {target!r}: {reason_of(exc)}"
+    message = f"cannot import {target!r}: {reason_of(exc)}{raised_at(exc)}"
     if isinstance(exc, ModuleNotFoundError):
         if _extra(exc):
             return ConfigError(message)

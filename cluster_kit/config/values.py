@@ -15,6 +15,7 @@ import msgspec
 
 from cluster_kit.config.document import Faults, MisreadNumberError, Part, shown, type_name
 from cluster_kit.config.suggest import did_you_mean
+from cluster_kit.errors import ConfigError
 from cluster_kit.host import why_unexpanded
 
 Reader = Callable[[Part], Any]
@@ -82,9 +83,15 @@ def read_fields(
             if key not in readers:
                 raise field.key_error(f"unknown key{did_you_mean(key, readers)}")
             given[key] = readers[key](field)
-    faults.add(part.error(f"missing key {key!r}") for key in required if key not in fields)
+    faults.add(_missing(part, key) for key in required if key not in fields)
     faults.check()
     return given
+
+
+def _missing(part: Part, key: str) -> ConfigError:
+    error = part.error(f"missing key {key!r}")
+    error.missing = True
+    return error
 
 
 def ignore(part: Part) -> None:

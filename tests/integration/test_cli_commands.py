@@ -195,17 +195,19 @@ def test_plugins_shows_what_is_offered():
 
 
 def test_plugins_shows_what_is_broken(tmp_path):
-    done = cluster_kit("plugins", env=broken_plugin(tmp_path))
-    assert done.returncode == 0
-    assert "acme 1.2" in done.stdout
-    assert "acme failed: RuntimeError: not today" in done.stdout
-    assert done.stderr == ""
+    environment = broken_plugin(tmp_path)
+    for strict in ("0", "1"):  # what is fatal to others is what this command is to tell
+        done = cluster_kit("plugins", env=environment | {"CLUSTER_KIT_STRICT_PLUGINS": strict})
+        assert done.returncode == 1
+        assert "\nacme (acme 1.2): RuntimeError: not today, in " in done.stdout
+        assert done.stderr == ""
 
 
-def test_strict_plugins_fail_in_one_line(tmp_path):
-    done = cluster_kit("plugins", env=broken_plugin(tmp_path) | {"CLUSTER_KIT_STRICT_PLUGINS": "1"})
+def test_strict_plugins_fail_in_one_line(tmp_path, file):
+    done = cluster_kit("check", file, env=broken_plugin(tmp_path) | {"CLUSTER_KIT_STRICT_PLUGINS": "1"})
     assert done.returncode == 1
-    assert done.stderr == "cluster-kit: plugin acme (acme 1.2): RuntimeError: not today\n"
+    assert done.stderr.startswith("cluster-kit: plugin acme (acme 1.2): RuntimeError: not today, in ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_broken_plugin_does_not_disturb_a_check(tmp_path, file):

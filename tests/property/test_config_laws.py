@@ -64,6 +64,9 @@ class Shelf:
             raise PluginError(f"unknown {kind} {name!r}", plugin=name)
         return {"strategy": Finder, "connector": Linker, "topology": Everyone}[kind]
 
+    def origin(self, kind, name):
+        return "plugin shelf"
+
 
 VALID: dict[str, Any] = {
     "node": "web@127.0.0.1",

@@ -147,3 +147,6 @@ class Shelf:
             return self.offers[kind, name]
         except KeyError:
             raise PluginError(f"unknown {kind} {name!r}", plugin=name) from None
+
+    def origin(self, kind, name):
+        return "plugin shelf"

@@ -107,6 +107,9 @@ class Shipping:
     def resolve(self, kind, name):
         return REGISTRY.resolve(kind, name)
 
+    def origin(self, kind, name):
+        return "plugin shelf"
+
     def topology_spec(self, name):
         return {"strategy": {"name": "static", "nodes": []}, **self._spec}
 

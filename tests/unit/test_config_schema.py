@@ -152,6 +152,9 @@ def test_ready_made_topology_stands_for_a_strategy():
         def resolve(self, kind, name):
             return REGISTRY.resolve(kind, name)
 
+        def origin(self, kind, name):
+            return "plugin shelf"
+
     validator = Draft202012Validator(json_schema(WithSpec()))
     assert validator.is_valid({"topologies": {"lan": {"use": "office", "group": "x"}}})
     assert not validator.is_valid({"topologies": {"lan": {"use": "ofice"}}})

@@ -1,0 +1,68 @@
+"""Whether what a plugin implements are hooks that can be called, checked before it is registered."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pluggy
+
+from cluster_kit import hookspecs
+from cluster_kit.config.suggest import did_you_mean
+from cluster_kit.hookspecs import PROJECT
+
+HOOKS: Mapping[str, tuple[str, ...]] = {
+    name: tuple(inspect.signature(spec).parameters) for name, spec in vars(hookspecs).items() if name.startswith(f"{PROJECT}_")
+}
+"""The arguments of every hook."""
+
+
+def hooks_of(manager: pluggy.PluginManager, plugin: object) -> dict[str, Callable[..., Any]]:
+    """Return the functions of ``plugin`` that are marked as hooks, by the hook that each implements.
+
+    Raises:
+        TypeError: There is none, or one that can't be called as a hook is; the message tells everything that is wrong.
+    """
+    hooks: dict[str, Callable[..., Any]] = {}
+    faults: list[str] = []
+    for attribute in dir(plugin):
+        options = manager.parse_hookimpl_opts(plugin, attribute)
+        if options is not None:
+            name = options.get("specname") or attribute
+            hooks[name] = getattr(plugin, attribute)
+            faults += _faults_of(name, hooks[name], plugin)
+        elif attribute in HOOKS and inspect.isroutine(inspect.getattr_static(plugin, attribute)):
+            faults.append(f"{attribute} is not marked as a hook: put @cluster_kit.hookimpl above it")
+    if faults:
+        raise TypeError("; ".join(faults))
+    if not hooks:
+        raise TypeError(f"it implements no hook: mark its functions with @cluster_kit.hookimpl{_is_class(plugin)}")
+    return hooks
+
+
+def _faults_of(name: str, function: Callable[..., Any], plugin: object) -> Iterator[str]:
+    if name not in HOOKS:
+        yield f"unknown hook {name!r}{did_you_mean(name, HOOKS)}"
+        return
+    if any(check(function) for check in (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)):
+        yield f"{name} must be a plain function, neither async nor a generator"
+    parameters = inspect.signature(function).parameters.values()
+    if isinstance(plugin, type) and next((each.name for each in parameters), "") == "self":
+        yield f"{name} is a method without its object{_is_class(plugin)}"
+        return
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):
+            yield f"{name} has the argument '{parameter}', which hooks cannot have: it may take {_given_to(name)}"
+        elif parameter.name not in HOOKS[name]:
+            yield f"{name} has the argument {parameter.name!r}, which it is not given: it may take {_given_to(name)}"
+        elif parameter.default is not parameter.empty:
+            yield f"{name} has a default for {parameter.name!r}, which would be used always: remove it"
+
+
+def _given_to(name: str) -> str:
+    return ", ".join(HOOKS[name]) or "no arguments"
+
+
+def _is_class(plugin: object) -> str:
+    return ": its entry point names a class; let it name an instance, or a module" if isinstance(plugin, type) else ""

@@ -1,0 +1,86 @@
+"""Looks at everything that the installed plugins offer, as if a configuration named all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import click
+
+from cluster_kit.config.contract import faults_of_instance
+from cluster_kit.config.targets import Kind, Offered, raised_at, reason_of
+from cluster_kit.errors import ClusterKitError, ConfigError
+from cluster_kit.plugins import BUILT_IN, PluginInfo, PluginRegistry, load_config
+
+
+class Examination:
+    """Examines the offers of one registry.
+
+    Args:
+        registry: What was loaded.
+        commands: Names of the command line's own commands.
+        before: Called before each offer is imported; what it raises is a fault of that offer.
+    """
+
+    def __init__(self, registry: PluginRegistry, commands: Collection[str], before: Callable[[], None]) -> None:
+        self._registry = registry
+        self._commands = commands
+        self._before = before
+
+    def faults_of(self, plugin: PluginInfo) -> tuple[str, ...]:
+        """Return everything that is wrong with a plugin, each in one line."""
+        if plugin.error:
+            return (plugin.error,)
+        if plugin.name in BUILT_IN:  # an extra that isn't installed is no fault of theirs
+            return ()
+        offers = [(kind, name) for kind, names in sorted(plugin.offers.items()) for name in names]
+        return tuple(fault for kind, name in offers for fault in self._faults(plugin, kind, name))
+
+    def _faults(self, plugin: PluginInfo, kind: Offered, name: str) -> list[str]:
+        """Return what is wrong with an offer, whatever its code raises."""
+        if plugin not in self._registry.owners(kind, name):
+            return [f"{kind} {name!r} is left out: a built-in has that name, choose another"]
+        try:
+            self._before()
+            return list(self._examined(kind, name))
+        except ClusterKitError as exc:
+            offer, text = f"{kind} {name!r}", str(exc).replace(f" of plugin {plugin}", "")
+            return [text if text.startswith(offer) else f"{offer}: {text}"]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - the boundary between plugins
+            return [f"{kind} {name!r}: {reason_of(exc)}{raised_at(exc)}"]
+
+    def _examined(self, kind: Offered, name: str) -> Iterator[str]:
+        if kind == "spec":
+            return self._faults_of_spec(name)
+        if kind == "command":
+            return self._faults_of_command(name, self._registry.command(name))
+        return _faults_of_class(kind, name, self._registry.resolve(kind, name))
+
+    def _faults_of_command(self, name: str, command: Any) -> Iterator[str]:
+        if name in self._commands:
+            yield f"command {name!r} is never called: cluster-kit has a command of that name, choose another"
+        if not isinstance(command, click.Command):
+            yield f"command {name!r}: it is a {type(command).__name__}, and no click command: decorate it with @click.command()"
+
+    def _faults_of_spec(self, name: str) -> Iterator[str]:
+        """Yield what is wrong with a ready-made topology, but for what is left to those who use it."""
+        try:
+            load_config({"insecure": True, "topologies": {name: {"use": name}}}, self._registry)
+        except ConfigError as exc:
+            for error in exc.errors:
+                if not error.missing:
+                    yield f"spec {name!r}: {str(error).removeprefix('topologies.')}"
+
+
+def _faults_of_class(kind: Kind, name: str, cls: type) -> Iterator[str]:
+    """Yield what shows when a part is built with its defaults; one that needs options, or refuses these, is left alone."""
+    try:
+        part = cls()
+    except (TypeError, ValueError) as exc:
+        if isinstance(exc, ValueError) or not raised_at(exc):
+            return
+        raise
+    for fault in faults_of_instance(part, kind):
+        yield f"{kind} {name!r}: {fault}"
