@@ -8,7 +8,7 @@ their topology; a dataclass declares its options by its fields, any other class 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
@@ -206,7 +206,10 @@ class PollingStrategy(Strategy):
         failures = 0
         while True:
             try:
-                answers = _by_part(await self.poll(ctx))
+                asked = self.poll(ctx)
+                if not isinstance(asked, Awaitable):
+                    raise TypeError(f"poll is not async, it returned {asked!r:.80}: write 'async def poll'")
+                answers = _by_part(await asked)
             except DiscoveryError as exc:
                 answers = dict.fromkeys(held or [""], Answer(error=exc, complete=False))
             held = {
@@ -229,7 +232,15 @@ class PollingStrategy(Strategy):
 
 
 def _by_part(answer: frozenset[Node] | Mapping[str, Answer]) -> Mapping[str, Answer]:
-    return answer if isinstance(answer, Mapping) else {"": Answer(nodes=answer)}
+    parts = answer if isinstance(answer, Mapping) else {"": Answer(nodes=answer)}
+    if not all(isinstance(part, Answer) and _are_nodes(part.nodes) for part in parts.values()):
+        expected = "a frozenset of Node, empty only where nobody is there, or a mapping of part to Answer"
+        raise TypeError(f"poll returned {answer!r:.80}: expected {expected}")
+    return parts
+
+
+def _are_nodes(nodes: object) -> bool:
+    return isinstance(nodes, Collection) and all(isinstance(node, Node) for node in nodes)
 
 
 def _confirm(held: dict[Node, int], answer: Answer, confirmations: int) -> dict[Node, int]:

@@ -148,6 +148,8 @@ def canonical_name(name: str) -> str:
 
 def canonical_key(text: str) -> str:
     """Return a name or an address with its host in canonical form; what is neither denotes nobody, and stays as it is."""
+    if not isinstance(text, str):
+        raise TypeError(f"{text!r:.80}: expected the name of a node, or its address where it has no name")
     try:
         return canonical_name(text) if "@" in text else join_address(*split_address(text))
     except ValueError:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Protocol
 
-from cluster_kit.abc import Failed, Found, Gone, Leaving, Observation, Seen, Strategy
+from cluster_kit.abc import Failed, Found, Observation, Strategy
 from cluster_kit.config import ChildSpec
 from cluster_kit.errors import described, text_of
 from cluster_kit.membership.backoff import Backoff
@@ -21,6 +21,7 @@ from cluster_kit.membership.intensity import Intensity
 from cluster_kit.node import Fence, Node
 from cluster_kit.worker.foreign import CLOSE_S, attempt
 from cluster_kit.worker.messages import SourceHealth
+from cluster_kit.worker.observed import check_observation, checked_stream
 
 log = logging.getLogger("cluster_kit.worker")
 
@@ -133,7 +134,7 @@ class Source:
             await asyncio.sleep(_LAST_RESTART_S * jitter if self._degraded else self._backoff.delay_s(self._crashes, jitter))
 
     async def _consume(self) -> None:
-        observations = self._strategy.discover(self.context)
+        observations = checked_stream(self._strategy.discover(self.context))
         try:
             if not self._strategy.announces:
                 self._announced()
@@ -157,8 +158,7 @@ class Source:
             log.warning("%s: the strategy did not come to its end within %g s", self.name, CLOSE_S)
 
     def _heard(self, observation: Observation) -> None:
-        if not isinstance(observation, Found | Seen | Leaving | Gone | Failed):
-            raise TypeError(f"it yielded {observation!r:.80}, which is no observation such as Found or Seen")
+        check_observation(observation)
         self._fault = text_of(observation.error) if isinstance(observation, Failed) else None
         self._update_health()
         if isinstance(observation, Found):

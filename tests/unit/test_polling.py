@@ -246,3 +246,37 @@ def test_a_failure_is_an_observation_with_its_error():
             assert (await heard.hear()) == Failed(DOWN)
 
     asyncio.run(scenario())
+
+
+def raised_by(strategy):
+    async def scenario():
+        async with Listener(strategy, FakeDiscovery(ANN)) as heard:
+            await heard.hear(lambda _: False)
+        return str(heard.error)
+
+    return asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("answer", [0, "ann@h", {"ann@h"}, {ANN, None}, {"dns": nodes(ANN)}, {"dns": None}, nodes])
+def test_an_answer_that_breaks_the_contract_is_told(answer):
+    assert "expected a frozenset of Node, empty only where nobody is there" in raised_by(Scripted(answer))
+
+
+def test_poll_that_returns_nothing_is_told():
+    class Nothing(PollingStrategy):
+        async def poll(self, ctx):
+            pass
+
+    assert raised_by(Nothing()).startswith("poll returned None: expected a frozenset of Node")
+
+
+def test_poll_that_is_not_async_is_told():
+    class Plain(PollingStrategy):
+        def poll(self, ctx):
+            return frozenset()
+
+    assert raised_by(Plain()) == "poll is not async, it returned frozenset(): write 'async def poll'"
+
+
+def test_nodes_may_come_in_any_collection():
+    assert said([ANN, BOB], {CAT}, (CAT,)) == [["ann", "bob"], ["ann", "bob", "cat"], ["cat"]]

@@ -1,0 +1,60 @@
+"""What a strategy yields is checked, and an error names the contract."""
+
+import gc
+
+import pytest
+
+from cluster_kit import DiscoveryError, Failed, Found, Gone, Leaving, Node, Seen
+from cluster_kit.worker.observed import check_observation, checked_stream
+
+ANN = Node("ann@h")
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [Found([]), Found([ANN]), Seen(ANN, 5), Seen(ANN, 0.5), Leaving("ann@h"), Gone("10.0.0.7:1"), Failed(DiscoveryError("x"))],
+)
+def test_what_keeps_the_contract_passes(observation):
+    check_observation(observation)
+
+
+@pytest.mark.parametrize(
+    ("observation", "expected"),
+    [
+        (None, "it yielded None, which is no observation such as Found or Seen"),
+        (Found(["ann@h"]), r"it yielded Found\(nodes=frozenset\({'ann@h'}\)\): expected nothing but Nodes in Found"),
+        (Seen("ann@h", 5), r"expected Seen\(node, ttl_s\), a Node and a number of seconds"),
+        (Seen(ANN, None), r"expected Seen\(node, ttl_s\), a Node and a number of seconds"),
+        (Failed("no answer"), "expected an exception in Failed, such as DiscoveryError"),
+    ],
+)
+def test_what_breaks_it_is_told(observation, expected):
+    with pytest.raises(TypeError, match=expected):
+        check_observation(observation)
+
+
+@pytest.mark.parametrize("kind", [Leaving, Gone])
+@pytest.mark.parametrize("name", [ANN, None, 4370])
+def test_name_that_is_no_text_is_told_where_it_is_said(kind, name):
+    with pytest.raises(TypeError, match="expected the name of a node, or its address where it has no name"):
+        kind(name)
+
+
+async def coroutine():
+    pass
+
+
+@pytest.mark.parametrize("discover", [lambda: [Found([])], coroutine, lambda: (each for each in ()), lambda: None])
+@pytest.mark.filterwarnings("error")
+def test_discover_that_is_no_async_generator_is_told(discover):
+    with pytest.raises(TypeError, match="expected an async generator, 'async def' with 'yield'"):
+        checked_stream(discover())
+    gc.collect()  # a coroutine that nobody awaited would warn here
+
+
+def test_async_generator_passes():
+    async def discover():
+        yield Found([])
+
+    stream = discover()
+    assert checked_stream(stream) is stream
