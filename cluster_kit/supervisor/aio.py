@@ -117,6 +117,7 @@ class AsyncSupervisor:
     async def join(self, timeout_s: float | None = None) -> bool:
         """Wait until the supervisor has stopped; see ``Supervisor.join``."""
         try:
+            self._sync.join(0)  # raises if it was not started, and there is nothing to wait for
             async with asyncio.timeout(timeout_s):
                 async for _ in self.subscribe():
                     pass
@@ -144,6 +145,7 @@ class AsyncSupervisor:
     ) -> None:
         """Wait until the cluster has ``n`` nodes, this one included; see ``Supervisor.wait_for``."""
         self._sync.check_reachable(n, topology, state)
+        self._sync.nodes(topology, state)  # raises if it was not started, and there is nothing to wait for
         try:
             async with asyncio.timeout(timeout_s), self.subscribe(topology=topology) as events:
                 while len(self._sync.nodes(topology, state)) + 1 < n:

@@ -189,7 +189,8 @@ class Supervisor:
         return self._local
 
     def nodes(self, topology: str | None = None, state: NodeState = "up") -> tuple[Node, ...]:
-        """Return the other nodes that are linked (``"up"``) or discovered (``"known"``), sorted by name."""
+        """Return the others, linked (``"up"``) or discovered (``"known"``), by name; raises unless started and not stopped."""
+        self._running(answering=True)
         with self._bus.guard():
             return self._bus.nodes(topology, state)
 
@@ -201,7 +202,7 @@ class Supervisor:
             ConfigError: It never can: the topology does not link or hold that many.
         """
         self.check_reachable(n, topology, state)
-        self._running()
+        self._running(answering=True)
         patience_s = checked_s_or_none(timeout_s, "wait_for: timeout_s")
         deadline_s = None if patience_s is None else time.monotonic() + patience_s
         with self._bus.guard():
@@ -212,8 +213,7 @@ class Supervisor:
                 if left_s is not None and left_s <= 0:
                     there = ", ".join(map(str, (self._local, *nodes[:20])))
                     text = f"wait_for: {len(nodes) + 1} of {n} nodes are {state} after {timeout_s:g} s: {there}"
-                    known = len(self._bus.nodes(topology, "known")) + 1
-                    raise WaitTimeoutError(text + known_instead(known, n, state))
+                    raise WaitTimeoutError(text + known_instead(len(self._bus.nodes(topology, "known")) + 1, n, state))
                 self._bus.changed.wait(left_s)
 
     def check_reachable(self, n: int, topology: str | None = None, state: NodeState = "up") -> None:
@@ -362,8 +362,6 @@ class Supervisor:
             self.update_metadata(new.metadata)
         self._await_serving(begun)
 
-    # -- inside ----------------------------------------------------------------------------------------------------------------
-
     def _topologies(self) -> Mapping[str, TopologyConfig]:
         if not self._observe:
             return self._config.topologies
@@ -380,11 +378,13 @@ class Supervisor:
             log_level=logging.getLogger("cluster_kit").getEffectiveLevel(),
         )
 
-    def _running(self) -> SupervisingLoop:
+    def _running(self, *, answering: bool = False) -> SupervisingLoop:
         if self._loop is None:
             raise ClusterKitError("supervisor: not started: use `with Supervisor(...)`, or call start()")
         if os.getpid() != self._pid:
             raise ClusterKitError(f"supervisor: it belongs to process {self._pid}: make one in each process, after the fork")
+        if answering and self._bus.closed and not self._delivery.is_ours:  # a callback is still given the last events
+            raise ClusterKitError("supervisor: it has stopped, and knows of nobody any more: make a new one")
         return self._loop
 
     def _order_all(self, message: Any) -> None:
