@@ -31,8 +31,9 @@ def cluster_kit_strategies() -> Mapping[str, type[Strategy] | str]:  # type: ign
 
     Called once when plugins are loaded; do no I/O and import nothing heavy here. A value is the class, or
     ``"package.module:Class"``, which is imported only when a configuration names it. Names are lower-case words
-    (``[a-z][a-z0-9_]*``). All answers are merged; a name that two plugins offer is a ``PluginError`` that names both, raised
-    when a configuration uses it. ``{}`` is fine. Classes should pass ``cluster_kit.testing.StrategyConformance``.
+    (``[a-z][a-z0-9_]*``). All answers are merged; a built-in's name is its own, and one that two plugins offer is a
+    ``PluginError`` that names both, raised when a configuration uses it. ``{}`` is fine. Classes should pass
+    ``cluster_kit.testing.StrategyConformance``.
     Example: ``plugins/cluster-kit-example``.
     """
 

@@ -6,11 +6,13 @@ That a new plugin of each kind can be installed, and passes its tests then, is t
 import os
 import subprocess
 import sys
+import tomllib
+from datetime import date
 
 import pytest
 from cli_process import cluster_kit
 
-KINDS = ("strategy", "connector", "topology")
+KINDS = ("strategy", "connector", "topology", "observer", "command")
 
 
 def written(folder):
@@ -47,6 +49,7 @@ def test_nothing_is_left_to_fill_in(tmp_path, kind):
     [
         ("strategy", "gossip", "there is such a strategy already"),
         ("connector", "tcp", "there is such a connector already"),
+        ("command", "run", "there is such a command already"),
         ("strategy", "Acme", "expected lower-case words"),
         ("strategy", "../acme", "expected lower-case words"),
         ("strategy", "acme-inc", "expected lower-case words"),
@@ -62,6 +65,36 @@ def test_name_that_cannot_be_used_is_refused(tmp_path, kind, name, why):
     assert done.returncode == 2
     assert why in " ".join(done.stderr.split())
     assert written(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("git_name", "holder"),
+    [(b"Ann Example", "Ann Example"), ("J\u00f6rg $HOME".encode(), "J\u00f6rg $HOME"), (b"", "YOUR NAME"), (None, "YOUR NAME")],
+)
+def test_licence_names_who_git_knows(tmp_path, git_name, holder):
+    config = tmp_path / "gitconfig"
+    config.write_bytes(b"" if git_name is None else b'[user]\nname = "' + git_name + b'"\n')
+    environment = os.environ | {"GIT_CONFIG_GLOBAL": str(config), "GIT_CONFIG_NOSYSTEM": "1"}
+    assert cluster_kit("new", "observer", "acme", cwd=tmp_path, env=environment).returncode == 0
+    folder = tmp_path / "cluster-kit-acme"
+    assert f"Copyright (c) {date.today().year} {holder}\n" in (folder / "LICENSE").read_text()
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert (project["license"], project["license-files"]) == ("MIT", ["LICENSE"])
+
+
+def test_licence_has_a_placeholder_where_there_is_no_git(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "PATH"} | {"PATH": str(tmp_path)}
+    assert cluster_kit("new", "command", "acme", cwd=tmp_path, env=environment).returncode == 0
+    assert "YOUR NAME" in (tmp_path / "cluster-kit-acme" / "LICENSE").read_text()
+
+
+def test_command_has_dashes_where_its_package_has_none(tmp_path):
+    done = cluster_kit("new", "command", "say_hello", cwd=tmp_path)
+    assert done.stdout.startswith("command 'say-hello' in cluster-kit-say-hello:\n")
+    assert (
+        '"say-hello": "cluster_kit_say_hello.say_hello:command"'
+        in (tmp_path / "cluster-kit-say-hello" / "src" / "cluster_kit_say_hello" / "hooks.py").read_text()
+    )
 
 
 def test_what_is_there_stays_as_it_is(tmp_path):

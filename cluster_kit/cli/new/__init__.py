@@ -11,7 +11,9 @@ from cluster_kit.cli.failure import Failure
 from cluster_kit.cli.teaching import TaughtCommand
 
 if TYPE_CHECKING:
-    from cluster_kit.config.targets import Kind
+    from cluster_kit.cli.new.distribution import Kind
+
+_KINDS = ("strategy", "connector", "topology", "observer", "command")
 
 
 @click.command(
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     example="cluster-kit new strategy inventory",
     exit_codes={0: "written", 1: "nothing written: the folder is there, or can't be made", 2: "a name that can't be used"},
 )
-@click.argument("kind", type=click.Choice(["strategy", "connector", "topology"]))
+@click.argument("kind", type=click.Choice(_KINDS))
 @click.argument("name")
 @click.option(
     "--directory",
@@ -29,9 +31,11 @@ if TYPE_CHECKING:
 def new(kind: Kind, name: str, directory: Path | None) -> None:
     """Write a new plugin: a distribution with a strategy, connector or topology that configurations call NAME.
 
-    It is complete: it can be installed, passes the conformance suite of its kind, and its README says what to change first.
+    Or with an observer, which hears of all that happens, or a command of 'cluster-kit'. It is complete: it can be installed,
+    passes its tests, which are the conformance suite where there is one, and its README says what to change first. Its
+    licence is MIT, under the name that git knows you by.
     """
-    from cluster_kit.cli.new.distribution import distribution, fault_of, write
+    from cluster_kit.cli.new.distribution import distribution, fault_of, offered_name, write
 
     fault = fault_of(kind, name)
     if fault is not None:
@@ -42,7 +46,7 @@ def new(kind: Kind, name: str, directory: Path | None) -> None:
         write(folder, files)
     except OSError as exc:
         raise Failure(f"new: cannot write to '{folder}': {(exc.strerror or str(exc)).lower()}; see --directory") from exc
-    click.echo(f"{kind} {name!r} in {folder}:")
+    click.echo(f"{kind} {offered_name(kind, name)!r} in {folder}:")
     for path in sorted(files):
         click.echo(f"  {path}")
     click.echo(f"next: cd {folder}, and what its README.md says under 'To make it yours'")

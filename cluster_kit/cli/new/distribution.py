@@ -11,14 +11,19 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 from string import Template
+from typing import Literal
 
 from cluster_kit._version import __version__
-from cluster_kit.config.targets import Kind
+from cluster_kit.cli.new.author import author
+
+Kind = Literal["strategy", "connector", "topology", "observer", "command"]
+"""What a plugin can begin as."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _MAX_NAME_CHARS = 40
@@ -43,11 +48,24 @@ def fault_of(kind: Kind, name: str) -> str | None:
         )
     if keyword.iskeyword(name) or name in _TAKEN:
         return f"{name!r}: it means something else in the distribution: choose another"
-    from cluster_kit.plugins import PluginRegistry
-
-    if name in PluginRegistry.load().names(kind):
+    if offered_name(kind, name) in _names_in_use(kind):
         return f"{name!r}: there is such a {kind} already, see 'cluster-kit plugins': choose another"
     return None
+
+
+def offered_name(kind: Kind, name: str) -> str:
+    """Return the name under which users find what the plugin offers: commands have dashes."""
+    return name.replace("_", "-") if kind == "command" else name
+
+
+def _names_in_use(kind: Kind) -> Collection[str]:
+    from cluster_kit.cli import COMMANDS
+    from cluster_kit.plugins import PluginRegistry
+
+    plugins = PluginRegistry.load()
+    if kind == "command":
+        return {*COMMANDS, *plugins.names(kind)}
+    return () if kind == "observer" else plugins.names(kind)  # an observer is found by what happens
 
 
 def distribution(kind: Kind, name: str) -> dict[PurePosixPath, str]:
@@ -60,13 +78,16 @@ def distribution(kind: Kind, name: str) -> dict[PurePosixPath, str]:
         "class_name": stem + kind.capitalize(),
         "package": f"cluster_kit_{name}",
         "distribution": f"cluster-kit-{name.replace('_', '-')}",
-        "version": __version__,
+        "command_name": offered_name("command", name),
+        "dependencies": f'"cluster-kit>={__version__}"' + (', "click>=8.1"' if kind == "command" else ""),
+        "year": str(date.today().year),
+        "author": author(),
         "first_steps": FIRST_STEPS,
     }
     templates = files(__package__) / "templates"
     return {
         _path(parts, words): Template(template.read_text()).substitute(words)
-        for folder in ("any", kind)
+        for folder in ("any", *(() if kind in ("observer", "command") else ("part",)), kind)
         for parts, template in _walk(templates / folder, ())
     }
 
