@@ -48,14 +48,15 @@ class ComponentReader:
         self._host = host
         self._insecure = insecure
 
-    def ready_made(self, part: Part) -> Mapping[str, Any]:
-        """Return the topology that a plugin ships under the name in ``part``."""
+    def ready_made(self, part: Part) -> tuple[Mapping[str, Any], str]:
+        """Return the topology that a plugin ships under the name in ``part``, and what to call it in messages."""
         name: str = plain(part, str)
         with _blaming(part):
             spec = self._registry.topology_spec(name)
+        whose = f"the ready-made topology {name!r} of {self._registry.origin('spec', name)}"
         if "use" in spec:
-            raise part.error(f"the ready-made topology {name!r} uses another one: report it to whoever wrote it")
-        return spec
+            raise part.error(f"{whose} uses another one: report it to whoever wrote it")
+        return spec, whose
 
     def read_all(self, part: Part, kind: Kind, options: Part | None = None) -> tuple[Component, ...]:
         """Read one component or a list of them; only a single one can have its ``options`` elsewhere."""

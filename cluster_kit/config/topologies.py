@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -11,9 +11,10 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from cluster_kit.config.components import ComponentReader
-from cluster_kit.config.document import Faults, Part
+from cluster_kit.config.document import Faults, Part, format_path
 from cluster_kit.config.model import ChildSpec, Component, Restart, TopologyConfig
 from cluster_kit.config.values import Reader, fence, ignore, plain, read_fields, seconds, switch
+from cluster_kit.errors import ConfigError
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _DEFAULTS: Mapping[str, str] = MappingProxyType({"connector": "tcp", "topology": "full_mesh"})
@@ -48,7 +49,23 @@ def read_topologies(part: Part, components: ComponentReader) -> dict[str, Topolo
 
 def _read_topology(name: str, part: Part, components: ComponentReader) -> TopologyConfig:
     own = part.by_key()
-    shipped = components.ready_made(own["use"]) if "use" in own else {}
+    shipped, whose = components.ready_made(own["use"]) if "use" in own else ({}, "")
+    try:
+        return _read_entry(name, part, shipped, components)
+    except ConfigError as exc:
+        keys = [format_path((*part.path, key)) for key in shipped if key not in own]
+        raise ConfigError.gather([_traced(error, keys, whose) for error in exc.errors]) from exc.__cause__
+
+
+def _traced(error: ConfigError, keys: Iterable[str], whose: str) -> ConfigError:
+    """Say of a fault under ``keys`` who wrote it; what is missing there is left to those who use it."""
+    if not error.missing and any(error.path == key or error.path.startswith((f"{key}.", f"{key}[")) for key in keys):
+        error.args = (f"{error}; it is written in {whose}",)
+    return error
+
+
+def _read_entry(name: str, part: Part, shipped: Mapping[str, Any], components: ComponentReader) -> TopologyConfig:
+    own = part.by_key()
     part = part.replaced(_merged(shipped, {key: field.raw for key, field in own.items() if key != "use"}))
     fields = part.by_key()
     callbacks = {key: fields[key].raw for key in CALLBACKS if key in fields}

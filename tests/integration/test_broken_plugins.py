@@ -135,6 +135,10 @@ def cluster_kit_connectors():
 """
 
 
+def written_in(name):
+    return f"; it is written in the ready-made topology '{name}' of plugin others (others {VERSION})"
+
+
 @pytest.fixture
 def site(tmp_path):
     """Return a folder that ``plugins_in`` has on its path."""
@@ -166,7 +170,8 @@ def test_names_that_clash_are_told_and_a_built_in_keeps_its_own(site, tmp_path):
 def test_commands_and_ready_made_topologies_are_checked(site):
     install(site, "others", OTHERS)
     done = plugins_in(site)
-    told = [line.removeprefix(f"others (others {VERSION}): ") for line in done.stdout.splitlines() if "): " in line]
+    prefix = f"others (others {VERSION}): "
+    told = [line.removeprefix(prefix) for line in done.stdout.splitlines() if line.startswith(prefix)]
     assert done.returncode == 1
     assert "No module named 'others_part'; install it" in told[3]
     assert told == [
@@ -174,10 +179,27 @@ def test_commands_and_ready_made_topologies_are_checked(site):
         "command 'run' is never called: cluster-kit has a command of that name, choose another",
         "command 'word': it is a str, and no click command: decorate it with @click.command()",
         "connector 'lazy': cannot import 'others_part:Link': ModuleNotFoundError: " + told[3].partition("Error: ")[2],
-        "spec 'misspelt': misspelt.strategy: unknown strategy 'gosip': did you mean 'gossip'?",
-        "spec 'typed': typed.config.port: invalid value 'many': expected int, got str",
-        "spec 'typed': typed.max_nodes: invalid value 0: expected int >= 1",
+        f"spec 'misspelt': misspelt.strategy: unknown strategy 'gosip': did you mean 'gossip'?{written_in('misspelt')}",
+        f"spec 'typed': typed.config.port: invalid value 'many': expected int, got str{written_in('typed')}",
+        f"spec 'typed': typed.max_nodes: invalid value 0: expected int >= 1{written_in('typed')}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("misspelt", "topologies.lan.strategy: unknown strategy 'gosip': did you mean 'gossip'?"),
+        ("typed", "topologies.lan.config.port: invalid value 'many': expected int, got str"),
+        ("typed", "topologies.lan.max_nodes: invalid value 0: expected int >= 1"),
+    ],
+)
+def test_check_says_who_wrote_a_faulty_ready_made_topology(site, tmp_path, name, told):
+    install(site, "others", OTHERS)
+    file = tmp_path / "cluster.yaml"
+    file.write_text(f"topologies: {{lan: {{use: {name}}}, own: {{use: fine, max_nodes: 0, strategy: gossip}}}}")
+    done = cluster_kit("check", file, env=os.environ | {"PYTHONPATH": str(site)})
+    assert f"{told}{written_in(name)}\n" in done.stderr
+    assert "topologies.own.max_nodes: invalid value 0: expected int >= 1\n" in done.stderr
 
 
 @pytest.mark.parametrize("fault", ["raise SystemExit", "import os; os._exit(0)"])
