@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, reduce
+from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import NamedTuple
 
+from cluster_kit.config.targets import raised_at
 from cluster_kit.hookspecs import PROJECT
 
 # Source: https://packaging.python.org/en/latest/specifications/entry-points/
@@ -56,15 +58,24 @@ def _load(point: EntryPoint) -> object:
     if not _VALUE.fullmatch(point.value):
         raise ValueError(f"its entry point is {point.value!r:.80}: expected package.module or package.module:object")
     try:
-        return point.load()
-    except ModuleNotFoundError as exc:
-        module = re.split(r"[:\s\[]", point.value)[0]
-        if not f"{module}.".startswith(f"{exc.name}."):
+        return reduce(getattr, point.attr.split(".") if point.attr else (), _module_of(point))
+    except AttributeError as exc:
+        if raised_at(exc):  # by the module itself
             raise
-        raise ModuleNotFoundError(
-            f"No module named {exc.name!r}, which its entry point {point.value!r} names: "
-            "correct that in its pyproject.toml and install it again"
-        ) from exc
+        raise AttributeError(f"{exc}{_named_by(point)}") from exc
+
+
+def _module_of(point: EntryPoint) -> object:
+    try:
+        return import_module(point.module)
+    except ModuleNotFoundError as exc:
+        if not f"{point.module}.".startswith(f"{exc.name}."):
+            raise
+        raise ModuleNotFoundError(f"No module named {exc.name!r}{_named_by(point)}") from exc
+
+
+def _named_by(point: EntryPoint) -> str:
+    return f", which its entry point {point.value!r} names: correct that in its pyproject.toml and install it again"
 
 
 def _key(distribution: Distribution) -> str:

@@ -77,7 +77,9 @@ def check_class(found: Any, contract: type, target: str) -> type:
     """Return ``found`` if it is a subclass of ``contract``, else raise ``PluginError``."""
     if not isinstance(found, type) or not issubclass(found, contract):
         wanted = contract.__name__
-        raise PluginError(f"{target!r} is not a {wanted}: expected a subclass of cluster_kit.{wanted}", plugin=target)
+        others = [kind for kind, other in CONTRACTS.items() if isinstance(found, type) and issubclass(found, other)]
+        hint = f"; it is a {others[0]}" if others else ""
+        raise PluginError(f"{target!r} is not a {wanted}: expected a subclass of cluster_kit.{wanted}{hint}", plugin=target)
     return found
 
 

@@ -89,7 +89,7 @@ class TestFaults:
     def test_class_of_another_kind(self):
         expected = "is not a Strategy: expected a subclass of cluster_kit.Strategy"
         for given in ("config_parts:Everyone", Everyone):
-            assert faults(strategy=given) == [f"lan.strategy: 'config_parts:Everyone' {expected}"]
+            assert faults(strategy=given) == [f"lan.strategy: 'config_parts:Everyone' {expected}; it is a topology"]
         assert faults(strategy="config_parts:Path")[0].endswith(expected)
 
     def test_class_that_does_not_exist(self):

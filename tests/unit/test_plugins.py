@@ -208,7 +208,7 @@ class TestBrokenPlugins:
             ("'B-d': Link", "ValueError: cluster_kit_connectors offers 'B-d'"),
             ("3: Link", "ValueError: cluster_kit_connectors offers 3"),
             ("'bad': 'bad.Link'", "ValueError: cluster_kit_connectors offers 'bad' as 'bad.Link'"),
-            ("'bad': Finder", "'bad' is not a Connector: expected a subclass of cluster_kit.Connector"),
+            ("'bad': Finder", "'bad' is not a Connector: expected a subclass of cluster_kit.Connector; it is a strategy"),
             ("'bad': 3", "'bad' is not a Connector: expected a subclass of cluster_kit.Connector"),
         ],
     )
