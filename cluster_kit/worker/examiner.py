@@ -24,6 +24,7 @@ from cluster_kit.node import Fence, Node
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.foreign import CLOSE_S, attempt
 from cluster_kit.worker.messages import Beat
+from cluster_kit.worker.observed import check_observation, checked_stream
 from cluster_kit.worker.source import Context
 from cluster_kit.worker.standpoint import standpoint
 
@@ -127,7 +128,7 @@ class Examiner:
 
     async def _listen(self) -> None:
         """Take in what is discovered, until there is no more or a complete answer has come."""
-        raised = (await attempt(lambda: self._hear(self._strategy.discover(self._context)))).error
+        raised = (await attempt(lambda: self._hear(checked_stream(self._strategy.discover(self._context))))).error
         if raised is not None:
             self._fault = f"discover raised {described(raised)}"
 
@@ -135,6 +136,7 @@ class Examiner:
         loop = asyncio.get_running_loop()
         try:
             async for observation in observations:
+                check_observation(observation)
                 self._fault = text_of(observation.error) if isinstance(observation, Failed) else None
                 self._roster.observe("", observation, loop.time())
                 if isinstance(observation, Found) and self._roster.known:

@@ -34,7 +34,7 @@ class Source(Strategy):
 class Links(Connector):
     """Has nothing to say of anybody."""
 
-    async def start(self, local, links):
+    async def start(self, *arguments):
         raise AssertionError("an examination links to nobody")
 
     connect = disconnect = stop = start
@@ -200,12 +200,27 @@ class DiscoversNothing(Source):
         raise RuntimeError("boom")
 
 
+class DiscoversAList(Source):
+    def discover(self, ctx):
+        return []
+
+
+class DiscoversText(Source):
+    async def discover(self, ctx):
+        yield "bob"
+
+
 @pytest.mark.parametrize(
     ("strategy", "got"),
     [
         (Sick, "sick: no answer"),
         (Crashes, "discover raised RuntimeError: boom"),
         (DiscoversNothing, "discover raised RuntimeError: boom"),
+        (
+            DiscoversAList,
+            "discover raised TypeError: discover returned []: expected an async generator, 'async def' with 'yield'",
+        ),
+        (DiscoversText, "discover raised TypeError: it yielded 'bob', which is no observation such as Found or Seen"),
     ],
 )
 def test_failure_to_discover_is_a_finding(strategy, got):
