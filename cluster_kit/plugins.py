@@ -14,8 +14,9 @@ import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -62,6 +63,7 @@ OFFERS: Mapping[Offered, str] = MappingProxyType(
     }
 )
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+_SLOW_S = 10.0
 _OFFERED_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _COMMAND_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -290,12 +292,29 @@ def _find(before: Callable[[], None]) -> Iterator[tuple[PluginInfo, Callable[[],
         yield PluginInfo(name=module, distribution=_BUILT_IN), partial(import_module, module)
     for plugin in installed_plugins():
         info = PluginInfo(name=plugin.name, distribution=plugin.distribution)
-        yield info, partial(_load, before, plugin.load)
+        yield info, partial(_load, info, before, plugin.load)
 
 
-def _load(before: Callable[[], None], load: Callable[[], object]) -> object:
+def _load(plugin: PluginInfo, before: Callable[[], None], load: Callable[[], object]) -> object:
     before()
-    return load()
+    with _watched(plugin):
+        return load()
+
+
+@contextmanager
+def _watched(plugin: PluginInfo) -> Iterator[None]:
+    """Say which plugin it is whose import keeps the application from going on."""
+    cure = f"CLUSTER_KIT_BLOCK_PLUGINS={plugin.name} leaves it out"
+    timer = threading.Timer(_SLOW_S, log.warning, ("plugin %s is still being imported after %g s: %s", plugin, _SLOW_S, cure))
+    timer.daemon = True
+    with suppress(RuntimeError):  # no thread is to be had: then there is no warning
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if timer.ident is not None:
+            timer.join()  # whoever forks now is to find no thread
 
 
 def _proceed() -> None:

@@ -259,6 +259,36 @@ class TestBrokenPlugins:
             PluginRegistry.load({}).resolve("strategy", "acme")
 
 
+class TestSlowPlugins:
+    def test_one_that_is_long_in_being_imported_is_named(self, install, caplog, monkeypatch):
+        monkeypatch.setattr("cluster_kit.plugins._SLOW_S", 0.05)
+        waits_for_the_warning = """
+        import logging, threading
+        warned = threading.Event()
+        class Ear(logging.Handler):
+            def emit(self, record): warned.set()
+        ear = Ear()
+        logging.getLogger("cluster_kit.plugins").addHandler(ear)
+        in_time = warned.wait(30)
+        logging.getLogger("cluster_kit.plugins").removeHandler(ear)
+        """
+        install("slow", textwrap.dedent(waits_for_the_warning) + OFFER)
+        registry = PluginRegistry.load({})
+        assert sys.modules["slow"].in_time
+        assert only(registry).status is PluginStatus.LOADED
+        assert caplog.messages == [
+            "plugin slow (slow 1.2) is still being imported after 0.05 s: CLUSTER_KIT_BLOCK_PLUGINS=slow leaves it out"
+        ]
+
+    def test_it_is_loaded_where_there_is_no_thread_for_that(self, install, monkeypatch):
+        def refuse(self):
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr("threading.Thread.start", refuse)
+        install("acme", OFFER)
+        assert only(PluginRegistry.load({})).status is PluginStatus.LOADED
+
+
 class TestConflicts:
     def test_one_name_of_two_plugins_is_refused_when_it_is_used(self, install):
         install("one", OFFER)
