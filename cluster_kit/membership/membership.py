@@ -109,17 +109,13 @@ class Membership:
     def restore(self, known: Iterable[Node], now_s: float, ttl_s: float) -> None:
         """Go on from the roster of a predecessor, of which the application has heard.
 
-        Each node is vouched for ``ttl_s`` seconds, or until a source speaks of it.
+        Each node is vouched for ``ttl_s`` seconds during which no source fails, or until a source speaks of it.
         """
         for node in known:
             self._nodes[node.key] = node
             self._news.assume(node)
             self.observe(PREDECESSOR, Seen(node, ttl_s), now_s)
             self._review(node.key, Reason.GONE)
-
-    def keep_restored(self, now_s: float, ttl_s: float) -> None:
-        """Let the predecessor's word hold ``ttl_s`` seconds from now: a source that fails may be the one that vouched."""
-        self._roster.prolong(PREDECESSOR, now_s + ttl_s)
 
     # -- discovery -------------------------------------------------------------------------------------------------------------
 
@@ -140,6 +136,14 @@ class Membership:
                 if boot_id in (None, self._met[name].boot_id):
                     self._memory.forget(name)
                     self._review(name, Reason.GONE)
+
+    def source_fails(self, source: str, now_s: float) -> None:
+        """Keep what ``source`` vouches for until it works again."""
+        self._roster.fails(source, now_s)
+
+    def source_works(self, source: str, now_s: float) -> None:
+        """Let what ``source`` vouches for lapse again if it is not renewed."""
+        self._roster.works(source, now_s)
 
     # -- links -----------------------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 """The nodes that discovery vouches for: what each source says, and what that adds up to.
 
 Observations come in, changes of ``known`` come out. A node is known while any source vouches for it. Sources are kept apart:
-a failing one takes back nothing, their order doesn't matter. A node told by its address alone is known by that address until
-its name turns up; then the two are one. Nothing here depends on links, except that a link proves who answers at an address.
+a failing one takes back nothing and its words do not lapse; their order doesn't matter. A node told by its address alone is
+known by that address until its name turns up; then the two are one. Nothing here depends on links, except that a link proves
+who answers at an address.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from math import inf
 
 from cluster_kit.abc import Found, Gone, Observation, Seen
 from cluster_kit.events import Reason
-from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.merge import is_older, merge
 from cluster_kit.membership.names import Names, is_bare
+from cluster_kit.membership.terms import Terms
 from cluster_kit.node import BootId, Node
 
 PREDECESSOR = "(predecessor)"
@@ -41,14 +42,6 @@ class Change:
     fresh: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
-    """One source's word for one node."""
-
-    node: Node
-    until_s: float
-
-
 class Roster:
     """Holds ``max_nodes`` at most; who is new after that is ignored until others have gone.
 
@@ -66,8 +59,9 @@ class Roster:
         self.saw_itself = False
         self._prune = prune
         self._max_nodes = max_nodes
-        self._words: dict[str, dict[str, _Word]] = {}  # by key as told, then by source
-        self._expiry: Deadlines[tuple[str, str]] = Deadlines()  # of (key as told, source)
+        self._words: dict[str, dict[str, Node]] = {}  # by key as told, then by source
+        self._terms: dict[str, Terms] = {}  # of those words, by source
+        self._failing: set[str] = set()
         self._names = Names()
         self._own: set[str | None] = set()
 
@@ -75,7 +69,7 @@ class Roster:
         """Take in what ``source`` says; return what that changes, losses first, then by key."""
         match observation:
             case Seen(node=node, ttl_s=ttl_s) if not self._is_late(source, node, now_s):
-                return self._update(self._hear(source, [node], now_s, now_s + ttl_s), Reason.GONE)
+                return self._update(self._hear(source, [node], now_s, ttl_s), Reason.GONE)
             case Found(nodes=nodes):
                 touched = self._drop(self._missing(source, {node.key for node in nodes}))
                 touched |= self._hear(source, sorted(nodes, key=lambda node: node.key), now_s, inf)
@@ -94,19 +88,30 @@ class Roster:
         return any(source != EXCHANGE for key in keys for source in self._words.get(key, ()))
 
     def expire(self, now_s: float) -> list[Change]:
-        """Drop those of whom nothing was heard for too long."""
-        return self._update(self._drop(self._expiry.pop_due(now_s)), Reason.SILENT)
+        """Drop the nodes of which nothing was heard for too long, while their source worked."""
+        passed = [(key, source) for source, terms in self._terms.items() for key in terms.pop_due(now_s)]
+        return self._update(self._drop(passed), Reason.SILENT)
 
-    def prolong(self, source: str, until_s: float) -> None:
-        """Have every word of ``source`` hold until then."""
-        for key, words in self._words.items():
-            if source in words:
-                words[source] = _Word(words[source].node, until_s)
-                self._watch(key, source, until_s)
+    def fails(self, source: str, now_s: float) -> None:
+        """Keep what ``source`` vouches for until it works again.
+
+        That may include what a predecessor left, since nothing says which source vouched for that.
+        """
+        self._failing.add(source)
+        for each in (source, PREDECESSOR):
+            self._terms_of(each).stop(now_s)
+
+    def works(self, source: str, now_s: float) -> None:
+        """Let the words of ``source`` lapse again if they are not renewed."""
+        self._failing.discard(source)
+        self._terms_of(source).go_on(now_s)
+        if not self._failing:
+            self._terms_of(PREDECESSOR).go_on(now_s)
 
     def next_s(self) -> float | None:
         """Return when ``expire`` has something to do."""
-        return self._expiry.next_s()
+        times = (terms.next_s() for terms in self._terms.values())
+        return min((at_s for at_s in times if at_s is not None), default=None)
 
     def meet(self, peer: Node, dialled: str | None = None) -> list[Change]:
         """Handle what a link proves: which run of ``peer`` lives, and that it answers at the address we dialled.
@@ -117,9 +122,9 @@ class Roster:
             return []
         words = self._words.get(peer.name, {})
         touched: set[str] = set()
-        for source, word in words.items():
-            if is_older(peer, word.node):  # its clock was set back
-                words[source] = _Word(word.node.evolve(boot_id=peer.boot_id), word.until_s)
+        for source, node in words.items():
+            if is_older(peer, node):  # its clock was set back
+                words[source] = node.evolve(boot_id=peer.boot_id)
                 touched.add(peer.name)
         if dialled in self._words:
             touched |= self._names.learn(dialled, peer.name)
@@ -132,7 +137,7 @@ class Roster:
     def disown(self, *keys: str | None) -> list[Change]:
         """Take in that these names and addresses are our own: nobody is known by them, now or later."""
         self._own.update(key for key in keys if key is not None)
-        told = [(key, source, word.node) for key, words in self._words.items() for source, word in words.items()]
+        told = [(key, source, node) for key, words in self._words.items() for source, node in words.items()]
         return self._update(self._remove((key, source) for key, source, node in told if self._is_own(node)), Reason.GONE)
 
     def set_aside(self, node: Node) -> list[Change]:
@@ -152,27 +157,25 @@ class Roster:
     # -- what sources say ------------------------------------------------------------------------------------------------------
     # Each of these returns the keys, as told, for which there is news, and whether that is fresh evidence of life.
 
-    def _hear(self, source: str, nodes: Iterable[Node], now_s: float, until_s: float) -> dict[str, bool]:
+    def _hear(self, source: str, nodes: Iterable[Node], now_s: float, ttl_s: float) -> dict[str, bool]:
         touched: dict[str, bool] = {}
+        terms = self._terms_of(source)
         for node in nodes:
             if not self._admits(node):
                 continue
             words = self._words.setdefault(node.key, {})
             before = words.get(source)
-            fresh = before is None or before.until_s <= now_s or _moved(before.node, node)
-            if before is None or fresh or before.node != node:
+            fresh = before is None or not terms.holds(node.key, now_s) or _moved(before, node)
+            if fresh or before != node:
                 touched[node.key] = fresh
-            words[source] = _Word(node, until_s)
-            self._watch(node.key, source, until_s)
+            words[source] = node
+            terms.set(node.key, ttl_s, now_s)
             if source != PREDECESSOR and PREDECESSOR in words:
                 self._remove([(node.key, PREDECESSOR)])
         return touched
 
-    def _watch(self, key: str, source: str, until_s: float) -> None:
-        if until_s < inf:
-            self._expiry.set((key, source), until_s)
-        else:
-            self._expiry.discard((key, source))
+    def _terms_of(self, source: str) -> Terms:
+        return self._terms.setdefault(source, Terms())
 
     def _drop(self, told: Iterable[tuple[str, str]]) -> dict[str, bool]:
         return self._remove(told) if self._prune else {}
@@ -183,7 +186,7 @@ class Roster:
             words = self._words.get(key, {})
             if words.pop(source, None) is None:
                 continue
-            self._expiry.discard((key, source))
+            self._terms_of(source).discard(key)
             touched[key] = False
             if not words:
                 del self._words[key]
@@ -194,7 +197,7 @@ class Roster:
 
     def _revoked(self, source: str, name: str, boot_id: BootId | None) -> list[tuple[str, str]]:
         words = self._words.get(name, {})
-        told = [(who, words[who].node.boot_id) for who in (source, PREDECESSOR) if who in words]
+        told = [(who, words[who].boot_id) for who in (source, PREDECESSOR) if who in words]
         return [(name, who) for who, told_boot in told if boot_id is None or told_boot in (None, boot_id)]
 
     def _admits(self, node: Node) -> bool:
@@ -211,8 +214,8 @@ class Roster:
 
     def _is_late(self, source: str, node: Node, now_s: float) -> bool:
         """Whether this is a belated word of a run that its source has seen replaced."""
-        word = self._words.get(node.key, {}).get(source)
-        return word is not None and word.until_s > now_s and is_older(node, word.node)
+        before = self._words.get(node.key, {}).get(source)
+        return before is not None and is_older(node, before) and self._terms_of(source).holds(node.key, now_s)
 
     # -- what that adds up to --------------------------------------------------------------------------------------------------
 
@@ -226,7 +229,7 @@ class Roster:
         if is_bare(told):
             return self._names.keys_at(told) if told in self._words else self._names.unlearn(told)
         words = self._words.get(told, {})
-        addresses = {word.node.address for source, word in words.items() if source != EXCHANGE and word.node.address}
+        addresses = {node.address for source, node in words.items() if source != EXCHANGE and node.address}
         changed = self._names.tell(told, addresses)
         return {told}.union(*(self._names.keys_at(address) for address in changed if address in self._words))
 
@@ -257,7 +260,7 @@ class Roster:
             told, name = [] if self._names.name_at(key) else [key], None
         else:
             told, name = [key, *self._names.addresses_of(key)], key
-        return merge(((source, word.node) for as_told in told for source, word in self._words.get(as_told, {}).items()), name)
+        return merge((word for as_told in told for word in self._words.get(as_told, {}).items()), name)
 
 
 def _moved(before: Node, node: Node) -> bool:

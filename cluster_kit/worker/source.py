@@ -81,7 +81,18 @@ class Context:
 
 
 class Source:
-    """One strategy at work, from ``run`` until that is cancelled."""
+    """One strategy at work, from ``run`` until that is cancelled.
+
+    Args:
+        name: What the source is called.
+        strategy: What runs.
+        child_spec: How often it may raise.
+        surroundings: What the strategy is told.
+        observe: Handles each observation.
+        turned: Called at once when the source begins to fail (true) and when it works again (false).
+        report: Handles the health of the source, from time to time.
+        announced: Called when this node is announced.
+    """
 
     def __init__(
         self,
@@ -91,12 +102,14 @@ class Source:
         *,
         surroundings: Surroundings,
         observe: Callable[[str, Observation], None],
+        turned: Callable[[str, bool], None],
         report: Callable[[SourceHealth], None],
         announced: Callable[[], None],
     ) -> None:
         self.name = name
         self._strategy = strategy
         self._observe = observe
+        self._turned = turned
         self._report = report
         self._announced = announced
         self._calm_s = child_spec.max_seconds
@@ -106,15 +119,11 @@ class Source:
         self._degraded = False
         self._crash: str | None = None
         self._fault: str | None = None
+        self._failing = False
         self._told = SourceHealth(name, None)
         self._told_at_s = -math.inf
         self._telling: asyncio.Handle | None = None
         self.context = Context(surroundings, self._made_known)
-
-    @property
-    def failing(self) -> bool:
-        """Whether its last word was that it can't answer, or it raised."""
-        return self._health().error is not None
 
     async def run(self) -> None:
         """Run the strategy until it ends normally; cancel to make it say goodbye."""
@@ -191,7 +200,11 @@ class Source:
 
     def _update_health(self) -> None:
         """Have the health told, if that has changed: once all that was observed together is in, unless it was told just now."""
-        if self._telling is not None or self._health() == self._told:
+        health = self._health()
+        if self._failing != (health.error is not None):
+            self._failing = not self._failing
+            self._turned(self.name, self._failing)
+        if self._telling is not None or health == self._told:
             return
         loop = asyncio.get_running_loop()
         if loop.time() >= self._told_at_s + _TELL_S:

@@ -111,6 +111,7 @@ class Worker:
             self._start.topology.child_spec,
             surroundings=self,
             observe=self._observe,
+            turned=self._source_turned,
             report=self._outbox.send,
             announced=lambda: self._announced(name),
         )
@@ -183,8 +184,6 @@ class Worker:
         while True:
             self._clock.tick()
             self._warn_if_alone()
-            if any(source.failing for source in self._sources):
-                self._membership.keep_restored(self._clock.now_s(), _HANDED_OVER_TTL_S)
             self._unsettled()
             self._outbox.send(Beat())
             await asyncio.sleep(BEAT_S)
@@ -208,6 +207,12 @@ class Worker:
             self._full_told = True
             limit = self._start.topology.max_nodes
             log.warning("%s: more than max_nodes %d nodes found: the others are ignored; raise max_nodes", source, limit)
+        self._unsettled()
+
+    def _source_turned(self, source: str, failing: bool) -> None:
+        """Stop the time that runs against the nodes a source vouches for while it fails, and let it go on afterwards."""
+        turn = self._membership.source_fails if failing else self._membership.source_works
+        turn(source, self._clock.now_s())
         self._unsettled()
 
     def _twin_seen(self, boot_id: BootId | None) -> None:

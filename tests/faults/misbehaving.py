@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster_kit import BootId, ConfigError, Connector, Found, Node, Seen, Strategy, Topology, command
+from cluster_kit import BootId, ConfigError, Connector, DiscoveryError, Failed, Found, Node, Seen, Strategy, Topology, command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,27 @@ class ForgetsSoon(Strategy):
     async def discover(self, ctx):
         for observation in ():
             yield observation
+
+
+REGISTERED_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry(Strategy):
+    """A registry whose entries expire, in a file of words: names that are there, ``fails``, ``raises``."""
+
+    path: str
+
+    def words(self):
+        return Path(self.path).read_text().split()
+
+    async def discover(self, ctx):
+        while True:
+            for word in self.words():
+                if word == "raises":
+                    raise RuntimeError("lost my mind")
+                yield Failed(DiscoveryError("registry: no answer")) if word == "fails" else Seen(Node(word), REGISTERED_S)
+            await asyncio.sleep(REGISTERED_S / 10)
 
 
 class BlocksTheLoop(Strategy):

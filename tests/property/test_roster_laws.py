@@ -18,7 +18,8 @@ boots = st.none() | st.builds(BootId, st.integers(0, 3), st.just(0))
 metadata = st.dictionaries(st.sampled_from(["zone", "http"]), st.sampled_from(["1", "2"]))
 named = st.builds(Node, names, st.none() | addresses, metadata, boots)
 any_node = named | st.builds(Node, st.none(), addresses)
-ttls = st.sampled_from([1.0, 5.0, 20.0])
+LONGEST_TTL_S = 20.0
+ttls = st.sampled_from([1.0, 5.0, LONGEST_TTL_S])
 
 
 def observations(nodes):
@@ -29,18 +30,25 @@ def observations(nodes):
 
 
 def histories(nodes):
-    """Lists of (seconds since the last one, source, observation)."""
-    return st.lists(
-        st.tuples(st.sampled_from([0.0, 0.5, 2.0, 10.0]), st.sampled_from(SOURCES), observations(nodes)), max_size=30
-    )
+    """Lists of (seconds since the last one, source, observation or turn of its health)."""
+    said = observations(nodes) | st.sampled_from(["fails", "works"])
+    return st.lists(st.tuples(st.sampled_from([0.0, 0.5, 2.0, 10.0]), st.sampled_from(SOURCES), said), max_size=30)
+
+
+def hear(roster, source, said, now_s):
+    """Return what the roster says of an observation, or of a turn of the source's health."""
+    if isinstance(said, str):
+        getattr(roster, said)(source, now_s)
+        return []
+    return roster.observe(source, said, now_s)
 
 
 def play(roster, history):
     """Yield what the roster says of each observation, expiring in between."""
     now_s = 0.0
-    for seconds, source, observation in history:
+    for seconds, source, said in history:
         now_s += seconds
-        yield roster.expire(now_s) + roster.observe(source, observation, now_s), now_s
+        yield roster.expire(now_s) + hear(roster, source, said, now_s), now_s
 
 
 def settle(roster, history):
@@ -49,26 +57,58 @@ def settle(roster, history):
     return roster
 
 
+class PlainWord:
+    """How long a source that vouched has worked since then, and how long it had when it last failed in that time."""
+
+    def __init__(self, boot_id, ttl_s):
+        self.boot_id = boot_id
+        self.ttl_s = ttl_s
+        self.worked_s = self.worked_before_fault_s = 0.0
+
+    @property
+    def counts(self):
+        return self.worked_s < self.ttl_s + self.worked_before_fault_s
+
+
 class PlainRoster:
-    """Who vouches for which name, and until when; no merging, no addresses, no hurry."""
+    """Who vouches for which name, and for how long; no merging, no addresses, no hurry."""
 
     def __init__(self):
         self.words = {}
+        self.failing = set()
+        self.now_s = 0.0
+
+    def pass_time(self, now_s):
+        for (source, _), word in self.words.items():
+            if source not in self.failing:
+                word.worked_s += now_s - self.now_s
+        self.now_s = now_s
+        self.words = {where: word for where, word in self.words.items() if word.counts}
+
+    def fails(self, source, now_s):
+        if source in self.failing:
+            return
+        self.failing.add(source)
+        for (who, _), word in self.words.items():
+            if who == source and word.worked_s < word.ttl_s:
+                word.worked_before_fault_s = word.worked_s
+
+    def works(self, source, now_s):
+        self.failing.discard(source)
 
     def observe(self, source, observation, now_s):
-        self.words = {where: word for where, word in self.words.items() if word[1] > now_s}
         match observation:
             case Found(nodes=nodes):
                 self.words = {where: word for where, word in self.words.items() if where[0] != source}
-                self.words |= {(source, node.name): (node.boot_id, inf) for node in nodes}
+                self.words |= {(source, node.name): PlainWord(node.boot_id, inf) for node in nodes}
             case Seen(node=node, ttl_s=ttl_s):
-                known_boot, _ = self.words.get((source, node.name), (None, 0))
-                if not (known_boot and node.boot_id and node.boot_id < known_boot):
-                    self.words[source, node.name] = (node.boot_id, now_s + ttl_s)
+                before = self.words.get((source, node.name))
+                if not (before and before.boot_id and node.boot_id and node.boot_id < before.boot_id):
+                    self.words[source, node.name] = PlainWord(node.boot_id, ttl_s)
             case Gone(name=name, boot_id=boot_id):
-                known_boot, _ = self.words.get((source, name), (None, 0))
-                if known_boot is None or boot_id in (None, known_boot):
-                    self.words.pop((source, name), None)
+                before = self.words.get((source, name))
+                if before and (before.boot_id is None or boot_id in (None, before.boot_id)):
+                    del self.words[source, name]
 
     def names(self):
         return {name for _, name in self.words}
@@ -79,9 +119,41 @@ class PlainRoster:
 def test_known_are_those_for_whom_a_source_vouches(history):
     roster, plain = Roster(prune=True, max_nodes=100), PlainRoster()
     steps = play(roster, history)
-    for (_, source, observation), (_, now_s) in zip(history, steps, strict=True):
-        plain.observe(source, observation, now_s)
+    for (_, source, said), (_, now_s) in zip(history, steps, strict=True):
+        plain.pass_time(now_s)
+        hear(plain, source, said, now_s)
         assert roster.known.keys() == plain.names()
+
+
+@settings(deadline=None)
+@given(histories(named), st.lists(st.sampled_from([0.1, 3.0, 1000.0])), st.sampled_from(SOURCES))
+def test_time_does_not_run_against_those_a_failing_source_vouches_for(history, waits, source):
+    roster, plain = Roster(prune=True, max_nodes=100), PlainRoster()
+    now_s = 0.0
+    for (_, who, said), (_, now_s) in zip(history, play(roster, history), strict=True):
+        plain.pass_time(now_s)
+        hear(plain, who, said, now_s)
+    roster.fails(source, now_s)
+    vouched = {name for who, name in plain.words if who == source}
+    for seconds in waits:
+        now_s += seconds
+        roster.expire(now_s)
+        assert vouched <= roster.known.keys()
+
+
+@settings(deadline=None)
+@given(histories(named))
+def test_time_runs_again_when_all_sources_work(history):
+    roster = settle(Roster(prune=True, max_nodes=100), history)
+    listed = {source: Found([]) for source in SOURCES}
+    for _, source, said in history:
+        if isinstance(said, Found):
+            listed[source] = said
+    for source in SOURCES:
+        roster.works(source, 1000.0)
+    roster.expire(1000.0 + 2 * LONGEST_TTL_S)
+    roster.expire(1000.0 + 2 * LONGEST_TTL_S)
+    assert roster.known.keys() <= {node.key for said in listed.values() for node in said.nodes}
 
 
 @settings(deadline=None)

@@ -155,16 +155,63 @@ def test_sources_that_agree_complete_each_other():
     assert known.known["b@there"] == node("b", 2, zone="a")
 
 
-def test_word_that_is_prolonged_holds_longer_and_no_other_does():
+# -- sources that fail ---------------------------------------------------------------------------------------------------------
+
+
+def test_words_of_a_failing_source_do_not_lapse_and_those_of_others_do():
+    known = roster()
+    known.observe("etcd", Seen(B, 5), 0)
+    known.observe("gossip", Seen(C, 5), 0)
+    known.fails("etcd", 4)
+    assert lost(known.expire(1000)) == {"c@there": Reason.SILENT}
+    assert known.next_s() is None
+    assert known.known.keys() == {"b@there"}
+
+
+def test_source_that_works_again_has_its_whole_ttl_to_speak_of_each_node():
+    known = roster()
+    known.observe("etcd", Seen(B, 5), 0)
+    known.observe("etcd", Seen(C, 5), 0)
+    known.fails("etcd", 4)
+    known.works("etcd", 1000)
+    known.observe("etcd", Seen(C, 5), 1003)
+    assert known.expire(1004.9) == []
+    assert lost(known.expire(1005)) == {"b@there": Reason.SILENT}
+    assert known.next_s() == 1008
+
+
+def test_source_that_fails_now_and_then_does_not_keep_the_dead():
+    known = roster()
+    known.observe("etcd", Seen(B, 5), 0)
+    for start_s in (4, 14, 24):
+        known.fails("etcd", start_s)
+        known.works("etcd", start_s + 9)
+        known.expire(start_s + 9)
+    assert known.known
+    assert lost(known.expire(42)) == {"b@there": Reason.SILENT}
+
+
+@pytest.mark.parametrize("first", ["etcd", "dns"])
+def test_what_a_predecessor_left_does_not_lapse_while_any_source_fails(first):
     known = roster()
     known.observe(PREDECESSOR, Seen(B, 5), 0)
-    known.observe("gossip", Seen(C, 5), 0)
-    known.observe("dns", Found([D]), 0)
-    known.prolong(PREDECESSOR, 9)
-    assert lost(known.expire(8)) == {"c@there": Reason.SILENT}
-    assert known.next_s() == 9
-    assert lost(known.expire(9)) == {"b@there": Reason.SILENT}
-    assert known.known.keys() == {"d@there"}
+    known.fails("etcd", 1)
+    known.fails("dns", 2)
+    known.works(first, 100)
+    assert known.expire(1000) == []
+    known.works("dns" if first == "etcd" else "etcd", 1000)
+    assert known.next_s() is not None
+    known.expire(1004)
+    assert known.known.keys() == {"b@there"}
+    known.expire(1006)
+    assert known.known == {}
+
+
+def test_failing_source_may_still_take_back_its_word():
+    known = roster()
+    known.observe("etcd", Seen(B, 5), 0)
+    known.fails("etcd", 1)
+    assert lost(known.observe("etcd", Gone("b@there"), 2)) == {"b@there": Reason.GONE}
 
 
 # -- evidence of life ----------------------------------------------------------------------------------------------------------

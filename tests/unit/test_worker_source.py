@@ -35,7 +35,14 @@ class FailsInManyWays(Strategy):
 
 def source_of(strategy, report):
     return Source(
-        "gossip", strategy, ChildSpec(), surroundings=HERE, observe=lambda *_: None, report=report, announced=lambda: None
+        "gossip",
+        strategy,
+        ChildSpec(),
+        surroundings=HERE,
+        observe=lambda *_: None,
+        turned=lambda *_: None,
+        report=report,
+        announced=lambda: None,
     )
 
 
@@ -113,7 +120,14 @@ def test_strategy_that_is_restarted_is_told_whom_it_vouched_for():
                 failed.set()
 
         source = Source(
-            "x", CrashesOnce(), ChildSpec(), surroundings=HERE, observe=observe, report=lambda _: None, announced=lambda: None
+            "x",
+            CrashesOnce(),
+            ChildSpec(),
+            surroundings=HERE,
+            observe=observe,
+            turned=lambda *_: None,
+            report=lambda _: None,
+            announced=lambda: None,
         )
         running = asyncio.create_task(source.run())
         async with asyncio.timeout(30):
