@@ -115,6 +115,13 @@ class Node:
         return self.key
 
 
+def is_other_run(one: Node, other: Node) -> bool:
+    """Whether two nodes of one key are different runs of it: by their boot ids, or by their addresses where one has none."""
+    if one.boot_id is not None and other.boot_id is not None:
+        return one.boot_id != other.boot_id
+    return None not in (one.address, other.address) and one.address != other.address
+
+
 def _exact(text: str) -> str:
     """Return ``text`` as nothing but text: a node goes through pipes, and the other end may not know a subclass."""
     if not isinstance(text, str):

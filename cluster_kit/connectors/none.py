@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from cluster_kit.abc import Connector, LinkReport
 from cluster_kit.events import Reason
-from cluster_kit.node import Node
+from cluster_kit.node import Node, is_other_run
 
 
 class NoneConnector(Connector):
     """Reports whom it is told to connect to."""
 
     holds_links = False
+    introduces = False
 
     def __init__(self) -> None:
         self._links: LinkReport | None = None
@@ -22,11 +23,17 @@ class NoneConnector(Connector):
         return local
 
     async def connect(self, node: Node) -> Node:
-        """Report ``node`` up."""
+        """Report ``node`` up, or what has changed about it."""
         assert self._links is not None
-        if node.key not in self._up:
-            self._up[node.key] = node
+        before = self._up.get(node.key)
+        if before is not None and is_other_run(before, node):
+            self._down(node.key, Reason.REPLACED)
+            before = None
+        self._up[node.key] = node
+        if before is None:
             self._links.up(node)
+        elif before != node:
+            self._links.updated(node)
         return node
 
     async def disconnect(self, node: Node) -> None:

@@ -19,7 +19,7 @@ from cluster_kit.membership.news import News
 from cluster_kit.membership.reconciler import Command, Reconciler
 from cluster_kit.membership.roster import EXCHANGE, PREDECESSOR, Change, Roster
 from cluster_kit.membership.wish import Wish
-from cluster_kit.node import BootId, Node
+from cluster_kit.node import BootId, Node, is_other_run
 
 RETURN_S = 1.0  # how soon, at the earliest, a node that said goodbye may be back where no boot id would tell
 
@@ -37,6 +37,7 @@ class Membership:
         max_nodes: How many nodes the roster holds at most.
         remember_s: For how long a lost peer is redialled although discovery has lost it too.
         keeps_links: False where being known is all there is to a link.
+        introduces: False where links tell nothing about the peers.
     """
 
     def __init__(
@@ -49,10 +50,12 @@ class Membership:
         max_nodes: int,
         remember_s: float,
         keeps_links: bool,
+        introduces: bool = True,
     ) -> None:
         self.name = name
         self.local = local
         self._keeps_links = keeps_links
+        self._introduces = introduces
         self._roster = Roster(prune=prune, max_nodes=max_nodes)
         self._roster.disown(local.name, local.address)
         self._memory = Memory(remember_s, max_nodes)
@@ -63,6 +66,7 @@ class Membership:
         self._nodes: dict[str, Node] = {}  # all who are known, up or remembered, as they are to be shown and dialled
         self._met: dict[str, Node] = {}  # of those, who has had a link, as introduced there
         self._up: set[str] = set()
+        self._changed: set[str] = set()  # linked peers of whose changes only discovery tells
 
     @property
     def known(self) -> tuple[Node, ...]:
@@ -249,6 +253,9 @@ class Membership:
         """
         if self._wish.stale:
             self._reconciler.want(self._wish.work_out(self.local), now_s)
+        for key in sorted(self._changed):
+            self._reconciler.renew(key, now_s)
+        self._changed.clear()
         return self._reconciler.plan(now_s)
 
     def wake_at_s(self, now_s: float) -> float | None:
@@ -299,17 +306,21 @@ class Membership:
         known, up, missed = self._roster.known.get(key), key in self._up, key in self._memory
         if not (known or up or missed):
             self._met.pop(key, None)
-        node = effective(known, self._met.get(key), linked=up)
-        if node is not None:
-            self._nodes[key] = node
-        if key in self._nodes:
-            self._news.show(self._nodes[key], known=known is not None, up=up, reason=reason)
+        met = self._met.get(key)
+        node = linked = effective(known, met, linked=up and self._introduces)
+        if up and known and met and not self._introduces:
+            node, linked = known if is_other_run(known, met) else node, met  # until the connector has been told
         if node is None:
             self._nodes.pop(key, None)
+        else:
+            self._nodes[key] = node
+        self._news.show(key, known=node if known else None, up=linked if up else None, reason=reason)
         self._departures.review(key, known, self._met[key] if up else None)
         staying = node if key not in self._departures else None
         dialled_anyway = staying if missed else self._roster.mirrors.get(key)
-        self._wish.offer(key, known=staying if known else None, missed=None if known else dialled_anyway)
+        changed = self._wish.offer(key, known=staying if known else None, missed=None if known else dialled_anyway)
+        if changed and up and not self._introduces:
+            self._changed.add(key)
 
 
 def _sorted(nodes: Mapping[str, Node]) -> tuple[Node, ...]:

@@ -28,24 +28,30 @@ class News:
         """Take it that the application has been told of ``node`` by somebody else."""
         self.known[node.key] = node
 
-    def show(self, node: Node, *, known: bool, up: bool, reason: Reason) -> None:
-        """Tell what is new about ``node``; ``reason`` is why it is no longer known or up, if it isn't."""
-        told = self.known.get(node.key) or self.up.get(node.key)
-        if not up:
-            self.down(node.key, reason)
-        if not known:
-            self._lost(node.key, reason)
-        found, came_up = known and node.key not in self.known, up and node.key not in self.up
-        if known:
-            self.known[node.key] = node
-        if up:
-            self.up[node.key] = node
-        if found:
-            self._events.append(NodeFound(topology=self._topology, node=node))
-        if came_up:
-            self._events.append(NodeUp(topology=self._topology, node=node))
-        elif told is not None and told != node and (known or up):
-            self._events.append(NodeUpdated(topology=self._topology, node=node))
+    def show(self, key: str, *, known: Node | None, up: Node | None, reason: Reason) -> None:
+        """Tell what is new about a node.
+
+        Args:
+            key: Of the node.
+            known: The node as discovery knows it, if it does.
+            up: The node as it is linked, if it is. It differs from ``known`` only until the connector knows of a change.
+            reason: Why it is no longer known or up, if it isn't.
+        """
+        told = self.known.get(key) or self.up.get(key)
+        if up is None:
+            self.down(key, reason)
+        if known is None:
+            self._lost(key, reason)
+        elif key not in self.known:
+            self.known[key] = known
+            self._events.append(NodeFound(topology=self._topology, node=known))
+        if up is not None and key not in self.up:
+            self.up[key] = up
+            self._describe(up)
+            self._events.append(NodeUp(topology=self._topology, node=up))
+        elif (now := up or known) is not None and told not in (None, now) and known in (None, now):
+            self._describe(now)
+            self._events.append(NodeUpdated(topology=self._topology, node=now))
 
     def down(self, key: str, reason: Reason) -> None:
         """Tell that the link is down, if it was up."""
@@ -56,6 +62,11 @@ class News:
     def leaving(self, node: Node) -> None:
         """Tell that ``node`` is about to leave."""
         self._events.append(NodeLeaving(topology=self._topology, node=node))
+
+    def _describe(self, node: Node) -> None:
+        for view in (self.known, self.up):
+            if node.key in view:
+                view[node.key] = node
 
     def _lost(self, key: str, reason: Reason) -> None:
         node = self.known.pop(key, None)

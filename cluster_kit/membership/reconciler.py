@@ -92,6 +92,7 @@ class Reconciler:
         self._wanted: Mapping[str, Node] = {}
         self._told: dict[str, Node] = {}  # whom the connector may believe to be wanted
         self._settled: set[str] = set()  # who is linked, and the wish told since
+        self._outdated: set[str] = set()  # who is linked, and has changed since the wish was told
         self._up_since_s: dict[str, float] = {}
         self._waits: dict[str, _Wait] = {}  # only of those wanted
         self._draining = False
@@ -119,6 +120,7 @@ class Reconciler:
     def plan(self, now_s: float) -> list[Command]:
         """Return the commands to start now; each is in flight until its end is reported, which ``GiveUp`` brings forward."""
         dials = [Connect(self._wanted[key]) for lane in (self._hopeful, self._doubtful) for key in lane.start(now_s)]
+        self._outdated.difference_update(dial.node.key for dial in dials)
         farewells = [Disconnect(self._told[key]) for key in self._farewells.start(now_s)]
         given_up = [GiveUp(key) for lane in self._lanes for key in lane.evict(now_s)]
         return [*farewells, *dials, *given_up]
@@ -139,11 +141,19 @@ class Reconciler:
         """Take in that a link is down; one that didn't last counts as a failure."""
         lasted_s = now_s - self._up_since_s.pop(key)
         self._settled.discard(key)
+        self._outdated.discard(key)
         self.alive(key, now_s)
         if lasted_s < STABLE_S:
             self._fail(key, now_s, jitter=1.0)
         else:
             self._wait(key, now_s, failures=0, until_s=now_s)
+
+    def renew(self, key: str, now_s: float) -> None:
+        """Have the wish for a linked peer told again, because the peer has changed."""
+        if key in self._up_since_s:
+            self._outdated.add(key)
+            self._settled.discard(key)
+            self._requeue(key, now_s)
 
     # -- ends of commands ------------------------------------------------------------------------------------------------------
 
@@ -153,7 +163,8 @@ class Reconciler:
         self._told[peer.key] = peer
         for each in sorted({key, peer.key}):
             if each in self._up_since_s:
-                self._settled.add(each)
+                if each not in self._outdated:
+                    self._settled.add(each)
                 self._requeue(each, now_s)
             else:
                 self._fail(each, now_s, jitter=1.0)

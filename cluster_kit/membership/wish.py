@@ -19,16 +19,18 @@ class Wish:
         self._known: dict[str, Node] = {}
         self._missed: dict[str, Node] = {}
 
-    def offer(self, key: str, *, known: Node | None, missed: Node | None) -> None:
-        """Offer a node as one that is known, as one that is only missed, or not at all."""
+    def offer(self, key: str, *, known: Node | None, missed: Node | None) -> bool:
+        """Offer a node as one that is known, as one that is only missed, or not at all; return whether that is a change."""
+        changed = False
         for offers, node in ((self._known, known), (self._missed, missed)):
             if offers.get(key) == node:
                 continue
-            self.stale = True
+            self.stale = changed = True
             if node is None:
                 del offers[key]
             else:
                 offers[key] = node
+        return changed
 
     def work_out(self, local: Node) -> dict[str, Node]:
         """Return those of the known who are picked, and those of the missed who would be, were they known."""

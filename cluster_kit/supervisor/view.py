@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from cluster_kit.events import Event, NodeDown, NodeFound, NodeLost, NodeUp, NodeUpdated, Reason, Snapshot
-from cluster_kit.node import Node
+from cluster_kit.node import Node, is_other_run
 
 NodeState = Literal["up", "known"]
 
@@ -65,7 +65,7 @@ class TopologyView:
         for node in _sorted(self.up):
             if node.key not in new_up:
                 events.append(NodeDown(topology=name, t=t, node=node, reason=Reason.CLOSED))
-            elif new_up[node.key].boot_id != node.boot_id:
+            elif is_other_run(new_up[node.key], node):
                 events.append(NodeDown(topology=name, t=t, node=node, reason=Reason.REPLACED))
         lost = [node for node in _sorted(self.known) if node.key not in new_known]
         events += [NodeLost(topology=name, t=t, node=node, reason=Reason.GONE) for node in lost]
@@ -79,7 +79,7 @@ class TopologyView:
         return events
 
     def _has_link(self, node: Node) -> bool:
-        return node.key in self.up and self.up[node.key].boot_id == node.boot_id
+        return node.key in self.up and not is_other_run(self.up[node.key], node)
 
     def _shows_otherwise(self, node: Node) -> bool:
         shown = self.up.get(node.key) or self.known.get(node.key)

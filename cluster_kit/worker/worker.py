@@ -343,4 +343,5 @@ def _membership(config: TopologyConfig, local: Node, connector: Connector) -> Me
         max_nodes=config.max_nodes,
         remember_s=config.remember_s,
         keeps_links=connector.holds_links,
+        introduces=connector.introduces,
     )

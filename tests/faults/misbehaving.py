@@ -40,6 +40,11 @@ class ForgetsSoon(Strategy):
             yield observation
 
 
+def links_to_anybody(node):
+    """Serve as the ``connect`` of a connector whose links nobody else knows of."""
+    return True
+
+
 REGISTERED_S = 1.0
 
 

@@ -33,6 +33,15 @@ def test_a_list_that_agrees_tells_nothing():
     assert compared(ledger, [BOB], ANN) == ([], [])
 
 
+def test_a_changed_description_is_news_once():
+    ledger = ledger_with(BOB)
+    tagged = BOB.evolve(metadata={"zone": "a"})
+    assert ledger.described([BOB, CAT]) == []
+    assert ledger.described([tagged]) == [tagged]
+    assert (ledger.change(tagged), ledger.change(tagged), ledger.change(CAT)) == (True, False, False)
+    assert ledger.up == {BOB.key: tagged}
+
+
 def test_this_node_itself_is_not_linked():
     ledger = Ledger()
     assert compared(ledger, [ANN], ANN) == ([], [])

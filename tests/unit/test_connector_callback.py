@@ -111,6 +111,41 @@ class TestConnect:
         play(scenario)
         assert app.calls.count(("connect", str(BOB))) == 1
 
+    def test_a_changed_node_is_updated_and_not_connected_again(self):
+        async def scenario(connector, links):
+            await connector.connect(BOB)
+            assert await connector.connect(BOB.evolve(metadata={"zone": "a"})) == BOB.evolve(metadata={"zone": "a"})
+
+        assert [kind for kind, *_ in play(scenario)] == ["up", "updated", "down"]
+        assert app.calls.count(("connect", str(BOB))) == 1
+
+    def test_another_run_of_a_node_is_closed_and_connected_anew(self):
+        async def scenario(connector, links):
+            await connector.connect(BOB.evolve(address="10.0.0.5:1"))
+            await connector.connect(BOB.evolve(address="10.0.0.6:1"))
+
+        reports = play(scenario, close=function("disconnect"))
+        assert [(kind, reason) for kind, _, reason in reports] == [
+            ("up", None),
+            ("down", Reason.REPLACED),
+            ("up", None),
+            ("down", Reason.SHUTDOWN),
+        ]
+        assert [name for name, _ in app.calls] == ["connect", "disconnect", "connect", "disconnect"]
+
+    def test_another_run_waits_until_the_link_to_the_one_before_is_closed(self):
+        async def scenario(connector, links):
+            app.refuses_to_close.add(BOB.name)
+            await connector.connect(BOB.evolve(address="10.0.0.5:1"))
+            with pytest.raises(ConnectError, match=r"earlier run of 'bob@127\.0\.0\.1' is not closed yet") as caught:
+                await connector.connect(BOB.evolve(address="10.0.0.6:1"))
+            assert caught.value.retryable
+            app.refuses_to_close.clear()
+            await connector.connect(BOB.evolve(address="10.0.0.6:1"))
+            assert links.ups_and_downs(BOB.key) == ["up", "down", "up"]
+
+        play(scenario, close=function("disconnect"))
+
     def test_a_plain_function_that_hangs_holds_up_nobody_and_runs_once(self):
         slow = node("hangs")
 
@@ -262,6 +297,15 @@ class TestList:
             assert (await links.expect("down", BOB.key)).reason is Reason.CLOSED
             assert links.ups_and_downs(CAT.key) == ["up"]
             assert links.ups_and_downs(ANN.key) == []
+
+        play(scenario, peers=function("list_nodes"))
+
+    def test_what_it_says_of_a_linked_node_is_reported(self):
+        async def scenario(connector, links):
+            app.listed[:] = [BOB]
+            await links.expect("up", BOB.key)
+            app.listed[:] = [BOB.evolve(metadata={"zone": "a"})]
+            assert (await links.expect("updated", BOB.key)).node.metadata == {"zone": "a"}
 
         play(scenario, peers=function("list_nodes"))
 

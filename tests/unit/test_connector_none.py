@@ -2,9 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from cluster_kit.connectors.none import NoneConnector
 from cluster_kit.events import Reason
-from cluster_kit.node import Node
+from cluster_kit.node import BootId, Node
 from cluster_kit.testing.stand_ins import RecordingLinks
 
 ANN, BOB, CAT = (Node(name=f"{name}@h") for name in ("ann", "bob", "cat"))
@@ -34,6 +36,31 @@ def test_connected_node_is_up_once():
 
 def test_disconnected_node_is_gone_once():
     assert play(("connect", BOB), ("disconnect", BOB), ("disconnect", BOB))[1:] == [("down", "bob@h", Reason.GONE)]
+
+
+def test_changed_node_is_updated_once():
+    tagged = BOB.evolve(metadata={"zone": "a"})
+    assert play(("connect", BOB), ("connect", tagged), ("connect", tagged))[1:] == [("updated", "bob@h", None)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (BOB.evolve(boot_id=BootId(1, 1)), BOB.evolve(boot_id=BootId(2, 2))),
+        (BOB.evolve(address="10.0.0.5:1"), BOB.evolve(address="10.0.0.6:1")),
+    ],
+    ids=["boot", "address"],
+)
+def test_another_run_takes_the_place_of_the_one_before(before, after):
+    assert play(("connect", before), ("connect", after))[1:] == [("down", "bob@h", Reason.REPLACED), ("up", "bob@h", None)]
+
+
+def test_run_that_is_told_in_more_detail_is_still_the_same():
+    boot = BootId(1, 1)
+    known = BOB.evolve(address="10.0.0.5:1", boot_id=boot)
+    moved = BOB.evolve(address="10.0.0.6:1", boot_id=boot)
+    reports = play(("connect", BOB), ("connect", known), ("connect", moved))
+    assert [kind for kind, *_ in reports] == ["up", "updated", "updated"]
 
 
 def test_stop_takes_all_down_in_order():

@@ -3,7 +3,7 @@ from membership_parts import B_ADDRESS, LOCAL, Driver, bare, boot, error, node
 
 from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen, Topology
 from cluster_kit.events import Reason
-from cluster_kit.membership.reconciler import FINAL_RETRY_S
+from cluster_kit.membership.reconciler import FINAL_RETRY_S, RENEW_S, Connect
 from cluster_kit.node import Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -353,6 +353,65 @@ def test_connector_that_keeps_no_links_misses_nobody():
     cluster.link_down(B, Reason.CLOSED)
     cluster.wait(1)
     assert cluster.planned() == ["disconnect b@there"]
+
+
+# -- links that tell nothing of the peer ---------------------------------------------------------------------------------------
+
+
+def test_change_that_discovery_shows_is_shown_and_told_to_the_connector():
+    cluster = Driver(introduces=False)
+    cluster.observe(Seen(node("b", 1, zone="a"), 5))
+    cluster.carry_out()
+    cluster.quiet()
+    now = node("b", 1, zone="b")
+    cluster.observe(Seen(now, 5))
+    cluster.wait(RENEW_S)
+    assert cluster.plan() == [Connect(now)]
+    cluster.membership.link_updated(now)
+    cluster.membership.connected(now, now, cluster.now_s)
+    assert cluster.events() == ["updated b@there"]
+    assert cluster.membership.up == (now,)
+    assert cluster.planned() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(node("b", 1), node("b", 2)), (node("b"), node("b", address="10.0.0.9:1"))], ids=["boot", "address"]
+)
+def test_another_run_that_discovery_shows_replaces_the_link(before, after):
+    cluster = Driver(introduces=False)
+    cluster.observe(Found([before]))
+    cluster.carry_out()
+    cluster.quiet()
+    cluster.observe(Found([after]))
+    assert cluster.membership.up == (before,)
+    cluster.wait(RENEW_S)
+    assert cluster.plan() == [Connect(after)]
+    cluster.link_down(before, Reason.REPLACED)
+    cluster.link_up(after)
+    cluster.membership.connected(after, after, cluster.now_s)
+    assert [event for event in cluster.events() if not event.startswith("updated")] == ["down b@there replaced", "up b@there"]
+    assert cluster.membership.up == cluster.membership.known == (after,)
+    assert cluster.planned() == []
+
+
+def test_another_run_that_is_found_while_the_link_is_up_is_shown_as_found():
+    cluster = Driver(introduces=False)
+    cluster.link_up(node("b", 1))
+    cluster.observe(Seen(node("b", 2), 5))
+    assert cluster.membership.known == (node("b", 2),)
+    assert cluster.membership.up == (node("b", 1),)
+
+
+def test_change_during_the_connect_is_told_after_it():
+    cluster = Driver(introduces=False)
+    cluster.observe(Seen(node("b", 1), 5))
+    [command] = cluster.plan()
+    cluster.link_up(command.node)
+    cluster.observe(Seen(node("b", 1, zone="a"), 5))
+    assert cluster.plan() == []
+    cluster.membership.connected(command.node, command.node, cluster.now_s)
+    cluster.wait(RENEW_S)
+    assert cluster.plan() == [Connect(node("b", 1, zone="a"))]
 
 
 # -- peers that leave ----------------------------------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ class CallbackConnector(Connector):
     peers: Callback | None = field(default=None, metadata={"option": _LIST})
     interval_s: float = 5.0
 
+    introduces = False
+
     def __post_init__(self) -> None:
         self._hub: Hub | None = None
         raise_all(_faults(self))

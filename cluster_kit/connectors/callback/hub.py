@@ -13,7 +13,7 @@ from cluster_kit.connectors.callback.call import Calls
 from cluster_kit.connectors.callback.ledger import Ledger
 from cluster_kit.errors import IGNORED, ClusterKitError, ConnectError, ConnectReason, text_of
 from cluster_kit.events import Reason
-from cluster_kit.node import Node
+from cluster_kit.node import Node, is_other_run
 from cluster_kit.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -42,10 +42,21 @@ class Hub:
         self._unwanted.pop(node.key, None)
         if await self._calls.settled(_closing(node)) is not False:
             self._report_down(node.key, Reason.UNWANTED)
+        before = self._ledger.up.get(node.key)
+        if before is not None and is_other_run(before, node):
+            await self._replace(before)
         if node.key not in self._ledger.up:
             _check_answer(await self._calls.call(node.key, self._options.open, node), self._options.open, node)
             self._report_up(node)
+        self._report_changed(node)
         return self._ledger.up.get(node.key, node)
+
+    async def _replace(self, node: Node) -> None:
+        """Close the link to a run of a node in whose place there is another one."""
+        await self._close(node, Reason.REPLACED)
+        if node.key in self._ledger.up:
+            message = f"callback: the link to an earlier run of {str(node)!r} is not closed yet"
+            raise ConnectError(message, node=node.key, reason=ConnectReason.FAILED)
 
     async def disconnect(self, node: Node) -> None:
         """Have the link closed; tried again for as long as its function refuses."""
@@ -98,6 +109,8 @@ class Hub:
                 self._report_down(node.key, Reason.CLOSED)
             for node in opened:
                 self._report_up(node)
+            for node in self._ledger.described(listed):
+                self._report_changed(node)
 
     def _report_up(self, node: Node) -> None:
         if self._ledger.open(node):
@@ -107,6 +120,10 @@ class Hub:
         node = self._ledger.close(key)
         if node is not None:
             self._links.down(node, reason)
+
+    def _report_changed(self, node: Node) -> None:
+        if self._ledger.change(node):
+            self._links.updated(node)
 
     def _complain(self, about: str, message: str) -> None:
         passes = self._throttle.passes(about, asyncio.get_running_loop().time())

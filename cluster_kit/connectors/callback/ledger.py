@@ -34,6 +34,13 @@ class Ledger:
         self.up[node.key] = node
         return True
 
+    def change(self, node: Node) -> bool:
+        """Replace the description of a linked node; return whether that is news."""
+        if node.key not in self.up or self.up[node.key] == node:
+            return False
+        self.up[node.key] = node
+        return True
+
     def close(self, key: str) -> Node | None:
         """Take in that a link is down; return its node if it was up."""
         self._change(key)
@@ -47,6 +54,10 @@ class Ledger:
         opened = {node.key: node for node in listed if not _names(node) & (have | recent)}
         closed = [node for key, node in self.up.items() if not _names(node) & told and key not in recent]
         return Differences([opened[key] for key in sorted(opened)], closed)
+
+    def described(self, listed: Collection[Node]) -> list[Node]:
+        """Return those linked nodes of which the list has metadata, with that metadata."""
+        return [self.up[node.key].evolve(metadata=node.metadata) for node in listed if node.metadata and node.key in self.up]
 
     def _change(self, key: str) -> None:
         if self._changed is not None:
