@@ -23,6 +23,8 @@ from cluster_kit.node import BootId, Node, is_other_run
 
 RETURN_S = 1.0  # how soon, at the earliest, a node that said goodbye may be back where no boot id would tell
 
+_BURST = 1000  # times that the application is told without a wait, beside all nodes found and linked at once
+
 _FINAL = frozenset({Reason.LEFT, Reason.GONE, Reason.UNWANTED})  # a link that ends so is not missed
 
 
@@ -62,11 +64,10 @@ class Membership:
         self._departures = Departures()
         self._wish = Wish(topology)
         self._reconciler = Reconciler()
-        self._news = News(name)
+        self._news = News(name, burst=_BURST + 2 * max_nodes)
         self._nodes: dict[str, Node] = {}  # all who are known, up or remembered, as they are to be shown and dialled
         self._met: dict[str, Node] = {}  # of those, who has had a link, as introduced there
         self._up: set[str] = set()
-        self._changed: set[str] = set()  # linked peers of whose changes only discovery tells
 
     @property
     def known(self) -> tuple[Node, ...]:
@@ -241,10 +242,12 @@ class Membership:
     # -- time ------------------------------------------------------------------------------------------------------------------
 
     def tick(self, now_s: float) -> None:
-        """Forget whom nobody has vouched for in time, and whom we have missed for too long."""
+        """Forget whom nobody has vouched for in time, and whom we have missed for too long; pass on what was held back."""
         self._take(self._roster.expire(now_s))
         for key in self._memory.expire(now_s):
             self._review(key, Reason.SILENT)
+        self._news.tick(now_s)
+        self._wish.tick(now_s)
 
     def plan(self, now_s: float) -> list[Command]:
         """Return the commands to start now, longest due first.
@@ -253,16 +256,18 @@ class Membership:
         """
         if self._wish.stale:
             self._reconciler.want(self._wish.work_out(self.local), now_s)
-        for key in sorted(self._changed):
-            self._reconciler.renew(key, now_s)
-        self._changed.clear()
+        if not self._introduces:
+            for key in sorted(self._wish.changed):
+                self._reconciler.renew(key, now_s)
+        self._wish.changed.clear()
         return self._reconciler.plan(now_s)
 
     def wake_at_s(self, now_s: float) -> float | None:
         """Return when ``tick`` or ``plan`` next has something to do, if nothing else happens."""
         if self._wish.stale:
             return now_s
-        times = (self._roster.next_s(), self._memory.next_s(), self._reconciler.next_s())
+        parts = (self._roster, self._memory, self._reconciler, self._news, self._wish)
+        times = (part.next_s() for part in parts)
         return min((at_s for at_s in times if at_s is not None), default=None)
 
     def take_events(self) -> list[Event]:
@@ -275,7 +280,7 @@ class Membership:
         for change in changes:
             if change.node is None:
                 self._lose(change.key, change.reason)
-            elif change.key not in self._news.known:
+            elif change.found:
                 self._departures.returned(change.key)
             self._review(change.key, change.reason)
 
@@ -318,9 +323,7 @@ class Membership:
         self._departures.review(key, known, self._met[key] if up else None)
         staying = node if key not in self._departures else None
         dialled_anyway = staying if missed else self._roster.mirrors.get(key)
-        changed = self._wish.offer(key, known=staying if known else None, missed=None if known else dialled_anyway)
-        if changed and up and not self._introduces:
-            self._changed.add(key)
+        self._wish.offer(key, known=staying if known else None, missed=None if known else dialled_anyway)
 
 
 def _sorted(nodes: Mapping[str, Node]) -> tuple[Node, ...]:

@@ -34,12 +34,14 @@ class Change:
         node: The node as it is known now, or ``None``.
         reason: Why it is no longer known, if it isn't.
         fresh: There is new evidence that it lives: its source had lost it, or shows another boot or address.
+        found: It was not known before.
     """
 
     key: str
     node: Node | None
     reason: Reason
     fresh: bool
+    found: bool = False
 
 
 class Roster:
@@ -242,7 +244,7 @@ class Roster:
                 return None
             return Change(key, None, Reason.REPLACED if key in self._words else reason, False)
         self.known[key] = node
-        return Change(key, node, reason, fresh) if fresh or node != before else None
+        return Change(key, node, reason, fresh, before is None) if fresh or node != before else None
 
     def _reflect(self, key: str, node: Node | None, reason: Reason) -> Change | None:
         """Note how a node that is set aside is vouched for now."""

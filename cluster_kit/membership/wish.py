@@ -1,36 +1,65 @@
-"""Whom to be linked to: what the topology picks from those known, and from those missed."""
+"""Whom to be linked to: what the topology picks from those known, and from those missed.
+
+That takes as long as the roster is large, so the offer of a node that changes all the time is renewed now and then only.
+"""
 
 from __future__ import annotations
 
 from cluster_kit.abc import Topology
+from cluster_kit.membership.deadlines import Deadlines
+from cluster_kit.membership.pace import Pace
 from cluster_kit.node import Node
+
+INTERVAL_S = 0.25  # between two changes of one node, if that goes on
+BURST = 4  # changes in a row without a wait
 
 
 class Wish:
     """What the topology is offered, and what it picks from that.
 
     Attributes:
-        stale: Whether the offer has changed since the wish was last worked out, which takes as long as the roster is large.
+        stale: Whether the offer has changed since the wish was last worked out.
+        changed: The keys of those whose offer has changed; for the owner to clear.
     """
 
     def __init__(self, topology: Topology) -> None:
         self.stale = True
+        self.changed: set[str] = set()
         self._topology = topology
         self._known: dict[str, Node] = {}
         self._missed: dict[str, Node] = {}
+        self._now_s = 0.0
+        self._pace = Pace(INTERVAL_S)
+        self._late: dict[str, tuple[Node | None, Node | None]] = {}
+        self._due: Deadlines[str] = Deadlines()  # exactly those late
 
-    def offer(self, key: str, *, known: Node | None, missed: Node | None) -> bool:
-        """Offer a node as one that is known, as one that is only missed, or not at all; return whether that is a change."""
-        changed = False
-        for offers, node in ((self._known, known), (self._missed, missed)):
-            if offers.get(key) == node:
-                continue
-            self.stale = changed = True
-            if node is None:
-                del offers[key]
-            else:
-                offers[key] = node
-        return changed
+    def offer(self, key: str, *, known: Node | None, missed: Node | None) -> None:
+        """Offer a node as one that is known, as one that is only missed, or not at all.
+
+        Who comes or goes counts at once, what is new about the others soon.
+        """
+        self._late.pop(key, None)
+        self._due.discard(key)
+        before = self._known.get(key), self._missed.get(key)
+        if before == (known, missed):
+            return
+        stays = [node is None for node in before] == [known is None, missed is None]
+        at_s = self._pace.at_s(key, self._now_s, BURST)
+        if stays and at_s > self._now_s:
+            self._late[key] = known, missed
+            self._due.set(key, at_s)
+        else:
+            self._replace(key, known, missed)
+
+    def tick(self, now_s: float) -> None:
+        """Make the changes that have waited for long enough."""
+        self._now_s = now_s
+        for key in self._due.pop_due(now_s):
+            self._replace(key, *self._late.pop(key))
+
+    def next_s(self) -> float | None:
+        """Return when ``tick`` next has something to do."""
+        return self._due.next_s()
 
     def work_out(self, local: Node) -> dict[str, Node]:
         """Return those of the known who are picked, and those of the missed who would be, were they known."""
@@ -40,6 +69,16 @@ class Wish:
             picked = self._pick(local, self._known | self._missed)
             wanted |= {key: node for key, node in picked.items() if key in self._missed}
         return wanted
+
+    def _replace(self, key: str, known: Node | None, missed: Node | None) -> None:
+        for offers, node in ((self._known, known), (self._missed, missed)):
+            if node is None:
+                offers.pop(key, None)
+            else:
+                offers[key] = node
+        self.stale = True
+        self.changed.add(key)
+        self._pace.took(key, self._now_s)
 
     def _pick(self, local: Node, offers: dict[str, Node]) -> dict[str, Node]:
         offered = frozenset(offers.values())

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
@@ -26,6 +26,7 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.foreign import CLOSE_S, as_config_error, attempt
+from cluster_kit.worker.latest import Latest
 from cluster_kit.worker.links import LASTING_S, Links, run_command
 from cluster_kit.worker.logs import forward_logs
 from cluster_kit.worker.messages import (
@@ -47,6 +48,7 @@ from cluster_kit.worker.source import Source
 log = logging.getLogger("cluster_kit.worker")
 
 EXIT_BROKEN = 70  # EX_SOFTWARE of sysexits.h
+CHANGE_S = 0.25  # between two changes of our metadata, of which others need only the last
 BEAT_S = 1.0  # the supervisor judges by these
 ALONE_S = 10.0  # without anybody but ourselves before that is worth a warning
 _HANDED_OVER_TTL_S = 30.0  # how long a predecessor's roster counts without a source's word, while all sources work
@@ -83,6 +85,7 @@ class Worker:
         forward_logs(self._outbox.log, start.log_level)
         self._settling: asyncio.Handle | None = None
         self._waking: asyncio.TimerHandle | None = None
+        self._metadata = Latest(loop, CHANGE_S, self._change_metadata)
         self._calls: set[asyncio.Task[None]] = set()
         strategies = [component.build() for component in config.strategies]
         self._links = Links(
@@ -303,7 +306,7 @@ class Worker:
             case Stop():
                 self._stopping.set()
             case SetMetadata(metadata=metadata):
-                self._change(local=self.local.evolve(metadata=metadata))
+                self._metadata.put(metadata)
             case Drain():
                 self._membership.drain()
                 self._change(leaving=True)
@@ -313,6 +316,9 @@ class Worker:
                 task = asyncio.create_task(self._call(message))
                 self._calls.add(task)
                 task.add_done_callback(self._calls.discard)
+
+    def _change_metadata(self, metadata: Mapping[str, str]) -> None:
+        self._change(local=self.local.evolve(metadata=metadata))
 
     def _change(self, **changes: Any) -> None:
         for name, value in changes.items():

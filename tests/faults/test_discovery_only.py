@@ -19,9 +19,10 @@ def test_metadata_that_changes_reaches_the_others(bench):
     a, b = bench.start("a", **by_gossip()), bench.start("b", **by_gossip())
     a.wait_for(2, timeout_s=30)
     with a.subscribe() as events:
-        b.update_metadata({"zone": "x"})
-        assert next_of(events, NodeUpdated, node=B).node.metadata == {"zone": "x"}
-    assert [dict(node.metadata) for node in a.nodes()] == [{"zone": "x"}]
+        for zone in "xyz":
+            b.update_metadata({"zone": zone})
+            assert next_of(events, NodeUpdated, node=B).node.metadata == {"zone": zone}
+    assert [dict(node.metadata) for node in a.nodes()] == [{"zone": "z"}]
 
 
 def test_run_that_takes_the_place_of_a_killed_one_is_down_and_up(bench):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from cluster_kit.abc import Found, Gone, Seen
 from cluster_kit.connectors.none import NoneConnector
-from cluster_kit.events import NodeDown, NodeUp, Reason
+from cluster_kit.events import NodeDown, NodeUp, NodeUpdated, Reason
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Connect
 from cluster_kit.node import BootId, Node, is_other_run
@@ -111,6 +111,6 @@ def test_a_node_is_down_and_up_between_two_runs(history):
             case NodeDown(node=node, reason=reason):
                 assert up.pop(node.key) == node
                 assert reason in (Reason.GONE, Reason.REPLACED)
-            case _ if event.node.key in up and hasattr(event, "node") and type(event).__name__ == "NodeUpdated":
-                assert not is_other_run(up[event.node.key], event.node)
-                up[event.node.key] = event.node
+            case NodeUpdated(node=node) if node.key in up:
+                assert not is_other_run(up[node.key], node)
+                up[node.key] = node

@@ -8,6 +8,7 @@ from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen
 from cluster_kit.errors import ConnectError, ConnectReason, DiscoveryError
 from cluster_kit.events import NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
 from cluster_kit.membership.membership import Membership
+from cluster_kit.membership.pace import Pace
 from cluster_kit.membership.reconciler import FINAL_RETRY_S, Connect, Disconnect, GiveUp
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
@@ -16,6 +17,7 @@ LOCAL = Node("me@here", "10.0.0.99:1", boot_id=BootId(1, 1))
 PEERS = 4
 TTL_S = 5.0
 MAX_NODES = 6
+UNHURRIED_S = 0.8
 
 peers = st.integers(0, PEERS - 1)
 shapes = st.sampled_from(["whole", "no boot", "bare", "tagged"])
@@ -27,8 +29,8 @@ jitters = st.floats(0, 1, exclude_max=True)
 class World(RuleBasedStateMachine):
     """The peers, the links that really are up, the commands under way, and the view that the events add up to."""
 
-    @initialize(prune=st.booleans(), keeps_links=st.booleans())
-    def start(self, prune, keeps_links):
+    @initialize(prune=st.booleans(), keeps_links=st.booleans(), unhurried=st.booleans())
+    def start(self, prune, keeps_links, unhurried):
         self.membership = Membership(
             LOCAL,
             FullMeshTopology(),
@@ -38,6 +40,9 @@ class World(RuleBasedStateMachine):
             remember_s=60.0,
             keeps_links=keeps_links,
         )
+        if unhurried:  # the application is told seldom, so that much is held back
+            self.membership._news._pace = Pace(UNHURRIED_S)
+            self.membership._wish._pace = Pace(UNHURRIED_S)
         self.now_s = 0.0
         self.boots = [10] * PEERS
         self.links: dict[int, Node] = {}
@@ -99,6 +104,10 @@ class World(RuleBasedStateMachine):
         before = self.membership.known
         self.membership.observe(source, Failed(DiscoveryError("dns: no answer")), self.now_s)
         assert self.membership.known == before
+
+    @rule(source=st.sampled_from(["gossip", "exchange", "dns"]), turn=st.sampled_from(["source_fails", "source_works"]))
+    def health_turns(self, source, turn):
+        getattr(self.membership, turn)(source, self.now_s)
 
     # -- the network -----------------------------------------------------------------------------------------------------------
 
@@ -222,7 +231,9 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def up_is_what_is_linked(self):
-        assert self.up.keys() == {node.key for node in self.links.values()}
+        """It is what the application is told, unless that is held back."""
+        if self.membership._news.next_s() is None:
+            assert self.up.keys() == {node.key for node in self.links.values()}
 
     @invariant()
     def we_are_not_among_them(self):

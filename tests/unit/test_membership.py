@@ -3,7 +3,7 @@ from membership_parts import B_ADDRESS, LOCAL, Driver, bare, boot, error, node
 
 from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen, Topology
 from cluster_kit.events import Reason
-from cluster_kit.membership.reconciler import FINAL_RETRY_S, RENEW_S, Connect
+from cluster_kit.membership.reconciler import FINAL_RETRY_S, Connect
 from cluster_kit.node import Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -365,7 +365,6 @@ def test_change_that_discovery_shows_is_shown_and_told_to_the_connector():
     cluster.quiet()
     now = node("b", 1, zone="b")
     cluster.observe(Seen(now, 5))
-    cluster.wait(RENEW_S)
     assert cluster.plan() == [Connect(now)]
     cluster.membership.link_updated(now)
     cluster.membership.connected(now, now, cluster.now_s)
@@ -384,7 +383,6 @@ def test_another_run_that_discovery_shows_replaces_the_link(before, after):
     cluster.quiet()
     cluster.observe(Found([after]))
     assert cluster.membership.up == (before,)
-    cluster.wait(RENEW_S)
     assert cluster.plan() == [Connect(after)]
     cluster.link_down(before, Reason.REPLACED)
     cluster.link_up(after)
@@ -410,7 +408,6 @@ def test_change_during_the_connect_is_told_after_it():
     cluster.observe(Seen(node("b", 1, zone="a"), 5))
     assert cluster.plan() == []
     cluster.membership.connected(command.node, command.node, cluster.now_s)
-    cluster.wait(RENEW_S)
     assert cluster.plan() == [Connect(node("b", 1, zone="a"))]
 
 

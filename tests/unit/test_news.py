@@ -1,0 +1,180 @@
+"""Which events the application gets when nodes change faster than it should be told."""
+
+from itertools import pairwise
+
+from membership_parts import node, shown
+
+from cluster_kit.events import Reason
+from cluster_kit.membership.news import BURST, INTERVAL_S, TOTAL_INTERVAL_S, UPDATES, News
+
+B = node("b", 1)
+
+
+class Clock:
+    """News with a clock."""
+
+    def __init__(self, burst=1000):
+        self.news = News("web", burst)
+        self.now_s = 100.0
+        self.news.tick(self.now_s)
+
+    def show(self, known, up=None, reason=Reason.CLOSED, key="b@there"):
+        self.news.show(key, known=known, up=up, reason=reason)
+
+    def wait(self, seconds):
+        self.now_s += seconds
+        self.news.tick(self.now_s)
+
+    def events(self):
+        return [shown(event) for event in self.news.take()]
+
+    def flap(self, times):
+        """Have the node linked, and have the link break again and again."""
+        for _ in range(times):
+            self.show(B, B)
+            self.show(B, None)
+
+
+def test_metadata_that_changes_all_the_time_is_told_now_and_then_and_the_last_in_the_end():
+    clock = Clock()
+    clock.show(B, B)
+    clock.events()
+    told = []
+    for number in range(2000):
+        clock.show(*2 * [node("b", 1, count=str(number))])
+        clock.wait(0.01)
+        told += [(clock.now_s, event.node.metadata["count"]) for event in clock.news.take()]
+    assert len(told) <= UPDATES + 20 / INTERVAL_S
+    assert all(later - sooner > INTERVAL_S * 0.99 for (sooner, _), (later, _) in pairwise(told[UPDATES:]))
+    clock.wait(INTERVAL_S)
+    told += [(clock.now_s, event.node.metadata["count"]) for event in clock.news.take()]
+    assert told[-1][1] == "1999"
+    assert clock.news.next_s() is None
+
+
+def test_updates_of_one_turn_are_told_as_one():
+    clock = Clock()
+    clock.show(B, B)
+    clock.events()
+    for number in range(100):
+        clock.show(*2 * [node("b", 1, count=str(number))])
+    [event] = clock.news.take()
+    assert event.node.metadata == {"count": "99"}
+
+
+def test_update_that_is_taken_back_is_not_told():
+    clock = Clock()
+    clock.show(B, B)
+    clock.events()
+    clock.show(*2 * [node("b", 1, zone="a")])
+    clock.show(B, B)
+    assert clock.events() == []
+
+
+def test_node_that_floods_with_updates_goes_down_at_once():
+    clock = Clock()
+    clock.show(B, B)
+    clock.events()
+    for number in range(1000):
+        clock.show(*2 * [node("b", 1, count=str(number))])
+        clock.wait(0.01)
+    clock.events()
+    clock.show(None, None, Reason.SILENT)
+    assert clock.events() == ["down b@there silent", "lost b@there silent"]
+
+
+def test_link_that_flaps_is_told_now_and_then_and_how_it_ends():
+    clock = Clock()
+    clock.flap(100)
+    assert len(clock.events()) == BURST + 1  # the first is found and up
+    clock.show(B, B)
+    clock.wait(INTERVAL_S)
+    assert clock.events() in (["up b@there"], ["down b@there closed", "up b@there"])
+    assert clock.news.up == {"b@there": B}
+
+
+def test_link_that_breaks_while_events_are_held_back_is_told_of():
+    clock = Clock()
+    clock.show(B)
+    for _ in range(BURST // 2 - 1):
+        clock.show(B, B)
+        clock.show(B, None)
+    clock.show(B, B)
+    assert clock.events()[-1] == "up b@there"
+    clock.show(B, None, Reason.SILENT)
+    clock.show(node("b", 2), node("b", 2))
+    assert clock.events() == []
+    clock.wait(INTERVAL_S)
+    assert clock.events() == ["down b@there silent", "up b@there"]
+    assert clock.news.up == {"b@there": node("b", 2)}
+
+
+def test_reason_of_a_loss_that_is_held_back_is_that_of_the_loss():
+    clock = Clock()
+    clock.flap(100)
+    clock.show(B, B)
+    clock.wait(INTERVAL_S)
+    clock.events()
+    clock.flap(100)
+    clock.show(B, B)
+    clock.show(None, B, Reason.SILENT)
+    clock.show(None, None, Reason.LEFT)
+    clock.wait(10 * INTERVAL_S)
+    assert [event for event in clock.events() if event.startswith("lost")] == ["lost b@there silent"]
+
+
+def test_node_that_is_leaving_while_events_are_held_back_is_told_of_after_them():
+    clock = Clock()
+    clock.flap(100)
+    clock.show(B, B)
+    clock.events()
+    clock.news.leaving(B)
+    assert clock.events() == []
+    clock.wait(INTERVAL_S)
+    assert clock.events()[-2:] == ["up b@there", "leaving b@there"]
+
+
+def test_departure_of_a_run_is_not_told_of_the_next_one():
+    clock = Clock()
+    clock.flap(100)
+    clock.show(B, B)
+    clock.news.leaving(B)
+    clock.show(None, None)
+    clock.show(node("b", 2), node("b", 2))
+    clock.wait(INTERVAL_S)
+    assert "leaving b@there" not in clock.events()
+
+
+def test_other_nodes_are_told_of_at_once():
+    clock = Clock()
+    clock.flap(100)
+    clock.events()
+    clock.show(node("c"), key="c@there")
+    assert clock.events() == ["found c@there"]
+
+
+def test_any_number_of_nodes_that_come_and_go_are_told_of_so_many_at_a_time():
+    clock = Clock(burst=10)
+    for number in range(100):
+        name = f"n{number:02}"
+        clock.show(node(name), key=f"{name}@there")
+    assert clock.events() == [f"found n{number:02}@there" for number in range(10)]
+    clock.wait(5 * TOTAL_INTERVAL_S)
+    assert clock.events() == [f"found n{number:02}@there" for number in range(10, 15)]
+    for number in range(50, 100):
+        clock.show(None, key=f"n{number}@there")
+    for _ in range(10):
+        clock.wait(10 * TOTAL_INTERVAL_S)
+    assert clock.events() == [f"found n{number}@there" for number in range(15, 50)]
+    assert clock.news.next_s() is None
+    assert not clock.news._held
+
+
+def test_nothing_is_kept_of_nodes_that_are_gone():
+    clock = Clock()
+    for number in range(1000):
+        clock.show(node("b"), key=f"n{number}@there")
+        clock.show(None, key=f"n{number}@there")
+        clock.wait(10)
+    assert len(clock.news._pace._paid_at_s) < 100
+    assert not clock.news._held
