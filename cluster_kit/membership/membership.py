@@ -7,7 +7,7 @@ seconds; the owner calls ``tick`` and ``plan`` after every batch of reports and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from cluster_kit.abc import Gone, Leaving, Observation, Seen, Topology
 from cluster_kit.errors import ConnectError, ConnectReason
@@ -18,6 +18,7 @@ from cluster_kit.membership.merge import effective, same_run
 from cluster_kit.membership.news import News
 from cluster_kit.membership.reconciler import Command, Reconciler
 from cluster_kit.membership.roster import EXCHANGE, PREDECESSOR, Change, Roster
+from cluster_kit.membership.unlinked import Unlinked
 from cluster_kit.membership.wish import Wish
 from cluster_kit.node import BootId, Node, is_other_run
 
@@ -238,6 +239,18 @@ class Membership:
     def disconnected(self, node: Node, now_s: float) -> None:
         """Take in that ``Disconnect(node)`` was carried out; the link may still be up, because the peer wants it."""
         self._reconciler.disconnected(node.key, now_s)
+
+    def is_missed(self, key: str) -> bool:
+        """Whether a node that is not linked has been."""
+        return key in self._met
+
+    def is_listed(self, key: str) -> bool:
+        """Whether a node stays known even if nothing is heard of it."""
+        return self._roster.lists(key)
+
+    def unlinked(self, now_s: float) -> Iterator[Unlinked]:
+        """Yield why the known nodes that are not linked are not, by key."""
+        return (self._reconciler.why_unlinked(key, now_s) for key in sorted(self._news.known.keys() - self._news.up.keys()))
 
     # -- time ------------------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.membership.backoff import Backoff
 from cluster_kit.membership.lanes import Lane
+from cluster_kit.membership.unlinked import Unlinked
 from cluster_kit.node import Node
 
 FIRST_RETRY_S = 0.1
@@ -63,6 +64,8 @@ class _Wait:
         until_s: When the next one is due.
         unanswered: Whether the latest one took so long that nobody seems to be there.
         lively_until_s: Until when the latest sign of life outweighs that.
+        tries: How many have failed since the peer was last linked.
+        reason: Why the latest one of those failed.
     """
 
     failures: int = 0
@@ -70,6 +73,8 @@ class _Wait:
     until_s: float = 0.0
     unanswered: bool = False
     lively_until_s: float = 0.0
+    tries: int = 0
+    reason: ConnectReason | None = None
 
 
 _NO_WAIT = _Wait()
@@ -136,6 +141,8 @@ class Reconciler:
         self._up_since_s[key] = now_s
         self._settled.discard(key)
         self._wait(key, now_s, failures=self._failures(key), until_s=now_s)
+        if key in self._waits:
+            self._waits[key] = replace(self._waits[key], tries=0, reason=None)
 
     def unlinked(self, key: str, now_s: float) -> None:
         """Take in that a link is down; one that didn't last counts as a failure."""
@@ -180,6 +187,8 @@ class Reconciler:
             self._fail(key, now_s, jitter, unanswered=unanswered)
         else:
             self._wait(key, now_s, failures=self._failures(key) + 1, until_s=now_s + FINAL_RETRY_S * (1 + jitter) / 2)
+        if key in self._waits:
+            self._waits[key] = replace(self._waits[key], tries=self._waits[key].tries + 1, reason=error.reason)
 
     def disconnected(self, key: str, now_s: float) -> None:
         """Take in that ``Disconnect`` of ``key`` was carried out."""
@@ -207,7 +216,8 @@ class Reconciler:
         wait = self._waits.get(key)
         if wait is not None:
             until_s = min(wait.until_s, max(now_s, wait.since_s + FIRST_RETRY_S))
-            self._waits[key] = _Wait(0, wait.since_s, until_s, lively_until_s=now_s + LIVELY_S)
+            lively_until_s = now_s + LIVELY_S
+            self._waits[key] = replace(wait, failures=0, until_s=until_s, unanswered=False, lively_until_s=lively_until_s)
             self._requeue(key, now_s)
         for lane in (self._hopeful, self._doubtful):
             lane.dismiss(key, now_s - RENEW_S)
@@ -226,9 +236,17 @@ class Reconciler:
 
     def _wait(self, key: str, now_s: float, *, failures: int, until_s: float, unanswered: bool = False) -> None:
         if key in self._wanted:
-            lively_until_s = self._waits.get(key, _NO_WAIT).lively_until_s
-            self._waits[key] = _Wait(failures, now_s, until_s, unanswered, lively_until_s)
+            wait = self._waits.get(key, _NO_WAIT)
+            self._waits[key] = replace(wait, failures=failures, since_s=now_s, until_s=until_s, unanswered=unanswered)
         self._requeue(key, now_s)
+
+    # -- what is told of it ----------------------------------------------------------------------------------------------------
+
+    def why_unlinked(self, key: str, now_s: float) -> Unlinked:
+        """Return what came of the dials to a peer that is not linked, and when the next one is."""
+        wait = self._waits.get(key, _NO_WAIT)
+        next_s = None if key not in self._wanted or self._draining else max(0.0, wait.until_s - now_s)
+        return Unlinked(key, wait.reason, wait.tries, next_s)
 
     # -- what is to be done ----------------------------------------------------------------------------------------------------
 

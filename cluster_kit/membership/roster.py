@@ -89,6 +89,11 @@ class Roster:
         keys = (key for key in (node.name, node.address) if key is not None)
         return any(source != EXCHANGE for key in keys for source in self._words.get(key, ()))
 
+    def lists(self, key: str) -> bool:
+        """Whether a source vouches for a node without a limit, whether it runs or not."""
+        told = [key, *self._names.addresses_of(key)]
+        return any(self._terms_of(source).lasts(each) for each in told for source in self._words.get(each, ()))
+
     def expire(self, now_s: float) -> list[Change]:
         """Drop the nodes of which nothing was heard for too long, while their source worked."""
         passed = [(key, source) for source, terms in self._terms.items() for key in terms.pop_due(now_s)]

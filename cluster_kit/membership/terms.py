@@ -51,6 +51,10 @@ class Terms:
         term = self._terms.get(key)
         return term is not None and term.until_s > self._own(now_s)
 
+    def lasts(self, key: str) -> bool:
+        """Return whether there is a word for ``key`` without a limit."""
+        return key in self._terms and self._terms[key].until_s == inf
+
     def stop(self, now_s: float) -> None:
         """Let time stand still, unless it does."""
         if self._stopped_s is None:

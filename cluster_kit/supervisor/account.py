@@ -6,12 +6,12 @@ Written on the supervising thread, read by any under the bus's lock. Holds no pr
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from cluster_kit.events import Event, TopologyEvent
-from cluster_kit.supervisor.status import LinkStatus, State, TopologyStatus
+from cluster_kit.supervisor.status import LinkStatus, State, TopologyStatus, UnlinkedStatus
 from cluster_kit.supervisor.view import TopologyView
-from cluster_kit.worker.messages import SourceHealth
+from cluster_kit.worker.messages import Inspected, SourceHealth
 
 
 class Account:
@@ -48,8 +48,8 @@ class Account:
         if isinstance(event, TopologyEvent) and event.kind == "name_conflict":
             self.last_error = "name conflict: another live process uses a name of ours: give each process a name of its own"
 
-    def status(self, rtts: Mapping[str, float], *, finished: bool, crash_looping: bool) -> TopologyStatus:
-        """Return how the topology is doing; ``rtts`` in seconds by node key."""
+    def status(self, inspected: Inspected, *, finished: bool, crash_looping: bool) -> TopologyStatus:
+        """Return how the topology is doing, with what its worker has just told."""
         view = self._view
         now = time.time()
         return TopologyStatus(
@@ -62,9 +62,15 @@ class Account:
             sources={name: health.error for name, health in self._sources.items()},
             known=tuple(view.known[key] for key in sorted(view.known)),
             links=tuple(
-                LinkStatus(node=node, age_s=max(0.0, now - view.up_since[key]), rtt_s=rtts.get(key))
+                LinkStatus(node=node, age_s=max(0.0, now - view.up_since[key]), rtt_s=inspected.rtts.get(key))
                 for key, node in sorted(view.up.items())
             ),
+            unlinked=tuple(
+                UnlinkedStatus(node=view.known[each.key], reason=each.reason, tries=each.tries, next_s=each.next_s)
+                for each in inspected.unlinked
+                if each.key in view.known and each.key not in view.up
+            ),
+            failing=inspected.failing,
         )
 
     def _state(self, *, finished: bool, crash_looping: bool) -> State:

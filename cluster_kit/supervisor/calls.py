@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -13,7 +14,7 @@ from cluster_kit.errors import CommandError
 from cluster_kit.supervisor.loop import SupervisingLoop
 from cluster_kit.supervisor.questions import Answers
 from cluster_kit.supervisor.timeouts import checked_s
-from cluster_kit.worker.messages import Call, Inspect
+from cluster_kit.worker.messages import Call, Inspect, Inspected
 from cluster_kit.worker.plain import check_plain
 
 _INSPECT_S = 1.0
@@ -37,11 +38,12 @@ def call(loop: SupervisingLoop, topology: str, command: str, arguments: Mapping[
     return value
 
 
-def rtts_of_all(loop: SupervisingLoop) -> dict[str, dict[str, float]]:
-    """Return the round-trip times of all links by topology and node key; none of a worker that does not answer at once."""
+def inspect_all(loop: SupervisingLoop) -> defaultdict[str, Inspected]:
+    """Return what the workers tell of their links, by topology; nothing of one that does not answer at once."""
     asked = {name: _ask(loop, name, lambda number: Inspect(number)) for name in loop.keepers}
     deadline_s = time.monotonic() + _INSPECT_S
-    return {name: _value_or(answers, {}, deadline_s) for name, answers in asked.items()}
+    answers_by_name = {name: _value_or(answers, Inspected(), deadline_s) for name, answers in asked.items()}
+    return defaultdict(Inspected, answers_by_name)  # a topology may have been added meanwhile
 
 
 def _ask(loop: SupervisingLoop, topology: str, message: Callable[[int], Any]) -> Answers:

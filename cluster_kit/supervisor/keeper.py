@@ -32,6 +32,7 @@ from cluster_kit.worker.messages import (
     Beat,
     CannotServe,
     Happened,
+    Inspected,
     Logged,
     Reply,
     Serving,
@@ -366,9 +367,9 @@ class Keeper:
 
     # -- for other threads, under the bus's lock -----------------------------------------------------------------------------
 
-    def status(self, rtts: dict[str, float]) -> TopologyStatus:
-        """Return how this topology is doing; ``rtts`` in seconds by node key."""
-        return self._account.status(rtts, finished=self.finished, crash_looping=self._policy.crash_looping)
+    def status(self, inspected: Inspected) -> TopologyStatus:
+        """Return how this topology is doing, with what its worker has just told."""
+        return self._account.status(inspected, finished=self.finished, crash_looping=self._policy.crash_looping)
 
 
 def _exit_text(code: int | None) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from cluster_kit.errors import ConnectReason
 from cluster_kit.node import Node
 
 
@@ -41,6 +42,24 @@ class LinkStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnlinkedStatus:
+    """One known node that is not linked.
+
+    Attributes:
+        node: The node.
+        reason: Why the last dial failed, ``None`` if none has since the node was found or last linked.
+        tries: How many have failed since then.
+        next_s: Seconds until the next one, 0 while one is due or under way; ``None`` where none is meant
+            to come, because the topology does not pick the node, or one of the two is about to leave.
+    """
+
+    node: Node
+    reason: ConnectReason | None
+    tries: int
+    next_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TopologyStatus:
     """One configured topology.
 
@@ -53,6 +72,9 @@ class TopologyStatus:
         sources: Each strategy's present fault, ``None`` where it works; in written order, named as ``TopologyConfig.sources``.
         known: The nodes that discovery vouches for.
         links: The links that are up.
+        unlinked: Known nodes that are not linked and why, by key; of a large number the first 500. Empty while the worker does
+            not answer.
+        failing: How many known nodes are not linked in all, by the reason why the last dial failed.
     """
 
     name: str
@@ -64,6 +86,8 @@ class TopologyStatus:
     sources: Mapping[str, str | None]
     known: tuple[Node, ...]
     links: tuple[LinkStatus, ...]
+    unlinked: tuple[UnlinkedStatus, ...] = ()
+    failing: Mapping[ConnectReason, int] = field(default_factory=dict)
 
 
 def as_plain(status: TopologyStatus) -> dict[str, Any]:
@@ -77,7 +101,14 @@ def as_plain(status: TopologyStatus) -> dict[str, Any]:
         "sources": dict(status.sources),
         "known": [_node(node) for node in status.known],
         "links": [_node(link.node) | {"age_s": round(link.age_s, 3), "rtt_s": link.rtt_s} for link in status.links],
+        "unlinked": [_unlinked(each) for each in status.unlinked],
+        "failing": {reason.value: number for reason, number in status.failing.items()},
     }
+
+
+def _unlinked(each: UnlinkedStatus) -> dict[str, Any]:
+    next_s = None if each.next_s is None else round(each.next_s, 3)
+    return {"node": each.node.key, "reason": each.reason and each.reason.value, "tries": each.tries, "next_s": next_s}
 
 
 def _node(node: Node) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from cluster_kit.events import Event
 from cluster_kit.node import Fence, Node
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import DEFAULT_QUEUE, EventBus, Subscription
-from cluster_kit.supervisor.calls import call, rtts_of_all
+from cluster_kit.supervisor.calls import call, inspect_all
 from cluster_kit.supervisor.changes import Changes, carry_out, changes_between, wait_until, with_topology, without_topology
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.delivery import Delivery
@@ -244,11 +244,11 @@ class Supervisor:
         return subscription
 
     def status(self) -> Mapping[str, TopologyStatus]:
-        """Return how each topology is doing; round-trip times are missing where a worker does not answer at once."""
+        """Return how each topology is doing, without what its worker tells of links where that does not answer at once."""
         loop = self._running()
-        rtts = rtts_of_all(loop)
+        inspected = inspect_all(loop)
         with self._bus.guard():
-            return {name: keeper.status(rtts.get(name, {})) for name, keeper in loop.keepers.items()}
+            return {name: keeper.status(inspected[name]) for name, keeper in loop.keepers.items()}
 
     def _open_control(self) -> None:
         from cluster_kit.supervisor.control import ControlSocket, describe  # which take a while to import

@@ -5,15 +5,19 @@ Structs rather than dataclasses: a worker starts noticeably sooner for it, as ea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 
 from msgspec import Struct
 
 from cluster_kit.config import TopologyConfig
-from cluster_kit.errors import ClusterKitError
+from cluster_kit.errors import ClusterKitError, ConnectReason
 from cluster_kit.events import Event
+from cluster_kit.membership.unlinked import Unlinked
 from cluster_kit.node import Fence, Node
+
+MAX_UNLINKED = 500  # nodes that a worker tells of one by one; with names of usual length, 50 KB
 
 
 class Start(Struct, frozen=True, kw_only=True):
@@ -52,9 +56,30 @@ class Call(Struct, frozen=True, kw_only=True):
 
 
 class Inspect(Struct, frozen=True):
-    """To the worker: answer with the round-trip times of its links, in seconds by node."""
+    """To the worker: answer with ``Inspected``."""
 
     id: int
+
+
+class Inspected(Struct, frozen=True, kw_only=True):
+    """From the worker: what nothing else tells of its links.
+
+    Attributes:
+        rtts: Round-trip times in seconds, by node.
+        unlinked: Why known nodes are not linked, by key; of a large number only the first ones.
+        failing: How many known nodes are not linked in all, by the reason why the last dial failed.
+    """
+
+    rtts: Mapping[str, float] = {}
+    unlinked: tuple[Unlinked, ...] = ()
+    failing: Mapping[ConnectReason, int] = {}
+
+    @classmethod
+    def of(cls, rtts: Mapping[str, float], unlinked: Iterable[Unlinked]) -> Self:
+        """Return what may be told, in bounded size."""
+        every = list(unlinked)
+        failing = Counter(each.reason for each in every if each.reason is not None)
+        return cls(rtts=dict(rtts), unlinked=tuple(every[:MAX_UNLINKED]), failing=dict(failing))
 
 
 class Reply(Struct, frozen=True, kw_only=True):

@@ -26,8 +26,9 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.foreign import CLOSE_S, as_config_error, attempt
+from cluster_kit.worker.isolation import Isolation
 from cluster_kit.worker.latest import Latest
-from cluster_kit.worker.links import LASTING_S, Links, run_command
+from cluster_kit.worker.links import Links, run_command
 from cluster_kit.worker.logs import forward_logs
 from cluster_kit.worker.messages import (
     Announced,
@@ -36,6 +37,7 @@ from cluster_kit.worker.messages import (
     CannotServe,
     Drain,
     Inspect,
+    Inspected,
     Reply,
     Serving,
     SetMetadata,
@@ -50,7 +52,6 @@ log = logging.getLogger("cluster_kit.worker")
 EXIT_BROKEN = 70  # EX_SOFTWARE of sysexits.h
 CHANGE_S = 0.25  # between two changes of our metadata, of which others need only the last
 BEAT_S = 1.0  # the supervisor judges by these
-ALONE_S = 10.0  # without anybody but ourselves before that is worth a warning
 _HANDED_OVER_TTL_S = 30.0  # how long a predecessor's roster counts without a source's word, while all sources work
 
 
@@ -88,24 +89,28 @@ class Worker:
         self._metadata = Latest(loop, CHANGE_S, self._change_metadata)
         self._calls: set[asyncio.Task[None]] = set()
         strategies = [component.build() for component in config.strategies]
-        self._links = Links(
+        self._links = self._new_links(partial=any(strategy.partial for strategy in strategies))
+        self._sources = [self._source(*each) for each in zip(config.sources, strategies, strict=True)]
+        self._unannounced = {source.name for source in self._sources}
+        self._throttle = Throttle()
+        self._isolation = Isolation(
+            self._membership, partial=self._links.partial, sources=config.sources, now_s=self._clock.now_s()
+        )
+        self._full_told = False
+        self._early: list[object] | None = list(early)  # until there is anything to order about
+
+    def _new_links(self, *, partial: bool) -> Links:
+        return Links(
             self._connector,
             self._membership,
             fence=self.fence,
             boot_id=self.boot_id,
-            partial=any(strategy.partial for strategy in strategies),
+            partial=partial,
             clock=self._clock,
-            connect_timeout_s=config.connect_timeout_s,
+            connect_timeout_s=self._start.topology.connect_timeout_s,
             settle=self._unsettled,
             tell=self._tell,
         )
-        self._sources = [self._source(*each) for each in zip(config.sources, strategies, strict=True)]
-        self._unannounced = {source.name for source in self._sources}
-        self._throttle = Throttle()
-        self._solitude = Throttle(LASTING_S)
-        self._alone_since_s = self._clock.now_s()
-        self._full_told = False
-        self._early: list[object] | None = list(early)  # until there is anything to order about
 
     def _source(self, name: str, strategy: Strategy) -> Source:
         return Source(
@@ -186,19 +191,10 @@ class Worker:
         """Keep attended time, and show the supervisor that the event loop is running."""
         while True:
             self._clock.tick()
-            self._warn_if_alone()
+            self._isolation.look(self._clock.now_s())
             self._unsettled()
             self._outbox.send(Beat())
             await asyncio.sleep(BEAT_S)
-
-    def _warn_if_alone(self) -> None:
-        """Warn where a list of seeds has led to nobody but ourselves, when others have had time to dial us."""
-        now_s = self._clock.now_s()
-        if not (self._links.partial and self._membership.finds_only_itself):
-            self._alone_since_s = now_s
-        elif now_s - self._alone_since_s >= ALONE_S and self._solitude.passes("alone", now_s):
-            sources = ", ".join(source.name for source in self._sources)
-            log.warning("%s: lists nobody but this node itself: add the address of another one", sources)
 
     # -- observations and commands ---------------------------------------------------------------------------------------------
 
@@ -311,7 +307,8 @@ class Worker:
                 self._membership.drain()
                 self._change(leaving=True)
             case Inspect(id=number):
-                self._outbox.send(Reply(id=number, value=dict(self._links.rtts)))
+                unlinked = self._membership.unlinked(self._clock.now_s())
+                self._outbox.send(Reply(id=number, value=Inspected.of(self._links.rtts, unlinked)))
             case Call():
                 task = asyncio.create_task(self._call(message))
                 self._calls.add(task)

@@ -66,6 +66,24 @@ def test_running_nodes_are_told_with_their_links(run):
     assert lan["links"][0]["age_s"] >= 0
 
 
+def test_nodes_that_cannot_be_linked_are_told_with_the_reason(cluster, run):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # and does not listen
+        dead = f"127.0.0.1:{unused.getsockname()[1]}"
+        topologies = {"lan": {"strategy": "static", "config": {"nodes": [f"dead@{dead}"]}}}
+        a = cluster.run("a", file=cluster.write("dead.yaml", topologies))
+        a.until(lambda: any("dead@127.0.0.1 is not linked: refused, " in line for line in a.errors), "the reason in the log")
+        [status] = told("a")
+        [unlinked] = status["topologies"]["lan"]["unlinked"]
+        assert (unlinked["node"], unlinked["reason"]) == ("dead@127.0.0.1", "refused")
+        assert unlinked["tries"] >= 3
+        assert 0 <= unlinked["next_s"] <= 5
+        assert status["topologies"]["lan"]["failing"] == {"refused": 1}
+        text = cluster_kit("status", "a").stdout
+        assert "not linked: refused, " in text
+        assert " tries, " in text
+
+
 def test_text_is_for_people(cluster, run):
     a, _ = run("a"), run("b")
     a.wait_for("node_up", node="b@127.0.0.1")

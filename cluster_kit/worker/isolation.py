@@ -1,0 +1,86 @@
+"""Says in the log, once in a while, why this node is not linked to those it knows."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from cluster_kit.membership.membership import Membership
+from cluster_kit.membership.unlinked import Unlinked
+from cluster_kit.throttle import REPEAT_S, Throttle
+from cluster_kit.worker.links import LASTING_S
+
+log = logging.getLogger("cluster_kit.worker")
+
+ALONE_S = 10.0  # without anybody but ourselves before that is worth a warning
+LISTED_S = 5.0  # of dials that fail to a node of a list, before that is worth a word
+FOUND_S = 20.0  # the same for a node that was seen: if it has just died, it will be forgotten by then
+MISSED_S = 60.0  # the same for a node that has been linked: the application knows that it went
+_SHOWN = 5  # of the nodes that are not linked, each with its reason
+
+
+class Isolation:
+    """Looks at one membership, as often as ``look`` is called.
+
+    Args:
+        membership: Whom this node knows, and to whom it is linked.
+        partial: Whether a list of seeds should lead to others.
+        sources: Their names.
+        now_s: The time.
+    """
+
+    def __init__(self, membership: Membership, *, partial: bool, sources: Iterable[str], now_s: float) -> None:
+        self._membership = membership
+        self._partial = partial
+        self._sources = tuple(sources)
+        self._alone_since_s = now_s
+        self._solitude = Throttle(LASTING_S)
+        self._failing_since_s: dict[str, float] = {}
+        self._told: set[str] = set()
+        self._told_at_s = -math.inf
+        self._next_look_s = now_s
+
+    def look(self, now_s: float) -> None:
+        """Say what is worth a word now."""
+        self._warn_if_alone(now_s)
+        if now_s >= self._next_look_s:
+            self._look_at_failing([each for each in self._membership.unlinked(now_s) if each.reason], now_s)
+
+    def _warn_if_alone(self, now_s: float) -> None:
+        """Warn where a list of seeds has led to nobody but ourselves, when others have had time to dial us."""
+        if not (self._partial and self._membership.finds_only_itself):
+            self._alone_since_s = now_s
+        elif now_s - self._alone_since_s >= ALONE_S and self._solitude.passes("alone", now_s):
+            log.warning("%s: lists nobody but this node itself: add the address of another one", ", ".join(self._sources))
+
+    def _look_at_failing(self, failing: list[Unlinked], now_s: float) -> None:
+        """Say why nodes are not linked: warn of those that are new, and remind of all once a minute."""
+        self._failing_since_s = {each.key: self._failing_since_s.get(each.key, now_s) for each in failing}
+        self._told.intersection_update(self._failing_since_s)
+        if failing:
+            self._next_look_s = now_s + LISTED_S
+        lasting = [each for each in failing if now_s - self._failing_since_s[each.key] >= self._patience_s(each.key)]
+        new = [each for each in lasting if each.key not in self._told]
+        if now_s - self._told_at_s < (FOUND_S if new else REPEAT_S):
+            return
+        for line in lines(new or lasting):
+            log.log(logging.WARNING if new else logging.INFO, "%s", line)
+        self._told.update(each.key for each in new)
+        self._told_at_s = now_s if lasting else self._told_at_s
+
+    def _patience_s(self, key: str) -> float:
+        if self._membership.is_missed(key):
+            return MISSED_S
+        return LISTED_S if self._membership.is_listed(key) else FOUND_S
+
+
+def lines(failing: list[Unlinked]) -> Iterator[str]:
+    """Yield some lines: of some nodes one each, of the others a sum."""
+    for each in failing[:_SHOWN]:
+        yield f"{each.key} is {each}"
+    if others := failing[_SHOWN:]:
+        reasons = Counter(each.reason for each in others if each.reason)
+        counted = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
+        yield f"{len(others)} more are not linked: {counted}"
