@@ -319,8 +319,9 @@ class Connector(ABC):
     holds_links: ClassVar[bool] = True
     """False where a known node counts as up, so that a node lost by discovery is down at once."""
     introduces: ClassVar[bool] = True
-    """False where a peer says nothing of itself over its link: then discovery has the say about it, also while it is linked.
-    Whenever that changes ``connect`` is called again, to replace a link to another run or to report the change."""
+    """False where a peer says nothing of itself over its link, so that discovery describes it also
+    while it is linked. ``connect`` is called again whenever that description changes: it replaces a
+    link to another run, and reports any other change by ``LinkReport.updated``."""
 
     @abstractmethod
     async def start(self, local: Node, links: LinkReport) -> Node:

@@ -116,7 +116,10 @@ class Node:
 
 
 def is_other_run(one: Node, other: Node) -> bool:
-    """Whether two nodes of one key are different runs of it: by their boot ids, or by their addresses where one has none."""
+    """Whether two nodes of one key are different runs of it.
+
+    Their boot ids decide, or their addresses where one of them has no boot id.
+    """
     if one.boot_id is not None and other.boot_id is not None:
         return one.boot_id != other.boot_id
     return None not in (one.address, other.address) and one.address != other.address

@@ -24,7 +24,7 @@ from cluster_kit.node import BootId, Node, is_other_run
 
 RETURN_S = 1.0  # how soon, at the earliest, a node that said goodbye may be back where no boot id would tell
 
-_BURST = 1000  # times that the application is told without a wait, beside all nodes found and linked at once
+_BURST = 1000  # reports about nodes without a wait, beside those of all nodes found and linked
 
 _FINAL = frozenset({Reason.LEFT, Reason.GONE, Reason.UNWANTED})  # a link that ends so is not missed
 
@@ -115,7 +115,8 @@ class Membership:
     def restore(self, known: Iterable[Node], now_s: float, ttl_s: float) -> None:
         """Go on from the roster of a predecessor, of which the application has heard.
 
-        Each node is vouched for ``ttl_s`` seconds during which no source fails, or until a source speaks of it.
+        Each node is vouched for ``ttl_s`` seconds in which no source fails, or until a source
+        speaks of it.
         """
         for node in known:
             self._nodes[node.key] = node
@@ -255,7 +256,7 @@ class Membership:
     # -- time ------------------------------------------------------------------------------------------------------------------
 
     def tick(self, now_s: float) -> None:
-        """Forget whom nobody has vouched for in time, and whom we have missed for too long; pass on what was held back."""
+        """Forget nodes whose time has passed, and pass on changes that were held back."""
         self._take(self._roster.expire(now_s))
         for key in self._memory.expire(now_s):
             self._review(key, Reason.SILENT)
@@ -327,7 +328,7 @@ class Membership:
         met = self._met.get(key)
         node = linked = effective(known, met, linked=up and self._introduces)
         if up and known and met and not self._introduces:
-            node, linked = known if is_other_run(known, met) else node, met  # until the connector has been told
+            node, linked = known if is_other_run(known, met) else node, met  # until the connector knows
         if node is None:
             self._nodes.pop(key, None)
         else:

@@ -1,9 +1,10 @@
-"""The events that tell what has become of the nodes.
+"""The events that say what has become of the nodes.
 
-Whatever is reported, and in whatever order, found and lost, up and down alternate for each key: an event is made of the
-difference to what was told before. That also bounds the number of events: of a node that changes all the time some states
-are left out, never the last one, and so with any number of nodes that come and go. A link that broke is told of even if it is
-up again by then.
+Whatever is reported, and in whatever order, found and lost, up and down alternate for each key: an
+event is the difference between what the application knows and how things stand. That also bounds the
+number of events. Where a node changes all the time, or any number of nodes come and go, changes are
+held back for a while: states in between are left out, the last one never is. A link that broke in the
+meantime is reported even if it is up again.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.pace import Pace
 from cluster_kit.node import Node
 
-INTERVAL_S = 0.25  # between two times that the application is told about one node, if that goes on
-BURST = 8  # times in a row without a wait: a node that restarts at once
-UPDATES = 4  # of these for mere updates, so that one that floods us with them can still go down at once
-TOTAL_INTERVAL_S = 0.0005  # between two times in all, if that goes on
+INTERVAL_S = 0.25  # between two reports about one node, at the steady rate
+BURST = 8  # reports about one node without a wait: it may restart at once
+UPDATES = 4  # of these for updates, so that a node that floods us with them still goes down at once
+TOTAL_INTERVAL_S = 0.0005  # between two reports in all, at the steady rate
 
 _ALL = ""
 
@@ -32,7 +33,7 @@ class _State:
         up: The node as it is linked, if it is.
         lost: Why it is not known, if it isn't.
         broke: Why the link that the application knows of went down, if it did.
-        leaving: The application has still to be told that it is about to leave.
+        leaving: Whether the application is still to hear that it is about to leave.
     """
 
     known: Node | None
@@ -48,11 +49,15 @@ class _State:
 
 
 class News:
-    """What the application has been told of one topology, and what it is still to be told.
+    """What the application knows of one topology, and the events that are still to come.
 
     Args:
         topology: Its name.
-        burst: How many times in all it may be told of nodes without a wait.
+        burst: How many reports about nodes may come without a wait.
+
+    Attributes:
+        known: The known nodes by key, as of the events so far.
+        up: The linked nodes by key, as of the events so far.
     """
 
     def __init__(self, topology: str, burst: int) -> None:
@@ -74,27 +79,28 @@ class News:
         return events
 
     def tick(self, now_s: float) -> None:
-        """Tell what has been held back for long enough."""
+        """Report what has been held back for long enough."""
         self._now_s = now_s
         for key in self._due.pop_due(now_s, self._total.room(_ALL, now_s, self._burst)):
             self._tell(key, self._held.pop(key))
 
     def next_s(self) -> float | None:
-        """Return when ``tick`` next has something to tell."""
+        """Return when ``tick`` next has something to report."""
         due_s = self._due.next_s()
         return None if due_s is None else max(due_s, self._total.at_s(_ALL, self._now_s, self._burst))
 
     def assume(self, node: Node) -> None:
-        """Take it that the application has been told of ``node`` by somebody else."""
+        """Assume that the application knows ``node`` from elsewhere."""
         self.known[node.key] = node
 
     def show(self, key: str, *, known: Node | None, up: Node | None, reason: Reason) -> None:
-        """Tell what is new about a node, now or later.
+        """Report what is new about a node, now or later.
 
         Args:
             key: Of the node.
             known: The node as discovery knows it, if it does.
-            up: The node as it is linked, if it is. It differs from ``known`` only until the connector knows of a change.
+            up: The node as it is linked, if it is. It differs from ``known`` only until the
+                connector has heard of a change.
             reason: Why it is no longer known or up, if it isn't.
         """
         state = self._state(key, known, up, reason)
@@ -112,12 +118,12 @@ class News:
             self._due.discard(key)
 
     def down(self, key: str, reason: Reason) -> None:
-        """Tell that the link is down, if it was up."""
+        """Report that the link is down, if it was up."""
         held = self._held.get(key)
         self.show(key, known=held.known if held else self.known.get(key), up=None, reason=reason)
 
     def leaving(self, node: Node) -> None:
-        """Tell that ``node`` is about to leave."""
+        """Report that ``node`` is about to leave."""
         if node.key in self._held:
             self._held[node.key].leaving = True
         else:

@@ -1,4 +1,7 @@
-"""How often something may happen for each key: a few times at once, then at a steady rate. Pure."""
+"""How often something may happen for each key: a few times at once, then at a steady rate.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ _ROUNDING = 1e-6
 class Pace:
     """Counts by key; costs nothing while nothing happens.
 
-    Source: the generic cell rate algorithm, ITU-T I.371: one time per key, at which all of its past would be paid for.
+    Source: the generic cell rate algorithm of ITU-T I.371. The state of a key is one time, at which
+    everything that it has taken is paid for.
 
     Args:
         interval_s: Seconds between two times at the steady rate.

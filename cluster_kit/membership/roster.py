@@ -1,9 +1,10 @@
 """The nodes that discovery vouches for: what each source says, and what that adds up to.
 
-Observations come in, changes of ``known`` come out. A node is known while any source vouches for it. Sources are kept apart:
-a failing one takes back nothing and its words do not lapse; their order doesn't matter. A node told by its address alone is
-known by that address until its name turns up; then the two are one. Nothing here depends on links, except that a link proves
-who answers at an address.
+Observations come in, changes of ``known`` come out. A node is known while any source vouches for it.
+Sources are kept apart: a failing one takes back nothing and its words do not lapse; their order
+doesn't matter. A node of which only the address is known goes by that address until its name turns
+up; then the two are one. Nothing here depends on links, except that a link proves who answers at an
+address.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """How long the word of one source holds, in time that stands still while the source fails. Pure.
 
-A source that fails cannot renew its word, so its silence says nothing about the nodes that it vouched for. When it works again
-it may need as long as ever to speak of each of them, so a word whose term was interrupted gets its whole term again: once only,
-or a source that fails now and then would keep the dead alive for ever.
+A source that fails cannot renew its word, so its silence says nothing about the nodes that it vouched
+for. Once it works again it may take a whole term to speak of each of them, so a word whose term was
+interrupted gets a whole term again. It gets that once only, or a source that fails now and then would
+keep dead nodes known for ever.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from cluster_kit.membership.deadlines import Deadlines
 
 @dataclass(slots=True)
 class _Term:
-    """How long one word holds, in the source's own time; ``renewed``: it has had its whole term again."""
+    """How long one word holds.
+
+    Attributes:
+        length_s: For how long from the moment that it was said.
+        until_s: Until when, in the source's own time.
+        renewed: Whether it has been given a whole term again.
+    """
 
     length_s: float
     until_s: float

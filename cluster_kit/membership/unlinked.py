@@ -15,7 +15,8 @@ class Unlinked:
         key: Of the node.
         reason: Why the last one failed, ``None`` if none has.
         tries: How many have failed.
-        next_s: Seconds until the next one, 0 while one is due or under way; ``None`` if none is meant to come.
+        next_s: Seconds until the next one, 0 while one is due or under way; ``None`` if none is
+            meant to come.
     """
 
     key: str

@@ -1,6 +1,7 @@
 """Whom to be linked to: what the topology picks from those known, and from those missed.
 
-That takes as long as the roster is large, so the offer of a node that changes all the time is renewed now and then only.
+Working that out takes time in proportion to the roster, so a node that changes all the time is
+offered anew only now and then.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Wish:
     def offer(self, key: str, *, known: Node | None, missed: Node | None) -> None:
         """Offer a node as one that is known, as one that is only missed, or not at all.
 
-        Who comes or goes counts at once, what is new about the others soon.
+        A node that comes or goes counts at once; a change of any other counts soon.
         """
         self._late.pop(key, None)
         self._due.discard(key)

@@ -39,7 +39,7 @@ def call(loop: SupervisingLoop, topology: str, command: str, arguments: Mapping[
 
 
 def inspect_all(loop: SupervisingLoop) -> defaultdict[str, Inspected]:
-    """Return what the workers tell of their links, by topology; nothing of one that does not answer at once."""
+    """Return what the workers say of their links, by topology; nothing for one that does not answer at once."""
     asked = {name: _ask(loop, name, lambda number: Inspect(number)) for name in loop.keepers}
     deadline_s = time.monotonic() + _INSPECT_S
     answers_by_name = {name: _value_or(answers, Inspected(), deadline_s) for name, answers in asked.items()}

@@ -47,7 +47,8 @@ class UnlinkedStatus:
 
     Attributes:
         node: The node.
-        reason: Why the last dial failed, ``None`` if none has since the node was found or last linked.
+        reason: Why the last dial failed, ``None`` if none has since the node was found or last
+            linked.
         tries: How many have failed since then.
         next_s: Seconds until the next one, 0 while one is due or under way; ``None`` where none is meant
             to come, because the topology does not pick the node, or one of the two is about to leave.
@@ -72,8 +73,8 @@ class TopologyStatus:
         sources: Each strategy's present fault, ``None`` where it works; in written order, named as ``TopologyConfig.sources``.
         known: The nodes that discovery vouches for.
         links: The links that are up.
-        unlinked: Known nodes that are not linked and why, by key; of a large number the first 500. Empty while the worker does
-            not answer.
+        unlinked: Known nodes that are not linked and why, by key; of a large number the first 500.
+            Empty while the worker does not answer.
         failing: How many known nodes are not linked in all, by the reason why the last dial failed.
     """
 

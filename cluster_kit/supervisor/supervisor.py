@@ -244,7 +244,7 @@ class Supervisor:
         return subscription
 
     def status(self) -> Mapping[str, TopologyStatus]:
-        """Return how each topology is doing, without what its worker tells of links where that does not answer at once."""
+        """Return how each topology is doing; what its worker knows of links is missing if it does not answer at once."""
         loop = self._running()
         inspected = inspect_all(loop)
         with self._bus.guard():

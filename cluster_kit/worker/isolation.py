@@ -1,4 +1,4 @@
-"""Says in the log, once in a while, why this node is not linked to those it knows."""
+"""Says in the log, once in a while, why this node is not linked to the nodes that it knows."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from cluster_kit.worker.links import LASTING_S
 log = logging.getLogger("cluster_kit.worker")
 
 ALONE_S = 10.0  # without anybody but ourselves before that is worth a warning
-LISTED_S = 5.0  # of dials that fail to a node of a list, before that is worth a word
-FOUND_S = 20.0  # the same for a node that was seen: if it has just died, it will be forgotten by then
+LISTED_S = 5.0  # of failing dials to a node from a list before the log mentions it
+FOUND_S = 20.0  # the same for a node that was seen: if it has just died, it is forgotten by then
 MISSED_S = 60.0  # the same for a node that has been linked: the application knows that it went
 _SHOWN = 5  # of the nodes that are not linked, each with its reason
 
 
 class Isolation:
-    """Looks at one membership, as often as ``look`` is called.
+    """Watches one membership; ``look`` is called regularly.
 
     Args:
-        membership: Whom this node knows, and to whom it is linked.
-        partial: Whether a list of seeds should lead to others.
+        membership: What to watch.
+        partial: Whether a list of seeds should lead to other nodes.
         sources: Their names.
         now_s: The time.
     """
@@ -43,7 +43,7 @@ class Isolation:
         self._next_look_s = now_s
 
     def look(self, now_s: float) -> None:
-        """Say what is worth a word now."""
+        """Log what is worth mentioning now."""
         self._warn_if_alone(now_s)
         if now_s >= self._next_look_s:
             self._look_at_failing([each for each in self._membership.unlinked(now_s) if each.reason], now_s)
@@ -56,7 +56,7 @@ class Isolation:
             log.warning("%s: lists nobody but this node itself: add the address of another one", ", ".join(self._sources))
 
     def _look_at_failing(self, failing: list[Unlinked], now_s: float) -> None:
-        """Say why nodes are not linked: warn of those that are new, and remind of all once a minute."""
+        """Log why nodes are not linked: warn of new ones, and repeat all of them once a minute."""
         self._failing_since_s = {each.key: self._failing_since_s.get(each.key, now_s) for each in failing}
         self._told.intersection_update(self._failing_since_s)
         if failing:
@@ -77,7 +77,7 @@ class Isolation:
 
 
 def lines(failing: list[Unlinked]) -> Iterator[str]:
-    """Yield some lines: of some nodes one each, of the others a sum."""
+    """Yield a line for each of the first nodes, and one that sums up the others."""
     for each in failing[:_SHOWN]:
         yield f"{each.key} is {each}"
     if others := failing[_SHOWN:]:

@@ -17,7 +17,7 @@ from cluster_kit.events import Event
 from cluster_kit.membership.unlinked import Unlinked
 from cluster_kit.node import Fence, Node
 
-MAX_UNLINKED = 500  # nodes that a worker tells of one by one; with names of usual length, 50 KB
+MAX_UNLINKED = 500  # nodes in one answer, about 40 KB as JSON with names of usual length
 
 
 class Start(Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class Inspect(Struct, frozen=True):
 
 
 class Inspected(Struct, frozen=True, kw_only=True):
-    """From the worker: what nothing else tells of its links.
+    """From the worker: the state of its links, as far as no event carries it.
 
     Attributes:
         rtts: Round-trip times in seconds, by node.
@@ -76,7 +76,7 @@ class Inspected(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, rtts: Mapping[str, float], unlinked: Iterable[Unlinked]) -> Self:
-        """Return what may be told, in bounded size."""
+        """Return an answer of bounded size."""
         every = list(unlinked)
         failing = Counter(each.reason for each in every if each.reason is not None)
         return cls(rtts=dict(rtts), unlinked=tuple(every[:MAX_UNLINKED]), failing=dict(failing))
