@@ -18,6 +18,7 @@ TOKEN = "first-token"
 USER = "system:serviceaccount:default:default"
 GROUP = "discovery.k8s.io"
 SLICES, ENDPOINTS, PODS, SERVICES = "endpointslices", "endpoints", "pods", "services"
+POSITION = "metadata.name=cluster-kit"
 CONTINUE_EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without the "
     "continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with "
@@ -112,6 +113,12 @@ class KubernetesApi:
         """Lose every object without anybody hearing of it, as a store does that is wiped."""
         self._objects.clear()
 
+    def restore(self, version):
+        """Go back to a backup that was made at ``version``, as an etcd does that knows nothing of what came after."""
+        self._objects = self.at(version)
+        self._history = [stored for stored in self._history if stored.version <= version]
+        self.version = version
+
     async def compact(self):
         """Forget all versions but the newest."""
         self.compacted = self.version
@@ -193,7 +200,16 @@ class KubernetesApi:
 
     def requests(self, verb, plural=SLICES):
         """Return what was asked of a collection."""
-        return [each for each in self.asked if each.verb == verb and each.path.endswith(f"/{plural}")]
+        return [
+            each
+            for each in self.asked
+            if each.verb == verb and each.path.endswith(f"/{plural}") and each.query.get("fieldSelector") != POSITION
+        ]
+
+    @property
+    def positions(self):
+        """The questions after one object, whose answer tells at which version the server is."""
+        return [each for each in self.asked if each.verb == "list" and each.query.get("fieldSelector") == POSITION]
 
     async def until(self, condition, what, deadline_s=20.0):
         """Wait for something that requests bring about."""

@@ -287,13 +287,13 @@ class TestWatching:
             else:
                 await watch.cut()
             await heard.until_known(*address(1, 2, 3))
-            assert len(api.requests("list")) == 1
+            assert len(api.requests("list")) == (1 if way == "end" else 2)
             assert not heard.failures
             heard.never_lost(*address(1))
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")])
 
-    def test_a_line_that_is_cut_in_the_middle_is_told_by_the_next_watch(self, api, run):
+    def test_a_line_that_is_cut_in_the_middle_is_made_up_for_by_the_next_list(self, api, run):
         async def scenario(heard):
             await heard.watching(api)
             [watch] = api.watches
@@ -302,7 +302,7 @@ class TestWatching:
             await watch.write(b'{"type": "MODIFIED", "object": {"metadata": {"na')
             await watch.cut()
             await heard.until_known(*address(2))
-            assert len(api.requests("list")) == 1
+            assert len(api.requests("list")) == 2
             assert not heard.failures
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")])
@@ -327,7 +327,7 @@ class TestWatching:
             api.watches[0].stall()
             await api.put(SLICES, endpoint_slice("s", "10.0.0.2"))
             await heard.until_known(*address(2))
-            assert len(api.requests("list")) == 1
+            assert len(api.requests("list")) == 2
             assert not heard.failures
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")])
@@ -496,6 +496,22 @@ class TestOutage:
             await heard.until_known(*address(1), since=since)
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")])
+
+    def test_a_list_that_an_outage_breaks_off_begins_anew(self, api, run):
+        api.page_limit = 1
+        api.answer("list", 500, skip=1, times=1)
+
+        async def scenario(heard):
+            await api.until(lambda: len(api.requests("list")) >= 2, "the second page")
+            await api.stop()
+            await heard.until_failed("connection refused")
+            backup = api.version - 1
+            api.restore(backup)
+            await api.put(SLICES, endpoint_slice("s1", "10.0.0.8"), endpoint_slice("s2", "10.0.0.9"))
+            await api.start()
+            await heard.until_known(*address(8, 9))
+
+        run(scenario, [endpoint_slice("s1", "10.0.0.1"), endpoint_slice("s2", "10.0.0.2")])
 
     def test_a_store_that_comes_back_empty_drops_nobody_at_first(self, api, run, monkeypatch):
         monkeypatch.setattr("cluster_kit.strategies.kubernetes.session.DOUBT_S", 1.5)
@@ -730,3 +746,75 @@ class TestForms:
             await heard.until_known(*address(2), since=len(heard.observations))
 
         run(scenario, [endpoint_slice("s", "10.0.0.1")], port="cluster")
+
+
+class TestRestoredStore:
+    """The store is restored from an older backup: versions run backwards, and another history takes their place."""
+
+    @pytest.mark.parametrize("cached", [False, True])
+    @pytest.mark.parametrize("changes", [1, 20], ids=["behind what we know", "ahead of it again"])
+    def test_the_truth_is_known_after_the_return_of_the_server(self, api, run, changes, cached):
+        async def scenario(heard):
+            await heard.watching(api)
+            backup = api.version
+            await api.put(SLICES, *(endpoint_slice(f"lost-{number}", f"10.0.0.{number}") for number in range(10, 15)))
+            await heard.until_known(*address(1, *range(10, 15)))
+            await api.stop()
+            await heard.until_failed("connection refused")
+            api.restore(backup)
+            for number in range(changes):
+                await api.put(SLICES, endpoint_slice("new", f"10.0.0.{20 + number}"))
+            await api.start()
+            await heard.until_known(*address(1, 19 + changes))
+            await api.until_watched(2)
+            await api.put(SLICES, endpoint_slice("later", "10.0.0.90"))
+            await heard.until_known(*address(1, 19 + changes, 90))
+            heard.never_lost(*address(1))
+
+        run(scenario, [endpoint_slice("s", "10.0.0.1")], use_cached_resources=cached)
+
+    @pytest.mark.parametrize("changes", [1, 20], ids=["behind what we know", "ahead of it again"])
+    def test_a_connection_that_breaks_without_an_outage_is_enough(self, api, run, changes):
+        async def scenario(heard):
+            await heard.watching(api)
+            backup = api.version
+            await api.put(SLICES, *(endpoint_slice(f"lost-{number}", f"10.0.0.{number}") for number in range(10, 15)))
+            await heard.until_known(*address(1, *range(10, 15)))
+            [watch] = api.watches
+            watch.stall()
+            api.restore(backup)
+            for number in range(changes):
+                await api.put(SLICES, endpoint_slice("new", f"10.0.0.{20 + number}"))
+            await watch.cut()
+            await heard.until_known(*address(1, 19 + changes))
+
+        run(scenario, [endpoint_slice("s", "10.0.0.1")])
+
+    def test_a_watch_is_renewed_only_if_the_server_has_reached_its_version(self, api, run, caplog):
+        async def scenario(heard):
+            await heard.watching(api)
+            backup = api.version
+            await api.put(SLICES, endpoint_slice("lost", "10.0.0.2"), endpoint_slice("lost-too", "10.0.0.3"))
+            await heard.until_known(*address(1, 2, 3))
+            api.restore(backup)
+            await api.put(SLICES, endpoint_slice("new", "10.0.0.4"))
+            await api.watches[0].end()
+            await heard.until_known(*address(1, 4))
+            assert len(api.positions) == 1
+            assert not heard.failures
+
+        run(scenario, [endpoint_slice("s", "10.0.0.1")])
+        assert "store was restored or its cache is behind" in caplog.text
+
+    def test_a_renewal_asks_for_one_object_only(self, api, run):
+        async def scenario(heard):
+            await heard.watching(api)
+            for times in range(2, 5):
+                await api.put(SLICES, endpoint_slice("s", f"10.0.0.{times}"))
+                await heard.until_known(*address(times))
+                await api.watches[0].end()
+                await api.until_watched(times)
+            assert len(api.requests("list")) == 1
+            assert all("labelSelector" not in each.query for each in api.positions)
+
+        run(scenario, [endpoint_slice("s", "10.0.0.1")])

@@ -1,6 +1,7 @@
 """Whatever breaks on the way, what the strategy says of a collection is what the API server had, and at last has.
 
-The server is a model: a history of versions, of which compaction forgets the older ones. Each request meets a fate.
+The server is a model: a history of versions. Compaction forgets the older ones; a restored backup knows nothing of the newer
+ones. Each request meets a fate.
 """
 
 from hypothesis import given, settings
@@ -18,7 +19,12 @@ NAMES = ["a", "b", "c", "d"]
 
 changes = st.tuples(st.sampled_from(NAMES), st.frozensets(st.integers(1, 6), max_size=3) | st.none())
 fates = st.sampled_from(["good", "cut", "unreachable", "throttled", "refused", "expired", "forbidden"])
-steps = st.lists(changes.map(lambda change: ("change", change)) | st.just(("compact", None)) | fates.map(lambda f: ("ask", f)))
+steps = st.lists(
+    changes.map(lambda change: ("change", change))
+    | st.just(("compact", None))
+    | st.integers(1, 5).map(lambda versions: ("restore", versions))
+    | fates.map(lambda fate: ("ask", fate))
+)
 
 
 def reading(addresses):
@@ -35,8 +41,20 @@ class Server:
 
     def __init__(self):
         self.history = [(STABLE, frozenset({100}))]  # the version is the length
+        self.had = [self.at(self.version)]
         self.compacted = 0
         self.page = 2
+        self.away = False
+
+    def change(self, what):
+        self.history.append(what)
+        self.had.append(self.at(self.version))
+
+    def restore(self, versions):
+        """Go back by so many versions; until the next request has failed, the server is away."""
+        del self.history[max(1, self.version - versions) :]
+        self.compacted = min(self.compacted, self.version)
+        self.away = True
 
     @property
     def version(self):
@@ -47,6 +65,11 @@ class Server:
         for name, addresses in self.history[:version]:
             objects[name] = addresses
         return {name: addresses for name, addresses in objects.items() if addresses is not None}
+
+    def reach(self, version):
+        if version > self.version:
+            raise ApiError(Kind.EXPIRED, "the version is too large")
+        return str(self.version)
 
     def list(self, token, paged):
         version, start = (int(part) if part.isdigit() else part for part in token.split("/")) if token else (self.version, "")
@@ -81,10 +104,15 @@ class Client:
         params = dict(request.params)
         kinds = {kind.name.lower(): kind for kind in Kind}
         try:
+            if self.server.away:
+                self.server.away = False
+                raise ApiError(Kind.UNREACHABLE, "connection refused")
             if fate in kinds and not (fate == "forbidden" and not request.watch):
                 raise ApiError(kinds[fate], "a fate")
             if request.watch:
                 self._watch(int(params["resourceVersion"]), fate)
+            elif request.position:
+                self.reflector.located(self.server.reach(int(params["resourceVersion"])))
             else:
                 self._list(request, params)
         except ApiError as error:
@@ -92,6 +120,7 @@ class Client:
         return self._take()
 
     def _list(self, request, params):
+        self.server.reach(int(params.get("resourceVersion", 0)))
         version, token, items = self.server.list(params.get("continue", ""), "limit" in params)
         self.staged = [*([] if request.first else self.staged), *items]
         if self.reflector.listed(version, token):
@@ -106,7 +135,7 @@ class Client:
             else:
                 self.view.put(name, reading(addresses))
             self.reflector.heard(at, 60.0)
-        self.reflector.ended(270.0)
+        self.reflector.ended(270.0, broken=fate == "cut")
 
     def _take(self):
         news = self.view.observe() if self.listed else []
@@ -127,15 +156,16 @@ def test_no_false_leave_and_the_truth_at_last(steps, cached):
     client = Client(server, cached)
     for kind, what in steps:
         if kind == "change":
-            server.history.append(what)
+            server.change(what)
+        elif kind == "restore":
+            server.restore(what)
         elif kind == "compact":
             server.compacted = server.version
         else:
             for observation in client.ask(what):
                 assert not isinstance(observation, Gone | Leaving)
                 assert "10.0.0.100:1" in client.told
-                had = [addresses(server.at(version)) for version in range(1, server.version + 1)]
-                assert client.told in had, "it told of a state that never was"
+                assert client.told in map(addresses, server.had), "it told of a state that never was"
     for _ in range(12):
         client.ask("good")
     assert client.told == addresses(server.at(server.version))
@@ -155,10 +185,12 @@ def test_a_server_of_no_use_is_never_asked_without_pause(failures, jitter, poll_
         request = reflector.next(jitter)
         assert 0 <= request.delay_s <= max(poll_s, 30.0)
         hasty = 0 if request.delay_s else hasty + 1
-        assert hasty <= 4  # a list, its watch, the list anew because that had expired, and its watch
+        assert hasty <= 5  # a list, its watch, where the server is, the list anew because that had expired, and its watch
         if kind is not None:
             reflector.failed(ApiError(kind, "no"))
         elif request.watch:
             reflector.ended(0.0)
+        elif request.position:
+            reflector.located("7")
         else:
             reflector.listed("7", "")

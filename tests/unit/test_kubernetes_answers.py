@@ -58,7 +58,8 @@ class TestErrors:
             (410, {"reason": "Gone"}, Kind.EXPIRED),
             (429, {"reason": "TooManyRequests"}, Kind.THROTTLED),
             (500, {"reason": "InternalError"}, Kind.REFUSED),
-            (504, {"reason": "Timeout", "details": {"causes": [{"reason": "ResourceVersionTooLarge"}]}}, Kind.REFUSED),
+            (504, {"reason": "Timeout", "details": {"causes": [{"reason": "ResourceVersionTooLarge"}]}}, Kind.EXPIRED),
+            (504, {"reason": "Timeout"}, Kind.REFUSED),
             (400, {"reason": "Expired"}, Kind.EXPIRED),
         ],
     )

@@ -17,6 +17,18 @@ def ask(reflector, jitter=MODERATE):
     return ("watch" if request.watch else "list"), dict(request.params), request.delay_s
 
 
+def not_older(version):
+    return {"resourceVersion": version, "resourceVersionMatch": "NotOlderThan"}
+
+
+def locate(reflector):
+    """Let the server confirm that it has reached the version to go on from."""
+    request = reflector.next(MODERATE)
+    assert request.position
+    reflector.located(dict(request.params)["resourceVersion"])
+    return request
+
+
 def watching(version="7", **given):
     """Return a reflector that watches."""
     reflector = Reflector(**({"cached": False, "poll_s": 5.0} | given))
@@ -53,13 +65,22 @@ class TestListing:
         reflector.failed(error(Kind.EXPIRED))
         assert ask(reflector)[1] == {"limit": "500"}
 
-    def test_a_page_that_did_not_come_is_asked_for_again(self):
+    def test_a_page_that_the_server_was_too_busy_for_is_asked_for_again(self):
+        reflector = Reflector(cached=False, poll_s=5.0)
+        reflector.next(MODERATE)
+        reflector.listed("7", "more")
+        reflector.next(MODERATE)
+        reflector.failed(error(Kind.THROTTLED))
+        assert ask(reflector)[:2] == ("list", {"limit": "500", "continue": "more"})
+
+    def test_an_outage_between_two_pages_begins_the_list_anew(self):
         reflector = Reflector(cached=False, poll_s=5.0)
         reflector.next(MODERATE)
         reflector.listed("7", "more")
         reflector.next(MODERATE)
         reflector.failed(error(Kind.UNREACHABLE))
-        assert ask(reflector)[:2] == ("list", {"limit": "500", "continue": "more"})
+        request = reflector.next(MODERATE)
+        assert (request.params, request.first) == ((("limit", "500"),), True)
 
     def test_a_list_of_the_cache_is_never_older_than_what_is_known(self):
         reflector = Reflector(cached=True, poll_s=5.0)
@@ -72,7 +93,7 @@ class TestListing:
         reflector.listed("9", "")
         reflector.next(MODERATE)
         reflector.failed(error(Kind.UNREACHABLE))
-        assert ask(reflector)[0] == "watch"
+        assert ask(reflector)[:2] == ("list", not_older("9"))
 
     def test_a_cache_that_has_fallen_behind_is_passed_over(self):
         reflector = Reflector(cached=True, poll_s=5.0)
@@ -85,6 +106,7 @@ class TestWatching:
     def test_asks_for_bookmarks_and_an_end(self):
         reflector = watching()
         reflector.ended(270.0)
+        locate(reflector)
         request = reflector.next(MODERATE)
         assert dict(request.params) == {
             "watch": "true",
@@ -103,15 +125,57 @@ class TestWatching:
         reflector.heard("8", 60.0)
         reflector.heard("", 60.0)
         reflector.ended(270.0)
+        assert locate(reflector).delay_s == 0.0
         kind, params, delay_s = ask(reflector)
         assert (kind, params["resourceVersion"], delay_s) == ("watch", "8", 0.0)
 
-    @pytest.mark.parametrize("kind", [Kind.UNREACHABLE, Kind.THROTTLED])
-    def test_goes_on_from_the_last_version_after_an_outage(self, kind):
+    def test_a_server_that_was_away_is_asked_for_all_that_it_has_by_now(self):
         reflector = watching()
         for _ in range(5):
-            reflector.failed(error(kind))
-            assert ask(reflector)[0] == "watch"
+            reflector.failed(error(Kind.UNREACHABLE))
+            assert ask(reflector)[:2] == ("list", not_older("7"))
+        reflector.failed(error(Kind.EXPIRED))
+        assert ask(reflector)[:2] == ("list", {"limit": "500"})
+        reflector.listed("3", "")
+        assert ask(reflector)[1]["resourceVersion"] == "3"
+
+    def test_a_connection_that_breaks_leads_to_the_list(self):
+        reflector = watching()
+        reflector.heard("8", 60.0)
+        reflector.ended(100.0, broken=True)
+        assert ask(reflector) == ("list", not_older("8"), 0.0)
+
+    def test_a_server_that_was_too_busy_is_asked_where_it_is(self):
+        reflector = watching()
+        for _ in range(5):
+            reflector.failed(error(Kind.THROTTLED))
+            assert reflector.next(MODERATE).position
+        reflector.located("7")
+        assert ask(reflector)[0] == "watch"
+
+    def test_where_the_server_is_is_asked_of_one_object(self):
+        reflector = watching()
+        reflector.heard("8", 60.0)
+        reflector.ended(270.0)
+        assert dict(locate(reflector).params) == {"fieldSelector": "metadata.name=cluster-kit", **not_older("8")}
+        assert ask(reflector)[0] == "watch"
+
+    def test_a_server_that_is_behind_leads_to_the_list(self):
+        reflector = watching()
+        reflector.ended(270.0)
+        reflector.next(MODERATE)
+        with pytest.raises(ApiError) as caught:
+            reflector.located("6")
+        reflector.failed(caught.value)
+        assert ask(reflector)[:2] == ("list", {"limit": "500"})
+        reflector.listed("6", "")
+        assert ask(reflector)[1]["resourceVersion"] == "6"
+
+    def test_versions_that_are_no_numbers_are_left_to_the_server_to_compare(self):
+        reflector = watching("abc")
+        reflector.ended(270.0)
+        assert dict(locate(reflector).params)["resourceVersion"] == "abc"
+        assert ask(reflector)[0] == "watch"
 
     @pytest.mark.parametrize("kind", [Kind.EXPIRED, Kind.REFUSED, Kind.MISSING, Kind.UNAUTHORIZED])
     def test_lists_again_where_the_version_is_of_no_use(self, kind):
@@ -141,7 +205,8 @@ class TestWatching:
         delays = []
         for _ in range(3):
             reflector.ended(0.01)
-            delays.append(ask(reflector)[2])
+            delays.append(locate(reflector).delay_s)
+            reflector.next(MODERATE)
         assert delays[0] == 0.0
         assert 0 < delays[1] < delays[2]
 
@@ -190,7 +255,8 @@ class TestWaiting:
         for version in range(8, 14):
             reflector.heard(str(version), 0.01)
             reflector.ended(0.02)
-            delays_s.append(ask(reflector)[2])
+            delays_s.append(locate(reflector).delay_s)
+            reflector.next(MODERATE)
         assert delays_s == sorted(delays_s)
         assert delays_s[0] == 0.0
         assert delays_s[-1] > 2.0
@@ -237,6 +303,15 @@ class TestPolling:
         assert asked == [("list", 20.0), ("list", 20.0), ("list", 20.0), ("watch", 0.0)]
         reflector.failed(error(Kind.FORBIDDEN))
         assert ask(reflector)[::2] == ("list", 20.0)
+
+    def test_a_position_that_may_not_be_asked_for_is_no_watch_that_is_forbidden(self):
+        reflector = watching(poll_s=20.0)
+        reflector.ended(270.0)
+        reflector.next(MODERATE)
+        reflector.failed(error(Kind.FORBIDDEN))
+        assert ask(reflector)[:2] == ("list", {"limit": "500"})
+        reflector.listed("8", "")
+        assert ask(reflector)[0] == "watch"
 
     def test_a_list_that_is_forbidden_is_a_failure(self):
         reflector = Reflector(cached=False, poll_s=20.0)

@@ -39,6 +39,10 @@ _KEEP_ALIVE = (  # a server that is gone without a word is noticed in half a min
 _CUT = (aiohttp.ClientError, OSError, TimeoutError)
 
 
+class WatchBrokenError(Exception):
+    """The connection of a watch broke, or nothing came for too long."""
+
+
 class Client:
     """Asks on behalf of one run of the strategy, until ``close``."""
 
@@ -101,7 +105,7 @@ class Client:
     async def watch(self, path: str, params: Params, timeout_s: float) -> AsyncGenerator[list[bytes], None]:
         """Yield nothing once the watch has begun, then lines as they come, all that are there at a time.
 
-        Ends when the server ends it, when the connection breaks, and when it is silent for too long. Raises as ``read``.
+        Ends when the server ends it. Raises as ``read``, and ``WatchBrokenError``.
         """
         limits = aiohttp.ClientTimeout(total=timeout_s + OVERTIME_S, sock_read=SILENT_S)
         response = await self._ask(path, params, limits)
@@ -111,8 +115,8 @@ class Client:
             lines = Lines()
             async for data in response.response.content.iter_any():
                 yield lines.feed(data)
-        except _CUT:
-            return
+        except _CUT as exc:
+            raise WatchBrokenError from exc
         except ValueError as exc:
             raise self.no_answer(exc) from exc
         finally:

@@ -30,7 +30,7 @@ class Kind(Enum):
     THROTTLED = auto()
     """Come back later: go on from the same place."""
     EXPIRED = auto()
-    """The place from which to go on is too old: begin anew. Happens every day."""
+    """The place from which to go on is too old (it happens every day), or not reached yet (a restored store): begin anew."""
     UNAUTHORIZED = auto()
     """The server doesn't know us: come with fresh credentials."""
     FORBIDDEN = auto()
@@ -54,6 +54,8 @@ class ApiError(Exception):
         self.kind = kind
         self.retry_after_s = retry_after_s
 
+
+NOT_REACHED = "ResourceVersionTooLarge"  # the cause of a 504 where a server is behind the version that was named
 
 _KINDS = {
     401: Kind.UNAUTHORIZED,
@@ -80,7 +82,9 @@ def error_of(code: int | None, body: bytes, *, server: str, retry_after: str | N
     wait_s = float(retry_after) if retry_after and re.fullmatch(r"\d{1,9}", retry_after) else 0.0
     wait_s = max(wait_s, float(status.details.retry_after_seconds if status.details else 0))
     code = status.code if code is None else code
-    kind = Kind.EXPIRED if status.reason == "Expired" else _KINDS.get(code, Kind.REFUSED)
+    causes = {cause.reason for cause in (status.details and status.details.causes) or ()}
+    lost = status.reason == "Expired" or NOT_REACHED in causes
+    kind = Kind.EXPIRED if lost else _KINDS.get(code, Kind.REFUSED)
     return ApiError(kind, _message(kind, code, quoted(status.message), server), retry_after_s=wait_s)
 
 

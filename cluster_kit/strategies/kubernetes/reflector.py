@@ -4,8 +4,17 @@ First the collection is listed, in pages; then it is watched from the version of
 last version heard of. A version that is too old, or that the server can't make sense of, leads back to the list, from which the
 owner learns what it has missed: so no change is missed, and no object seems gone because a watch broke.
 
+A server accepts a watch from a version that it has not reached, and says nothing until it gets there. That happens after its
+store is restored from a backup. So a watch never resumes on trust:
+
+- One that ran its time is renewed only after the server has confirmed that it has reached our version. The question names a
+  single object, so the server looks up one key, whatever the size of the collection.
+- After a connection broke or a server was away, the collection is listed again, at least as new as what is known. The server's
+  cache can answer that. A position proves nothing here: a restored store may have passed our version with another history.
+
 Source: Kubernetes API concepts, sections "Efficient detection of changes", "Resource versions" and "Retrieving large results
-sets in chunks".
+sets in chunks"; kubernetes/kubernetes issue 107457.
+Differs: client-go resumes a broken watch from its last version without asking.
 """
 
 from __future__ import annotations
@@ -23,6 +32,7 @@ LONGEST_WAIT_S = 10.0  # news is heard of so soon after an outage, and a server 
 LONGEST_RETRY_AFTER_S = 120.0  # a server that asks for more gets another question after that
 MAX_DIGITS = 20  # of a version: 64 bits
 WATCH_AGAIN_S = 60.0  # how long to poll until a forbidden watch is tried again
+ONE_OBJECT = ("fieldSelector", "metadata.name=cluster-kit")  # which need not exist: the answer's version is what counts
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -32,14 +42,18 @@ class Request(Struct, frozen=True, kw_only=True):
         watch: Whether to watch, or to list.
         params: Of the query.
         delay_s: How long to wait before.
+        position: Whether to ask only whether the server has reached our version: a list of one object, without selectors.
         first: Whether this begins a list: pages of an earlier one are of no use any more.
+        resumes: Whether it names a version that the server may not have.
         timeout_s: When the server is to end the watch.
     """
 
     watch: bool
     params: Params
     delay_s: float
+    position: bool = False
     first: bool = False
+    resumes: bool = True
     timeout_s: int = 0
 
 
@@ -58,6 +72,7 @@ class Reflector:
         self._paged = True
         self._version: str | None = None  # to watch from; None: list first
         self._newest = "0"
+        self._confirmed = True  # that the server has reached the version to watch from
         self._listed = ""  # the version of the list that is under way
         self._token = ""
         self._failures = 0
@@ -76,7 +91,9 @@ class Reflector:
         delay_s = self._least_s + self._spread_s * (1 + jitter) / 2
         self._least_s = self._spread_s = 0.0
         if self._version is None:
-            return Request(watch=False, params=self._list_params(), delay_s=delay_s, first=not self._token)
+            return self._list(delay_s)
+        if not self._confirmed:
+            return Request(watch=False, position=True, params=(ONE_OBJECT, *self._not_older()), delay_s=delay_s)
         timeout_s = round(WATCH_S[0] + (WATCH_S[1] - WATCH_S[0]) * jitter)
         params = (
             ("watch", "true"),
@@ -86,12 +103,18 @@ class Reflector:
         )
         return Request(watch=True, params=params, delay_s=delay_s, timeout_s=timeout_s)
 
-    def _list_params(self) -> Params:
+    def _list(self, delay_s: float) -> Request:
         if self._token:
-            return (("limit", str(PAGE)), ("continue", self._token))
-        if not self._exact:  # with a limit, servers would take the version for an exact one
-            return (("resourceVersion", self._newest), ("resourceVersionMatch", "NotOlderThan"))
-        return (("limit", str(PAGE)),) if self._paged else ()
+            params: Params = (("limit", str(PAGE)), ("continue", self._token))
+            return Request(watch=False, params=params, delay_s=delay_s)
+        if not self._exact:
+            return Request(watch=False, params=self._not_older(), delay_s=delay_s, first=True)
+        params = (("limit", str(PAGE)),) if self._paged else ()
+        return Request(watch=False, params=params, delay_s=delay_s, first=True, resumes=False)
+
+    def _not_older(self) -> Params:
+        """Return how to ask for what the server's cache has; with a limit, servers would take the version for an exact one."""
+        return (("resourceVersion", self._newest), ("resourceVersionMatch", "NotOlderThan"))
 
     def listed(self, version: str, token: str) -> bool:
         """Take in a page; return whether the list is complete."""
@@ -101,6 +124,7 @@ class Reflector:
             return False
         self._version, self._listed = self._listed, ""
         self._newest = self._version
+        self._confirmed = True
         self._paged, self._exact = True, not self._cached
         self._polls = max(0, self._polls - 1)
         if self._polls:
@@ -108,23 +132,35 @@ class Reflector:
             self._poll()
         return True
 
+    def located(self, version: str) -> None:
+        """Handle the answer to the question whether the server has reached our version: its own.
+
+        Raises:
+            ApiError: The server is behind our version.
+        """
+        self._refuse_older(version)
+        self._confirmed = True
+
     def heard(self, version: str, lasted_s: float) -> None:
         """Take in that the watch told an object, or a bookmark, of this version, so many seconds after its begin.
 
         Raises:
             ApiError: Versions went back: this is another store than the one that was listed.
         """
-        if _is_older(version, self._newest):
-            raise ApiError(Kind.EXPIRED, f"version {version} came after {self._newest}")
+        self._refuse_older(version)
         self._barred = 0
         if lasted_s >= SHORT_S:
             self._failures = 0
         if version:
             self._version = self._newest = version
 
-    def ended(self, lasted_s: float) -> None:
-        """Take in that the watch ended after so many seconds, as it does when its time is over or a connection breaks."""
+    def ended(self, lasted_s: float, *, broken: bool = False) -> None:
+        """Handle the end of a watch after so many seconds: its time is over, or the connection is ``broken``."""
         self._barred = 0
+        self._confirmed = False
+        if broken:
+            self._list_again()
+            self._exact = False
         if lasted_s >= SHORT_S:
             self._failures = 0
         else:
@@ -132,8 +168,8 @@ class Reflector:
 
     def failed(self, error: ApiError) -> None:
         """Take in that the last request had no answer, or not the one that was asked for."""
-        watching = self._version is not None
-        if error.kind is Kind.FORBIDDEN and watching:
+        resuming = self._version is not None
+        if error.kind is Kind.FORBIDDEN and resuming and self._confirmed:
             self._barred += 1
             self._polls = max(1, round(WATCH_AGAIN_S / self._poll_s)) if self.polling else 1
             self._poll()
@@ -145,9 +181,18 @@ class Reflector:
             self._failures += 1
             self._spread_s = _bound_s(self._failures)
             self._least_s = min(error.retry_after_s, LONGEST_RETRY_AFTER_S)
-        if error.kind not in (Kind.UNREACHABLE, Kind.THROTTLED):
-            self._list_again()
+        if error.kind is Kind.THROTTLED:
+            self._confirmed = False
+            return
+        self._list_again()
+        if error.kind is not Kind.UNREACHABLE:
             self._exact = True
+        elif resuming:
+            self._exact = False
+
+    def _refuse_older(self, version: str) -> None:
+        if _is_older(version, self._newest):
+            raise ApiError(Kind.EXPIRED, f"the API server is at version {version} after it was at {self._newest}")
 
     def _step_back(self) -> None:
         """Go on at once; if that is of no use, later and later."""

@@ -17,11 +17,11 @@ from msgspec.json import decode
 from cluster_kit.abc import Discovery, Failed, Observation
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
-from cluster_kit.strategies.kubernetes.client import Client
+from cluster_kit.strategies.kubernetes.client import Client, WatchBrokenError
 from cluster_kit.strategies.kubernetes.entries import Reading, name_of
 from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, advise_on_rights, error_of
 from cluster_kit.strategies.kubernetes.naming import Naming
-from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Event, Versioned
+from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Event, Page, Versioned
 from cluster_kit.strategies.kubernetes.reflector import Reflector, Request
 from cluster_kit.strategies.kubernetes.resources import Resource
 from cluster_kit.strategies.kubernetes.view import View
@@ -112,9 +112,11 @@ class Session:
             if self._reflector.polling and not self._polls:
                 log.warning("kubernetes: polling every %g s: %s", self._options.polling_interval_s, text)
             self._polls = self._reflector.polling
-        elif error.kind is not Kind.EXPIRED or (request.first and not request.watch):  # nothing that begins is too old
+        elif error.kind is not Kind.EXPIRED or not request.resumes:
             self._fault = text
             self._news.set()
+        elif request.position or request.first:
+            log.warning("kubernetes: listing again, since the server's store was restored or its cache is behind: %s", text)
 
     # -- what to ask -----------------------------------------------------------------------------------------------------------
 
@@ -123,12 +125,21 @@ class Session:
             request = self._reflector.next(self._ctx.random.random())
             await asyncio.sleep(request.delay_s)
             try:
-                await (self._watch(request) if request.watch else self._list(request))
+                if request.watch:
+                    await self._watch(request)
+                else:
+                    await (self._locate(request) if request.position else self._list(request))
             except ApiError as error:
                 self._reflector.failed(error)
                 await self._failed(error, request)
                 if error.kind in (Kind.MISSING, Kind.FORBIDDEN):
                     self._resource = None
+
+    async def _locate(self, request: Request) -> None:
+        """Ask whether the server has reached the version to watch from."""
+        resource = self._resource = self._resource or await self._client.resource()
+        page = await self._client.read(await self._path(resource), Page[Versioned], request.params)
+        self._reflector.located(page.metadata.resource_version)
 
     async def _list(self, request: Request) -> None:
         resource = self._resource = self._resource or await self._client.resource()
@@ -155,15 +166,19 @@ class Session:
     async def _watch(self, request: Request) -> None:
         resource = self._resource = self._resource or await self._client.resource()
         batches = self._client.watch(await self._path(resource), self._params(resource, request), request.timeout_s)
+        broken = False
         async with aclosing(batches):
             await anext(batches, None)
             self._began_s = self._loop.time()
             self._polls = False
             self._works()
-            async for lines in batches:
-                for line in lines:
-                    self._hear(resource, line)
-        self._reflector.ended(self._lasted_s())
+            try:
+                async for lines in batches:
+                    for line in lines:
+                        self._hear(resource, line)
+            except WatchBrokenError:
+                broken = True
+        self._reflector.ended(self._lasted_s(), broken=broken)
 
     def _lasted_s(self) -> float:
         """Return for how long the watch has been going on."""
