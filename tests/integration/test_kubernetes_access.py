@@ -8,6 +8,7 @@ import ipaddress
 import json
 import ssl
 import tempfile
+from contextlib import asynccontextmanager
 
 import pytest
 from cryptography import x509
@@ -232,7 +233,7 @@ class TestKubeconfig:
             (tmp_path / "token").write_text("second-token")
             await api.watches[0].end()
             await api.until_watched(2)
-            assert [each.answered for each in api.requests("watch")] == [200, 401, 200]
+            assert [each.answered for each in api.asked[-3:]] == [401, 200, 200]
             await found(heard)
 
         run(api, scenario, kubeconfig=kubeconfig)
@@ -281,7 +282,7 @@ class TestKubeconfig:
             (tmp_path / "credential").write_text(json.dumps({"status": {"token": "second-token"}}))
             await api.watches[0].end()
             await api.until_watched(2)
-            assert [each.answered for each in api.requests("watch")] == [200, 401, 200]
+            assert [each.answered for each in api.asked[-3:]] == [401, 200, 200]
             await found(heard)
 
         run(api, scenario, kubeconfig=with_plugin(api, authority, tmp_path))
@@ -365,6 +366,111 @@ class TestKubeconfig:
             return api.kubeconfig(tmp_path / "kubeconfig", server="http://10.0.0.1:8080")
 
         run(api, failed("leads to 'http://10.0.0.1:8080': expected https://"), kubeconfig=kubeconfig)
+
+
+class ConnectProxy:
+    """An HTTP proxy that opens tunnels, or refuses to; it keeps what it was asked for."""
+
+    def __init__(self, refusal=None):
+        self.refusal = refusal
+        self.asked = []
+        self.url = None
+
+    @asynccontextmanager
+    async def serving(self):
+        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
+            self.url = f"http://jane:hush@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            yield
+
+    async def _serve(self, reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.asked.append(head.decode())
+        if self.refusal:
+            writer.write(f"HTTP/1.1 {self.refusal}\r\nContent-Length: 0\r\n\r\n".encode())
+            writer.close()
+            return
+        host, _, port = head.split()[1].decode().rpartition(":")
+        there = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(self._copy(reader, there[1]), self._copy(there[0], writer))
+
+    async def _copy(self, source, sink):
+        try:
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        except OSError:
+            pass
+        finally:
+            sink.close()
+
+
+class TestProxy:
+    """The API server is at 0.0.0.0: that is this host, but it is no loopback address, which would never need a proxy."""
+
+    @pytest.fixture(autouse=True)
+    def environment(self, monkeypatch):
+        for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+
+    @pytest.fixture
+    def run_through(self, api, authority, tmp_path, monkeypatch):
+        def run_through(proxy, scenario, *, proxy_url=False, **environ):
+            data = {"certificate-authority-data": encoded(authority.pem), "tls-server-name": "127.0.0.1"}
+
+            def kubeconfig():
+                for name, value in environ.items():
+                    monkeypatch.setenv(name, value or proxy.url)
+                more = {"proxy-url": proxy.url} if proxy_url else {}
+                server = f"https://0.0.0.0:{api.port}"
+                return api.kubeconfig(tmp_path / "kubeconfig", server=server, **data, **more)
+
+            async def main():
+                await api.put(SLICES, endpoint_slice("s", "10.0.0.1"))
+                async with asyncio.timeout(60), proxy.serving(), api.serving():
+                    strategy = KubernetesStrategy(service_name="web", kubeconfig=kubeconfig())
+                    async with Listener(strategy, FakeDiscovery(Node(name="me@10.0.0.9"))) as heard:
+                        await scenario(heard)
+                    await api.stop()  # tunnels close, so that the proxy can end
+
+            asyncio.run(main())
+
+        return run_through
+
+    @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
+    def test_the_proxy_of_the_environment_is_used(self, run_through, name):
+        proxy = ConnectProxy()
+        run_through(proxy, found, **{name: None})
+        assert proxy.asked[0].startswith("CONNECT 0.0.0.0:")
+        assert "Proxy-Authorization: Basic " in proxy.asked[0]
+
+    @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+    @pytest.mark.parametrize("no_proxy", ["10.0.0.0/8, 0.0.0.0/8", "*", "0.0.0.0"])
+    def test_networks_and_hosts_in_no_proxy_are_reached_without_it(self, run_through, name, no_proxy):
+        proxy = ConnectProxy()
+        run_through(proxy, found, HTTPS_PROXY=None, **{name: no_proxy})
+        assert not proxy.asked
+
+    def test_that_of_the_kubeconfig_wins_and_knows_no_exceptions(self, run_through):
+        proxy = ConnectProxy()
+        run_through(proxy, found, proxy_url=True, HTTPS_PROXY="http://127.0.0.1:9", NO_PROXY="*")
+        assert proxy.asked
+
+    def test_a_proxy_that_refuses_is_named_without_its_password(self, run_through):
+        async def scenario(heard):
+            await failed("(HTTPS_PROXY): the proxy answers 403 Forbidden: if the API server is to be reached without it, add "
+                         "0.0.0.0 to NO_PROXY")(heard)  # fmt: skip
+            assert "hush" not in repr(heard.observations)
+
+        run_through(ConnectProxy("403 Forbidden"), scenario, HTTPS_PROXY=None)
+
+    def test_a_proxy_that_is_down_is_named(self, run_through):
+        told = "through proxy http://127.0.0.1:9 (https_proxy): the proxy can't be reached (connection refused)"
+        run_through(ConnectProxy(), failed(told), https_proxy="http://jane:hush@127.0.0.1:9")
+
+    def test_a_proxy_of_a_kind_that_can_t_be_used_is_a_failure(self, run_through):
+        told = "HTTPS_PROXY names the proxy 'socks5://127.0.0.1:9': expected http://host:port"
+        run_through(ConnectProxy(), failed(told), HTTPS_PROXY="socks5://127.0.0.1:9")
 
 
 def test_a_server_that_does_not_answer_is_a_failure(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ from cluster_kit.node import join_address
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.exec_plugin import ask_plugin
 from cluster_kit.strategies.kubernetes.faults import ApiError, Kind
+from cluster_kit.strategies.kubernetes.proxy import Proxy, proxy_for
 
 DEFAULT_NAMESPACE = "default"
 USUAL_KUBECONFIG = "~/.kube/config"
@@ -41,16 +42,19 @@ class Access(NamedTuple):
         api: To be closed by whoever takes it.
         namespace: Where to look, unless the options say so.
         origin: Where all this is from, for messages.
+        proxy: What stands between us and the server.
     """
 
     api: ApiClient
     namespace: str
     origin: str
+    proxy: Proxy | None
 
     @property
     def server(self) -> str:
-        """The server, for messages."""
-        return f"API server {self.api.configuration.host}"
+        """The server, and the way there, for messages."""
+        through = f" through {self.proxy}" if self.proxy else ""
+        return f"API server {self.api.configuration.host}{through}"
 
 
 async def open_access(options: KubernetesStrategy, environ: Mapping[str, str]) -> Access:
@@ -90,8 +94,9 @@ def _in_cluster(options: KubernetesStrategy, environ: Mapping[str, str]) -> Acce
     configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
     named = folder / "namespace"
     namespace = _read(named, "namespace") if named.is_file() else DEFAULT_NAMESPACE
+    proxy = _proxy(configuration, environ)
     client = _client(configuration, f"the CA certificate '{folder / 'ca.crt'}'")
-    return Access(client, namespace, f"service account in {folder}")
+    return Access(client, namespace, f"service account in {folder}", proxy)
 
 
 def _service(environ: Mapping[str, str]) -> str:
@@ -154,10 +159,12 @@ async def _by_kubeconfig(path: Path, options: KubernetesStrategy, environ: Mappi
             if options.master:
                 configuration.host = _master(options, environ)
             context = loader.current_context
+            proxy = _proxy(configuration, environ)
             access = Access(
                 _client(configuration, f"the certificates of the kubeconfig '{path}'"),
                 context["context"].get("namespace") or DEFAULT_NAMESPACE,
                 f"kubeconfig {path}, context {context['name']!r}",
+                proxy,
             )
     except (ConfigException, OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as exc:
         cure = f"try it with: kubectl --kubeconfig '{path}' get pods"
@@ -239,6 +246,17 @@ def _reason(exc: Exception) -> str:
         where = f"line {exc.problem_mark.line + 1}: " if exc.problem_mark else ""
         return f"{where}{exc.problem or 'not YAML'}"
     return " ".join(str(exc).split()) or type(exc).__name__
+
+
+def _proxy(configuration: Configuration, environ: Mapping[str, str]) -> Proxy | None:
+    """Return the proxy that is to be used, and have nobody else look for one."""
+    try:
+        proxy = proxy_for(configuration.host, environ, configuration.proxy)
+    except ValueError as exc:
+        raise _unusable(str(exc)) from exc
+    configuration.proxy = proxy.url if proxy else None
+    configuration.client_session_kwargs = {"trust_env": False}  # aiohttp knows neither networks nor ports in NO_PROXY
+    return proxy
 
 
 def _client(configuration: Configuration, certificates: str) -> ApiClient:

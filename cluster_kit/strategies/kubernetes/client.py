@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import AsyncGenerator
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 from kubernetes.aio.client.rest import RESTResponse
@@ -20,6 +21,7 @@ from cluster_kit.strategies.kubernetes.access import Access, open_access
 from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, error_of, quoted
 from cluster_kit.strategies.kubernetes.lines import Lines
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Group
+from cluster_kit.strategies.kubernetes.proxy import PROXY_URL
 from cluster_kit.strategies.kubernetes.resources import ENDPOINTS, PODS, SLICE_GROUP, SLICE_VERSIONS, SLICES, Params, Resource
 
 Answer = TypeVar("Answer")
@@ -161,7 +163,7 @@ class Client:
         except _CUT as exc:
             if isinstance(exc, aiohttp.ClientSSLError):
                 await self.close()  # the CA may have been replaced: read it anew
-            raise ApiError(Kind.UNREACHABLE, f"{access.server}: {_cause(exc)}") from exc
+            raise ApiError(Kind.UNREACHABLE, f"{access.server}: {_cause(exc, access)}") from exc
         except ValueError as exc:  # a token that is none: aiohttp refuses to send it
             raise ApiError(Kind.UNREACHABLE, f"{access.server} can't be asked: {quoted(str(exc))}; look at the token") from exc
         if response.response.history:
@@ -196,13 +198,31 @@ def _keep_alive(response: RESTResponse) -> None:
             sock.setsockopt(level, option, value)
 
 
-def _cause(exc: BaseException) -> str:
+def _cause(exc: BaseException, access: Access) -> str:
     """Return why the connection failed."""
+    if isinstance(exc, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
+        return _cause_of_proxy(exc, access)
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
         return f"its certificate can't be verified ({quoted(str(exc.certificate_error))}): is the CA that of this server?"
     if isinstance(exc, aiohttp.ClientSSLError):
         return f"TLS fails ({quoted(str(exc.os_error))}): is it an https server, and is this its address?"
+    return f"{_words(exc)}: is it up, and is this its address?"
+
+
+def _cause_of_proxy(exc: aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError, access: Access) -> str:
+    if isinstance(exc, aiohttp.ClientHttpProxyError):
+        said = f"answers {exc.status} {quoted(exc.message)}".rstrip()
+    else:
+        said = f"can't be reached ({_words(exc)})"
+    if access.proxy and access.proxy.origin == PROXY_URL:
+        return f"the proxy {said}: correct proxy-url, or remove it"
+    host = urlsplit(access.api.configuration.host).hostname
+    return f"the proxy {said}: if the API server is to be reached without it, add {host} to NO_PROXY"
+
+
+def _words(exc: BaseException) -> str:
+    """Return the system's words for a failure, without the addresses that asyncio and aiohttp add."""
     cause = getattr(exc, "os_error", exc)
     number = getattr(cause, "errno", None) or 0
     text = os.strerror(number) if number > 0 else getattr(cause, "strerror", None) or str(cause)
-    return f"{quoted(text.lower()) or type(exc).__name__}: is it up, and is this its address?"
+    return quoted(text.lower()) or type(exc).__name__
