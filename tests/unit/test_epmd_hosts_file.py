@@ -1,8 +1,10 @@
 """What a .hosts.erlang says: the terms that OTP's ``file:consult`` takes, as far as they are host names."""
 
+from pathlib import Path
+
 import pytest
 
-from cluster_kit.strategies.epmd.hosts_file import parse_hosts
+from cluster_kit.strategies.epmd.hosts_file import parse_hosts, search_path
 
 
 @pytest.mark.parametrize(
@@ -54,3 +56,9 @@ def test_hosts_are_read(text, hosts):
 def test_fault_is_named_with_its_line(text, line):
     with pytest.raises(ValueError, match=f"^line {line}: "):
         parse_hosts(text)
+
+
+def test_a_command_beside_the_root_folder_has_that_for_its_root(monkeypatch):
+    monkeypatch.delenv("ERL_ROOTDIR", raising=False)
+    monkeypatch.setattr("shutil.which", lambda _: "/no-such-erl")
+    assert search_path()[-1] == Path("/.hosts.erlang")

@@ -46,7 +46,12 @@ def demo(size: int, once: bool) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C, with everything cleaned up
     complete = False
     try:
-        with DemoCluster(size) as cluster, make_view(cluster) as view:
+        nodes = DemoCluster(size)
+    except OSError as exc:
+        cause = (exc.strerror or str(exc)).lower()
+        raise Failure(f"demo: cannot keep what the nodes write: {cause}; set TMPDIR to a folder that can be written") from exc
+    try:
+        with nodes as cluster, make_view(cluster) as view:
             try:
                 show(cluster, view)
             except NotSeen as exc:

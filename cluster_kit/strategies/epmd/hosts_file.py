@@ -34,7 +34,7 @@ def _otp_root() -> Path | None:
     import shutil  # it loads all kinds of compression
 
     command = shutil.which("erl")
-    return Path(command).resolve().parents[1] if command else None
+    return Path(command).resolve().parent.parent if command else None
 
 
 def parse_hosts(text: str) -> tuple[str, ...]:

@@ -11,26 +11,32 @@ import ipaddress
 import os
 import secrets
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import yaml
-from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import ConfigException, load_kube_config_from_dict
 
 from cluster_kit.host import is_loopback
 from cluster_kit.node import join_address
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.exec_plugin import ask_plugin
 from cluster_kit.strategies.kubernetes.faults import ApiError, Kind
+from cluster_kit.strategies.kubernetes.package import (
+    ApiClient,
+    ConfigException,
+    Configuration,
+    load_kube_config_from_dict,
+)
 from cluster_kit.strategies.kubernetes.proxy import Proxy, proxy_for
 
 DEFAULT_NAMESPACE = "default"
 USUAL_KUBECONFIG = "~/.kube/config"
 
+_NO_HOME = "this user has no home directory: HOME is not set, and its number is not in passwd"
 _MOUNT = "mount the service account's token, or set kubeconfig"
 _FILES = {"clusters": ("certificate-authority",), "users": ("client-certificate", "client-key", "tokenFile")}
 
@@ -68,9 +74,10 @@ async def open_access(options: KubernetesStrategy, environ: Mapping[str, str]) -
         kubeconfig = _usual_kubeconfig(environ)
         if kubeconfig is None:
             places = environ.get("KUBECONFIG") or USUAL_KUBECONFIG
+            homeless = "" if places != USUAL_KUBECONFIG or _home() else f" ({_NO_HOME})"
             raise _unusable(
-                f"no API server to ask: this is no pod (KUBERNETES_SERVICE_HOST is not set), and there is no {places}; set "
-                "kubeconfig, or KUBECONFIG in the environment"
+                f"no API server to ask: this is no pod (KUBERNETES_SERVICE_HOST is not set), and there is no {places}"
+                f"{homeless}; set kubeconfig, or KUBECONFIG in the environment"
             )
     if kubeconfig is None:
         return _in_cluster(options, environ)
@@ -133,8 +140,29 @@ def _read(path: Path, what: str) -> str:
 
 
 def _named(options: KubernetesStrategy) -> Path | None:
-    """Return the kubeconfig of the options; one that is relative goes by the current directory, and errors show that."""
-    return options.kubeconfig.expanduser().absolute() if options.kubeconfig else None
+    """Return the kubeconfig of the options; one that is relative goes by the current directory, and errors show that.
+
+    Raises:
+        ApiError: It can't be told where that is.
+    """
+    if options.kubeconfig is None:
+        return None
+    try:
+        return options.kubeconfig.expanduser().absolute()
+    except RuntimeError as exc:
+        cause = _NO_HOME if _home() is None else "there is no such user"
+        raise _unusable(f"cannot use the kubeconfig '{options.kubeconfig}': {cause}; give its whole path") from exc
+    except OSError as exc:
+        cause = "the current directory is gone"
+        raise _unusable(f"cannot use the kubeconfig '{options.kubeconfig}': {cause}; give its whole path") from exc
+
+
+def _home() -> Path | None:
+    """Return the home directory, which a user in a container may lack."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 # -- a kubeconfig --------------------------------------------------------------------------------------------------------------
@@ -143,17 +171,31 @@ def _named(options: KubernetesStrategy) -> Path | None:
 def _usual_kubeconfig(environ: Mapping[str, str]) -> Path | None:
     """Return the file that ``kubectl`` takes; of several, the first that exists."""
     named = environ.get("KUBECONFIG")
-    usual = [Path(path) for path in named.split(os.pathsep) if path] if named else [Path(USUAL_KUBECONFIG).expanduser()]
+    home = _home()
+    at_home = [home / USUAL_KUBECONFIG.removeprefix("~/")] if home else []
+    usual = [Path(path) for path in named.split(os.pathsep) if path] if named else at_home
     return next((path for path in usual if path.is_file()), None)
+
+
+@contextmanager
+def _folder(kubeconfig: Path) -> Iterator[Path]:
+    """Return a folder for certificates and keys that are not files: ssl reads keys from files only, and reads them at once."""
+    try:
+        folder = TemporaryDirectory(prefix="cluster-kit-")
+    except OSError as exc:
+        cause = f"there is no folder to write keys to ({_reason(exc)})"
+        raise _unusable(f"cannot use the kubeconfig '{kubeconfig}': {cause}; set TMPDIR") from exc
+    with folder as name:
+        yield Path(name)
 
 
 async def _by_kubeconfig(path: Path, options: KubernetesStrategy, environ: Mapping[str, str]) -> Access:
     configuration = Configuration()
     try:
-        with TemporaryDirectory(prefix="cluster-kit-") as folder:  # ssl reads keys from files only, and reads them at once
-            config = _load(path, Path(folder))
+        with _folder(path) as folder:
+            config = _load(path, folder)
             _refuse_unknown(options.context, config)
-            await _authenticate(_user_of(config, options.context), path.parent, Path(folder))
+            await _authenticate(_user_of(config, options.context), path.parent, folder)
             loader = await load_kube_config_from_dict(config, options.context, configuration)  # type: ignore[no-untyped-call]
             _refuse_unverified(configuration, path)
             if options.master:

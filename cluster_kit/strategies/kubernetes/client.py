@@ -13,7 +13,6 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
-from kubernetes.aio.client.rest import RESTResponse
 from msgspec.json import decode
 
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
@@ -21,6 +20,7 @@ from cluster_kit.strategies.kubernetes.access import Access, open_access
 from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, error_of, quoted
 from cluster_kit.strategies.kubernetes.lines import Lines
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Group
+from cluster_kit.strategies.kubernetes.package import RESTResponse
 from cluster_kit.strategies.kubernetes.proxy import PROXY_URL
 from cluster_kit.strategies.kubernetes.resources import ENDPOINTS, PODS, SLICE_GROUP, SLICE_VERSIONS, SLICES, Params, Resource
 

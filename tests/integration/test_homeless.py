@@ -1,0 +1,108 @@
+"""A user whose number is not in passwd, without HOME, in a directory that is gone: as containers run that take any number."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+from cli_process import COMMAND, Process
+from kubernetes_api import SLICES, KubernetesApi, endpoint_slice, in_thread
+
+AS_NOBODY_KNOWN = ("unshare", "--user", "--map-user=54321", "--map-group=54321")
+ENVIRON = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+NO_HOME = "this user has no home directory: HOME is not set, and its number is not in passwd"
+
+
+@pytest.fixture(autouse=True)
+def _needs_user_namespaces():
+    try:
+        subprocess.run([*AS_NOBODY_KNOWN, "true"], check=True, capture_output=True, timeout=30)
+    except (OSError, subprocess.CalledProcessError) as exc:
+        pytest.skip(f"no user namespaces: {exc}")
+
+
+@pytest.fixture
+def leave(tmp_path):
+    """Return a function that a child calls to go to a directory, and to remove it."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+
+    def leave():
+        os.chdir(gone)
+        gone.rmdir()
+
+    return leave
+
+
+@pytest.fixture
+def doctor(tmp_path, leave):
+    """Return a function that runs the doctor on a strategy."""
+
+    def doctor(strategy, **options):
+        path = tmp_path / "cluster.yaml"
+        topology = {"strategy": strategy, "config": options, "connector": "none"}
+        path.write_text(json.dumps({"node": "a@127.0.0.1", "topologies": {"web": topology}}))
+        command = [*AS_NOBODY_KNOWN, COMMAND, "doctor", path]
+        return subprocess.run(command, preexec_fn=leave, env=ENVIRON, capture_output=True, text=True, timeout=90)
+
+    return doctor
+
+
+def test_kubernetes_says_that_there_is_no_home_to_look_in(doctor):
+    done = doctor("kubernetes", service_name="web")
+    assert "no API server to ask: this is no pod" in done.stdout
+    assert f"there is no ~/.kube/config ({NO_HOME})" in done.stdout
+    assert "a fault of the plugin" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kubeconfig", "cause"),
+    [
+        ("~/config", NO_HOME),
+        ("config", "the current directory is gone"),
+    ],
+)
+def test_a_kubeconfig_that_depends_on_what_is_missing_is_told(doctor, kubeconfig, cause):
+    done = doctor("kubernetes", service_name="web", kubeconfig=kubeconfig)
+    assert f"cannot use the kubeconfig '{kubeconfig}': {cause}; give its whole path" in done.stdout
+    assert "a fault of the plugin" not in done.stdout + done.stderr
+
+
+def test_kubernetes_works_with_a_kubeconfig_of_which_the_path_is_whole(doctor, tmp_path):
+    api = KubernetesApi()
+    with in_thread(api) as run:
+        run(api.put(SLICES, endpoint_slice("s", "10.0.0.7")))
+        done = doctor("kubernetes", service_name="web", kubeconfig=str(api.kubeconfig(tmp_path / "kubeconfig")))
+    assert "nodes it discovers: 1" in done.stdout
+
+
+def test_a_host_file_that_is_nowhere_is_told(doctor):
+    done = doctor("erlang_hosts")
+    assert "no host file: looked for '.hosts.erlang'" in done.stdout
+    assert "a fault of the plugin" not in done.stdout + done.stderr
+
+
+def test_a_node_runs(tmp_path, leave):
+    path = tmp_path / "cluster.yaml"
+    topology = {"strategy": "static", "config": {"nodes": ["127.0.0.1:9"]}}
+    path.write_text(json.dumps({"node": "a@127.0.0.1", "topologies": {"web": topology}}))
+    node = Process(*AS_NOBODY_KNOWN, COMMAND, "run", path, env=ENVIRON, preexec_fn=leave)
+    try:
+        node.until_printed("web: ready at 127.0.0.1:")
+        node.signal(signal.SIGTERM)
+        assert node.wait() == 0
+    finally:
+        node.end()
+    assert "Traceback" not in "\n".join(node.errors)
+
+
+def test_the_demo_says_that_it_needs_a_folder():
+    mounts = "mount -t tmpfs -o ro none /tmp && mount -t tmpfs -o ro none /var/tmp"
+    script = f'{mounts} && cd /proc && exec "$0" demo --once'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, COMMAND]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    if "mount:" in done.stderr:
+        pytest.skip(f"no mounts: {done.stderr}")
+    assert "demo: cannot keep what the nodes write: no usable temporary directory found" in done.stderr
+    assert done.returncode == 1
