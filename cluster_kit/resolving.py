@@ -18,13 +18,27 @@ from typing import Any
 MAX_THREADS = 256  # so many names that hang at once are a fault of the network, or an attack
 
 Addresses = Sequence[tuple[int, int, int, str, tuple[Any, ...]]]
-_Question = tuple[str, int, int, int]
+_Question = tuple[str, int, int, int, int]
 
 _asking: dict[_Question, Future[Addresses]] = {}  # by all event loops of this process: threads are the process's
 
 
-async def resolve(host: str, port: int = 0, *, family: int = 0, kind: int = socket.SOCK_STREAM) -> Addresses:
+async def resolve(
+    host: str,
+    port: int = 0,
+    *,
+    family: int = 0,
+    kind: int = socket.SOCK_STREAM,
+    canonical: bool = False,
+) -> Addresses:
     """Return what ``socket.getaddrinfo`` does; addresses that are given as such are answered at once.
+
+    Args:
+        host: A name or an address.
+        port: For the addresses.
+        family: Of the addresses.
+        kind: Of the sockets.
+        canonical: Have the first address come with the name that the host was found by.
 
     Raises:
         OSError: The host can't be looked up; ``socket.gaierror`` where its name is to blame.
@@ -32,7 +46,8 @@ async def resolve(host: str, port: int = 0, *, family: int = 0, kind: int = sock
     try:
         return _ask(host, port, family, kind, socket.AI_NUMERICHOST)
     except socket.gaierror:
-        return await asyncio.wrap_future(_start((host, port, family, kind)))
+        flags = socket.AI_CANONNAME if canonical else 0
+        return await asyncio.wrap_future(_start((host, port, family, kind, flags)))
 
 
 def _start(question: _Question) -> Future[Addresses]:

@@ -32,7 +32,8 @@ class HostileServer:
 
     Attributes:
         records: Texts of records by name and type, ``{("web.shop.test", "A"): ["127.0.0.2"]}``. Other types of a name that has
-            records have no data; other names don't exist.
+            records have no data; other names don't exist, unless there is a wildcard of the domain right above them or above
+            those. An alias is of type CNAME, and comes with the addresses of its target.
         additional: Records that come along with every answer.
         manner: One word for all questions, or by type: answer, silent, servfail, refused, nxdomain, nodata, lame, garbage,
             wrong_id, wrong_question, truncated (UDP only), truncated_everywhere, cut (TCP closes in the middle).
@@ -117,13 +118,25 @@ class HostileServer:
             response.flags |= dns.flags.TC
         return [response.to_wire(max_size=65535)]
 
+    def _place_of(self, name):
+        """Return under which name the records of ``name`` are, be it a wildcard."""
+        names = {known for known, _ in self.records}
+        labels = name.split(".")
+        wildcards = (".".join(["*", *labels[at:]]) for at in range(1, len(labels)))
+        return next((each for each in (name, *wildcards) if each in names), None)
+
     def _response(self, query, name, kind, manner):
         response = dns.message.make_response(query, recursion_available=manner != "lame")
-        known = any(known_name == name for known_name, _ in self.records)
-        texts = self.records.get((name, kind), [])
+        place = self._place_of(name)
+        known = place is not None
+        alias = self.records.get((place, "CNAME"))
+        texts = self.records.get((alias[0].rstrip(".") if alias else place, kind), [])
         if manner in RCODES or not known:
             response.set_rcode(RCODES.get(manner, dns.rcode.NXDOMAIN))
         elif manner not in ("nodata", "lame") and texts:
-            response.answer.append(dns.rrset.from_text(f"{name}.", 30, "IN", kind, *texts))
+            if alias:
+                response.answer.append(dns.rrset.from_text(f"{name}.", 30, "IN", "CNAME", *alias))
+            owner = alias[0] if alias else f"{name}."
+            response.answer.append(dns.rrset.from_text(owner, 30, "IN", kind, *texts))
             response.additional += [dns.rrset.from_text(*entry) for entry in self.additional]
         return response

@@ -120,6 +120,40 @@ def test_closing_doesn_t_wait_for_a_resolver_that_hangs(server, start):
     assert process.wait(timeout_s=20) == 0  # the look-up goes on for 30 s, and nobody waits for it
 
 
+@pytest.fixture
+def wildcards(server):
+    """Add search domains that answer for every name, one of them by an alias."""
+    server.records["*.corp.test", "A"] = ["127.0.0.9"]
+    server.records["other.corp.test", "A"] = ["127.0.0.8"]
+    server.records["*.alias.test", "CNAME"] = ["there.corp.test."]
+    server.records["there.corp.test", "A"] = ["127.0.0.9"]
+
+
+SEARCH = "search {}.test\noptions ndots:5"
+
+
+@pytest.mark.parametrize("domain", ["corp", "alias"])
+@pytest.mark.usefixtures("wildcards")
+def test_a_wildcard_in_a_search_domain_is_no_answer(start, domain):
+    process = start("nobody.shop.test", search=SEARCH.format(domain), family="ipv4")
+    until_failed(process, f"search domain '{domain}.test' answers for every name")
+    assert not any(isinstance(each, list) and each for each in said(process))
+
+
+@pytest.mark.parametrize("domain", ["corp", "alias"])
+@pytest.mark.usefixtures("wildcards")
+def test_a_wildcard_does_not_stand_before_the_name_that_is_meant(start, domain):
+    process = start(WEB, search=SEARCH.format(domain), family="ipv4")
+    until_found(process, *TWO)
+    assert ["127.0.0.9:4370"] not in said(process)
+
+
+@pytest.mark.usefixtures("wildcards")
+def test_a_record_beside_a_wildcard_is_an_answer(start):
+    process = start("other", search=SEARCH.format("corp"), family="ipv4")
+    until_found(process, "127.0.0.8:4370")
+
+
 def findings(process):
     assert process.wait() == 0
     return said(process)

@@ -24,6 +24,7 @@ def resolv_conf(monkeypatch, tmp_path):
     monkeypatch.delenv("CLUSTER_DOMAIN", raising=False)
     monkeypatch.setattr("cluster_kit.strategies.dns.diagnosis.RESOLV_CONF", str(path))
     monkeypatch.setattr("cluster_kit.strategies.dns.server.RESOLV_CONF", str(path))
+    monkeypatch.setattr("cluster_kit.strategies.dns.search.RESOLV_CONF", str(path))
     monkeypatch.setattr("cluster_kit.strategies.dns.server.LOOKUP_S", 0.5)
     return path
 

@@ -7,6 +7,7 @@ from cli_process import Cluster
 from dns_named import Named, free_port
 
 from cluster_kit.abc import Failed, Found
+from cluster_kit.diagnosis import Outcome
 from cluster_kit.node import Node
 from cluster_kit.strategies.dns import DnsStrategy
 from cluster_kit.strategies.dns_srv import DnsSrvStrategy
@@ -38,8 +39,9 @@ async def found(heard, *addresses):
     await heard.until(is_found(*addresses), f"the nodes {addresses}", since=max(0, len(heard.observations) - 1))
 
 
-async def failed(heard):
-    await heard.until(lambda each: isinstance(each, Failed), "a failure", since=len(heard.observations))
+async def failed(heard, text=""):
+    since = len(heard.observations)
+    await heard.until(lambda each: isinstance(each, Failed) and text in str(each.error), "a failure", since=since)
 
 
 async def during(change, *arguments):
@@ -110,6 +112,90 @@ def test_a_hundred_services_are_one_answer(named):
         await found(heard, *(f"127.1.0.{n}:4370" for n in numbers))
 
     told(DnsSrvStrategy(query="_web._tcp.shop.test", resolver=named.resolver, interval_s=0.1), scenario)
+
+
+# Search domains
+
+WILDCARD = ["*.corp A 127.0.0.9", "other.corp A 127.0.0.8", "web A 127.0.0.2"]
+
+
+@pytest.fixture
+def search(monkeypatch, tmp_path):
+    """Return a function that sets the search domain."""
+
+    def search(domain):
+        path = tmp_path / "resolv.conf"
+        path.write_text(f"search {domain}\noptions ndots:5\n")
+        for module in ("search", "server", "diagnosis"):
+            monkeypatch.setattr(f"cluster_kit.strategies.dns.{module}.RESOLV_CONF", str(path))
+
+    return search
+
+
+def test_a_wildcard_in_a_search_domain_is_no_answer(named, search):
+    search("corp.shop.test")
+    named.rewrite(*WILDCARD)
+
+    async def scenario(heard):
+        await failed(heard, "search domain 'corp.shop.test' answers for every name (a wildcard)")
+        await during(named.rewrite, *WILDCARD, "nobody A 127.0.0.3")
+        await found(heard, "127.0.0.3:4370")
+        assert not any(map(is_found("127.0.0.9:4370"), heard.observations))
+
+    told(dns(named, "nobody.shop.test"), scenario)
+
+
+def test_a_wildcard_does_not_stand_before_the_name_that_is_meant(named, search):
+    search("corp.shop.test")
+    named.rewrite(*WILDCARD)
+
+    async def scenario(heard):
+        await found(heard, "127.0.0.2:4370")
+        assert len([each for each in heard.observations if isinstance(each, Found)]) == 1
+
+    told(dns(named), scenario)
+
+
+def test_the_search_domain_that_answers_is_told(named, search, caplog):
+    caplog.set_level("INFO")
+    search("corp.shop.test")
+    named.rewrite(*WILDCARD)
+
+    async def scenario(heard):
+        await found(heard, "127.0.0.8:4370")
+
+    told(dns(named, "other"), scenario)
+    assert "dns: 'other' is answered by search domain 'corp.shop.test'" in caplog.text
+
+
+def test_a_wildcard_without_services_does_not_hide_them(named, search):
+    search("corp.shop.test")
+    named.rewrite(*WILDCARD, "_web._tcp SRV 0 5 4370 web")
+
+    async def scenario(heard):
+        await found(heard, "127.0.0.2:4370")
+
+    strategy = DnsSrvStrategy(query="_web._tcp.shop.test", resolver=named.resolver, interval_s=0.1)
+    told(strategy, scenario)
+
+
+def diagnosed(strategy):
+    async def run():
+        async with asyncio.timeout(30):
+            return [finding async for finding in strategy.diagnose(FakeDiscovery(LOCAL))]
+
+    return asyncio.run(run())
+
+
+def test_the_doctor_tells_the_search_domain(named, search):
+    search("corp.shop.test")
+    named.rewrite(*WILDCARD)
+    _, a, _ = diagnosed(dns(named, "other"))
+    assert a.got.startswith("1 record: 127.0.0.8; completed by search domain 'corp.shop.test'")
+    _, a, _ = diagnosed(dns(named, "nobody.svc.shop.test"))
+    assert "search domain 'corp.shop.test' answers for every name" in a.got
+    assert a.outcome is Outcome.EMPTY
+    assert "not headless" not in a.cause
 
 
 # A cluster

@@ -110,6 +110,13 @@ def test_who_gives_up_leaves_the_look_up_to_the_others(hanging):
     assert asyncio.run(scenario()) == ANSWER
 
 
+def test_the_name_that_the_host_was_found_by_comes_along_where_it_is_asked_for():
+    [(*_, name, _), *_] = asyncio.run(resolve("localhost", canonical=True))
+    assert name
+    [(*_, name, _), *_] = asyncio.run(resolve("localhost"))
+    assert not name
+
+
 def test_nothing_is_left_when_the_answer_has_come(hanging):
     before = threading.active_count()
     give_up("web.test")

@@ -18,6 +18,7 @@ from cluster_kit.strategies.dns.causes import why_failed, why_half, why_late, wh
 from cluster_kit.strategies.dns.checks import DNS_PORT, RESOLV_CONF, read_names, read_servers
 from cluster_kit.strategies.dns.lookup import ask_addresses, ask_services, resolver_of
 from cluster_kit.strategies.dns.replies import Kind, Reply, Resolver, Status, kinds_of
+from cluster_kit.strategies.dns.search import search_domains
 from cluster_kit.strategies.dns.services import who_serves
 from cluster_kit.strategies.dns.system import WHERE
 
@@ -92,8 +93,7 @@ def _servers(option: str | None) -> Servers:
     path = Path(RESOLV_CONF)
     lines = [line.split() for line in path.read_text(errors="replace").splitlines()] if path.is_file() else []
     named = read_servers(option) or [(line[1], DNS_PORT) for line in lines if len(line) > 1 and line[0] == "nameserver"]
-    searches = [line[1:] for line in lines if line[:1] in (["search"], ["domain"])]
-    return Servers(named, searches[-1] if searches else [])
+    return Servers(named, search_domains(RESOLV_CONF))
 
 
 async def _whom(option: str | None, servers: Servers, name: str) -> Finding:
@@ -172,9 +172,11 @@ def _why(name: str, kind: Kind, reply: Reply, servers: Servers) -> str | None:
 
 
 def _told(reply: Reply, records: Sequence[str]) -> str:
+    completed = f"; completed by search domain {reply.domain!r}" if reply.domain else ""
     if reply.status is not Status.FOUND:
-        return reply.said
-    return _list("record", records) + (f"; time to live {reply.ttl_s} s" if reply.ttl_s is not None else "")
+        return reply.said + completed
+    ttl = f"; time to live {reply.ttl_s} s" if reply.ttl_s is not None else ""
+    return _list("record", records) + completed + ttl
 
 
 def _list(what: str, entries: Sequence[str]) -> str:

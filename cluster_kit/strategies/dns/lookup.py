@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from cluster_kit.strategies.dns.checks import read_servers
 from cluster_kit.strategies.dns.replies import Kind, Reply, Resolver, Status
+from cluster_kit.strategies.dns.search import ask
 from cluster_kit.strategies.dns.services import targets_of
 
 AT_ONCE = 32  # targets that are located side by side
@@ -33,7 +34,7 @@ def resolver_of(option: str | None) -> Resolver:
 async def ask_addresses(resolver: Resolver, names: Sequence[str], kinds: Sequence[Kind]) -> dict[str, dict[Kind, Reply]]:
     """Return what is said of each name, by kind of record."""
     questions = [(name, kind) for name in names for kind in kinds]
-    replies = await asyncio.gather(*(resolver.ask(name, kind) for name, kind in questions))
+    replies = await asyncio.gather(*(ask(resolver, name, kind) for name, kind in questions))
     said: dict[str, dict[Kind, Reply]] = {name: {} for name in names}
     for (name, kind), reply in zip(questions, replies, strict=True):
         said[name][kind] = reply
@@ -44,7 +45,7 @@ async def ask_services(
     resolver: Resolver, names: Sequence[str], kinds: Sequence[Kind]
 ) -> dict[str, tuple[Reply, dict[str, Reply]]]:
     """Return the SRV records of each name, and the addresses of their targets."""
-    replies = await asyncio.gather(*(resolver.ask(name, Kind.SRV) for name in names))
+    replies = await asyncio.gather(*(ask(resolver, name, Kind.SRV) for name in names))
     located = [await _locate(resolver, reply, kinds) for reply in replies]
     return dict(zip(names, zip(replies, located, strict=True), strict=True))
 

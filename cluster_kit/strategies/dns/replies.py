@@ -59,6 +59,8 @@ class Reply(Struct, frozen=True, kw_only=True):
         services: Of SRV, sorted.
         glue: Addresses of SRV targets that came along, by kind and target.
         ttl_s: For how long caches keep it, where that is known.
+        asked: The whole name that was answered, in lower case and without its final dot, where that is known.
+        domain: The search domain that completed the name, where one did.
     """
 
     status: Status
@@ -67,6 +69,8 @@ class Reply(Struct, frozen=True, kw_only=True):
     services: tuple[Service, ...] = ()
     glue: Mapping[tuple[Kind, str], tuple[str, ...]] = {}
     ttl_s: int | None = None
+    asked: str = ""
+    domain: str = ""
 
 
 class Resolver(Protocol):

@@ -17,6 +17,7 @@ import dns.nameserver
 import dns.rdataclass
 import dns.rdatatype
 import dns.resolver
+from msgspec.structs import replace
 
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import join_address
@@ -58,7 +59,7 @@ class ServerResolver:
             return Reply(status=Status.FAILED, said=_faults(exc.kwargs["errors"]))
         except dns.exception.DNSException as exc:
             return Reply(status=Status.FAILED, said=str(exc).lower())
-        return _reply(answer, kind)
+        return replace(_reply(answer, kind), asked=_host(answer.qname))
 
 
 def _reply(answer: dns.resolver.Answer, kind: Kind) -> Reply:

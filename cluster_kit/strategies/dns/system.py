@@ -22,12 +22,14 @@ class SystemResolver:
         """Return what the system knows of ``name``."""
         try:
             async with asyncio.timeout(PATIENCE_S):
-                found = await resolve(name, family=_FAMILY[kind])
+                found = await resolve(name, family=_FAMILY[kind], canonical=True)
         except TimeoutError:
             return Reply(status=Status.FAILED, said=f"{WHERE} does not answer")
         except OSError as exc:
             return _failure(exc, kind)
-        return Reply(status=Status.FOUND, addresses=tuple(sorted({str(sockaddr[0]) for *_, sockaddr in found})))
+        addresses = tuple(sorted({str(sockaddr[0]) for *_, sockaddr in found}))
+        asked = next((canonical for *_, canonical, _ in found if canonical), "")
+        return Reply(status=Status.FOUND, addresses=addresses, asked=asked.rstrip(".").lower())
 
 
 def _failure(error: OSError, kind: Kind) -> Reply:

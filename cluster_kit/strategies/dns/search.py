@@ -1,0 +1,110 @@
+"""Which search domain answered a name that was completed, and whether it may.
+
+A resolver completes a name without a final dot by its search domains, in a pod before it asks for
+the name as it is. A domain with a wildcard record answers for every name, so it may stand before the
+name that is meant, or stand for a name that does not exist. So the name is asked for with a final
+dot as well, which wins where it exists; and a made-up neighbour of the completed name is asked for,
+which exists only by a wildcard.
+
+Source: resolv.conf(5), "search" and "ndots"; RFC 4592 (wildcards).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import lru_cache
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from cluster_kit.strategies.dns.checks import RESOLV_CONF
+from cluster_kit.strategies.dns.replies import Kind, Reply, Resolver, Status
+
+log = logging.getLogger("cluster_kit.dns")
+
+SECOND_OPINION_S = 1.0  # an answer is there already: servers that are slow to deny a name don't delay it for long
+MADE_UP = "cluster-kit-asks-for-wildcards"  # always the same, so that caches answer
+
+_EXISTS = (Status.FOUND, Status.NO_DATA)
+
+
+async def ask(resolver: Resolver, name: str, kind: Kind) -> Reply:
+    """Return what ``name`` has, and not what a wildcard of a search domain has for every name.
+
+    Returns:
+        A reply whose ``domain`` tells the search domain that completed the name, if one did.
+    """
+    reply = await resolver.ask(name, kind)
+    if name.endswith(".") or reply.status not in _EXISTS or reply.asked in ("", name.lower()):
+        return reply
+    domain = _domain_of(name, reply.asked)
+    if domain is not None and _is_of_services(domain):
+        return replace(reply, domain=domain)
+    whole = await _second_opinion(resolver, f"{name}.", kind)
+    if whole.status in _EXISTS:
+        return whole
+    domain = domain or await _find_domain(resolver, name, kind)
+    if domain is None:
+        return reply
+    if await _is_wildcard(resolver, f"{name}.{domain}", kind, reply):
+        return Reply(status=Status.NO_NAME, said=_only_a_wildcard(domain))
+    _tell(name, domain)
+    return replace(reply, domain=domain)
+
+
+def search_domains(resolv_conf: str) -> list[str]:
+    """Return the domains of a resolv.conf that complete names."""
+    path = Path(resolv_conf)
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    searches = [words[1:] for line in lines if (words := line.split())[:1] in (["search"], ["domain"])]
+    return searches[-1] if searches else []
+
+
+async def _second_opinion(resolver: Resolver, name: str, kind: Kind) -> Reply:
+    try:
+        async with asyncio.timeout(SECOND_OPINION_S):
+            return await resolver.ask(name, kind)
+    except TimeoutError:
+        return Reply(status=Status.FAILED, said="no answer")
+
+
+async def _find_domain(resolver: Resolver, name: str, kind: Kind) -> str | None:
+    """Return the domain that completed the name, where an alias (CNAME) hides it."""
+    domains = [domain.strip(".").lower() for domain in search_domains(RESOLV_CONF)]
+    replies = [_second_opinion(resolver, f"{name}.{domain}.", kind) for domain in domains]
+    said = zip(domains, await asyncio.gather(*replies), strict=True)
+    return next((domain for domain, reply in said if reply.status in _EXISTS), None)
+
+
+async def _is_wildcard(resolver: Resolver, asked: str, kind: Kind, reply: Reply) -> bool:
+    neighbour = f"{MADE_UP}.{asked.partition('.')[2]}."
+    other = await _second_opinion(resolver, neighbour, kind)
+    return (other.status, other.addresses, other.services) == (
+        reply.status,
+        reply.addresses,
+        reply.services,
+    )
+
+
+def _domain_of(name: str, asked: str) -> str | None:
+    """Return what was appended to ``name``."""
+    prefix = f"{name.lower()}."
+    return asked.removeprefix(prefix) if asked.startswith(prefix) else None
+
+
+def _is_of_services(domain: str) -> bool:
+    """Whether it is a domain of Kubernetes Services, which has no wildcards."""
+    return domain.startswith("svc.") or ".svc." in domain
+
+
+def _only_a_wildcard(domain: str) -> str:
+    return (
+        f"there is no such name, and search domain {domain!r} answers for every name (a wildcard); "
+        "if that answer is meant, give the whole name with a final dot"
+    )
+
+
+@lru_cache(maxsize=256)  # once for each pair
+def _tell(name: str, domain: str) -> None:
+    log.info("dns: %r is answered by search domain %r", name, domain)
