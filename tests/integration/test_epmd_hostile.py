@@ -10,6 +10,7 @@ from epmd_server import DEADLINE_S, free_port
 
 from cluster_kit.abc import Failed, Found
 from cluster_kit.node import Node
+from cluster_kit.strategies.epmd import EpmdStrategy
 from cluster_kit.strategies.erlang_hosts import ErlangHostsStrategy
 from cluster_kit.strategies.local_epmd import LocalEpmdStrategy
 from cluster_kit.testing import FakeDiscovery, Listener
@@ -30,7 +31,7 @@ def run(scenario):
 
 
 @contextlib.asynccontextmanager
-async def serving(host, port, behave):
+async def serving(host, port, behave, **options):
     """Let ``behave(request, writer)`` answer at ``host``; it is cancelled at the end of the block."""
     tasks = set()
 
@@ -44,7 +45,7 @@ async def serving(host, port, behave):
         finally:
             writer.transport.abort()
 
-    server = await asyncio.start_server(serve, host, port)
+    server = await asyncio.start_server(serve, host, port, **options)
     try:
         yield
     finally:
@@ -214,5 +215,55 @@ def test_registrations_that_are_cut_at_once_are_not_repeated_in_a_storm():
         async with serving("127.0.0.1", port, accept_and_cut), Listener(strategy, FakeDiscovery(ANN)):
             await asyncio.wait_for(many.wait(), DEADLINE_S)
             assert asyncio.get_running_loop().time() - began_s > 0.5
+
+    run(scenario)
+
+
+# Those who don't answer beside one who does
+
+
+def crowd(port, **options):
+    """Return a strategy that asks 200 EPMDs that say nothing, and at last that of bob."""
+    hosts = [*(f"web@127.9.0.{number}" for number in range(1, 201)), BOB.name]
+    options = {"hosts": hosts, "epmd_port": port, "interval_s": 0.1, "register": False} | options
+    return EpmdStrategy(**options)
+
+
+@contextlib.asynccontextmanager
+async def beside_the_mute(port, behave):
+    mute = serving("0.0.0.0", port, silent, reuse_port=True, backlog=512)
+    async with mute, serving("127.0.0.2", port, behave, reuse_port=True):
+        yield
+
+
+def finds(node):
+    return lambda each: isinstance(each, Found) and {found.address for found in each.nodes} == {node}
+
+
+def test_two_hundred_that_don_t_answer_hold_up_nobody():
+    port = free_port()
+
+    async def scenario():
+        strategy = crowd(port, deadline_s=300.0)
+        async with beside_the_mute(port, honest), Listener(strategy, FakeDiscovery(ANN)) as heard:
+            await heard.until(finds(BOB.address), "bob")
+            assert not [each for each in heard.observations if isinstance(each, Failed)]
+
+    run(scenario)
+
+
+def test_those_that_did_not_answer_never_stand_in_line_before_others(monkeypatch):
+    monkeypatch.setattr("cluster_kit.strategies.epmd.session.DOUBTFUL_AT_ONCE", 2)
+    port = free_port()
+    answers = {b"z": FOUND_BOB}
+
+    async def scenario():
+        strategy = crowd(port, deadline_s=1.0, gone_after_s=0.0)
+        listener = Listener(strategy, FakeDiscovery(ANN), deadline_s=DEADLINE_S)
+        async with beside_the_mute(port, answering(answers)), listener as heard:
+            await heard.until(lambda each: isinstance(each, Failed), "a failure")
+            ports = struct.pack(">H", 4711), struct.pack(">H", 4712)
+            answers[b"z"] = FOUND_BOB.replace(*ports)
+            await heard.until(finds("127.0.0.2:4712"), "bob at another port")
 
     run(scenario)

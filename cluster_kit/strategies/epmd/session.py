@@ -1,7 +1,9 @@
 """One run of an EPMD strategy: rounds of look-ups, each EPMD for itself, and this node's registration.
 
 A round asks every EPMD that isn't still busy with the last one; what each answers is told as it comes, so that a slow one
-delays nobody. Whoever has just been registered asks at once: of two that start together, the later one finds the other.
+delays nobody. Those that did not answer when last asked have a room of their own, and never stand
+in line before others. Whoever has just been registered asks at once: of two that start together,
+the later one finds the other.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from cluster_kit.strategies.epmd.registrar import Registrar, registration_of
 
 _Result = TypeVar("_Result")
 
-EPMDS_AT_ONCE = 64
+HOPEFUL_AT_ONCE = 256  # that answered when last asked, or are asked for the first time
+DOUBTFUL_AT_ONCE = 64  # that did not: each may take all of ``deadline_s``
 REGISTRATION_S = 5.0  # the supervisor's start waits for the first try
 JITTER = 0.1
 MAX_TOLD = 3  # faults in one message
@@ -39,7 +42,8 @@ class Session:
         self._targets: tuple[Target, ...] = ()
         self._targets_fault: str | None = None
         self._registration_fault: str | None = None
-        self._turns = asyncio.Semaphore(EPMDS_AT_ONCE)
+        self._hopeful = asyncio.Semaphore(HOPEFUL_AT_ONCE)
+        self._doubtful = asyncio.Semaphore(DOUBTFUL_AT_ONCE)
         self._asking: dict[Target, asyncio.Task[list[Node] | DiscoveryError]] = {}
         self._registering: asyncio.Task[None] | None = None
         self._announced = False
@@ -130,8 +134,9 @@ class Session:
     async def _look_up(self, target: Target) -> list[Node] | DiscoveryError:
         """Return the error rather than raise it: nobody waits for a look-up that was given up."""
         epmd = self._epmd(target.epmd)
+        turns = self._doubtful if target in self._ledger.faults else self._hopeful
         try:
-            async with self._turns, epmd.answering():
+            async with turns, epmd.answering():
                 names = await epmd.names() if target.names is None else target.names
                 entries = await epmd.find_all(names)
         except DiscoveryError as error:
