@@ -6,6 +6,7 @@ and attributes, never by the message: the reconciler reads ``retryable``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Self
@@ -237,6 +238,15 @@ def text_of(exc: BaseException) -> str:
         return str.__str__(str(exc))
     except BaseException as broken:  # noqa: BLE001 - it runs foreign code, while another failure is being reported
         return f"(its text can't be had: {type(broken).__name__})"
+
+
+def cause_of(error: OSError) -> str:
+    """Return why a call failed, in the system's words; asyncio puts the address in their place."""
+    import socket
+
+    if isinstance(error, socket.gaierror) or not error.errno:  # its numbers are of another kind
+        return (error.strerror or str(error)).lower()
+    return os.strerror(error.errno).lower()
 
 
 def described(exc: BaseException) -> str:

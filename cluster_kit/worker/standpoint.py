@@ -1,18 +1,23 @@
-"""Where this node would serve, for ``cluster-kit doctor``: others look for it there, and it looks at others from there."""
+"""Where this node serves: others look for it there, and ``cluster-kit doctor`` looks at others from there."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 from collections.abc import Iterable
 
 from cluster_kit.diagnosis import Finding, Outcome
+from cluster_kit.errors import cause_of
 from cluster_kit.host import is_loopback
 from cluster_kit.node import Node, split_address
-from cluster_kit.resolving import resolve
+from cluster_kit.resolving import Addresses, resolve
+
+log = logging.getLogger("cluster_kit.worker")
 
 RESOLVE_S = 10.0  # as long as the system itself tries one name server
+MAX_LOOKED_UP = 64  # hosts of nodes that are found
 _ASKED = "where this node serves"
 _NOT_OURS = "no interface of this machine has that address: correct the host in the node's name"
 _NO_NAME = "correct the host in the node's name, or give it an address in DNS or /etc/hosts"
@@ -20,6 +25,7 @@ _UNSEEN = (
     "the nodes that are found are on other machines, and can't reach this one there: name it by an address that they reach "
     "(in Kubernetes: node: name@${POD_IP})"
 )
+_NAME_OF_LOOPBACK = "other machines can't reach it there: name the node by an address that they reach, or correct /etc/hosts"
 
 
 async def standpoint(serves_on: str | None, found: Iterable[Node]) -> Finding | None:
@@ -32,13 +38,64 @@ async def standpoint(serves_on: str | None, found: Iterable[Node]) -> Finding | 
     except TimeoutError:
         return _failed(f"{serves_on!r}: no answer within {RESOLVE_S:g} s", _NO_NAME)
     except OSError as exc:
-        return _failed(f"{serves_on!r}: {(exc.strerror or str(exc)).lower()}", _NO_NAME)
+        return _failed(f"{serves_on!r}: {cause_of(exc)}", _NO_NAME)
     if not any(_is_ours(family, sockaddr) for family, _, _, _, sockaddr in addresses):
         return _failed(serves_on, _NOT_OURS)
-    elsewhere = [node for node in found if node.address and not is_loopback(split_address(node.address)[0])]
-    if elsewhere and all(is_loopback(str(sockaddr[0])) for *_, sockaddr in addresses):
-        return _failed(f"{serves_on}, on this machine only", _UNSEEN)
-    return None
+    hosts = sorted({split_address(node.address)[0] for node in found if node.address})
+    if not _all_loopback(addresses):
+        return None
+    if await _any_elsewhere(hosts):
+        return _failed(f"{_shown(serves_on, addresses)}, on this machine only", _UNSEEN)
+    if is_loopback(serves_on):
+        return None
+    got = f"{_shown(serves_on, addresses)}, on this machine only"
+    outcome = Outcome.OK if hosts else Outcome.EMPTY  # others on this machine reach it
+    return Finding(asked=_ASKED, got=got, outcome=outcome, cause=_NAME_OF_LOOPBACK)
+
+
+async def warn_of_loopback(told: str, serves_on: str | None) -> None:
+    """Log that the host which others are told to dial is a name of loopback, as a Debian host's own name is.
+
+    Args:
+        told: The address that others are told.
+        serves_on: The host that the connector listens on.
+    """
+    host, _ = split_address(told)
+    if is_loopback(host) or not _all_loopback(addresses := await _look_up(host)):
+        return
+    here = f"others are told to dial {told}, and {_shown(host, addresses)} on this machine"
+    if serves_on == host or is_loopback(serves_on or ""):
+        log.warning("%s, where this node listens: %s", here, _NAME_OF_LOOPBACK)
+    else:
+        log.info("%s: make sure that it has another address elsewhere, or set advertise", here)
+
+
+async def _any_elsewhere(hosts: list[str]) -> bool:
+    """Return whether any host is another machine, as far as that is known: some may not resolve."""
+    found = await asyncio.gather(*map(_look_up, hosts[:MAX_LOOKED_UP]))
+    return any(
+        not is_loopback(str(sockaddr[0])) and not _is_ours(family, sockaddr)
+        for addresses in found
+        for family, _, _, _, sockaddr in addresses
+    )
+
+
+async def _look_up(host: str) -> Addresses:
+    try:
+        async with asyncio.timeout(RESOLVE_S):
+            return await resolve(host)
+    except OSError:  # TimeoutError is one
+        return ()
+
+
+def _all_loopback(addresses: Addresses) -> bool:
+    return bool(addresses) and all(is_loopback(str(sockaddr[0])) for *_, sockaddr in addresses)
+
+
+def _shown(host: str, addresses: Addresses) -> str:
+    """Return the host, and which address that is where it is a name."""
+    address = str(addresses[0][-1][0])
+    return host if host == address or is_loopback(host) else f"{host} is {address}"
 
 
 def _is_ours(family: int, sockaddr: tuple[object, ...]) -> bool:

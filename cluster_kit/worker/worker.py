@@ -46,6 +46,7 @@ from cluster_kit.worker.messages import (
 )
 from cluster_kit.worker.outbox import Outbox
 from cluster_kit.worker.source import Source
+from cluster_kit.worker.standpoint import warn_of_loopback
 
 log = logging.getLogger("cluster_kit.worker")
 
@@ -133,9 +134,11 @@ class Worker:
         try:
             if not await self._serve_unless_stopped():
                 return self._stopping.is_set()
+            looking = asyncio.create_task(self._look_at_address())
             self._obey_early()
             running = [asyncio.create_task(source.run(), name=source.name) for source in self._sources]
             await self._stopping.wait()
+            looking.cancel()
             await self._leave(running)
         finally:
             pulse.cancel()
@@ -170,6 +173,12 @@ class Worker:
         self._settle()  # a topology that can't select can't serve
         self._outbox.send(Serving(self.local.address))
         return True
+
+    async def _look_at_address(self) -> None:
+        """Warn where others can't reach the address that they are told."""
+        where, raised = await attempt(lambda: self._connector.serves_on(self.local.host))
+        if raised is None and self.local.address is not None:
+            await warn_of_loopback(self.local.address, where)
 
     async def _leave(self, running: Iterable[asyncio.Task[None]]) -> None:
         """Say goodbye on every way at once, within the time that each may take."""

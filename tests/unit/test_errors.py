@@ -1,6 +1,8 @@
 """Errors carry what programs decide by, also through a pipe."""
 
+import errno
 import pickle
+import socket
 
 import pytest
 
@@ -11,8 +13,24 @@ from cluster_kit.errors import (
     DiscoveryError,
     NameConflict,
     RestartLimitError,
+    cause_of,
     described,
 )
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(errno.ECONNREFUSED, "Connect call failed ('10.0.0.4', 4000)"), "connection refused"),
+        (OSError(errno.EACCES, "Permission denied"), "permission denied"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "name or service not known"),
+        (OSError("Some words"), "some words"),
+        (TimeoutError(), ""),
+    ],
+)
+def test_causes_are_told_in_the_system_s_words(error, cause):
+    assert cause_of(error) == cause
+
 
 ERRORS = [
     ConfigError("bad", path="a.b", file="c.yaml", line=3, column=4),

@@ -1,6 +1,8 @@
 """Where this node would serve: what can be wrong with it before anybody is asked."""
 
 import asyncio
+import logging
+import socket
 
 import pytest
 
@@ -44,6 +46,75 @@ def test_what_is_wrong_is_told_with_its_cure(host, found, got, cure):
     assert finding.outcome is Outcome.FAILED
     assert finding.got.startswith(got)
     assert cure in finding.cause
+
+
+NAMES = {"myhost.example": "127.0.1.1", "far.example": "192.0.2.7", "near.example": "127.0.1.1"}
+
+
+@pytest.fixture
+def names(monkeypatch):
+    """Have names that this machine can't have."""
+    real = module.resolve
+
+    async def resolve(host):
+        if host.endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return await real(NAMES.get(host, host))
+
+    monkeypatch.setattr(module, "resolve", resolve)
+
+
+def at(host):
+    return Node(address=f"{host}:4000")
+
+
+@pytest.mark.usefixtures("names")
+class TestNames:
+    @pytest.mark.parametrize("found", [at("nobody.invalid"), at("near.example"), at("localhost")])
+    def test_only_who_is_known_to_be_elsewhere_is(self, found):
+        assert looked_at("127.0.0.1", found) is None
+
+    def test_an_address_of_this_machine_is_not_elsewhere(self, monkeypatch):
+        monkeypatch.setattr(module, "_is_ours", lambda family, sockaddr: True)
+        assert looked_at("127.0.0.1", at("10.0.0.7")) is None
+
+    def test_one_who_is_elsewhere_counts_beside_one_of_whom_that_is_unknown(self):
+        finding = looked_at("127.0.0.1", at("nobody.invalid"), at("far.example"))
+        assert finding.outcome is Outcome.FAILED
+        assert "the nodes that are found are on other machines" in finding.cause
+
+    @pytest.mark.parametrize(
+        ("found", "outcome"),
+        [
+            ([], Outcome.EMPTY),
+            ([at("near.example")], Outcome.OK),
+            ([at("far.example")], Outcome.FAILED),
+        ],
+    )
+    def test_a_name_of_loopback_is_told(self, found, outcome):
+        finding = looked_at("myhost.example", *found)
+        assert finding.got == "myhost.example is 127.0.1.1, on this machine only"
+        assert finding.outcome is outcome
+        assert "name" in finding.cause
+
+    @pytest.mark.parametrize(
+        ("told", "serves_on", "level"),
+        [
+            ("myhost.example:4000", "myhost.example", logging.WARNING),
+            ("myhost.example:4000", "127.0.0.1", logging.WARNING),
+            ("myhost.example:4000", "0.0.0.0", logging.INFO),
+            ("far.example:4000", "far.example", None),
+            ("127.0.0.1:4000", "127.0.0.1", None),
+            ("localhost:4000", "localhost", None),
+            ("nobody.invalid:4000", "0.0.0.0", None),
+        ],
+    )
+    def test_a_running_node_logs_that_its_name_is_loopback(self, told, serves_on, level, caplog):
+        caplog.set_level(logging.INFO)
+        asyncio.run(module.warn_of_loopback(told, serves_on))
+        assert [record.levelno for record in caplog.records] == ([] if level is None else [level])
+        text = "others are told to dial myhost.example:4000, and myhost.example is 127.0.1.1"
+        assert level is None or text in caplog.text
 
 
 def test_name_server_that_is_silent_is_given_up(monkeypatch):

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Collection
 from typing import Any
 
-from cluster_kit.errors import ConnectReason
+from cluster_kit.errors import ConnectReason, cause_of
 from cluster_kit.node import split_address
 from cluster_kit.resolving import resolve
 
@@ -150,4 +150,4 @@ def reason_of(error: OSError) -> tuple[ConnectReason, str]:
     if isinstance(error, socket.gaierror):
         return ConnectReason.UNREACHABLE, f"its host name does not resolve ({error.strerror})"
     reason = _REASON_OF_ERRNO.get(error.errno or 0, ConnectReason.FAILED)
-    return reason, (error.strerror or str(error)).lower()
+    return reason, cause_of(error)

@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from cluster_kit.errors import DiscoveryError, RemoteProtocolError
+from cluster_kit.errors import DiscoveryError, RemoteProtocolError, cause_of
 from cluster_kit.node import join_address
 from cluster_kit.resolving import resolve
 from cluster_kit.wire import epmd as wire
@@ -57,7 +57,7 @@ class Epmd:
         if isinstance(error, TimeoutError):
             return f"no answer within {self._deadline_s:g} s: {_MUTE if self._connected else _DOWN}"
         assert isinstance(error, OSError)
-        cause = _CAUSES.get(error.errno or 0, f"{error.strerror or error}; correct the host or epmd_port")
+        cause = _CAUSES.get(error.errno or 0, f"{cause_of(error)}; correct the host or epmd_port")
         return cause.replace("{port}", str(self._port))
 
     async def names(self) -> dict[str, int]:
