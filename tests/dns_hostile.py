@@ -35,8 +35,8 @@ class HostileServer:
             records have no data; other names don't exist, unless there is a wildcard of the domain right above them or above
             those. An alias is of type CNAME, and comes with the addresses of its target.
         additional: Records that come along with every answer.
-        manner: One word for all questions, or by type: answer, silent, servfail, refused, nxdomain, nodata, lame, garbage,
-            wrong_id, wrong_question, truncated (UDP only), truncated_everywhere, cut (TCP closes in the middle).
+        manner: One word for all questions, or by name or type: answer, silent, servfail, refused, nxdomain, nodata, lame,
+            garbage, wrong_id, wrong_question, truncated (UDP only), truncated_everywhere, cut (TCP closes in the middle).
         asked: Each question as (name, type, protocol).
         was_asked: Set with each question.
     """
@@ -103,7 +103,9 @@ class HostileServer:
         name, kind = question.name.to_text(omit_final_dot=True).lower(), question.rdtype.name
         self.asked.append((name, kind, protocol))
         self.was_asked.set()
-        manner = self.manner if isinstance(self.manner, str) else self.manner.get(kind, "answer")
+        manner = self.manner
+        if not isinstance(manner, str):
+            manner = manner.get(name) or manner.get(kind, "answer")
         response = self._response(query, name, kind, manner)
         if manner == "silent":
             return []

@@ -6,11 +6,12 @@ Differs: priority and weight choose nobody, since all nodes of a cluster are mem
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from cluster_kit.abc import Answer, Discovery, PollingStrategy
+from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import faults_of, raise_all
 from cluster_kit.strategies.dns import Family
 from cluster_kit.strategies.dns.checks import (
@@ -23,10 +24,11 @@ from cluster_kit.strategies.dns.checks import (
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
+    from cluster_kit.strategies.dns.run import Answers, Questions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DnsSrvStrategy(PollingStrategy):
+class DnsSrvStrategy(Strategy):
     """Vouches for the services that one or more names list.
 
     Args:
@@ -50,19 +52,28 @@ class DnsSrvStrategy(PollingStrategy):
     def __post_init__(self) -> None:
         raise_all(_faults(self))
 
-    async def poll(self, ctx: Discovery) -> Mapping[str, Answer]:
-        """Ask for the records of each name, and for the addresses of their targets."""
+    def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
+        """Ask for the records of each name and the addresses of their targets, again and again."""
+        from cluster_kit.strategies.dns.run import Run
+
+        questions = partial(self._questions, ctx)
+        return Run(self.interval_s, self.confirmations, questions).observe(ctx)
+
+    def _questions(self, ctx: Discovery) -> Questions:
         from cluster_kit.strategies.dns.lookup import ask_services
         from cluster_kit.strategies.dns.replies import kinds_of
         from cluster_kit.strategies.dns.server import ServerResolver
         from cluster_kit.strategies.dns.services import who_serves
 
         resolver = ServerResolver(read_servers(self.resolver))
-        said = await ask_services(resolver, read_names("query", self.query), kinds_of(self.family, ctx.local.host))
-        return {
-            name: who_serves(name, reply, located, basename=self.node_basename, port=self.port)
-            for name, (reply, located) in said.items()
-        }
+        kinds = kinds_of(self.family, ctx.local.host)
+
+        async def ask(name: str) -> Answers:
+            reply, located = (await ask_services(resolver, [name], kinds))[name]
+            served = who_serves(name, reply, located, basename=self.node_basename, port=self.port)
+            return {name: served}
+
+        return {name: partial(ask, name) for name in read_names("query", self.query)}
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
         """Say whom it asks, and what each name gives."""

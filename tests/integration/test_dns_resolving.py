@@ -330,3 +330,50 @@ def test_a_resolv_conf_of_no_use_is_a_failure_unless_servers_are_named(server, t
         await story.heard.until(lambda each: isinstance(each, Failed), "a failure")
 
     told(DnsSrvStrategy(query="_web._tcp.shop.test", interval_s=0.05), unnamed)
+
+
+# One name that hangs beside another
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    monkeypatch.setattr("cluster_kit.strategies.dns.server.LOOKUP_S", 300.0)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_name_that_hangs_delays_no_other_and_counts_when_it_is_answered(server):
+    server.manner = {WEB: "silent"}
+
+    async def scenario(story):
+        await story.found("127.0.0.4:4370", "[::1]:4370")
+        server.records[DB, "A"] = ["127.0.0.5"]
+        await story.found("127.0.0.5:4370", "[::1]:4370")
+        server.manner = "answer"  # it is asked again each second
+        await story.found("127.0.0.2:4370", "127.0.0.3:4370", "127.0.0.5:4370", "[::1]:4370")
+        assert not [each for each in story.heard.observations if isinstance(each, Failed)]
+
+    told(dns(server, f"{WEB} {DB}"), scenario)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_name_that_hangs_keeps_its_nodes(server):
+    async def scenario(story):
+        both = ["127.0.0.2:4370", "127.0.0.3:4370", "[::1]:4370"]
+        await story.found("127.0.0.4:4370", *both)
+        server.manner = {WEB: "silent"}
+        server.records[DB, "A"] = ["127.0.0.5"]
+        await story.found("127.0.0.5:4370", *both)
+
+    told(dns(server, f"{WEB} {DB}", confirmations=1), scenario)
+
+
+@pytest.mark.usefixtures("patient")
+def test_services_of_a_name_that_hangs_delay_no_others(server):
+    server.records["_web._tcp.shop.test", "SRV"] = [f"0 5 4370 {DB}."]
+    server.records["_db._tcp.shop.test", "SRV"] = [f"0 5 4371 {WEB}."]
+    server.manner = {"_db._tcp.shop.test": "silent"}
+
+    async def scenario(story):
+        await story.found("127.0.0.4:4370")
+
+    told(srv(server, "_db._tcp.shop.test _web._tcp.shop.test"), scenario)

@@ -1,6 +1,7 @@
 """Strategy ``dns``: every address that a DNS name resolves to is a node.
 
-``lookup`` asks, by ``system`` or ``server``; ``replies`` and ``services`` decide what the replies mean, and know no network.
+``run`` polls; ``lookup`` asks, by ``system`` or ``server``; ``search`` finds out which search domain
+answered; ``replies`` and ``services`` decide what the replies mean, and know no network.
 This module declares the options and loads the rest when it runs, since the application imports it, too.
 
 Source: libcluster ``Cluster.Strategy.DNSPoll``, lib/strategy/dns_poll.ex.
@@ -10,23 +11,25 @@ names themselves; ``resolver`` names servers instead of a function.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from cluster_kit.abc import Answer, Discovery, PollingStrategy
+from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import faults_of, raise_all
 from cluster_kit.node import Node, join_address
 from cluster_kit.strategies.dns.checks import faults_of_addresses, faults_of_identity, faults_of_polling, read_names
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
+    from cluster_kit.strategies.dns.run import Answers, Questions
 
 Family = Literal["any", "ipv4", "ipv6"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DnsStrategy(PollingStrategy):
+class DnsStrategy(Strategy):
     """Vouches for the addresses behind one or more names.
 
     Args:
@@ -50,13 +53,23 @@ class DnsStrategy(PollingStrategy):
     def __post_init__(self) -> None:
         raise_all(_faults(self))
 
-    async def poll(self, ctx: Discovery) -> Mapping[str, Answer]:
-        """Ask for each name and kind of address."""
+    def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
+        """Ask for each name and kind of address, again and again."""
+        from cluster_kit.strategies.dns.run import Run
+
+        return Run(self.interval_s, self.confirmations, self._questions).observe(ctx)
+
+    def _questions(self) -> Questions:
         from cluster_kit.strategies.dns.lookup import ask_addresses, resolver_of
         from cluster_kit.strategies.dns.replies import by_family, kinds_of
 
-        said = await ask_addresses(resolver_of(self.resolver), read_names("query", self.query), kinds_of(self.family))
-        return {part: answer for name in said for part, answer in by_family(name, said[name], self._node_at).items()}
+        resolver, kinds = resolver_of(self.resolver), kinds_of(self.family)
+
+        async def ask(name: str) -> Answers:
+            said = await ask_addresses(resolver, [name], kinds)
+            return by_family(name, said[name], self._node_at)
+
+        return {name: partial(ask, name) for name in read_names("query", self.query)}
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
         """Say whom it asks, and what each name gives."""
