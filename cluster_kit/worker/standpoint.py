@@ -54,7 +54,7 @@ async def standpoint(serves_on: str | None, found: Iterable[Node]) -> Finding | 
 
 
 async def warn_of_loopback(told: str, serves_on: str | None) -> None:
-    """Log that the host which others are told to dial is a name of loopback, as a Debian host's own name is.
+    """Log that the host that others are told to dial stands for loopback, as Debian's own name does.
 
     Args:
         told: The address that others are told.
@@ -64,7 +64,7 @@ async def warn_of_loopback(told: str, serves_on: str | None) -> None:
     if is_loopback(host) or not _all_loopback(addresses := await _look_up(host)):
         return
     here = f"others are told to dial {told}, and {_shown(host, addresses)} on this machine"
-    if serves_on == host or is_loopback(serves_on or ""):
+    if serves_on is not None and _all_loopback(await _look_up(serves_on)):
         log.warning("%s, where this node listens: %s", here, _NAME_OF_LOOPBACK)
     else:
         log.info("%s: make sure that it has another address elsewhere, or set advertise", here)

@@ -59,7 +59,7 @@ class Reply(Struct, frozen=True, kw_only=True):
         services: Of SRV, sorted.
         glue: Addresses of SRV targets that came along, by kind and target.
         ttl_s: For how long caches keep it, where that is known.
-        asked: The whole name that was answered, in lower case and without its final dot, where that is known.
+        asked: The whole name that was answered, in lower case without the final dot, if known.
         domain: The search domain that completed the name, where one did.
     """
 

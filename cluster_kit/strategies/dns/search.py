@@ -23,7 +23,7 @@ from cluster_kit.strategies.dns.replies import Kind, Reply, Resolver, Status
 
 log = logging.getLogger("cluster_kit.dns")
 
-SECOND_OPINION_S = 1.0  # an answer is there already: servers that are slow to deny a name don't delay it for long
+SECOND_OPINION_S = 1.0  # an answer is there already, which slow servers must not delay for long
 MADE_UP = "cluster-kit-asks-for-wildcards"  # always the same, so that caches answer
 
 _EXISTS = (Status.FOUND, Status.NO_DATA)

@@ -140,7 +140,9 @@ def _read(path: Path, what: str) -> str:
 
 
 def _named(options: KubernetesStrategy) -> Path | None:
-    """Return the kubeconfig of the options; one that is relative goes by the current directory, and errors show that.
+    """Return the kubeconfig of the options.
+
+    One that is relative goes by the current directory, and errors show that.
 
     Raises:
         ApiError: It can't be told where that is.
@@ -179,7 +181,10 @@ def _usual_kubeconfig(environ: Mapping[str, str]) -> Path | None:
 
 @contextmanager
 def _folder(kubeconfig: Path) -> Iterator[Path]:
-    """Return a folder for certificates and keys that are not files: ssl reads keys from files only, and reads them at once."""
+    """Yield a folder for certificates and keys that are not files.
+
+    ssl reads keys from files only, and reads them at once.
+    """
     try:
         folder = TemporaryDirectory(prefix="cluster-kit-")
     except OSError as exc:
@@ -297,7 +302,8 @@ def _proxy(configuration: Configuration, environ: Mapping[str, str]) -> Proxy | 
     except ValueError as exc:
         raise _unusable(str(exc)) from exc
     configuration.proxy = proxy.url if proxy else None
-    configuration.client_session_kwargs = {"trust_env": False}  # aiohttp knows neither networks nor ports in NO_PROXY
+    # aiohttp would look for one, and knows neither networks nor ports in NO_PROXY.
+    configuration.client_session_kwargs = {"trust_env": False}
     return proxy
 
 

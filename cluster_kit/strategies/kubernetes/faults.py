@@ -30,7 +30,7 @@ class Kind(Enum):
     THROTTLED = auto()
     """Come back later: go on from the same place."""
     EXPIRED = auto()
-    """The place from which to go on is too old (it happens every day), or not reached yet (a restored store): begin anew."""
+    """Begin anew: the place from which to go on is too old, as happens every day, or not reached yet."""
     UNAUTHORIZED = auto()
     """The server doesn't know us: come with fresh credentials."""
     FORBIDDEN = auto()
@@ -55,7 +55,7 @@ class ApiError(Exception):
         self.retry_after_s = retry_after_s
 
 
-NOT_REACHED = "ResourceVersionTooLarge"  # the cause of a 504 where a server is behind the version that was named
+NOT_REACHED = "ResourceVersionTooLarge"  # cause of a 504 by a server that is behind
 
 _KINDS = {
     401: Kind.UNAUTHORIZED,

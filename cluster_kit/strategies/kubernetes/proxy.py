@@ -1,6 +1,6 @@
-"""Which proxy the way to the API server leads through, if any: the same that ``kubectl`` takes. Pure.
+"""Which proxy leads to the API server, if any: the same that ``kubectl`` takes. Pure.
 
-Source: Go, package ``golang.org/x/net/http/httpproxy``; Kubernetes, kubeconfig v1, field ``proxy-url``.
+Source: Go, package ``golang.org/x/net/http/httpproxy``; Kubernetes, kubeconfig v1, ``proxy-url``.
 Differs: a proxy that can't be used is refused, and not passed over.
 """
 
@@ -41,7 +41,7 @@ def proxy_for(server: str, environ: Mapping[str, str], proxy_url: str | None = N
     """Return the proxy for requests to ``server``.
 
     Args:
-        server: The URL of the API server. Plain ``http://`` leads to this host only, which needs no proxy.
+        server: The URL of the API server. Plain ``http://`` leads to this host only, which needs none.
         environ: May hold HTTPS_PROXY and NO_PROXY, in upper or lower case.
         proxy_url: That of the kubeconfig. It wins, and NO_PROXY makes no exception to it.
 
@@ -59,7 +59,7 @@ def proxy_for(server: str, environ: Mapping[str, str], proxy_url: str | None = N
 
 
 def is_exempt(host: str, port: int, no_proxy: str) -> bool:
-    """Return whether ``no_proxy`` has requests to a host go without a proxy; those to this host always do."""
+    """Return whether requests to a host go without a proxy; those to this host always do."""
     host = _ascii(host.lower())
     ip = _ip(host)
     if host == "localhost" or (ip is not None and ip.is_loopback):

@@ -4,13 +4,15 @@ First the collection is listed, in pages; then it is watched from the version of
 last version heard of. A version that is too old, or that the server can't make sense of, leads back to the list, from which the
 owner learns what it has missed: so no change is missed, and no object seems gone because a watch broke.
 
-A server accepts a watch from a version that it has not reached, and says nothing until it gets there. That happens after its
-store is restored from a backup. So a watch never resumes on trust:
+A server accepts a watch from a version that it has not reached, and says nothing until it gets
+there. That happens after its store is restored from a backup. So a watch never resumes on trust:
 
-- One that ran its time is renewed only after the server has confirmed that it has reached our version. The question names a
-  single object, so the server looks up one key, whatever the size of the collection.
-- After a connection broke or a server was away, the collection is listed again, at least as new as what is known. The server's
-  cache can answer that. A position proves nothing here: a restored store may have passed our version with another history.
+- One that ran its time is renewed only after the server has confirmed that it has reached our
+  version. The question names a single object, so the server looks up one key, whatever the size of
+  the collection.
+- After a connection broke or a server was away, the collection is listed again, at least as new as
+  what is known. The server's cache can answer that. A position proves nothing here: a restored
+  store may have passed our version with another history.
 
 Source: Kubernetes API concepts, sections "Efficient detection of changes", "Resource versions" and "Retrieving large results
 sets in chunks"; kubernetes/kubernetes issue 107457.
@@ -32,7 +34,7 @@ LONGEST_WAIT_S = 10.0  # news is heard of so soon after an outage, and a server 
 LONGEST_RETRY_AFTER_S = 120.0  # a server that asks for more gets another question after that
 MAX_DIGITS = 20  # of a version: 64 bits
 WATCH_AGAIN_S = 60.0  # how long to poll until a forbidden watch is tried again
-ONE_OBJECT = ("fieldSelector", "metadata.name=cluster-kit")  # which need not exist: the answer's version is what counts
+ONE_OBJECT = ("fieldSelector", "metadata.name=cluster-kit")  # it need not exist: the version counts
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -42,7 +44,7 @@ class Request(Struct, frozen=True, kw_only=True):
         watch: Whether to watch, or to list.
         params: Of the query.
         delay_s: How long to wait before.
-        position: Whether to ask only whether the server has reached our version: a list of one object, without selectors.
+        position: Whether to ask only whether the server has reached our version.
         first: Whether this begins a list: pages of an earlier one are of no use any more.
         resumes: Whether it names a version that the server may not have.
         timeout_s: When the server is to end the watch.
@@ -113,7 +115,10 @@ class Reflector:
         return Request(watch=False, params=params, delay_s=delay_s, first=True, resumes=False)
 
     def _not_older(self) -> Params:
-        """Return how to ask for what the server's cache has; with a limit, servers would take the version for an exact one."""
+        """Return how to ask for what the server's cache has.
+
+        There is no limit: with one, servers take the version for an exact one.
+        """
         return (("resourceVersion", self._newest), ("resourceVersionMatch", "NotOlderThan"))
 
     def listed(self, version: str, token: str) -> bool:
@@ -155,7 +160,12 @@ class Reflector:
             self._version = self._newest = version
 
     def ended(self, lasted_s: float, *, broken: bool = False) -> None:
-        """Handle the end of a watch after so many seconds: its time is over, or the connection is ``broken``."""
+        """Handle the end of a watch after so many seconds.
+
+        Args:
+            lasted_s: How long it went on.
+            broken: Whether the connection broke, before the time of the watch was over.
+        """
         self._barred = 0
         self._confirmed = False
         if broken:
