@@ -3,23 +3,28 @@
 ``getaddrinfo`` blocks, can't be cancelled, and takes as long as resolv.conf grants where name servers don't answer. In the few
 threads that an event loop has for such work, names that hang would hold up those that don't. So each question has a thread of
 its own, which nobody waits for at the end: not the event loop, not the interpreter. While one hangs, nobody asks the same
-question in a second thread.
+question in a second thread. Names that took long the last time can't take all the threads there may be.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from threading import Thread
 from typing import Any
 
 MAX_THREADS = 256  # so many names that hang at once are a fault of the network, or an attack
+RESERVED = 64  # of them, for names that did not take long the last time
+LONG_S = 2.0
+_MAX_LONG = 4096  # names that took long, to remember
 
 Addresses = Sequence[tuple[int, int, int, str, tuple[Any, ...]]]
 _Question = tuple[str, int, int, int, int]
 
+_long: dict[_Question, None] = {}
 _asking: dict[_Question, Future[Addresses]] = {}  # by all event loops of this process: threads are the process's
 
 
@@ -55,8 +60,9 @@ def _start(question: _Question) -> Future[Addresses]:
     future = _asking.get(question)
     if future is not None:
         return future
-    if len(_asking) >= MAX_THREADS:
-        raise socket.gaierror(socket.EAI_AGAIN, f"{MAX_THREADS} other names are being looked up, and have no answer")
+    if len(_asking) >= MAX_THREADS - (RESERVED if question in _long else 0):
+        text = f"{len(_asking)} other names are being looked up, and have no answer"
+        raise socket.gaierror(socket.EAI_AGAIN, text)
     future = Future()
     future.set_running_or_notify_cancel()  # who is cancelled while it waits leaves it to the others
     thread = Thread(target=_run, args=(question, future), name=f"look up {question[0]}", daemon=True)
@@ -70,14 +76,24 @@ def _start(question: _Question) -> Future[Addresses]:
 
 
 def _run(question: _Question, future: Future[Addresses]) -> None:
+    since_s = time.monotonic()
     try:
         found = _ask(*question)
     except BaseException as exc:  # noqa: BLE001 - whatever it is, nobody may wait for this question for good
-        del _asking[question]
+        _end(question, since_s)
         future.set_exception(exc)
     else:
-        del _asking[question]
+        _end(question, since_s)
         future.set_result(found)
+
+
+def _end(question: _Question, since_s: float) -> None:
+    """Note that the look-up is over, and whether it took long."""
+    if time.monotonic() - since_s < LONG_S:
+        _long.pop(question, None)
+    elif len(_long) < _MAX_LONG:
+        _long[question] = None
+    del _asking[question]
 
 
 def _ask(host: str, port: int, family: int, kind: int, flags: int = 0) -> Addresses:

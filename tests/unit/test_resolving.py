@@ -87,6 +87,27 @@ def test_the_number_of_threads_is_bounded(hanging, monkeypatch):
         asyncio.run(resolve("d.test"))
 
 
+def test_names_that_took_long_leave_room_for_others(hanging, monkeypatch):
+    monkeypatch.setattr(resolving, "LONG_S", 0.0)
+    monkeypatch.setattr(resolving, "_long", {})
+    monkeypatch.setattr(resolving, "MAX_THREADS", 4)
+    monkeypatch.setattr(resolving, "RESERVED", 2)
+    give_up("a.test", "b.test", "c.test")
+    hanging.may_answer.set()
+    join_look_ups()
+    hanging.may_answer.clear()
+    give_up("a.test", "b.test")
+    with pytest.raises(socket.gaierror, match="2 other names are being looked up"):
+        asyncio.run(resolve("c.test"))
+    asked = hanging.asked
+    give_up("new.test")
+    assert hanging.asked == asked + 1
+    monkeypatch.setattr(resolving, "LONG_S", 60.0)
+    hanging.may_answer.set()
+    join_look_ups()
+    assert list(resolving._long) == [("c.test", 0, 0, socket.SOCK_STREAM, 0)]
+
+
 def test_a_thread_that_can_t_be_started_is_a_failure_of_this_question_only(monkeypatch):
     def refuse(_):
         raise RuntimeError("can't start new thread")
