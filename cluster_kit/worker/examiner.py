@@ -32,6 +32,7 @@ BEAT_S = 1.0
 DIAGNOSE_S = 30.0  # "within some seconds", says the contract
 MAX_FINDINGS = 1_000  # of one source
 MAX_CHARS = 4_000  # of one text in a finding
+PROMPT_S = 1.0  # nodes that answer by then are told before those that take longer
 MAX_TRIED = 64  # nodes; who is told that so many answer needs to ask no more of them
 _SHOWN = 5  # of the nodes that were found, by name
 _EXIT_UNHEARD = 75  # EX_TEMPFAIL of sysexits.h: whom we tell is gone
@@ -175,12 +176,17 @@ class Examiner:
             return
         timeout_s = self._order.topology.connect_timeout_s
         trials = {asyncio.create_task(self._try(node)): node for node in nodes}
-        await asyncio.wait(trials, timeout=timeout_s)
+        for wait_s in (min(PROMPT_S, timeout_s), max(0.0, timeout_s - PROMPT_S)):
+            done, late = await asyncio.wait(trials, timeout=wait_s)
+            for trial in [each for each in trials if each in done]:
+                del trials[trial]
+                if (finding := trial.result()) is not None:
+                    self._tell("node", finding)
+            if not late:
+                return
         for trial, node in trials.items():
-            finding = trial.result() if trial.done() else _silent(node, timeout_s)
             trial.cancel()
-            if finding is not None:
-                self._tell("node", finding)
+            self._tell("node", _silent(node, timeout_s))
 
     async def _try(self, node: Node) -> Finding | None:
         finding, raised = await attempt(lambda: self._ask_connector(node))

@@ -318,3 +318,21 @@ def test_it_beats_while_it_waits(monkeypatch):
     monkeypatch.setattr(Channel, "send", lambda self, message: (beats.append(message), send(self, message)))
     examine(Silent)
     assert sum(isinstance(message, Beat) for message in beats) > 2
+
+
+class TwoNodes(Source):
+    async def discover(self, ctx):
+        yield Found([BOB, CAT])
+
+
+class BobHangs(Links):
+    async def diagnose(self, node, ctx):
+        if node == BOB:
+            await asyncio.Event().wait()
+        return Finding(asked=node.key, got="answers")
+
+
+def test_a_node_that_answers_is_told_before_one_that_does_not():
+    found = of("node", examine(TwoNodes, BobHangs, connect_timeout_s=0.5))
+    expected = [(CAT.name, "answers"), (BOB.name, "no answer within 0.5 s")]
+    assert [(finding.asked, finding.got) for finding in found] == expected
