@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
@@ -18,7 +17,7 @@ from cluster_kit.strategies.dns.causes import why_failed, why_half, why_late, wh
 from cluster_kit.strategies.dns.checks import DNS_PORT, RESOLV_CONF, read_names, read_servers
 from cluster_kit.strategies.dns.lookup import ask_addresses, ask_services, resolver_of
 from cluster_kit.strategies.dns.replies import Kind, Reply, Resolver, Status, kinds_of
-from cluster_kit.strategies.dns.search import search_domains
+from cluster_kit.strategies.dns.search import read_settings, search_domains
 from cluster_kit.strategies.dns.services import who_serves
 from cluster_kit.strategies.dns.system import WHERE
 
@@ -90,9 +89,9 @@ async def diagnose_services(options: DnsSrvStrategy, local: Node) -> AsyncIterat
 
 
 def _servers(option: str | None) -> Servers:
-    path = Path(RESOLV_CONF)
-    lines = [line.split() for line in path.read_text(errors="replace").splitlines()] if path.is_file() else []
-    named = read_servers(option) or [(line[1], DNS_PORT) for line in lines if len(line) > 1 and line[0] == "nameserver"]
+    settings = read_settings(RESOLV_CONF)
+    listed = [words[1] for words in settings if len(words) > 1 and words[0] == "nameserver"]
+    named = read_servers(option) or [(host, DNS_PORT) for host in listed]
     return Servers(named, search_domains(RESOLV_CONF))
 
 

@@ -55,10 +55,18 @@ async def ask(resolver: Resolver, name: str, kind: Kind) -> Reply:
 
 def search_domains(resolv_conf: str) -> list[str]:
     """Return the domains of a resolv.conf that complete names."""
-    path = Path(resolv_conf)
-    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
-    searches = [words[1:] for line in lines if (words := line.split())[:1] in (["search"], ["domain"])]
+    settings = read_settings(resolv_conf)
+    searches = [words[1:] for words in settings if words[0] in ("search", "domain")]
     return searches[-1] if searches else []
+
+
+def read_settings(resolv_conf: str) -> list[list[str]]:
+    """Return the lines of a resolv.conf as words; none where it can't be read."""
+    try:
+        text = Path(resolv_conf).read_text(errors="replace")
+    except OSError:
+        return []
+    return [words for line in text.splitlines() if (words := line.split())]
 
 
 async def _second_opinion(resolver: Resolver, name: str, kind: Kind) -> Reply:

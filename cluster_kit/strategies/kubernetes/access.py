@@ -100,7 +100,7 @@ def _in_cluster(options: KubernetesStrategy, environ: Mapping[str, str]) -> Acce
     # It is called for every request, so a token that the kubelet has rotated is used at once.
     configuration.refresh_api_key_hook = refresh  # type: ignore[assignment]
     named = folder / "namespace"
-    namespace = _read(named, "namespace") if named.is_file() else DEFAULT_NAMESPACE
+    namespace = _read(named, "namespace") if _is_there(named) else DEFAULT_NAMESPACE
     proxy = _proxy(configuration, environ)
     client = _client(configuration, f"the CA certificate '{folder / 'ca.crt'}'")
     return Access(client, namespace, f"service account in {folder}", proxy)
@@ -176,7 +176,14 @@ def _usual_kubeconfig(environ: Mapping[str, str]) -> Path | None:
     home = _home()
     at_home = [home / USUAL_KUBECONFIG.removeprefix("~/")] if home else []
     usual = [Path(path) for path in named.split(os.pathsep) if path] if named else at_home
-    return next((path for path in usual if path.is_file()), None)
+    return next((path for path in usual if _is_there(path)), None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that we may not enter, such as another user's HOME: reading tells
+        return True
 
 
 @contextmanager
