@@ -8,11 +8,12 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
+import sys
 from enum import IntFlag
 
 NAME_BYTES = 16  # IFNAMSIZ
 IFREQ_BYTES = struct.calcsize("16s L L H 3B 3x")  # a name and the largest member of the union, a struct ifmap
-_SIOCGIFFLAGS = 0x8913
+_SIOCGIFFLAGS = 0x8913 if sys.platform == "linux" else 0xC0206911  # BSD, macOS: <sys/sockio.h>
 
 
 class Flag(IntFlag):
@@ -21,7 +22,7 @@ class Flag(IntFlag):
     UP = 0x1
     LOOPBACK = 0x8
     RUNNING = 0x40
-    MULTICAST = 0x1000
+    MULTICAST = 0x1000 if sys.platform == "linux" else 0x8000
 
 
 def flags_of(name: bytes) -> Flag:

@@ -179,8 +179,11 @@ def _read_line(sock: socket.socket, limit: int) -> bytes:
 
 
 def _uid_of(connection: socket.socket) -> int:
-    """Return who is at the other end, by the kernel's word."""
-    uid: int = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[1]
+    """Return who is at the other end, by the kernel's word; where it has none, the folder lets nobody else in."""
+    option = getattr(socket, "SO_PEERCRED", None)  # Linux
+    if option is None:
+        return os.getuid()
+    uid: int = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, option, _PEER.size))[1]
     return uid
 
 

@@ -1,11 +1,15 @@
 """Finds what a piece of code left behind: tasks, threads, child processes, sockets, pipes and other descriptors.
 
-Ordinary files are not counted: they come and go with imports, logs and caches.
+Ordinary files are not counted: they come and go with imports, logs and caches. Child processes are
+looked for on Linux only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -14,6 +18,7 @@ from pathlib import Path
 
 GRACE_S = 5.0  # to close is a request: transports, threads and processes take a few turns to go
 _POLL_S = 0.01
+_FDS = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
 
 
 def held() -> frozenset[str]:
@@ -76,11 +81,18 @@ def _read(path: Path) -> str:
 
 def _descriptors() -> set[str]:
     found = set()
-    for entry in Path("/proc/self/fd").iterdir():
+    for entry in _FDS.iterdir():
         try:
-            target = str(entry.readlink())
+            kind = stat.S_IFMT(os.fstat(int(entry.name)).st_mode)
         except OSError:  # the descriptor of this very scan
             continue
-        if not target.startswith("/"):
-            found.add(f"descriptor {entry.name} {target}")
+        if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFCHR, stat.S_IFBLK):
+            found.add(f"descriptor {entry.name} {_target(entry, kind)}")
     return found
+
+
+def _target(entry: Path, kind: int) -> str:
+    try:
+        return str(entry.readlink())
+    except OSError:  # only Linux tells
+        return {stat.S_IFSOCK: "socket", stat.S_IFIFO: "pipe"}.get(kind, "of another kind")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from contextlib import suppress
 from typing import Self
@@ -17,11 +16,9 @@ class DemoCluster:
 
     def __init__(self, size: int) -> None:
         self.board = Board()
-        self._config_fd = os.memfd_create("demo.yaml")  # a file that can't be left behind
         config = {"cluster": f"demo-{secrets.token_hex(8)}", "topologies": {"demo": {"strategy": "gossip"}}}
-        os.write(self._config_fd, json.dumps(config).encode())
         names = [f"n{number}@127.0.0.1" for number in range(1, size + 1)]
-        self.members = [Member(name, self._config_fd, self.board) for name in names]
+        self.members = [Member(name, json.dumps(config).encode(), self.board) for name in names]
 
     def start(self) -> None:
         """Start all nodes."""
@@ -38,7 +35,6 @@ class DemoCluster:
             member.ask_to_leave()
         for member in self.members:
             member.end()
-        os.close(self._config_fd)
 
     def others(self, member: Member) -> list[Member]:
         """Return the nodes that should see ``member``."""

@@ -38,14 +38,14 @@ class Member:
 
     Args:
         name: The node's name.
-        config_fd: An open file with the configuration.
+        config: What the configuration file holds.
         board: Hears what the node prints.
     """
 
-    def __init__(self, name: str, config_fd: int, board: Board) -> None:
+    def __init__(self, name: str, config: bytes, board: Board) -> None:
         self.name = name
         self.state = State.LEFT
-        self._config_fd = config_fd
+        self._config = config
         self._board = board
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``end``
         self._process: subprocess.Popen[str] | None = None
@@ -54,17 +54,22 @@ class Member:
     def start(self) -> None:
         """Start the node, for the first time or again."""
         self._board.start(self.name)
-        file = f"/dev/fd/{self._config_fd}"
         options = ["--name", self.name, "--events", "json", "--until-eof"]
-        self._process = process = subprocess.Popen(  # noqa: S603 - our own interpreter
-            [sys.executable, "-P", "-m", "cluster_kit.cli", "run", file, *options],
-            pass_fds=[self._config_fd],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            text=True,
-            process_group=0,
-        )
+        reading, writing = os.pipe()  # a file that can't be left behind
+        try:
+            with os.fdopen(writing, "wb") as pipe:
+                pipe.write(self._config)
+            self._process = process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                [sys.executable, "-P", "-m", "cluster_kit.cli", "run", f"/dev/fd/{reading}", *options],
+                pass_fds=[reading],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                text=True,
+                process_group=0,
+            )
+        finally:
+            os.close(reading)
         self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
         self._reader.start()
         self.state = State.RUNNING

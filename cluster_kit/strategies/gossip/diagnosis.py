@@ -44,8 +44,9 @@ async def diagnose(options: GossipStrategy, ctx: Discovery) -> AsyncIterator[Fin
     except ConfigError as error:
         yield _failed("interface to use", f"none for {options.multicast_if or ctx.local.host!r}", str(error))
         return
-    for address in dict.fromkeys([way.address, heard.address]):
-        finding = judge_interface(address, interfaces(), multicast=not options.broadcast_only)
+    known = interfaces()
+    for address in dict.fromkeys([way.address, heard.address]) if known else ():
+        finding = judge_interface(address, known, multicast=not options.broadcast_only)
         yield finding
         if finding.outcome is not Outcome.OK:
             return

@@ -1,4 +1,4 @@
-"""What this machine tells about its interfaces, and about who holds a UDP port. Linux.
+"""What this machine tells about its interfaces, and about who holds a UDP port: on Linux; elsewhere nothing.
 
 Source: netdevice(7) for the ioctls and flags; proc_net(5) for ``/proc/net/udp`` and ``/proc/net/if_inet6``.
 """
@@ -10,6 +10,7 @@ import fcntl
 import re
 import socket
 import struct
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
@@ -33,6 +34,8 @@ class Interface(NamedTuple):
 
 def interfaces() -> list[Interface]:
     """Return a line for each address of this machine, IPv4 first; an interface without one is missing."""
+    if sys.platform != "linux":
+        return []
     return [*_of_ipv4(), *_of_ipv6()]
 
 

@@ -10,8 +10,9 @@ import asyncio
 import errno
 import socket
 import struct
+import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from cluster_kit.errors import DiscoveryError
@@ -22,8 +23,8 @@ from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES, Source, is_of_link
 
 BATCH = 64  # datagrams between two turns of the event loop: a flood starves nobody
 RECEIVE_BUFFER_BYTES = 1 << 20  # all nodes of a large cluster may speak at once; the kernel grants what it allows
-_IP_MULTICAST_ALL = 49  # Linux, <linux/in.h>; the socket module doesn't name it
-_IPV6_MULTICAST_ALL = 29  # Linux, <linux/in6.h>
+_IP_MULTICAST_ALL = 49  # <linux/in.h>; the socket module doesn't name it
+_IPV6_MULTICAST_ALL = 29  # <linux/in6.h>
 
 _NO_INTERFACE = (
     "no interface of this machine has that address; correct the host in the node's name, or multicast_if, if_addr "
@@ -158,19 +159,27 @@ class Sockets:
 
 
 def _join(sock: socket.socket, way: Way) -> None:
-    """Hear what is sent to the group on one interface; Linux also delivers what others joined it for, on other interfaces."""
+    """Hear what is sent to the group on one interface."""
     if way.is_v6:
         membership = socket.inet_pton(socket.AF_INET6, way.group) + struct.pack("@I", way.ifindex)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
+        _hear_no_other(sock, socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL)
     else:
         membership = socket.inet_aton(way.group) + socket.inet_aton(way.address)
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-        sock.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+        _hear_no_other(sock, socket.IPPROTO_IP, _IP_MULTICAST_ALL)
+
+
+def _hear_no_other(sock: socket.socket, level: int, multicast_all: int) -> None:
+    """Linux also delivers what other sockets joined the group for, on other interfaces, unless told not to."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # what stands in for Linux, such as gVisor, may not know it
+            sock.setsockopt(level, multicast_all, 0)
 
 
 def _datagram_socket(family: socket.AddressFamily) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    sock.setblocking(False)
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     return sock

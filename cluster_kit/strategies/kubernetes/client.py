@@ -32,9 +32,10 @@ SILENT_S = 150.0  # of a watch: a server that works sends a bookmark about every
 OVERTIME_S = 15.0  # that a watch may take longer than the server was told
 MAX_BODY_BYTES = 128 * 2**20  # five hundred pods of the largest size are not, ten thousand usual ones are smaller
 
+_KEEP_IDLE: int = getattr(socket, "TCP_KEEPIDLE", None) or socket.TCP_KEEPALIVE  # type: ignore[attr-defined]  # macOS's name
 _KEEP_ALIVE = (  # a server that is gone without a word is noticed in half a minute
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
+    (socket.IPPROTO_TCP, _KEEP_IDLE, 15),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
 )
