@@ -45,6 +45,11 @@ class BootId:
         return f"{self.started_ms:x}-{self.nonce:016x}"
 
 
+def made_up_name(kind: str, host: str) -> str:
+    """Return a name for a node that was given none: unique also where the processes of many containers have one number."""
+    return f"{kind}-{os.getpid()}-{os.urandom(4).hex()}@{host}"
+
+
 @dataclass(frozen=True, slots=True)
 class Fence:
     """What must be equal for two nodes to belong together; everything else is foreign and silently ignored."""

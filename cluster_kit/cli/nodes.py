@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -54,8 +52,7 @@ def nodes(file: str, wait_s: float) -> None:
 
     logging.getLogger("cluster_kit").setLevel(logging.CRITICAL)  # what is wrong is told at the end
     config, plugins = read_configuration(file)
-    onlooker = replace(config, node=f"onlooker-{os.getpid()}@{config.host}")  # the file's own node may be out there
-    with Supervisor(onlooker, observe=True, plugins=plugins) as supervisor:
+    with Supervisor(config, observe=True, plugins=plugins) as supervisor:
         time.sleep(wait_s)
         rows = list(_rows(supervisor))
         if not rows:

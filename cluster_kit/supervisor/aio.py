@@ -148,7 +148,7 @@ class AsyncSupervisor:
         self._sync.nodes(topology, state)  # raises if it was not started, and there is nothing to wait for
         try:
             async with asyncio.timeout(timeout_s), self.subscribe(topology=topology) as events:
-                while len(self._sync.nodes(topology, state)) + 1 < n:
+                while self._sync._count(topology, state) < n:
                     await anext(events)
         except (TimeoutError, StopAsyncIteration):
             self._sync.wait_for(n, topology=topology, state=state, timeout_s=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.keeper import Keeper
 from cluster_kit.supervisor.loop import SupervisingLoop
+from cluster_kit.supervisor.serving import wait_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +91,3 @@ def carry_out(
         for name in changes.added:
             bus.add(name)
         return [loop.begin(topologies[name]) for name in (*changes.replaced, *changes.added)]
-
-
-def wait_until(bus: EventBus, met: Callable[[], bool], timeout_s: float | None = None) -> None:
-    """Wait until ``met``, or for so many seconds."""
-    with bus.guard():
-        bus.changed.wait_for(lambda: met() or bus.closed, timeout_s)

@@ -1,149 +1,221 @@
-"""How a worker process starts; nothing else knows.
+"""How a worker process starts and ends; nothing else knows.
 
-multiprocessing's own start methods import the application's ``__main__`` again in every child and refuse daemonic parents. A
-worker needs neither: it is a fresh interpreter that runs ``cluster_kit.worker`` and is told everything over its channel. To the
-code around it it is a multiprocessing process all the same: ``sentinel``, ``exitcode``, ``is_alive``, ``join``, ``kill``.
+multiprocessing's own start methods import the application's ``__main__`` again in every child and
+refuse daemonic parents. A worker needs neither: it is a fresh interpreter that runs
+``cluster_kit.worker`` and gets everything over its channel. A thread waits for its end, which needs
+nothing that only some systems have.
 
-Source: ``multiprocessing.popen_spawn_posix`` for the contract of a start method; joblib's loky does likewise.
-Differs: not listed by ``multiprocessing.active_children``, so that an application that forgets to stop does not hang at exit
-waiting for workers that are themselves waiting for its end.
+What is started may be no interpreter at all: ``sys.executable`` is the program itself where that is
+frozen or embeds Python. A worker must therefore greet before anything else it says is believed, and
+its environment keeps a program from becoming an application once more.
 """
 
 from __future__ import annotations
 
-import multiprocessing.process
+import errno
 import multiprocessing.spawn
 import os
-import select
+import pkgutil
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Self
 
 from cluster_kit import worker
+from cluster_kit.errors import ClusterKitError
+from cluster_kit.worker.__main__ import GREETING
 from cluster_kit.worker.channel import Channel
+from cluster_kit.worker.frozen import preparation
+from cluster_kit.worker.mark import marked, refuse_in_worker
 
-_MAIN = str(Path(worker.__file__).with_name("__main__.py"))
-UNKNOWN_EXIT = 255
+_UNKNOWN_EXIT = 255
 _HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_INTERPRETER = "name this program's Python interpreter with multiprocessing.set_executable('/path/to/python')"
+_HOOK = "a frozen program calls multiprocessing.freeze_support() first of all"
+_CURES = {
+    errno.EAGAIN: "too many processes or threads: see 'ulimit -u' and the cgroup's pids.max",
+    errno.EMFILE: "too many open files: see 'ulimit -n'",
+    errno.ENFILE: "too many open files on this machine: see 'sysctl fs.file-max'",
+    errno.ENOMEM: "free some memory, or raise its limit",
+    errno.EPERM: "seccomp or another security policy of this kernel ({kernel}) forbids it: allow it there",
+    errno.ENOSYS: "seccomp, or this kernel ({kernel}), does without it: allow it there",
+}
 
 
-class _Popen:
-    """What ``BaseProcess`` expects of a start method, on a pidfd."""
+class WorkerProcess:
+    """One worker; owns its process and our end of its channel, from ``start`` until ``close``."""
 
-    method = "cluster_kit"
-
-    def __init__(self, fds: tuple[int, ...]) -> None:
-        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        executable = os.fsdecode(multiprocessing.spawn.get_executable())
-        argv = [executable, *flags, "-P", _MAIN, *map(str, fds)]
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)  # a Ctrl-C must not hit it before it can ignore that
-        try:
-            self._process = subprocess.Popen(argv, pass_fds=fds, stdin=subprocess.DEVNULL)  # noqa: S603 - our own interpreter
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        self.pid = self._process.pid
-        self.sentinel = os.pidfd_open(self.pid)
-
-    @property
-    def returncode(self) -> int | None:
-        return self._process.returncode
-
-    def poll(self) -> int | None:
-        return self._reap(os.WNOHANG)
-
-    def wait(self, timeout: float | None = None) -> int | None:
-        if timeout is None:
-            return self._reap(0)
-        poller = select.poll()
-        poller.register(self.sentinel, select.POLLIN)
-        poller.poll(timeout * 1000)
-        return self._reap(os.WNOHANG)
-
-    def _reap(self, options: int) -> int | None:
-        """Take the exit code; unlike ``subprocess``, never take one that somebody else took for success."""
-        if self._process.returncode is None:
-            try:
-                ended = os.waitid(os.P_PID, self.pid, os.WEXITED | options)
-            except ChildProcessError:
-                self._process.returncode = UNKNOWN_EXIT
-            else:
-                if ended is not None:
-                    self._process.returncode = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-        return self._process.returncode
-
-    def terminate(self) -> None:
-        self._signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self._signal(signal.SIGKILL)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self.poll() is None:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, number)
-
-    def close(self) -> None:
-        with suppress(OSError):  # the application may have closed it
-            os.close(self.sentinel)
-
-
-class WorkerProcess(multiprocessing.process.BaseProcess):
-    """One worker; owns its process handle and our end of its channel, until ``close``."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name=name)
+    def __init__(self) -> None:
+        self.pid: int
         self.channel: Channel
+        self.exitcode: int | None = None
+        """What it exited with, a signal as a negative number; ``None`` while it runs."""
+        self.heard = False
+        """Whether it has said anything as a worker; set by who listens to the channel."""
+        self._executable = _executable()
+        self._lock = threading.Lock()
+        self._at_end: Callable[[], None] | None = None
+        self._process: subprocess.Popen[bytes]
+        self._waiting: threading.Thread
 
     def start(self) -> None:
         """Start the interpreter and tell it our import path.
 
         Raises:
-            OSError: The system refuses another process or file descriptor.
+            ClusterKitError: There is no interpreter to start, the system refuses something, or this is a worker itself.
         """
-        path = "\0".join(map(os.fsdecode, filter(_is_path, sys.path))).encode(errors="surrogateescape")
-        ours, theirs = socket.socketpair()
-        supervisor = os.pidfd_open(os.getpid())
+        refuse_in_worker("cannot start a worker")
+        if not self._executable:
+            raise ClusterKitError(f"cannot start a worker: sys.executable is {sys.executable!r}: {_INTERPRETER}")
         try:
-            self._popen = _Popen((theirs.fileno(), supervisor))
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-            os.close(supervisor)
-        self._sentinel = self._popen.sentinel
-        try:
-            ours.sendall(len(path).to_bytes(4, "big") + path)
-        except OSError:
-            ours.close()
-            self._popen.kill()
-            self._popen.wait()
-            self._popen.close()
-            raise
-        self.channel = Channel(ours)
+            ours, theirs = socket.socketpair()
+            with theirs:
+                self.channel = Channel(ours, GREETING)
+                try:
+                    self._start(theirs.fileno())
+                except BaseException:
+                    self.channel.close()
+                    raise
+        except (OSError, RuntimeError) as exc:
+            raise ClusterKitError(f"cannot start a worker{self._refusal(exc)}") from exc
+        with suppress(OSError):  # it has ended again, which its end tells
+            self.channel.send_raw(_import_path())
 
-    def run(self) -> NoReturn:
-        """Never called: the work is in ``cluster_kit.worker``."""
-        raise NotImplementedError
+    def _start(self, channel_fd: int) -> None:
+        with _command(self._executable, channel_fd) as (argv, fds):
+            # a Ctrl-C must not hit it before it can ignore that
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                    argv, pass_fds=fds, stdin=subprocess.DEVNULL, env=marked(os.environ)
+                )
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        self.pid = self._process.pid
+        self._waiting = threading.Thread(target=self._wait, name="cluster-kit-worker-end", daemon=True)
+        try:
+            self._waiting.start()
+        except BaseException:
+            self._process.kill()
+            self._wait()
+            raise
+
+    def _refusal(self, exc: OSError | RuntimeError) -> str:
+        if isinstance(exc, RuntimeError):  # a thread could not be started
+            return f": {exc}: {_CURES[errno.EAGAIN]}"
+        what = (exc.strerror or str(exc)).lower()
+        if exc.filename is not None:  # of the program, as it could not be executed
+            return f" with {self._executable!r}: {what}: {_INTERPRETER}"
+        cure = _CURES.get(exc.errno or 0, "").format(kernel=" ".join(os.uname()[::2][:2]))
+        return f": {what}{cure and ': '}{cure}"
+
+    def _wait(self) -> None:
+        """Wait for its end and take its exit code.
+
+        Differs: ``subprocess`` reports success where somebody else took the exit code.
+        """
+        try:
+            _, status = os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            code = _UNKNOWN_EXIT
+        else:
+            code = os.waitstatus_to_exitcode(status)
+        with self._lock:
+            self.exitcode = self._process.returncode = code
+            at_end, self._at_end = self._at_end, None
+        if at_end is not None:
+            at_end()
+
+    def when_ended(self, do: Callable[[], None]) -> None:
+        """Call ``do`` once it has ended, in whatever thread; at once if it has already."""
+        with self._lock:
+            if self.exitcode is None:
+                self._at_end = do
+                return
+        do()
+
+    def disproof(self, what: str) -> ClusterKitError:
+        """Return the error that says why this is no worker, after all; ``what`` it did instead of saying a word."""
+        if self.channel.greeted:
+            return ClusterKitError(
+                f"cannot start a worker: {self._executable!r} {what} before it had loaded cluster_kit: "
+                "its standard error says why"
+            )
+        cure = _HOOK if _is_frozen() else _INTERPRETER
+        return ClusterKitError(f"cannot start a worker: {self._executable!r} {what}, and never proved to be one: {cure}")
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words that follow its name."""
+        code = self.exitcode
+        if code == _UNKNOWN_EXIT:
+            return "ended, and somebody else took its exit code: does the application ignore SIGCHLD, or wait for any child?"
+        if code is not None and code < 0:
+            return f"was killed by signal {-code}"
+        return f"exited with code {code}"
+
+    def kill(self) -> None:
+        """End it at once."""
+        with self._lock:
+            if self.exitcode is None:
+                with suppress(ProcessLookupError):  # somebody else has just taken its exit code
+                    os.kill(self.pid, signal.SIGKILL)
+
+    def join(self, timeout_s: float | None = None) -> None:
+        """Wait for its end, or for so many seconds."""
+        self._waiting.join(timeout_s)
 
     def close(self) -> None:
-        """Release the handles; the process must have ended."""
+        """Release the channel; the process must have ended."""
         with suppress(OSError):  # the application may have closed it
             self.channel.close()
-        super().close()
-
-    @staticmethod
-    def _Popen(process: Any) -> NoReturn:  # noqa: N802 - multiprocessing's name
-        raise NotImplementedError
 
 
-def _is_path(entry: object) -> bool:
-    """Whether the import system takes it; whatever else is in ``sys.path``, it skips."""
-    return isinstance(entry, str | bytes)
+def _executable() -> str:
+    """Return what ``multiprocessing`` would start; nothing where there is no such thing."""
+    return sys.executable if _is_frozen() else os.fsdecode(multiprocessing.spawn.get_executable() or "")
+
+
+def _is_frozen() -> bool:
+    return bool(getattr(sys, "frozen", False))
+
+
+@contextmanager
+def _command(executable: str, channel_fd: int) -> Iterator[tuple[list[str], tuple[int, ...]]]:
+    """Yield the command line of a worker, and the descriptors that it inherits."""
+    if not _is_frozen():
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        yield [executable, *flags, "-P", *_program(), str(channel_fd)], (channel_fd,)
+        return
+    reading, writing = os.pipe()
+    try:
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(preparation(channel_fd))
+        yield multiprocessing.spawn.get_command_line(pipe_handle=reading), (channel_fd, reading)
+    finally:
+        os.close(reading)
+
+
+def _program() -> list[str]:
+    """Return what the interpreter is to run, which is no file where the package was imported from a zip archive."""
+    file = Path(worker.__file__).with_name("__main__.py")
+    if file.is_file():
+        return [str(file)]
+    source = pkgutil.get_data(worker.__name__, file.name)
+    assert source is not None, "a loader without data"
+    return ["-c", source.decode()]
+
+
+def _import_path() -> bytes:
+    """Return our import path as a worker reads it; what is neither text nor bytes, the import system skips."""
+    entries = (os.fsdecode(entry) for entry in sys.path if isinstance(entry, str | bytes))
+    path = "\0".join(entries).encode(errors="surrogateescape")
+    return len(path).to_bytes(4, "big") + path
 
 
 class SpareWorker:
@@ -157,8 +229,8 @@ class SpareWorker:
         self._process: WorkerProcess | None = None
 
     def __enter__(self) -> Self:
-        process = WorkerProcess("cluster-kit")
-        with suppress(OSError):  # whoever needs a worker tries again, and reports it
+        process = WorkerProcess()
+        with suppress(ClusterKitError):  # whoever needs a worker tries again, and reports it
             process.start()
             self._process = process
         return self
@@ -176,15 +248,14 @@ class SpareWorker:
             process.close()
 
 
-def start_worker(name: str, spare: SpareWorker | None) -> WorkerProcess:
-    """Return a running worker process for the topology ``name``.
+def start_worker(spare: SpareWorker | None) -> WorkerProcess:
+    """Return a running worker process.
 
     Raises:
-        OSError: The system refuses another process or file descriptor.
+        ClusterKitError: There can't be one; says why.
     """
     process = spare.take() if spare else None
     if process is None:
-        process = WorkerProcess("cluster-kit")
+        process = WorkerProcess()
         process.start()
-    process.name = f"cluster-kit {name}"
     return process

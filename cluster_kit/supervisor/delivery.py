@@ -29,9 +29,7 @@ class Delivery:
     def __init__(self, bus: EventBus, logs: LogRelay) -> None:
         self._bus = bus
         self._logs = logs
-        self._thread: threading.Thread | None = (
-            None  # made when it starts: one that was made before a fork can't start after it
-        )
+        self._thread: threading.Thread | None = None  # one that was made before a fork can't start after it
         self._ended = Ending()
         self._calls = 0
         self._calling: Receiver | None = None
@@ -39,9 +37,17 @@ class Delivery:
 
     def start(self) -> None:
         """Start delivering."""
-        thread = threading.Thread(target=self._run, name="cluster-kit-events", daemon=True)
-        thread.start()
-        self._thread = thread
+        self._thread = threading.Thread(target=self._run, name="cluster-kit-events", daemon=True)
+        try:
+            self._thread.start()
+        except Exception:  # it has not begun; after an interrupt, which is none, it has
+            self._thread = None
+            raise
+
+    def undo_start(self) -> None:
+        """Let the log end where no thread has begun that would do so."""
+        if self._thread is None:
+            self._logs.close()
 
     def add(self, subscription: Subscription, receiver: Receiver) -> None:
         """Have ``receiver`` called with every event of ``subscription``."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import selectors
+import signal
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -22,7 +23,7 @@ from cluster_kit.events import Event, Reason, TopologyDegraded, TopologyReady, T
 from cluster_kit.node import Node
 from cluster_kit.supervisor.account import Account
 from cluster_kit.supervisor.bus import EventBus
-from cluster_kit.supervisor.child import UNKNOWN_EXIT, SpareWorker, WorkerProcess, start_worker
+from cluster_kit.supervisor.child import SpareWorker, WorkerProcess, start_worker
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.questions import Answers, Questions
 from cluster_kit.supervisor.restart import Escalate, Restart, RestartPolicy
@@ -47,11 +48,13 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
+GREET_S = 15.0  # until a process proves to be a worker, even on a machine with hundreds of them
 START_S = 30.0  # until a worker serves: slow imports on a loaded machine are no fault
 SILENT_S = 5.0  # five missed beats: its event loop is blocked for good
 _RETRY_S = 1.0  # after a failure of our own
 
 Describe = Callable[[TopologyConfig, tuple[Node, ...]], Start]
+Task = Callable[["Keeper"], None]
 
 
 def _contained(method: Callable[Concatenate[Keeper, P], None]) -> Callable[Concatenate[Keeper, P], None]:
@@ -77,10 +80,12 @@ class Keeper:
         selector: selectors.BaseSelector,
         clock: AttendedClock,
         describe: Describe,
+        submit: Callable[[Keeper, Task], None],
         escalate: Callable[[RestartLimitError], None],
         spare: SpareWorker | None,
     ) -> None:
         self.name = config.name
+        self.proven = False
         self.served = False
         self.start_error: ClusterKitError | None = None
         self.finished = False
@@ -91,6 +96,7 @@ class Keeper:
         self._selector = selector
         self._clock = clock
         self._describe = describe
+        self._submit = submit
         self._escalate = escalate
         self._spare = spare
         self._policy = RestartPolicy(config.child_spec)
@@ -98,6 +104,7 @@ class Keeper:
         self._stopping = False
         self._retired = False
         self._serving = False
+        self._serve_by_s = 0.0
         self._account = Account(bus.views[config.name], config.sources)
         self._death: str | None = None
         self._questions = Questions(config.name)
@@ -110,18 +117,18 @@ class Keeper:
         if self._stopping:
             return
         try:
-            process = start_worker(self.name, self._spare)
-        except OSError as exc:
-            error = f"cannot start a worker: {exc}"
-            self.start_error = ClusterKitError(f"topology {self.name!r}: {error}")
-            self._died(error, normal=False)
+            process = start_worker(self._spare)
+        except ClusterKitError as exc:
+            self._cannot_start(exc)
+            self._died(str(exc), normal=False)
             return
         self._process = process
         self._account.pid = process.pid
         self._serving = False
-        self.due_at_s = self._clock.now_s() + START_S
+        self._serve_by_s = self._clock.now_s() + START_S
+        self.due_at_s = self._clock.now_s() + GREET_S
+        process.when_ended(lambda: self._submit(self, lambda keeper: keeper._process_ended(process)))
         self._selector.register(process.channel, selectors.EVENT_READ, self._channel_ready)
-        self._selector.register(process.sentinel, selectors.EVENT_READ, self._process_ended)
         self.order(self._describe(self._config, tuple(self._bus.views[self.name].known.values())))
 
     @_contained
@@ -184,6 +191,11 @@ class Keeper:
             return
         if self._stopping:
             self._death = f"worker did not leave within {self._config.child_spec.shutdown_s:g} s"
+        elif not self._process.heard:
+            self._death = f"said nothing for {GREET_S:g} s"
+        elif not self._serving and self._clock.now_s() < self._serve_by_s:
+            self.due_at_s = self._serve_by_s
+            return
         elif self._serving:
             self._death = f"worker {self._account.pid} was silent for {SILENT_S:g} s: something blocks its event loop"
         else:
@@ -200,14 +212,15 @@ class Keeper:
                 process.channel.flush()
             messages = process.channel.receive() if mask & selectors.EVENT_READ else []
         except (EOFError, OSError) as exc:
-            self._unwatch(process.channel)  # the sentinel tells the rest
+            self._unwatch(process.channel)  # its end tells the rest
             if isinstance(exc, EOFError) and exc.args:
-                self._death = f"worker {self._account.pid} sent what cannot be read: {exc}"
+                worker = f"worker {self._account.pid} sent what cannot be read:" if process.heard else "said"
+                self._death = f"{worker} {exc}"
                 process.kill()
             return
         self._watch_channel()
         for message in messages:
-            self._hear(message)
+            self._hear(process, message)
 
     def _watch_channel(self) -> None:
         process = self._process
@@ -221,27 +234,38 @@ class Keeper:
             self._selector.unregister(fileobj)
 
     @_contained
-    def _process_ended(self, _: int) -> None:
-        process = self._process
-        assert process is not None
+    def _process_ended(self, process: WorkerProcess) -> None:
+        if process is not self._process:
+            return  # it is buried already
         for message in process.channel.receive_rest():
-            self._hear(message)
+            self._hear(process, message)
         self._bury(process)
 
     def _bury(self, process: WorkerProcess) -> None:
         process.join()
         code = process.exitcode
-        self._unwatch(process.sentinel)
         self._unwatch(process.channel)
         self._process = None
         self._account.pid = None
         process.close()
-        error, self._death = self._death or _exit_text(code), None
-        self._died(error, normal=code == 0)
+        death, self._death = self._death, None
+        error = death or f"worker {process.ending}"
+        # a process that somebody else killed may have been a worker all the same
+        if not (process.heard or self._stopping) and (death or code != -signal.SIGKILL):
+            disproof = process.disproof(death or process.ending)
+            self._cannot_start(disproof)
+            error = str(disproof)
+        self._died(error, normal=code == 0 and process.heard)
+
+    def _cannot_start(self, exc: ClusterKitError) -> None:
+        self.start_error = ClusterKitError(f"topology {self.name!r}: {exc}")
 
     # -- what the worker says ------------------------------------------------------------------------------------------------
 
-    def _hear(self, message: object) -> None:
+    def _hear(self, process: WorkerProcess, message: object) -> None:
+        if not process.heard:
+            process.heard = self.proven = True
+            self._notify()
         if self._serving and not self._stopping:
             self.due_at_s = self._clock.now_s() + SILENT_S
         match message:
@@ -329,7 +353,7 @@ class Keeper:
         if self._process is not None:
             self._death = error
             self._process.kill()
-            if self._process.sentinel not in self._selector.get_map():
+            if self._process.exitcode is not None:  # its end may not be told again
                 self._bury(self._process)
         elif self._stopping:
             self._finish()
@@ -370,11 +394,3 @@ class Keeper:
     def status(self, inspected: Inspected) -> TopologyStatus:
         """Return how this topology is doing, with what its worker has just told."""
         return self._account.status(inspected, finished=self.finished, crash_looping=self._policy.crash_looping)
-
-
-def _exit_text(code: int | None) -> str:
-    if code == UNKNOWN_EXIT:
-        return "worker ended, and somebody else took its exit code: does the application ignore SIGCHLD, or wait for any child?"
-    if code is not None and code < 0:
-        return f"worker was killed by signal {-code}"
-    return f"worker exited with code {code}"

@@ -36,9 +36,12 @@ class LogRelay:
 
     def start(self) -> None:
         """Start logging."""
-        thread = threading.Thread(target=self._run, name="cluster-kit-logs", daemon=True)
-        thread.start()
-        self._thread = thread
+        self._thread = threading.Thread(target=self._run, name="cluster-kit-logs", daemon=True)
+        try:
+            self._thread.start()
+        except Exception:  # it has not begun; after an interrupt, which is none, it has
+            self._thread = None
+            raise
 
     def log(self, level: int, text: str, exc: BaseException | None = None) -> None:
         """Log ``text``, with the traceback of ``exc``; never waits. Thread-safe."""

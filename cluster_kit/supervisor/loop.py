@@ -7,7 +7,7 @@ import logging
 import selectors
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
@@ -18,10 +18,8 @@ from cluster_kit.supervisor.bell import Bell
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.ending import Ending
-from cluster_kit.supervisor.keeper import Describe, Keeper
+from cluster_kit.supervisor.keeper import Describe, Keeper, Task
 from cluster_kit.supervisor.logs import LogRelay
-
-Task = Callable[[Keeper], None]
 
 _TICK_S = 1.0
 
@@ -44,13 +42,18 @@ class SupervisingLoop:
         self.failure: ClusterKitError | None = None
         self._bus = bus
         self._logs = logs
-        self._selector = selectors.DefaultSelector()
         self._clock = AttendedClock(time.monotonic, _TICK_S)
         self._bell = Bell()
-        self._selector.register(self._bell, selectors.EVENT_READ, self._woken)
+        try:
+            self._selector = selectors.DefaultSelector()
+            self._selector.register(self._bell, selectors.EVENT_READ, self._woken)
+        except BaseException:
+            self._bell.close()
+            raise
         self._tasks: collections.deque[tuple[Keeper, Task]] = collections.deque()
         self._closed = False
         self._started = False
+        self._begun = threading.Lock()  # whoever gets it closes: the thread, or ``undo_start``
         self._ended = Ending()
         self._held = False
         self._stopping = False
@@ -61,6 +64,7 @@ class SupervisingLoop:
             selector=self._selector,
             clock=self._clock,
             describe=describe,
+            submit=self._submit,
             escalate=self._escalated,
         )
         self.keepers: Mapping[str, Keeper] = {name: self._keep(each, spare=spare) for name, each in topologies.items()}
@@ -70,8 +74,13 @@ class SupervisingLoop:
         """Start the thread, which starts the workers."""
         for name in self.keepers:
             self.submit(name, Keeper.start)
-        self._thread.start()
         self._started = True
+        self._thread.start()
+
+    def undo_start(self) -> None:
+        """End it here and now, if its thread has not begun; it won't any more."""
+        if self._begun.acquire(blocking=False):
+            self._close()
 
     def submit(self, topology: str, task: Task) -> bool:
         """Have ``task`` run on the supervising thread; False if that has ended, or there is no such topology any more.
@@ -81,9 +90,12 @@ class SupervisingLoop:
         keeper = self.keepers.get(topology)
         if keeper is None:
             return False
+        self._submit(keeper, task)
+        return not self._closed
+
+    def _submit(self, keeper: Keeper, task: Task) -> None:
         self._tasks.append((keeper, task))
         self._bell.ring()
-        return not self._closed
 
     # -- changes, by one thread at a time --------------------------------------------------------------------------------------
 
@@ -131,6 +143,8 @@ class SupervisingLoop:
         return self._ended.wait(timeout_s)
 
     def _run(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
         try:
             while self._tasks or self._held or not all(keeper.finished for keeper in self.keepers.values()):
                 self._turn()
@@ -138,7 +152,7 @@ class SupervisingLoop:
             self.failure = ClusterKitError(f"supervisor: its thread failed, all topologies are stopped: {described(exc)}")
             self._logs.log(logging.CRITICAL, str(self.failure), exc)
         finally:
-            self.close()
+            self._close()
 
     def _turn(self) -> None:
         dues = [next_s for keeper in self.keepers.values() if (next_s := keeper.next_s()) is not None]
@@ -156,8 +170,8 @@ class SupervisingLoop:
             keeper, task = self._tasks.popleft()
             task(keeper)
 
-    def close(self) -> None:
-        """Leave no worker, and nobody who waits for an answer; only for the thread itself, or where it could not start."""
+    def _close(self) -> None:
+        """Leave no worker, and nobody who waits for an answer."""
         for end in [*(keeper.abandon for keeper in self.keepers.values()), self._answer_all, self._selector.close]:
             try:
                 end()

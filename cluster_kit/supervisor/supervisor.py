@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from cluster_kit.config import ClusterConfig, Component, TopologyConfig, load_config
-from cluster_kit.errors import ClusterKitError, ConfigError, WaitTimeoutError
+from cluster_kit.errors import ClusterKitError
 from cluster_kit.events import Event
-from cluster_kit.node import Fence, Node
+from cluster_kit.node import Fence, Node, made_up_name
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import DEFAULT_QUEUE, EventBus, Subscription
 from cluster_kit.supervisor.calls import call, inspect_all
-from cluster_kit.supervisor.changes import Changes, carry_out, changes_between, wait_until, with_topology, without_topology
+from cluster_kit.supervisor.changes import Changes, carry_out, changes_between, with_topology, without_topology
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.delivery import Delivery
-from cluster_kit.supervisor.keeper import Keeper
+from cluster_kit.supervisor.former import wait_for_former_workers
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
-from cluster_kit.supervisor.reach import check_reachable, known_instead
+from cluster_kit.supervisor.reach import check_reachable, count, wait_for_nodes
+from cluster_kit.supervisor.serving import await_serving
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.timeouts import checked_s_or_none
 from cluster_kit.supervisor.view import NodeState
+from cluster_kit.worker.mark import refuse_in_worker
 from cluster_kit.worker.messages import Drain, SetMetadata, Start
 
 if TYPE_CHECKING:
     from cluster_kit.supervisor.control import ControlSocket
 
-_names = itertools.count(1)
-_SERVE_S = 10.0  # how long ``start`` waits for the workers to serve; a plugin that hangs must not hang the application
 _NO_LINKS = Component(name="none", target="cluster_kit.connectors.none:NoneConnector", options={})
 
 
@@ -45,13 +43,15 @@ class Supervisor:
 
     Args:
         config: The shape of a configuration file as a dict, or what ``load_config`` returned.
-        observe: Look who is out there, without joining or announcing this node.
+        observe: Look who is out there, under a name of its own, without joining. An observer is no
+            node: it isn't counted, and plugins' hooks for nodes and events are not called.
         plugins: Loaded plugins; by default those that are installed.
         spare: A worker process that was started ahead, to be taken by the first topology.
         control: Tell ``cluster-kit status`` of the same user on this machine how things are.
 
     Raises:
         ConfigError: The configuration has faults; all of them are reported at once.
+        ClusterKitError: This process was started as a worker.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class Supervisor:
         spare: SpareWorker | None = None,
         control: bool = False,
     ) -> None:
+        refuse_in_worker("supervisor")
         self._plugins = plugins or PluginRegistry.load()
         self._config = load_config(config, self._plugins)
         self._observe = observe
         self._spare = spare
-        name = self._config.node or _default_name(self._config.host)
-        self._local = Node(name=name, metadata=self._config.metadata)
+        self._local = Node(name=self._name(), metadata=self._config.metadata)
         self._leaving = False
         self._bus = EventBus(self._config.topologies)
         self._loop: SupervisingLoop | None = None
@@ -109,25 +109,28 @@ class Supervisor:
         """
         if not self._unstarted.acquire(blocking=False):
             raise ClusterKitError("supervisor: it was started before: make a new one")
-        self._pid = self._bus.pid = os.getpid()  # it may have been made before a fork
-        self._delivery.add(self._bus.subscribe(), self._plugins.notify)
+        if os.getpid() != self._pid:  # it was made before a fork, perhaps for several processes
+            self._pid = self._bus.pid = os.getpid()
+            self._local = self._local.evolve(name=self._name())
         try:
-            self._await_serving(list(self._start_threads().keepers.values()))
-        except ClusterKitError:
-            self.stop()
+            wait_for_former_workers()
+            await_serving(self._bus, list(self._start_threads().keepers.values()))
+            if self._has_control:
+                self._open_control()
+        except BaseException:
+            self._undo_start()
             raise
-        if self._has_control:
-            self._open_control()
         return self
 
-    def _await_serving(self, keepers: Sequence[Keeper]) -> None:
-        """Wait until each serves, or has been given time to; raises the error of one that can't."""
-        wait_until(self._bus, lambda: all(each.served or each.start_error or each.finished for each in keepers), _SERVE_S)
-        errors = [keeper.start_error for keeper in keepers if keeper.start_error and not keeper.served]
-        if errors:
-            raise errors[0]
+    def _name(self) -> str:
+        """Return the node's name; one that is made up, made up anew."""
+        if self._observe:
+            return made_up_name("onlooker", self._config.host)
+        return self._config.node or made_up_name("node", self._config.host)
 
     def _start_threads(self) -> SupervisingLoop:
+        if not self._observe:
+            self._delivery.add(self._bus.subscribe(), self._plugins.notify)
         try:
             self._loop = loop = SupervisingLoop(self._topologies(), self._bus, self._logs, self._describe, self._spare)
             if self._told_to_stop:
@@ -136,11 +139,15 @@ class Supervisor:
             self._delivery.start()
             loop.start()
         except (OSError, RuntimeError) as exc:
-            if self._loop is not None:
-                self._loop.close()
-            self._logs.close()
             raise ClusterKitError(f"supervisor: cannot start: {exc}: see 'ulimit -n' and 'ulimit -u'") from exc
         return loop
+
+    def _undo_start(self) -> None:
+        """Leave nothing of a start that failed, however far it had come."""
+        if self._loop is not None:
+            self._loop.undo_start()
+        self._delivery.undo_start()
+        self.stop()
 
     def stop(self) -> None:
         """Leave gracefully and wait until all workers have ended. Idempotent; nothing is left behind.
@@ -195,7 +202,7 @@ class Supervisor:
             return self._bus.nodes(topology, state)
 
     def wait_for(self, n: int, *, topology: str | None = None, state: NodeState = "up", timeout_s: float | None = None) -> None:
-        """Wait until the cluster has ``n`` nodes, this one included.
+        """Wait until the cluster has ``n`` nodes, this one included unless it only observes.
 
         Raises:
             WaitTimeoutError: It has not within ``timeout_s`` seconds.
@@ -203,18 +210,11 @@ class Supervisor:
         """
         self.check_reachable(n, topology, state)
         self._running(answering=True)
-        patience_s = checked_s_or_none(timeout_s, "wait_for: timeout_s")
-        deadline_s = None if patience_s is None else time.monotonic() + patience_s
-        with self._bus.guard():
-            while len(nodes := self._bus.nodes(topology, state)) + 1 < n:
-                left_s = None if deadline_s is None else deadline_s - time.monotonic()
-                if self._bus.closed:
-                    raise WaitTimeoutError(f"wait_for: the supervisor stopped with {len(nodes) + 1} of {n} nodes {state}")
-                if left_s is not None and left_s <= 0:
-                    there = ", ".join(map(str, (self._local, *nodes[:20])))
-                    text = f"wait_for: {len(nodes) + 1} of {n} nodes are {state} after {timeout_s:g} s: {there}"
-                    raise WaitTimeoutError(text + known_instead(len(self._bus.nodes(topology, "known")) + 1, n, state))
-                self._bus.changed.wait(left_s)
+        own = None if self._observe else self._local
+        wait_for_nodes(self._bus, n, own, topology=topology, state=state, timeout_s=timeout_s)
+
+    def _count(self, topology: str | None, state: NodeState) -> int:
+        return count(self._bus, None if self._observe else self._local, topology, state)
 
     def check_reachable(self, n: int, topology: str | None = None, state: NodeState = "up") -> None:
         """Check that ``n`` nodes, this one included, are within what the topology links and holds.
@@ -223,7 +223,7 @@ class Supervisor:
             ConfigError: They are not, so waiting for them would be in vain.
         """
         self._bus.check(topology)
-        check_reachable(self._config, n, topology, state)
+        check_reachable(self._config, n, topology, state, observing=self._observe)
 
     def subscribe(
         self, callback: Callable[[Event], None] | None = None, *, topology: str | None = None, maxsize: int = DEFAULT_QUEUE
@@ -323,7 +323,7 @@ class Supervisor:
             new = with_topology(self._config, name, topology, self._plugins)
             try:
                 self._become(new, Changes(added=(name,)))
-            except ConfigError:
+            except BaseException:
                 self._become(without_topology(self._config, name), Changes(removed=(name,)))
                 raise
 
@@ -360,7 +360,7 @@ class Supervisor:
         begun = carry_out(changes, self._topologies(), loop, self._bus)
         if changes.metadata:
             self.update_metadata(new.metadata)
-        self._await_serving(begun)
+        await_serving(self._bus, begun)
 
     def _topologies(self) -> Mapping[str, TopologyConfig]:
         if not self._observe:
@@ -392,8 +392,3 @@ class Supervisor:
             loop = self._running()
             for name in loop.keepers:
                 loop.submit(name, lambda keeper: keeper.order(message))
-
-
-def _default_name(host: str) -> str:
-    number = next(_names)
-    return f"node-{os.getpid()}@{host}" if number == 1 else f"node-{os.getpid()}-{number}@{host}"

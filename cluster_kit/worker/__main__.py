@@ -1,4 +1,4 @@
-"""Where a worker process begins: ``python -m cluster_kit.worker``, started by ``cluster_kit.supervisor.child`` only.
+"""Where a worker process begins; started by ``cluster_kit.supervisor.child`` only.
 
 Runs before the package can be imported, because the supervisor's import path is the first thing that it reads.
 """
@@ -9,24 +9,32 @@ import os
 import signal
 import sys
 
+GREETING = f"cluster-kit worker {sys.implementation.cache_tag}{sys.abiflags}\n".encode()
+"""What a worker says first; a process that says anything else is none, and nothing it says is believed.
+
+The version and build of Python are part of it: another one can't load this one's extension modules.
+"""
+
 QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def main() -> None:
-    """Take over the file descriptors named on the command line and run the topology that the supervisor describes."""
+def main(channel_fd: int) -> None:
+    """Take over the pipe to the supervisor and run the topology that it describes."""
     for number in QUIET:  # the supervisor decides when we leave; a terminal's Ctrl-C reaches the whole process group
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, QUIET)  # the supervisor blocked them until here
+    os.set_inheritable(channel_fd, False)  # a program that a plugin starts must not hold it open
+    with contextlib.suppress(OSError):  # the supervisor is gone, which the first reading notices
+        os.write(channel_fd, GREETING)
     with contextlib.suppress(OSError):  # an application may run without standard error
         os.dup2(2, 1)  # standard output belongs to the application
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a plugin prints is seen at once, like errors
-    channel_fd, supervisor_fd = int(sys.argv[1]), int(sys.argv[2])
     size = int.from_bytes(_read(channel_fd, 4), "big")
     sys.path[:] = _read(channel_fd, size).decode(errors="surrogateescape").split("\0")
     from cluster_kit.worker.run import run
 
-    run(channel_fd, supervisor_fd)
+    run(channel_fd)
 
 
 def _read(fd: int, size: int) -> bytes:
@@ -40,4 +48,4 @@ def _read(fd: int, size: int) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

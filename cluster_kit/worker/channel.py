@@ -2,7 +2,8 @@
 
 Neither end ever blocks on the other: a frozen worker can't hold up the supervisor in the middle of a message, nor a frozen
 application its worker. Both ends run the same code as the same user, so messages are pickled; nothing that comes from the
-network is ever unpickled here, only values that were made from it.
+network is ever unpickled here, only values that were made from it. The supervisor's end unpickles
+nothing before the other end has given the greeting of a worker.
 """
 
 from __future__ import annotations
@@ -20,10 +21,16 @@ _READ_BYTES = 65536
 
 
 class Channel:
-    """Sends and receives messages; owns its socket."""
+    """Sends and receives messages; owns its socket.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Args:
+        sock: One end of a connected pair.
+        greeting: What the other end says before its first message.
+    """
+
+    def __init__(self, sock: socket.socket, greeting: bytes = b"") -> None:
         sock.setblocking(False)
+        self._greeting = greeting
         self._socket = sock
         self._incoming = bytearray()
         self._outgoing = bytearray()
@@ -38,6 +45,20 @@ class Channel:
         """What has been sent but not yet taken by the operating system."""
         return len(self._outgoing)
 
+    @property
+    def greeted(self) -> bool:
+        """Whether the other end has given its greeting."""
+        return not self._greeting
+
+    def send_raw(self, data: bytes) -> None:
+        """Queue ``data`` as it is, and send what can be sent at once; for what comes before the first message.
+
+        Raises:
+            OSError: The other end is gone.
+        """
+        self._outgoing += data
+        self.flush()
+
     def send(self, message: Any) -> None:
         """Queue ``message`` and send what can be sent at once.
 
@@ -45,8 +66,7 @@ class Channel:
             OSError: The other end is gone.
         """
         data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        self._outgoing += len(data).to_bytes(_HEADER_BYTES, "big") + data
-        self.flush()
+        self.send_raw(len(data).to_bytes(_HEADER_BYTES, "big") + data)
 
     def flush(self) -> bool:
         """Send what is pending; return whether all of it is out.
@@ -114,6 +134,8 @@ class Channel:
     def _take(self) -> list[Any]:
         if self._unreadable is not None:
             raise EOFError(self._unreadable)
+        if not self._take_greeting():
+            return []
         messages = []
         start = 0
         while len(self._incoming) - start >= _HEADER_BYTES:
@@ -133,6 +155,19 @@ class Channel:
             start = end
         del self._incoming[:start]
         return messages
+
+    def _take_greeting(self) -> bool:
+        """Return whether it is there; raises ``EOFError`` where something else is."""
+        if not self._greeting:
+            return True
+        said = bytes(self._incoming[: len(self._greeting)])
+        if not self._greeting.startswith(said):
+            self._unreadable = f"{said!r} where {self._greeting!r} was expected"
+            raise EOFError(self._unreadable)
+        if said == self._greeting:
+            del self._incoming[: len(said)]
+            self._greeting = b""
+        return not self._greeting
 
     def close(self) -> None:
         """Close the socket; what is pending is lost."""

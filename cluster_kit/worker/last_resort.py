@@ -16,16 +16,16 @@ _PR_SET_PDEATHSIG = 1
 
 
 def arm() -> None:
-    """Have the kernel see to it; without ``ctypes``, which some builds of Python lack, nobody does."""
+    """Have the kernel see to it; nobody does on other systems than Linux, or without ``ctypes``."""
     try:
         import ctypes
 
         libc = ctypes.CDLL(None)
-        alarm = ctypes.cast(libc.alarm, ctypes.c_void_p)
+        alarm, prctl = ctypes.cast(libc.alarm, ctypes.c_void_p), libc.prctl
     except (ImportError, OSError, AttributeError):
         return
     libc.signal.restype = ctypes.c_void_p
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # whatever the application had made of it
     libc.signal(int(signal.SIGTRAP), alarm)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTRAP, signal.SIGALRM))
-    libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTRAP))
+    prctl(_PR_SET_PDEATHSIG, int(signal.SIGTRAP))

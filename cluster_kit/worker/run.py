@@ -1,8 +1,9 @@
 """The life of a worker process: hear what to run or to examine, do it, and never outlive the application.
 
-Besides the pipe's end the worker watches the application's process itself, by a pidfd in a thread of its own: a forked child of
-the application can hold the pipe open, and a plugin can block the event loop. Where that thread can't run, either, the kernel
-is left.
+A thread of its own watches for the application's end, since a plugin can block the event loop. The
+pipe hangs up at once, also when the application's process goes on as another program (``os.execv``).
+A forked child of the application may hold the pipe open; then the worker has another parent process
+soon. Where that thread can't run, either, the kernel is left.
 """
 
 from __future__ import annotations
@@ -21,25 +22,27 @@ from cluster_kit.errors import ConfigError
 from cluster_kit.worker import last_resort
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.foreign import as_config_error
+from cluster_kit.worker.mark import become_worker
 from cluster_kit.worker.messages import Beat, CannotServe, Start
 from cluster_kit.worker.worker import EXIT_BROKEN, Worker
 
 if TYPE_CHECKING:
     from cluster_kit.worker.examiner import Examiner
 
-_ORPHAN_S = 1.0  # how long an orphaned worker may take to say goodbye
+_ORPHAN_S = 0.75  # how long an orphaned worker may take to say goodbye
+_LOOK_S = 0.2  # between two looks at who our parent is; with the goodbye, less than a second
 EXIT_OK = 0
 EXIT_CANNOT_SERVE = 78  # EX_CONFIG of sysexits.h
 EXIT_ORPHANED = 75  # EX_TEMPFAIL: what we served is gone
 
 
-def run(channel_fd: int, supervisor_fd: int) -> None:
+def run(channel_fd: int) -> None:
     """Serve one topology until told to stop, or until the application is gone; then exit at once.
 
     Args:
         channel_fd: Our end of the pipe to the supervisor.
-        supervisor_fd: A pidfd of the application's process.
     """
+    become_worker()
     last_resort.arm()
     channel = Channel(socket.socket(fileno=channel_fd))
     with suppress(OSError):  # the application is gone already: who reads the channel notices
@@ -52,7 +55,7 @@ def run(channel_fd: int, supervisor_fd: int) -> None:
         orphaned.set()
         loop.call_soon_threadsafe(leave.set)
 
-    threading.Thread(target=_watch, args=(supervisor_fd, leave_as_orphan), name="cluster-kit-orphan-watch", daemon=True).start()
+    threading.Thread(target=_watch, args=(channel_fd, leave_as_orphan), name="cluster-kit-orphan-watch", daemon=True).start()
     try:
         worker = _take_up(_first_messages(channel), channel, loop, leave)
     except BaseException as exc:  # noqa: BLE001 - plugins are imported and built here
@@ -95,11 +98,13 @@ def _first_messages(channel: Channel) -> list[Any]:
             return messages
 
 
-def _watch(supervisor_fd: int, orphaned: Callable[[], None]) -> None:
+def _watch(channel_fd: int, orphaned: Callable[[], None]) -> None:
     """Wait for the application's end, then have the worker leave, and exit even if it can't."""
+    parent = os.getppid()
     poller = select.poll()
-    poller.register(supervisor_fd, select.POLLIN)
-    poller.poll()
+    poller.register(channel_fd, 0)  # tells of a hang-up only
+    while not poller.poll(_LOOK_S * 1000) and os.getppid() == parent:
+        pass
     orphaned()
     threading.Event().wait(_ORPHAN_S)
     os._exit(EXIT_ORPHANED)

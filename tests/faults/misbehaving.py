@@ -4,13 +4,28 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster_kit import BootId, ConfigError, Connector, DiscoveryError, Failed, Found, Node, Seen, Strategy, Topology, command
+from cluster_kit import (
+    BootId,
+    ClusterKitError,
+    ConfigError,
+    Connector,
+    DiscoveryError,
+    Failed,
+    Found,
+    Node,
+    Seen,
+    Strategy,
+    Supervisor,
+    Topology,
+    command,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,3 +399,27 @@ class KnowsMany(Strategy):
 
     async def discover(self, ctx):
         yield Found([Node(f"n{number}@127.0.0.1", "127.0.0.1:9") for number in range(self.count)])
+
+
+STARTS_A_PROGRAM = """
+from cluster_kit import Supervisor
+with Supervisor({"topologies": {"x": {"strategy": {"name": "static", "nodes": []}}}}):
+    print("it runs")
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartsApplications(Strategy):
+    """Wants to be an application itself, then starts a program that is one."""
+
+    told: Path
+
+    async def discover(self, ctx):
+        try:
+            Supervisor({"topologies": {"x": {"strategy": {"name": "static", "nodes": []}}}})
+        except ClusterKitError as exc:
+            said = str(exc)
+        command = [sys.executable, "-c", STARTS_A_PROGRAM]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=30)
+        self.told.write_text(f"{said}\n{done.stdout or done.stderr}")
+        yield Found([])

@@ -4,7 +4,7 @@ import psutil
 import pytest
 from waiting import until
 
-from cluster_kit import Supervisor
+from cluster_kit import ClusterKitError, Supervisor
 from cluster_kit.supervisor import child
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.status import State
@@ -43,7 +43,7 @@ def test_one_that_died_meanwhile_is_replaced():
 
 def test_without_means_for_a_process_there_is_none(monkeypatch: pytest.MonkeyPatch):
     def refuse(self):
-        raise OSError("no more processes")
+        raise ClusterKitError("no more processes")
 
     monkeypatch.setattr(child.WorkerProcess, "start", refuse)
     with SpareWorker() as spare:

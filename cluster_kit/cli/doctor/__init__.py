@@ -6,7 +6,6 @@ shows it. All sources are examined at once, and shown one after the other.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING
 import click
 
 from cluster_kit.cli.configuration import read_configuration
-from cluster_kit.cli.failure import Failure
 from cluster_kit.cli.seconds import Seconds
 from cluster_kit.cli.teaching import FAULTY_FILE, INTERRUPTED, TaughtCommand
 
@@ -72,13 +70,10 @@ def doctor(file: str, wait_s: float, as_json: bool) -> None:
 def _examine(config: ClusterConfig, wait_s: float, report: Report) -> Iterator[Verdict]:
     """Start everything at once, then report one topology after the other, each finding as it comes."""
     with ExitStack() as running:
-        try:
-            started = [
-                (topology, [running.enter_context(each) for each in _examinations(config, topology, wait_s)])
-                for topology in config.topologies.values()
-            ]
-        except OSError as exc:
-            raise Failure(f"doctor: cannot start a process: {exc.strerror}; free some memory, or raise the limits") from exc
+        started = [
+            (topology, [running.enter_context(each) for each in _examinations(config, topology, wait_s)])
+            for topology in config.topologies.values()
+        ]
         for topology, examinations in started:
             report.topology(topology)
             yield _report(examinations, report)
@@ -86,10 +81,10 @@ def _examine(config: ClusterConfig, wait_s: float, report: Report) -> Iterator[V
 
 def _examinations(config: ClusterConfig, topology: TopologyConfig, wait_s: float) -> Iterator[Examination]:
     from cluster_kit.cli.doctor.examination import Examination
-    from cluster_kit.node import BootId, Fence, Node
+    from cluster_kit.node import BootId, Fence, Node, made_up_name
     from cluster_kit.worker.examiner import Examine
 
-    name = config.node or f"doctor-{os.getpid()}@{config.host}"
+    name = config.node or made_up_name("doctor", config.host)
     local = Node(name=name, metadata=config.metadata, boot_id=BootId.new())
     for number, source in enumerate(topology.sources):
         fence = Fence(config.cluster, topology.group)

@@ -26,13 +26,14 @@ class Examination:
         order: What to examine.
 
     Raises:
-        OSError: The system refuses another process; raised on entering the block.
+        ClusterKitError: There can be no process, raised on entering the block; or what runs in it
+            is no worker, raised by ``told``.
     """
 
     def __init__(self, source: str, order: Examine) -> None:
         self.source = source
         self._order = order
-        self._process = WorkerProcess("cluster-kit doctor")
+        self._process = WorkerProcess()
 
     def __enter__(self) -> Self:
         self._process.start()
@@ -62,25 +63,29 @@ class Examination:
     def _messages(self) -> Iterator[Any]:
         channel = self._process.channel
         silent_s = 0.0
+        ending = None
         while silent_s < SILENT_S:
             if not channel.wait(_TICK_S):
                 silent_s += _TICK_S
                 continue
             silent_s = 0.0
             try:
-                yield from channel.receive()
-            except EOFError:
-                self._process.join(SILENT_S)
-                yield self._broken(_ending(self._process.exitcode))
-                return
-        yield self._broken(f"blocks the event loop of its process for more than {SILENT_S:g} s")
+                for message in channel.receive():
+                    self._process.heard = True
+                    yield message
+            except EOFError as exc:
+                ending = f"said {exc}" if exc.args else self._ending()
+                break
+        if not self._process.heard:
+            raise self._process.disproof(ending or f"said nothing for {SILENT_S:g} s")
+        yield self._broken(ending or f"blocks the event loop of its process for more than {SILENT_S:g} s")
+
+    def _ending(self) -> str:
+        self._process.join(SILENT_S)
+        if self._process.exitcode is None:
+            return "hung up before it was done"
+        return f"{self._process.ending} before it was done"
 
     def _broken(self, got: str) -> Told:
         cause = "a plugin of this topology does that, not its source; report it to whoever wrote it"
         return Told("source", Finding(asked="its process", got=got, outcome=Outcome.FAILED, cause=cause))
-
-
-def _ending(code: int | None) -> str:
-    if code is None:
-        return "hung up before it was done"
-    return f"was killed by signal {-code}" if code < 0 else f"exited with code {code} before it was done"
