@@ -185,3 +185,33 @@ def test_two_topologies_in_one_process_on_one_port_form_apart(apps):
     until(lambda: len(kinds(a, "NodeUp")) == 2, "both linked")
     assert sorted(e["topology"] for e in a.lines if e["event"] == "NodeUp") == ["blue", "red"]
     assert b.process.poll() is None
+
+
+FORKS = """
+import json, os, signal, sys
+from cluster_kit import Supervisor
+
+supervisor = Supervisor(json.loads(sys.argv[1])).start()
+child = os.fork()  # has its copies of all descriptors, the pipes to the workers included
+if child == 0:
+    signal.pause()
+print(json.dumps({"child": child, "workers": [status.pid for status in supervisor.status().values()]}), flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("sick", ["Knows", "BlocksTheLoop", "HoldsTheLock"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_no_worker_outlives_an_application_whose_forked_child_lives_on(bench, monkeypatch, sick, number):
+    monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
+    config = json.dumps(bench.config("a", sick={"strategy": f"misbehaving:{sick}", "connector": "none"}))
+    app = subprocess.Popen([sys.executable, "-W", "ignore", "-c", FORKS, config], stdout=subprocess.PIPE, text=True)
+    told = json.loads(app.stdout.readline())
+    try:
+        app.send_signal(number)
+        app.wait(10)
+        until(lambda: not any(map(alive, told["workers"])), "workers gone", timeout_s=8)
+        assert alive(told["child"])
+    finally:
+        os.kill(told["child"], signal.SIGKILL)
+        app.stdout.close()
