@@ -1,4 +1,4 @@
-"""``os.execv`` in the middle of a supervisor's life: the process goes on as another program, and its workers are children of that."""
+"""``os.execv`` in the middle of a supervisor's life: another program goes on with its workers as children."""
 
 import json
 import os
