@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cluster_kit.config import ClusterConfig, TopologyConfig, load_config
+from cluster_kit.config import ClusterConfig, Component, TopologyConfig, load_config
 from cluster_kit.errors import ConfigError
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.keeper import Keeper
 from cluster_kit.supervisor.loop import SupervisingLoop
 from cluster_kit.supervisor.serving import wait_until
+
+_NO_LINKS = Component(name="none", target="cluster_kit.connectors.none:NoneConnector", options={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,11 @@ def with_topology(config: ClusterConfig, name: str, topology: Mapping[str, Any],
 def without_topology(config: ClusterConfig, name: str) -> ClusterConfig:
     """Return ``config`` with one topology less."""
     return replace(config, topologies={each: topology for each, topology in config.topologies.items() if each != name})
+
+
+def without_links(topologies: Mapping[str, TopologyConfig]) -> Mapping[str, TopologyConfig]:
+    """Return the same topologies as they are only looked at."""
+    return {name: replace(config, connector=_NO_LINKS) for name, config in topologies.items()}
 
 
 def carry_out(

@@ -7,7 +7,6 @@ does not return holds up the others, but not the end.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ from cluster_kit.events import Event
 from cluster_kit.supervisor.bus import EventBus, Subscription
 from cluster_kit.supervisor.ending import Ending
 from cluster_kit.supervisor.logs import LogRelay
+from cluster_kit.supervisor.thread import UndoableThread
 
 _CALL_S = 2.0  # how long one call may take once everything else has ended
 _LOOK_S = 0.1
@@ -29,7 +29,7 @@ class Delivery:
     def __init__(self, bus: EventBus, logs: LogRelay) -> None:
         self._bus = bus
         self._logs = logs
-        self._thread: threading.Thread | None = None  # one that was made before a fork can't start after it
+        self._thread: UndoableThread | None = None
         self._ended = Ending()
         self._calls = 0
         self._calling: Receiver | None = None
@@ -37,17 +37,17 @@ class Delivery:
 
     def start(self) -> None:
         """Start delivering."""
-        self._thread = threading.Thread(target=self._run, name="cluster-kit-events", daemon=True)
-        try:
-            self._thread.start()
-        except Exception:  # it has not begun; after an interrupt, which is none, it has
-            self._thread = None
-            raise
+        self._thread = UndoableThread(self._run, "cluster-kit-events")
+        self._thread.start()
 
     def undo_start(self) -> None:
-        """Let the log end where no thread has begun that would do so."""
-        if self._thread is None:
-            self._logs.close()
+        """End as the thread would, if it has not begun; it won't any more."""
+        if self._thread is None or self._thread.undo_start():
+            self._end()
+
+    def _end(self) -> None:
+        self._ended.set()
+        self._logs.close()
 
     def add(self, subscription: Subscription, receiver: Receiver) -> None:
         """Have ``receiver`` called with every event of ``subscription``."""
@@ -58,7 +58,7 @@ class Delivery:
     @property
     def is_ours(self) -> bool:
         """Whether this very thread is the delivery thread, as in a callback."""
-        return threading.current_thread() is self._thread
+        return self._thread is not None and self._thread.is_current
 
     def join(self) -> None:
         """Wait until everything has been delivered, or one call takes too long; at once on the delivery thread itself."""
@@ -80,8 +80,7 @@ class Delivery:
                 for event, receiver in batch:
                     self._deliver(event, receiver)
         finally:
-            self._ended.set()
-            self._logs.close()
+            self._end()
 
     def _next_batch(self) -> list[tuple[Event, Receiver]]:
         """Wait for an event for each receiver that has one; none when there won't be any."""

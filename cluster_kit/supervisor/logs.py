@@ -6,13 +6,13 @@ A handler of the application may raise, or block on a terminal or pipe that nobo
 from __future__ import annotations
 
 import logging
-import threading
 import traceback
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import NamedTuple
 
 from cluster_kit.supervisor.ending import Ending
+from cluster_kit.supervisor.thread import UndoableThread
 from cluster_kit.worker.messages import Logged
 
 OURS = "cluster_kit.supervisor"
@@ -31,17 +31,18 @@ class LogRelay:
     def __init__(self) -> None:
         self._records: SimpleQueue[_Record | None] = SimpleQueue()
         self._dropped = 0
-        self._thread: threading.Thread | None = None
+        self._thread: UndoableThread | None = None
         self._ended = Ending()
 
     def start(self) -> None:
         """Start logging."""
-        self._thread = threading.Thread(target=self._run, name="cluster-kit-logs", daemon=True)
-        try:
-            self._thread.start()
-        except Exception:  # it has not begun; after an interrupt, which is none, it has
-            self._thread = None
-            raise
+        self._thread = UndoableThread(self._run, "cluster-kit-logs")
+        self._thread.start()
+
+    def undo_start(self) -> None:
+        """Log nothing, if the thread has not begun; it won't any more."""
+        if self._thread is not None and self._thread.undo_start():
+            self._ended.set()
 
     def log(self, level: int, text: str, exc: BaseException | None = None) -> None:
         """Log ``text``, with the traceback of ``exc``; never waits. Thread-safe."""
@@ -62,7 +63,7 @@ class LogRelay:
 
     def join(self) -> None:
         """Wait until everything is logged, but not for long for a handler that blocks."""
-        if self._thread is not None and threading.current_thread() is not self._thread:
+        if self._thread is not None and not self._thread.is_current:
             self._ended.wait(_JOIN_S)
 
     def _run(self) -> None:

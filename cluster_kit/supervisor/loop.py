@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import logging
 import selectors
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.ending import Ending
 from cluster_kit.supervisor.keeper import Describe, Keeper, Task
 from cluster_kit.supervisor.logs import LogRelay
+from cluster_kit.supervisor.thread import UndoableThread
 
 _TICK_S = 1.0
 
@@ -53,7 +53,6 @@ class SupervisingLoop:
         self._tasks: collections.deque[tuple[Keeper, Task]] = collections.deque()
         self._closed = False
         self._started = False
-        self._begun = threading.Lock()  # whoever gets it closes: the thread, or ``undo_start``
         self._ended = Ending()
         self._held = False
         self._stopping = False
@@ -68,7 +67,7 @@ class SupervisingLoop:
             escalate=self._escalated,
         )
         self.keepers: Mapping[str, Keeper] = {name: self._keep(each, spare=spare) for name, each in topologies.items()}
-        self._thread = threading.Thread(target=self._run, name="cluster-kit-supervisor", daemon=True)
+        self._thread = UndoableThread(self._run, "cluster-kit-supervisor")
 
     def start(self) -> None:
         """Start the thread, which starts the workers."""
@@ -78,8 +77,8 @@ class SupervisingLoop:
         self._thread.start()
 
     def undo_start(self) -> None:
-        """End it here and now, if its thread has not begun; it won't any more."""
-        if self._begun.acquire(blocking=False):
+        """End as the thread would, if it has not begun; it won't any more."""
+        if self._thread.undo_start():
             self._close()
 
     def submit(self, topology: str, task: Task) -> bool:
@@ -138,13 +137,11 @@ class SupervisingLoop:
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the thread's end; return whether it has ended."""
-        if not self._started or threading.current_thread() is self._thread:
+        if not self._started or self._thread.is_current:
             return self._ended.come
         return self._ended.wait(timeout_s)
 
     def _run(self) -> None:
-        if not self._begun.acquire(blocking=False):
-            return
         try:
             while self._tasks or self._held or not all(keeper.finished for keeper in self.keepers.values()):
                 self._turn()

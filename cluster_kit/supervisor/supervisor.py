@@ -6,17 +6,16 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from cluster_kit.config import ClusterConfig, Component, TopologyConfig, load_config
+from cluster_kit.config import ClusterConfig, TopologyConfig, load_config
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.events import Event
 from cluster_kit.node import Fence, Node, made_up_name
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import DEFAULT_QUEUE, EventBus, Subscription
 from cluster_kit.supervisor.calls import call, inspect_all
-from cluster_kit.supervisor.changes import Changes, carry_out, changes_between, with_topology, without_topology
+from cluster_kit.supervisor.changes import Changes, carry_out, changes_between, with_topology, without_links, without_topology
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.delivery import Delivery
 from cluster_kit.supervisor.former import wait_for_former_workers
@@ -32,8 +31,6 @@ from cluster_kit.worker.messages import Drain, SetMetadata, Start
 
 if TYPE_CHECKING:
     from cluster_kit.supervisor.control import ControlSocket
-
-_NO_LINKS = Component(name="none", target="cluster_kit.connectors.none:NoneConnector", options={})
 
 
 class Supervisor:
@@ -113,20 +110,22 @@ class Supervisor:
             self._pid = self._bus.pid = os.getpid()
             self._local = self._local.evolve(name=self._name())
         try:
-            wait_for_former_workers()
-            await_serving(self._bus, list(self._start_threads().keepers.values()))
-            if self._has_control:
-                self._open_control()
+            self._start()
         except BaseException:
             self._undo_start()
             raise
         return self
 
+    def _start(self) -> None:
+        wait_for_former_workers()
+        await_serving(self._bus, list(self._start_threads().keepers.values()))
+        if self._has_control:
+            self._open_control()
+
     def _name(self) -> str:
         """Return the node's name; one that is made up, made up anew."""
-        if self._observe:
-            return made_up_name("onlooker", self._config.host)
-        return self._config.node or made_up_name("node", self._config.host)
+        own = None if self._observe else self._config.node
+        return own or made_up_name("onlooker" if self._observe else "node", self._config.host)
 
     def _start_threads(self) -> SupervisingLoop:
         if not self._observe:
@@ -147,6 +146,7 @@ class Supervisor:
         if self._loop is not None:
             self._loop.undo_start()
         self._delivery.undo_start()
+        self._logs.undo_start()
         self.stop()
 
     def stop(self) -> None:
@@ -254,8 +254,12 @@ class Supervisor:
         from cluster_kit.supervisor.control import ControlSocket, describe  # which take a while to import
 
         control = ControlSocket(lambda: describe(self._local, self._config.cluster, self.status(), leaving=self._leaving))
-        control.open()
-        self._control = control  # no sooner: who stops us meanwhile would close what is half open
+        try:
+            control.open()
+            self._control = control  # no sooner: who stops us meanwhile would close what is half open
+        except BaseException:
+            control.close()
+            raise
         if self._told_to_stop:  # meanwhile, and who told it has found nothing to close
             control.close()
 
@@ -363,9 +367,8 @@ class Supervisor:
         await_serving(self._bus, begun)
 
     def _topologies(self) -> Mapping[str, TopologyConfig]:
-        if not self._observe:
-            return self._config.topologies
-        return {name: replace(config, connector=_NO_LINKS) for name, config in self._config.topologies.items()}
+        topologies = self._config.topologies
+        return without_links(topologies) if self._observe else topologies
 
     def _describe(self, config: TopologyConfig, known: tuple[Node, ...]) -> Start:
         return Start(
