@@ -21,7 +21,7 @@ LAYERS = (
     "plugins",
     "worker",
     "supervisor",
-    "cli testing",
+    "cli testing __pyinstaller",
 )
 LEVEL_OF = {part: level for level, row in enumerate(LAYERS) for part in row.replace("|", " ").split()}
 STRANGERS = {part for row in LAYERS if "|" in row for part in row.replace("|", " ").split()}
