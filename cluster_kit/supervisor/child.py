@@ -139,8 +139,17 @@ class WorkerProcess:
                 return
         do()
 
-    def disproof(self, what: str) -> ClusterKitError:
-        """Return the error that says why this is no worker, after all; ``what`` it did instead of saying a word."""
+    def disproof(self, fault: str | None = None) -> ClusterKitError:
+        """Return the error that says why this is no worker.
+
+        Args:
+            fault: What it did instead of saying a word as a worker; by default it just ended.
+        """
+        what = fault or self.ending
+        if fault is None and self.exitcode == -signal.SIGKILL:
+            return ClusterKitError(
+                f"cannot start a worker: {self._executable!r} {what} before it said anything: is memory short?"
+            )
         if self.channel.greeted:
             return ClusterKitError(
                 f"cannot start a worker: {self._executable!r} {what} before it had loaded cluster_kit: "
@@ -236,8 +245,11 @@ class SpareWorker:
         return self
 
     def take(self) -> WorkerProcess | None:
-        """Hand over the process, once."""
+        """Hand over the process, once; nothing if it has ended."""
         process, self._process = self._process, None
+        if process is not None and process.exitcode is not None:
+            process.close()
+            return None
         return process
 
     def __exit__(self, *_: object) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import random
 import selectors
-import signal
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -250,9 +249,8 @@ class Keeper:
         process.close()
         death, self._death = self._death, None
         error = death or f"worker {process.ending}"
-        # a process that somebody else killed may have been a worker all the same
-        if not (process.heard or self._stopping) and (death or code != -signal.SIGKILL):
-            disproof = process.disproof(death or process.ending)
+        if not (process.heard or self._stopping):
+            disproof = process.disproof(death)
             self._cannot_start(disproof)
             error = str(disproof)
         self._died(error, normal=code == 0 and process.heard)

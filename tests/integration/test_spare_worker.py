@@ -35,6 +35,7 @@ def test_one_that_died_meanwhile_is_replaced():
     with SpareWorker() as spare:
         [worker] = psutil.Process().children()
         worker.kill()
+        worker.wait(10)
         with Supervisor(CONFIG, spare=spare) as supervisor:
             until(
                 lambda: all(status.state is State.READY for status in supervisor.status().values()), "every topology is ready"

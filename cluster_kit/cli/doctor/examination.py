@@ -63,7 +63,7 @@ class Examination:
     def _messages(self) -> Iterator[Any]:
         channel = self._process.channel
         silent_s = 0.0
-        ending = None
+        fault = None
         while silent_s < SILENT_S:
             if not channel.wait(_TICK_S):
                 silent_s += _TICK_S
@@ -74,11 +74,12 @@ class Examination:
                     self._process.heard = True
                     yield message
             except EOFError as exc:
-                ending = f"said {exc}" if exc.args else self._ending()
+                fault = f"said {exc}" if exc.args else self._ending()
                 break
         if not self._process.heard:
-            raise self._process.disproof(ending or f"said nothing for {SILENT_S:g} s")
-        yield self._broken(ending or f"blocks the event loop of its process for more than {SILENT_S:g} s")
+            ended = self._process.exitcode is not None
+            raise self._process.disproof(None if ended else fault or f"said nothing for {SILENT_S:g} s")
+        yield self._broken(fault or f"blocks the event loop of its process for more than {SILENT_S:g} s")
 
     def _ending(self) -> str:
         self._process.join(SILENT_S)
