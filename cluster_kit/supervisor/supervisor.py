@@ -102,7 +102,8 @@ class Supervisor:
 
         Raises:
             ConfigError: A topology cannot serve as configured (port in use, no permission); nothing is left running.
-            ClusterKitError: The system refuses a process, thread or descriptor.
+            ClusterKitError: The system refuses a process, thread or descriptor, or what was started as
+                a worker is none: the message names the executable.
         """
         if not self._unstarted.acquire(blocking=False):
             raise ClusterKitError("supervisor: it was started before: make a new one")
