@@ -2,8 +2,9 @@
 
 A thread of its own watches for the application's end, since a plugin can block the event loop. The
 pipe hangs up at once, also when the application's process goes on as another program (``os.execv``).
-A forked child of the application may hold the pipe open; then the worker has another parent process
-soon. Where that thread can't run, either, the kernel is left.
+A forked child of the application may hold the pipe open; then the end of the parent process counts,
+which a pidfd tells at once, and a look now and then where there is none. Where that thread can't run,
+either, the kernel is left.
 """
 
 from __future__ import annotations
@@ -103,7 +104,11 @@ def _watch(channel_fd: int, orphaned: Callable[[], None]) -> None:
     parent = os.getppid()
     poller = select.poll()
     poller.register(channel_fd, 0)  # tells of a hang-up only
-    while not poller.poll(_LOOK_S * 1000) and os.getppid() == parent:
+    look_ms: float | None = _LOOK_S * 1000
+    with suppress(AttributeError, OSError):  # not Linux, or forbidden: then look now and then
+        poller.register(os.pidfd_open(parent), select.POLLIN)  # ours until we exit
+        look_ms = None
+    while os.getppid() == parent and not poller.poll(look_ms):
         pass
     orphaned()
     threading.Event().wait(_ORPHAN_S)
