@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable
 
 from cluster_kit.events import Event, TopologyEvent
-from cluster_kit.supervisor.status import LinkStatus, State, TopologyStatus, UnlinkedStatus
-from cluster_kit.supervisor.view import TopologyView
+from cluster_kit.supervisor.status import GoneStatus, LinkStatus, State, TopologyStatus, UnlinkedStatus
+from cluster_kit.supervisor.view import GONE_S, TopologyView
 from cluster_kit.worker.messages import Inspected, SourceHealth
 
 
@@ -71,6 +71,11 @@ class Account:
                 if each.key in view.known and each.key not in view.up
             ),
             failing=inspected.failing,
+            gone=tuple(
+                GoneStatus(node=each.node, reason=each.reason, age_s=max(0.0, now - each.t))
+                for each in view.gone.values()
+                if now - each.t < GONE_S
+            ),
         )
 
     def _state(self, *, finished: bool, crash_looping: bool) -> State:

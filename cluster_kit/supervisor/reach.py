@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from cluster_kit.config import ClusterConfig, TopologyConfig
 from cluster_kit.errors import ConfigError
+from cluster_kit.node import Node
+from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.view import NodeState
+
+_MOST_NAMED = 21  # in a message: this node and twenty others
 
 
 def check_reachable(config: ClusterConfig, n: int, topology: str | None, state: NodeState) -> None:
@@ -25,9 +29,15 @@ def check_reachable(config: ClusterConfig, n: int, topology: str | None, state: 
         raise ConfigError(f"wait_for: {n} nodes can never be {state}: {where} allows {most}, this one included{cure}")
 
 
-def known_instead(known: int, n: int, state: NodeState) -> str:
-    """Tell a wait for links that so many are known, where the topology may not mean them to be linked to this one."""
-    return f"; {known} are known, linked or not: state='known' counts those" if state == "up" and known >= n else ""
+def too_few(
+    bus: EventBus, nodes: Sequence[Node], n: int, topology: str | None, state: NodeState, *, after_s: float | None
+) -> str:
+    """Return what a wait says that ended with ``nodes``; where the topology may not mean more to be linked, it says so."""
+    text = f"wait_for: {len(nodes)} of {n} nodes are {state} after {after_s:g} s: {', '.join(map(str, nodes[:_MOST_NAMED]))}"
+    known = len(bus.nodes(topology, "known")) + 1
+    if state == "up" and known >= n:
+        text += f"; {known} are known, linked or not: state='known' counts those"
+    return text
 
 
 def _most(configs: Iterable[TopologyConfig], state: NodeState) -> int:

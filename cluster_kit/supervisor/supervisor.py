@@ -24,7 +24,7 @@ from cluster_kit.supervisor.delivery import Delivery
 from cluster_kit.supervisor.keeper import Keeper
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
-from cluster_kit.supervisor.reach import check_reachable, known_instead
+from cluster_kit.supervisor.reach import check_reachable, too_few
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.timeouts import checked_s_or_none
 from cluster_kit.supervisor.view import NodeState
@@ -211,9 +211,7 @@ class Supervisor:
                 if self._bus.closed:
                     raise WaitTimeoutError(f"wait_for: the supervisor stopped with {len(nodes) + 1} of {n} nodes {state}")
                 if left_s is not None and left_s <= 0:
-                    there = ", ".join(map(str, (self._local, *nodes[:20])))
-                    text = f"wait_for: {len(nodes) + 1} of {n} nodes are {state} after {timeout_s:g} s: {there}"
-                    raise WaitTimeoutError(text + known_instead(len(self._bus.nodes(topology, "known")) + 1, n, state))
+                    raise WaitTimeoutError(too_few(self._bus, (self._local, *nodes), n, topology, state, after_s=timeout_s))
                 self._bus.changed.wait(left_s)
 
     def check_reachable(self, n: int, topology: str | None = None, state: NodeState = "up") -> None:
@@ -253,7 +251,10 @@ class Supervisor:
     def _open_control(self) -> None:
         from cluster_kit.supervisor.control import ControlSocket, describe  # which take a while to import
 
-        control = ControlSocket(lambda: describe(self._local, self._config.cluster, self.status(), leaving=self._leaving))
+        cluster = self._config.cluster  # neither it nor our name ever changes
+        control = ControlSocket(
+            lambda: describe(self._local, cluster, self.status(), leaving=self._leaving), node=self._local.key, cluster=cluster
+        )
         control.open()
         self._control = control  # no sooner: who stops us meanwhile would close what is half open
         if self._told_to_stop:  # meanwhile, and who told it has found nothing to close

@@ -13,7 +13,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from enum import StrEnum
 
@@ -47,7 +46,7 @@ class Member:
         self.state = State.LEFT
         self._config_fd = config_fd
         self._board = board
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``end``
+        self._stderr_fd = os.memfd_create(f"{name} stderr")  # a file that needs no folder; closed by ``end``
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread
 
@@ -61,7 +60,7 @@ class Member:
             pass_fds=[self._config_fd],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._stderr,
+            stderr=self._stderr_fd,
             text=True,
             process_group=0,
         )
@@ -99,13 +98,13 @@ class Member:
             except subprocess.TimeoutExpired:
                 self._signal(signal.SIGKILL)
             self._reap()
-        self._stderr.close()
+        os.close(self._stderr_fd)
 
     def last_words(self) -> str:
         """Return the last lines that the node wrote to standard error."""
-        size = os.fstat(self._stderr.fileno()).st_size
+        size = os.fstat(self._stderr_fd).st_size
         start = max(0, size - _LAST_WORDS_BYTES)
-        text = os.pread(self._stderr.fileno(), _LAST_WORDS_BYTES, start).decode(errors="replace")
+        text = os.pread(self._stderr_fd, _LAST_WORDS_BYTES, start).decode(errors="replace")
         return "\n".join(text.splitlines()[-_LAST_WORDS_LINES:])
 
     def _signal(self, number: int) -> None:
