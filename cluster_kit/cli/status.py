@@ -8,7 +8,8 @@ import sys
 import click
 
 from cluster_kit.cli.failure import Failure, warn
-from cluster_kit.cli.teaching import INTERRUPTED, TaughtCommand
+from cluster_kit.cli.interruption import INTERRUPTED
+from cluster_kit.cli.teaching import TaughtCommand
 
 
 @click.command(

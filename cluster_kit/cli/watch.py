@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cluster_kit.cli.failure import Failure
+from cluster_kit.cli.interruption import raising
 from cluster_kit.cli.seconds import Seconds
 from cluster_kit.cli.teaching import TaughtCommand
 
@@ -55,7 +56,7 @@ def watch(nodes: tuple[str, ...], cluster: str | None, interval_s: float) -> Non
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C, with the terminal as it was
     signal.signal(signal.SIGWINCH, lambda *_: bell.ring())
     view = _View(those(nodes, cluster), bell)
-    with suppress(KeyboardInterrupt), screen() as shown:
+    with suppress(KeyboardInterrupt), raising(), screen() as shown:
         threading.Thread(target=view.keep, args=(interval_s,), daemon=True).start()
         _show(shown, view, bell)
 

@@ -17,8 +17,9 @@ import click
 
 from cluster_kit.cli.configuration import read_configuration
 from cluster_kit.cli.failure import Failure
+from cluster_kit.cli.interruption import INTERRUPTED, raising
 from cluster_kit.cli.seconds import Seconds
-from cluster_kit.cli.teaching import FAULTY_FILE, INTERRUPTED, TaughtCommand
+from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
 
 if TYPE_CHECKING:
     from cluster_kit.cli.doctor.examination import Examination
@@ -71,7 +72,7 @@ def doctor(file: str, wait_s: float, as_json: bool) -> None:
 
 def _examine(config: ClusterConfig, wait_s: float, report: Report) -> Iterator[Verdict]:
     """Start everything at once, then report one topology after the other, each finding as it comes."""
-    with ExitStack() as running:
+    with raising(), ExitStack() as running:
         try:
             started = [
                 (topology, [running.enter_context(each) for each in _examinations(config, topology, wait_s)])
