@@ -70,7 +70,7 @@ def summary(told: Iterable[Mapping[str, Any]]) -> str:
     """Return one line for all supervisors together; a node counts once in each topology of each."""
     told = list(told)
     topologies = [topology for each in told for topology in each["topologies"].values()]
-    linked, gone = (sum(len(topology[what]) for topology in topologies) for what in ("links", "gone"))
+    linked, gone = (sum(len(topology.get(what, ())) for topology in topologies) for what in ("links", "gone"))
     known = sum(len({each["node"] for what in ("known", "links") for each in topology[what]}) for topology in topologies)
     troubled = sum(topology["state"] not in ("ready", "starting") for topology in topologies)
     parts = [
