@@ -20,6 +20,7 @@ from cluster_kit.supervisor.changes import Changes
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.supervisor import Supervisor
 from cluster_kit.supervisor.view import NodeState
+from cluster_kit.throttle import Throttle
 
 _Result = TypeVar("_Result")
 
@@ -33,6 +34,7 @@ class AsyncSubscription:
         self._subscription = subscription
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
+        self._throttle = Throttle()
         self._reader = self._loop.create_task(self._read(callback)) if callback is not None else None
         subscription.listen(self._wake)
 
@@ -47,7 +49,9 @@ class AsyncSubscription:
             except (Exception, asyncio.CancelledError) as exc:
                 if isinstance(exc, asyncio.CancelledError) and self._reader is not None and self._reader.cancelling():
                     raise
-                log.exception("callback %r raised on %r", callback, event)
+                kind = type(exc).__name__
+                if self._throttle.passes(kind, self._loop.time()):
+                    log.exception("callback %r raised on %r%s", callback, event, self._throttle.more(kind))
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self

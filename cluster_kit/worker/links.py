@@ -173,7 +173,8 @@ class Links:
             message = f"connect: no answer from {str(node)!r} within {seconds:.2g} s: host down, frozen or filtered"
             return ConnectError(message, node=node.key, reason=ConnectReason.TIMEOUT)
         if self._throttle.passes("connect", now_s):
-            log.error("connect: the connector raised for %s: %s", node, described(exc), exc_info=exc)
+            more = self._throttle.more("connect")
+            log.error("connect: the connector raised for %s: %s%s", node, described(exc), more, exc_info=exc)
         return ConnectError(f"connect: for {str(node)!r} the connector raised {described(exc)}", node=node.key)
 
     def _warn_of_conflict(self, name: str) -> None:
@@ -184,7 +185,8 @@ class Links:
     async def _disconnect(self, node: Node) -> None:
         _, raised = await attempt(lambda: self._connector.disconnect(node), self._connect_timeout_s)
         if raised is not None and self._throttle.passes("disconnect", self._clock.now_s()):
-            log.error("disconnect: the connector raised for %s: %s", node, described(raised), exc_info=raised)
+            more = self._throttle.more("disconnect")
+            log.error("disconnect: the connector raised for %s: %s%s", node, described(raised), more, exc_info=raised)
         self._membership.disconnected(node, self._clock.now_s())
         self._settle()
 
