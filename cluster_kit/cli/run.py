@@ -19,6 +19,7 @@ import click
 from cluster_kit.cli.configuration import read_configuration, see_modules_beside
 from cluster_kit.cli.failure import Failure
 from cluster_kit.cli.hangup import Hangups
+from cluster_kit.cli.interruption import INTERRUPTED
 from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _PRINT_S = 1.0  # how long the last lines may take to be read
         0: "it left as it was told",
         1: "it can't serve (port in use, no permission), can't print, or a topology with 'escalate: true' failed too often",
         2: FAULTY_FILE,
+        INTERRUPTED: "interrupted before it had begun",
     },
 )
 @click.argument("file")
