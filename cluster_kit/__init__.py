@@ -8,11 +8,13 @@ that importing the package costs next to nothing.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from cluster_kit._version import __version__
 
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all the rest
 if TYPE_CHECKING:
+    from typing import Any
+
     from cluster_kit.abc import (
         Answer,
         Connector,

@@ -200,6 +200,12 @@ class NameConflict(ConnectError):  # noqa: N818 - the name is part of the publis
         super().__init__(message, node=node, reason=ConnectReason.CONFLICT)
 
 
+def name_taken(name: str) -> str:
+    """Return what there is to say wherever two live processes with one name are noticed."""
+    cure = "give each process a name of its own, by 'node' in its configuration or by 'cluster-kit run --name'"
+    return f"name conflict: two live processes use the name {name!r}: {cure}"
+
+
 class ProtocolError(ClusterKitError):
     """A wire protocol was violated; always one of the two subclasses, which say by whom."""
 

@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -45,6 +46,7 @@ from cluster_kit.errors import PluginError
 from cluster_kit.events import Event, NodeDown, NodeUp
 from cluster_kit.hookspecs import PROJECT
 from cluster_kit.installed import installed_plugins
+from cluster_kit.throttle import Throttle
 
 if TYPE_CHECKING:
     from cluster_kit.config import ClusterConfig
@@ -122,7 +124,7 @@ class PluginRegistry:
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._offers: dict[Offered, dict[str, list[_Offer]]] = {kind: {} for kind in OFFERS}
-        self._complained: set[tuple[str, str]] = set()
+        self._throttle = Throttle()
 
     @classmethod
     def load(cls, environ: Mapping[str, str] = os.environ, *, before: Callable[[], None] | None = None) -> Self:
@@ -271,11 +273,11 @@ class PluginRegistry:
                 self._complain(implementation.plugin_name, hook.name, exc)
 
     def _complain(self, plugin: str, hook: str, exc: BaseException) -> None:
-        """Log a notice's error, with its traceback the first time; a hook that always raises must not fill the log."""
-        first = (plugin, hook) not in self._complained
-        self._complained.add((plugin, hook))
-        level = logging.ERROR if first else logging.DEBUG
-        log.log(level, "plugin %s: %s raised %s", plugin, hook, reason_of(exc), exc_info=exc)
+        """Log a notice's error with its traceback, once in a while: a hook that always raises must not fill the log."""
+        kind = f"{plugin} {hook} {type(exc).__name__}"
+        told = self._throttle.passes(kind, time.monotonic())
+        level, more = (logging.ERROR, self._throttle.more(kind)) if told else (logging.DEBUG, "")
+        log.log(level, "plugin %s: %s raised %s%s", plugin, hook, reason_of(exc), more, exc_info=exc)
 
     def _call(
         self, plugin: str, function: Callable[..., Any], takes: Iterable[str] = (), arguments: Mapping[str, object] = _NOTHING

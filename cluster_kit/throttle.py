@@ -1,11 +1,20 @@
-"""Lets a repeating message through once in a while. Pure."""
+"""Lets a repeating message through once in a while, and counts the others. Pure."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 REPEAT_S = 60.0  # between two messages about the same kind of trouble
 _MAX_KEYS = 256  # what is said about strangers must not cost memory without end
+
+
+@dataclass(slots=True)
+class _Passed:
+    at_s: float
+    before: int = 0  # held back before it passed
+    since: int = 0  # held back since
 
 
 class Throttle:
@@ -13,15 +22,28 @@ class Throttle:
 
     def __init__(self, interval_s: float = REPEAT_S) -> None:
         self._interval_s = interval_s
-        self._passed_s: OrderedDict[str, float] = OrderedDict()
+        self._passed: OrderedDict[str, _Passed] = OrderedDict()
 
     def passes(self, key: str, now_s: float) -> bool:
         """Whether ``key`` may be said now."""
-        passed_s = self._passed_s.get(key)
-        if passed_s is not None and now_s - passed_s < self._interval_s:
+        last = self._passed.get(key)
+        if last is not None and now_s - last.at_s < self._interval_s:
+            last.since += 1
             return False
-        self._passed_s[key] = now_s
-        self._passed_s.move_to_end(key)
-        if len(self._passed_s) > _MAX_KEYS:
-            self._passed_s.popitem(last=False)
+        self._passed[key] = _Passed(now_s, before=last.since if last else 0)
+        self._passed.move_to_end(key)
+        if len(self._passed) > _MAX_KEYS:
+            self._passed.popitem(last=False)
         return True
+
+    def more(self, key: str) -> str:
+        """Return what to add to a message that has just passed: how many were held back before it, if any."""
+        before = self._passed[key].before
+        return f" (and {before} more of this kind before)" if before else ""
+
+    def rest(self, now_s: float) -> Iterator[tuple[str, int]]:
+        """Yield each key that was held back since it passed, and how often; it is said now."""
+        for key, passed in self._passed.items():
+            if passed.since:
+                yield key, passed.since
+                passed.at_s, passed.since = now_s, 0

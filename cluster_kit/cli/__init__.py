@@ -1,98 +1,23 @@
 """``cluster-kit``: the command line.
 
 Each command is a module of its own that is imported when it is asked for, and imports what it needs when it runs: starting a
-node should take no longer than it must. An error of ours ends a command with one line and an exit code, never a traceback.
+node should take no longer than it must. Nothing is imported here either: a Ctrl-C ends a command quietly only once
+``__main__`` has said so, which is therefore the first thing that it does.
 """
 
 from __future__ import annotations
 
-import errno
-from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-import click
-
-from cluster_kit._version import __version__
-from cluster_kit.cli.failure import Failure
-from cluster_kit.cli.streams import fill_standard_streams, give_up_stdout
-from cluster_kit.cli.teaching import INTERRUPTED
-from cluster_kit.errors import ClusterKitError, PluginError
-
+TYPE_CHECKING = False  # as in typing
 if TYPE_CHECKING:
-    from cluster_kit.plugins import PluginRegistry
-
-_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    from cluster_kit.cli.commands import main as main
 
 COMMANDS = ("run", "status", "watch", "demo", "check", "schema", "doctor", "nodes", "plugins", "manifest", "new")
 
 
-class _Commands(click.Group):
-    """Finds each command in the module of its name."""
+def __getattr__(name: str) -> object:
+    """Import the command line when it is first asked for (PEP 562)."""
+    if name != "main":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cluster_kit.cli.commands import main
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        try:
-            offered = _plugins(ctx).names("command")
-        except ClusterKitError:  # a plugin fails and CLUSTER_KIT_STRICT_PLUGINS is set; help is for everybody
-            offered = ()
-        return [*COMMANDS, *(name for name in offered if name not in COMMANDS)]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return _of_plugin(_plugins(ctx), cmd_name)
-        command: click.Command = getattr(import_module(f"{__name__}.{cmd_name}"), cmd_name)
-        return command
-
-    def invoke(self, ctx: click.Context) -> Any:
-        fill_standard_streams()
-        try:
-            return super().invoke(ctx)
-        except ClusterKitError as exc:
-            raise Failure(str(exc)) from exc
-        except OSError as exc:
-            if exc.errno not in _CANNOT_WRITE:  # a fault of ours, or EPIPE, which click ends quietly
-                raise
-            give_up_stdout()
-            raise Failure(f"cannot print: {exc.strerror}") from exc
-        except KeyboardInterrupt:
-            ctx.exit(INTERRUPTED)
-
-
-def _plugins(ctx: click.Context) -> PluginRegistry:
-    """Return the installed plugins, which are loaded once for a command line."""
-    import logging
-
-    from cluster_kit.plugins import PluginRegistry
-
-    if ctx.obj is None:
-        logging.getLogger("cluster_kit.plugins").setLevel(logging.CRITICAL)  # 'cluster-kit plugins' tells which fail
-        ctx.obj = PluginRegistry.load()
-    plugins: PluginRegistry = ctx.obj
-    return plugins
-
-
-def _of_plugin(plugins: PluginRegistry, name: str) -> click.Command | None:
-    """Return a command that a plugin offers; one that can't be had says why when it is called."""
-    if name not in plugins.names("command"):
-        return None
-    try:
-        command = plugins.command(name)
-        if not isinstance(command, click.Command):
-            raise PluginError(f"command {name!r}: it is a {type(command).__name__}, and no click command", plugin=name)
-    except ClusterKitError as exc:
-        return click.Command(name, callback=partial(_fail, str(exc)), short_help="(broken: see cluster-kit plugins)")
-    return command
-
-
-def _fail(why: str) -> None:
-    raise Failure(why)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="cluster-kit", message="%(prog)s %(version)s")
-def main() -> None:
-    """Form clusters that heal themselves: find peers, link to them, tell who joined and who left.
-
-    To see it work, run 'cluster-kit demo'. To begin, write the line 'topologies: {lan: {strategy: gossip}}' to a file
-    cluster.yaml, and run 'cluster-kit run cluster.yaml' in each of two terminals.
-    """
+    return main

@@ -1,5 +1,15 @@
 """``python -m cluster_kit.cli``, the same as ``cluster-kit``."""
 
-from cluster_kit.cli import main
+from cluster_kit.cli.interruption import end_quietly
 
-main(prog_name="cluster-kit")
+
+def main() -> None:
+    """Run the command line; from here on, Ctrl-C ends it without a word."""
+    end_quietly()
+    from cluster_kit.cli.commands import main
+
+    main(prog_name="cluster-kit")
+
+
+if __name__ == "__main__":
+    main()

@@ -11,8 +11,9 @@ import click
 from cluster_kit.cli.columns import columns, pairs
 from cluster_kit.cli.configuration import read_configuration
 from cluster_kit.cli.failure import Failure, warn
+from cluster_kit.cli.interruption import INTERRUPTED, raising
 from cluster_kit.cli.seconds import Seconds
-from cluster_kit.cli.teaching import FAULTY_FILE, INTERRUPTED, TaughtCommand
+from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
 
 if TYPE_CHECKING:
     from cluster_kit.config import ClusterConfig
@@ -52,7 +53,7 @@ def nodes(file: str, wait_s: float) -> None:
 
     logging.getLogger("cluster_kit").setLevel(logging.CRITICAL)  # what is wrong is told at the end
     config, plugins = read_configuration(file)
-    with Supervisor(config, observe=True, plugins=plugins) as supervisor:
+    with raising(), Supervisor(config, observe=True, plugins=plugins) as supervisor:
         time.sleep(wait_s)
         rows = list(_rows(supervisor))
         if not rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cluster_kit.cli.columns import columns, pairs
@@ -27,7 +27,8 @@ def _topology(name: str, told: Mapping[str, Any]) -> str:
         lines.append(f"    last error: {told['last_error']}")
     if failing := told.get("failing"):
         lines.append("    not linked: " + ", ".join(f"{number} {reason}" for reason, number in failing.items()))
-    table = columns([_HEADINGS, *_nodes(told)], indent="    ") if told["known"] or told["links"] else "    nobody else is known"
+    rows = list(_nodes(told))
+    table = columns([_HEADINGS, *rows], indent="    ") if rows else "    nobody else is known"
     return "\n".join([*map(printable, lines), table])
 
 
@@ -44,18 +45,45 @@ def _sources(told: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _nodes(told: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each node that is known or linked, by name."""
-    links = {each["node"]: each for each in told["links"]}
-    known = {each["node"]: each for each in told["known"]}
-    unlinked = {each["node"]: each for each in told.get("unlinked", ())}
-    for name in sorted(known | links):
-        link, node = links.get(name), links.get(name) or known[name]
-        linked = (duration(link["age_s"]), _milliseconds(link["rtt_s"])) if link else (_why_not(unlinked.get(name)), "-")
+    """Yield a row for each node that is known or linked, or went just now, by name."""
+    names = ("links", "known", "gone", "unlinked")
+    links, known, gone, unlinked = ({each["node"]: each for each in told.get(what, ())} for what in names)
+    for name in sorted(known | links | gone):
+        node = links.get(name) or known.get(name) or gone[name]
+        if name in links:
+            linked = (duration(node["age_s"]), _milliseconds(node["rtt_s"]))
+        else:
+            linked = (_absent(gone.get(name), unlinked.get(name)), "-")
         yield (name, node["address"] or "-", *linked, pairs(sorted(node["metadata"].items())))
 
 
-def _why_not(unlinked: Mapping[str, Any] | None) -> str:
-    return why_not(unlinked["reason"], unlinked["tries"], unlinked["next_s"]) if unlinked else "not linked"
+def _absent(gone: Mapping[str, Any] | None, unlinked: Mapping[str, Any] | None) -> str:
+    """Tell when and why a node went, and why it is not linked again."""
+    went = f"gone {duration(gone['age_s'])} ago: {gone['reason']}" if gone else None
+    why = why_not(unlinked["reason"], unlinked["tries"], unlinked["next_s"]) if unlinked else "not linked"
+    if went and unlinked and unlinked["reason"]:
+        return f"{went}; {why}"
+    return went or why
+
+
+def summary(told: Iterable[Mapping[str, Any]]) -> str:
+    """Return one line for all supervisors together; a node counts once in each topology of each."""
+    told = list(told)
+    topologies = [topology for each in told for topology in each["topologies"].values()]
+    linked, gone = (sum(len(topology.get(what, ())) for topology in topologies) for what in ("links", "gone"))
+    known = sum(len({each["node"] for what in ("known", "links") for each in topology[what]}) for topology in topologies)
+    troubled = sum(topology["state"] not in ("ready", "starting") for topology in topologies)
+    parts = [
+        _count(len(told), "supervisor"),
+        _count(len(topologies), "topology", "topologies") + (f" ({troubled} in trouble)" if troubled else ""),
+        f"{linked} of {_count(known, 'node')} linked",
+        *([f"{gone} gone within the last minute"] if gone else []),
+    ]
+    return ", ".join(parts)
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from cluster_kit.cli.printable import printable
+from cluster_kit.errors import name_taken
 from cluster_kit.events import (
     Event,
     NodeDown,
@@ -85,6 +86,8 @@ def _sentence(event: Event) -> str:
             return "recovered"
         case TopologyRestarted(restarts=restarts, error=error):
             return f"worker replaced (restart {restarts}): {error}"
+        case TopologyEvent(kind="name_conflict", data={"name": str(name)}):
+            return name_taken(name)
         case TopologyEvent(kind=kind, data=data):
             return f"{kind} {data!r}"
         case Snapshot(up=up):

@@ -19,6 +19,7 @@ import click
 from cluster_kit.cli.configuration import read_configuration, see_modules_beside
 from cluster_kit.cli.failure import Failure
 from cluster_kit.cli.hangup import Hangups
+from cluster_kit.cli.interruption import INTERRUPTED
 from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _PRINT_S = 1.0  # how long the last lines may take to be read
         0: "it left as it was told",
         1: "it can't serve (port in use, no permission), can't print, or a topology with 'escalate: true' failed too often",
         2: FAULTY_FILE,
+        INTERRUPTED: "interrupted before it had begun",
     },
 )
 @click.argument("file")
@@ -55,7 +57,7 @@ def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
     JSON object a line for each event, as it happens; 'ready' tells that a topology serves. Logs go to standard error.
     """
     ending: Ending = SimpleQueue()
-    _end_on_signals(ending)
+    signal.signal(signal.SIGTERM, lambda *_: ending.put(None))
     hangups = Hangups()
     see_modules_beside(file)
     from cluster_kit.supervisor.child import SpareWorker
@@ -77,6 +79,7 @@ def _serve(supervisor: Supervisor, form: str, ending: Ending) -> None:
     printer = threading.Thread(target=_print_events, args=(supervisor.subscribe(), form, ending), daemon=True)
     printer.start()
     threading.Thread(target=_leave_when_told, args=(supervisor, ending, told), daemon=True).start()
+    _leave_on_interrupt(ending)
     try:
         supervisor.start()
         supervisor.join()
@@ -95,14 +98,14 @@ def _leave_when_told(supervisor: Supervisor, ending: Ending, told: Ending) -> No
     supervisor.stop()
 
 
-def _end_on_signals(ending: Ending) -> None:
+def _leave_on_interrupt(ending: Ending) -> None:
+    """Take Ctrl-C as an order to leave; before, there was nothing to leave, and it ended the process."""
+
     def leave(*_: object) -> None:
-        signal.signal(signal.SIGTERM, lambda *_: None)  # one is enough, and some send it twice
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # an impatient second Ctrl-C; the workers say goodbye by themselves
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # an impatient second one; the workers say goodbye by themselves
         ending.put(None)
 
     signal.signal(signal.SIGINT, leave)
-    signal.signal(signal.SIGTERM, leave)
 
 
 def _reload(supervisor: Supervisor, file: str, name: str | None) -> None:

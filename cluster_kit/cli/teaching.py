@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-INTERRUPTED = 130  # as shells tell that SIGINT ended a command
 FAULTY_FILE = "the file has faults: each is told on a line of its own, with its place"
 
 

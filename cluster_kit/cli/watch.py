@@ -1,66 +1,117 @@
-"""``cluster-kit watch``: a live view of ``cluster-kit status``."""
+"""``cluster-kit watch``: a live view of ``cluster-kit status``.
+
+A thread asks, again and again; the main thread shows what it hears and follows the keys, so that a supervisor that does not
+answer holds up neither.
+"""
 
 from __future__ import annotations
 
+import select
 import signal
 import sys
+import textwrap
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from cluster_kit.cli.failure import Failure
+from cluster_kit.cli.interruption import raising
 from cluster_kit.cli.seconds import Seconds
-from cluster_kit.cli.status import supervisors
 from cluster_kit.cli.teaching import TaughtCommand
 
-_CLEAR = "\x1b[H\x1b[J"  # to the top left, and nothing below; ECMA-48
+if TYPE_CHECKING:
+    from cluster_kit.cli.screen import Screen
+    from cluster_kit.supervisor.bell import Bell
+    from cluster_kit.supervisor.control_files import Wanted
+
+_ANSWER_S = 2.0  # for an answer; a worker that doesn't answer its supervisor is given a second
 
 
 @click.command(
     cls=TaughtCommand,
     example="cluster-kit watch web@10.0.0.5",
-    exit_codes={0: "you have seen enough, and pressed Ctrl-C", 1: "standard output is no terminal"},
+    exit_codes={0: "you have seen enough, and pressed Ctrl-C or q", 1: "standard output is no terminal"},
 )
-@click.argument("node", required=False)
+@click.argument("nodes", metavar="[NODE]...", nargs=-1)
+@click.option("--cluster", metavar="CLUSTER", help="Only nodes of this cluster.")
 @click.option(
     "--interval", "interval_s", metavar="S", type=Seconds(), default=1.0, show_default=True, help="Seconds from view to view."
 )
-def watch(node: str | None, interval_s: float) -> None:
+def watch(nodes: tuple[str, ...], cluster: str | None, interval_s: float) -> None:
     """Show what 'cluster-kit status' tells, again and again, until Ctrl-C.
 
-    Supervisors that start or end while you look come and go in the view.
+    The first line sums up. Arrows, PgUp, PgDn, Home and End move through what is longer than the terminal. Who goes is shown
+    for a minute, with when and why; supervisors that start or end while you look come and go in the view.
     """
     if not sys.stdout.isatty():
         raise Failure("watch: standard output is no terminal: use 'cluster-kit status', with --json for programs")
+    from cluster_kit.cli.asking import those
+    from cluster_kit.cli.screen import screen
+    from cluster_kit.supervisor.bell import Bell
+
+    bell = Bell()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C, with the terminal as it was
-    with suppress(KeyboardInterrupt), _screen() as show:
+    signal.signal(signal.SIGWINCH, lambda *_: bell.ring())
+    view = _View(those(nodes, cluster), bell)
+    with suppress(KeyboardInterrupt), raising(), screen() as shown:
+        threading.Thread(target=view.keep, args=(interval_s,), daemon=True).start()
+        _show(shown, view, bell)
+
+
+class _View:
+    """What is to be shown, as lines, the newest each time the bell rings."""
+
+    def __init__(self, wanted: Wanted, bell: Bell) -> None:
+        from cluster_kit.cli.scene import Scene
+
+        self.lines = ["", ""]
+        self._scene = Scene()
+        self._wanted = wanted
+        self._bell = bell
+
+    def keep(self, interval_s: float) -> None:
+        """Keep it up to date, for ever."""
         while True:
-            show(_view(node))
+            self.lines = self._now()
+            self._bell.ring()
             time.sleep(interval_s)
 
+    def _now(self) -> list[str]:
+        from cluster_kit.cli.asking import ask, why_missing
+        from cluster_kit.errors import ClusterKitError
 
-def _view(node: str | None) -> str:
-    from cluster_kit.cli.overview import overview
+        try:
+            asked = ask(self._wanted, _ANSWER_S)
+            lines = self._scene.lines(asked, time.monotonic())
+            if not asked.complete and not asked.mute:
+                lines += ["", why_missing(asked, self._wanted)]
+        except ClusterKitError as exc:
+            return [*self.lines[:2], str(exc)]
+        return lines
 
-    mute: list[int] = []
-    try:
-        parts = list(map(overview, supervisors(node, mute)))
-    except Failure as nobody:
-        parts = [nobody.format_message()]
-    return "\n\n".join([*parts, *(f"process {pid} does not answer: it hangs, or is stopped" for pid in mute)])
+
+def _show(shown: Screen, view: _View, bell: Bell) -> None:
+    """Show the view, and follow the keys, until one says that it is enough."""
+    from cluster_kit.cli.scroll import Scroll, moves
+    from cluster_kit.cli.streams import STDIN
+
+    scroll = Scroll()
+    while True:
+        width, height = shown.size
+        head, body = view.lines[:2], [part for line in view.lines[2:] for part in _folded(line, width)]
+        shown.show(scroll.window(head, body, width, height))
+        ready, _, _ = select.select([bell.fileno(), *([STDIN] if shown.has_keys else [])], [], [])
+        if bell.fileno() in ready:
+            bell.heard()
+        for move in moves(shown.typed()) if STDIN in ready else ():
+            if move == "quit":
+                return
+            scroll.move(move)
 
 
-@contextmanager
-def _screen() -> Iterator[Callable[[str], object]]:
-    """Yield how to show a view in place of the one before."""
-    try:
-        from rich.console import Console
-        from rich.live import Live
-        from rich.text import Text
-    except ImportError:
-        yield lambda view: click.echo(f"{_CLEAR}{view}")
-        return
-    with Live(console=Console(), screen=True, auto_refresh=False) as live:
-        yield lambda view: live.update(Text(view), refresh=True)
+def _folded(line: str, width: int) -> list[str]:
+    """Return a sentence as several lines where it is too long; a row of a table stays one."""
+    return [line] if line.startswith(" ") else textwrap.wrap(line, max(20, width)) or [""]

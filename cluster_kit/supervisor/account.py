@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from cluster_kit.errors import name_taken
 from cluster_kit.events import Event, TopologyEvent
-from cluster_kit.supervisor.status import LinkStatus, State, TopologyStatus, UnlinkedStatus
-from cluster_kit.supervisor.view import TopologyView
+from cluster_kit.supervisor.status import GoneStatus, LinkStatus, State, TopologyStatus, UnlinkedStatus
+from cluster_kit.supervisor.view import GONE_S, TopologyView
 from cluster_kit.worker.messages import Inspected, SourceHealth
 
 
@@ -45,8 +46,9 @@ class Account:
 
     def told(self, event: Event) -> None:
         """An event passed by: of two live processes of one name, the one that is shut out would look healthy."""
-        if isinstance(event, TopologyEvent) and event.kind == "name_conflict":
-            self.last_error = "name conflict: another live process uses a name of ours: give each process a name of its own"
+        match event:
+            case TopologyEvent(kind="name_conflict", data={"name": str(name)}):
+                self.last_error = name_taken(name)
 
     def status(self, inspected: Inspected, *, finished: bool, crash_looping: bool) -> TopologyStatus:
         """Return how the topology is doing, with what its worker has just told."""
@@ -71,6 +73,11 @@ class Account:
                 if each.key in view.known and each.key not in view.up
             ),
             failing=inspected.failing,
+            gone=tuple(
+                GoneStatus(node=each.node, reason=each.reason, age_s=max(0.0, now - each.t))
+                for each in view.gone.values()
+                if now - each.t < GONE_S
+            ),
         )
 
     def _state(self, *, finished: bool, crash_looping: bool) -> State:

@@ -17,9 +17,11 @@ from cluster_kit.node import Node
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import DEFAULT_QUEUE, Subscription
 from cluster_kit.supervisor.changes import Changes
+from cluster_kit.supervisor.reach import count
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.supervisor import Supervisor
 from cluster_kit.supervisor.view import NodeState
+from cluster_kit.throttle import Throttle
 
 _Result = TypeVar("_Result")
 
@@ -33,6 +35,7 @@ class AsyncSubscription:
         self._subscription = subscription
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
+        self._throttle = Throttle()
         self._reader = self._loop.create_task(self._read(callback)) if callback is not None else None
         subscription.listen(self._wake)
 
@@ -47,7 +50,9 @@ class AsyncSubscription:
             except (Exception, asyncio.CancelledError) as exc:
                 if isinstance(exc, asyncio.CancelledError) and self._reader is not None and self._reader.cancelling():
                     raise
-                log.exception("callback %r raised on %r", callback, event)
+                kind = type(exc).__name__
+                if self._throttle.passes(kind, self._loop.time()):
+                    log.exception("callback %r raised on %r%s", callback, event, self._throttle.more(kind))
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self
@@ -148,7 +153,7 @@ class AsyncSupervisor:
         self._sync.nodes(topology, state)  # raises if it was not started, and there is nothing to wait for
         try:
             async with asyncio.timeout(timeout_s), self.subscribe(topology=topology) as events:
-                while self._sync._count(topology, state) < n:
+                while count(self._sync._bus, self._sync._counted, topology, state) < n:
                     await anext(events)
         except (TimeoutError, StopAsyncIteration):
             self._sync.wait_for(n, topology=topology, state=state, timeout_s=0)

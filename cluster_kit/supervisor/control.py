@@ -9,107 +9,203 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
+import selectors
 import socket
-import stat
 import struct
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster_kit._version import __version__
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.node import Node
+from cluster_kit.supervisor.bell import Bell
+from cluster_kit.supervisor.control_files import (
+    ANY,
+    SUFFIX,
+    Wanted,
+    check_private,
+    control_folders,
+    locked,
+    make_private,
+    new_path,
+    pid_of,
+)
 from cluster_kit.supervisor.status import TopologyStatus, as_plain
+from cluster_kit.throttle import Throttle
+
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
 
 ASK_S = 5.0  # for a question and its answer; a worker that doesn't answer is given a second
+LOOK_S = 5.0  # between two looks whether the file is still there
 MAX_QUESTION_BYTES = 64
 MAX_ANSWER_BYTES = 2**26  # ten thousand nodes with all the metadata they may have
-SUFFIX = ".sock"
 _QUESTION = b"status\n"
 _BACKLOG = 16
 _PEER = struct.Struct("=3i")  # pid, uid, gid; unix(7), SO_PEERCRED
+_CURE = "set XDG_RUNTIME_DIR to a folder of yours that can be written to"
 
 Answer = Mapping[str, Any]
 
 log = logging.getLogger("cluster_kit.supervisor")
 
 
-def control_folders() -> list[Path]:
-    """Return where this user's control sockets may be, the first place first; a service may not have what a shell has."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    own = [Path(runtime, "cluster-kit")] if runtime and Path(runtime).is_dir() else []
-    return [*own, Path(tempfile.gettempdir(), f"cluster-kit-{os.getuid()}")]
-
-
 class ControlSocket:
-    """Answers with what ``status`` returns, in a thread of its own, from ``open`` until ``close``."""
+    """Answers with what ``status`` returns, in a thread of its own, from ``open`` until ``close``.
 
-    def __init__(self, status: Callable[[], Answer]) -> None:
+    A socket whose file is gone is replaced: cleaners of old files, and the end of a login session, remove it while we live.
+
+    Args:
+        status: Returns the answer.
+        node: The node's name, and ``cluster`` its cluster, by which others select whom they ask.
+    """
+
+    def __init__(self, status: Callable[[], Answer], *, node: str = "", cluster: str = "") -> None:
         self._status = status
-        self._path: Path | None = None
-        self._sock: socket.socket | None = None
+        self._node = node
+        self._cluster = cluster
+        self._throttle = Throttle()
+        self._closing = False
+        self._bell: Bell | None = None
+        self._listener: _Listener | None = None
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
         """Begin to answer; where there can't be a socket, that is all that is missing, and a warning tells why."""
-        folder = control_folders()[0]
         try:
-            _make_private(folder)
-            _sweep(folder)
-            self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._listen(self._sock, folder)
-            thread = threading.Thread(target=self._serve, args=(self._sock,), name="cluster-kit-control", daemon=True)
+            self._bell = Bell()
+            self._listener = self._listen()
+            thread = threading.Thread(
+                target=self._serve, args=(self._listener, self._bell), name="cluster-kit-control", daemon=True
+            )
             thread.start()
         except (OSError, RuntimeError) as exc:
             self.close()
-            cause = (getattr(exc, "strerror", None) or str(exc)).lower()
-            log.warning("control: no socket in '%s', 'cluster-kit status' won't see this process: %s", folder, cause)
+            _warn(exc)
         except BaseException:  # such as Ctrl-C
             self.close()
             raise
         else:
             self._thread = thread
 
-    def _listen(self, sock: socket.socket, folder: Path) -> None:
-        """Take the name by which others look for it only once it listens: before, it looks like one that was left behind."""
-        self._path = folder / f"{os.getpid()}-{os.urandom(4).hex()}.new"
-        sock.bind(str(self._path))
-        self._path.chmod(0o600)
-        sock.listen(_BACKLOG)
-        self._path = self._path.rename(self._path.with_suffix(SUFFIX))
+    def _listen(self) -> _Listener:
+        folder = next(control_folders(), None)
+        if folder is None:
+            raise OSError("there is no folder for it, not even one for temporary files")
+        return _Listener(folder, self._node, self._cluster)
 
     def close(self) -> None:
         """Answer no more, and leave no file; idempotent."""
-        sock, self._sock = self._sock, None
-        path, self._path = self._path, None
-        if path is not None:
-            path.unlink(missing_ok=True)
-        if sock is None:
-            return
-        with suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)  # ends the thread's wait
+        self._closing = True
+        if self._bell is not None:
+            self._bell.ring()
         if self._thread is not None:
             self._thread.join(ASK_S)
-        sock.close()
+        for each in (self._listener, self._bell):
+            if each is not None:
+                each.close()
 
-    def _serve(self, sock: socket.socket) -> None:
-        while True:
+    def _serve(self, listener: _Listener, bell: Bell) -> None:
+        while not self._closing:
+            if listener.sock.fileno() not in _readable((listener.sock, bell), LOOK_S):
+                listener = self._seen_to(listener)
+                continue
             try:
-                connection, _ = sock.accept()
-            except OSError:
-                return
+                connection, _ = listener.sock.accept()
+            except OSError:  # there is no descriptor left
+                _readable((bell,), LOOK_S)
+                continue
             with connection, suppress(OSError, ClusterKitError):
                 self._answer(connection)
+
+    def _seen_to(self, listener: _Listener) -> _Listener:
+        """Return another one if nobody finds ``listener`` any more."""
+        if listener.is_found or self._closing:
+            return listener
+        try:
+            self._listener = self._listen()
+        except OSError as exc:
+            if self._throttle.passes("lost", time.monotonic()):
+                _warn(exc)
+            return listener
+        log.info("control: '%s' is gone, the new socket is '%s'", listener.path, self._listener.path)
+        listener.close()
+        return self._listener
 
     def _answer(self, connection: socket.socket) -> None:
         connection.settimeout(ASK_S)
         if _uid_of(connection) not in (os.getuid(), 0) or _read_line(connection, MAX_QUESTION_BYTES) != _QUESTION:
             return
         connection.sendall(json.dumps(self._status(), default=str).encode() + b"\n")
+
+
+class _Listener:
+    """A listening socket and its file.
+
+    Raises:
+        OSError: It can't be had there.
+    """
+
+    def __init__(self, folder: Path, node: str, cluster: str) -> None:
+        make_private(folder)
+        _sweep(folder)
+        self.path = new_path(folder, node, cluster)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with locked(folder):
+                self.sock.bind(str(self.path))
+                self.path.chmod(0o600)
+                self._identity = _identity(self.path)
+                self.sock.listen(_BACKLOG)
+            self.sock.setblocking(False)
+        except BaseException:
+            self.sock.close()
+            with suppress(OSError):
+                self.path.unlink()
+            raise
+
+    @property
+    def is_found(self) -> bool:
+        """Whether whoever looks for the file finds this socket."""
+        try:
+            return _identity(self.path) == self._identity
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Remove the file, if it is ours; idempotent."""
+        if self.is_found:
+            with suppress(OSError):
+                self.path.unlink()
+        self.sock.close()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.lstat()
+    return found.st_dev, found.st_ino
+
+
+def _cause(exc: Exception) -> str:
+    return str(getattr(exc, "strerror", None) or exc).lower()
+
+
+def _warn(exc: Exception) -> None:
+    folder = next(control_folders(), None)
+    where = f" in '{folder}'" if folder else ""
+    log.warning("control: no control socket%s, 'cluster-kit status' won't see this process: %s; %s", where, _cause(exc), _CURE)
+
+
+def _readable(files: Iterable[FileDescriptorLike], timeout_s: float) -> set[int]:
+    """Wait until one of ``files`` can be read, or for so long; return the numbers of those that can."""
+    poller = select.poll()
+    for file in files:
+        poller.register(file, select.POLLIN)
+    return {fd for fd, _ in poller.poll(timeout_s * 1000)}
 
 
 def describe(local: Node, cluster: str, topologies: Mapping[str, TopologyStatus], *, leaving: bool) -> Answer:
@@ -125,44 +221,81 @@ def describe(local: Node, cluster: str, topologies: Mapping[str, TopologyStatus]
     }
 
 
-def ask_all(mute: list[int]) -> Iterator[Answer]:
-    """Yield what each supervisor of this user tells of itself, those that have ended left out.
+def ask_all(mute: list[int], wanted: Wanted = ANY, within_s: float = ASK_S) -> Iterator[Answer]:
+    """Yield what the supervisors of this user tell of themselves, as they answer; those that have ended are left out.
+
+    All are asked at once, so that one that does not answer holds up no other.
 
     Args:
         mute: Takes the process ids of those that don't answer in time.
+        wanted: Whom to ask.
+        within_s: Seconds that each has for its answer.
 
     Raises:
         ClusterKitError: A folder is not ours alone: what is in it may be somebody else's.
     """
-    for path in _sockets():
-        try:
-            yield _ask(path)
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)  # of a process that was killed
-        except TimeoutError:
-            mute.append(int(path.name.partition("-")[0]))
-        except (OSError, ValueError):
-            continue  # it is just ending
+    with ExitStack() as stack, selectors.DefaultSelector() as selector:
+        for path in filter(wanted.may_be, _sockets()):
+            _ask(path, mute, stack, selector)
+        yield from filter(wanted.includes, _answers(selector, within_s))
+        mute += [pid_of(key.data.path) for key in selector.get_map().values()]
+
+
+class _Asked:
+    """One whose answer is awaited."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.heard = bytearray()
 
 
 def _sockets() -> Iterator[Path]:
     for folder in control_folders():
         try:
-            _check_private(folder)
+            check_private(folder)
         except FileNotFoundError:
             continue
         except OSError as exc:
-            raise ClusterKitError(f"control sockets: cannot use '{folder}': {(exc.strerror or str(exc)).lower()}") from exc
+            raise ClusterKitError(f"control sockets: cannot use '{folder}': {_cause(exc)}") from exc
         yield from sorted(folder.glob(f"*{SUFFIX}"))
 
 
-def _ask(path: Path) -> Answer:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(ASK_S)
+def _ask(path: Path, mute: list[int], stack: ExitStack, selector: selectors.BaseSelector) -> None:
+    """Put the question, and have ``selector`` wait for the answer."""
+    sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+    sock.setblocking(False)
+    try:
         sock.connect(str(path))
         sock.sendall(_QUESTION)
-        answer: Answer = json.loads(_read_line(sock, MAX_ANSWER_BYTES))
-    return answer
+    except ConnectionRefusedError:
+        _remove_if_dead(path)
+    except BlockingIOError:  # so many wait for it that it can't take one more
+        mute.append(pid_of(path))
+    except OSError:
+        return  # it is just ending
+    else:
+        selector.register(sock, selectors.EVENT_READ, _Asked(path))
+
+
+def _answers(selector: selectors.BaseSelector, within_s: float) -> Iterator[Answer]:
+    """Yield the answers that come in time; who is still awaited then is left in ``selector``."""
+    deadline_s = time.monotonic() + within_s
+    while selector.get_map() and (left_s := deadline_s - time.monotonic()) > 0:
+        for key, _ in selector.select(left_s):
+            if _is_complete(key.data, key.fileobj):
+                selector.unregister(key.fileobj)
+                with suppress(ValueError):  # it ended amid its answer
+                    yield json.loads(key.data.heard)
+
+
+def _is_complete(asked: _Asked, sock: Any) -> bool:
+    """Read on; return whether that was all."""
+    try:
+        data = sock.recv(65536)
+    except OSError:
+        return True
+    asked.heard += data
+    return not data or data.endswith(b"\n") or len(asked.heard) > MAX_ANSWER_BYTES
 
 
 def _read_line(sock: socket.socket, limit: int) -> bytes:
@@ -190,22 +323,21 @@ def _uid_of(connection: socket.socket) -> int:
 def _sweep(folder: Path) -> None:
     """Remove what processes left that were killed."""
     for path in folder.glob(f"*{SUFFIX}"):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.setblocking(False)
-            try:
-                sock.connect(str(path))
-            except ConnectionRefusedError:
-                path.unlink(missing_ok=True)
-            except OSError:
-                continue
+        _remove_if_dead(path)
 
 
-def _make_private(folder: Path) -> None:
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _check_private(folder)
+def _remove_if_dead(path: Path) -> None:
+    """Remove a socket that nobody listens to, and that nobody is about to listen to."""
+    with suppress(OSError), locked(path.parent, patience_s=0.0) as alone:
+        if alone and _refuses(path):
+            path.unlink()
 
 
-def _check_private(folder: Path) -> None:
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        raise PermissionError(1, "it is not a folder that only its user can enter")
+def _refuses(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        try:
+            sock.connect(str(path))
+        except OSError as exc:
+            return isinstance(exc, ConnectionRefusedError)
+        return False

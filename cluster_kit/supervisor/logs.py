@@ -1,28 +1,40 @@
 """The log thread: hands the supervisor's and its workers' records to the application's logging.
 
-A handler of the application may raise, or block on a terminal or pipe that nobody reads; supervision goes on meanwhile.
+A handler of the application may raise, or block on a terminal or pipe that nobody reads; supervision goes on meanwhile. A
+warning that repeats, as of a callback that raises for each event, is logged once a minute, and those in between are counted.
 """
 
 from __future__ import annotations
 
 import logging
+import re
+import time
 import traceback
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from cluster_kit.supervisor.ending import Ending
 from cluster_kit.supervisor.thread import UndoableThread
+from cluster_kit.throttle import REPEAT_S, Throttle
 from cluster_kit.worker.messages import Logged
 
 OURS = "cluster_kit.supervisor"
 _MOST_WAITING = 10_000  # records; some megabytes
 _JOIN_S = 2.0
+_MOST_HELD_BACK = 256  # kinds of which the last record is kept
+_FRAME = re.compile(r'^ +File "[^\n]*', re.MULTILINE)
 
 
 class _Record(NamedTuple):
     logged: Logged
     topology: str | None
+
+    def marked(self, mark: str, *, whole: bool = True) -> _Record:
+        """Return the same with ``mark`` at the end of its first line, and without the other lines unless ``whole``."""
+        first, newline, rest = self.logged.text.partition("\n")
+        text = f"{first}{mark}{newline}{rest}" if whole else f"{first}{mark}"
+        return self._replace(logged=Logged(self.logged.logger, self.logged.level, text))
 
 
 class LogRelay:
@@ -31,6 +43,9 @@ class LogRelay:
     def __init__(self) -> None:
         self._records: SimpleQueue[_Record | None] = SimpleQueue()
         self._dropped = 0
+        self._throttle = Throttle()
+        self._held_back: dict[str, _Record] = {}
+        self._tell_at_s = 0.0
         self._thread: UndoableThread | None = None
         self._ended = Ending()
 
@@ -67,13 +82,52 @@ class LogRelay:
             self._ended.wait(_JOIN_S)
 
     def _run(self) -> None:
-        while (record := self._records.get()) is not None:
-            _hand_over(record)
+        while (record := self._next()) is not None:
+            self._pass_on(record)
             if self._dropped:
                 text = f"{self._dropped} log records were dropped while the application's logging was held up"
                 self._dropped = 0
                 _hand_over(_Record(Logged(OURS, logging.WARNING, text), None))
+        self._tell_rest()
         self._ended.set()
+
+    def _next(self) -> _Record | None:
+        """Wait for a record; meanwhile, say when it is time what was held back."""
+        while True:
+            wait_s = max(0.0, self._tell_at_s - time.monotonic()) if self._held_back else None
+            if wait_s == 0.0:
+                self._tell_rest()
+                continue
+            with suppress(Empty):
+                return self._records.get(timeout=wait_s)
+
+    def _pass_on(self, record: _Record) -> None:
+        """Hand over a record, unless it is a warning that repeats."""
+        kind = _kind_of(record)
+        if record.logged.level < logging.WARNING:
+            _hand_over(record)
+        elif self._throttle.passes(kind, time.monotonic()):
+            self._held_back.pop(kind, None)
+            _hand_over(record.marked(self._throttle.more(kind)))
+        elif kind in self._held_back or len(self._held_back) < _MOST_HELD_BACK:
+            self._tell_at_s = self._tell_at_s if self._held_back else time.monotonic() + REPEAT_S
+            self._held_back[kind] = record
+
+    def _tell_rest(self) -> None:
+        """Say what was held back and not told yet: the last word on a source may be that it fails."""
+        for kind, number in self._throttle.rest(time.monotonic()):
+            if kind in self._held_back:
+                _hand_over(self._held_back[kind].marked(f" (the last of {number} more of this kind)", whole=False))
+        self._held_back.clear()
+
+
+def _kind_of(record: _Record) -> str:
+    """Return what is the same in records of the same fault: its type and where it was raised, or else the whole text."""
+    logged = record.logged
+    frames = _FRAME.findall(logged.text)
+    error = logged.text.rpartition("\n")[2].partition(":")[0]
+    what = "\n".join([*frames, error]) if frames else logged.text
+    return f"{record.topology} {logged.logger} {logged.level} {what}"
 
 
 def _hand_over(record: _Record) -> None:

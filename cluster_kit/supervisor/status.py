@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from cluster_kit.errors import ConnectReason
+from cluster_kit.events import Reason
 from cluster_kit.node import Node
 
 
@@ -61,6 +62,21 @@ class UnlinkedStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GoneStatus:
+    """One node that went a short time ago.
+
+    Attributes:
+        node: The node as it was.
+        reason: Why its link went down, or why nobody vouches any more for one that was never linked.
+        age_s: How long ago.
+    """
+
+    node: Node
+    reason: Reason
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TopologyStatus:
     """One configured topology.
 
@@ -76,6 +92,7 @@ class TopologyStatus:
         unlinked: Known nodes that are not linked and why, by key; of a large number the first 500.
             Empty while the worker does not answer.
         failing: How many known nodes are not linked in all, by the reason why the last dial failed.
+        gone: Those that went within the last minute and have not come back, the first one first.
     """
 
     name: str
@@ -89,6 +106,7 @@ class TopologyStatus:
     links: tuple[LinkStatus, ...]
     unlinked: tuple[UnlinkedStatus, ...] = ()
     failing: Mapping[ConnectReason, int] = field(default_factory=dict)
+    gone: tuple[GoneStatus, ...] = ()
 
 
 def as_plain(status: TopologyStatus) -> dict[str, Any]:
@@ -104,6 +122,7 @@ def as_plain(status: TopologyStatus) -> dict[str, Any]:
         "links": [_node(link.node) | {"age_s": round(link.age_s, 3), "rtt_s": link.rtt_s} for link in status.links],
         "unlinked": [_unlinked(each) for each in status.unlinked],
         "failing": {reason.value: number for reason, number in status.failing.items()},
+        "gone": [_node(each.node) | {"age_s": round(each.age_s, 3), "reason": each.reason.value} for each in status.gone],
     }
 
 

@@ -21,7 +21,7 @@ from cluster_kit.supervisor.delivery import Delivery
 from cluster_kit.supervisor.former import wait_for_former_workers
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
-from cluster_kit.supervisor.reach import check_reachable, count, wait_for_nodes
+from cluster_kit.supervisor.reach import check_reachable, wait_for_nodes
 from cluster_kit.supervisor.serving import await_serving
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.timeouts import checked_s_or_none
@@ -211,11 +211,11 @@ class Supervisor:
         """
         self.check_reachable(n, topology, state)
         self._running(answering=True)
-        own = None if self._observe else self._local
-        wait_for_nodes(self._bus, n, own, topology=topology, state=state, timeout_s=timeout_s)
+        wait_for_nodes(self._bus, n, self._counted, topology=topology, state=state, timeout_s=timeout_s)
 
-    def _count(self, topology: str | None, state: NodeState) -> int:
-        return count(self._bus, None if self._observe else self._local, topology, state)
+    @property
+    def _counted(self) -> Node | None:
+        return None if self._observe else self._local
 
     def check_reachable(self, n: int, topology: str | None = None, state: NodeState = "up") -> None:
         """Check that ``n`` nodes, this one included, are within what the topology links and holds.
@@ -253,8 +253,10 @@ class Supervisor:
 
     def _open_control(self) -> None:
         from cluster_kit.supervisor.control import ControlSocket, describe  # which take a while to import
-
-        control = ControlSocket(lambda: describe(self._local, self._config.cluster, self.status(), leaving=self._leaving))
+        cluster = self._config.cluster  # neither it nor our name ever changes
+        control = ControlSocket(
+            lambda: describe(self._local, cluster, self.status(), leaving=self._leaving), node=self._local.key, cluster=cluster
+        )
         try:
             control.open()
             self._control = control  # no sooner: who stops us meanwhile would close what is half open

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cluster_kit.events import Event, NodeDown, NodeFound, NodeLost, NodeUp, NodeUpdated, Reason, Snapshot
 from cluster_kit.node import Node, is_other_run
 
 NodeState = Literal["up", "known"]
+
+GONE_S = 60.0  # for so long the view tells who went: time enough to see it
+_MOST_GONE = 256
+
+
+class Departure(NamedTuple):
+    """That a node went: its link went down, or nobody vouches any more for one that was never linked."""
+
+    node: Node
+    reason: Reason
+    t: float
 
 
 class TopologyView:
@@ -24,6 +35,7 @@ class TopologyView:
         self.known: dict[str, Node] = {}
         self.up: dict[str, Node] = {}
         self.up_since: dict[str, float] = {}
+        self.gone: dict[str, Departure] = {}
         self.seq = 0
 
     def apply(self, event: Event) -> Event:
@@ -31,22 +43,33 @@ class TopologyView:
         match event:
             case NodeFound(node=node):
                 self.known[node.key] = node
-            case NodeLost(node=node):
+                self.gone.pop(node.key, None)
+            case NodeLost(node=node, reason=reason):
                 self.known.pop(node.key, None)
+                if node.key not in self.up and node.key not in self.gone:
+                    self._went(Departure(node, reason, event.t))
             case NodeUp(node=node):
+                self.gone.pop(node.key, None)
                 self.up[node.key] = node
                 self.up_since[node.key] = event.t
                 if node.key in self.known:
                     self.known[node.key] = node
-            case NodeDown(node=node):
+            case NodeDown(node=node, reason=reason):
                 self.up.pop(node.key, None)
                 self.up_since.pop(node.key, None)
+                self.gone.pop(node.key, None)
+                self._went(Departure(node, reason, event.t))
             case NodeUpdated(node=node):
                 for nodes in (self.known, self.up):
                     if node.key in nodes:
                         nodes[node.key] = node
         self.seq += 1
         return replace(event, seq=self.seq)
+
+    def _went(self, departure: Departure) -> None:
+        """Keep the latest, and none for long."""
+        recent = [each for each in self.gone.values() if departure.t - each.t < GONE_S][-_MOST_GONE + 1 :]
+        self.gone = {each.node.key: each for each in [*recent, departure]}
 
     def all_down(self, reason: Reason, t: float) -> list[Event]:
         """Return the events, still to be applied, of losing every link at once."""

@@ -15,7 +15,16 @@ from typing import Any
 
 from cluster_kit.abc import Connector
 from cluster_kit.attended import AttendedClock
-from cluster_kit.errors import ClusterKitError, CommandError, ConnectError, ConnectReason, NameConflict, described, text_of
+from cluster_kit.errors import (
+    ClusterKitError,
+    CommandError,
+    ConnectError,
+    ConnectReason,
+    NameConflict,
+    described,
+    name_taken,
+    text_of,
+)
 from cluster_kit.events import Reason, TopologyEvent
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command, Connect, Disconnect, GiveUp
@@ -102,6 +111,8 @@ class Links:
         """
         kind = str.__str__(kind)
         check_plain(data, f"event {kind!r}")
+        if kind == "name_conflict" and isinstance(data, dict):
+            self._warn_of_conflict(str(data.get("name")))
         self._tell(TopologyEvent(topology=self._membership.name, kind=kind, data=data))
 
     def start(self, command: Command) -> None:
@@ -154,21 +165,28 @@ class Links:
 
     def _as_connect_error(self, node: Node, exc: BaseException, seconds: float) -> ConnectError:
         now_s = self._clock.now_s()
-        if isinstance(exc, NameConflict) and self._throttle.passes("name conflict", now_s):
-            log.warning("%s", text_of(exc))
+        if isinstance(exc, NameConflict):
+            self._warn_of_conflict(self._membership.local.key)
         if isinstance(exc, ConnectError):
             return exc
         if isinstance(exc, TimeoutError):
             message = f"connect: no answer from {str(node)!r} within {seconds:.2g} s: host down, frozen or filtered"
             return ConnectError(message, node=node.key, reason=ConnectReason.TIMEOUT)
         if self._throttle.passes("connect", now_s):
-            log.error("connect: the connector raised for %s: %s", node, described(exc), exc_info=exc)
+            more = self._throttle.more("connect")
+            log.error("connect: the connector raised for %s: %s%s", node, described(exc), more, exc_info=exc)
         return ConnectError(f"connect: for {str(node)!r} the connector raised {described(exc)}", node=node.key)
+
+    def _warn_of_conflict(self, name: str) -> None:
+        """Warn once in a while, however many parts of a worker notice it."""
+        if self._throttle.passes(f"name conflict {name}", self._clock.now_s()):
+            log.warning("%s", name_taken(name))
 
     async def _disconnect(self, node: Node) -> None:
         _, raised = await attempt(lambda: self._connector.disconnect(node), self._connect_timeout_s)
         if raised is not None and self._throttle.passes("disconnect", self._clock.now_s()):
-            log.error("disconnect: the connector raised for %s: %s", node, described(raised), exc_info=raised)
+            more = self._throttle.more("disconnect")
+            log.error("disconnect: the connector raised for %s: %s%s", node, described(raised), more, exc_info=raised)
         self._membership.disconnected(node, self._clock.now_s())
         self._settle()
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
 from cluster_kit.errors import CommandError, described
 from cluster_kit.events import Event
 from cluster_kit.membership.membership import Membership
+from cluster_kit.throttle import Throttle
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.messages import Beat, Happened, Logged, Reply, View
 
@@ -32,6 +34,7 @@ class Outbox:
         self._view_due = False
         self._waiting = False
         self._dropped_logs = 0
+        self._throttle = Throttle()
 
     def send(self, message: Any) -> None:
         """Send ``message``; beats and log records are left out while the supervisor takes nothing."""
@@ -51,7 +54,9 @@ class Outbox:
     def _not_sent(self, message: Any, exc: BaseException) -> None:
         """Say what is lost, if it may be; what happened is made up for by a view, but once only, as that may fail, too."""
         text = f"{type(message).__name__} cannot be sent to the application: {described(exc)}"
-        self.send(Logged("cluster_kit.worker", logging.ERROR, text))
+        kind = f"{type(message).__name__} {type(exc).__name__}"
+        if self._throttle.passes(kind, time.monotonic()):
+            self.send(Logged("cluster_kit.worker", logging.ERROR, text + self._throttle.more(kind)))
         if isinstance(message, Happened):
             self._view_due = True
             self._loop.call_soon(self._catch_up)

@@ -226,9 +226,6 @@ class Worker:
     def _twin_seen(self, boot_id: BootId | None) -> None:
         if boot_id in (None, self.boot_id) or not self._throttle.passes("twin", self._clock.now_s()):
             return
-        log.warning(
-            "name conflict: another process announces our name %r: give each process a name of its own", self.local.name
-        )
         self._links.event("name_conflict", {"name": self.local.name, "boot_id": str(boot_id)})
 
     def _announced(self, source: str) -> None:

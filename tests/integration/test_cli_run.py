@@ -263,3 +263,17 @@ def test_topology_that_escalates_ends_it(cluster):
     assert a.wait() == 1
     assert a.errors[-1].startswith("cluster-kit: topology 'lan': more than 1 restarts")
     assert not any("Traceback" in line for line in a.errors)
+
+
+def test_second_process_of_a_name_is_told_once_with_the_cure(cluster):
+    cluster.run("a").wait_for("ready")
+    second = cluster.run("a")
+    second.wait_for("topology_event", kind="name_conflict")
+    text = (
+        "name conflict: two live processes use the name 'a@127.0.0.1': give each process a name of its own, "
+        "by 'node' in its configuration or by 'cluster-kit run --name'"
+    )
+    second.until(lambda: [line for line in second.errors if line.endswith(text)], "the warning")
+    second.signal(signal.SIGTERM)
+    assert second.wait() == 0
+    assert [line.partition("lan: ")[2] for line in second.errors] == [text]

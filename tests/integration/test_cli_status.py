@@ -5,8 +5,10 @@ import os
 import pty
 import signal
 import socket
+import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from cli_process import COMMAND, Cluster, Process, cluster_kit
@@ -14,6 +16,7 @@ from waiting import until
 
 from cluster_kit import Supervisor
 from cluster_kit.supervisor.control import ControlSocket, _sweep, ask_all
+from cluster_kit.supervisor.control_files import locked, new_path
 
 GOSSIP = {"topologies": {"lan": {"strategy": "gossip"}}}
 
@@ -256,6 +259,178 @@ def test_path_that_is_too_long_costs_the_socket_only(monkeypatch, tmp_path, capl
     with Supervisor(GOSSIP, control=True) as supervisor:
         assert supervisor.status()
     assert "won't see this process" in caplog.text
+
+
+class StandIn:
+    """A listening socket in the place of a supervisor's, for ``node``; it answers when it is told to, if ever."""
+
+    def __init__(self, folder, node, cluster="x"):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self.answer = json.dumps(
+            {
+                "node": node,
+                "pid": os.getpid(),
+                "cluster": cluster,
+                "metadata": {},
+                "leaving": False,
+                "topologies": {},
+            }
+        )
+        self.path = new_path(folder, node, cluster)
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.bind(str(self.path))
+        self.sock.listen()
+
+    @property
+    def asked(self):
+        """Whether anybody has connected; nobody is answered."""
+        self.sock.setblocking(False)
+        try:
+            self.sock.accept()[0].close()
+        except BlockingIOError:
+            return False
+        return True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+        self.path.unlink()
+
+
+def test_nobody_is_asked_who_was_not_asked_for(folder):
+    with StandIn(folder, "a@h") as a, StandIn(folder, "b@h") as b, StandIn(folder, "a@h", "y") as other:
+        asked = threading.Thread(target=answer_each, args=([a],))
+        asked.start()
+        assert [each["node"] for each in told("--cluster", "x", "a")] == ["a@h"]
+        asked.join()
+        assert not b.asked
+        assert not other.asked
+
+
+def test_all_are_asked_before_anybody_has_to_answer(folder):
+    with StandIn(folder, "a@h") as a, StandIn(folder, "b@h") as b:
+        answering = threading.Thread(target=answer_each, args=([a, b],))
+        answering.start()
+        assert [each["node"] for each in told()] == ["a@h", "b@h"]
+        answering.join()
+
+
+def answer_each(stand_ins):
+    """Answer when all have been asked."""
+    connections = [each.sock.accept()[0] for each in stand_ins]
+    for each, connection in zip(stand_ins, connections, strict=True):
+        with connection:
+            connection.recv(64)
+            connection.sendall(f"{each.answer}\n".encode())
+
+
+def test_several_names_and_a_cluster_choose(cluster, run, tmp_path, folder):
+    a, b = run("a"), run("b")
+    with Supervisor(GOSSIP | {"node": "a@127.0.0.1", "cluster": f"{cluster.name}-2"}, control=True):
+        assert sorted(each["pid"] for each in told("a")) == sorted([a.process.pid, os.getpid()])
+        assert [each["pid"] for each in told("a", "--cluster", cluster.name)] == [a.process.pid]
+        assert [each["pid"] for each in told("b", a.process.pid, "--cluster", cluster.name)] == [
+            a.process.pid,
+            b.process.pid,
+        ]
+        done = cluster_kit("status", "a", "z", "--cluster", cluster.name)
+        assert done.returncode == 1
+        assert done.stdout.startswith("a@127.0.0.1: process")
+        assert f"no supervisor of yours is 'z' in cluster {cluster.name!r}; there are: a@127.0.0.1 (" in done.stderr
+        done = cluster_kit("status", "--cluster", "nowhere")
+        assert done.returncode == 1
+        assert "no supervisor of yours is in cluster 'nowhere'; there are: a@127.0.0.1 (" in done.stderr
+
+
+def test_stopped_node_that_was_asked_for_is_told_and_is_a_failure(run):
+    a, b = run("a"), run("b")
+    a.signal(signal.SIGSTOP)
+    done = cluster_kit("status", "b", "a@127.0.0.1")
+    assert done.returncode == 1
+    assert done.stdout.startswith("b@127.0.0.1: process")
+    assert done.stderr == f"cluster-kit: status: process {a.process.pid} does not answer: it hangs, or is stopped\n"
+    assert cluster_kit("status", b.process.pid).stderr == ""
+
+
+def test_who_went_is_shown_with_time_and_reason(run):
+    a, b = run("a"), run("b")
+    a.wait_for("node_up", node="b@127.0.0.1")
+    b.signal_all(signal.SIGKILL)
+    a.wait_for("node_down", node="b@127.0.0.1")
+    [status] = told("a")
+    [gone] = status["topologies"]["lan"]["gone"]
+    assert (gone["node"], gone["reason"]) == ("b@127.0.0.1", "closed")
+    assert "s ago: closed" in cluster_kit("status", "a").stdout
+    run("b")
+    a.wait_for("node_up", times=2, node="b@127.0.0.1")
+    assert told("a")[0]["topologies"]["lan"]["gone"] == []
+
+
+@pytest.fixture
+def looks_often(monkeypatch):
+    monkeypatch.setattr("cluster_kit.supervisor.control.LOOK_S", 0.05)
+
+
+def kernel_lists(path):
+    return any(line.split()[-1] == str(path) for line in Path("/proc/net/unix").read_text().splitlines())
+
+
+def test_kernel_knows_the_socket_by_the_name_of_its_file(folder):
+    with Supervisor(GOSSIP, control=True):
+        [path] = folder.iterdir()
+        assert kernel_lists(path)
+
+
+def test_cleaner_of_old_files_takes_it_for_alive(folder, tmp_path, require):
+    require("systemd-tmpfiles")
+    rules = tmp_path / "rules.conf"
+    rules.write_text(f"d {folder} - - - 0s\n")
+    with Supervisor(GOSSIP, control=True):
+        [path] = folder.iterdir()
+        (folder / "old").touch()
+        subprocess.run(["systemd-tmpfiles", "--clean", rules], check=True, timeout=30)
+        assert list(folder.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("clean", ["file", "folder", "replaced"])
+def test_socket_whose_file_is_gone_is_replaced(folder, looks_often, clean):
+    with Supervisor(GOSSIP | {"node": "x@127.0.0.1"}, control=True):
+        [path] = folder.iterdir()
+        if clean == "replaced":
+            (folder / "other").touch()
+            (folder / "other").rename(path)
+        else:
+            path.unlink()
+        if clean == "folder":
+            folder.rmdir()
+        until(lambda: [each["node"] for each in ask_all([])] == ["x@127.0.0.1"], "it can be asked again")
+        [new] = [each for each in folder.iterdir() if each.is_socket()]
+        assert kernel_lists(new)
+        assert new.stat().st_mode & 0o777 == 0o600
+    assert list(folder.iterdir()) == []
+
+
+def test_socket_that_cannot_be_replaced_is_told_once_and_tried_again(folder, looks_often, caplog):
+    with Supervisor(GOSSIP | {"node": "x@127.0.0.1"}, control=True):
+        [path] = folder.iterdir()
+        path.unlink()
+        folder.rmdir()
+        folder.touch()
+        until(lambda: "won't see this process" in caplog.text, "the warning")
+        folder.unlink()
+        until(lambda: list(ask_all([])), "it can be asked again")
+    assert caplog.text.count("won't see this process") == 1
+
+
+def test_lock_that_somebody_holds_holds_up_nobody_for_long(folder, monkeypatch):
+    monkeypatch.setattr("cluster_kit.supervisor.control_files._LOCK_S", 0.1)
+    folder.mkdir(mode=0o700)
+    with locked(folder) as held:
+        assert held
+        with Supervisor(GOSSIP | {"node": "x@127.0.0.1"}, control=True):
+            assert [each["node"] for each in ask_all([])] == ["x@127.0.0.1"]
 
 
 def test_watch_needs_a_terminal():

@@ -273,6 +273,18 @@ class TestKubeconfig:
 
         run(api, scenario, kubeconfig=with_plugin(api, authority, tmp_path))
 
+    def test_without_keys_in_it_no_folder_for_temporary_files_is_needed(self, api, authority, tmp_path, monkeypatch):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+        (tmp_path / "ca.crt").write_bytes(authority.pem)
+        ca = {"certificate-authority": "ca.crt"}
+        run(api, found, kubeconfig=lambda: api.kubeconfig(tmp_path / "kubeconfig", **ca))
+
+    def test_keys_that_cannot_be_written_are_told_with_the_cure(self, api, authority, tmp_path, monkeypatch):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+        data = {"certificate-authority-data": encoded(authority.pem)}
+        told = "there is no folder to write keys to (no such file or directory); set TMPDIR"
+        run(api, failed(told), kubeconfig=lambda: api.kubeconfig(tmp_path / "kubeconfig", **data))
+
     def test_a_credential_plugin_is_asked_again_when_its_token_is_refused(self, api, authority, tmp_path):
         (tmp_path / "credential").write_text(json.dumps({"status": {"token": TOKEN}}))
 

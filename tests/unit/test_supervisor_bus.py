@@ -114,7 +114,10 @@ def test_callbacks_are_isolated_from_each_other(bus, logs, caplog, raised):
     delivery.join()
     logs.join()
     assert [event.seq for event in heard] == [0, 1, 2, 3, 4, 5]
-    assert len([r for r in caplog.records if "callback" in r.message]) == 6
+    first, rest = [r.message for r in caplog.records if "callback" in r.message]
+    assert f"raised {raised.__name__}: no on Snapshot" in first
+    assert first.endswith(f"{raised.__name__}: no")  # with its traceback
+    assert rest.endswith(" (the last of 5 more of this kind)")
 
 
 def test_a_callback_may_close_its_own_subscription(bus, logs):

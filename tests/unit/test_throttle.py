@@ -18,4 +18,26 @@ def test_number_of_messages_remembered_is_bounded():
     throttle = Throttle(60.0)
     for number in range(10_000):
         assert throttle.passes(str(number), 0.0)
-    assert len(throttle._passed_s) < 1000
+    assert len(throttle._passed) < 1000
+
+
+def test_those_held_back_are_counted():
+    throttle = Throttle(60.0)
+    assert throttle.passes("a", 0.0)
+    assert throttle.more("a") == ""
+    for now_s in (1.0, 2.0, 3.0):
+        assert not throttle.passes("a", now_s)
+    assert throttle.passes("a", 61.0)
+    assert throttle.more("a") == " (and 3 more of this kind before)"
+    assert throttle.passes("a", 122.0)
+    assert throttle.more("a") == ""
+
+
+def test_those_held_back_are_told_before_another_comes():
+    throttle = Throttle(60.0)
+    for now_s in (0.0, 1.0, 2.0):
+        throttle.passes("a", now_s)
+    throttle.passes("b", 3.0)
+    assert list(throttle.rest(60.0)) == [("a", 2)]
+    assert list(throttle.rest(61.0)) == []
+    assert not throttle.passes("a", 62.0)

@@ -74,6 +74,15 @@ def test_reply_that_cannot_be_sent_is_an_error_of_the_call(ends):
     assert "cannot be sent" in str(reply.error)
 
 
+def test_what_cannot_be_sent_again_and_again_is_told_once(ends):
+    ours, theirs = ends
+    outbox = Outbox(ours, SimpleNamespace(), Loop())
+    for number in range(10):
+        outbox.send(Reply(id=number, value=Unpicklable()))
+    told = [message for message in theirs.receive() if isinstance(message, Logged)]
+    assert len(told) == 1
+
+
 def test_log_record_that_cannot_be_formatted_says_where_it_is_from():
     sent = []
     ChannelHandler(sent.append).emit(record("x", logging.ERROR, "it says %s", Mute()))

@@ -10,6 +10,7 @@ import signal
 import click
 
 from cluster_kit.cli.failure import Failure
+from cluster_kit.cli.interruption import raising
 from cluster_kit.cli.teaching import TaughtCommand
 
 
@@ -46,12 +47,7 @@ def demo(size: int, once: bool) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C, with everything cleaned up
     complete = False
     try:
-        nodes = DemoCluster(size)
-    except OSError as exc:
-        cause = (exc.strerror or str(exc)).lower()
-        raise Failure(f"demo: cannot keep what the nodes write: {cause}; set TMPDIR to a folder that can be written") from exc
-    try:
-        with nodes as cluster, make_view(cluster) as view:
+        with raising(), DemoCluster(size) as cluster, make_view(cluster) as view:
             try:
                 show(cluster, view)
             except NotSeen as exc:

@@ -13,15 +13,15 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
+from collections import deque
 from enum import StrEnum
 
 from cluster_kit.cli.demo.board import Board
 
 _LEAVE_S = 10.0
-_LAST_WORDS_BYTES = 4000
 _LAST_WORDS_LINES = 5
+_LAST_WORDS_CHARS = 1000  # of a line
 
 
 class State(StrEnum):
@@ -47,9 +47,9 @@ class Member:
         self.state = State.LEFT
         self._config = config
         self._board = board
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``end``
+        self._errors = deque[str](maxlen=_LAST_WORDS_LINES)
         self._process: subprocess.Popen[str] | None = None
-        self._reader: threading.Thread
+        self._readers: list[threading.Thread] = []
 
     def start(self) -> None:
         """Start the node, for the first time or again."""
@@ -64,14 +64,18 @@ class Member:
                 pass_fds=[reading],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._stderr,
+                stderr=subprocess.PIPE,
                 text=True,
+                errors="replace",
                 process_group=0,
             )
         finally:
             os.close(reading)
-        self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
-        self._reader.start()
+        self._readers = [
+            threading.Thread(target=read, args=(process,), daemon=True) for read in (self._read, self._read_errors)
+        ]
+        for reader in self._readers:
+            reader.start()
         self.state = State.RUNNING
 
     def kill(self) -> None:
@@ -104,14 +108,10 @@ class Member:
             except subprocess.TimeoutExpired:
                 self._signal(signal.SIGKILL)
             self._reap()
-        self._stderr.close()
 
     def last_words(self) -> str:
         """Return the last lines that the node wrote to standard error."""
-        size = os.fstat(self._stderr.fileno()).st_size
-        start = max(0, size - _LAST_WORDS_BYTES)
-        text = os.pread(self._stderr.fileno(), _LAST_WORDS_BYTES, start).decode(errors="replace")
-        return "\n".join(text.splitlines()[-_LAST_WORDS_LINES:])
+        return "\n".join(self._errors)
 
     def _signal(self, number: int) -> None:
         if self._process is not None:
@@ -121,8 +121,9 @@ class Member:
         process = self._process
         assert process is not None
         process.wait()
-        self._reader.join()
-        for pipe in (process.stdin, process.stdout):
+        for reader in self._readers:
+            reader.join()
+        for pipe in (process.stdin, process.stdout, process.stderr):
             assert pipe is not None
             pipe.close()
         self._process = None
@@ -132,3 +133,8 @@ class Member:
         for line in process.stdout:
             self._board.hear(self.name, json.loads(line))
         self._board.end(self.name)
+
+    def _read_errors(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            self._errors.append(line.rstrip()[:_LAST_WORDS_CHARS])

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import click
 
 from cluster_kit.cli.configuration import read_configuration
+from cluster_kit.cli.interruption import INTERRUPTED, raising
 from cluster_kit.cli.seconds import Seconds
-from cluster_kit.cli.teaching import FAULTY_FILE, INTERRUPTED, TaughtCommand
+from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
 
 if TYPE_CHECKING:
     from cluster_kit.cli.doctor.examination import Examination
@@ -69,7 +70,7 @@ def doctor(file: str, wait_s: float, as_json: bool) -> None:
 
 def _examine(config: ClusterConfig, wait_s: float, report: Report) -> Iterator[Verdict]:
     """Start everything at once, then report one topology after the other, each finding as it comes."""
-    with ExitStack() as running:
+    with raising(), ExitStack() as running:
         started = [
             (topology, [running.enter_context(each) for each in _examinations(config, topology, wait_s)])
             for topology in config.topologies.values()

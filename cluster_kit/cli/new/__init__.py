@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cluster_kit.cli.failure import Failure
+from cluster_kit.cli.interruption import raising
 from cluster_kit.cli.teaching import TaughtCommand
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def new(kind: Kind, name: str, directory: Path | None) -> None:
     files = distribution(kind, name)
     folder = directory or Path(f"cluster-kit-{name.replace('_', '-')}")
     try:
-        write(folder, files)
+        with raising():  # what is half written goes away
+            write(folder, files)
     except OSError as exc:
         raise Failure(f"new: cannot write to '{folder}': {(exc.strerror or str(exc)).lower()}; see --directory") from exc
     click.echo(f"{kind} {offered_name(kind, name)!r} in {folder}:")

@@ -337,7 +337,6 @@ class Hub:
 
     def _report_conflict(self, name: str, rival: BootId | None) -> None:
         if self._may_tell("our name in conflict" if name == self._local.name else "name in conflict"):
-            log.warning("name conflict: two live processes use the name %r: give each process a name of its own", name)
             self._links.event("name_conflict", {"name": name, "boot_id": str(rival) if rival else None})
 
     def _mutter(self, session: Session, why: object) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from cluster_kit.errors import ConnectError, ConnectReason, NameConflict
+from cluster_kit.errors import ConnectError, ConnectReason, NameConflict, name_taken
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.wire.frames import MAGIC, VERSION, Hello, Identity, Refusal, plain_boot, read_boot
 
@@ -93,11 +93,8 @@ class Presence(Struct, frozen=True):
 
     def name_taken(self, target: Node, rival: BootId | None) -> NameConflict:
         """Return the error for a live process, known at ``target``, that has our name and another boot."""
-        message = (
-            f"tcp: name conflict: {_described(target)} knows another live process by our name {self.local.name!r}, "
-            f"boot {rival}, ours is {self.local.boot_id}; give each process a name of its own, or stop the other one"
-        )
-        return NameConflict(message, node=target.key)
+        boots = f"{_described(target)} knows it by the boot {rival}, ours is {self.local.boot_id}"
+        return NameConflict(f"{name_taken(self.local.key)}; {boots}", node=target.key)
 
 
 def connect_error(target: Node, reason: ConnectReason, detail: str = "", *, retryable: bool | None = None) -> ConnectError:

@@ -11,8 +11,8 @@ import ipaddress
 import os
 import secrets
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -186,28 +186,13 @@ def _is_there(path: Path) -> bool:
         return True
 
 
-@contextmanager
-def _folder(kubeconfig: Path) -> Iterator[Path]:
-    """Yield a folder for certificates and keys that are not files.
-
-    ssl reads keys from files only, and reads them at once.
-    """
-    try:
-        folder = TemporaryDirectory(prefix="cluster-kit-")
-    except OSError as exc:
-        cause = f"there is no folder to write keys to ({_reason(exc)})"
-        raise _unusable(f"cannot use the kubeconfig '{kubeconfig}': {cause}; set TMPDIR") from exc
-    with folder as name:
-        yield Path(name)
-
-
 async def _by_kubeconfig(path: Path, options: KubernetesStrategy, environ: Mapping[str, str]) -> Access:
     configuration = Configuration()
     try:
-        with _folder(path) as folder:
-            config = _load(path, folder)
+        with _KeyFiles(path) as keys:
+            config = _load(path, keys)
             _refuse_unknown(options.context, config)
-            await _authenticate(_user_of(config, options.context), path.parent, folder)
+            await _authenticate(_user_of(config, options.context), path.parent, keys)
             loader = await load_kube_config_from_dict(config, options.context, configuration)  # type: ignore[no-untyped-call]
             _refuse_unverified(configuration, path)
             if options.master:
@@ -226,8 +211,36 @@ async def _by_kubeconfig(path: Path, options: KubernetesStrategy, environ: Mappi
     return access
 
 
-def _load(path: Path, folder: Path) -> dict[str, Any]:
-    """Return the configuration with absolute paths, and with the data that it holds written to files in ``folder``.
+class _KeyFiles(ExitStack):
+    """Files of certificates and keys, for as long as the block lasts: ``ssl`` reads them from nowhere else, and at once.
+
+    Their folder is made for the first of them: most kubeconfigs in a container have none, and no folder to write in either.
+    """
+
+    def __init__(self, kubeconfig: Path) -> None:
+        super().__init__()
+        self._kubeconfig = kubeconfig
+        self._folder: Path | None = None
+
+    def write(self, data: bytes) -> str:
+        """Return the path of a new file with ``data``.
+
+        Raises:
+            ApiError: There is no folder to write in.
+        """
+        try:
+            if self._folder is None:
+                self._folder = Path(self.enter_context(TemporaryDirectory(prefix="cluster-kit-")))
+            file = self._folder / secrets.token_hex()
+            file.write_bytes(data)
+        except OSError as exc:
+            cause = f"there is no folder to write keys to ({_reason(exc)})"
+            raise _unusable(f"cannot use the kubeconfig '{self._kubeconfig}': {cause}; set TMPDIR") from exc
+        return str(file)
+
+
+def _load(path: Path, keys: _KeyFiles) -> dict[str, Any]:
+    """Return the configuration with absolute paths, and with the data that it holds written to files.
 
     The package would write them to files that outlive a worker.
     """
@@ -240,9 +253,7 @@ def _load(path: Path, folder: Path) -> dict[str, Any]:
             for name in names:
                 data = part.pop(f"{name}-data", None)
                 if data:
-                    file = folder / secrets.token_hex()
-                    file.write_bytes(base64.b64decode(data))
-                    part[name] = str(file)
+                    part[name] = keys.write(base64.b64decode(data))
                 elif part.get(name):
                     part[name] = str(path.parent.absolute() / part[name])
     return config
@@ -256,7 +267,7 @@ def _user_of(config: dict[str, Any], context: str | None) -> dict[str, Any]:
     return user
 
 
-async def _authenticate(user: dict[str, Any], folder: Path, keys: Path) -> None:
+async def _authenticate(user: dict[str, Any], folder: Path, keys: _KeyFiles) -> None:
     """Put what a credential plugin gives in its place; ``keys`` is where to write certificates."""
     if "exec" not in user:
         return
@@ -265,9 +276,7 @@ async def _authenticate(user: dict[str, Any], folder: Path, keys: Path) -> None:
         user["token"] = given.token
     if given.client_certificate_data and given.client_key_data:
         for option, data in (("client-certificate", given.client_certificate_data), ("client-key", given.client_key_data)):
-            file = keys / secrets.token_hex()
-            file.write_text(data)
-            user[option] = str(file)
+            user[option] = keys.write(data.encode())
 
 
 def _refuse_unknown(context: str | None, config: dict[str, Any]) -> None:
