@@ -102,8 +102,7 @@ class Supervisor:
 
         Raises:
             ConfigError: A topology cannot serve as configured (port in use, no permission); nothing is left running.
-            ClusterKitError: The system refuses a process, thread or descriptor, or what was started as
-                a worker is none: the message names the executable.
+            ClusterKitError: The system refuses what it needs, or what was started as a worker is none.
         """
         if not self._unstarted.acquire(blocking=False):
             raise ClusterKitError("supervisor: it was started before: make a new one")
@@ -253,6 +252,7 @@ class Supervisor:
 
     def _open_control(self) -> None:
         from cluster_kit.supervisor.control import ControlSocket, describe  # which take a while to import
+
         cluster = self._config.cluster  # neither it nor our name ever changes
         control = ControlSocket(
             lambda: describe(self._local, cluster, self.status(), leaving=self._leaving), node=self._local.key, cluster=cluster
