@@ -24,6 +24,10 @@ class Throttle:
         self._interval_s = interval_s
         self._passed: OrderedDict[str, _Passed] = OrderedDict()
 
+    def __contains__(self, key: str) -> bool:
+        """Whether ``key`` has passed and is not forgotten."""
+        return key in self._passed
+
     def passes(self, key: str, now_s: float) -> bool:
         """Whether ``key`` may be said now."""
         last = self._passed.get(key)

@@ -2,28 +2,32 @@
 
 A handler of the application may raise, or block on a terminal or pipe that nobody reads; supervision goes on meanwhile. A
 warning that repeats, as of a callback that raises for each event, is logged once a minute, and those in between are counted.
+A logger whose warnings are all different is slowed down.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import time
 import traceback
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
+from cluster_kit.membership.pace import Pace
 from cluster_kit.supervisor.ending import Ending
 from cluster_kit.supervisor.thread import UndoableThread
 from cluster_kit.throttle import REPEAT_S, Throttle
-from cluster_kit.worker.messages import Logged
+from cluster_kit.worker.messages import Logged, fault_of
 
 OURS = "cluster_kit.supervisor"
 _MOST_WAITING = 10_000  # records; some megabytes
 _JOIN_S = 2.0
 _MOST_HELD_BACK = 256  # kinds of which the last record is kept
-_FRAME = re.compile(r'^ +File "[^\n]*', re.MULTILINE)
+_BURST = 20  # kinds of warnings from one logger without a wait
+_INTERVAL_S = 3.0  # between two of them after that
 
 
 class _Record(NamedTuple):
@@ -34,7 +38,17 @@ class _Record(NamedTuple):
         """Return the same with ``mark`` at the end of its first line, and without the other lines unless ``whole``."""
         first, newline, rest = self.logged.text.partition("\n")
         text = f"{first}{mark}{newline}{rest}" if whole else f"{first}{mark}"
-        return self._replace(logged=Logged(self.logged.logger, self.logged.level, text))
+        return self._replace(logged=replace(self.logged, text=text))
+
+    @property
+    def origin(self) -> str:
+        """Who logged it."""
+        return f"{self.topology} {self.logged.logger}"
+
+    @property
+    def kind(self) -> str:
+        """What is the same in records of the same fault; without an exception, that is the whole text."""
+        return f"{self.origin} {self.logged.level} {self.logged.fault or self.logged.text}"
 
 
 class LogRelay:
@@ -44,6 +58,7 @@ class LogRelay:
         self._records: SimpleQueue[_Record | None] = SimpleQueue()
         self._dropped = 0
         self._throttle = Throttle()
+        self._pace = Pace(_INTERVAL_S)
         self._held_back: dict[str, _Record] = {}
         self._tell_at_s = 0.0
         self._thread: UndoableThread | None = None
@@ -63,7 +78,7 @@ class LogRelay:
         """Log ``text``, with the traceback of ``exc``; never waits. Thread-safe."""
         if exc is not None:
             text = f"{text}\n{''.join(traceback.format_exception(exc)).rstrip()}"
-        self.replay(Logged(OURS, level, text))
+        self.replay(Logged(OURS, level, text, fault_of(exc) if exc is not None else None))
 
     def replay(self, logged: Logged, topology: str | None = None) -> None:
         """Log a worker's record under its own logger; ``record.topology`` says whose it is."""
@@ -103,14 +118,17 @@ class LogRelay:
 
     def _pass_on(self, record: _Record) -> None:
         """Hand over a record, unless it is a warning that repeats."""
-        kind = _kind_of(record)
+        now_s, kind = time.monotonic(), record.kind
+        if kind not in self._throttle and not self._pace.room(record.origin, now_s, _BURST):
+            kind = record.origin  # each of its texts is another one
         if record.logged.level < logging.WARNING:
             _hand_over(record)
-        elif self._throttle.passes(kind, time.monotonic()):
+        elif self._throttle.passes(kind, now_s):
+            self._pace.took(record.origin, now_s)
             self._held_back.pop(kind, None)
             _hand_over(record.marked(self._throttle.more(kind)))
         elif kind in self._held_back or len(self._held_back) < _MOST_HELD_BACK:
-            self._tell_at_s = self._tell_at_s if self._held_back else time.monotonic() + REPEAT_S
+            self._tell_at_s = self._tell_at_s if self._held_back else now_s + REPEAT_S
             self._held_back[kind] = record
 
     def _tell_rest(self) -> None:
@@ -119,15 +137,6 @@ class LogRelay:
             if kind in self._held_back:
                 _hand_over(self._held_back[kind].marked(f" (the last of {number} more of this kind)", whole=False))
         self._held_back.clear()
-
-
-def _kind_of(record: _Record) -> str:
-    """Return what is the same in records of the same fault: its type and where it was raised, or else the whole text."""
-    logged = record.logged
-    frames = _FRAME.findall(logged.text)
-    error = logged.text.rpartition("\n")[2].partition(":")[0]
-    what = "\n".join([*frames, error]) if frames else logged.text
-    return f"{record.topology} {logged.logger} {logged.level} {what}"
 
 
 def _hand_over(record: _Record) -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from cluster_kit.errors import described
-from cluster_kit.worker.messages import Logged
+from cluster_kit.worker.messages import Logged, fault_of
 
 
 class ChannelHandler(logging.Handler):
@@ -23,7 +23,9 @@ class ChannelHandler(logging.Handler):
             text = str.__str__(self.format(record))
         except BaseException as exc:  # noqa: BLE001 - logging must never take down what logs
             text = f"a log record of {record.pathname}:{record.lineno} cannot be formatted: {described(exc)}"
-        self._send(Logged(str.__str__(record.name), int(record.levelno), text))
+        raised = record.exc_info[1] if record.exc_info else None
+        fault = fault_of(raised) if raised is not None else None
+        self._send(Logged(str.__str__(record.name), int(record.levelno), text, fault))
 
 
 def forward_logs(send: Callable[[Logged], None], level: int) -> None:

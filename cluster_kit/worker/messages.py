@@ -132,8 +132,21 @@ class SourceHealth(Struct, frozen=True):
 
 
 class Logged(Struct, frozen=True):
-    """From the worker: a log record, already formatted."""
+    """From the worker: a log record, already formatted.
+
+    ``fault`` is the same in records of the same fault, where the record is about an exception.
+    """
 
     logger: str
     level: int
     text: str
+    fault: str | None = None
+
+
+def fault_of(exc: BaseException) -> str:
+    """Return what is the same each time that an exception is raised at one place: its type, and the place."""
+    last = exc.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    where = f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last is not None else ""
+    return f"{type(exc).__module__}.{type(exc).__qualname__} {where}"

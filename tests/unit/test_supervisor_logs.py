@@ -7,7 +7,7 @@ import pytest
 from waiting import until
 
 from cluster_kit.supervisor.logs import OURS, LogRelay, _Record
-from cluster_kit.worker.messages import Logged
+from cluster_kit.worker.messages import Logged, fault_of
 
 
 @pytest.fixture
@@ -32,11 +32,15 @@ def record(text, level=logging.WARNING, topology="lan", logger=OURS):
     return _Record(Logged(logger, level, text), topology)
 
 
-def raised(what, text):
+def raised(exc, note=None):
+    """Return the record of an exception that is raised here."""
     try:
-        raise what(text)
-    except what as exc:
-        return f"callback f raised {text}\n{''.join(traceback.format_exception(exc)).rstrip()}"
+        if note:
+            exc.add_note(note)
+        raise exc
+    except type(exc):
+        text = f"callback f raised {exc}\n{''.join(traceback.format_exception(exc)).rstrip()}"
+        return _Record(Logged(OURS, logging.ERROR, text, fault_of(exc)), "lan")
 
 
 def test_warning_that_repeats_is_counted(caplog, clock):
@@ -76,9 +80,31 @@ def test_others_are_not_held_back(caplog, clock):
 
 
 def test_traceback_says_which_are_of_one_kind(caplog, clock):
-    faults = [raised(KeyError, f"n{number}") for number in range(5)] + [raised(ValueError, "n0")]
-    messages = logged(caplog, *map(record, faults))
-    assert messages == [faults[0], faults[5], "callback f raised n4 (the last of 4 more of this kind)"]
+    faults = [raised(KeyError(f"n{number}")) for number in range(5)] + [raised(ValueError("n0"))]
+    messages = logged(caplog, *faults)
+    told = [faults[0].logged.text, faults[5].logged.text]
+    assert messages == [*told, "callback f raised 'n4' (the last of 4 more of this kind)"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda number: raised(ValueError(f"bad\nevent number {number}")),
+        lambda number: raised(ValueError("bad"), note=f"event {number}"),
+        lambda number: raised(ExceptionGroup("several", [ValueError(f"bad {number}")])),
+    ],
+    ids=["several lines", "a note", "a group"],
+)
+def test_exceptions_of_any_shape_are_of_one_kind(make, caplog, clock):
+    messages = logged(caplog, *map(make, range(50)))
+    assert len(messages) == 2
+    assert messages[1].endswith("(the last of 49 more of this kind)")
+
+
+def test_logger_whose_warnings_are_all_different_is_slowed_down(caplog, clock):
+    messages = logged(caplog, *(record(f"request {number} timed out") for number in range(1000)))
+    assert 20 <= len(messages) <= 22
+    assert messages[-1] == "request 999 timed out (the last of 979 more of this kind)"
 
 
 def test_kinds_that_are_remembered_are_bounded(caplog, clock):
