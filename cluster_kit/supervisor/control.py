@@ -26,7 +26,6 @@ from cluster_kit.node import Node
 from cluster_kit.supervisor.bell import Bell
 from cluster_kit.supervisor.control_files import (
     ANY,
-    SUFFIX,
     Wanted,
     check_private,
     control_folders,
@@ -34,6 +33,7 @@ from cluster_kit.supervisor.control_files import (
     make_private,
     new_path,
     pid_of,
+    sockets_in,
 )
 from cluster_kit.supervisor.status import TopologyStatus, as_plain
 from cluster_kit.throttle import Throttle
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
 
 ASK_S = 5.0  # for a question and its answer; a worker that doesn't answer is given a second
+QUESTION_S = 0.5  # for the question alone, and for taking the answer: others wait meanwhile
 LOOK_S = 5.0  # between two looks whether the file is still there
 MAX_QUESTION_BYTES = 64
 MAX_ANSWER_BYTES = 2**26  # ten thousand nodes with all the metadata they may have
@@ -94,10 +95,18 @@ class ControlSocket:
             self._thread = thread
 
     def _listen(self) -> _Listener:
-        folder = next(control_folders(), None)
-        if folder is None:
-            raise OSError("there is no folder for it, not even one for temporary files")
-        return _Listener(folder, self._node, self._cluster)
+        """Listen in the first folder where that is possible.
+
+        Raises:
+            OSError: There is none; the first one's cause.
+        """
+        error: OSError | None = None
+        for folder in control_folders():
+            try:
+                return _Listener(folder, self._node, self._cluster)
+            except OSError as exc:
+                error = error or OSError(exc.errno, f"'{folder}': {_cause(exc)}")
+        raise error or OSError("there is no folder for it, not even one for temporary files")
 
     def close(self) -> None:
         """Answer no more, and leave no file; idempotent."""
@@ -138,9 +147,9 @@ class ControlSocket:
         return self._listener
 
     def _answer(self, connection: socket.socket) -> None:
-        connection.settimeout(ASK_S)
         if _uid_of(connection) not in (os.getuid(), 0) or _read_line(connection, MAX_QUESTION_BYTES) != _QUESTION:
             return
+        connection.settimeout(QUESTION_S)
         connection.sendall(json.dumps(self._status(), default=str).encode() + b"\n")
 
 
@@ -191,13 +200,11 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _cause(exc: Exception) -> str:
-    return str(getattr(exc, "strerror", None) or exc).lower()
+    return str(getattr(exc, "strerror", None) or exc)
 
 
 def _warn(exc: Exception) -> None:
-    folder = next(control_folders(), None)
-    where = f" in '{folder}'" if folder else ""
-    log.warning("control: no control socket%s, 'cluster-kit status' won't see this process: %s; %s", where, _cause(exc), _CURE)
+    log.warning("control: no control socket, 'cluster-kit status' won't see this process: %s; %s", _cause(exc), _CURE)
 
 
 def _readable(files: Iterable[FileDescriptorLike], timeout_s: float) -> set[int]:
@@ -250,14 +257,20 @@ class _Asked:
 
 
 def _sockets() -> Iterator[Path]:
+    """Yield the sockets in the folders that can be used; raises where there are folders, and none of them can."""
+    usable, faults = False, []
     for folder in control_folders():
         try:
             check_private(folder)
         except FileNotFoundError:
             continue
         except OSError as exc:
-            raise ClusterKitError(f"control sockets: cannot use '{folder}': {_cause(exc)}") from exc
-        yield from sorted(folder.glob(f"*{SUFFIX}"))
+            faults.append(ClusterKitError(f"control sockets: cannot use '{folder}': {_cause(exc)}"))
+        else:
+            usable = True
+            yield from sockets_in(folder)
+    if faults and not usable:
+        raise faults[0]
 
 
 def _ask(path: Path, mute: list[int], stack: ExitStack, selector: selectors.BaseSelector) -> None:
@@ -299,9 +312,9 @@ def _is_complete(asked: _Asked, sock: Any) -> bool:
 
 
 def _read_line(sock: socket.socket, limit: int) -> bytes:
-    """Return a line, or what there is of it when ``limit`` is passed; one that drips in is given ``ASK_S`` as a whole."""
+    """Return a line, or what there is of it when ``limit`` is passed; one that drips in is given ``QUESTION_S`` as a whole."""
     line = bytearray()
-    deadline_s = time.monotonic() + ASK_S
+    deadline_s = time.monotonic() + QUESTION_S
     while not line.endswith(b"\n") and len(line) <= limit:
         sock.settimeout(max(0.001, deadline_s - time.monotonic()))
         data = sock.recv(65536)
@@ -322,7 +335,7 @@ def _uid_of(connection: socket.socket) -> int:
 
 def _sweep(folder: Path) -> None:
     """Remove what processes left that were killed."""
-    for path in folder.glob(f"*{SUFFIX}"):
+    for path in sockets_in(folder):
         _remove_if_dead(path)
 
 

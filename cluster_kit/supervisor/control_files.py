@@ -31,7 +31,7 @@ def control_folders() -> Iterator[Path]:
     The second is worked out only when it is asked for: finding the folder for temporary files writes to it.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and Path(runtime).is_dir():
+    if runtime and os.path.isdir(runtime):  # noqa: PTH112 - Path.is_dir raises where we may not enter
         yield Path(runtime, "cluster-kit")
     with suppress(FileNotFoundError):  # no temporary folder can be written to
         yield Path(tempfile.gettempdir(), f"cluster-kit-{os.getuid()}")
@@ -40,6 +40,11 @@ def control_folders() -> Iterator[Path]:
 def new_path(folder: Path, node: str, cluster: str) -> Path:
     """Return a path for the socket of ``node`` in this process."""
     return folder / f"{os.getpid()}-{_marks(node, cluster)}{_mark(os.urandom(4).hex())}{SUFFIX}"
+
+
+def sockets_in(folder: Path) -> list[Path]:
+    """Return the paths in ``folder`` that are called like control sockets."""
+    return sorted(path for path in folder.glob(f"*-*{SUFFIX}") if path.name.partition("-")[0].isdecimal())
 
 
 def pid_of(path: Path) -> int:

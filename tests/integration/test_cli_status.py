@@ -129,13 +129,49 @@ def test_socket_is_open_to_its_user_only(folder):
 
 
 def test_folder_of_others_is_not_trusted(folder, caplog):
-    folder.mkdir(mode=0o755)
+    other = folder.with_name(f"cluster-kit-{os.getuid()}")
+    for each in (folder, other):
+        each.mkdir(mode=0o755)
     with Supervisor(GOSSIP, control=True):
-        assert list(folder.iterdir()) == []
-    assert "'cluster-kit status' won't see this process: it is not a folder that only its user can enter" in caplog.text
+        assert [*folder.iterdir(), *other.iterdir()] == []
+    assert f"won't see this process: '{folder}': it is not a folder that only its user can enter" in caplog.text
     done = cluster_kit("status")
     assert done.returncode == 1
     assert f"cannot use '{folder}': it is not a folder that only its user can enter" in done.stderr
+
+
+def test_folder_that_cannot_be_used_has_the_next_one_used(folder, caplog):
+    folder.mkdir(mode=0o755)
+    with Supervisor(GOSSIP | {"node": "x@127.0.0.1"}, control=True):
+        assert [each["node"] for each in ask_all([])] == ["x@127.0.0.1"]
+    assert caplog.text == ""
+
+
+def test_folder_of_which_nothing_can_be_known_is_passed_over(folder, monkeypatch):
+    monkeypatch.setattr("os.stat", raising_permission_error(os.stat, str(folder.parent / "locked")))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder.parent / "locked"))
+    with Supervisor(GOSSIP | {"node": "x@127.0.0.1"}, control=True):
+        assert [each["node"] for each in ask_all([])] == ["x@127.0.0.1"]
+
+
+def raising_permission_error(stat, denied):
+    def raising(path, *rest, **options):
+        if str(path).startswith(denied):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *rest, **options)
+
+    return raising
+
+
+def test_files_of_others_in_the_folder_are_let_be(folder):
+    folder.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as stray:
+        stray.bind(str(folder / "stray.sock"))
+        stray.listen()
+        (folder / "foo.sock").touch()
+        with Supervisor(GOSSIP | {"node": "x@127.0.0.1"}, control=True):
+            assert [each["node"] for each in ask_all([])] == ["x@127.0.0.1"]
+    assert sorted(each.name for each in folder.iterdir()) == ["foo.sock", "stray.sock"]
 
 
 def test_killed_process_leaves_no_socket_for_long(run, folder):
@@ -256,6 +292,7 @@ def test_path_that_is_too_long_costs_the_socket_only(monkeypatch, tmp_path, capl
     long = tmp_path / ("x" * 120)
     long.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
+    monkeypatch.setattr("tempfile.tempdir", str(long))
     with Supervisor(GOSSIP, control=True) as supervisor:
         assert supervisor.status()
     assert "won't see this process" in caplog.text
@@ -417,9 +454,12 @@ def test_socket_that_cannot_be_replaced_is_told_once_and_tried_again(folder, loo
         [path] = folder.iterdir()
         path.unlink()
         folder.rmdir()
-        folder.touch()
+        files = (folder, folder.with_name(f"cluster-kit-{os.getuid()}"))
+        for each in files:
+            each.touch()
         until(lambda: "won't see this process" in caplog.text, "the warning")
-        folder.unlink()
+        for each in files:
+            each.unlink()
         until(lambda: list(ask_all([])), "it can be asked again")
     assert caplog.text.count("won't see this process") == 1
 
