@@ -50,3 +50,14 @@ def test_connection_that_is_closed_makes_room():
     strangers.release(0)
     strangers.release(0)
     assert crowd(strangers, since=5000) == 1
+
+
+def test_address_that_discovery_knows_lets_in_one_peer_at_a_time():
+    seed = Node(address=f"{HOST}:1")
+    strangers = Strangers(1000, lambda node: node == seed)
+    crowd(strangers)
+    claims = [peer(number).evolve(address=seed.address) for number in range(3)]
+    assert strangers.admit(5000, HOST, claims[0], links=0)
+    assert not strangers.admit(5001, HOST, claims[1], links=0)
+    strangers.release(5000)
+    assert strangers.admit(5002, HOST, claims[2], links=0)

@@ -35,6 +35,7 @@ class Strangers:
         self._most = most
         self._knows = knows
         self._from: dict[int, tuple[str, Node]] = {}
+        self._vouched_by: dict[int, str] = {}  # the addresses that connections were let in for
 
     def admit(self, conn: int, host: str, peer: Node, links: int) -> bool:
         """Count a connection that would become a link to ``peer``; return whether there is room for it.
@@ -47,18 +48,26 @@ class Strangers:
         """
         if links >= self._most:
             return False
-        if self._knows(peer):
+        if self._knows(peer.evolve(address=None)) or self._vouches(conn, peer.address):
             return True
         if self._is_crowded(host):
             self._from = {each: stranger for each, stranger in self._from.items() if not self._knows(stranger[1])}
             if self._is_crowded(host):
                 return False
-        self._from[conn] = (host, peer)
+        self._from[conn] = (host, peer.evolve(address=None))
+        return True
+
+    def _vouches(self, conn: int, address: str | None) -> bool:
+        """Whether discovery knows an address at which nobody else claims to be; a peer can claim any, under any name."""
+        if address is None or address in self._vouched_by.values() or not self._knows(Node(address=address)):
+            return False
+        self._vouched_by[conn] = address
         return True
 
     def release(self, conn: int) -> None:
         """Count a connection no longer."""
         self._from.pop(conn, None)
+        self._vouched_by.pop(conn, None)
 
     def _is_crowded(self, host: str) -> bool:
         if len(self._from) >= self._most // 2:
