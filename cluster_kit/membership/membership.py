@@ -329,6 +329,8 @@ class Membership:
         node = linked = effective(known, met, linked=up and self._introduces)
         if up and known and met and not self._introduces:
             node, linked = known if is_other_run(known, met) else node, met  # until the connector knows
+        if known and node and not self._keeps_links:
+            node = node.evolve(metadata=known.metadata)  # all that is ever said of it; also that it has none any more
         if node is None:
             self._nodes.pop(key, None)
         else:

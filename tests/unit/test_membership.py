@@ -400,6 +400,20 @@ def test_another_run_that_is_found_while_the_link_is_up_is_shown_as_found():
     assert cluster.membership.up == (node("b", 1),)
 
 
+def test_metadata_that_discovery_clears_is_cleared_where_it_is_all_there_is():
+    cluster = Driver(introduces=False, keeps_links=False)
+    cluster.observe(Seen(node("b", 1, zone="a"), 5))
+    cluster.carry_out()
+    cluster.quiet()
+    now = node("b", 1)
+    cluster.observe(Seen(now, 5))
+    assert cluster.plan() == [Connect(now)]
+    cluster.membership.link_updated(now)
+    cluster.membership.connected(now, now, cluster.now_s)
+    assert cluster.events() == ["updated b@there"]
+    assert cluster.membership.up == cluster.membership.known == (now,)
+
+
 def test_change_during_the_connect_is_told_after_it():
     cluster = Driver(introduces=False)
     cluster.observe(Seen(node("b", 1), 5))
