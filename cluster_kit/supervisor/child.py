@@ -28,7 +28,7 @@ from typing import Self
 
 from cluster_kit import worker
 from cluster_kit.errors import ClusterKitError
-from cluster_kit.worker.__main__ import GREETING
+from cluster_kit.worker.__main__ import GREETING, SUMMONS
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.frozen import preparation
 from cluster_kit.worker.mark import marked, refuse_in_worker
@@ -221,10 +221,10 @@ def _program() -> list[str]:
 
 
 def _import_path() -> bytes:
-    """Return our import path as a worker reads it; what is neither text nor bytes, the import system skips."""
+    """Return the first words to a worker, with our import path; what is neither text nor bytes, the import system skips."""
     entries = (os.fsdecode(entry) for entry in sys.path if isinstance(entry, str | bytes))
     path = "\0".join(entries).encode(errors="surrogateescape")
-    return len(path).to_bytes(4, "big") + path
+    return SUMMONS + len(path).to_bytes(4, "big") + path
 
 
 class SpareWorker:

@@ -15,6 +15,9 @@ GREETING = f"cluster-kit worker {sys.implementation.cache_tag}{sys.abiflags}\n".
 The version and build of Python are part of it: another one can't load this one's extension modules.
 """
 
+SUMMONS = b"cluster-kit supervisor\n"
+"""What a supervisor says first to a worker."""
+
 QUIET = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -30,6 +33,8 @@ def main(channel_fd: int) -> None:
         os.dup2(2, 1)  # standard output belongs to the application
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a plugin prints is seen at once, like errors
+    if _read(channel_fd, len(SUMMONS)) != SUMMONS:
+        sys.exit(64)  # EX_USAGE: nobody but a supervisor starts a worker
     size = int.from_bytes(_read(channel_fd, 4), "big")
     sys.path[:] = _read(channel_fd, size).decode(errors="surrogateescape").split("\0")
     from cluster_kit.worker.run import run

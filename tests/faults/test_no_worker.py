@@ -122,7 +122,7 @@ from cluster_kit import ClusterKitError, Supervisor
 
 with open({log!r}, "a") as log:
     print("began", file=log)
-multiprocessing.set_executable(__file__)  # as if it were frozen
+multiprocessing.set_executable({executable!r})
 try:
     with Supervisor({config!r}):
         pass
@@ -133,16 +133,20 @@ except ClusterKitError as exc:
 """
 
 
-def test_program_that_is_its_own_interpreter_does_not_multiply(tmp_path):
+@pytest.mark.parametrize("launcher", ["", "#!/bin/sh\nexec env -i {program}\n"], ids=["itself", "by a launcher that cleans up"])
+def test_program_that_is_its_own_interpreter_does_not_multiply(tmp_path, launcher):
     program, log = tmp_path / "program.py", tmp_path / "log"
-    program.write_text(PROGRAM.format(python=sys.executable, log=str(log), config=ALONE))
-    program.chmod(0o755)
+    executable = tmp_path / "launcher" if launcher else program
+    executable.write_text(launcher.format(program=program))
+    program.write_text(PROGRAM.format(python=sys.executable, log=str(log), config=ALONE, executable=str(executable)))
+    for each in (program, executable):
+        each.chmod(0o755)
     done = subprocess.run([program], capture_output=True, timeout=60)
     assert done.returncode == 1
     began, began_again, refused, said = log.read_text().splitlines()
     assert began == began_again == "began"
     assert refused.startswith("supervisor: this process was started as a worker, and runs the program from its beginning")
-    assert f"'{program}' exited with code 1, and never proved" in said
+    assert f"'{executable}' exited with code 1, and never proved" in said
 
 
 def test_plugin_of_a_worker_may_start_programs_and_not_be_one(bench, tmp_path):
