@@ -145,13 +145,40 @@ class TestWatching:
         reflector.ended(100.0, broken=True)
         assert ask(reflector) == ("list", not_older("8"), 0.0)
 
-    def test_a_server_that_was_too_busy_is_asked_where_it_is(self):
+    @pytest.mark.parametrize("question", ["watch", "position"])
+    def test_a_server_that_was_too_busy_is_asked_for_all_that_it_has_by_now(self, question):
         reflector = watching()
+        if question == "position":
+            reflector.ended(270.0)
+            assert reflector.next(MODERATE).position
         for _ in range(5):
             reflector.failed(error(Kind.THROTTLED))
-            assert reflector.next(MODERATE).position
-        reflector.located("7")
+            assert ask(reflector)[:2] == ("list", not_older("7"))
+        reflector.listed("7", "")
         assert ask(reflector)[0] == "watch"
+
+    @pytest.mark.parametrize(("lasted_s", "question"), [(259.0, "list"), (261.0, "position")])
+    def test_only_a_watch_that_ran_its_time_is_renewed_by_position(self, lasted_s, question):
+        reflector = watching()  # for 265 s
+        reflector.ended(lasted_s)
+        request = reflector.next(MODERATE)
+        assert request.position == (question == "position")
+        assert dict(request.params).items() >= not_older("7").items()
+        assert request.delay_s == 0.0
+
+    def test_the_collection_is_listed_after_a_few_renewals_whatever_the_position(self):
+        reflector = watching()
+        asked = []
+        for _ in range(6):
+            reflector.ended(270.0)
+            request = reflector.next(MODERATE)
+            asked.append("position" if request.position else dict(request.params))
+            if request.position:
+                reflector.located("7")
+            else:
+                reflector.listed("7", "")
+            assert reflector.next(MODERATE).watch
+        assert asked == ["position", "position", not_older("7")] * 2
 
     def test_where_the_server_is_is_asked_of_one_object(self):
         reflector = watching()
@@ -205,7 +232,8 @@ class TestWatching:
         delays = []
         for _ in range(3):
             reflector.ended(0.01)
-            delays.append(locate(reflector).delay_s)
+            delays.append(ask(reflector)[2])
+            reflector.listed("7", "")
             reflector.next(MODERATE)
         assert delays[0] == 0.0
         assert 0 < delays[1] < delays[2]
@@ -255,7 +283,8 @@ class TestWaiting:
         for version in range(8, 14):
             reflector.heard(str(version), 0.01)
             reflector.ended(0.02)
-            delays_s.append(locate(reflector).delay_s)
+            delays_s.append(ask(reflector)[2])
+            reflector.listed(str(version), "")
             reflector.next(MODERATE)
         assert delays_s == sorted(delays_s)
         assert delays_s[0] == 0.0

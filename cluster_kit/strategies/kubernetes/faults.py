@@ -26,9 +26,9 @@ class Kind(Enum):
     """What to do about it."""
 
     UNREACHABLE = auto()
-    """The connection failed: go on from the same place."""
+    """The connection failed: list again."""
     THROTTLED = auto()
-    """Come back later: go on from the same place."""
+    """Come back later: a list goes on with the same page, a watch leads back to the list."""
     EXPIRED = auto()
     """Begin anew: the place from which to go on is too old, as happens every day, or not reached yet."""
     UNAUTHORIZED = auto()

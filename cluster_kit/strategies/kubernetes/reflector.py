@@ -10,9 +10,12 @@ there. That happens after its store is restored from a backup. So a watch never 
 - One that ran its time is renewed only after the server has confirmed that it has reached our
   version. The question names a single object, so the server looks up one key, whatever the size of
   the collection.
-- After a connection broke or a server was away, the collection is listed again, at least as new as
-  what is known. The server's cache can answer that. A position proves nothing here: a restored
-  store may have passed our version with another history.
+- After anything else, the collection is listed again, at least as new as what is known. The server's
+  cache can answer that. A position proves nothing here: a restored store may have passed our version
+  with another history. A server that restarts, as it must when its store is restored, ends its
+  watches early, in good order or not, or asks for patience (429).
+- So it is after a few renewals in a row, which bounds how long a restored store that did not end the
+  watch can go unnoticed.
 
 Source: Kubernetes API concepts, sections "Efficient detection of changes", "Resource versions" and "Retrieving large results
 sets in chunks"; kubernetes/kubernetes issue 107457.
@@ -28,6 +31,8 @@ from cluster_kit.strategies.kubernetes.resources import Params
 
 PAGE = 500  # objects: what client-go and kubectl ask for at once
 WATCH_S = (240, 290)  # so that tokens, which live for an hour, are read anew, and not all watchers renew at once
+EARLY_S = 5.0  # before its time: a watch that ends no sooner than that ran its time
+RENEWALS = 2  # by position, from one list to the next: a list comes about every quarter of an hour
 SHORT_S = 1.0  # a watch that ends sooner was none, whatever it has told
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0  # news is heard of so soon after an outage, and a server that comes back is not stormed
@@ -75,6 +80,8 @@ class Reflector:
         self._version: str | None = None  # to watch from; None: list first
         self._newest = "0"
         self._confirmed = True  # that the server has reached the version to watch from
+        self._timeout_s = 0  # of the last watch that was asked for
+        self._renewals = 0  # by position, since the last list
         self._listed = ""  # the version of the list that is under way
         self._token = ""
         self._failures = 0
@@ -96,14 +103,14 @@ class Reflector:
             return self._list(delay_s)
         if not self._confirmed:
             return Request(watch=False, position=True, params=(ONE_OBJECT, *self._not_older()), delay_s=delay_s)
-        timeout_s = round(WATCH_S[0] + (WATCH_S[1] - WATCH_S[0]) * jitter)
+        self._timeout_s = round(WATCH_S[0] + (WATCH_S[1] - WATCH_S[0]) * jitter)
         params = (
             ("watch", "true"),
             ("allowWatchBookmarks", "true"),
             ("resourceVersion", self._version),
-            ("timeoutSeconds", str(timeout_s)),
+            ("timeoutSeconds", str(self._timeout_s)),
         )
-        return Request(watch=True, params=params, delay_s=delay_s, timeout_s=timeout_s)
+        return Request(watch=True, params=params, delay_s=delay_s, timeout_s=self._timeout_s)
 
     def _list(self, delay_s: float) -> Request:
         if self._token:
@@ -130,6 +137,7 @@ class Reflector:
         self._version, self._listed = self._listed, ""
         self._newest = self._version
         self._confirmed = True
+        self._renewals = 0
         self._paged, self._exact = True, not self._cached
         self._polls = max(0, self._polls - 1)
         if self._polls:
@@ -145,6 +153,7 @@ class Reflector:
         """
         self._refuse_older(version)
         self._confirmed = True
+        self._renewals += 1
 
     def heard(self, version: str, lasted_s: float) -> None:
         """Take in that the watch told an object, or a bookmark, of this version, so many seconds after its begin.
@@ -168,7 +177,8 @@ class Reflector:
         """
         self._barred = 0
         self._confirmed = False
-        if broken:
+        early = broken or lasted_s < self._timeout_s - EARLY_S
+        if early or self._renewals >= RENEWALS:
             self._list_again()
             self._exact = False
         if lasted_s >= SHORT_S:
@@ -191,11 +201,10 @@ class Reflector:
             self._failures += 1
             self._spread_s = _bound_s(self._failures)
             self._least_s = min(error.retry_after_s, LONGEST_RETRY_AFTER_S)
-        if error.kind is Kind.THROTTLED:
-            self._confirmed = False
+        if error.kind is Kind.THROTTLED and not resuming:
             return
         self._list_again()
-        if error.kind is not Kind.UNREACHABLE:
+        if error.kind not in (Kind.UNREACHABLE, Kind.THROTTLED):
             self._exact = True
         elif resuming:
             self._exact = False
