@@ -154,6 +154,26 @@ def test_a_record_beside_a_wildcard_is_an_answer(start):
     until_found(process, "127.0.0.8:4370")
 
 
+@pytest.mark.usefixtures("wildcards")
+@pytest.mark.parametrize("domain", ["shop", "corp", "alias"], ids=["no wildcard", "wildcard", "alias"])
+@pytest.mark.parametrize("records", [[], ["127.0.0.6"]], ids=["without addresses", "with one"])
+def test_a_top_level_domain_does_not_stand_before_a_short_name(server, start, domain, records):
+    server.records["app", "SOA"] = ["ns.app. mail.app. 1 3600 600 86400 60"]
+    server.records["app", "A"] = records
+    server.records[f"app.{domain}.test", "A"] = ["127.0.0.7"]
+    process = start("app", search=f"search {domain}.test", family="ipv4")
+    until_found(process, "127.0.0.7:4370")
+    assert said(process)[0] == ["127.0.0.7:4370"]
+
+
+@pytest.mark.usefixtures("wildcards")
+def test_a_wildcard_does_not_stand_before_a_short_name_either(server, start):
+    server.records["app", "A"] = ["127.0.0.6"]
+    process = start("app", search="search corp.test", family="ipv4")
+    until_found(process, "127.0.0.6:4370")
+    assert ["127.0.0.9:4370"] not in said(process)
+
+
 def findings(process):
     assert process.wait() == 0
     return said(process)

@@ -3,8 +3,9 @@
 A resolver completes a name without a final dot by its search domains, in a pod before it asks for
 the name as it is. A domain with a wildcard record answers for every name, so it may stand before the
 name that is meant, or stand for a name that does not exist. So the name is asked for with a final
-dot as well, which wins where it exists; and a made-up neighbour of the completed name is asked for,
-which exists only by a wildcard.
+dot as well: where that has records it wins, unless it has no dot, as only top-level domains are
+called so. And a made-up neighbour of the completed name is asked for, which exists only by a
+wildcard.
 
 Source: resolv.conf(5), "search" and "ndots"; RFC 4592 (wildcards).
 """
@@ -42,13 +43,14 @@ async def ask(resolver: Resolver, name: str, kind: Kind) -> Reply:
     if domain is not None and _is_of_services(domain):
         return replace(reply, domain=domain)
     whole = await _second_opinion(resolver, f"{name}.", kind)
-    if whole.status in _EXISTS:
+    if whole.status is Status.FOUND and "." in name:
         return whole
     domain = domain or await _find_domain(resolver, name, kind)
     if domain is None:
         return reply
     if await _is_wildcard(resolver, f"{name}.{domain}", kind, reply):
-        return Reply(status=Status.NO_NAME, said=_only_a_wildcard(domain))
+        missing = Reply(status=Status.NO_NAME, said=_only_a_wildcard(domain))
+        return whole if whole.status in _EXISTS else missing
     _tell(name, domain)
     return replace(reply, domain=domain)
 
