@@ -480,6 +480,10 @@ class TestProxy:
         told = "through proxy http://127.0.0.1:9 (https_proxy): the proxy can't be reached (connection refused)"
         run_through(ConnectProxy(), failed(told), https_proxy="http://jane:hush@127.0.0.1:9")
 
+    def test_a_proxy_whose_name_does_not_resolve_is_named(self, run_through):
+        told = "through proxy http://nosuch.invalid:3128 (HTTPS_PROXY): the proxy can't be reached ("
+        run_through(ConnectProxy(), failed(told), HTTPS_PROXY="http://jane:hush@nosuch.invalid:3128")
+
     def test_a_proxy_of_a_kind_that_can_t_be_used_is_a_failure(self, run_through):
         told = "HTTPS_PROXY names the proxy 'socks5://127.0.0.1:9': expected http://host:port"
         run_through(ConnectProxy(), failed(told), HTTPS_PROXY="socks5://127.0.0.1:9")

@@ -148,6 +148,13 @@ def test_that_of_the_kubeconfig_wins_and_knows_no_exceptions():
         ("socks5://jane:hush@10.0.0.1:1080", "HTTPS_PROXY names the proxy 'socks5://10.0.0.1:1080': expected http://host:port"),
         ("http://", "HTTPS_PROXY names the proxy 'http://': expected"),
         ("http://proxy:port", "HTTPS_PROXY names a proxy whose port is none"),
+        ("http://[::1:3128", "HTTPS_PROXY names a proxy whose address can't be read: expected http://host:port"),
+        ("http://hush\u2100@proxy", "HTTPS_PROXY names a proxy whose address can't be read: expected http://host:port"),
+        ("http://hush:12#ss@proxy:3128", "HTTPS_PROXY names a proxy with more than credentials, a host and a port"),
+        ("http://hush:12?ss@proxy:3128", "HTTPS_PROXY names a proxy with more than credentials, a host and a port"),
+        ("http://hush:12/ss@proxy:3128", "HTTPS_PROXY names a proxy with more than credentials, a host and a port"),
+        ("hush:12/ss@proxy:3128", "HTTPS_PROXY names a proxy with more than credentials, a host and a port"),
+        ("socks5://hush:12#ss@proxy", "HTTPS_PROXY names a proxy with more than credentials, a host and a port"),
     ],
 )
 def test_a_proxy_that_can_t_be_used_is_refused(given, told):

@@ -203,6 +203,8 @@ def _cause(exc: BaseException, access: Access) -> str:
     """Return why the connection failed."""
     if isinstance(exc, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
         return _cause_of_proxy(exc, access)
+    if isinstance(exc, aiohttp.ClientConnectorError) and access.proxy and exc.host == access.proxy.host:
+        return _cause_of_proxy(exc, access)  # its name does not resolve, for which aiohttp has no error of its own
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
         return f"its certificate can't be verified ({quoted(str(exc.certificate_error))}): is the CA that of this server?"
     if isinstance(exc, aiohttp.ClientSSLError):
@@ -210,7 +212,7 @@ def _cause(exc: BaseException, access: Access) -> str:
     return f"{_words(exc)}: is it up, and is this its address?"
 
 
-def _cause_of_proxy(exc: aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError, access: Access) -> str:
+def _cause_of_proxy(exc: aiohttp.ClientHttpProxyError | aiohttp.ClientConnectorError, access: Access) -> str:
     if isinstance(exc, aiohttp.ClientHttpProxyError):
         said = f"answers {exc.status} {quoted(exc.message)}".rstrip()
     else:

@@ -17,6 +17,7 @@ SCHEMES = ("http", "https")
 PROXY_URL = "the kubeconfig's proxy-url"
 
 _PORT = 443
+_FORM = "http://host:port or https://host:port"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class Proxy:
     url: str = field(repr=False)
     shown: str
     origin: str
+
+    @property
+    def host(self) -> str | None:
+        """Its name or IP address."""
+        return urlsplit(self.url).hostname
 
     def __str__(self) -> str:
         return f"proxy {self.shown} ({self.origin})"
@@ -127,7 +133,15 @@ def _first(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
 
 def _read(text: str, origin: str) -> Proxy:
     text = text.strip()
-    url = urlsplit(text if "://" in text else f"http://{text}")
+    try:
+        url = urlsplit(text if "://" in text else f"http://{text}")
+    except ValueError:  # its text may quote credentials
+        raise ValueError(f"{origin} names a proxy whose address can't be read: expected {_FORM}") from None
+    if url.path not in ("", "/") or url.query or url.fragment:  # what looks like the host may be part of a password
+        raise ValueError(
+            f"{origin} names a proxy with more than credentials, a host and a port: expected {_FORM}; "
+            "in a user name or password write '/' as %2F, '?' as %3F and '#' as %23"
+        )
     try:
         port = url.port
     except ValueError:
@@ -136,7 +150,6 @@ def _read(text: str, origin: str) -> Proxy:
     shown = f"{url.scheme}://{join_address(host, port) if port else host}"
     if url.scheme not in SCHEMES or not host:
         raise ValueError(
-            f"{origin} names the proxy {shown!r}: expected http://host:port or https://host:port; set NO_PROXY where the API "
-            "server is reached without it"
+            f"{origin} names the proxy {shown!r}: expected {_FORM}; set NO_PROXY where the API server is reached without it"
         )
     return Proxy(url.geturl(), shown, origin)
