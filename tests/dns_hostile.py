@@ -34,6 +34,7 @@ class HostileServer:
         records: Texts of records by name and type, ``{("web.shop.test", "A"): ["127.0.0.2"]}``. Other types of a name that has
             records have no data; other names don't exist, unless there is a wildcard of the domain right above them or above
             those. An alias is of type CNAME, and comes with the addresses of its target.
+        rotating: Names, or wildcards, of which each answer has one record, in turn.
         additional: Records that come along with every answer.
         manner: One word for all questions, or by name or type: answer, silent, servfail, refused, nxdomain, nodata, lame,
             garbage, wrong_id, wrong_question, truncated (UDP only), truncated_everywhere, cut (TCP closes in the middle).
@@ -43,6 +44,8 @@ class HostileServer:
 
     def __init__(self, records=None, *, address=LOOPBACK, port=0):
         self.records = dict(records or {})
+        self.rotating = set()
+        self._turn = 0
         self.additional = []
         self.manner = "answer"
         self.asked = []
@@ -133,6 +136,9 @@ class HostileServer:
         known = place is not None
         alias = self.records.get((place, "CNAME"))
         texts = self.records.get((alias[0].rstrip(".") if alias else place, kind), [])
+        if place in self.rotating:
+            texts = texts[self._turn % len(texts) :][:1] if texts else []
+            self._turn += 1
         if manner in RCODES or not known:
             response.set_rcode(RCODES.get(manner, dns.rcode.NXDOMAIN))
         elif manner not in ("nodata", "lame") and texts:

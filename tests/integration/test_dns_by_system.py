@@ -140,6 +140,22 @@ def test_a_wildcard_in_a_search_domain_is_no_answer(start, domain):
     assert not any(isinstance(each, list) and each for each in said(process))
 
 
+@pytest.mark.usefixtures("wildcards")
+def test_a_wildcard_that_rotates_its_addresses_is_no_answer(server, start):
+    server.records["*.corp.test", "A"] = ["127.0.0.9", "127.0.0.10"]
+    server.rotating = {"*.corp.test"}
+    process = start("nobody.shop.test", search=SEARCH.format("corp"), family="ipv4")
+    until_failed(process, "search domain 'corp.test' answers for every name", times=10)
+    assert not any(isinstance(each, list) and each for each in said(process))
+
+
+@pytest.mark.usefixtures("wildcards")
+def test_a_record_that_shares_an_address_with_a_wildcard_is_an_answer(server, start):
+    server.records["other.corp.test", "A"] = ["127.0.0.8", "127.0.0.9"]
+    process = start("other", search=SEARCH.format("corp"), family="ipv4")
+    until_found(process, "127.0.0.8:4370", "127.0.0.9:4370")
+
+
 @pytest.mark.parametrize("domain", ["corp", "alias"])
 @pytest.mark.usefixtures("wildcards")
 def test_a_wildcard_does_not_stand_before_the_name_that_is_meant(start, domain):

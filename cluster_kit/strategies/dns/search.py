@@ -5,7 +5,8 @@ the name as it is. A domain with a wildcard record answers for every name, so it
 name that is meant, or stand for a name that does not exist. So the name is asked for with a final
 dot as well: where that has records it wins, unless it has no dot, as only top-level domains are
 called so. And a made-up neighbour of the completed name is asked for, which exists only by a
-wildcard.
+wildcard. A wildcard whose answers differ from name to name rotates its addresses, so that no answer
+can be told from one of its own.
 
 Source: resolv.conf(5), "search" and "ndots"; RFC 4592 (wildcards).
 """
@@ -26,6 +27,7 @@ log = logging.getLogger("cluster_kit.dns")
 
 SECOND_OPINION_S = 1.0  # an answer is there already, which slow servers must not delay for long
 MADE_UP = "cluster-kit-asks-for-wildcards"  # always the same, so that caches answer
+MORE_MADE_UP = 7  # two addresses in turn: all seven answers are those of the first one once in 128 times
 
 _EXISTS = (Status.FOUND, Status.NO_DATA)
 
@@ -48,7 +50,7 @@ async def ask(resolver: Resolver, name: str, kind: Kind) -> Reply:
     domain = domain or await _find_domain(resolver, name, kind)
     if domain is None:
         return reply
-    if await _is_wildcard(resolver, f"{name}.{domain}", kind, reply):
+    if await _is_wildcard(resolver, f"{name}.{domain}".partition(".")[2], kind, reply):
         missing = Reply(status=Status.NO_NAME, said=_only_a_wildcard(domain))
         return whole if whole.status in _EXISTS else missing
     _tell(name, domain)
@@ -87,14 +89,20 @@ async def _find_domain(resolver: Resolver, name: str, kind: Kind) -> str | None:
     return next((domain for domain, reply in said if reply.status in _EXISTS), None)
 
 
-async def _is_wildcard(resolver: Resolver, asked: str, kind: Kind, reply: Reply) -> bool:
-    neighbour = f"{MADE_UP}.{asked.partition('.')[2]}."
-    other = await _second_opinion(resolver, neighbour, kind)
-    return (other.status, other.addresses, other.services) == (
-        reply.status,
-        reply.addresses,
-        reply.services,
-    )
+async def _is_wildcard(resolver: Resolver, domain: str, kind: Kind, reply: Reply) -> bool:
+    """Whether ``reply`` may be that of a wildcard of ``domain``."""
+    first = await _second_opinion(resolver, f"{MADE_UP}.{domain}.", kind)
+    if _records(first) == _records(reply):
+        return True
+    if not first.status is reply.status is Status.FOUND:
+        return False
+    names = [f"{MADE_UP}-{number}.{domain}." for number in range(MORE_MADE_UP)]
+    others = await asyncio.gather(*(_second_opinion(resolver, name, kind) for name in names))
+    return any(_records(other) != _records(first) for other in others if other.status is Status.FOUND)
+
+
+def _records(reply: Reply) -> tuple[object, ...]:
+    return reply.status, reply.addresses, reply.services
 
 
 def _domain_of(name: str, asked: str) -> str | None:
