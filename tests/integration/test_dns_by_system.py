@@ -209,3 +209,21 @@ def test_a_failure_of_the_system_is_told_in_the_servers_words(start, server):
     assert a["got"].endswith(f"temporary failure in name resolution: {server.resolver} answers SERVFAIL")
     assert a["outcome"] == "failed"
     assert "look at its log" in a["cause"]
+
+
+def test_a_whole_name_of_the_hosts_file_is_not_completed_by_a_search_domain(start):
+    hosts = "127.0.0.7 other.shop.test other # a comment\n"
+    _, a, _ = findings(start("other", hosts=hosts, search="search shop.test", doing="diagnose"))
+    assert a["got"] == "1 record: 127.0.0.7"
+
+
+@pytest.mark.usefixtures("wildcards")
+def test_the_hosts_file_wins_over_a_wildcard(start):
+    process = start("other", hosts="127.0.0.9 mine.corp.test other\n", search="search corp.test", family="ipv4")
+    until_found(process, "127.0.0.9:4370")
+    assert said(process)[0] == ["127.0.0.9:4370"]
+
+
+def test_a_search_domain_that_completes_a_name_is_told_by_the_system_as_well(start):
+    _, a, _ = findings(start("web", search="search shop.test", doing="diagnose"))
+    assert a["got"].startswith("2 records: 127.0.0.2, 127.0.0.3; completed by search domain 'shop.test'")

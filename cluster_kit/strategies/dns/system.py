@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 
 from cluster_kit.resolving import resolve
 from cluster_kit.strategies.dns.replies import Kind, Reply, Status
 
 PATIENCE_S = 11.0  # glibc gives up on a name server after 5 s: enough to hear the third of three
+HOSTS = Path("/etc/hosts")
 WHERE = "the system's resolver"
 
 _FAMILY = {Kind.A: socket.AF_INET, Kind.AAAA: socket.AF_INET6}
@@ -28,8 +30,17 @@ class SystemResolver:
         except OSError as exc:
             return _failure(exc, kind)
         addresses = tuple(sorted({str(sockaddr[0]) for *_, sockaddr in found}))
-        asked = next((canonical for *_, canonical, _ in found if canonical), "")
-        return Reply(status=Status.FOUND, addresses=addresses, asked=asked.rstrip(".").lower())
+        whole = next((canonical for *_, canonical, _ in found if canonical), "").rstrip(".").lower()
+        asked = "" if whole != name.lower() and _is_in_hosts(name) else whole  # it was no question to DNS
+        return Reply(status=Status.FOUND, addresses=addresses, asked=asked)
+
+
+def _is_in_hosts(name: str) -> bool:
+    try:
+        lines = HOSTS.read_text(errors="replace").lower().splitlines()
+    except OSError:
+        return False
+    return any(name.lower() in line.partition("#")[0].split()[1:] for line in lines)
 
 
 def _failure(error: OSError, kind: Kind) -> Reply:
