@@ -152,7 +152,7 @@ def _named(options: KubernetesStrategy) -> Path | None:
     try:
         return options.kubeconfig.expanduser().absolute()
     except RuntimeError as exc:
-        cause = _NO_HOME if _home() is None else "there is no such user"
+        cause = _NO_HOME if options.kubeconfig.parts[0] == "~" else "there is no such user"
         raise _unusable(f"cannot use the kubeconfig '{options.kubeconfig}': {cause}; give its whole path") from exc
     except OSError as exc:
         cause = "the current directory is gone"
