@@ -368,6 +368,10 @@ class Connector(ABC):
         """Return the host or interface address on which it listens; see ``Strategy.serves_on``."""
         return None
 
+    def dialled_at(self, host: str) -> str | None:
+        """Return the host that others will be told to dial, ``None`` if it is unknown before ``start``."""
+        return None
+
 
 class Topology(ABC):
     """Picks the peers to link to: a pure function, the same answer for the same roster.
@@ -389,9 +393,6 @@ class Topology(ABC):
 
 
 def command(method: _Method) -> _Method:
-    """Mark a connector's method as callable from the application through ``Supervisor.call``.
-
-    Plain or async; arguments and result are plain data.
-    """
+    """Mark a connector's method, plain or async, of plain data, as callable by ``Supervisor.call``."""
     method.__cluster_kit_command__ = True  # type: ignore[attr-defined]
     return method

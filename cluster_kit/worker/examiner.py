@@ -164,7 +164,10 @@ class Examiner:
         if self._order.source:
             return
         where, raised = await attempt(lambda: self._connector.serves_on(self.local.host))
-        finding = None if raised is not None else await standpoint(where, self._roster.known.values())
+        if raised is not None:
+            return
+        announced, _ = await attempt(lambda: self._connector.dialled_at(self.local.host))
+        finding = await standpoint(where, self._roster.known.values(), announced=announced)
         if finding is not None:
             self._tell("connector", _checked(finding))
 

@@ -26,10 +26,21 @@ _UNSEEN = (
     "(in Kubernetes: node: name@${POD_IP})"
 )
 _NAME_OF_LOOPBACK = "other machines can't reach it there: name the node by an address that they reach, or correct /etc/hosts"
+_MAKE_SURE = "make sure that it has another address elsewhere, or set advertise"
 
 
-async def standpoint(serves_on: str | None, found: Iterable[Node]) -> Finding | None:
-    """Return what is wrong with ``serves_on``, the host that the connector listens on, if anything is."""
+async def standpoint(serves_on: str | None, found: Iterable[Node], *, announced: str | None = None) -> Finding | None:
+    """Return what is wrong with where this node serves, if anything is.
+
+    Args:
+        serves_on: The host that the connector listens on.
+        found: The nodes that were discovered.
+        announced: The host that others are told to dial.
+    """
+    return await _look_at(serves_on, found) or await _look_at_announced(announced, serves_on)
+
+
+async def _look_at(serves_on: str | None, found: Iterable[Node]) -> Finding | None:
     if serves_on is None:
         return None
     try:
@@ -61,13 +72,32 @@ async def warn_of_loopback(told: str, serves_on: str | None) -> None:
         serves_on: The host that the connector listens on.
     """
     host, _ = split_address(told)
-    if is_loopback(host) or not _all_loopback(addresses := await _look_up(host)):
+    here = await _loopback_of(host, told)
+    if here is None:
         return
-    here = f"others are told to dial {told}, and {_shown(host, addresses)} on this machine"
-    if serves_on is not None and _all_loopback(await _look_up(serves_on)):
+    if await _is_here_only(serves_on):
         log.warning("%s, where this node listens: %s", here, _NAME_OF_LOOPBACK)
     else:
-        log.info("%s: make sure that it has another address elsewhere, or set advertise", here)
+        log.info("%s: %s", here, _MAKE_SURE)
+
+
+async def _look_at_announced(host: str | None, serves_on: str | None) -> Finding | None:
+    here = await _loopback_of(host, host) if host is not None else None
+    if here is None:
+        return None
+    cause = _NAME_OF_LOOPBACK if await _is_here_only(serves_on) else _MAKE_SURE
+    return Finding(asked=_ASKED, got=here, cause=cause)
+
+
+async def _loopback_of(host: str, told: str) -> str | None:
+    """Return what to say of a name that stands for loopback; None of any other host."""
+    if is_loopback(host) or not _all_loopback(addresses := await _look_up(host)):
+        return None
+    return f"others are told to dial {told}, and {_shown(host, addresses)} on this machine"
+
+
+async def _is_here_only(serves_on: str | None) -> bool:
+    return serves_on is not None and _all_loopback(await _look_up(serves_on))
 
 
 async def _any_elsewhere(hosts: list[str]) -> bool:

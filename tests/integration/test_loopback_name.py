@@ -69,3 +69,18 @@ def test_the_doctor_tells(command, nodes, verdict):
     assert ("are on other machines" in done.stdout) is (nodes == ["far.example:9"])
     assert verdict in done.stdout
     assert "call failed" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("connector", "warns"),
+    [
+        ({"host": "0.0.0.0"}, True),
+        ({"host": "0.0.0.0", "advertise": "far.example"}, False),
+        ({"host": "0.0.0.0", "advertise": "myhost"}, True),
+    ],
+)
+def test_the_doctor_tells_of_a_node_that_listens_everywhere_as_well(command, connector, warns):
+    done = subprocess.run(command("doctor", **connector), capture_output=True, text=True, timeout=90)
+    told = "where this node serves: others are told to dial myhost"
+    assert (told in done.stdout) is warns
+    assert ("make sure that it has another address elsewhere, or set advertise" in done.stdout) is warns

@@ -50,6 +50,12 @@ class TcpConnector(Connector):
         """Return where it listens."""
         return self.host or host
 
+    def dialled_at(self, host: str) -> str | None:
+        """Return the host to tell others."""
+        from cluster_kit.connectors.tcp.listen import announced_host
+
+        return announced_host(host, self.host, self.advertise)
+
     async def start(self, local: Node, links: LinkReport) -> Node:
         """Listen, and return ``local`` with the address to dial."""
         from cluster_kit.connectors.tcp.hub import Hub

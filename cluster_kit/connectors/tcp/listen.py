@@ -66,9 +66,16 @@ def announced_address(local: Node, host: str | None, port: int, advertise: str |
     if advertise is not None:
         told_host, told_port = split_endpoint(advertise)
         return join_address(told_host, told_port or port)
-    told_host = local.host if host is None or is_unspecified(host) else canonical_host(host)
+    told_host = announced_host(local.host, host, advertise)
     if is_unspecified(told_host):
         raise ConfigError(
             f"tcp: cannot announce {told_host!r}: it means every interface; set advertise to the address that others dial"
         )
     return join_address(told_host, port)
+
+
+def announced_host(own: str, host: str | None, advertise: str | None) -> str:
+    """Return the host of the address to tell others; ``own`` is that of this node's name. Else as ``announced_address``."""
+    if advertise is not None:
+        return split_endpoint(advertise)[0]
+    return own if host is None or is_unspecified(host) else canonical_host(host)
