@@ -23,12 +23,16 @@ _SHOWN.maxstring = _SHOWN.maxother = 80
 
 
 class Place(NamedTuple):
-    """Where a key or value is written; ``text`` is how, for a scalar. Lines and columns count from 1."""
+    """Where a key or value is written; ``text`` is how, for a scalar. Lines and columns count from 1.
+
+    ``expanded`` is ``text`` with its references replaced, before YAML makes a number or nothing of it.
+    """
 
     line: int
     column: int
     text: str | None = None
     quoted: bool = False
+    expanded: str | None = None
 
 
 class MisreadNumberError(ConfigError):

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
-from cluster_kit.config.document import Part
+from cluster_kit.config.document import MisreadNumberError, Part
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.values import is_plain
 
@@ -24,9 +24,8 @@ def read_list(part: Part, kind: Any) -> list[Part]:
     """
     if not is_separable(kind):
         return part.items()
-    value = part.value
-    if value is None and _is_empty_variable(part):
-        value = ""
+    text = _text_of(part, kind)
+    value = part.value if text is None else text
     if isinstance(value, str):
         elements = filter(None, map(str.strip, value.split(",")))
         value = [_element(text, kind) for text in elements]
@@ -40,9 +39,15 @@ def is_separable(kind: Any) -> bool:
     return kind in (Path, Secret) or is_plain(kind)
 
 
-def _is_empty_variable(part: Part) -> bool:
-    """Whether YAML read nothing because a reference stands there whose variable is empty."""
-    return part.place is not None and "${" in (part.place.text or "")
+def _text_of(part: Part, kind: Any) -> str | None:
+    """Return the text of a scalar where YAML made something else of it; a list of texts means the text."""
+    place = part.place
+    if place is None or place.expanded is None or isinstance(part.raw, str):
+        return None
+    if part.raw is None:  # a blank variable, or one that says null; nothing at all is no list
+        return place.expanded if "${" in (place.text or "") else None
+    is_misread = isinstance(part.raw, MisreadNumberError)
+    return place.expanded if _is_text(kind) and (is_misread or isinstance(part.raw, int | float)) else None
 
 
 def _is_text(kind: Any) -> bool:
@@ -56,6 +61,7 @@ def _element(text: str, kind: Any) -> Any:
     if _is_text(kind):
         return text
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return text
+    return value if isinstance(value, int | float) else text

@@ -99,6 +99,7 @@ class _Reader:
         self._environ = environ
         self._keys: dict[KeyPath, Place] = {}
         self._values: dict[KeyPath, Place] = {}
+        self._expanded: dict[KeyPath, str] = {}
         self._errors: list[ConfigError] = []
         self._left = MAX_VALUES
 
@@ -113,7 +114,8 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise _too_deep(self._file, node.start_mark)
         value = self._content(node, path, depth)
-        self._values[path] = _place(node)  # only now: what is merged into a mapping is read at the same path
+        # Only now: what is merged into a mapping is read at the same path.
+        self._values[path] = _place(node)._replace(expanded=self._expanded.pop(path, None))
         return value
 
     def _content(self, node: Any, path: KeyPath, depth: int) -> Any:
@@ -173,6 +175,7 @@ class _Reader:
             return self._error(f"tag {node.tag[:80]!r} is not supported: leave it out", node, path)
         try:
             text = expand(node.value, self._environ) if node.tag == _STR else node.value
+            self._expanded[path] = text
             tag = self._resolve(node, text) if text != node.value else node.tag
             if tag not in _TYPED:
                 return text

@@ -1,5 +1,6 @@
 """The options of a plugin class, by the types of its fields."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -262,9 +263,27 @@ class TestLists:
         with pytest.raises(ConfigError, match="expected a list, got nothing"):
             taken("hosts:\n", Listing)
 
-    def test_number_is_no_list_of_texts(self, taken):
-        with pytest.raises(ConfigError, match="expected a list, got int"):
-            taken("hosts: 5\n", Listing)
+    @pytest.mark.parametrize("seeds", ["null", "Null", "~", " null ", "4370", "10.5", "true", "04370", "12:30"])
+    def test_single_text_is_taken_as_it_is_written(self, taken, seeds):
+        assert taken("hosts: ${SEEDS}", Listing, SEEDS=seeds) == {"hosts": (seeds.strip(),)}
+
+    def test_written_number_is_a_text_too(self, taken):
+        assert taken("hosts: 4370", Listing) == {"hosts": ("4370",)}
+
+    @pytest.mark.parametrize("seeds", ["", " ", "\n", "\t"])
+    def test_only_a_blank_variable_is_an_empty_list(self, taken, seeds):
+        assert taken("hosts: ${SEEDS}", Listing, SEEDS=seeds) == {"hosts": ()}
+        assert taken("ports: ${SEEDS}", SEEDS=seeds) == {"ports": ()}
+
+    @pytest.mark.parametrize("ports", ["null", "Null", "~"])
+    def test_null_is_no_list_of_numbers(self, taken, ports):
+        with pytest.raises(ConfigError, match=re.escape(f"ports[0]: invalid value '{ports}': expected int, got str")):
+            taken("ports: ${PORTS}", PORTS=ports)
+
+    @pytest.mark.parametrize("text", ["hosts: null", "hosts: ~"])
+    def test_written_null_is_no_list(self, taken, text):
+        with pytest.raises(ConfigError, match="expected a list, got nothing"):
+            taken(text, Listing)
 
 
 class TestSecret:

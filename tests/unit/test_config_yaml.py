@@ -79,13 +79,13 @@ class TestPlaces:
     def test_keys_and_values_have_their_own(self, read):
         document = read("top:\n  - ä: 1\n    port: 8080\n")
         assert document.keys["top", 0, "port"] == Place(3, 5, "port")
-        assert document.values["top", 0, "port"] == Place(3, 11, "8080")
+        assert document.values["top", 0, "port"] == Place(3, 11, "8080", expanded="8080")
 
     def test_columns_count_characters(self, read):
         assert read("a: {ä: 'ü', b: x}").values["a", "b"][:2] == (1, 16)
 
     def test_quotes_are_noted(self, read):
-        assert read("a: '8080'").values["a",] == Place(1, 4, "8080", quoted=True)
+        assert read("a: '8080'").values["a",] == Place(1, 4, "8080", quoted=True, expanded="8080")
 
     def test_merged_key_is_where_it_is_written(self, read):
         document = read("a: &a\n  x: 1\nb:\n  <<: *a\n  y: 2\n")
