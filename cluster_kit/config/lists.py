@@ -8,12 +8,20 @@ never split, which is how an element that contains a comma is given.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 from cluster_kit.config.document import MisreadNumberError, Part
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.values import is_plain
+from cluster_kit.errors import ConfigError
+
+_CURE = "separate them by commas, without brackets or quotes"
+_FOREIGN = re.compile(r"""[]["';\s]""")  # what separates or surrounds elements in other notations of a list
+_IPV6_HOST = re.compile(r"\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[^][\s]*)?\](?=:)")
+_QUOTED_CHARS = 40  # of an element, by which an error that quotes it is known; messages shorten long ones
 
 
 def read_list(part: Part, kind: Any) -> list[Part]:
@@ -27,11 +35,40 @@ def read_list(part: Part, kind: Any) -> list[Part]:
     text = _text_of(part, kind)
     value = part.value if text is None else text
     if isinstance(value, str):
-        elements = filter(None, map(str.strip, value.split(",")))
-        value = [_element(text, kind) for text in elements]
+        value = [_element(text, kind) for text in _split(value)]
     elif isinstance(value, int | float) and not _is_text(kind):
         value = [value]  # what YAML makes of a variable that holds a single number
     return part.replaced(value).items()
+
+
+def with_separators_named(part: Part, errors: Iterable[ConfigError]) -> list[ConfigError]:
+    """Return ``errors`` about elements of the list ``part``, with the cure where its text is not one with commas.
+
+    Those that have that cause become one: the first.
+    """
+    misread = [repr(text)[:_QUOTED_CHARS] for text in _split(_given_text(part)) if _is_misseparated(text)]
+    kept = []
+    is_named = False
+    for error in errors:
+        if any(quoted in str(error) for quoted in misread):
+            if is_named:
+                continue
+            is_named = True
+            error.args = (f"{error}; {_CURE}",)
+        kept.append(error)
+    return kept
+
+
+def _given_text(part: Part) -> str:
+    return part.raw if isinstance(part.raw, str) else ""
+
+
+def _split(text: str) -> list[str]:
+    return [element for each in text.split(",") if (element := each.strip())]
+
+
+def _is_misseparated(element: str) -> bool:
+    return _FOREIGN.search(_IPV6_HOST.sub("", element)) is not None
 
 
 def is_separable(kind: Any) -> bool:

@@ -21,7 +21,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from cluster_kit.config.callback import Callback, read_callback
 from cluster_kit.config.document import Faults, Part
-from cluster_kit.config.lists import read_list
+from cluster_kit.config.lists import read_list, with_separators_named
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.targets import raised_at, reason_of
 from cluster_kit.config.values import Reader, is_plain, plain, read_fields, text
@@ -62,7 +62,10 @@ def _or_none(part: Part, reader: Reader) -> Any:
 
 
 def _tuple(part: Part, kind: Any, reader: Reader) -> tuple[Any, ...]:
-    return tuple(_each(read_list(part, kind), reader).values())
+    try:
+        return tuple(_each(read_list(part, kind), reader).values())
+    except ConfigError as exc:
+        raise ConfigError.gather(with_separators_named(part, exc.errors)) from exc
 
 
 def _mapping(part: Part, reader: Reader) -> dict[str | int, Any]:
@@ -131,7 +134,10 @@ def construct(part: Part, cls: type, options: Mapping[str, Any], origin: str = "
     except ValueError as exc:  # ConfigError is one
         errors = exc.errors if isinstance(exc, ConfigError) else (exc,)
         faults = [" ".join(text_of(error).split()) or f"{cls.__qualname__} refuses its options" for error in errors]
-        raise ConfigError.gather([_placed(part, fault) for fault in faults]) from exc
+        placed = [_placed(part, fault) for fault in faults]
+        for child in (each for key, each in part.by_key().items() if isinstance(options.get(key), tuple)):
+            placed = with_separators_named(child, placed)
+        raise ConfigError.gather(placed) from exc
     except KeyboardInterrupt:
         raise
     except BaseException as exc:

@@ -14,6 +14,7 @@ from cluster_kit.config import Secret
 from cluster_kit.config.document import Document
 from cluster_kit.config.options import construct, convert, read_options
 from cluster_kit.config.yaml_source import read_yaml
+from cluster_kit.strategies.static import StaticStrategy
 
 
 def options(given, cls=Full):
@@ -223,6 +224,23 @@ class TestYamlHints:
         assert hint("number: 'x'") == "number: invalid value 'x': expected int, got str"
 
 
+class Quoting(Polling):
+    """Quotes the text that it refuses."""
+
+    def __post_init__(self):
+        raise ValueError(f"query: cannot use {self.query!r}")
+
+
+def seed_errors(tmp_path, seeds):
+    """Return what is wrong with the seeds of a static list that one variable holds."""
+    file = tmp_path / "seeds.yaml"
+    file.write_text("nodes: ${SEEDS}")
+    root = read_yaml(str(file), {"SEEDS": seeds}).root
+    with pytest.raises(ConfigError) as raised:
+        construct(root, StaticStrategy, read_options(root, StaticStrategy))
+    return [str(error) for error in raised.value.errors]
+
+
 class TestLists:
     @pytest.fixture
     def taken(self, tmp_path):
@@ -279,6 +297,32 @@ class TestLists:
     def test_null_is_no_list_of_numbers(self, taken, ports):
         with pytest.raises(ConfigError, match=re.escape(f"ports[0]: invalid value '{ports}': expected int, got str")):
             taken("ports: ${PORTS}", PORTS=ports)
+
+    @pytest.mark.parametrize(
+        "seeds",
+        ["[a:1,b:2]", "[a:1]", '"a:1","b:2"', "'a:1'", "a:1 b:2", "a:1;b:2", "a:1\nb:2", '["a@x:1", "b@x:2"]', "[[::1]:1"],
+    )
+    def test_other_notation_of_a_list_is_one_error_with_the_cure(self, tmp_path, seeds):
+        [error] = seed_errors(tmp_path, seeds)
+        assert error.endswith("; separate them by commas, without brackets or quotes")
+
+    @pytest.mark.parametrize("seeds", ["[::1]:99999", "4370", "10.5", "true", "null", "a:1,a:1", "a:1,b"])
+    def test_other_faults_of_elements_do_not_name_separators(self, tmp_path, seeds):
+        [error] = seed_errors(tmp_path, seeds)
+        assert "separate" not in error
+
+    @pytest.mark.parametrize("ports", ["[1,2]", "1 2", "1;2", '"1","2"'])
+    def test_other_notation_of_a_list_of_numbers_has_the_same_cure(self, taken, ports):
+        with pytest.raises(ConfigError) as raised:
+            taken("ports: ${PORTS}", PORTS=ports)
+        [error] = raised.value.errors
+        assert str(error).endswith("expected int, got str; separate them by commas, without brackets or quotes")
+
+    def test_text_that_is_no_list_does_not_name_separators(self):
+        given = {"query": "a b", "interval_s": -1.0}
+        with pytest.raises(ConfigError) as raised:
+            construct(Document(data=given).root, Quoting, given)
+        assert str(raised.value) == "query: cannot use 'a b'"
 
     @pytest.mark.parametrize("text", ["hosts: null", "hosts: ~"])
     def test_written_null_is_no_list(self, taken, text):
