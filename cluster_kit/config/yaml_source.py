@@ -81,7 +81,7 @@ def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> ConfigError:
         return _too_deep(file, mark)
     problem = ", ".join(part for part in (getattr(exc, "context", None), getattr(exc, "problem", None)) if part)
     line = "".join(text.split("\n")[mark.line : mark.line + 1])
-    if "\t" in line[: len(line) - len(line.lstrip())] or line[mark.column : mark.column + 1] == "\t":
+    if line[mark.column : mark.column + 1] == "\t" or r"'\t'" in problem:  # not any tab: within { } and [ ] it is fine
         problem, hint = "a tab cannot indent", "; replace the tab by spaces"
     elif "${" in line:
         hint = "; write the ${...} without { } and [ ] around it, or quote it"

@@ -231,6 +231,19 @@ class TestUnreadableFiles:
         assert fault(content).startswith(f"cluster.yaml:{line}:")
         assert "a tab cannot indent; replace the tab by spaces" in fault(content)
 
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            ("lan: {strategy: gossip,\n\tconnector: none bad: x}", "did not find expected ',' or '}'"),
+            ("a: [1,\n\t2: : 3]", "did not find expected node content"),
+            ("a: {b: 1,\n\tc: 'x\n}", "found unexpected end of stream"),
+            ("a: @x\tb", "found character that cannot start any token"),
+        ],
+    )
+    def test_tab_is_not_named_where_something_else_is_wrong(self, fault, content, problem):
+        assert problem in fault(content)
+        assert "tab" not in fault(content)
+
     def test_tab_that_yaml_allows_is_no_fault(self, read):
         assert read("a:\t1\t# one\nb: [1,\t2]\n").data == {"a": 1, "b": [1, 2]}
 
