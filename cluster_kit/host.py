@@ -23,6 +23,7 @@ _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*")
 # Never a DNS name: WHATWG URL, "ends in a number checker".
 _NUMERIC_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)", re.DOTALL)
 _ZONE = re.compile(r"[A-Za-z0-9_.:~+-]{1,64}")
+_URL_ZONE = re.compile(r".*:.*%25(?![0-9]*$)(.+)")  # RFC 6874; of digits alone, it is an index
 _INTERFACE_NAME = re.compile(r"(?![0-9.]+$)[A-Za-z0-9_][A-Za-z0-9_.~+-]{0,14}")  # netdevice(7)
 _REFERENCE = re.compile(r"\$[({]*([A-Za-z_][A-Za-z0-9_]*)[)}]*|\$[({]|\{\{|%([A-Za-z_][A-Za-z0-9_]*)%")
 # Names that Linux and systemd give to interfaces, and nobody gives to a host.
@@ -38,6 +39,7 @@ _WRONG = tuple(
         (r".*[,;\s].*", "expected one host; commas and blanks belong to none"),
         (r"\[([^\]]*)\]:[0-9]*|([^:]+):[0-9]*", "a port does not belong to the host; write it where the port is expected"),
         (r"\[(.*)\]", "brackets belong only around an IPv6 address that a port follows; write {0}"),
+        (_URL_ZONE.pattern, "'%' is written as %25 only in a URL; write %{0}"),
         (r".*:.*", "it is not an IPv6 address"),
         (f"(?i:{_INTERFACE.pattern})", "it is a network interface, not an address; write the address that it has"),
         (rf"(?i:{_NUMERIC_END.pattern})\.?", "expected an IPv4 address as four numbers from 0 to 255 without leading zeros"),
@@ -51,7 +53,8 @@ def canonical_host(host: str) -> str:
     """Return ``host`` in the form in which hosts are compared.
 
     That is lower case without the final dot for a name, and the canonical text of an IP address,
-    with its zone (``%eth0``) as given; an IPv4-mapped IPv6 address becomes the IPv4 address.
+    with its zone (``%eth0``) as given where it is link-local or multicast, and without it where
+    it is not; an IPv4-mapped IPv6 address becomes the IPv4 address.
 
     Raises:
         ValueError: It cannot be a host; says why, and what to write instead.
@@ -76,7 +79,12 @@ def ip_of(host: str) -> _Address | None:
         return address
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
-    return address if address.scope_id is None or _ZONE.fullmatch(address.scope_id) else None
+    if address.scope_id is None:
+        return address
+    if not _ZONE.fullmatch(address.scope_id) or _URL_ZONE.fullmatch(host):
+        return None
+    is_scoped = address.is_link_local or address.is_multicast
+    return address if is_scoped else ipaddress.IPv6Address(int(address))
 
 
 def is_loopback(host: str) -> bool:
