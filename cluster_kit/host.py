@@ -27,7 +27,7 @@ _URL_ZONE = re.compile(r".*:.*%25(?![0-9]*$)(.+)")  # RFC 6874; of digits alone,
 _INTERFACE_NAME = re.compile(r"(?![0-9.]+$)[A-Za-z0-9_][A-Za-z0-9_.~+-]{0,14}")  # netdevice(7)
 _REFERENCE = re.compile(r"\$[({]*([A-Za-z_][A-Za-z0-9_]*)[)}]*|\$[({]|\{\{|%([A-Za-z_][A-Za-z0-9_]*)%")
 # Names that Linux and systemd give to interfaces, and nobody gives to a host.
-_INTERFACE = re.compile(r"lo|(?:eth|wlan)[0-9]+|(?:en[ops]|wlp)[0-9]\w*|enx[0-9a-f]{12}")
+_INTERFACE = re.compile(r"(?:lo|(?:eth|wlan)[0-9]+|(?:en[ops]|wlp)[0-9]\w*|enx[0-9a-f]{12})(?:\.[0-9]{1,4})?")  # .100: a VLAN
 
 _WRONG = tuple(
     (re.compile(form, re.DOTALL), why)
