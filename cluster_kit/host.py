@@ -113,6 +113,8 @@ def why_unexpanded(text: str) -> str | None:
     if match is None:
         return None
     name = match[1] or match[2] or "NAME"
+    if match[0] == f"${{{name}}}":
+        return f"{match[0]!r} is only expanded in configuration files, with one '$'; in Python, pass the value itself"
     return f"{match[0]!r} is not expanded here; in a configuration file, write ${{{name}}}"
 
 

@@ -14,7 +14,7 @@ from cluster_kit.config.options import convert
 from cluster_kit.config.topologies import read_topologies
 from cluster_kit.config.values import fence, ignore, plain, read_fields, switch
 from cluster_kit.errors import ConfigError
-from cluster_kit.host import is_unspecified
+from cluster_kit.host import is_unspecified, why_unexpanded
 from cluster_kit.node import Node, canonical_name
 
 _NO_SECRETS = "sealing and TLS do not exist yet in this version; remove it"
@@ -119,7 +119,7 @@ def _node(part: Part) -> str:
         name = canonical_name(given)
     except ValueError as exc:
         why = str(exc).removeprefix("node: ")
-        hint = "" if "write ${" in why else "; a name is basename@host, such as web@${POD_IP}"
+        hint = "" if why_unexpanded(given) else "; a name is basename@host, such as web@${POD_IP}"
         raise part.error(f"{why}{hint}") from exc
     host = name.partition("@")[2]
     if is_unspecified(host):

@@ -29,6 +29,12 @@ def fault(loader, **keys):
     return str(error).removeprefix("topologies.lan.")
 
 
+@pytest.mark.parametrize("node", ["web@${POD_IP}", "${NAME}@10.0.0.5"])
+def test_reference_in_a_dict_is_not_told_to_be_written_as_it_is(node):
+    message = fault(load, node=node)
+    assert message.endswith("is only expanded in configuration files, with one '$'; in Python, pass the value itself")
+
+
 class TestWhole:
     def test_smallest(self):
         config = load()
@@ -295,7 +301,7 @@ def test_every_fault_of_a_parts_options_is_told_at_its_own_place(tmp_path):
     [
         ("web@$(POD_IP)", "write ${POD_IP}"),
         ("web@$POD_IP", "write ${POD_IP}"),
-        ("web@$${POD_IP}", "write ${POD_IP}"),
+        ("web@$${POD_IP}", "only expanded in configuration files, with one '$'"),
         ("web@10.0.0.5:4370", "a port does not belong to the host"),
         ("web@http://x", "it is a URL"),
         ("web@host/path", "a host has no '/'"),
