@@ -23,6 +23,8 @@ Reader = Callable[[Part], Any]
 _PLAIN = (str, int, float, bool, int | str)
 _MAX_SECONDS = 10**9  # some thirty years: forever, and still a time that every timer takes
 _FLOAT = re.compile(r"[-+]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][-+]?[0-9]{1,2})?")
+_OCTAL = re.compile(r"[-+]?0[oO][0-7]{1,20}")  # YAML 1.2, Python
+_BASE_60 = re.compile(r"[-+]?[0-9]{1,20}(:[0-9]{1,2}){1,9}(\.[0-9]{0,20})?")
 _FENCE = re.compile(r"[!-~]{1,255}")  # it travels in every hello and heartbeat
 
 
@@ -143,6 +145,15 @@ def _hint(part: Part, *, wants_text: bool) -> str:
         return f"; YAML reads {place.text} as {type_name(part.value)}: quote it"
     if place.quoted and "${" in place.text:
         return "; a quoted ${...} is text: write it unquoted, on a line of its own"
-    if not place.quoted and _FLOAT.fullmatch(part.value.strip()):
-        return f"; YAML 1.1 reads {part.value.strip()} as text: write {float(part.value):.15g}"
-    return ""
+    written = part.value.strip()
+    cure = None if place.quoted else _number_as_written(written)
+    return f"; YAML 1.1 reads {written} as text: write {cure}" if cure else ""
+
+
+def _number_as_written(text: str) -> str | None:
+    """Return how to write the number that a reader takes ``text`` for; ``None`` if it is none."""
+    if _FLOAT.fullmatch(text):
+        return f"{float(text):.15g}"
+    if _OCTAL.fullmatch(text):
+        return str(int(text, 8))
+    return "it without leading zeros and colons" if _BASE_60.fullmatch(text) else None

@@ -206,6 +206,11 @@ class TestYamlHints:
         assert "YAML 1.1 reads 12:30 as 750: quote it if it is text" in hint("text: 12:30")
         assert hint("ratio: 1e3").endswith("got str; YAML 1.1 reads 1e3 as text: write 1000")
         assert hint("number: 08").endswith("got str; YAML 1.1 reads 08 as text: write 8")
+        assert hint("number: 0o17").endswith("got str; YAML 1.1 reads 0o17 as text: write 15")
+        assert hint("number: -0O17").endswith("got str; YAML 1.1 reads -0O17 as text: write -15")
+        assert hint("number: 012:30").endswith("YAML 1.1 reads 012:30 as text: write it without leading zeros and colons")
+        assert hint("number: '0o17'").endswith("got str")
+        assert hint("number: 0o18").endswith("got str")
         assert hint("mode: off").endswith("YAML reads off as bool: quote it")
         assert hint("ports: [10, '010']").endswith("expected int, got str")
 
