@@ -15,6 +15,7 @@ import re
 from functools import lru_cache
 
 MAX_HOST_CHARS = 253  # RFC 1035 2.3.4, as text without the final dot
+_MAX_SEARCHED_CHARS = 255  # of a text for references, which messages show
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -109,7 +110,7 @@ def is_interface(text: str) -> bool:
 
 def why_unexpanded(text: str) -> str | None:
     """Return what is wrong with text that still holds a reference, in any syntax; else ``None``."""
-    match = _REFERENCE.search(text)
+    match = _REFERENCE.search(text[:_MAX_SEARCHED_CHARS])
     if match is None:
         return None
     name = match[1] or match[2] or "NAME"

@@ -148,9 +148,8 @@ def canonical_name(name: str) -> str:
         ValueError: It is not such a name; says why.
     """
     if len(name) > MAX_NAME_CHARS or not _NAME.fullmatch(name):
-        raise ValueError(
-            f"node: invalid name {name[:80]!r}: expected basename@host in visible ASCII, at most {MAX_NAME_CHARS} long"
-        )
+        why = why_unexpanded(name) or f"expected basename@host in visible ASCII, at most {MAX_NAME_CHARS} long"
+        raise ValueError(f"node: invalid name {name[:80]!r}: {why}")
     basename, _, host = name.partition("@")
     unexpanded = why_unexpanded(basename)
     if unexpanded:

@@ -115,11 +115,11 @@ def seconds(part: Part) -> float:
 def fence(part: Part) -> str:
     """Read what must be equal for two nodes to belong together."""
     value: str = plain(part, str)
-    if not _FENCE.fullmatch(value):
-        raise part.error(f"invalid value {shown(value)}: expected 1 to 255 visible ASCII characters")
     unexpanded = why_unexpanded(value)
     if unexpanded:
         raise part.error(f"invalid value {shown(value)}: {unexpanded}")
+    if not _FENCE.fullmatch(value):
+        raise part.error(f"invalid value {shown(value)}: expected 1 to 255 visible ASCII characters")
     return value
 
 

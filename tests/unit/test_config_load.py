@@ -333,6 +333,18 @@ def test_reference_that_nothing_expands_is_no_fence(tmp_path, key):
         load_config(file, PluginRegistry.load())
 
 
+@pytest.mark.parametrize("template", ["{{ t }}", "shop {{ t }}", "$TEAM " + "x" * 300])
+def test_reference_is_named_before_the_blanks_and_length_of_a_fence_or_name(template):
+    assert "is not expanded here" in fault(load, cluster=template)
+    assert "is not expanded here" in fault(load_entry, group=template)
+    assert "is not expanded here" in fault(load, node=template)
+    assert "is not expanded here" in fault(load, node=f"web@{template}")
+
+
+def test_long_reference_is_shown_short():
+    assert len(fault(load, cluster="$" + "A" * 100_000)) < 1000
+
+
 def test_keys_of_ones_own_hold_anchors(tmp_path):
     file = tmp_path / "cluster.yaml"
     file.write_text("x-lan: &lan\n  strategy: gossip\nx-more: [1]\ntopologies:\n  lan:\n    <<: *lan\n    group: a\n")
