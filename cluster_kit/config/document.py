@@ -180,4 +180,6 @@ def type_name(value: Any) -> str:
     """Return what a user calls the type of ``value``."""
     if value is None:
         return "nothing"
+    if isinstance(value, type):
+        return "class"  # whatever its metaclass
     return {"dict": "mapping", "tuple": "list"}.get(type(value).__name__, type(value).__name__)

@@ -7,7 +7,7 @@ wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import reduce
 from importlib import import_module
 from pathlib import Path
@@ -43,11 +43,17 @@ def import_class(target: str, contract: type = object) -> type:
         PluginError: As ``import_object``, or it is not a subclass of ``contract``.
         ConfigError: As ``import_object``.
     """
-    return check_class(import_object(target), contract, target)
+
+    def fits(value: Any) -> bool:
+        return isinstance(value, type) and issubclass(value, contract) and value is not contract
+
+    return check_class(import_object(target, fits), contract, target)
 
 
-def import_object(target: str) -> Any:
+def import_object(target: str, fits: Callable[[Any], bool] = callable) -> Any:
     """Import whatever ``target`` names, ``package.module:name``.
+
+    Where there is no such name, the message suggests only names of what ``fits``.
 
     Raises:
         PluginError: There is no such thing, or its module fails.
@@ -65,7 +71,8 @@ def import_object(target: str) -> Any:
     try:
         return reduce(getattr, path.split("."), module)
     except AttributeError as exc:
-        nearest = did_you_mean(path, [name for name, value in vars(module).items() if callable(value) and name[0] != "_"])
+        fitting = [name for name, value in vars(module).items() if name[:1] != "_" and fits(value)]
+        nearest = did_you_mean(path, fitting) if fitting else ""
         raise PluginError(f"module {module_name!r} has no {path!r}{nearest}", plugin=target) from exc
     except KeyboardInterrupt:
         raise

@@ -116,12 +116,17 @@ def cluster_kit_strategies():
     return {"twice": Finder, "gossip": Finder}
 """
 OTHERS = """
+import abc
+
 import click
 word = "no command"
 
+class Metric(abc.ABC): pass
+
 @hookimpl
 def cluster_kit_commands():
-    return {"run": "others:hail", "hail": "others:hail", "word": "others:word", "away": "others:nothing"}
+    offered = {"run": "hail", "hail": "hail", "word": "word", "away": "nothing", "meter": "Metric"}
+    return {name: f"others:{value}" for name, value in offered.items()}
 
 @click.command()
 def hail(): click.echo("hail")
@@ -178,12 +183,13 @@ def test_commands_and_ready_made_topologies_are_checked(site):
     prefix = f"others (others {VERSION}): "
     told = [line.removeprefix(prefix) for line in done.stdout.splitlines() if line.startswith(prefix)]
     assert done.returncode == 1
-    assert "No module named 'others_part'; install it" in told[3]
+    assert "No module named 'others_part'; install it" in told[4]
     assert told == [
         "command 'away': module 'others' has no 'nothing'" + told[0].partition("'nothing'")[2],
+        "command 'meter': it is a class, and no click command: decorate it with @click.command()",
         "command 'run' is never called: cluster-kit has a command of that name, choose another",
         "command 'word': it is a str, and no click command: decorate it with @click.command()",
-        "connector 'lazy': cannot import 'others_part:Link': ModuleNotFoundError: " + told[3].partition("Error: ")[2],
+        "connector 'lazy': cannot import 'others_part:Link': ModuleNotFoundError: " + told[4].partition("Error: ")[2],
         f"spec 'misspelt': misspelt.strategy: unknown strategy 'gosip': did you mean 'gossip'?{written_in('misspelt')}",
         f"spec 'typed': typed.config.port: invalid value 'many': expected int, got str{written_in('typed')}",
         f"spec 'typed': typed.max_nodes: invalid value 0: expected int >= 1{written_in('typed')}",

@@ -96,6 +96,15 @@ class TestFaults:
         expected = "lan.strategy: module 'config_parts' has no 'Silemt': did you mean 'Silent'?"
         assert faults(strategy="config_parts:Silemt") == [expected]
 
+    def test_only_classes_of_the_kind_are_suggested(self):
+        for given in ("Nodes", "Everyon", "Patch"):
+            [fault] = faults(strategy=f"config_parts:{given}")
+            assert f"module 'config_parts' has no '{given}'" in fault
+            assert not any(f"'{other}'" in fault or f" {other}," in fault for other in ("Node", "Everyone", "Path", "Strategy"))
+
+    def test_nothing_is_suggested_where_no_class_is_of_the_kind(self):
+        assert faults(strategy="pathlib:Patch") == ["lan.strategy: module 'pathlib' has no 'Patch'"]
+
     def test_module_that_does_not_exist(self):
         [fault] = faults(strategy="nowhere.at:All")
         assert fault.startswith("lan.strategy: cannot import 'nowhere.at:All': ModuleNotFoundError: No module named 'nowhere'")

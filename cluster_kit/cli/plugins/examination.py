@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cluster_kit.config.contract import faults_of_instance
+from cluster_kit.config.document import type_name
 from cluster_kit.config.targets import Kind, Offered, raised_at, reason_of
 from cluster_kit.errors import ClusterKitError, ConfigError
 from cluster_kit.plugins import BUILT_IN, PluginInfo, PluginRegistry, load_config
@@ -62,7 +63,7 @@ class Examination:
         if name in self._commands:
             yield f"command {name!r} is never called: cluster-kit has a command of that name, choose another"
         if not isinstance(command, click.Command):
-            yield f"command {name!r}: it is a {type(command).__name__}, and no click command: decorate it with @click.command()"
+            yield f"command {name!r}: it is a {type_name(command)}, and no click command: decorate it with @click.command()"
 
     def _faults_of_spec(self, name: str) -> Iterator[str]:
         """Yield what is wrong with a ready-made topology, but for what is left to those who use it."""
