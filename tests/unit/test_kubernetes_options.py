@@ -132,3 +132,7 @@ def test_missing_extra_is_told_with_its_cure(found, monkeypatch, tmp_path):
     monkeypatch.setattr("cluster_kit.strategies.kubernetes.find_spec", lambda name: spec)
     with pytest.raises(ConfigError, match=r"pip install 'cluster-kit\[kubernetes\]'"):
         KubernetesStrategy(selector="app=web")
+
+
+def test_zone_in_the_url_of_a_master_is_written_as_in_a_url():
+    KubernetesStrategy(selector="app=web", master="https://[fe80::1%25eth0]:6443")

@@ -160,7 +160,7 @@ def _faults_of_names(options: KubernetesStrategy) -> Iterator[str]:
 def _faults_of_master(master: str) -> Iterator[str]:
     try:
         if master.startswith("https://"):
-            split_endpoint(master.removeprefix("https://").removesuffix("/"))
+            split_endpoint(master.removeprefix("https://").removesuffix("/").replace("%25", "%"))  # RFC 6874
         else:
             canonical_host(master)
     except ValueError as exc:
