@@ -6,6 +6,7 @@ One that forgets ``multiprocessing.freeze_support()`` has none, and does not mul
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,14 +88,16 @@ def built(tmp_path_factory):
     command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN", str(spec)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=BUILD_S)
     assert done.returncode == 0, done.stderr
-    return folder / "dist"
+    yield folder / "dist"
+    shutil.rmtree(folder)
 
 
 @contextlib.contextmanager
 def running(program, name, *arguments):
     topology = {"strategy": ["gossip", "nobody"]}
     config = {"node": f"{name}@127.0.0.1", "cluster": f"frozen-{os.getpid()}", "topologies": {"lan": topology}}
-    environment = os.environ | {"CONFIG": json.dumps(config)}
+    # a program of one file unpacks itself into a folder that it leaves behind when it is killed
+    environment = os.environ | {"CONFIG": json.dumps(config), "TMPDIR": str(program.parent)}
     process = subprocess.Popen(
         [str(program), *arguments], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
