@@ -68,9 +68,10 @@ PROGRAMS = ["one-file", "one-folder/program"]
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(tmp_path_factory, require):
     """Build the program once, with an installed plugin of its own."""
     pytest.importorskip("PyInstaller")
+    require("objdump")
     folder = tmp_path_factory.mktemp("frozen")
     program = folder / "program.py"
     program.write_text(PROGRAM)
