@@ -28,6 +28,7 @@ from typing import Self
 
 from cluster_kit import worker
 from cluster_kit.errors import ClusterKitError
+from cluster_kit.supervisor import former  # noqa: F401 - looks for workers while none of them can be ours
 from cluster_kit.worker.__main__ import GREETING, SUMMONS
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.frozen import preparation

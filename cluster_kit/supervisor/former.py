@@ -2,7 +2,7 @@
 
 The process goes on as another program, and the workers stay its children. They notice and leave, but
 only their parent can take their exit codes; until then each of them is a zombie. They are looked for
-once, when this module is imported: before this program has workers of its own.
+once, when this module is imported, which ``child`` does: before this program has workers of its own.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 """A worker process that was started ahead serves the first topology, or ends with its owner."""
 
+import subprocess
+import sys
+
 import psutil
 import pytest
 from waiting import until
@@ -49,3 +52,25 @@ def test_without_means_for_a_process_there_is_none(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(child.WorkerProcess, "start", refuse)
     with SpareWorker() as spare:
         assert spare.take() is None
+
+
+AHEAD = """
+import time
+from pathlib import Path
+
+from cluster_kit.supervisor.child import SpareWorker
+
+with SpareWorker() as spare:
+    comm = Path(f"/proc/{spare._process.pid}/comm")
+    while comm.read_text() != "ckit-worker\\n":
+        time.sleep(0.01)
+    from cluster_kit import Supervisor
+    from cluster_kit.supervisor import former
+
+    print(former._left)
+"""
+
+
+def test_one_that_began_before_the_supervisor_was_imported_is_none_of_a_former_program():
+    done = subprocess.run([sys.executable, "-c", AHEAD], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
