@@ -109,6 +109,49 @@ class PluginError(ClusterKitError):
         self.distribution = distribution
 
 
+class NetworkFault(StrEnum):
+    """Why the network did not do as it was told; a closed list."""
+
+    REFUSED = "refused"
+    """Nobody listens at the address."""
+    RESET = "reset"
+    """The other end, or the way to it, broke the connection."""
+    TIMEOUT = "timeout"
+    """No answer within the time that the system waits."""
+    UNREACHABLE = "unreachable"
+    """No way leads to the address."""
+    NO_SUCH_NAME = "no such name"
+    """The host name has no address, or nobody can say which."""
+    IN_USE = "in use"
+    """Another program has the port, and doesn't share it."""
+    FORBIDDEN = "forbidden"
+    """No permission: a privileged port, a firewall, or no broadcast address."""
+    NOT_OURS = "not ours"
+    """No interface of this machine has the address."""
+    DOWN = "down"
+    """The interface is down or gone."""
+    UNSUPPORTED = "unsupported"
+    """This machine doesn't speak the protocol, as one without IPv6."""
+    EXHAUSTED = "exhausted"
+    """The process or the machine has no descriptor, or no memory, left."""
+    FAILED = "failed"
+    """Anything else; the message tells."""
+
+
+class NetworkError(ClusterKitError):
+    """The network did not do as it was told; the message is the system's own words.
+
+    Attributes:
+        fault: What went wrong, from a closed list.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, fault: NetworkFault) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
 class DiscoveryError(ClusterKitError):
     """A source of nodes could not answer; what was known stays known."""
 

@@ -14,6 +14,7 @@ PACKAGE = Path(cluster_kit.__file__).parent
 LAYERS = (
     "errors _version attended throttle resolving netdevice host",
     "node events",
+    "network",
     "abc config diagnosis wire",
     "hookspecs",
     "admission installed",
