@@ -8,13 +8,14 @@ their topology; a dataclass declares its options by its fields, any other class 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from cluster_kit.errors import ClusterKitError, DiscoveryError
 from cluster_kit.events import Reason
+from cluster_kit.network import Network
 from cluster_kit.node import BootId, Fence, Node, canonical_key
 
 if TYPE_CHECKING:
@@ -99,6 +100,10 @@ class Discovery(Protocol):
     @property
     def random(self) -> Random:
         """The source of jitter; seeded in simulations."""
+
+    @property
+    def network(self) -> Network:
+        """The way to the outside, on which a strategy can run in a simulation as well."""
 
     async def changed(self) -> None:
         """Wait until ``local`` or ``leaving`` has changed since the last call returned."""
@@ -200,6 +205,8 @@ class PollingStrategy(Strategy):
         """Poll, confirm removals, back off after errors."""
         import asyncio
 
+        from cluster_kit.answers import by_part, confirm, confirm_earlier, sum_up, vouched
+
         held: dict[str, dict[Node, int]] = {}
         earlier = dict.fromkeys(ctx.found, 0)
         told = Found(earlier)
@@ -209,18 +216,18 @@ class PollingStrategy(Strategy):
                 asked = self.poll(ctx)
                 if not isinstance(asked, Awaitable):
                     raise TypeError(f"poll is not async, it returned {asked!r:.80}: write 'async def poll'")
-                answers = _by_part(await asked)
+                answers = by_part(await asked)
             except DiscoveryError as exc:
                 answers = dict.fromkeys(held or [""], Answer(error=exc, complete=False))
             held = {
                 part: nodes
                 for part in dict.fromkeys([*held, *answers])
-                if (nodes := _confirm(held.get(part, {}), answers.get(part, Answer()), self.confirmations))
+                if (nodes := confirm(held.get(part, {}), answers.get(part, Answer()), self.confirmations))
             }
-            earlier = _confirm_earlier(earlier, answers.values(), self.confirmations)
+            earlier = confirm_earlier(earlier, answers.values(), self.confirmations)
             answered = any(answer.complete or answer.nodes for answer in answers.values())
             failures = 0 if answered else failures + 1
-            found, error = Found(_vouched([*held.values(), earlier])), _sum_up(answers.values())
+            found, error = Found(vouched([*held.values(), earlier])), sum_up(answers.values())
             if error is None or found != told:  # to repeat it beside an error would look like a recovery
                 told = found
                 yield found
@@ -229,48 +236,6 @@ class PollingStrategy(Strategy):
             wait_s = self.interval_s * 2 ** min(failures, 10)
             spread = 1 + self.jitter * (2 * ctx.random.random() - 1)
             await asyncio.sleep(min(wait_s, max(self.max_interval_s, self.interval_s)) * spread)
-
-
-def _by_part(answer: frozenset[Node] | Mapping[str, Answer]) -> Mapping[str, Answer]:
-    parts = answer if isinstance(answer, Mapping) else {"": Answer(nodes=answer)}
-    if not all(isinstance(part, Answer) and _are_nodes(part.nodes) for part in parts.values()):
-        expected = "a frozenset of Node, empty only where nobody is there, or a mapping of part to Answer"
-        raise TypeError(f"poll returned {answer!r:.80}: expected {expected}")
-    return parts
-
-
-def _are_nodes(nodes: object) -> bool:
-    return isinstance(nodes, Collection) and all(isinstance(node, Node) for node in nodes)
-
-
-def _confirm(held: dict[Node, int], answer: Answer, confirmations: int) -> dict[Node, int]:
-    """Return the nodes that a part vouches for, each with the number of answers in a row that lacked it."""
-    answered = {node.key for node in answer.nodes}
-    missing = {node: count + answer.complete for node, count in held.items() if node.key not in answered}
-    needed = confirmations if answer.error is None else max(confirmations, 2)
-    return dict.fromkeys(answer.nodes, 0) | {node: count for node, count in missing.items() if count < needed}
-
-
-def _confirm_earlier(earlier: dict[Node, int], answers: Collection[Answer], confirmations: int) -> dict[Node, int]:
-    """Return whom an earlier run vouched for and no part has told since, until all parts together have lacked them for long."""
-    told = {node.key for answer in answers for node in answer.nodes}
-    left = {node: count for node, count in earlier.items() if node.key not in told}
-    whole = Answer(error=_sum_up(answers), complete=all(answer.complete for answer in answers))
-    return _confirm(left, whole, confirmations)
-
-
-def _vouched(parts: Sequence[Iterable[Node]]) -> Iterable[Node]:
-    """Return each node once; of parts that differ about it the first one has the say."""
-    return {node.key: node for part in reversed(parts) for node in part}.values()
-
-
-def _sum_up(answers: Iterable[Answer]) -> DiscoveryError | None:
-    """Return one error that tells what is wrong with any of them."""
-    errors = {str(answer.error): answer.error for answer in answers if answer.error is not None}
-    if len(errors) < 2:
-        return next(iter(errors.values()), None)
-    first = next(iter(errors.values()))
-    return DiscoveryError("; ".join(errors), strategy=first.strategy, retryable=first.retryable)
 
 
 class LinkReport(Protocol):
@@ -283,6 +248,10 @@ class LinkReport(Protocol):
     @property
     def boot_id(self) -> BootId:
         """Which run of this node the links belong to."""
+
+    @property
+    def network(self) -> Network:
+        """The way to the outside, on which a connector can run in a simulation as well."""
 
     @property
     def partial(self) -> bool:
