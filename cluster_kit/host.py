@@ -26,6 +26,7 @@ _NUMERIC_END = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)", re.DOTALL)
 _ZONE = re.compile(r"[A-Za-z0-9_.:~+-]{1,64}")
 _URL_ZONE = re.compile(r".*:.*%25(?![0-9]*$)(.+)")  # RFC 6874; of digits alone, it is an index
 _INTERFACE_NAME = re.compile(r"(?![0-9.]+$)[A-Za-z0-9_][A-Za-z0-9_.~+-]{0,14}")  # netdevice(7)
+_OF_LINK = re.compile(r"(?i)fe[89ab][0-9a-f]:")  # RFC 4291 2.4
 _REFERENCE = re.compile(r"\$[({]*([A-Za-z_][A-Za-z0-9_]*)[)}]*|\$[({]|\{\{|%([A-Za-z_][A-Za-z0-9_]*)%")
 # Names that Linux and systemd give to interfaces, and nobody gives to a host.
 _INTERFACE = re.compile(r"(?:lo|(?:eth|wlan)[0-9]+|(?:en[ops]|wlp)[0-9]\w*|enx[0-9a-f]{12})(?:\.[0-9]{1,4})?")  # .100: a VLAN
@@ -101,6 +102,11 @@ def is_unspecified(host: str) -> bool:
     """Whether ``host`` means every interface (0.0.0.0, ::): fit to listen on, never to announce."""
     address = ip_of(host)
     return address is not None and address.is_unspecified
+
+
+def is_of_link(host: str) -> bool:
+    """Whether ``host`` is an IPv6 address that is valid on one link only, and means nothing without an interface."""
+    return _OF_LINK.match(host) is not None
 
 
 def is_interface(text: str) -> bool:

@@ -3,6 +3,7 @@
 import ast
 import enum
 import inspect
+import re
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,7 @@ def _signature(value: object) -> str:
     if isinstance(value, classmethod | staticmethod):
         value = value.__func__
     if inspect.isclass(value) or inspect.isfunction(value):
-        return str(inspect.signature(value)).replace("'", "")
+        return re.sub(r"ForwardRef\((\w+)\)", r"\1", str(inspect.signature(value)).replace("'", ""))  # of a NamedTuple
     return f" = {value}" if isinstance(value, types.UnionType) else ""
 
 

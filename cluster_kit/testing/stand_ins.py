@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 from typing import Any, Literal
 
 from cluster_kit.events import Reason
+from cluster_kit.network import Network
 from cluster_kit.node import BootId, Fence, Node
 
 DEADLINE_S = 20.0  # generous: a busy machine is not a broken plugin
@@ -26,10 +28,18 @@ class FakeDiscovery:
         fence: Cluster and group.
         found: Whom an earlier run vouched for.
         seed: Makes the jitter repeatable.
+        network: What the strategy runs on; by default the system's own.
     """
 
     def __init__(
-        self, local: Node, *, announce: bool = True, fence: Fence = FENCE, found: frozenset[Node] = frozenset(), seed: int = 0
+        self,
+        local: Node,
+        *,
+        announce: bool = True,
+        fence: Fence = FENCE,
+        found: frozenset[Node] = frozenset(),
+        seed: int = 0,
+        network: Network | None = None,
     ) -> None:
         self.local = local if local.boot_id else local.evolve(boot_id=BootId.new())
         self.leaving = False
@@ -39,6 +49,12 @@ class FakeDiscovery:
         self.random = Random(seed)
         self.has_announced = asyncio.Event()
         self._changed = asyncio.Event()
+        self._network = network
+
+    @cached_property
+    def network(self) -> Network:
+        """What the strategy runs on."""
+        return self._network or _system_network()
 
     def change(self, *, local: Node | None = None, leaving: bool | None = None) -> None:
         """Change this node, and wake the strategy that waits in ``changed``."""
@@ -66,8 +82,20 @@ class Report:
     data: Any = None
 
 
+def _system_network() -> Network:
+    from cluster_kit.network.system import SystemNetwork
+
+    return SystemNetwork()
+
+
 class RecordingLinks:
     """A ``LinkReport`` that keeps every report in order and lets a test wait for one, for at most ``deadline_s``.
+
+    Args:
+        fence: Cluster and group.
+        boot_id: Which run of the node it is.
+        deadline_s: How long ``expect`` and ``until`` wait.
+        network: What the connector runs on; by default the system's own.
 
     Attributes:
         known: The keys of those for whom discovery vouches.
@@ -75,13 +103,26 @@ class RecordingLinks:
 
     partial = False
 
-    def __init__(self, *, fence: Fence = FENCE, boot_id: BootId | None = None, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        *,
+        fence: Fence = FENCE,
+        boot_id: BootId | None = None,
+        deadline_s: float = DEADLINE_S,
+        network: Network | None = None,
+    ) -> None:
         self.fence = fence
+        self._network = network
         self._deadline_s = deadline_s
         self.boot_id = boot_id or BootId.new()
         self.known: set[str] = set()
         self.reports: list[Report] = []
         self._news = asyncio.Event()
+
+    @cached_property
+    def network(self) -> Network:
+        """What the connector runs on."""
+        return self._network or _system_network()
 
     def up(self, node: Node) -> None:
         """Keep that a link is up."""

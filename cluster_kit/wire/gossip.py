@@ -8,14 +8,13 @@ runs counts, is decided elsewhere.
 
 from __future__ import annotations
 
-import re
 from enum import IntEnum
 from typing import Annotated, Self
 
 import msgspec
 
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
-from cluster_kit.host import is_unspecified
+from cluster_kit.host import is_of_link, is_unspecified
 from cluster_kit.node import MAX_NAME_CHARS, BootId, Fence, Node, join_address, split_address
 
 MAGIC = b"ckgo"
@@ -26,7 +25,6 @@ MAX_DATAGRAM_BYTES = 4096  # the longest names and all metadata fit; what people
 
 FencePart = Annotated[str, msgspec.Meta(max_length=255)]
 Host = Annotated[str, msgspec.Meta(max_length=255)]
-_OF_LINK = re.compile(r"(?i)fe[89ab][0-9a-f]:")  # RFC 4291 2.4
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 Source = tuple[str, int]
@@ -111,11 +109,6 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     def padded(self, size_bytes: int) -> Packet:
         """Return the packet with its datagram grown to ``size_bytes``, give or take the length of a length."""
         return msgspec.structs.replace(self, padding=bytes(max(0, size_bytes - len(encode(self)))))
-
-
-def is_of_link(host: str) -> bool:
-    """Whether ``host`` is an IPv6 address that is valid on one link only, and means nothing without an interface."""
-    return _OF_LINK.match(host) is not None
 
 
 def _seen_from(source: str, host: str) -> str:

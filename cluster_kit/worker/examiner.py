@@ -20,6 +20,7 @@ from cluster_kit.config import TopologyConfig
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import described, text_of
 from cluster_kit.membership.roster import Roster
+from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.foreign import CLOSE_S, attempt
@@ -67,9 +68,10 @@ class Examined(Struct, frozen=True):
 class Examiner:
     """Carries out ``order``, and tells through ``channel``; it is the ``Surroundings`` of the strategy."""
 
-    def __init__(self, order: Examine, channel: Channel) -> None:
+    def __init__(self, order: Examine, channel: Channel, network: Network) -> None:
         self.local = order.local
         self.fence = order.fence
+        self.network = network
         self.leaving = False
         self.announce = False
         self._order = order

@@ -28,6 +28,7 @@ from cluster_kit.errors import (
 from cluster_kit.events import Reason, TopologyEvent
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command, Connect, Disconnect, GiveUp
+from cluster_kit.network import Network
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.foreign import attempt
@@ -49,6 +50,7 @@ class Links:
         fence: Fence,
         boot_id: BootId,
         partial: bool,
+        network: Network,
         clock: AttendedClock,
         connect_timeout_s: float,
         settle: Callable[[], None],
@@ -57,6 +59,7 @@ class Links:
         self.fence = fence
         self.boot_id = boot_id
         self.partial = partial
+        self.network = network
         self.rtts: dict[str, float] = {}
         self._connector = connector
         self._membership = membership

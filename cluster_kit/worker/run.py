@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cluster_kit.errors import ConfigError
+from cluster_kit.network.system import SystemNetwork
 from cluster_kit.worker import last_resort
 from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.foreign import as_config_error
@@ -79,10 +80,10 @@ async def _main(worker: Worker | Examiner, orphaned: threading.Event) -> None:
 def _take_up(messages: list[Any], channel: Channel, loop: asyncio.AbstractEventLoop, leave: asyncio.Event) -> Worker | Examiner:
     order, *early = messages
     if isinstance(order, Start):
-        return Worker(order, early, channel, loop, leave)
+        return Worker(order, early, channel, loop, leave, network=SystemNetwork())
     from cluster_kit.worker.examiner import Examiner
 
-    return Examiner(order, channel)
+    return Examiner(order, channel, SystemNetwork())
 
 
 def _first_messages(channel: Channel) -> list[Any]:

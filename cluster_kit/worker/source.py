@@ -18,6 +18,7 @@ from cluster_kit.config import ChildSpec
 from cluster_kit.errors import described, text_of
 from cluster_kit.membership.backoff import Backoff
 from cluster_kit.membership.intensity import Intensity
+from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
 from cluster_kit.worker.foreign import CLOSE_S, attempt
 from cluster_kit.worker.messages import SourceHealth
@@ -38,6 +39,7 @@ class Surroundings(Protocol):
     leaving: bool
     announce: bool
     fence: Fence
+    network: Network
 
 
 class Context:
@@ -69,6 +71,11 @@ class Context:
     def fence(self) -> Fence:
         """Cluster and group."""
         return self._surroundings.fence
+
+    @property
+    def network(self) -> Network:
+        """The way to the outside."""
+        return self._surroundings.network
 
     async def changed(self) -> None:
         """Wait for the next change."""

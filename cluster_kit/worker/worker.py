@@ -22,6 +22,7 @@ from cluster_kit.errors import ClusterKitError, CommandError, ConfigError, descr
 from cluster_kit.events import Event, TopologyEvent
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command
+from cluster_kit.network import Network
 from cluster_kit.node import BootId, Node
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.channel import Channel
@@ -65,10 +66,18 @@ class Worker:
         channel: The supervisor's other end.
         loop: Not running yet.
         stopping: Set by who wants this worker to leave.
+        network: What connector and strategies run on.
     """
 
     def __init__(
-        self, start: Start, early: Iterable[object], channel: Channel, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event
+        self,
+        start: Start,
+        early: Iterable[object],
+        channel: Channel,
+        loop: asyncio.AbstractEventLoop,
+        stopping: asyncio.Event,
+        *,
+        network: Network,
     ) -> None:
         config = start.topology
         self.boot_id = BootId.new()
@@ -76,6 +85,7 @@ class Worker:
         self.leaving = start.leaving
         self.announce = start.announce
         self.fence = start.fence
+        self.network = network
         self._start = start
         self._connector: Connector = config.connector.build()
         self._membership = _membership(config, self.local, self._connector)
@@ -107,6 +117,7 @@ class Worker:
             fence=self.fence,
             boot_id=self.boot_id,
             partial=partial,
+            network=self.network,
             clock=self._clock,
             connect_timeout_s=self._start.topology.connect_timeout_s,
             settle=self._unsettled,

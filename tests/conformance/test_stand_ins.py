@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from cluster_kit import Found, Node, Reason, Strategy
+from cluster_kit.network.system import SystemNetwork
 from cluster_kit.testing import FakeDiscovery, Listener, RecordingLinks
 
 ANN = Node(name="ann@127.0.0.1")
@@ -84,5 +85,16 @@ def test_expect_tells_what_came_instead():
         links.up(BOB)
         with pytest.raises(AssertionError, match=r"expected up of ann@127.0.0.1 number 1 within 0.1 s; .*bob"):
             await links.expect("up", ANN.key)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("make", [lambda **given: FakeDiscovery(ANN, **given), RecordingLinks])
+def test_network_is_the_one_that_was_given_else_the_system_s(make):
+    async def scenario():
+        given, default = object(), make()
+        assert make(network=given).network is given
+        assert isinstance(default.network, SystemNetwork)
+        assert default.network is default.network
 
     asyncio.run(scenario())

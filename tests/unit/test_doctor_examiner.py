@@ -12,6 +12,7 @@ from cluster_kit.abc import Connector, Failed, Found, Gone, Seen, Strategy
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.events import Reason
+from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.worker import examiner
 from cluster_kit.worker.channel import Channel
@@ -56,7 +57,7 @@ def examine(strategy=Source, connector=Links, wait_s=0.2, **settings):
         with closing(ours):
             with closing(theirs):
                 async with asyncio.timeout(DEADLINE_S):
-                    await Examiner(order, theirs).main()
+                    await Examiner(order, theirs, SystemNetwork()).main()
             return ours.receive_rest()
 
     messages = asyncio.run(scenario())

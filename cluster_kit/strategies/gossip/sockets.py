@@ -16,10 +16,11 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from cluster_kit.errors import DiscoveryError
+from cluster_kit.host import is_of_link
 from cluster_kit.node import join_address
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.ways import Way, heard_on
-from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES, Source, is_of_link
+from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES, Source
 
 BATCH = 64  # datagrams between two turns of the event loop: a flood starves nobody
 RECEIVE_BUFFER_BYTES = 1 << 20  # all nodes of a large cluster may speak at once; the kernel grants what it allows

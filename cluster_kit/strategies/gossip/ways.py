@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cluster_kit.errors import ConfigError
-from cluster_kit.host import is_loopback, is_unspecified
+from cluster_kit.host import is_loopback, is_of_link, is_unspecified
 from cluster_kit.resolving import resolve
 from cluster_kit.strategies.gossip import GROUP_V4, GROUP_V6, NO_LOOPBACK, GossipStrategy, is_v6
 from cluster_kit.strategies.gossip.machine import Interface, interface_with, interfaces
-from cluster_kit.wire.gossip import is_of_link
 
 
 class Way(NamedTuple):

@@ -1,0 +1,163 @@
+"""Datagrams of one group on the system's sockets, of which there are two.
+
+The shared one hears what is sent to the group, in every process of the host that opened one. The private one sends, and hears
+what is sent back to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import NamedTuple
+
+from cluster_kit.host import is_of_link
+from cluster_kit.network import Datagrams, Endpoint, Group
+from cluster_kit.network.faults import network_error
+from cluster_kit.network.sockaddrs import SockAddr, host_of, sockaddr_of
+
+BATCH = 64  # datagrams between two turns of the event loop: a flood starves nobody
+RECEIVE_BUFFER_BYTES = 1 << 20  # all nodes of a large cluster may speak at once; the kernel grants what it allows
+_IP_MULTICAST_ALL = 49  # <linux/in.h>; the socket module doesn't name it
+_IPV6_MULTICAST_ALL = 29  # <linux/in6.h>
+_FULL = frozenset({errno.EAGAIN, errno.ENOBUFS})  # as good as lost on the way; the next one will do
+
+Hear = Callable[[bytes, Endpoint], object]
+
+
+class _Side(NamedTuple):
+    """An interface to speak or to hear on: by IPv4 its address says it all, by IPv6 its number and name do."""
+
+    address: str
+    number: int = 0
+    name: str = ""
+
+
+class SystemDatagrams(Datagrams):
+    """An open pair of sockets.
+
+    Raises:
+        OSError: They can't be opened.
+    """
+
+    def __init__(self, group: Group, max_bytes: int) -> None:
+        self._size_bytes = max_bytes + 1
+        self._loop = asyncio.get_running_loop()
+        self._is_listening = False
+        with ExitStack() as opened:
+            family, sockaddr = sockaddr_of(group.address, group.port)
+            self._is_v6 = family == socket.AF_INET6
+            self._via = self._side(group.via)
+            self._group: SockAddr = (*sockaddr[:3], self._via.number) if self._is_v6 else sockaddr
+            self._private = opened.enter_context(_datagram_socket(family))
+            self._shared = opened.enter_context(_datagram_socket(family))
+            self._open_private(group)
+            self._open_shared(group)
+            opened.pop_all()
+        self.here = self._endpoint(self._private.getsockname())
+
+    def _side(self, address: str) -> _Side:
+        host, _, name = address.partition("%")
+        return _Side(host, socket.if_nametoindex(name), name) if self._is_v6 else _Side(host)
+
+    def _open_private(self, group: Group) -> None:
+        sock = self._private
+        sock.bind(self._sockaddr(self._via.address, 0))
+        if group.is_broadcast:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        elif self._is_v6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, self._via.number)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, group.hops)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(self._via.address))
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, group.hops)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+
+    def _open_shared(self, group: Group) -> None:
+        sock = self._shared
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # for those who share by this one only
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        if not group.is_broadcast:
+            _join(sock, group.address, self._side(group.heard_on))
+        sock.bind(self._group)  # not to 0.0.0.0: so a unicast to the port, from wherever, doesn't reach it
+
+    def listen(self, hear: Hear) -> None:
+        """Hear on both."""
+        self._is_listening = True
+        for sock in (self._shared, self._private):
+            self._loop.add_reader(sock, self._receive, sock, hear)
+
+    def pause(self) -> None:
+        """Let the kernel keep what comes in, or lose it."""
+        self._is_listening = False
+        for sock in (self._shared, self._private):
+            self._loop.remove_reader(sock)
+
+    def _receive(self, sock: socket.socket, hear: Hear) -> None:
+        for _ in range(BATCH):
+            if not self._is_listening:
+                return
+            try:
+                data, sockaddr = sock.recvfrom(self._size_bytes)
+            except OSError:  # nothing more to read, or nothing that is meant for us
+                return
+            hear(data, self._endpoint(sockaddr))
+
+    def _endpoint(self, sockaddr: SockAddr) -> Endpoint:
+        if self._is_v6 and sockaddr[3] == self._via.number and is_of_link(sockaddr[0]):
+            return Endpoint(f"{sockaddr[0]}%{self._via.name}", sockaddr[1])  # as nearly all are; the system isn't asked
+        return Endpoint(host_of(sockaddr) if self._is_v6 else sockaddr[0], sockaddr[1])
+
+    def send(self, data: bytes, to: Endpoint | None = None) -> None:
+        """Send from the private one."""
+        try:
+            self._private.sendto(data, self._group if to is None else self._sockaddr(*to))
+        except OSError as exc:
+            if to is None and exc.errno not in _FULL:
+                raise network_error(exc) from exc
+
+    def _sockaddr(self, host: str, port: int) -> SockAddr:
+        """Return an address as sockets want it; what is of the link is meant on our interface."""
+        if not self._is_v6:
+            return host, port
+        return host.partition("%")[0], port, 0, self._via.number if is_of_link(host) else 0
+
+    def close(self) -> None:
+        """Close both."""
+        if self._private.fileno() >= 0:
+            self.pause()
+            self._private.close()
+            self._shared.close()
+
+
+def _join(sock: socket.socket, group: str, side: _Side) -> None:
+    """Hear what is sent to the group on one interface."""
+    if side.number:
+        membership = socket.inet_pton(socket.AF_INET6, group) + struct.pack("@I", side.number)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
+        _hear_no_other(sock, socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL)
+    else:
+        membership = socket.inet_aton(group) + socket.inet_aton(side.address)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+        _hear_no_other(sock, socket.IPPROTO_IP, _IP_MULTICAST_ALL)
+
+
+def _hear_no_other(sock: socket.socket, level: int, multicast_all: int) -> None:
+    """Linux also delivers what other sockets joined the group for, on other interfaces, unless told not to."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # what stands in for Linux, such as gVisor, may not know it
+            sock.setsockopt(level, multicast_all, 0)
+
+
+def _datagram_socket(family: socket.AddressFamily) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return sock

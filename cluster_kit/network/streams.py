@@ -1,0 +1,247 @@
+"""Streams on the system's sockets: connections, those who dial and those who are dialled.
+
+They read and write in the turns of the event loop by themselves: asyncio's transports want a task
+for each connection that is accepted, and its server, when it has no descriptor left, asks for more
+at once, as often as its backlog is long, and logs each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+from cluster_kit.network import Endpoint, Listener, Stream, StreamReader
+from cluster_kit.network.sockaddrs import SockAddr, endpoint_of, sockaddr_of
+from cluster_kit.throttle import Throttle
+
+log = logging.getLogger("cluster_kit.network")
+
+INBOX_BYTES = 65536
+BACKLOG = 1024  # a cluster that starts dials all at once; the kernel caps it at net.core.somaxconn
+BATCH = 64  # connections between two turns of the event loop: a flood starves nobody
+REST_S = 0.5  # until the next try, when connections can't be taken in
+
+_CURES = {
+    errno.EMFILE: "this process has no file descriptor left; raise its limit: ulimit -n",
+    errno.ENFILE: "this machine has no file descriptor left; raise its limit: sysctl fs.file-max",
+}
+
+
+class SystemStream(Stream):
+    """A connected socket, which is its own from now on.
+
+    Args:
+        sock: The socket; it doesn't block.
+        there: The other end.
+        inbox: Where to receive, shared by all streams: nothing stays in it between two calls.
+    """
+
+    def __init__(self, sock: socket.socket, there: Endpoint, inbox: memoryview) -> None:
+        self.here = endpoint_of(sock.getsockname())
+        self.there = there
+        self._sock = sock
+        self._inbox = inbox
+        self._loop = asyncio.get_running_loop()
+        self._reader: StreamReader | None = None
+        self._unsent = bytearray()
+        self._is_closing = False
+        self._has_ended = False
+        with suppress(OSError):  # the other end may have broken the connection already, which the first read tells
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def start(self, reader: StreamReader) -> None:
+        """Begin to receive."""
+        self._reader = reader
+        if self._has_ended:
+            self._loop.call_soon(reader.lost)
+        elif not self._is_closing:
+            self._loop.add_reader(self._sock, self._receive, reader)
+
+    def _receive(self, reader: StreamReader) -> None:
+        try:
+            count = self._sock.recv_into(self._inbox)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.abort()
+            return
+        if not count:
+            self.close()
+            return
+        try:
+            reader.received(self._inbox[:count])
+        except BaseException:
+            self.abort()
+            raise
+
+    def send(self, data: bytes) -> None:
+        """Send at once what the system takes, and keep the rest."""
+        if self._is_closing:
+            return
+        if not self._unsent:
+            try:
+                sent = self._sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.abort()
+                return
+            if sent == len(data):
+                return
+            data = data[sent:]
+            self._loop.add_writer(self._sock, self._send_rest)
+        self._unsent += data
+
+    def _send_rest(self) -> None:
+        try:
+            sent = self._sock.send(self._unsent)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.abort()
+            return
+        del self._unsent[:sent]
+        if not self._unsent:
+            self._loop.remove_writer(self._sock)
+            if self._is_closing:
+                self._end()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the system has not taken yet."""
+        return len(self._unsent)
+
+    def close(self) -> None:
+        """Close once everything is sent."""
+        if not self._is_closing:
+            self._is_closing = True
+            self._loop.remove_reader(self._sock)
+            if not self._unsent:
+                self._end()
+
+    def abort(self) -> None:
+        """Close now."""
+        if not self._has_ended:
+            self._is_closing = True
+            self._loop.remove_reader(self._sock)
+            self._loop.remove_writer(self._sock)
+            self._unsent.clear()
+            self._end()
+
+    def _end(self) -> None:
+        self._has_ended = True
+        self._sock.close()
+        if self._reader is not None:
+            self._loop.call_soon(self._reader.lost)
+
+
+async def dial(to: Endpoint, inbox: memoryview) -> SystemStream:
+    """Return a stream to ``to``.
+
+    Raises:
+        OSError: That is not possible.
+    """
+    family, sockaddr = sockaddr_of(*to)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        await _connect(sock, sockaddr)
+        if sock.getsockname() == sock.getpeername():
+            # the kernel took the port that we dial as the one that we dial from, and TCP lets a socket connect to itself
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "connected to itself")
+        return SystemStream(sock, endpoint_of(sockaddr), inbox)
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _connect(sock: socket.socket, sockaddr: SockAddr) -> None:
+    loop = asyncio.get_running_loop()
+    settled = asyncio.Event()
+    with suppress(BlockingIOError):
+        sock.connect(sockaddr)
+        return
+    loop.add_writer(sock, settled.set)
+    try:
+        await settled.wait()
+    finally:
+        loop.remove_writer(sock)
+    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if number:
+        raise OSError(number, os.strerror(number))
+
+
+class SystemListener(Listener):
+    """A listening socket, which lets connections wait outside while this process has no descriptor left for them.
+
+    Raises:
+        OSError: That is not possible.
+    """
+
+    def __init__(self, at: Endpoint, inbox: memoryview) -> None:
+        self._sock = _listening(at)
+        self.here = endpoint_of(self._sock.getsockname())
+        self._inbox = inbox
+        self._loop = asyncio.get_running_loop()
+        self._rest: asyncio.TimerHandle | None = None
+        self._is_closed = False
+        self._throttle = Throttle()
+
+    def start(self, accept: Callable[[Stream], None]) -> None:
+        """Begin to accept."""
+        if not self._is_closed:
+            self._loop.add_reader(self._sock, self._take_in, accept)
+
+    def _take_in(self, accept: Callable[[Stream], None]) -> None:
+        for _ in range(BATCH):
+            if self._is_closed:
+                return
+            try:
+                sock, sockaddr = self._sock.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as exc:
+                self._pause(exc, accept)
+                return
+            sock.setblocking(False)
+            stream = SystemStream(sock, endpoint_of(sockaddr), self._inbox)
+            try:
+                accept(stream)
+            except BaseException:
+                stream.abort()
+                raise
+
+    def _pause(self, exc: OSError, accept: Callable[[Stream], None]) -> None:
+        self._loop.remove_reader(self._sock)
+        self._rest = self._loop.call_later(REST_S, self.start, accept)
+        if self._throttle.passes("pause", self._loop.time()):
+            why = _CURES.get(exc.errno or 0, (exc.strerror or str(exc)).lower())
+            log.warning("network: cannot accept connections: %s; open ones stay open, newcomers wait", why)
+
+    async def close(self) -> None:
+        """Accept nobody more; the kernel turns away who waits outside."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._loop.remove_reader(self._sock)
+            if self._rest is not None:
+                self._rest.cancel()
+            self._sock.close()
+
+
+def _listening(at: Endpoint) -> socket.socket:
+    family, sockaddr = sockaddr_of(*at)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(sockaddr)
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
