@@ -10,7 +10,7 @@ import pytest
 from tcp_stage import DEADLINE_S, FENCE, Local
 
 from cluster_kit.connectors.tcp import half_open, hub
-from cluster_kit.connectors.tcp.entries import Entry
+from cluster_kit.connectors.tcp.connection import Connection
 from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
@@ -337,7 +337,7 @@ def test_endless_names_and_boots_fill_neither_the_log_nor_memory(misbehave, time
         async with Local("ann", heartbeat_s=DEADLINE_S, silent_s=3 * DEADLINE_S) as ann:
             for number in range(times):
                 await misbehave(ann, number)
-            await forgotten(Entry, Session)
+            await forgotten(Connection, Session)
             assert len(ann.links.of("event")) + len(caplog.records) == 1  # the worker logs the event of a conflict
 
     with caplog.at_level(logging.DEBUG, "cluster_kit"):

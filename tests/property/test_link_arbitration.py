@@ -123,7 +123,8 @@ class World:
         if target is None:
             self.apply(host, host.table.closed(conn, cause=ConnectReason.REFUSED))
             return
-        near, far = End(host, conn, Link(Role.DIALLER)), End(target, self.number(), Link(Role.ACCEPTOR))
+        number = self.number()
+        near, far = End(host, conn, host.table.link(conn)), End(target, number, target.table.accept(number))
         near.other, far.other = far, near
         self.ends[id(host), near.conn] = near
         self.ends[id(target), far.conn] = far
@@ -138,21 +139,19 @@ class World:
             return
         for frame in end.link.receive(data):
             if isinstance(frame, Ping):
-                self.say(end, Pong(token=frame.token))
+                self.say(end, end.link.send(Pong(token=frame.token)))
             elif not isinstance(frame, Pong):
                 self.apply(end.host, end.host.table.receive(end.conn, frame))
         if end.probed:
             end.probed = False
             self.apply(end.host, end.host.table.heard(end.conn))
 
-    def say(self, end: End, frame) -> None:
-        data = end.link.send(frame)  # raises if the table breaks the protocol
+    def say(self, end: End, data: bytes) -> None:
         if end.other.open:
             end.other.inbox.append(data)
 
     def hang_up(self, end: End) -> None:
         end.open = False
-        end.link.close()
         if end.other.open and END not in end.other.inbox:
             end.other.inbox.append(END)
 
@@ -160,11 +159,11 @@ class World:
         for action in actions:
             match action:
                 case Send():
-                    self.say(self.ends[id(host), action.conn], action.frame)
+                    self.say(self.ends[id(host), action.conn], action.data)
                 case Probe():
                     end = self.ends[id(host), action.conn]
                     end.probed = True
-                    self.say(end, Ping(token=0, rtt_us=0))
+                    self.say(end, end.link.send(Ping(token=0, rtt_us=0)))
                 case Dial():
                     self.connecting.append((host, action.conn, action.node))
                 case Close():

@@ -7,7 +7,7 @@ import msgpack
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cluster_kit.connectors.tcp.actions import Close, Down, Send, Up
+from cluster_kit.connectors.tcp.actions import Close, Down, Up
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, RemoteProtocolError
 from cluster_kit.node import BootId, Fence, Node
@@ -111,16 +111,14 @@ frames = st.one_of(
 def test_well_formed_lies_are_taken_or_a_remote_protocol_error(said):
     """Two dials of ours are answered, and two connections opened, by somebody who says anything in any order."""
     table = LinkTable(Node(name="bob@h", address="bob:1", boot_id=BootId(2, 0)), Fence("c", "g"))
-    ends = [Link(Role.DIALLER), Link(Role.DIALLER), Link(Role.ACCEPTOR), Link(Role.ACCEPTOR)]
+    ends: dict[int, Link] = {conn: table.accept(conn) for conn in (2, 3)}
     up = set()
 
     def apply(actions):
         for action in actions:
             match action:
-                case Send():
-                    ends[action.conn].send(action.frame)
                 case Close():
-                    ends[action.conn].close()
+                    assert ends[action.conn].state is State.CLOSED
                 case Up():
                     assert action.peer.name not in up
                     up.add(action.peer.name)
@@ -129,11 +127,12 @@ def test_well_formed_lies_are_taken_or_a_remote_protocol_error(said):
 
     for attempt, node in enumerate([Node(name="ann@h", address="ann:1"), Node(address="cat:1")]):
         apply(table.connect(attempt, node))
+        ends[attempt] = table.link(attempt)
         apply(table.established(attempt))
     for conn, frame in said:
         if frame == "hang up":
-            ends[conn].close()
             apply(table.closed(conn))
+            ends[conn].close()
         elif frame == "be heard":
             apply(table.heard(conn))
         else:
@@ -141,8 +140,8 @@ def test_well_formed_lies_are_taken_or_a_remote_protocol_error(said):
                 for heard in ends[conn].receive(encode(frame)):
                     apply(table.receive(conn, heard))
             except RemoteProtocolError:
-                ends[conn].close()
                 apply(table.closed(conn))
+                ends[conn].close()
     apply(table.stop())
     assert not up
 

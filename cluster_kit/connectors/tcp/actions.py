@@ -11,7 +11,6 @@ from msgspec import Struct
 from cluster_kit.errors import ConnectError
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
-from cluster_kit.wire.frames import Frame
 
 
 class Dial(Struct, frozen=True):
@@ -22,10 +21,10 @@ class Dial(Struct, frozen=True):
 
 
 class Send(Struct, frozen=True):
-    """Say ``frame``."""
+    """Send ``data``, a frame."""
 
     conn: int
-    frame: Frame
+    data: bytes
 
 
 class Probe(Struct, frozen=True):

@@ -34,20 +34,20 @@ from cluster_kit.connectors.tcp.dial import Route, reason_of
 from cluster_kit.connectors.tcp.door import Door
 from cluster_kit.connectors.tcp.exchange import FEATURE
 from cluster_kit.connectors.tcp.half_open import HalfOpen
+from cluster_kit.connectors.tcp.handshake import connect_error
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat
 from cluster_kit.connectors.tcp.own_ends import OwnEnds
 from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.connectors.tcp.strangers import Strangers, max_links
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.connectors.tcp.telling import Telling
-from cluster_kit.connectors.tcp.verdict import connect_error
 from cluster_kit.errors import ConnectError, ConnectReason, RemoteProtocolError
 from cluster_kit.events import Reason
 from cluster_kit.host import is_loopback
 from cluster_kit.node import BootId, Node, split_address
 from cluster_kit.throttle import Throttle
 from cluster_kit.wire.frames import MAX_FRAME_BYTES, App, Frame, Hello, Peers, Ping, Pong
-from cluster_kit.wire.link import Role
+from cluster_kit.wire.link import Link, Role
 
 log = logging.getLogger("cluster_kit.connectors.tcp")
 
@@ -95,7 +95,7 @@ class Hub:
 
     def serve(self, sock: socket.socket) -> None:
         """Accept connections on ``sock``, which is ours from now on."""
-        self._door = Door(sock, lambda: self._session(Role.ACCEPTOR))
+        self._door = Door(sock, self._accepted)
         self._pulse()
 
     async def connect(self, node: Node) -> Node:
@@ -178,13 +178,17 @@ class Hub:
         self._timer = self._loop.call_at(min(self._ask_at_s, judge_at_s), self._pulse)
 
     def _give_up(self, session: Session) -> None:
-        session.abort()
         self._apply(self._table.closed(session.conn, Reason.SILENT, ConnectReason.TIMEOUT))
+        session.abort()
 
     # -- connections -----------------------------------------------------------------------------------------------------------
 
-    def _session(self, role: Role, conn: int | None = None) -> Session:
-        return Session(self, conn or next(self._numbers), role, Heartbeat(self._clock.now_s(), self._silent_s))
+    def _accepted(self) -> Session:
+        conn = next(self._numbers)
+        return self._session(conn, self._table.accept(conn))
+
+    def _session(self, conn: int, link: Link) -> Session:
+        return Session(self, conn, link, Heartbeat(self._clock.now_s(), self._silent_s))
 
     def made(self, session: Session) -> None:
         """Greet if we dialled; make sure that there aren't too many if we didn't."""
@@ -256,8 +260,8 @@ class Hub:
             self._mutter(session, error)
         elif self._may_tell("broken link"):
             log.warning("link to %s closed: %s", session.peer, error)
-        session.abort()
         self._apply(self._table.closed(session.conn, cause=ConnectReason.PROTOCOL, detail=str(error)))
+        session.abort()
 
     def lost(self, session: Session) -> None:
         """Forget the connection, and let the table find out what that means."""
@@ -278,7 +282,7 @@ class Hub:
                 self._apply(self._table.closed(conn, cause=ConnectReason.SELF))
                 return
             sock = await route.dial()
-            await self._loop.create_connection(lambda: self._session(Role.DIALLER, conn), sock=sock)
+            await self._loop.create_connection(lambda: self._session(conn, self._table.link(conn)), sock=sock)
         except OSError as exc:
             cause, detail = reason_of(exc)
             self._apply(self._table.closed(conn, cause=cause, detail=detail))
@@ -289,7 +293,7 @@ class Hub:
         for action in actions:
             match action:
                 case Send():
-                    self._sessions[action.conn].send(action.frame)
+                    self._sessions[action.conn].write(action.data)
                 case Probe():
                     session = self._sessions[action.conn]
                     session.send(session.heartbeat.probe(self._clock.now_s(), PROBE_S))

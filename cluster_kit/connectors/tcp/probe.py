@@ -13,8 +13,8 @@ from contextlib import suppress
 from cluster_kit.abc import Discovery
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.connectors.tcp.dial import dial, reason_of
+from cluster_kit.connectors.tcp.handshake import Presence, cannot_link_to, connect_error
 from cluster_kit.connectors.tcp.listen import announced_address
-from cluster_kit.connectors.tcp.verdict import Presence, cannot_link_to, connect_error
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import ConfigError, ConnectError, ConnectReason, RemoteProtocolError
 from cluster_kit.node import BootId, Node

@@ -9,7 +9,7 @@ from cluster_kit.connectors.tcp.dial import End, end_of
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat
 from cluster_kit.node import Node
 from cluster_kit.wire.frames import Frame
-from cluster_kit.wire.link import Link, Role, State
+from cluster_kit.wire.link import Link, State
 
 MAX_OUTGOING_BYTES = 1024 * 1024  # far more than heartbeats: a peer that lets this much lie does not read
 
@@ -36,7 +36,7 @@ class Session(asyncio.BufferedProtocol):
     Args:
         owner: Whom to tell.
         conn: Its number.
-        role: Which end of it we are.
+        link: The protocol on it.
         heartbeat: Judges it.
 
     Attributes:
@@ -46,9 +46,9 @@ class Session(asyncio.BufferedProtocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, owner: Owner, conn: int, role: Role, heartbeat: Heartbeat) -> None:
+    def __init__(self, owner: Owner, conn: int, link: Link, heartbeat: Heartbeat) -> None:
         self.conn = conn
-        self.link = Link(role)
+        self.link = link
         self.heartbeat = heartbeat
         self.peer: Node | None = None
         self.deadline_s = 0.0
@@ -76,8 +76,12 @@ class Session(asyncio.BufferedProtocol):
         return self.heartbeat.silent_at_s if self.is_up else self.deadline_s
 
     def send(self, frame: Frame) -> None:
-        """Send ``frame``, without waiting; break the connection if the peer doesn't read."""
-        self._transport.write(self.link.send(frame))
+        """Say ``frame``; as ``write``."""
+        self.write(self.link.send(frame))
+
+    def write(self, data: bytes) -> None:
+        """Send ``data``, without waiting; break the connection if the peer doesn't read."""
+        self._transport.write(data)
         if self._transport.get_write_buffer_size() > MAX_OUTGOING_BYTES:
             self._transport.abort()
 
