@@ -1,6 +1,6 @@
 """Connector ``tcp``: one TCP connection for each pair of nodes, under the link protocol of ``cluster_kit.wire.link``.
 
-``table`` decides which of several connections counts, ``hub`` has the sockets and the timer. This module declares the options
+``table`` decides which of several connections counts, ``hub`` has the streams and the timer. This module declares the options
 and loads the rest when it starts, since the application imports it, too. Nothing is encrypted, and cluster and group are all
 that a peer must know: serve loopback, or a network that you trust.
 """
@@ -52,25 +52,24 @@ class TcpConnector(Connector):
 
     def dialled_at(self, host: str) -> str | None:
         """Return the host to tell others."""
-        from cluster_kit.connectors.tcp.listen import announced_host
+        from cluster_kit.connectors.tcp.accept import announced_host
 
         return announced_host(host, self.host, self.advertise)
 
     async def start(self, local: Node, links: LinkReport) -> Node:
         """Listen, and return ``local`` with the address to dial."""
+        from cluster_kit.connectors.tcp.accept import announced_address, listen
         from cluster_kit.connectors.tcp.hub import Hub
-        from cluster_kit.connectors.tcp.listen import announced_address, listen
 
-        sock = await listen(self.host or local.host, self.port)
+        listener = await listen(links.network, self.host or local.host, self.port)
         try:
-            port = sock.getsockname()[1]
-            address = announced_address(local, self.host, port, self.advertise)
+            address = announced_address(local, self.host, listener.here.port, self.advertise)
             here = local.evolve(address=address, boot_id=links.boot_id)
             exchange = links.partial if self.exchange is None else self.exchange
             hub = Hub(here, links, heartbeat_s=self.heartbeat_s, silent_s=self.silent_s, exchange=exchange)
-            hub.serve(sock)
+            hub.serve(listener)
         except BaseException:
-            sock.close()
+            await listener.close()
             raise
         self._hub = hub
         return here

@@ -3,59 +3,80 @@
 The problem
 ===========
 
-Two nodes want one link between them, and nobody is in charge. Each opens a connection when it pleases, so there can be several
-to one peer at a time: both ends dial at once; one end dials again because it knows the other by a second address; a process
-comes back under its name while its old link still seems to be up; or two live processes were given one name. The two ends see
-these things in different orders and can't talk about them first. Each decides alone, and both must keep the same connection.
+Two nodes want one link, and neither of them is in charge. Each dials when it pleases, so there can
+be several connections between them at a time:
 
-Who decides, and when
-=====================
+- both dial at once;
+- one dials again, because it knows the other by a second address;
+- a process has come back under its name, and its old link still looks healthy;
+- two live processes were given the same name.
 
-For each name there is at most one connection that counts, the *incumbent*: a link, or a connection that we answered and whose
-confirmation isn't in yet. A *newcomer* is any other connection at the moment when its peer has introduced itself: the hello of
-one that we accepted, or the answer on one that we dialled. Then, and only then, it is judged, by the rows of ``CASES``. It is
-judged again when something was learnt about the incumbent before which it was held: the incumbent gave a sign of life, came
-up, or was lost, in which case there is no incumbent any more.
+The two ends see these things in different orders and have no way to talk about them first. Each
+end decides alone, and both must keep the same connection.
 
-A case has six sides:
+Who is judged, and when
+=======================
 
-- ``role``: whether we dialled the newcomer or accepted it. The acceptor's verdict can be an answer or a refusal, which the other
-  end learns at once. The dialler's is a confirmation or a hang-up.
-- ``incumbent``: ``None``, ``ANSWERED`` or ``UP``.
-- ``process``: whether both lead to the same run of the peer, told by the boot id. Which boot is *older* is not a side: clocks
-  are set back, and an old boot id is easily made up.
-- ``sign``: what is known of the incumbent since the newcomer came: nothing, that it is alive, or that it has just come up.
-- ``our_dial``: how far our own dial to that name has come, if there is one: ``None``, ``SILENT`` (the stream isn't open yet) or
-  ``GREETED`` (our hello is out). This is how dials that cross are noticed.
-- ``lower``: whose name is the lower one, ours or theirs. Both ends know both names, and it is the one thing about which they
-  can't disagree, so it breaks every tie.
+For each name there is at most one connection that counts, the *incumbent*: a link, or a connection
+that we have answered and whose confirmation is outstanding. A *newcomer* is any other connection
+at the moment its peer has introduced itself: with the hello, if we accepted it, or with the
+answer, if we dialled it. It is judged then. A newcomer that is held is judged again when we learn
+something about the incumbent: it gave a sign of life, it came up, or it was lost, in which case
+there is no incumbent any more.
 
-Why the two ends agree
-======================
+What a verdict depends on
+=========================
 
-*Dials that cross.* Say ann and bob dial each other, and both hellos are out. Ann has the lower name. She finds her own dial
-``GREETED`` and refuses that of bob as crossed. Bob finds his dial ``GREETED`` as well, but theirs is the lower name: he answers,
-and lets his own dial go. Neither has to know what the other does. Where bob's hello isn't out yet nobody can refuse it, so it
-doesn't matter whose name is lower: he answers. Where a dial is known by its address only, it is recognised when its answer
-comes in; by then the other connection may have been answered, too, and again the dial of the lower name goes on and the other
-one ends.
+``role``
+    Whether we dialled the newcomer or accepted it. An acceptor can say no before anything is
+    settled, by a refusal. A dialler has only the last word: it confirms or hangs up.
+``incumbent``
+    ``None``, ``ANSWERED`` or ``UP``.
+``process``
+    Whether both lead to the same run of the peer, which the boot ids tell. Which of two runs is the
+    older one plays no part: clocks are set back, and an old boot id is easily made up.
+``sign``
+    What we have learnt about the incumbent since the newcomer came: nothing, that it is alive, or
+    that it has just come up.
+``our_dial``
+    How far our own dial to that name has come, which is how dials that cross are noticed: ``None``
+    without one, ``SILENT`` while its stream isn't open, ``GREETED`` once our hello is out.
+``lower``
+    Whose name is the lower one. Both ends know both names, and can't disagree about this, so it
+    breaks every tie.
 
-*A dead incumbent.* The peer restarted, or its machine lost power, and we haven't noticed. No property of the newcomer proves
-that. So the newcomer is held without a word, the incumbent is asked for a sign of life, and whichever comes first decides: if
-it is lost, there is no incumbent, and the newcomer is judged as any first connection; if it is heard, it stays.
+Why both ends come to the same
+==============================
 
-*A live incumbent stays*, always. A newcomer of the same process is superfluous: the peer has a link to us, or will see that it
-has. A newcomer of another process means that two processes live under one name, a conflict that only their operator can end.
-The link that works is the better claim: whoever forges a name or a boot id gains nothing by it.
+*Dials that cross.* Ann and bob dial each other, and both hellos are out. Ann, whose name is lower,
+sees that her own dial is ``GREETED`` and refuses bob's as crossed. Bob sees the same of his dial,
+but the lower name is theirs: he answers, and drops his own dial. Neither needs to know what the
+other does. Had bob's hello not been out, there would be nothing for ann to refuse, so he answers
+whoever's name is lower.
 
-*Nobody waits for long.* Only the latest newcomer is held; the one before is refused as crossed and tries again. A probe is
-answered or over within two seconds.
+A dial to an address whose owner is unknown can't be seen to cross anything. Then both connections
+get an answer, and the dialler settles it when the answer comes in: the dial of the lower name is
+confirmed, the other is dropped.
+
+*An incumbent that may be dead.* The peer restarted, or its machine lost power, and nothing told us.
+Nothing about the newcomer can prove it either. So the newcomer is held without a word while the
+incumbent is asked for a sign of life. If the incumbent is lost, the newcomer is judged like any
+first connection. If it is heard, it stays.
+
+*An incumbent that is alive stays.* If the newcomer belongs to the same process, one of the two is
+superfluous, and the older has proved that it works. If it belongs to another one, two live processes
+share a name, which only their operator can mend. Until then the link that works has the better
+claim, so that nobody gains anything by making up a name or a boot id.
+
+*Nobody waits for long.* Only the latest newcomer is held. An earlier one is refused as crossed, and
+may try again. A probe is answered, or has failed, within two seconds.
 
 Reading the table
 =================
 
-Each case that can occur meets exactly one row; a test goes through all of them. An empty tuple of values would never match,
-``ANY`` always does. What a verdict does is in ``cluster_kit.connectors.tcp.table``.
+Every case that can occur fits exactly one row, which a test goes through, so the order of rows means
+nothing. ``ANY`` stands where a side doesn't matter. ``cluster_kit.connectors.tcp.table`` carries out
+the verdicts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Peer exchange: whom each linked peer is to be told of, and which of what peers tell is worth a look. Pure.
+"""Peer exchange: whom each linked peer is to be told of, and which of what peers tell is worth a look.
 
 A peer is told once of everybody else that this node is linked to, of newcomers as they come, and of some of them again in each
 round, since hints lapse. What peers tell are hints: whom to dial, never proof that somebody is there. A link is the proof, so
@@ -7,9 +7,12 @@ nobody is ever told of hints: word of a node that is gone dies out by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from cluster_kit.abc import LinkReport
+from cluster_kit.events import Reason
 from cluster_kit.host import is_loopback, is_unspecified
 from cluster_kit.node import BootId, Node, split_address
 from cluster_kit.wire.frames import MAX_HINTS, Hint, Peers
@@ -18,6 +21,7 @@ FEATURE = "exchange"  # in the hello of those who want to be told
 REPEAT_S = 5.0
 HINT_TTL_S = 3 * REPEAT_S
 LOST_TTL_S = 1.5 * REPEAT_S  # of whom we had a link that broke: until others have had the time to tell of it
+TELL_S = 0.25  # between two words to the same peers: many links that come up together are told together
 _REPEATED = 8  # nodes that each peer is told of again in a round: all of them where a node has few links
 _MAX_BURST = 1024  # hints that one peer may tell at once
 _REFILL_PER_S = 64.0
@@ -52,7 +56,7 @@ class _Allowance:
 
 @dataclass(slots=True)
 class Exchange:
-    """The links of one node, as far as exchange goes.
+    """The links of one node, as far as exchange goes. Pure.
 
     Args:
         local: This node, of which nobody needs to tell it.
@@ -142,3 +146,62 @@ class Exchange:
                 return False
         self._hinted[node.key] = now_s + HINT_TTL_S
         return True
+
+
+class Telling:
+    """Exchange at work, until ``stop``.
+
+    Args:
+        local: This node.
+        links: Whom to give hints.
+        send: Says a frame on the connection of this number.
+    """
+
+    def __init__(self, local: Node, links: LinkReport, send: Callable[[int, Peers], None]) -> None:
+        self._exchange = Exchange(local)
+        self._links = links
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._told_at_s = -TELL_S
+        self._due: asyncio.TimerHandle | None = None
+        self._next_round = self._loop.call_later(REPEAT_S, self._repeat)
+
+    def up(self, conn: int, peer: Node, *, listens: bool) -> None:
+        """Tell the peer of a new link of the others, and the others of it."""
+        self._exchange.up(conn, peer, listens=listens)
+        self._links.hint(peer, HINT_TTL_S)
+        self._tell_soon()
+
+    def down(self, peer: Node, reason: Reason) -> None:
+        """Tell nobody of this peer any more, and count on it no longer unless others tell of it."""
+        self._exchange.down(peer, left=reason is Reason.LEFT)
+        if reason in (Reason.CLOSED, Reason.SILENT):
+            self._links.hint(peer, LOST_TTL_S)
+
+    def hear(self, teller: Node, peers: Peers, *, nearby: bool) -> None:
+        """Pass on what a peer tells."""
+        for node in self._exchange.hear(teller, peers, nearby=nearby, now_s=self._loop.time()):
+            self._links.hint(node, HINT_TTL_S)
+
+    def stop(self) -> None:
+        """Say nothing more."""
+        self._next_round.cancel()
+        if self._due is not None:
+            self._due.cancel()
+
+    def _repeat(self) -> None:
+        self._next_round = self._loop.call_later(REPEAT_S, self._repeat)
+        for peer in self._exchange.peers:
+            self._links.hint(peer, HINT_TTL_S)
+        self._exchange.repeat()
+        self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        if self._due is None and self._exchange.owes:
+            self._due = self._loop.call_at(max(self._loop.time(), self._told_at_s + TELL_S), self._tell)
+
+    def _tell(self) -> None:
+        self._due = None
+        self._told_at_s = self._loop.time()
+        for conn, peers in self._exchange.take():
+            self._send(conn, peers)

@@ -1,15 +1,20 @@
 """Who may be linked to at all, judged by how an end introduces itself; and the errors that say why not. Pure.
 
-Which of several connections to one peer is kept is not decided here but in the link table.
+Which of several connections to one peer is kept is not decided here but by ``arbitration``.
 """
 
 from __future__ import annotations
+
+from collections import OrderedDict
 
 from msgspec import Struct
 
 from cluster_kit.errors import ConnectError, ConnectReason, NameConflict, name_taken
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.wire.frames import MAGIC, VERSION, Hello, Identity, Refusal, plain_boot, read_boot
+
+PATIENCE = 8  # hang-ups in a row; with the usual back-off, some ten seconds
+MAX_DIALLED = 256  # whoever makes us dial one after the other must not cost memory without end
 
 _WHY = {
     ConnectReason.REFUSED: "nobody listens there; start the node or correct its address",
@@ -95,6 +100,27 @@ class Presence(Struct, frozen=True):
         """Return the error for a live process, known at ``target``, that has our name and another boot."""
         boots = f"{_described(target)} knows it by the boot {rival}, ours is {self.local.boot_id}"
         return NameConflict(f"{name_taken(self.local.key)}; {boots}", node=target.key)
+
+
+class HangUps:
+    """Tells who hangs up on our hello now and then, overloaded or stopping, from who always does: another kind of server.
+
+    Counts the hang-ups in a row, by whom was dialled; those counted longest ago make room for others.
+    """
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[str, int] = OrderedDict()
+
+    def again(self, key: str) -> bool:
+        """Count one more; return whether that was one too many."""
+        self._counts[key] = count = self._counts.pop(key, 0) + 1
+        if len(self._counts) > MAX_DIALLED:
+            self._counts.popitem(last=False)
+        return count > PATIENCE
+
+    def answered(self, key: str) -> None:
+        """Forget them: it has said something that we understand."""
+        self._counts.pop(key, None)
 
 
 def connect_error(target: Node, reason: ConnectReason, detail: str = "", *, retryable: bool | None = None) -> ConnectError:

@@ -7,18 +7,18 @@ that nobody else has.
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import suppress
 
 from cluster_kit.abc import Discovery
 from cluster_kit.connectors.tcp import TcpConnector
-from cluster_kit.connectors.tcp.dial import dial, reason_of
+from cluster_kit.connectors.tcp.accept import announced_address
+from cluster_kit.connectors.tcp.dial import Route, reason_of
 from cluster_kit.connectors.tcp.handshake import Presence, cannot_link_to, connect_error
-from cluster_kit.connectors.tcp.listen import announced_address
 from cluster_kit.diagnosis import Finding, Outcome
-from cluster_kit.errors import ConfigError, ConnectError, ConnectReason, RemoteProtocolError
+from cluster_kit.errors import ConfigError, ConnectError, ConnectReason, NetworkError, RemoteProtocolError
+from cluster_kit.network import Network, Stream, StreamReader
 from cluster_kit.node import BootId, Node
-from cluster_kit.wire.frames import MAX_HANDSHAKE_BYTES, Answer, Frame, Goodbye, Identity, Refusal
+from cluster_kit.wire.frames import Answer, Frame, Goodbye, Identity, Refusal
 from cluster_kit.wire.link import Farewell, Link, Role
 
 
@@ -28,7 +28,7 @@ async def probe(options: TcpConnector, node: Node, ctx: Discovery) -> Finding:
     loop = asyncio.get_running_loop()
     since_s = loop.time()
     try:
-        identity = await _introduced(node, _stranger(ctx))
+        identity = await _introduced(node, _stranger(ctx), ctx.network)
     except ConnectError as error:
         if error.reason is ConnectReason.REFUSED and _is_ourselves(node, options, ctx.local):
             return Finding(asked=asked, got="this node itself, which does not run", outcome=Outcome.EMPTY)
@@ -44,7 +44,7 @@ async def probe(options: TcpConnector, node: Node, ctx: Discovery) -> Finding:
 
 def _stranger(ctx: Discovery) -> Presence:
     """Return somebody of our cluster and group whom nobody knows."""
-    boot_id = BootId.new()
+    boot_id = BootId(int(ctx.network.clock.wall_s() * 1000), ctx.network.random("probe").getrandbits(64))
     return Presence(Node(name=f"doctor-{boot_id.nonce:x}@nowhere", boot_id=boot_id), ctx.fence)
 
 
@@ -56,7 +56,7 @@ def _is_ourselves(node: Node, options: TcpConnector, local: Node) -> bool:
     return False
 
 
-async def _introduced(node: Node, us: Presence) -> Identity:
+async def _introduced(node: Node, us: Presence, network: Network) -> Identity:
     """Return how ``node`` introduces itself.
 
     Raises:
@@ -67,9 +67,8 @@ async def _introduced(node: Node, us: Presence) -> Identity:
             node, ConnectReason.UNREACHABLE, "no address known; tell its strategy on which port its nodes serve"
         )
     try:
-        with await dial(node.address) as sock:
-            word = await _greet(sock, us)
-    except OSError as exc:
+        word = await _greet(await Route(network, node.address).dial(), us)
+    except NetworkError as exc:
         raise connect_error(node, *reason_of(exc)) from exc
     except RemoteProtocolError as exc:
         raise connect_error(node, ConnectReason.PROTOCOL, str(exc)) from exc
@@ -82,14 +81,49 @@ async def _introduced(node: Node, us: Presence) -> Identity:
     return word.identity
 
 
-async def _greet(sock: socket.socket, us: Presence) -> Frame | None:
-    """Return the first word of the other end, ``None`` if it hangs up instead."""
-    loop = asyncio.get_running_loop()
+async def _greet(stream: Stream, us: Presence) -> Frame | None:
+    """Return the first word of the other end, ``None`` if it hangs up instead; close ``stream``.
+
+    Raises:
+        RemoteProtocolError: It does not speak our protocol.
+    """
     link = Link(Role.DIALLER)
-    await loop.sock_sendall(sock, link.send(us.hello()))
-    while data := await loop.sock_recv(sock, MAX_HANDSHAKE_BYTES):
-        for word in link.receive(data):
-            if isinstance(word, Answer):
-                await loop.sock_sendall(sock, link.send(Goodbye(reason=Farewell.UNWANTED)))
-            return word
-    return None
+    ear = _Ear(link)
+    try:
+        stream.start(ear)
+        stream.send(link.send(us.hello()))
+        word = await ear.word
+        if isinstance(word, Answer):
+            stream.send(link.send(Goodbye(reason=Farewell.UNWANTED)))
+        stream.close()
+    except BaseException:
+        stream.abort()
+        raise
+    return word
+
+
+class _Ear(StreamReader):
+    """Hears one word.
+
+    Attributes:
+        word: That word; ``None`` where the stream ended without.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self.word: asyncio.Future[Frame | None] = asyncio.get_running_loop().create_future()
+        self._link = link
+
+    def received(self, data: memoryview) -> None:
+        if self.word.done():
+            return
+        try:
+            word = next(self._link.receive(data), None)
+        except RemoteProtocolError as exc:
+            self.word.set_exception(exc)
+        else:
+            if word is not None:
+                self.word.set_result(word)
+
+    def lost(self) -> None:
+        if not self.word.done():
+            self.word.set_result(None)

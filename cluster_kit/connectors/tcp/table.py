@@ -24,8 +24,7 @@ from cluster_kit.connectors.tcp.actions import (
 )
 from cluster_kit.connectors.tcp.arbitration import Sign, Verdict, judge
 from cluster_kit.connectors.tcp.connection import Connection, Connections
-from cluster_kit.connectors.tcp.handshake import Presence, connect_error
-from cluster_kit.connectors.tcp.hang_ups import HangUps
+from cluster_kit.connectors.tcp.handshake import HangUps, Presence, connect_error
 from cluster_kit.errors import ConnectError, ConnectReason, NameConflict
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node

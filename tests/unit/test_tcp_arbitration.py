@@ -1,0 +1,90 @@
+"""The table of cases: each that can occur meets one row, and the rows say what the protocol's page says."""
+
+from itertools import product
+
+import pytest
+
+from cluster_kit.connectors.tcp.arbitration import CASES, Case, Name, Process, Sign, Verdict, judge
+from cluster_kit.wire.link import Role, State
+
+DIALLER, ACCEPTOR = Role
+SAME, OTHER = Process
+NONE, HEARD, CONFIRMED = Sign
+OURS, THEIRS = Name
+ANSWERED, UP, SILENT, GREETED = State.ANSWERED, State.UP, State.SILENT, State.GREETED
+
+ALL = [Case(*sides) for sides in product(Role, (None, ANSWERED, UP), (None, *Process), Sign, (None, SILENT, GREETED), Name)]
+
+
+def can_occur(case):
+    """Whether a case can come up, by when newcomers are judged and what is known then."""
+    if case.incumbent is None:
+        return case.process is None and case.sign is NONE
+    if case.process is None:
+        return False
+    if case.incumbent is ANSWERED:
+        return case.sign is NONE  # only a link is asked for a sign of life
+    if case.role is DIALLER:
+        # one to the same process ends at once; one to another is held behind a link only, which has come up before
+        return case.sign is NONE or (case.process, case.sign) == (OTHER, HEARD)
+    return True
+
+
+POSSIBLE = [case for case in ALL if can_occur(case)]
+
+
+def rows_for(case):
+    return [row for row in CASES if row.fits(case)]
+
+
+@pytest.mark.parametrize("case", POSSIBLE, ids=lambda case: "-".join(getattr(side, "name", "none") for side in case).lower())
+def test_each_case_that_can_occur_meets_one_row(case):
+    assert len(rows_for(case)) == 1
+
+
+def test_no_case_meets_two_rows():
+    assert [case for case in ALL if len(rows_for(case)) > 1] == []
+
+
+@pytest.mark.parametrize("row", CASES, ids=[str(number) for number in range(len(CASES))])
+def test_each_row_is_met(row):
+    assert [case for case in POSSIBLE if row.fits(case)]
+
+
+@pytest.mark.parametrize(
+    ("case", "verdict"),
+    [
+        # the first connection, and dials that cross
+        (Case(ACCEPTOR, None, None, NONE, None, OURS), Verdict.ANSWER),
+        (Case(ACCEPTOR, None, None, NONE, SILENT, OURS), Verdict.ANSWER),
+        (Case(ACCEPTOR, None, None, NONE, GREETED, THEIRS), Verdict.ANSWER),
+        (Case(ACCEPTOR, None, None, NONE, GREETED, OURS), Verdict.CROSSED),
+        (Case(DIALLER, None, None, NONE, None, OURS), Verdict.CONFIRM),
+        (Case(DIALLER, ANSWERED, SAME, NONE, None, OURS), Verdict.REPLACE),
+        (Case(DIALLER, ANSWERED, SAME, NONE, None, THEIRS), Verdict.YIELD),
+        # a second one
+        (Case(ACCEPTOR, ANSWERED, SAME, NONE, None, OURS), Verdict.HOLD),
+        (Case(ACCEPTOR, UP, SAME, NONE, None, OURS), Verdict.HOLD),
+        (Case(DIALLER, UP, OTHER, NONE, None, OURS), Verdict.HOLD),
+        (Case(DIALLER, UP, SAME, NONE, None, OURS), Verdict.YIELD),
+        # one that was held
+        (Case(ACCEPTOR, UP, SAME, HEARD, None, OURS), Verdict.CROSSED),
+        (Case(ACCEPTOR, UP, OTHER, HEARD, None, OURS), Verdict.CONFLICT),
+        (Case(DIALLER, UP, OTHER, HEARD, None, OURS), Verdict.CONFLICT),
+        (Case(ACCEPTOR, UP, OTHER, CONFIRMED, None, OURS), Verdict.CROSSED),
+    ],
+)
+def test_verdict(case, verdict):
+    assert judge(case) is verdict
+
+
+def test_of_two_dials_that_cross_one_goes_on_and_one_ends():
+    """Both ends judge the other's dial while their own hello is out."""
+    verdicts = [judge(Case(ACCEPTOR, None, None, NONE, GREETED, lower)) for lower in (OURS, THEIRS)]
+    assert verdicts == [Verdict.CROSSED, Verdict.ANSWER]
+
+
+def test_of_two_dials_that_were_both_answered_one_goes_on_and_one_ends():
+    """Both ends judge the answer on their own dial while they wait for the confirmation of the other's."""
+    verdicts = [judge(Case(DIALLER, ANSWERED, SAME, NONE, None, lower)) for lower in (OURS, THEIRS)]
+    assert verdicts == [Verdict.REPLACE, Verdict.YIELD]
