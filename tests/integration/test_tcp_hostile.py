@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, ExitStack
 import pytest
 from tcp_stage import DEADLINE_S, FENCE, Local
 
-from cluster_kit.connectors.tcp import half_open, hub
+from cluster_kit.connectors.tcp import accept, hub
 from cluster_kit.connectors.tcp.connection import Connection
 from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.errors import ConnectError, ConnectReason
@@ -165,7 +165,7 @@ def test_answered_stranger_that_never_confirms_is_not_up(monkeypatch):
 
 
 def test_flood_of_half_open_connections_is_bounded_and_disturbs_no_link(monkeypatch):
-    monkeypatch.setattr(half_open, "MAX_HALF_OPEN", 20)
+    monkeypatch.setattr(accept, "MAX_HALF_OPEN", 20)
 
     async def scenario():
         async with Local("ann") as ann, Local("bob") as bob:
@@ -191,7 +191,7 @@ def test_flood_of_half_open_connections_is_bounded_and_disturbs_no_link(monkeypa
 
 
 def test_flood_of_links_leaves_room_for_those_that_discovery_knows(monkeypatch, caplog):
-    monkeypatch.setattr(hub, "max_links", lambda: 20)
+    monkeypatch.setattr(hub, "max_links", lambda _: 20)
 
     async def scenario():
         async with Local("ann") as ann, AsyncExitStack() as stack:

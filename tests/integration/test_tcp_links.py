@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 import pytest
 from tcp_stage import DEADLINE_S, Local, at
 
-from cluster_kit.connectors.tcp.dial import connect
 from cluster_kit.errors import ConnectError, ConnectReason, NameConflict
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
@@ -237,17 +236,6 @@ class TestFailure:
         assert error.reason is ConnectReason.REFUSED
         assert error.retryable
         assert f"'ghost@127.0.0.1' at {address!r}" in str(error)
-
-    def test_socket_that_connects_to_itself_found_nobody(self):
-        async def scenario():
-            sock = socket.socket()
-            sock.setblocking(False)
-            sock.bind(("127.0.0.1", 0))
-            with pytest.raises(ConnectionRefusedError):
-                await connect(sock, sock.getsockname())
-            assert sock.fileno() == -1
-
-        run(scenario)
 
     def test_host_name_does_not_resolve(self):
         error = self.refused(Node(address="no-such-host.invalid:4000"))

@@ -10,8 +10,8 @@ from cli_process import Cluster, Hosted
 from netns_lab import Lab
 from tcp_stage import DEADLINE_S, Local
 
-from cluster_kit.connectors.tcp import dial
-from cluster_kit.errors import ConnectError, ConnectReason
+from cluster_kit.errors import ConnectError, ConnectReason, NetworkError, NetworkFault
+from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import Fence, Node, split_address
 from cluster_kit.wire.frames import FrameReader, Refusal, encode
 
@@ -31,12 +31,12 @@ def run(scenario):
 def names(monkeypatch):
     """A dictionary of host names, and the addresses that they resolve to, in this order."""
     names = {}
-    real = dial.resolve
+    real = SystemNetwork.resolve
 
-    async def resolve(host, port=0):
-        return [way for address in names.get(host, [host]) for way in await real(address, port)]
+    async def resolve(network, host):
+        return [address for each in names.get(host, [host]) for address in await real(network, each)]
 
-    monkeypatch.setattr(dial, "resolve", resolve)
+    monkeypatch.setattr(SystemNetwork, "resolve", resolve)
     return names
 
 
@@ -158,17 +158,19 @@ def test_address_that_does_not_answer_does_not_hold_up_the_next(names):
     run(scenario)
 
 
-def test_address_of_a_family_that_the_kernel_lacks_is_passed_over(monkeypatch):
-    async def resolve(host, port=0):
-        return [
-            (12345, socket.SOCK_STREAM, 0, "", (host, port)),
-            (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)),
-        ]
+def test_address_that_this_machine_cannot_dial_is_passed_over(names, monkeypatch):
+    real = SystemNetwork.dial
 
-    monkeypatch.setattr(dial, "resolve", resolve)
+    async def dial(network, to):
+        if to.host == "127.0.0.2":
+            raise NetworkError("address family not supported by protocol", fault=NetworkFault.UNSUPPORTED)
+        return await real(network, to)
+
+    monkeypatch.setattr(SystemNetwork, "dial", dial)
 
     async def scenario():
         async with Local("ann") as ann, Local("bob") as bob:
+            names[SEED] = ["127.0.0.2", "127.0.0.1"]
             assert (await ann.connector.connect(seed(bob.node))).name == bob.name
 
     run(scenario)

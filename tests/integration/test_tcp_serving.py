@@ -129,7 +129,7 @@ def test_no_permission_for_a_low_port(monkeypatch):
         def bind(self, address):
             raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("cluster_kit.connectors.tcp.listen.socket.socket", Refusing)
+    monkeypatch.setattr("cluster_kit.network.streams.socket.socket", Refusing)
     with pytest.raises(ConfigError, match="no permission; choose a port above 1023"):
         announced(port=80)
 

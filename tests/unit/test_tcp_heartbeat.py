@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster_kit.connectors.tcp.half_open import MAX_HALF_OPEN, MAX_PER_HOST, HalfOpen
+from cluster_kit.connectors.tcp.accept import MAX_HALF_OPEN, MAX_HALF_OPEN_PER_HOST, HalfOpen
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat
 from cluster_kit.wire.frames import Ping, Pong
 
@@ -62,7 +62,7 @@ class TestRoundTrip:
 class TestHalfOpen:
     def test_one_host_cannot_take_all_places(self):
         half_open = HalfOpen()
-        assert all(half_open.admit(conn, "203.0.113.7") for conn in range(MAX_PER_HOST))
+        assert all(half_open.admit(conn, "203.0.113.7") for conn in range(MAX_HALF_OPEN_PER_HOST))
         assert not half_open.admit(1000, "203.0.113.7")
         assert half_open.admit(1001, "203.0.113.8")
 
@@ -74,7 +74,7 @@ class TestHalfOpen:
 
     def test_released_place_is_free_again(self):
         half_open = HalfOpen()
-        for conn in range(MAX_PER_HOST):
+        for conn in range(MAX_HALF_OPEN_PER_HOST):
             half_open.admit(conn, "203.0.113.7")
         half_open.release(5)
         half_open.release(5)

@@ -1,4 +1,4 @@
-from cluster_kit.connectors.tcp.strangers import MAX_PER_HOST, Strangers
+from cluster_kit.connectors.tcp.accept import MAX_STRANGERS_PER_HOST, Strangers
 from cluster_kit.node import Node
 
 HOST, OTHER_HOST = "203.0.113.7", "203.0.113.8"
@@ -18,7 +18,7 @@ def crowd(strangers, host=HOST, since=0):
 
 def test_strangers_of_one_host_have_a_part_of_the_room():
     strangers = Strangers(1000, lambda _: False)
-    assert crowd(strangers) == MAX_PER_HOST
+    assert crowd(strangers) == MAX_STRANGERS_PER_HOST
     assert strangers.admit(5000, OTHER_HOST, peer(5000), links=0)
 
 

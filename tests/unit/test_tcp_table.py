@@ -16,7 +16,7 @@ from cluster_kit.connectors.tcp.actions import (
     Probe,
     Up,
 )
-from cluster_kit.connectors.tcp.hang_ups import MAX_DIALLED, PATIENCE, HangUps
+from cluster_kit.connectors.tcp.handshake import MAX_DIALLED, PATIENCE, HangUps
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, NameConflict
 from cluster_kit.events import Reason
