@@ -85,3 +85,52 @@ def test_an_upward_import_is_found(tmp_path, monkeypatch):
         "import cluster_kit\n"
     )
     assert [fault.split(": ", 1)[0].rpartition(":")[2] for fault in faults(offender)] == ["2", "5", "4"]
+
+
+# -- what reaches the outside by the network that it is given, and by no way of its own ----------------------------------------
+
+# Each of these runs in a simulation as it is: no real socket, clock, thread or randomness may leak into it.
+ON_THE_SEAM = ("connectors/tcp",)
+WAYS_OUT = (
+    "socket ssl select selectors resource fcntl",
+    "time datetime",
+    "random secrets uuid os.urandom os.getrandom",
+    "threading multiprocessing subprocess signal os.fork os.getpid",
+    "cluster_kit.resolving cluster_kit.netdevice cluster_kit.network.system",
+)
+OUTSIDE = {name for row in WAYS_OUT for name in row.split()}
+
+
+def leaks(path: Path) -> Iterator[str]:
+    """Yield each import of a module that reaches the outside, and each use of such a part of ``os``."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Import():
+                names = [alias.name for alias in node.names]
+            case ast.ImportFrom(module=str(module)):
+                names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+            case ast.Attribute(value=ast.Name(id="os"), attr=attr):
+                names = [f"os.{attr}"]
+            case _:
+                continue
+        for name in names:
+            if name in OUTSIDE:
+                yield f"{path.name}:{node.lineno}: {name} is outside: use the network that is passed in"
+
+
+@pytest.mark.parametrize("path", [path for part in ON_THE_SEAM for path in sorted((PACKAGE / part).rglob("*.py"))], ids=str)
+def test_what_is_on_the_seam_reaches_the_outside_by_no_other_way(path):
+    assert not list(leaks(path))
+
+
+def test_a_leak_is_found(tmp_path):
+    offender = tmp_path / "offender.py"
+    offender.write_text(
+        "import asyncio, socket\n"
+        "from random import Random\n"
+        "from cluster_kit import resolving\n"
+        "import os\n"
+        "def late():\n    import time\n    return os.urandom(8)\n"
+        "from os import getrandom\n"
+    )
+    assert sorted(leak.split(":")[1] for leak in leaks(offender)) == ["1", "2", "3", "6", "7", "8"]

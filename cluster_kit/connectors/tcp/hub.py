@@ -167,7 +167,7 @@ class Hub:
     def _open(self, conn: int, stream: Stream, link: Link) -> None:
         now_s = self._clock.now_s()
         heartbeat = Heartbeat(now_s, self._silent_s)
-        self._sessions[conn] = Session(self, conn, stream, link, heartbeat, deadline_s=now_s + HANDSHAKE_S)
+        self._sessions[conn] = Session(self, conn, stream, link=link, heartbeat=heartbeat, deadline_s=now_s + HANDSHAKE_S)
 
     def received(self, session: Session, data: memoryview) -> None:
         """Handle the frames that ``data`` completes."""

@@ -38,7 +38,7 @@ class Session(StreamReader):
         peer: The other end, once the link is up.
     """
 
-    def __init__(self, owner: Owner, conn: int, stream: Stream, link: Link, heartbeat: Heartbeat, deadline_s: float) -> None:
+    def __init__(self, owner: Owner, conn: int, stream: Stream, *, link: Link, heartbeat: Heartbeat, deadline_s: float) -> None:
         self.conn = conn
         self.link = link
         self.heartbeat = heartbeat
