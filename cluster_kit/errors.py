@@ -281,6 +281,18 @@ class WaitTimeoutError(ClusterKitError, TimeoutError):
     retryable = True
 
 
+class VirtualTimeError(ClusterKitError):
+    """A run in virtual time (``cluster_kit.testing``) can't go on, or left an exception that nobody handled."""
+
+
+class DeadlockError(VirtualTimeError):
+    """Nothing is left to happen in virtual time, and somebody still waits; the message lists who."""
+
+
+class LeakError(VirtualTimeError):
+    """What runs in virtual time reached out for the real world: a socket, a thread, a signal."""
+
+
 def text_of(exc: BaseException) -> str:
     """Return the text of what a plugin or the application raised, even where that can't be had."""
     try:

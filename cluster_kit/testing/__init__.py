@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from cluster_kit.testing.listener import Listener
     from cluster_kit.testing.stand_ins import FakeDiscovery, RecordingLinks, Report
     from cluster_kit.testing.strategies import StrategyConformance
+    from cluster_kit.testing.timeline import Timeline
     from cluster_kit.testing.topologies import TopologyConformance
+    from cluster_kit.testing.virtual_loop import VirtualLoop, run_virtually
 
 _MODULE_OF = {
     "ConnectorConformance": "connectors",
@@ -25,8 +27,11 @@ _MODULE_OF = {
     "RecordingLinks": "stand_ins",
     "Report": "stand_ins",
     "StrategyConformance": "strategies",
+    "Timeline": "timeline",
     "TopologyConformance": "topologies",
+    "VirtualLoop": "virtual_loop",
     "leaves_nothing": "leaks",
+    "run_virtually": "virtual_loop",
 }
 
 __all__ = [
@@ -36,8 +41,11 @@ __all__ = [
     "RecordingLinks",
     "Report",
     "StrategyConformance",
+    "Timeline",
     "TopologyConformance",
+    "VirtualLoop",
     "leaves_nothing",
+    "run_virtually",
 ]
 
 

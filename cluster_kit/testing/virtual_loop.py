@@ -1,0 +1,394 @@
+"""``VirtualLoop``: an asyncio event loop in virtual time, and ``run_virtually``, which is ``asyncio.run`` in such a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import heapq
+import logging
+import re
+import threading
+import warnings
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import suppress
+from contextvars import Context
+from functools import partial
+from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack
+from weakref import WeakValueDictionary
+
+from cluster_kit.errors import LeakError, VirtualTimeError
+from cluster_kit.testing.real_world import NoRealWorld
+from cluster_kit.testing.timeline import Timeline, Unhandled
+
+HOUR_S = 3600.0
+
+log = logging.getLogger("asyncio")
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+def run_virtually(main: Coroutine[Any, Any, T], *, limit_s: float = HOUR_S) -> T:
+    """Run ``main`` as ``asyncio.run`` does, in virtual time.
+
+    Args:
+        main: The coroutine.
+        limit_s: How much virtual time it may take.
+
+    Raises:
+        DeadlockError: ``main`` waits for what can't happen any more; the message lists the tasks that wait.
+        LeakError: It used something of the real world, such as a socket or a thread.
+        VirtualTimeError: It took longer than ``limit_s``, or left an exception that nobody handled.
+    """
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError("run_virtually() cannot be called from a running event loop")
+    timeline = Timeline(limit_s=limit_s)
+    try:
+        with asyncio.Runner(loop_factory=partial(VirtualLoop, timeline)) as runner:
+            result = runner.run(main)
+    except BaseException as exc:
+        for unhandled in timeline.unhandled:
+            exc.add_note(f"besides, nobody handled: {unhandled.message}: {unhandled.exception!r}")
+        raise
+    finally:
+        timeline.close()
+    gc.collect()  # a failed task that nobody awaited tells so when it goes
+    if timeline.unhandled:
+        first = timeline.unhandled[0]
+        if isinstance(first.exception, LeakError):
+            raise first.exception
+        raise VirtualTimeError(f"virtual time: nobody handled: {first.message}: {first.exception!r}") from first.exception
+    return result
+
+
+class VirtualLoop(NoRealWorld):
+    """An event loop whose time is that of a timeline; it stands for a process.
+
+    Whatever would leave virtual time raises ``LeakError``: sockets, pipes, threads, child processes, signals.
+
+    Args:
+        timeline: Shared with other loops; a loop by itself has its own.
+        name: For messages.
+    """
+
+    slow_callback_duration = 0.1  # asyncio's; nothing is measured
+
+    def __init__(self, timeline: Timeline | None = None, *, name: str = "loop") -> None:
+        self.timeline = timeline or Timeline()
+        self.name = name
+        self._ready = self.timeline._ready
+        self._held: deque[Any] | None = None  # what is ready while the loop is paused; takes nothing once it is gone
+        self._arrivals: list[asyncio.Handle] = []  # while it is paused
+        self._is_gone = False
+        self._is_debugging = False
+        self._is_in_charge = False  # of driving the timeline
+        self._thread = threading.get_ident()
+        self._at_end: dict[Callable[[], object], None] = {}
+        self._generators: WeakValueDictionary[int, AsyncGenerator[Any, Any]] = WeakValueDictionary()
+        self._count = 0
+        self._task_factory: Any = None
+        self._exception_handler: Any = None
+        self._on_first_iteration = self._keep_generator
+        self._on_finalization = self._close_generator
+        self.timeline.loops.append(self)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_gone else "paused" if self.is_paused else "open"
+        return f"<VirtualLoop {self.name} {state}>"
+
+    # The process that it stands for
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the process is frozen."""
+        return self._held is not None and not self._is_gone
+
+    def pause(self) -> None:
+        """Freeze the process, as SIGSTOP does: what gets due waits. Idempotent."""
+        if self._held is None:
+            self._held = deque()
+
+    def resume(self) -> None:
+        """Let the process go on: first what was ready, then what the network has brought, then the timers. Idempotent."""
+        if not self.is_paused:
+            return
+        held, self._held = self._held or (), None
+        self._ready.extend(handle for handle in held if not isinstance(handle, asyncio.TimerHandle))
+        self._ready.extend(self._arrivals)
+        self._ready.extend(handle for handle in held if isinstance(handle, asyncio.TimerHandle))
+        self._arrivals.clear()
+
+    def kill(self) -> None:
+        """End the process, as SIGKILL does: nothing of it runs any more, not even a ``finally``. Idempotent.
+
+        What it leaves is closed with the timeline, when it can't be noticed any more.
+        """
+        if self._is_gone:
+            return
+        tasks, generators = asyncio.all_tasks(self), list(self._generators.values())
+        self.timeline._remains.append(partial(_bury, self, tasks, generators))
+        self._end()
+
+    def on_end(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` when the process has ended, however it does; this is how a network learns of it."""
+        self._at_end[callback] = None
+
+    def off_end(self, callback: Callable[[], object]) -> None:
+        """Undo ``on_end``."""
+        self._at_end.pop(callback, None)
+
+    def arrive(self, context: Context, callback: Callable[..., object], *args: Any) -> None:
+        """Call ``callback`` now, from outside, or when the process goes on; this is how a network hands over what came in."""
+        if self._held is not None:
+            if not self._is_gone:
+                self._arrivals.append(asyncio.Handle(callback, args, self, context))
+            return
+        asyncio._set_running_loop(self)
+        try:
+            context.run(callback, *args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - as in any callback of a loop
+            self.call_exception_handler({"message": f"Exception in {callback!r}", "exception": exc})
+
+    def waiting(self) -> Iterator[str]:
+        """Yield a line for each task that waits: its name, and where it waits."""
+        tasks = [task for task in asyncio.all_tasks(self) if not task.done()]
+        owner = f"{self.name}, which is paused," if self.is_paused else self.name
+        for task in sorted(tasks, key=lambda task: _natural(task.get_name())):
+            yield f"{task.get_name()} of {owner} in {_place(task.get_coro())}"
+
+    # Running
+
+    def run_forever(self) -> None:
+        """Drive the timeline until ``stop``.
+
+        Raises:
+            DeadlockError: Nothing is left to happen.
+        """
+        self._check_idle()
+        self._is_in_charge = True
+        try:
+            self.timeline.run()
+            if self._is_in_charge:
+                raise self.timeline.deadlock()
+        finally:
+            self._is_in_charge = False
+
+    def run_until_complete(self, future: Any) -> Any:
+        """Drive the timeline until ``future`` is done, and return its result."""
+        self._check_idle()
+        is_new = not asyncio.isfuture(future)
+        future = asyncio.ensure_future(future, loop=self)
+        future.add_done_callback(self._stop_for)
+        try:
+            self.run_forever()
+        except BaseException:
+            if is_new and future.done() and not future.cancelled():
+                future.exception()  # it is told already
+            raise
+        finally:
+            future.remove_done_callback(self._stop_for)
+        if not future.done():
+            raise RuntimeError("Event loop stopped before Future completed.")
+        return future.result()
+
+    def _check_idle(self) -> None:
+        self._check_open()
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError("Cannot run the event loop while another loop is running")
+
+    def _stop_for(self, _: asyncio.Future[Any]) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Let ``run_forever`` return."""
+        self._is_in_charge = False
+        self.timeline.stop()
+
+    def is_running(self) -> bool:
+        """Whether a callback of this loop runs, or it drives the timeline."""
+        return self._is_in_charge or asyncio._get_running_loop() is self
+
+    def is_closed(self) -> bool:
+        """Whether it is closed or killed."""
+        return self._is_gone
+
+    def close(self) -> None:
+        """End the process in order. Idempotent."""
+        if self._is_in_charge:
+            raise RuntimeError("Cannot close a running event loop")
+        if not self._is_gone:
+            self._end()
+
+    def _end(self) -> None:
+        self._is_gone = True
+        self._held = deque(maxlen=0)
+        self._arrivals.clear()
+        self.timeline.loops.remove(self)
+        at_end, self._at_end = self._at_end, {}
+        for callback in at_end:
+            callback()
+
+    async def shutdown_asyncgens(self) -> None:
+        """Close the asynchronous generators that are still open, the oldest first."""
+        for generator in list(self._generators.values()):
+            try:
+                await generator.aclose()
+            except Exception as exc:  # noqa: BLE001 - it is foreign code; the others are to be closed as well
+                self.call_exception_handler(
+                    {"message": f"an error occurred during closing of {generator!r}", "exception": exc, "asyncgen": generator}
+                )
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's signature
+        """Do nothing: there is none."""
+
+    # Callbacks, tasks and futures
+
+    def time(self) -> float:
+        """Return the time of the timeline."""
+        return self.timeline.now_s
+
+    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None) -> asyncio.Handle:
+        """Call ``callback`` in its turn."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Call ``callback`` in its turn; only from the thread of the loop."""
+        if threading.get_ident() != self._thread:
+            self.leak(f"call_soon_threadsafe from the thread {threading.current_thread().name!r}")
+        self._check_open()
+        return self.call_soon(callback, *args, context=context)
+
+    def call_later(
+        self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call ``callback`` in ``delay`` seconds of virtual time."""
+        return self.call_at(self.timeline.now_s + delay, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call ``callback`` when the timeline has come to ``when``."""
+        timer: Any = asyncio.TimerHandle(when, callback, args, self, context)
+        timeline = self.timeline
+        heapq.heappush(timeline._due, (when, next(timeline._serials), timer))
+        timer._scheduled = True  # asyncio's mark of those that count when they are cancelled
+        return timer  # type: ignore[no-any-return]
+
+    def _timer_handle_cancelled(self, timer: Any) -> None:
+        if timer._scheduled:
+            self.timeline._forget_cancelled()
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """Return a future of this loop."""
+        return asyncio.Future(loop=self)
+
+    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
+        """Return a task; those without a name are numbered by loop, so that names repeat from run to run."""
+        if name is None:
+            self._count += 1
+            name = f"Task-{self._count}"
+        if self._task_factory is None:
+            return asyncio.Task(coro, loop=self, name=name, context=context)
+        made = self._task_factory(self, coro) if context is None else self._task_factory(self, coro, context=context)
+        made.set_name(name)
+        return made  # type: ignore[no-any-return]
+
+    def set_task_factory(self, factory: Any) -> None:
+        """Make tasks by ``factory``."""
+        self._task_factory = factory
+
+    def get_task_factory(self) -> Any:
+        """Return what makes tasks."""
+        return self._task_factory
+
+    def _keep_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
+        self._count += 1
+        self._generators[self._count] = generator
+
+    def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
+        if not self._is_gone:
+            self.call_soon(self.create_task, generator.aclose())
+
+    # Exceptions
+
+    def set_exception_handler(self, handler: Any) -> None:
+        """Give what nobody handles to ``handler`` rather than to the timeline."""
+        self._exception_handler = handler
+
+    def get_exception_handler(self) -> Any:
+        """Return who gets what nobody handles."""
+        return self._exception_handler
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Pass on what nobody handled."""
+        if self._exception_handler is None:
+            self.default_exception_handler(context)
+            return
+        try:
+            self._exception_handler(self, context)
+        except Exception as exc:  # noqa: BLE001 - it is foreign code that is told of a failure
+            self.default_exception_handler({**context, "message": "Unhandled error in exception handler", "exception": exc})
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """Log it, and keep it in ``Timeline.unhandled``."""
+        message, exception = context.get("message") or "Unhandled exception in event loop", context.get("exception")
+        log.error("%s in %r", message, self, exc_info=exception)
+        self.timeline.unhandled.append(Unhandled(self, message, exception))
+
+    def get_debug(self) -> bool:
+        """Whether asyncio is in debug mode."""
+        return self._is_debugging
+
+    def set_debug(self, enabled: bool) -> None:
+        """Turn asyncio's debug mode on or off."""
+        self._is_debugging = enabled
+
+    # The real world
+
+    def _check_open(self) -> None:
+        if self._is_gone:
+            raise RuntimeError("Event loop is closed")
+
+    def leak(self, what: str) -> NoReturn:
+        """Raise ``LeakError``, which the timeline keeps as well."""
+        error = LeakError(f"virtual time: {what} reaches out for the real world; use the network that is passed in")
+        self.timeline.unhandled.append(Unhandled(self, f"a leak in {self!r}", error))
+        raise error
+
+
+def _bury(loop: VirtualLoop, tasks: set[asyncio.Task[Any]], generators: list[AsyncGenerator[Any, Any]]) -> None:
+    """Close what a killed process left, so that the garbage collector has nothing to complain about."""
+    loop.set_exception_handler(lambda *_: None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        asyncio._set_running_loop(loop)
+        try:
+            for task in tasks:
+                with suppress(BaseException):  # its finally may await, or raise
+                    coroutine = task.get_coro()
+                    if coroutine is not None:
+                        coroutine.close()
+        finally:
+            asyncio._set_running_loop(None)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts Task-10 behind Task-9."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _place(awaited: Any) -> str:
+    """Return where a coroutine waits: in the innermost that it awaits and that isn't asyncio's own."""
+    place = "nothing that tells"
+    while (frame := getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)) is not None:
+        if not frame.f_globals.get("__name__", "").startswith("asyncio."):
+            place = f"{awaited.__qualname__} ({frame.f_code.co_filename}:{frame.f_lineno})"
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+    return place

@@ -1,0 +1,509 @@
+"""Virtual time: asyncio as it is, only that nobody waits."""
+
+import asyncio
+import contextvars
+import gc
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+from cluster_kit.errors import DeadlockError, LeakError, VirtualTimeError
+from cluster_kit.testing.timeline import Timeline
+from cluster_kit.testing.virtual_loop import VirtualLoop, run_virtually
+
+DAY_S = 86_400.0
+
+
+async def never():
+    await asyncio.get_running_loop().create_future()
+
+
+def on_one_timeline(*names):
+    timeline = Timeline()
+    return timeline, [VirtualLoop(timeline, name=name) for name in names]
+
+
+# One loop
+
+
+def test_a_day_passes_at_once():
+    async def main():
+        loop = asyncio.get_running_loop()
+        before_s = loop.time()
+        await asyncio.sleep(DAY_S / 2)
+        return loop.time() - before_s
+
+    began_s = time.monotonic()
+    assert run_virtually(main(), limit_s=DAY_S) == DAY_S / 2
+    assert time.monotonic() - began_s < 60
+
+
+def test_the_runner_of_asyncio_takes_it():
+    async def main():
+        await asyncio.sleep(60)
+        return asyncio.get_running_loop().time()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(main()) == 60
+        assert runner.run(main()) == 120
+
+
+def test_timers_run_by_time_and_then_in_the_order_they_were_set():
+    async def main():
+        order = []
+        loop = asyncio.get_running_loop()
+        for number, delay_s in enumerate([2, 1, 2, 1, 0]):
+            loop.call_later(delay_s, order.append, (delay_s, number))
+        loop.call_soon(order.append, "soon")
+        await asyncio.sleep(3)
+        return order
+
+    assert run_virtually(main()) == ["soon", (0, 4), (1, 1), (1, 3), (2, 0), (2, 2)]
+
+
+def test_a_due_timer_is_not_starved_by_those_who_are_always_ready():
+    async def main():
+        passed = asyncio.Event()
+        asyncio.get_running_loop().call_later(0, passed.set)
+        while not passed.is_set():  # noqa: ASYNC110 - the case in question
+            await asyncio.sleep(0)
+
+    run_virtually(main())
+
+
+def test_a_cancelled_timer_does_not_run_and_does_not_move_time():
+    async def main():
+        loop = asyncio.get_running_loop()
+        for _ in range(5000):
+            loop.call_later(50, pytest.fail, "it was cancelled").cancel()
+        assert len(loop.timeline._due) < 5000
+        await asyncio.sleep(1)
+        return loop.time()
+
+    assert run_virtually(main()) == 1
+
+
+def test_timeouts_waits_groups_and_queues_are_those_of_asyncio():
+    async def produce(queue):
+        for number in range(3):
+            await asyncio.sleep(1)
+            await queue.put(number)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        queue = asyncio.Queue(maxsize=1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(produce(queue))
+            got = [await queue.get() for _ in range(3)]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await never()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(never(), 5)
+        sleeps = [asyncio.create_task(asyncio.sleep(s, s)) for s in (1, 2, 3)]
+        done, pending = await asyncio.wait(sleeps, timeout=2.5)
+        return got, len(done), len(pending), await asyncio.gather(*sleeps), loop.time()
+
+    assert run_virtually(main()) == ([0, 1, 2], 2, 1, [1, 2, 3], 16)
+
+
+def test_whoever_is_cancelled_or_left_behind_is_ended_in_order():
+    ended = []
+
+    async def waits(name):
+        try:
+            await never()
+        finally:
+            await asyncio.sleep(1)
+            ended.append(name)
+
+    async def main():
+        task = asyncio.create_task(waits("cancelled"))
+        left = asyncio.create_task(waits("left behind"))
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        assert not left.done()
+
+    run_virtually(main())
+    assert ended == ["cancelled", "left behind"]
+
+
+def test_generators_that_are_dropped_or_left_open_are_closed():
+    closed = []
+
+    async def generator(name):
+        try:
+            yield 1
+            yield 2
+        finally:
+            await asyncio.sleep(1)
+            closed.append(name)
+
+    kept = []
+
+    async def main():
+        async for _ in generator("dropped"):
+            break
+        gc.collect()
+        await asyncio.sleep(2)
+        assert closed == ["dropped"]
+        kept.append(generator("left open"))
+        await anext(kept[0])
+
+    run_virtually(main())
+    assert closed == ["dropped", "left open"]
+
+
+def test_call_soon_threadsafe_works_from_the_own_thread():
+    async def main():
+        called = asyncio.Event()
+        asyncio.get_running_loop().call_soon_threadsafe(called.set)
+        await called.wait()
+
+    run_virtually(main())
+
+
+def test_a_task_factory_makes_the_tasks():
+    made = []
+
+    def factory(loop, coroutine, **how):
+        made.append(coroutine.__name__)
+        return asyncio.Task(coroutine, loop=loop, **how)
+
+    async def main():
+        asyncio.get_running_loop().set_task_factory(factory)
+        await asyncio.create_task(asyncio.sleep(1), name="a nap")
+
+    run_virtually(main())
+    assert made[0] == "sleep"
+
+
+def test_tasks_are_numbered_from_one_in_each_run():
+    async def main():
+        return asyncio.current_task().get_name(), asyncio.create_task(asyncio.sleep(0)).get_name()
+
+    assert run_virtually(main()) == run_virtually(main()) == ("Task-1", "Task-2")
+
+
+def test_it_is_no_loop_inside_another_one():
+    async def main():
+        coroutine = never()
+        with pytest.raises(RuntimeError, match="from a running event loop"):
+            run_virtually(coroutine)
+        coroutine.close()
+
+    run_virtually(main())
+
+
+# What goes wrong
+
+
+def test_a_deadlock_tells_who_waits_and_where():
+    async def main():
+        waiter = asyncio.create_task(never(), name="the waiter")
+        await waiter
+
+    with pytest.raises(
+        DeadlockError, match=r"Task-1 of loop in .*main \(.*test_virtual_time.py:\d+\), the waiter of loop in never"
+    ):
+        run_virtually(main())
+
+
+def test_waiting_past_the_limit_tells_who_waits():
+    async def ticks():
+        while True:  # noqa: ASYNC110 - the case in question
+            await asyncio.sleep(1)
+
+    async def main():
+        ticking = asyncio.create_task(ticks(), name="ticking")
+        await never()
+        ticking.cancel()
+
+    with pytest.raises(VirtualTimeError, match=r"not over by 100 s.* in never .*ticking"):
+        run_virtually(main(), limit_s=100)
+
+
+def test_time_that_cannot_pass_is_an_error():
+    async def main():
+        over = asyncio.Event()
+        asyncio.get_running_loop().call_later(1, over.set)
+        while not over.is_set():  # noqa: ASYNC110 - the case in question
+            await asyncio.sleep(0)
+
+    with pytest.raises(VirtualTimeError, match=r"somebody is always busy at 0 s.*Task-1 of loop in .*main"):
+        run_virtually(main())
+
+
+def test_what_the_main_coroutine_raises_comes_out():
+    async def main():
+        await asyncio.sleep(1)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        run_virtually(main())
+
+
+def test_an_exception_in_a_callback_is_not_lost():
+    async def main():
+        asyncio.get_running_loop().call_later(1, int, "no number")
+        await asyncio.sleep(2)
+
+    with pytest.raises(VirtualTimeError, match=r"nobody handled: Exception in callback.*no number"):
+        run_virtually(main())
+
+
+def test_an_exception_in_a_task_that_nobody_awaits_is_not_lost():
+    async def fail():
+        raise KeyError("unseen")
+
+    async def main():
+        task = asyncio.create_task(fail())
+        await asyncio.sleep(1)
+        del task
+
+    with pytest.raises(VirtualTimeError, match=r"never retrieved.*unseen"):
+        run_virtually(main())
+
+
+def test_an_unhandled_exception_is_noted_beside_the_one_that_ends_the_run():
+    async def main():
+        asyncio.get_running_loop().call_soon(int, "no number")
+        await asyncio.sleep(1)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError) as caught:
+        run_virtually(main())
+    assert "no number" in "".join(caught.value.__notes__)
+
+
+def test_a_handler_of_ones_own_gets_what_nobody_handled():
+    handled = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: handled.append(str(context["exception"])))
+        loop.call_soon(int, "no number")
+        await asyncio.sleep(1)
+
+    run_virtually(main())
+    assert "no number" in handled[0]
+
+
+# The real world
+
+
+@pytest.mark.parametrize(
+    "reach_out",
+    [
+        lambda loop: asyncio.open_connection("127.0.0.1", 1),
+        lambda loop: asyncio.start_server(print, "127.0.0.1", 0),
+        lambda loop: asyncio.to_thread(print),
+        lambda loop: asyncio.create_subprocess_exec("true"),
+        lambda loop: loop.getaddrinfo("localhost", 1),
+        lambda loop: loop.create_datagram_endpoint(asyncio.DatagramProtocol, ("127.0.0.1", 0)),
+        lambda loop: loop.sock_connect(None, ("127.0.0.1", 1)),
+    ],
+)
+def test_real_io_is_refused(reach_out):
+    async def main():
+        await reach_out(asyncio.get_running_loop())
+
+    with pytest.raises(LeakError, match="reaches out for the real world"):
+        run_virtually(main())
+
+
+def test_a_leak_is_found_even_where_it_was_swallowed():
+    async def main():
+        one, other = socket.socketpair()
+        with one, other:
+            try:
+                asyncio.get_running_loop().add_reader(one, print)
+            except Exception:  # noqa: BLE001 - the case in question
+                return "all is well"
+
+    with pytest.raises(LeakError, match=r"add_reader\(\)"):
+        run_virtually(main())
+
+
+def test_another_thread_is_refused():
+    refused = []
+
+    def call(loop):
+        try:
+            loop.call_soon_threadsafe(print)
+        except LeakError as exc:
+            refused.append(exc)
+
+    async def main():
+        thread = threading.Thread(target=call, args=(asyncio.get_running_loop(),), name="stranger")
+        thread.start()
+        thread.join()
+
+    with pytest.raises(LeakError, match="from the thread 'stranger'"):
+        run_virtually(main())
+    assert len(refused) == 1
+
+
+# Several loops
+
+
+async def tick(log, name, period_s, count=1000):
+    loop = asyncio.get_running_loop()
+    for _ in range(count):
+        await asyncio.sleep(period_s)
+        log.append((loop.time(), name))
+
+
+def test_loops_of_one_timeline_share_its_time():
+    timeline, (one, other) = on_one_timeline("one", "other")
+    log = []
+    one.create_task(tick(log, "one", 2))
+    other.create_task(tick(log, "other", 3))
+    timeline.run(until_s=7)
+    assert log == [(2, "one"), (3, "other"), (4, "one"), (6, "other"), (6, "one")]  # other's timer was set first
+    assert timeline.now_s == 7
+    timeline.run(until_s=8)
+    assert log[-1] == (8, "one")
+    one.kill()
+    other.kill()
+    timeline.close()
+
+
+def test_each_loop_is_the_running_one_in_its_own_callbacks():
+    timeline, loops = on_one_timeline("one", "other", "third")
+    seen = []
+
+    async def look(expected):
+        for _ in range(3):
+            seen.append(asyncio.get_running_loop() is expected and asyncio.current_task() in asyncio.all_tasks(expected))
+            await asyncio.sleep(1)
+
+    tasks = [loop.create_task(look(loop)) for loop in loops]
+    timeline.run()
+    assert all(task.done() for task in tasks)
+    assert seen == [True] * 9
+
+
+def test_an_event_outside_all_loops_runs_in_no_loop():
+    timeline, (loop,) = on_one_timeline("one")
+    seen = []
+
+    def happen(what):
+        seen.append((what, timeline.now_s, asyncio._get_running_loop()))
+
+    loop.create_task(asyncio.sleep(10))
+    timeline.call_at(5, happen, "five")
+    timeline.call_at(6, happen, "cancelled").cancel()
+    timeline.run()
+    assert seen == [("five", 5, None)]
+    assert timeline.now_s == 10
+
+
+def test_a_paused_loop_goes_on_with_what_was_ready_then_the_network_then_the_timers():
+    timeline, (loop, other) = on_one_timeline("paused", "other")
+    log = []
+    context = contextvars.copy_context()
+    loop.call_later(2, log.append, "second timer")
+    loop.call_later(1, log.append, "first timer")
+    loop.call_soon(log.append, "ready")
+    loop.pause()
+    timeline.call_at(3, loop.arrive, context, log.append, "packet")
+    other.call_later(4, log.append, "other")
+    timeline.run(until_s=5)
+    assert log == ["other"]
+    assert loop.is_paused
+    loop.resume()
+    timeline.run(until_s=5)
+    assert log == ["other", "ready", "packet", "first timer", "second timer"]
+
+
+def test_a_killed_loop_does_nothing_any_more_not_even_finally():
+    timeline, (loop, other) = on_one_timeline("killed", "other")
+    log = []
+    ends = []
+
+    async def main():
+        try:
+            await never()
+        finally:
+            log.append(timeline.loops)
+            await asyncio.sleep(1)
+
+    async def generate():
+        try:
+            yield 1
+        finally:
+            log.append("closed")
+
+    async def iterate():
+        async for _ in generate():
+            await never()
+
+    loop.create_task(main())
+    loop.create_task(iterate())
+    loop.create_task(tick(log, "killed", 1))
+    loop.on_end(lambda: ends.append(timeline.now_s))
+    timeline.call_at(2.5, loop.kill)
+    other.create_task(tick(log, "other", 2, count=3))
+    timeline.run()
+    gc.collect()
+    assert log == [(1, "killed"), (2, "other"), (2, "killed"), (4, "other"), (6, "other")]
+    assert ends == [2.5]
+    assert loop.is_closed()
+    timeline.close()
+    assert not timeline.unhandled
+
+
+def test_a_deadlock_of_several_loops_names_each():
+    timeline, (one, other) = on_one_timeline("one", "other")
+    task = other.create_task(never())
+    other.pause()
+    with pytest.raises(DeadlockError, match=r"Task-1 of one in never .*Task-1 of other, which is paused, in never"):
+        one.run_until_complete(never())
+    one.kill()
+    other.kill()
+    timeline.close()
+    assert not task.done()
+
+
+def test_hash_randomisation_changes_nothing():
+    script = textwrap.dedent(
+        """
+        import asyncio
+        from cluster_kit.testing.timeline import Timeline
+        from cluster_kit.testing.virtual_loop import VirtualLoop
+
+        timeline = Timeline()
+        log = []
+
+        async def talk(name, event, others):
+            for round in range(20):
+                await asyncio.wait([asyncio.create_task(event.wait()), asyncio.create_task(asyncio.sleep(0.1 * len(name)))],
+                                   return_when=asyncio.FIRST_COMPLETED)
+                log.append((round, name, timeline.now_s))
+                for other in others:
+                    other.set()
+                event.clear()
+
+        loops = [VirtualLoop(timeline) for _ in range(5)]
+        events = [asyncio.Event() for _ in loops]
+        for number, loop in enumerate(loops):
+            loop.create_task(talk("x" * number, events[number], []))
+        timeline.run(until_s=50)
+        print(log)
+        for loop in list(timeline.loops):
+            loop.kill()
+        timeline.close()
+        """
+    )
+    traces = {
+        subprocess.run([sys.executable, "-c", script], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True).stdout
+        for seed in ("1", "2")
+    }
+    assert len(traces) == 1
