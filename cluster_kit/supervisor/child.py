@@ -28,11 +28,12 @@ from typing import Self
 
 from cluster_kit import worker
 from cluster_kit.errors import ClusterKitError
+from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.supervisor import former  # noqa: F401 - looks for workers while none of them can be ours
+from cluster_kit.supervisor.refusal import refuse_in_worker
 from cluster_kit.worker.__main__ import GREETING, SUMMONS
-from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.frozen import preparation
-from cluster_kit.worker.mark import marked, refuse_in_worker
+from cluster_kit.worker.mark import marked
 
 _UNKNOWN_EXIT = 255
 _HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -53,7 +54,7 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         self.pid: int
-        self.channel: Channel
+        self.channel: SocketChannel
         self.exitcode: int | None = None
         """What it exited with, a signal as a negative number; ``None`` while it runs."""
         self.heard = False
@@ -76,7 +77,7 @@ class WorkerProcess:
         try:
             ours, theirs = socket.socketpair()
             with theirs:
-                self.channel = Channel(ours, GREETING)
+                self.channel = SocketChannel(ours, GREETING)
                 try:
                     self._start(theirs.fileno())
                 except BaseException:

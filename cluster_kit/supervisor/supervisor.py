@@ -22,11 +22,11 @@ from cluster_kit.supervisor.former import wait_for_former_workers
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
 from cluster_kit.supervisor.reach import check_reachable, wait_for_nodes
+from cluster_kit.supervisor.refusal import refuse_in_worker
 from cluster_kit.supervisor.serving import await_serving
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.timeouts import checked_s_or_none
 from cluster_kit.supervisor.view import NodeState
-from cluster_kit.worker.mark import refuse_in_worker
 from cluster_kit.worker.messages import Drain, SetMetadata, Start
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
@@ -22,10 +21,11 @@ from cluster_kit.errors import described, text_of
 from cluster_kit.membership.roster import Roster
 from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
-from cluster_kit.worker.channel import Channel
+from cluster_kit.pipe.channel import Channel
 from cluster_kit.worker.foreign import CLOSE_S, attempt
 from cluster_kit.worker.messages import Beat
 from cluster_kit.worker.observed import check_observation, checked_stream
+from cluster_kit.worker.process import Process
 from cluster_kit.worker.source import Context
 from cluster_kit.worker.standpoint import standpoint
 
@@ -66,19 +66,27 @@ class Examined(Struct, frozen=True):
 
 
 class Examiner:
-    """Carries out ``order``, and tells through ``channel``; it is the ``Surroundings`` of the strategy."""
+    """Carries out ``order``, and tells through ``channel``; it is the ``Surroundings`` of the strategy.
 
-    def __init__(self, order: Examine, channel: Channel, network: Network) -> None:
+    Args:
+        order: What to examine.
+        channel: The other end is the command's.
+        network: What strategy and connector see of the world.
+        process: What it runs in.
+    """
+
+    def __init__(self, order: Examine, channel: Channel, *, network: Network, process: Process) -> None:
         self.local = order.local
         self.fence = order.fence
-        self.network = network
         self.leaving = False
         self.announce = False
+        self.network = network
         self._order = order
         self._channel = channel
+        self._process = process
         self._strategy: Strategy = order.topology.strategies[order.source].build()
         self._connector: Connector = order.topology.connector.build()
-        self._context = Context(self, lambda: None)
+        self._context = Context(order.topology.sources[order.source], self, lambda: None)
         self._roster = Roster(prune=True, max_nodes=order.topology.max_nodes)
         self._roster.disown(order.local.name)
         self._fault: str | None = None
@@ -99,7 +107,7 @@ class Examiner:
         await asyncio.wait([listening], timeout=CLOSE_S)
         beating.cancel()
         self._send(Examined())
-        self._channel.flush_all()
+        self._channel.drain()
         return True
 
     async def _beat(self) -> None:
@@ -169,7 +177,7 @@ class Examiner:
         if raised is not None:
             return
         announced, _ = await attempt(lambda: self._connector.dialled_at(self.local.host))
-        finding = await standpoint(where, self._roster.known.values(), announced=announced)
+        finding = await standpoint(self.network, where, self._roster.known.values(), announced=announced)
         if finding is not None:
             self._tell("connector", _checked(finding))
 
@@ -213,7 +221,7 @@ class Examiner:
         try:
             self._channel.send(message)
         except OSError:
-            os._exit(_EXIT_UNHEARD)
+            self._process.end(_EXIT_UNHEARD)
 
 
 def _failed(asked: str, got: str, cause: str | None = None) -> Finding:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Coroutine
 from inspect import getattr_static
 from typing import Any
@@ -67,7 +66,8 @@ class Links:
         self._connect_timeout_s = connect_timeout_s
         self._settle = settle
         self._tell = tell
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._jitter = network.random("retry").random
+        self._tasks: dict[asyncio.Task[None], None] = {}  # in the order in which they began
         self._giving_up: dict[str, asyncio.Future[None]] = {}  # of the connects under way
         self._throttle = Throttle()
         self._lasting = Throttle(LASTING_S)
@@ -131,8 +131,8 @@ class Links:
 
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
     def cancel(self) -> None:
         """Give up all commands under way."""
@@ -154,7 +154,7 @@ class Links:
         else:
             error = self._as_connect_error(node, raised, loop.time() - since_s)
             self._log_failure(node, error)
-            self._membership.connect_failed(node, error, self._clock.now_s(), random.random())
+            self._membership.connect_failed(node, error, self._clock.now_s(), self._jitter())
         self._settle()
 
     def _log_failure(self, node: Node, error: ConnectError) -> None:

@@ -6,26 +6,20 @@ mark is still there, what was started did not become a worker: it is a program t
 beginning once more, such as a frozen one. If it started workers in turn, there would be no end.
 
 A launcher may clean the environment (``env -i``). What it can't take away is the pipe to the
-supervisor, in which the supervisor's first words still wait to be read.
+supervisor: see ``cluster_kit.supervisor.refusal``.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-
-from cluster_kit.errors import ClusterKitError
-from cluster_kit.worker.__main__ import SUMMONS
 
 COMMAND = "ckit-worker"
 """What the kernel calls a worker, in ``ps`` and ``top`` for instance; not as it calls a ``cluster-kit`` that was started."""
 
 _MARK = "CLUSTER_KIT_WORKER"
-
-_MOST_FDS = 256  # to look at; a launcher hands on what it was given, under the same number
 
 _worker_pid: int | None = None
 
@@ -44,31 +38,11 @@ def become_worker() -> None:
         Path("/proc/self/comm").write_text(COMMAND)
 
 
-def refuse_in_worker(what: str) -> None:
-    """Check that this process may have workers.
-
-    Raises:
-        ClusterKitError: It was started as a worker itself.
-    """
-    if _worker_pid == os.getpid():
-        raise ClusterKitError(
-            f"{what}: this process is a worker, and can't be an application as well: start another process for that"
-        )
-    if _MARK in os.environ or any(map(_is_summoned_by, range(3, _MOST_FDS))):
-        raise ClusterKitError(
-            f"{what}: this process was started as a worker, and runs the program from its beginning "
-            "instead: a frozen program calls multiprocessing.freeze_support() first of all; any other "
-            "names its Python interpreter with multiprocessing.set_executable('/path/to/python')"
-        )
+def is_worker() -> bool:
+    """Whether this very process became a worker."""
+    return _worker_pid == os.getpid()
 
 
-def _is_summoned_by(fd: int) -> bool:
-    """Whether a supervisor's first words wait in this descriptor; they stay there."""
-    with suppress(OSError):
-        sock = socket.socket(fileno=fd)
-        try:
-            if sock.family == socket.AF_UNIX:  # reading from another one could take an error from its owner
-                return sock.recv(len(SUMMONS), socket.MSG_PEEK | socket.MSG_DONTWAIT) == SUMMONS
-        finally:
-            sock.detach()
-    return False
+def is_marked() -> bool:
+    """Whether this process was started as a worker, or by something that was, and did not become one."""
+    return _MARK in os.environ

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-import time
-from contextlib import suppress
 from typing import Any
 
 from cluster_kit.errors import CommandError, described
 from cluster_kit.events import Event
 from cluster_kit.membership.membership import Membership
+from cluster_kit.pipe.channel import Channel
 from cluster_kit.throttle import Throttle
-from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.messages import Beat, Happened, Logged, Reply, View
 
 MAX_PENDING_BYTES = 1 << 20  # beyond this, events give way to a view
@@ -30,9 +27,7 @@ class Outbox:
         self._channel = channel
         self._membership = membership
         self._loop = loop
-        self._thread = threading.get_ident()
         self._view_due = False
-        self._waiting = False
         self._dropped_logs = 0
         self._throttle = Throttle()
 
@@ -48,18 +43,16 @@ class Outbox:
             return
         except BaseException as exc:  # noqa: BLE001 - a plugin's value in it cannot be pickled
             self._not_sent(message, exc)
-            return
-        self._wait_if_pending()
 
     def _not_sent(self, message: Any, exc: BaseException) -> None:
         """Say what is lost, if it may be; what happened is made up for by a view, but once only, as that may fail, too."""
         text = f"{type(message).__name__} cannot be sent to the application: {described(exc)}"
         kind = f"{type(message).__name__} {type(exc).__name__}"
-        if self._throttle.passes(kind, time.monotonic()):
+        if self._throttle.passes(kind, self._loop.time()):
             self.send(Logged("cluster_kit.worker", logging.ERROR, text + self._throttle.more(kind)))
         if isinstance(message, Happened):
             self._view_due = True
-            self._loop.call_soon(self._catch_up)
+            self._loop.call_soon(self.catch_up)
         elif isinstance(message, Reply):
             self.send(Reply(id=message.id, error=CommandError(f"call: {text}")))
 
@@ -70,34 +63,8 @@ class Outbox:
         else:
             self.send(Happened(events))
 
-    def log(self, logged: Logged) -> None:
-        """Send a log record, from any thread."""
-        if threading.get_ident() == self._thread:
-            self.send(logged)
-        else:
-            self._loop.call_soon_threadsafe(self.send, logged)
-
-    def drain(self, timeout_s: float) -> None:
-        """Send what is left before the end, as long as the supervisor takes something every ``timeout_s``."""
-        with suppress(OSError):
-            self._channel.flush_all(timeout_s)
-
-    def _wait_if_pending(self) -> None:
-        if self._channel.pending_bytes and not self._waiting:
-            self._waiting = True
-            self._loop.add_writer(self._channel, self._writable)
-
-    def _writable(self) -> None:
-        try:
-            done = self._channel.flush()
-        except OSError:
-            done = True
-        if done:
-            self._waiting = False
-            self._loop.remove_writer(self._channel)
-            self._catch_up()
-
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
+        """Tell how things stand, where something was left out; the supervisor has taken all that it was sent."""
         if self._view_due:
             self._view_due = False
             self._membership.take_events()

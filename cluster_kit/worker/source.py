@@ -10,7 +10,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from random import Random
 from typing import Protocol
 
 from cluster_kit.abc import Failed, Found, Observation, Strategy
@@ -43,13 +42,19 @@ class Surroundings(Protocol):
 
 
 class Context:
-    """The ``Discovery`` that one strategy sees."""
+    """The ``Discovery`` that one strategy sees.
 
-    def __init__(self, surroundings: Surroundings, announced: Callable[[], None]) -> None:
+    Args:
+        name: What its source is called.
+        surroundings: What it is told.
+        announced: Called when this node is announced.
+    """
+
+    def __init__(self, name: str, surroundings: Surroundings, announced: Callable[[], None]) -> None:
         self._surroundings = surroundings
         self._changed = asyncio.Event()
         self.announced = announced
-        self.random = Random()
+        self.random = surroundings.network.random(f"strategy {name}")
         self.found: frozenset[Node] = frozenset()
 
     @property
@@ -130,7 +135,7 @@ class Source:
         self._told = SourceHealth(name, None)
         self._told_at_s = -math.inf
         self._telling: asyncio.Handle | None = None
-        self.context = Context(surroundings, self._made_known)
+        self.context = Context(name, surroundings, self._made_known)
 
     async def run(self) -> None:
         """Run the strategy until it ends normally; cancel to make it say goodbye."""

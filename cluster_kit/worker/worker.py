@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,13 +22,12 @@ from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Node
+from cluster_kit.pipe.channel import Channel
 from cluster_kit.throttle import Throttle
-from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.foreign import CLOSE_S, as_config_error, attempt
 from cluster_kit.worker.isolation import Isolation
 from cluster_kit.worker.latest import Latest
 from cluster_kit.worker.links import Links, run_command
-from cluster_kit.worker.logs import forward_logs
 from cluster_kit.worker.messages import (
     Announced,
     Beat,
@@ -46,6 +43,7 @@ from cluster_kit.worker.messages import (
     Stop,
 )
 from cluster_kit.worker.outbox import Outbox
+from cluster_kit.worker.process import Process
 from cluster_kit.worker.source import Source
 from cluster_kit.worker.standpoint import warn_of_loopback
 
@@ -66,7 +64,8 @@ class Worker:
         channel: The supervisor's other end.
         loop: Not running yet.
         stopping: Set by who wants this worker to leave.
-        network: What connector and strategies run on.
+        network: What strategies and connector see of the world, its clocks and randomness.
+        process: What it runs in.
     """
 
     def __init__(
@@ -78,35 +77,34 @@ class Worker:
         stopping: asyncio.Event,
         *,
         network: Network,
+        process: Process,
     ) -> None:
         config = start.topology
-        self.boot_id = BootId.new()
-        self.local = start.local.evolve(boot_id=self.boot_id)
-        self.leaving = start.leaving
-        self.announce = start.announce
-        self.fence = start.fence
         self.network = network
+        self.boot_id = BootId(int(network.clock.wall_s() * 1000), network.random("boot").getrandbits(64))
+        self.local = start.local.evolve(boot_id=self.boot_id)
+        self.leaving, self.announce, self.fence = start.leaving, start.announce, start.fence
         self._start = start
         self._connector: Connector = config.connector.build()
         self._membership = _membership(config, self.local, self._connector)
-        self._clock = AttendedClock(time.monotonic, BEAT_S)
+        self._clock = AttendedClock(network.clock.monotonic_s, BEAT_S)
         self._channel = channel
         self._loop = loop
         self._stopping = stopping
         self._outbox = Outbox(channel, self._membership, loop)
-        forward_logs(self._outbox.log, start.log_level)
+        self._process = process
+        process.forward_logs(self._outbox.send, start.log_level)
         self._settling: asyncio.Handle | None = None
         self._waking: asyncio.TimerHandle | None = None
         self._metadata = Latest(loop, CHANGE_S, self._change_metadata)
         self._calls: set[asyncio.Task[None]] = set()
         strategies = [component.build() for component in config.strategies]
-        self._links = self._new_links(partial=any(strategy.partial for strategy in strategies))
+        is_partial = any(strategy.partial for strategy in strategies)
+        self._links = self._new_links(partial=is_partial)
         self._sources = [self._source(*each) for each in zip(config.sources, strategies, strict=True)]
         self._unannounced = {source.name for source in self._sources}
         self._throttle = Throttle()
-        self._isolation = Isolation(
-            self._membership, partial=self._links.partial, sources=config.sources, now_s=self._clock.now_s()
-        )
+        self._isolation = Isolation(self._membership, partial=is_partial, sources=config.sources, now_s=self._clock.now_s())
         self._full_told = False
         self._early: list[object] | None = list(early)  # until there is anything to order about
 
@@ -140,7 +138,7 @@ class Worker:
 
     async def main(self) -> bool:
         """Serve until told to stop; return False if serving was not possible."""
-        self._loop.add_reader(self._channel, self._read_channel)
+        self._channel.attach(self._loop, hear=self._obey, ended=self._lost_supervisor, relieved=self._outbox.catch_up)
         pulse = asyncio.create_task(self._pulse())
         try:
             if not await self._serve_unless_stopped():
@@ -153,7 +151,7 @@ class Worker:
             await self._leave(running)
         finally:
             pulse.cancel()
-            self._outbox.drain(CLOSE_S)
+            self._channel.drain(CLOSE_S)
         return True
 
     async def _serve_unless_stopped(self) -> bool:
@@ -189,7 +187,7 @@ class Worker:
         """Warn where others can't reach the address that they are told."""
         where, raised = await attempt(lambda: self._connector.serves_on(self.local.host))
         if raised is None and self.local.address is not None:
-            await warn_of_loopback(self.local.address, where)
+            await warn_of_loopback(self.network, self.local.address, where)
 
     async def _leave(self, running: Iterable[asyncio.Task[None]]) -> None:
         """Say goodbye on every way at once, within the time that each may take."""
@@ -271,8 +269,8 @@ class Worker:
     def _give_up(self, error: ClusterKitError) -> NoReturn:
         """End this worker at once: its successor may fare better."""
         self._outbox.send(CannotServe(error))
-        self._outbox.drain(CLOSE_S)
-        os._exit(EXIT_BROKEN)
+        self._channel.drain(CLOSE_S)
+        self._process.end(EXIT_BROKEN)
 
     def _wake_later(self, now_s: float) -> None:
         """Settle again when the membership has something to do before the next tick."""
@@ -281,29 +279,22 @@ class Worker:
             self._waking.cancel()
             self._waking = None
         if wake_at_s is not None and wake_at_s < now_s + BEAT_S:
-            self._waking = self._loop.call_later(max(0.0, wake_at_s - now_s), self._unsettled)
+            self._waking = self._loop.call_later(wake_at_s - now_s, self._unsettled)
 
     def _tell(self, event: TopologyEvent) -> None:
         self._publish([*self._membership.take_events(), event])
 
     def _publish(self, events: Sequence[Event]) -> None:
         if events:
-            t = time.time()
+            t = self.network.clock.wall_s()
             self._outbox.publish(tuple(replace(event, t=t) for event in events))
 
     # -- the supervisor's orders -----------------------------------------------------------------------------------------------
 
-    def _read_channel(self) -> None:
-        try:
-            messages = self._channel.receive()
-        except EOFError as exc:
-            if exc.args:
-                self._give_up(ConfigError(f"the supervisor sent what a worker cannot read: {exc}"))
-            self._loop.remove_reader(self._channel)
-            self._stopping.set()
-            return
-        for message in messages:
-            self._obey(message)
+    def _lost_supervisor(self, fault: str | None) -> None:
+        if fault is not None:
+            self._give_up(ConfigError(f"the supervisor sent what a worker cannot read: {fault}"))
+        self._stopping.set()
 
     def _obey_early(self) -> None:
         """Obey what came before there was anything to order about."""

@@ -14,8 +14,8 @@ from cluster_kit.errors import DiscoveryError
 from cluster_kit.events import Reason
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.worker import examiner
-from cluster_kit.worker.channel import Channel
 from cluster_kit.worker.examiner import Examine, Examined, Examiner, Told
 from cluster_kit.worker.messages import Beat
 
@@ -23,6 +23,13 @@ DEADLINE_S = 30.0
 ANN = Node(name="ann@127.0.0.1", boot_id=BootId(1, 1))
 BOB = Node(name="bob@127.0.0.1", address="127.0.0.1:4002")
 CAT = Node(name="cat@127.0.0.1", address="127.0.0.1:4003")
+
+
+class Process:
+    """Outlives the examination."""
+
+    def end(self, code):
+        raise AssertionError(f"whoever listens is there: exit code {code}")
 
 
 class Source(Strategy):
@@ -53,11 +60,11 @@ def examine(strategy=Source, connector=Links, wait_s=0.2, **settings):
     order = Examine(topology=config.topologies["t"], source=0, local=ANN, fence=Fence("shop", "t"), wait_s=wait_s)
 
     async def scenario():
-        ours, theirs = (Channel(end) for end in socket.socketpair())
+        ours, theirs = (SocketChannel(end) for end in socket.socketpair())
         with closing(ours):
             with closing(theirs):
                 async with asyncio.timeout(DEADLINE_S):
-                    await Examiner(order, theirs, SystemNetwork()).main()
+                    await Examiner(order, theirs, network=SystemNetwork(), process=Process()).main()
             return ours.receive_rest()
 
     messages = asyncio.run(scenario())
@@ -315,8 +322,8 @@ def test_fault_of_a_connector_is_a_finding():
 def test_it_beats_while_it_waits(monkeypatch):
     monkeypatch.setattr(examiner, "BEAT_S", 0.01)
     beats = []
-    send = Channel.send
-    monkeypatch.setattr(Channel, "send", lambda self, message: (beats.append(message), send(self, message)))
+    send = SocketChannel.send
+    monkeypatch.setattr(SocketChannel, "send", lambda self, message: (beats.append(message), send(self, message)))
     examine(Silent)
     assert sum(isinstance(message, Beat) for message in beats) > 2
 

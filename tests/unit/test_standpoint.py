@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-import socket
 
 import pytest
 
 from cluster_kit.diagnosis import Outcome
+from cluster_kit.errors import NetworkError, NetworkFault
+from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import Node
 from cluster_kit.worker import standpoint as module
 from cluster_kit.worker.standpoint import standpoint
@@ -14,8 +15,8 @@ from cluster_kit.worker.standpoint import standpoint
 NEAR, FAR, UNKNOWN = Node(address="127.0.0.1:4000"), Node(address="10.0.0.7:4000"), Node(name="b@10.0.0.8")
 
 
-def looked_at(host, *found):
-    return asyncio.run(standpoint(host, found))
+def looked_at(host, *found, network=None):
+    return asyncio.run(standpoint(network or SystemNetwork(), host, found))
 
 
 @pytest.mark.parametrize(
@@ -51,35 +52,36 @@ def test_what_is_wrong_is_told_with_its_cure(host, found, got, cure):
 NAMES = {"myhost.example": "127.0.1.1", "far.example": "192.0.2.7", "near.example": "127.0.1.1"}
 
 
-@pytest.fixture
-def names(monkeypatch):
-    """Have names that this machine can't have."""
-    real = module.resolve
+class Names(SystemNetwork):
+    """Has names that this machine can't have, and may have addresses of others."""
 
-    async def resolve(host):
+    def __init__(self, *addresses):
+        super().__init__()
+        self._addresses = addresses
+
+    async def resolve(self, host, *, version=None):
         if host.endswith(".invalid"):
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return await real(NAMES.get(host, host))
+            raise NetworkError("name or service not known", fault=NetworkFault.NO_SUCH_NAME)
+        return await super().resolve(NAMES.get(host, host), version=version)
 
-    monkeypatch.setattr(module, "resolve", resolve)
+    def has_address(self, address):
+        return address in self._addresses or super().has_address(address)
 
 
 def at(host):
     return Node(address=f"{host}:4000")
 
 
-@pytest.mark.usefixtures("names")
 class TestNames:
     @pytest.mark.parametrize("found", [at("nobody.invalid"), at("near.example"), at("localhost")])
     def test_only_who_is_known_to_be_elsewhere_is(self, found):
-        assert looked_at("127.0.0.1", found) is None
+        assert looked_at("127.0.0.1", found, network=Names()) is None
 
-    def test_an_address_of_this_machine_is_not_elsewhere(self, monkeypatch):
-        monkeypatch.setattr(module, "_is_ours", lambda family, sockaddr: True)
-        assert looked_at("127.0.0.1", at("10.0.0.7")) is None
+    def test_an_address_of_this_machine_is_not_elsewhere(self):
+        assert looked_at("127.0.0.1", at("10.0.0.7"), network=Names("10.0.0.7")) is None
 
     def test_one_who_is_elsewhere_counts_beside_one_of_whom_that_is_unknown(self):
-        finding = looked_at("127.0.0.1", at("nobody.invalid"), at("far.example"))
+        finding = looked_at("127.0.0.1", at("nobody.invalid"), at("far.example"), network=Names())
         assert finding.outcome is Outcome.FAILED
         assert "the nodes that are found are on other machines" in finding.cause
 
@@ -92,7 +94,7 @@ class TestNames:
         ],
     )
     def test_a_name_of_loopback_is_told(self, found, outcome):
-        finding = looked_at("myhost.example", *found)
+        finding = looked_at("myhost.example", *found, network=Names())
         assert finding.got == "myhost.example is 127.0.1.1, on this machine only"
         assert finding.outcome is outcome
         assert "name" in finding.cause
@@ -111,16 +113,16 @@ class TestNames:
     )
     def test_a_running_node_logs_that_its_name_is_loopback(self, told, serves_on, level, caplog):
         caplog.set_level(logging.INFO)
-        asyncio.run(module.warn_of_loopback(told, serves_on))
+        asyncio.run(module.warn_of_loopback(Names(), told, serves_on))
         assert [record.levelno for record in caplog.records] == ([] if level is None else [level])
         text = "others are told to dial myhost.example:4000, and myhost.example is 127.0.1.1"
         assert level is None or text in caplog.text
 
 
 def test_name_server_that_is_silent_is_given_up(monkeypatch):
-    async def hang(host):
-        await asyncio.Event().wait()
+    class Silent(SystemNetwork):
+        async def resolve(self, host, *, version=None):
+            await asyncio.Event().wait()
 
-    monkeypatch.setattr(module, "resolve", hang)
     monkeypatch.setattr(module, "RESOLVE_S", 0.05)
-    assert looked_at("db.test").got == "'db.test': no answer within 0.05 s"
+    assert looked_at("db.test", network=Silent()).got == "'db.test': no answer within 0.05 s"

@@ -8,6 +8,7 @@ import pytest
 from cluster_kit.abc import Connector
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.membership.reconciler import Connect, GiveUp
+from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.worker.links import Links
 
@@ -35,7 +36,7 @@ def links(clock):
         fence=Fence("c", "g"),
         boot_id=BootId.new(),
         partial=False,
-        network=None,
+        network=SystemNetwork(),
         clock=clock,
         connect_timeout_s=1.0,
         settle=lambda: None,
@@ -112,7 +113,7 @@ def test_dial_that_is_given_up_fails_as_at_its_deadline(clock):
             fence=Fence("c", "g"),
             boot_id=BootId.new(),
             partial=False,
-            network=None,
+            network=SystemNetwork(),
             clock=clock,
             connect_timeout_s=3600.0,
             settle=settled.set,

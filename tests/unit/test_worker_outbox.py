@@ -20,6 +20,9 @@ class Loop:
     def __init__(self):
         self.due = []
 
+    def time(self):
+        return 0.0
+
     def call_soon(self, callback):
         self.due.append(callback)
 

@@ -6,10 +6,13 @@ from types import SimpleNamespace
 
 from cluster_kit import DiscoveryError, Failed, Fence, Found, Node, Strategy
 from cluster_kit.config import ChildSpec
+from cluster_kit.network.system import SystemNetwork
 from cluster_kit.worker.messages import SourceHealth
 from cluster_kit.worker.source import Source
 
-HERE = SimpleNamespace(local=Node(name="ann@127.0.0.1"), leaving=False, announce=True, fence=Fence("shop", "lan"))
+HERE = SimpleNamespace(
+    local=Node(name="ann@127.0.0.1"), leaving=False, announce=True, fence=Fence("shop", "lan"), network=SystemNetwork()
+)
 FAULT = "gossip: cannot send to the group: no route"
 
 

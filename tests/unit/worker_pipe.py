@@ -3,13 +3,13 @@
 import socket
 from contextlib import contextmanager
 
-from cluster_kit.worker.channel import Channel
+from cluster_kit.pipe.socket_channel import SocketChannel
 
 
 @contextmanager
 def pipe():
     """Yield two channels that hear each other, and close them."""
-    pair = tuple(map(Channel, socket.socketpair()))
+    pair = tuple(map(SocketChannel, socket.socketpair()))
     try:
         yield pair
     finally:

@@ -40,7 +40,7 @@ class Examination:
         channel = self._process.channel
         with suppress(OSError):  # it died; who listens to it notices
             channel.send(self._order)
-            channel.flush_all()
+            channel.drain()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -11,17 +11,24 @@ from __future__ import annotations
 import pickle
 import select
 import socket
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from cluster_kit.errors import described
+from cluster_kit.pipe.channel import Channel
+
+if TYPE_CHECKING:
+    import asyncio
 
 _HEADER_BYTES = 4
 _READ_BYTES = 65536
 
 
-class Channel:
+class SocketChannel(Channel):
     """Sends and receives messages; owns its socket.
+
+    A worker has its event loop see to it, see ``attach``. Who has none waits on ``fileno`` and calls ``receive`` and ``flush``.
 
     Args:
         sock: One end of a connected pair.
@@ -35,6 +42,24 @@ class Channel:
         self._incoming = bytearray()
         self._outgoing = bytearray()
         self._unreadable: str | None = None
+        self._attached: _Attached | None = None
+
+    @classmethod
+    def from_fd(cls, fd: int) -> Self:
+        """Make one of a file descriptor that was inherited."""
+        return cls(socket.socket(fileno=fd))
+
+    def attach(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        hear: Callable[[Any], None],
+        ended: Callable[[str | None], None],
+        relieved: Callable[[], None],
+    ) -> None:
+        """See ``Channel.attach``."""
+        self._attached = _Attached(self, loop, hear, ended, relieved)
+        self._attached.write_later()
 
     def fileno(self) -> int:
         """Return the file descriptor to wait on."""
@@ -57,7 +82,8 @@ class Channel:
             OSError: The other end is gone.
         """
         self._outgoing += data
-        self.flush()
+        if not self.flush() and self._attached is not None:
+            self._attached.write_later()
 
     def send(self, message: Any) -> None:
         """Queue ``message`` and send what can be sent at once.
@@ -82,14 +108,11 @@ class Channel:
             del self._outgoing[:sent]
         return True
 
-    def flush_all(self, timeout_s: float | None = None) -> None:
-        """Wait until all that is pending is out, or the other end takes nothing for ``timeout_s``; for who has no event loop.
-
-        Raises:
-            OSError: The other end is gone.
-        """
-        while not self.flush() and self._poll(select.POLLOUT, timeout_s):
-            pass
+    def drain(self, timeout_s: float | None = None) -> None:
+        """See ``Channel.drain``."""
+        with suppress(OSError):
+            while not self.flush() and self._poll(select.POLLOUT, timeout_s):
+                pass
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until there is something to receive, or the end of it, and return whether; for who has no event loop."""
@@ -170,5 +193,62 @@ class Channel:
         return not self._greeting
 
     def close(self) -> None:
-        """Close the socket; what is pending is lost."""
+        """See ``Channel.close``."""
+        if self._attached is not None:
+            self._attached.detach()
         self._socket.close()
+
+
+class _Attached:
+    """A channel in the care of an event loop, and who is told what comes of it."""
+
+    def __init__(
+        self,
+        channel: SocketChannel,
+        loop: asyncio.AbstractEventLoop,
+        hear: Callable[[Any], None],
+        ended: Callable[[str | None], None],
+        relieved: Callable[[], None],
+    ) -> None:
+        self._channel = channel
+        self._loop = loop
+        self._hear = hear
+        self._ended = ended
+        self._relieved = relieved
+        self._is_writing = False
+        loop.add_reader(channel, self._readable)
+
+    def write_later(self) -> None:
+        """Send what is pending as soon as that works."""
+        if self._channel.pending_bytes and not self._is_writing:
+            self._is_writing = True
+            self._loop.add_writer(self._channel, self._writable)
+
+    def detach(self) -> None:
+        """Leave the event loop."""
+        self._loop.remove_reader(self._channel)
+        self._stop_writing()
+
+    def _readable(self) -> None:
+        try:
+            messages = self._channel.receive()
+        except EOFError as exc:
+            self._loop.remove_reader(self._channel)
+            self._ended(str(exc) if exc.args else None)
+            return
+        for message in messages:
+            self._hear(message)
+
+    def _writable(self) -> None:
+        try:
+            if not self._channel.flush():
+                return
+        except OSError:  # who reads the channel notices
+            self._stop_writing()
+        else:
+            self._stop_writing()
+            self._relieved()
+
+    def _stop_writing(self) -> None:
+        self._is_writing = False
+        self._loop.remove_writer(self._channel)

@@ -1,0 +1,180 @@
+"""Workers need no process of their own: several of them in one event loop, whose supervisor is a test."""
+
+import asyncio
+import logging
+
+import pytest
+from gossip_process import options
+
+from cluster_kit import load_config
+from cluster_kit.events import NodeDown, NodeFound, NodeUp, Reason
+from cluster_kit.network.system import SystemNetwork
+from cluster_kit.node import Fence, Node
+from cluster_kit.testing.memory_channel import MemoryChannel
+from cluster_kit.worker.messages import Announced, CannotServe, Drain, Happened, Serving, Start, Stop
+from cluster_kit.worker.worker import EXIT_BROKEN, Worker
+
+DEADLINE_S = 30.0
+
+
+class EndedError(Exception):
+    """Nothing runs any more in a process that has ended."""
+
+
+class Process:
+    """Stands in for the process of one worker."""
+
+    def __init__(self):
+        self.code = asyncio.get_running_loop().create_future()
+
+    def end(self, code):
+        self.code.set_result(code)
+        raise EndedError
+
+    def forward_logs(self, send, level):
+        pass
+
+
+class Member:
+    """One worker, and its supervisor."""
+
+    def __init__(self, name, config):
+        loop = asyncio.get_running_loop()
+        start = Start(
+            topology=load_config({"node": f"{name}@127.0.0.1", "insecure": True, "topologies": {"lan": config}}).topologies[
+                "lan"
+            ],
+            local=Node(name=f"{name}@127.0.0.1"),
+            fence=Fence("test", "lan"),
+            announce=True,
+            leaving=False,
+            known=(),
+            log_level=logging.WARNING,
+        )
+        self.process = Process()
+        self.stopping = asyncio.Event()
+        self.said = []
+        self.events = []
+        self._news = asyncio.Event()
+        self.channel, far = MemoryChannel.pair(pickled=True)
+        self._far = far
+        self.worker = Worker(start, [], far, loop, self.stopping, network=SystemNetwork(), process=self.process)
+        self.channel.attach(loop, hear=self._hear, ended=lambda fault: None, relieved=lambda: None)
+        self.running = loop.create_task(self.worker.main())
+
+    def _hear(self, message):
+        self.said.append(message)
+        if isinstance(message, Happened):
+            self.events += message.events
+        self._news.set()
+
+    def up(self):
+        """Return the names of those that the events so far show as linked."""
+        up = set()
+        for event in self.events:
+            if isinstance(event, NodeUp):
+                up.add(event.node.name)
+            elif isinstance(event, NodeDown):
+                up.remove(event.node.name)
+        return sorted(up)
+
+    def heard(self, kind):
+        return any(isinstance(message, kind) for message in self.said)
+
+    async def until(self, met):
+        async with asyncio.timeout(DEADLINE_S):
+            while not met(self):
+                self._news.clear()
+                await self._news.wait()
+
+    async def stop(self):
+        self.channel.send(Stop())
+        async with asyncio.timeout(DEADLINE_S):
+            return await self.running
+
+    def close(self):
+        self.running.cancel()
+        self.channel.close()
+        self._far.close()
+
+
+@pytest.fixture
+def gossip():
+    return {"strategy": "gossip", "config": options(), "connector": "tcp"}
+
+
+def run(scenario):
+    nodes = []
+
+    def start(*arguments):
+        nodes.append(Member(*arguments))
+        return nodes[-1]
+
+    async def main():
+        try:
+            await scenario(start)
+        finally:
+            for node in nodes:
+                node.close()
+            await asyncio.gather(*(node.running for node in nodes), return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_they_form_a_cluster_and_one_leaves(gossip):
+    async def scenario(start):
+        nodes = [start(name, gossip) for name in "abc"]
+        names = [f"{name}@127.0.0.1" for name in "abc"]
+        for node, name in zip(nodes, names, strict=True):
+            await node.until(lambda node, own=name: node.up() == [each for each in names if each != own])
+            assert node.heard(Serving)
+            await node.until(lambda node: node.heard(Announced))
+            assert len({event.node.boot_id for event in node.events if isinstance(event, NodeFound)}) == 2
+        assert await nodes[2].stop()
+        for node in nodes[:2]:
+            await node.until(lambda node: len(node.up()) == 1)
+            [down] = [event for event in node.events if isinstance(event, NodeDown)]
+            assert (down.node.name, down.reason) == (names[2], Reason.LEFT)
+        for node in nodes[:2]:
+            node.channel.send(Drain())
+            assert await node.stop()
+
+    run(scenario)
+
+
+def test_the_end_of_its_supervisor_is_its_own(gossip):
+    async def scenario(start):
+        node = start("a", gossip)
+        await node.until(lambda node: node.heard(Serving))
+        node.channel.close()
+        async with asyncio.timeout(DEADLINE_S):
+            assert await node.running
+
+    run(scenario)
+
+
+class Unreadable:
+    def __reduce__(self):
+        return _unreadable, ()
+
+
+def _unreadable():
+    raise ValueError("boom")
+
+
+def test_what_cannot_be_read_is_the_end_of_its_process(gossip):
+    async def scenario(start):
+        node = start("a", gossip)
+        await node.until(lambda node: node.heard(Serving))
+        raised = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: raised.append(type(context["exception"])))
+        node.channel.send(Unreadable())
+        async with asyncio.timeout(DEADLINE_S):
+            assert await node.process.code == EXIT_BROKEN
+        await node.until(lambda node: node.heard(CannotServe))
+        assert raised == [EndedError]
+        node.stopping.set()  # what the end of a real process would leave to nobody
+        async with asyncio.timeout(DEADLINE_S):
+            await node.running
+
+    run(scenario)
