@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from cluster_kit.testing.connectors import ConnectorConformance
     from cluster_kit.testing.leaks import leaves_nothing
     from cluster_kit.testing.listener import Listener
+    from cluster_kit.testing.memory.faults import BlackHole, Cut, Delay, Drop, Duplicate, Fault, Refuse, Reorder, SlowReader
+    from cluster_kit.testing.memory.host import MemoryHost
+    from cluster_kit.testing.memory.network import MemoryNetwork
     from cluster_kit.testing.stand_ins import FakeDiscovery, RecordingLinks, Report
     from cluster_kit.testing.strategies import StrategyConformance
     from cluster_kit.testing.timeline import Timeline
@@ -21,11 +24,22 @@ if TYPE_CHECKING:
     from cluster_kit.testing.virtual_loop import VirtualLoop, run_virtually
 
 _MODULE_OF = {
+    "BlackHole": "memory.faults",
     "ConnectorConformance": "connectors",
+    "Cut": "memory.faults",
+    "Delay": "memory.faults",
+    "Drop": "memory.faults",
+    "Duplicate": "memory.faults",
     "FakeDiscovery": "stand_ins",
+    "Fault": "memory.faults",
     "Listener": "listener",
+    "MemoryHost": "memory.host",
+    "MemoryNetwork": "memory.network",
     "RecordingLinks": "stand_ins",
+    "Refuse": "memory.faults",
+    "Reorder": "memory.faults",
     "Report": "stand_ins",
+    "SlowReader": "memory.faults",
     "StrategyConformance": "strategies",
     "Timeline": "timeline",
     "TopologyConformance": "topologies",
@@ -35,11 +49,22 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "BlackHole",
     "ConnectorConformance",
+    "Cut",
+    "Delay",
+    "Drop",
+    "Duplicate",
     "FakeDiscovery",
+    "Fault",
     "Listener",
+    "MemoryHost",
+    "MemoryNetwork",
     "RecordingLinks",
+    "Refuse",
+    "Reorder",
     "Report",
+    "SlowReader",
     "StrategyConformance",
     "Timeline",
     "TopologyConformance",

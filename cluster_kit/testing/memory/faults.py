@@ -1,0 +1,155 @@
+"""What can go wrong between two hosts, as frozen values; and what all that is placed on a way amounts to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+def _check(condition: bool, text: str) -> None:
+    if not condition:
+        raise ValueError(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Lose packets: datagrams for good, what belongs to streams until it is sent again.
+
+    Attributes:
+        rate: Which fraction, from 0 to 1.
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.rate <= 1, f"rate: is {self.rate}; write a fraction from 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Take longer. Packets stay in order, also with jitter: they queue.
+
+    Attributes:
+        seconds: Added to the latency.
+        jitter_s: Added on top, anything from nothing to this, anew for each packet.
+    """
+
+    seconds: float
+    jitter_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self.seconds >= 0, f"seconds: are {self.seconds}; write 0 or more")
+        _check(self.jitter_s >= 0, f"jitter_s: is {self.jitter_s}; write 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Deliver datagrams twice; streams don't notice.
+
+    Attributes:
+        rate: Which fraction, from 0 to 1.
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.rate <= 1, f"rate: is {self.rate}; write a fraction from 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Reorder:
+    """Let datagrams fall behind those that were sent later; streams don't notice.
+
+    Attributes:
+        rate: Which fraction, from 0 to 1.
+        by_s: How far they fall behind.
+    """
+
+    rate: float
+    by_s: float = 0.05
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.rate <= 1, f"rate: is {self.rate}; write a fraction from 0 to 1")
+        _check(self.by_s >= 0, f"by_s: is {self.by_s}; write 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Let nothing pass. Streams stay open; what they send waits for the end of the cut, as TCP sends it again and again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Refuse new streams, as a host does on which nobody listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlackHole:
+    """Swallow the attempts to open a stream, as some firewalls do; all else passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlowReader:
+    """Take what streams bring slowly, so that it dams up at the sender.
+
+    Attributes:
+        bytes_per_s: How much the target takes from each stream.
+    """
+
+    bytes_per_s: float
+
+    def __post_init__(self) -> None:
+        _check(self.bytes_per_s > 0, f"bytes_per_s: is {self.bytes_per_s}; write more than 0, or use Cut")
+
+
+Fault = Drop | Delay | Duplicate | Reorder | Cut | Refuse | BlackHole | SlowReader
+
+
+class Path(NamedTuple):
+    """The way from one host to another, with all that goes wrong on it."""
+
+    latency_s: float
+    is_cut: bool = False
+    drop: float = 0.0
+    jitter_s: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    reorder_by_s: float = 0.0
+    refuses: bool = False
+    is_black_hole: bool = False
+    bytes_per_s: float | None = None
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether what comes through does so once, and in a known time."""
+        return not (self.jitter_s or self.duplicate or self.reorder)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether all comes through, once, and in a known time."""
+        return self.is_steady and not (self.is_cut or self.drop)
+
+
+def path_with(latency_s: float, faults: Iterable[Fault]) -> Path:
+    """Return a path of which ``latency_s`` is the latency without ``faults``."""
+    path = Path(latency_s)
+    for fault in faults:
+        match fault:
+            case Drop(rate):
+                path = path._replace(drop=1 - (1 - path.drop) * (1 - rate))
+            case Delay(seconds, jitter_s):
+                path = path._replace(latency_s=path.latency_s + seconds, jitter_s=path.jitter_s + jitter_s)
+            case Duplicate(rate):
+                path = path._replace(duplicate=max(path.duplicate, rate))
+            case Reorder(rate, by_s):
+                path = path._replace(reorder=max(path.reorder, rate), reorder_by_s=max(path.reorder_by_s, by_s))
+            case Cut():
+                path = path._replace(is_cut=True)
+            case Refuse():
+                path = path._replace(refuses=True)
+            case BlackHole():
+                path = path._replace(is_black_hole=True)
+            case SlowReader(rate):
+                path = path._replace(bytes_per_s=min(path.bytes_per_s or rate, rate))
+    return path

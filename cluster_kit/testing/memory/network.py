@@ -1,0 +1,248 @@
+"""``MemoryNetwork``: hosts on one local network, and the faults between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from hashlib import blake2b
+from ipaddress import ip_address
+from random import Random
+from typing import NamedTuple
+
+from cluster_kit.network import Endpoint
+from cluster_kit.testing.memory.datagrams import MemoryDatagrams, deliver, moments
+from cluster_kit.testing.memory.faults import Fault, Path, path_with
+from cluster_kit.testing.memory.host import GroupKey, MemoryHost, plain
+from cluster_kit.testing.timeline import Timeline
+
+LATENCY_S = 0.0005
+LOOPBACK_LATENCY_S = 0.00005
+
+Hosts = MemoryHost | Collection[MemoryHost] | None
+"""One host, several, or ``None`` for all."""
+
+
+class Placed(NamedTuple):
+    """A fault that is placed on some ways; what ``MemoryNetwork.add`` returns and ``remove`` takes."""
+
+    fault: Fault
+    lies_on: Callable[[MemoryHost, MemoryHost], bool] | None
+
+
+class Packet(NamedTuple):
+    """What ``MemoryNetwork.watch`` is told of: one packet on its way from one host to another."""
+
+    at_s: float
+    source: MemoryHost
+    target: MemoryHost
+    kind: str
+    size_bytes: int
+    is_lost: bool
+
+
+class MemoryNetwork:
+    """A network in virtual time.
+
+    Whatever uses it runs in a ``VirtualLoop``: all in one, or each process in its own on a common timeline. What comes in
+    is handed over in the loop in which it was asked for.
+
+    Args:
+        seed: Of all that is random: what is lost, and what hosts draw.
+        timeline: Of the loops; by default that of whichever uses the network.
+        latency_s: From one host to another.
+
+    Attributes:
+        hosts: In the order in which they were added.
+        watch: Called with each packet, if it is set; for a trace. Slows everything down.
+    """
+
+    def __init__(self, *, seed: int = 0, timeline: Timeline | None = None, latency_s: float = LATENCY_S) -> None:
+        self.seed = seed
+        self.timeline = timeline or Timeline()
+        self.hosts: list[MemoryHost] = []
+        self.watch: Callable[[Packet], object] | None = None
+        self._latency_s = latency_s
+        self._host_at: dict[str, MemoryHost] = {}
+        self._addresses_of: dict[str, list[str]] = {}
+        self._groups: dict[GroupKey, tuple[MemoryDatagrams, ...]] = {}
+        self._placed: list[Placed] = []
+        self._loopback = Path(LOOPBACK_LATENCY_S)
+        self._paths: dict[tuple[MemoryHost, MemoryHost], Path] = {}
+        self._uniform: Path | None = Path(latency_s)  # where all ways are alike
+        self._draws: dict[str, Callable[[], float]] = {}
+
+    # Hosts
+
+    def host(self, *addresses: str, names: Iterable[str] = ()) -> MemoryHost:
+        """Add a machine, and return the network as it sees it.
+
+        Args:
+            addresses: At least one, IPv4 or IPv6, that no other host has.
+            names: What resolves to its addresses.
+        """
+        own = tuple(plain(address) for address in addresses)
+        taken = [address for address in own if address in self._host_at]
+        if taken or not own:
+            raise ValueError(f"memory network: a host needs addresses of its own, but {', '.join(taken) or 'none'} was given")
+        added = MemoryHost(self, own, random=partial(self.random, own[0]))
+        self.hosts.append(added)
+        for address in own:
+            self._host_at[address] = added
+        for name in names:
+            self._addresses_of.setdefault(name.rstrip(".").lower(), []).extend(own)
+        return added
+
+    def host_at(self, address: str, asker: MemoryHost) -> MemoryHost | None:
+        """Return the host of an address, as ``asker`` sees it."""
+        address = plain(address)
+        return asker if ip_address(address).is_loopback else self._host_at.get(address)
+
+    def addresses_of(self, name: str) -> list[str]:
+        """Return what a host name resolves to."""
+        return list(self._addresses_of.get(name.rstrip(".").lower(), ()))
+
+    def random(self, *concern: str) -> Random:
+        """Return a source of randomness for ``concern``: the same in each run, another one for each concern."""
+        digest = blake2b(repr((self.seed, *concern)).encode(), digest_size=16).digest()
+        return Random(int.from_bytes(digest))
+
+    # Faults
+
+    def add(
+        self,
+        fault: Fault,
+        source: Hosts = None,
+        target: Hosts = None,
+        *,
+        both_ways: bool = False,
+        where: Callable[[MemoryHost, MemoryHost], bool] | None = None,
+    ) -> Placed:
+        """Place a fault on all ways from ``source`` to ``target``, until it is removed.
+
+        Within a host nothing goes wrong. Faults on the same way add up.
+
+        Args:
+            fault: What goes wrong.
+            source: Who sends; by default all.
+            target: Who is sent to; by default all.
+            both_ways: Also from ``target`` to ``source``.
+            where: Tells of the ways that are left whether to place it there.
+        """
+        if source is None and target is None and where is None:
+            placed = Placed(fault, None)
+        else:
+            placed = Placed(fault, partial(_lies_on, _all_of(source), _all_of(target), both_ways, where))
+        self._placed.append(placed)
+        self._review()
+        return placed
+
+    def remove(self, placed: Placed) -> None:
+        """Undo ``add``. Idempotent."""
+        self._placed = [each for each in self._placed if each is not placed]
+        self._review()
+
+    def partition(self, *groups: Collection[MemoryHost], fault: Fault) -> Placed:
+        """Place a fault, such as a ``Cut``, between groups; hosts in none of them are one more group."""
+        group_of = {host: number for number, group in enumerate(groups) for host in group}
+        return self.add(fault, where=lambda source, target: group_of.get(source) != group_of.get(target))
+
+    def _review(self) -> None:
+        self._paths.clear()
+        is_uniform = all(placed.lies_on is None for placed in self._placed)
+        self._uniform = path_with(self._latency_s, [placed.fault for placed in self._placed]) if is_uniform else None
+
+    def path(self, source: MemoryHost, target: MemoryHost) -> Path:
+        """Return the way from one host to another, with what goes wrong on it."""
+        if source is target:
+            return self._loopback
+        if self._uniform is not None:
+            return self._uniform
+        path = self._paths.get((source, target))
+        if path is None:
+            faults = [placed.fault for placed in self._placed if placed.lies_on is None or placed.lies_on(source, target)]
+            path = self._paths[source, target] = path_with(self._latency_s, faults)
+        return path
+
+    def draw(self, concern: str) -> float:
+        """Return a number from 0 to 1, from the source of ``concern``."""
+        draw = self._draws.get(concern)
+        if draw is None:
+            draw = self._draws[concern] = self.random("network", concern).random
+        return draw()
+
+    # Packets
+
+    def loses(self, source: MemoryHost, target: MemoryHost, size_bytes: int, kind: str = "stream") -> bool:
+        """Tell whether a packet that is sent now is lost."""
+        path = self.path(source, target)
+        is_lost = path.is_cut or (path.drop > 0 and self.draw("drop") < path.drop)
+        if self.watch is not None:
+            self.watch(Packet(self.timeline.now_s, source, target, kind, size_bytes, is_lost))
+        return is_lost
+
+    def send_to_one(self, sender: MemoryDatagrams, data: bytes, to: Endpoint) -> None:
+        """Send a datagram to one address."""
+        target = self.host_at(to.host, sender.host)
+        if target is None or self.loses(sender.host, target, len(data), "datagram"):
+            return
+        hearer = target.hearer_at(to)
+        if hearer is not None:
+            for when_s, is_in_order in moments(self.path(sender.host, target), self.timeline.now_s, self.draw):
+                at_s = hearer.in_order(sender.here, when_s) if is_in_order else when_s
+                self.timeline.call_at(at_s, deliver, (hearer,), data, sender.here)
+
+    def send_to_group(self, sender: MemoryDatagrams, data: bytes) -> None:
+        """Send a datagram to all who hear its group."""
+        hearers = self._groups.get(sender.host.key_of(sender.group, sender.group.via), ())
+        uniform = self._uniform
+        if uniform is not None and uniform.is_certain and sender.group.hops and self.watch is None:
+            self.timeline.call_at(self.timeline.now_s + uniform.latency_s, deliver, hearers, data, sender.here)
+            return
+        for at_s, together in self._by_moment(sender, hearers, len(data)).items():
+            self.timeline.call_at(at_s, deliver, together, data, sender.here)
+
+    def _by_moment(
+        self, sender: MemoryDatagrams, hearers: Iterable[MemoryDatagrams], size_bytes: int
+    ) -> dict[float, list[MemoryDatagrams]]:
+        """Return who hears a datagram of ``sender``, by when."""
+        found: dict[float, list[MemoryDatagrams]] = {}
+        source, now_s = sender.host, self.timeline.now_s
+        for hearer in hearers:
+            target = hearer.host
+            if (target is not source and not sender.group.hops) or self.loses(source, target, size_bytes, "datagram"):
+                continue
+            path = self.path(source, target)
+            if path.is_steady:
+                found.setdefault(now_s + path.latency_s, []).append(hearer)
+                continue
+            for when_s, is_in_order in moments(path, now_s, self.draw):
+                at_s = hearer.in_order(sender.here, when_s) if is_in_order else when_s
+                found.setdefault(at_s, []).append(hearer)
+        return found
+
+    def joined(self, datagrams: MemoryDatagrams, key: GroupKey) -> None:
+        """Note a new member of a group."""
+        self._groups[key] = (*self._groups.get(key, ()), datagrams)
+
+    def left(self, datagrams: MemoryDatagrams, key: GroupKey) -> None:
+        """Note that a member has left."""
+        self._groups[key] = tuple(each for each in self._groups[key] if each is not datagrams)
+
+
+def _all_of(hosts: Hosts) -> frozenset[MemoryHost] | None:
+    return frozenset([hosts]) if isinstance(hosts, MemoryHost) else None if hosts is None else frozenset(hosts)
+
+
+def _lies_on(
+    sources: frozenset[MemoryHost] | None,
+    targets: frozenset[MemoryHost] | None,
+    both_ways: bool,
+    where: Callable[[MemoryHost, MemoryHost], bool] | None,
+    /,
+    *way: MemoryHost,
+) -> bool:
+    def leads(source: MemoryHost, target: MemoryHost) -> bool:
+        return (sources is None or source in sources) and (targets is None or target in targets)
+
+    source, target = way
+    return (leads(source, target) or (both_ways and leads(target, source))) and (where is None or where(source, target))

@@ -1,0 +1,309 @@
+"""Streams in memory, which behave as TCP does: ordered, reliable, with a window, and patient.
+
+A ``Carrier`` brings the packets of one direction to the other end, in order, and sends what is lost
+again and again, so a cut that is mended delivers what was waiting. The kernel of a host does that
+without its processes: a frozen one still has its packets taken in, as far as there is room.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any
+
+from cluster_kit.network import Endpoint, Stream, StreamReader
+
+if TYPE_CHECKING:
+    from cluster_kit.testing.memory.host import MemoryHost
+    from cluster_kit.testing.timeline import Event
+    from cluster_kit.testing.virtual_loop import VirtualLoop
+
+WINDOW_BYTES = 262_144  # under way and not taken by the reader; what is beyond waits at the sender
+SEGMENT_BYTES = 65_536  # the most that a reader is given at a time
+RETRY_S = 0.2  # doubles each time. Source: RFC 6298, and Linux' TCP_RTO_MIN
+MAX_RETRY_S = 120.0
+GIVE_UP_S = 924.0  # Linux: net.ipv4.tcp_retries2
+SLOW_READ_S = 0.1  # between two reads of a slow reader
+_GARBAGE = b"\xdb"
+
+
+class Carrier:
+    """Brings packets from one host to another.
+
+    Args:
+        source: The host that sends.
+        target: The other one.
+        give_up: Called when a packet hasn't come through for too long.
+    """
+
+    def __init__(self, source: MemoryHost, target: MemoryHost, give_up: Callable[[], None]) -> None:
+        self._source = source
+        self._target = target
+        self._timeline = source.network.timeline
+        self._give_up = give_up
+        self._lost: deque[tuple[int, Callable[..., None], tuple[Any, ...]]] = deque()
+        self._lost_since_s = 0.0
+        self._arrives_s = 0.0
+        self._next_try: Event | None = None
+
+    def carry(self, size_bytes: int, arrive: Callable[..., None], *args: Any) -> None:
+        """Call ``arrive`` at the other end, after all that was carried before."""
+        if self._lost or self._is_lost(size_bytes):
+            if not self._lost:
+                self._lost_since_s = self._timeline.now_s
+                self._retry_in(self._first_retry_s())
+            self._lost.append((size_bytes, arrive, args))
+        else:
+            self._bring(arrive, args)
+
+    def carry_once(self, arrive: Callable[..., None]) -> None:
+        """Forget what was lost, and call ``arrive`` at the other end unless this is lost as well."""
+        self.forget()
+        if not self._is_lost(0):
+            self._bring(arrive, ())
+
+    def forget(self) -> None:
+        """Send nothing again."""
+        self._lost.clear()
+        if self._next_try is not None:
+            self._next_try.cancel()
+
+    def _retry_in(self, seconds: float) -> None:
+        self._next_try = self._timeline.call_at(self._timeline.now_s + seconds, self._retry, seconds)
+
+    def _first_retry_s(self) -> float:
+        network = self._source.network
+        return RETRY_S + network.path(self._source, self._target).latency_s + network.path(self._target, self._source).latency_s
+
+    def _is_lost(self, size_bytes: int) -> bool:
+        self._source.traffic.packets_sent += 1
+        self._source.traffic.bytes_sent += size_bytes
+        return self._source.network.loses(self._source, self._target, size_bytes)
+
+    def _bring(self, arrive: Callable[..., None], args: tuple[Any, ...]) -> None:
+        network = self._source.network
+        path = network.path(self._source, self._target)
+        when_s = self._timeline.now_s + path.latency_s
+        if path.jitter_s:
+            when_s += path.jitter_s * network.draw("jitter")
+        self._arrives_s = max(self._arrives_s, when_s)
+        self._timeline.call_at(self._arrives_s, self._take_in, arrive, args)
+
+    def _take_in(self, arrive: Callable[..., None], args: tuple[Any, ...]) -> None:
+        self._target.traffic.packets_received += 1
+        arrive(*args)
+
+    def _retry(self, waited_s: float) -> None:
+        count = len(self._lost)
+        while self._lost and not self._is_lost(self._lost[0][0]):
+            _, arrive, args = self._lost.popleft()
+            self._bring(arrive, args)
+        if not self._lost:
+            return
+        if len(self._lost) < count:
+            self._lost_since_s = self._timeline.now_s
+            waited_s = self._first_retry_s() / 2
+        if self._timeline.now_s - self._lost_since_s >= GIVE_UP_S:
+            self._lost.clear()
+            self._give_up()
+            return
+        self._retry_in(min(2 * waited_s, MAX_RETRY_S))
+
+
+class MemoryStream(Stream):
+    """One end.
+
+    Attributes:
+        peer: The other end.
+    """
+
+    peer: MemoryStream
+
+    def __init__(self, host: MemoryHost, loop: VirtualLoop, here: Endpoint, there: Endpoint) -> None:
+        self.here = here
+        self.there = there
+        self.host = host
+        self._loop = loop
+        self._reader: StreamReader | None = None
+        self._context: Context | None = None
+        self._carrier: Carrier | None = None
+        self._inbox: deque[bytes] = deque()
+        self._is_waiting = False  # for its turn to read
+        self._may_read_s = 0.0
+        self._unsent: deque[bytes] = deque()
+        self._unsent_bytes = 0
+        self._untaken_bytes = 0  # sent, and not read at the other end
+        self._is_window_closed = False
+        self._hears_no_more = False  # the other end has sent its last
+        self._is_closing = False
+        self._has_ended = False
+        loop.on_end(self._die)
+
+    def link(self, peer: MemoryStream) -> None:
+        """Make ``peer`` the other end."""
+        self.peer = peer
+        self._carrier = Carrier(self.host, peer.host, self._break)
+
+    @property
+    def carrier(self) -> Carrier:
+        """What brings packets to the other end."""
+        assert self._carrier is not None
+        return self._carrier
+
+    # What its owner does
+
+    def start(self, reader: StreamReader) -> None:
+        """Begin to receive, in a later turn of the event loop."""
+        self._reader = reader
+        self._context = copy_context()
+        if self._has_ended:
+            self._loop.call_soon(reader.lost)
+        elif self._inbox or self._hears_no_more:
+            self._is_waiting = True
+            self._loop.call_soon(self._read)
+
+    def send(self, data: bytes) -> None:
+        """Send as much as the window allows, and keep the rest."""
+        if self._is_closing or not data:
+            return
+        self._unsent.append(bytes(data))
+        self._unsent_bytes += len(data)
+        self._send_unsent()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What is beyond the window."""
+        return self._unsent_bytes
+
+    def close(self) -> None:
+        """Close once the rest is sent."""
+        if not self._is_closing:
+            self._is_closing = True
+            self._inbox.clear()
+            if not self._unsent:
+                self._finish()
+
+    def abort(self) -> None:
+        """Close now."""
+        if not self._has_ended:
+            self._reset_peer()
+            self._break()
+
+    # Sending
+
+    def _send_unsent(self) -> None:
+        while self._unsent and (room := WINDOW_BYTES - self._untaken_bytes) > 0:
+            data = self._unsent.popleft()
+            now, later = data[: min(room, SEGMENT_BYTES)], data[min(room, SEGMENT_BYTES) :]
+            if later:
+                self._unsent.appendleft(later)
+            self._unsent_bytes -= len(now)
+            self._untaken_bytes += len(now)
+            self.carrier.carry(len(now), self.peer._arrived, now)
+        if self._is_closing and not self._unsent and not self._has_ended:
+            self._finish()
+
+    def _taken(self, size_bytes: int) -> None:
+        """Note that the other end has read, and let it be known here if something waits for that."""
+        self._untaken_bytes -= size_bytes
+        if self._unsent and not self._is_window_closed:
+            self._is_window_closed = True
+            self.peer.carrier.carry(0, self._window_opened)
+
+    def _window_opened(self) -> None:
+        self._is_window_closed = False
+        if not self._has_ended:
+            self._send_unsent()
+
+    def _finish(self) -> None:
+        self.carrier.carry(0, self.peer._peer_finished)
+        self._end()
+
+    def _reset_peer(self) -> None:
+        self.carrier.carry_once(self.peer._break)
+
+    # Receiving
+
+    def _arrived(self, data: bytes) -> None:
+        self.host.traffic.bytes_received += len(data)
+        if self._is_closing:
+            self._refuse(len(data))
+            return
+        self._inbox.append(data)
+        self._ready()
+
+    def _refuse(self, size_bytes: int) -> None:
+        """Nobody reads any more: the kernel says so where the socket is gone, else swallows what comes."""
+        if self._has_ended:
+            self._reset_peer()
+        else:
+            self.peer._taken(size_bytes)
+
+    def _peer_finished(self) -> None:
+        self._hears_no_more = True
+        if not self._is_closing:
+            self._ready()
+
+    def _ready(self) -> None:
+        if self._context is not None and not self._is_waiting:
+            self._is_waiting = True
+            self._loop.arrive(self._context, self._read)
+
+    def _read(self) -> None:
+        self._is_waiting = False
+        assert self._reader is not None
+        while not self._is_closing and (data := self._next_data()):
+            self.peer._taken(len(data))
+            lent = bytearray(data)
+            try:
+                self._reader.received(memoryview(lent))
+            except BaseException:
+                self.abort()
+                raise
+            lent[:] = _GARBAGE * len(lent)  # as the contract says, so that nobody keeps it unnoticed
+        if self._hears_no_more and not self._inbox:
+            self.close()
+
+    def _next_data(self) -> bytes:
+        """Return what to read now; nothing where there is none, or the reader is slow and will read later."""
+        rate = self.host.network.path(self.peer.host, self.host).bytes_per_s
+        if rate is None or not self._inbox:
+            return self._inbox.popleft() if self._inbox else b""
+        timeline = self.host.network.timeline
+        if timeline.now_s < self._may_read_s:
+            assert self._context is not None
+            self._is_waiting = True
+            timeline.call_at(self._may_read_s, self._loop.arrive, self._context, self._read)
+            return b""
+        size_bytes = max(1, int(rate * SLOW_READ_S))
+        data = self._inbox.popleft()
+        if len(data) > size_bytes:
+            self._inbox.appendleft(data[size_bytes:])
+            data = data[:size_bytes]
+        self._may_read_s = timeline.now_s + len(data) / rate
+        return data
+
+    # Ending
+
+    def _break(self) -> None:
+        """End at once: the connection is lost."""
+        if not self._has_ended:
+            self._is_closing = True
+            self._unsent.clear()
+            self._unsent_bytes = 0
+            self.carrier.forget()
+            self._end()
+
+    def _die(self) -> None:
+        """End with the process."""
+        if not self._has_ended:
+            self._reset_peer()
+            self._has_ended = self._is_closing = True
+
+    def _end(self) -> None:
+        self._has_ended = True
+        self._inbox.clear()
+        self._loop.off_end(self._die)
+        if self._reader is not None:
+            self._loop.call_soon(self._reader.lost, context=self._context)
