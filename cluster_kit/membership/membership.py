@@ -105,7 +105,7 @@ class Membership:
     def update_local(self, local: Node) -> None:
         """Take in that this node's address or metadata changed."""
         self.local = local
-        self._wish.stale = True
+        self._wish.reconsider()
         self._take(self._roster.disown(local.name, local.address))
 
     def drain(self) -> None:
@@ -253,6 +253,11 @@ class Membership:
         """Yield why the known nodes that are not linked are not, by key."""
         return (self._reconciler.why_unlinked(key, now_s) for key in sorted(self._news.known.keys() - self._news.up.keys()))
 
+    def failing(self, now_s: float) -> list[Unlinked]:
+        """Return those of the ``unlinked`` to whom a dial has failed; costs nothing for those not meant to be linked."""
+        known, up = self._news.known, self._news.up
+        return [self._reconciler.why_unlinked(key, now_s) for key in self._reconciler.failing if key in known and key not in up]
+
     # -- time ------------------------------------------------------------------------------------------------------------------
 
     def tick(self, now_s: float) -> None:
@@ -268,8 +273,9 @@ class Membership:
 
         Each is in flight until ``connected``, ``connect_failed`` or ``disconnected`` reports its end.
         """
-        if self._wish.stale:
-            self._reconciler.want(self._wish.work_out(self.local), now_s)
+        wanted = self._wish.update(self.local, now_s)
+        if wanted is not None:
+            self._reconciler.want(wanted, now_s)
         if not self._introduces:
             for key in sorted(self._wish.changed):
                 self._reconciler.renew(key, now_s)
@@ -278,11 +284,9 @@ class Membership:
 
     def wake_at_s(self, now_s: float) -> float | None:
         """Return when ``tick`` or ``plan`` next has something to do, if nothing else happens."""
-        if self._wish.stale:
-            return now_s
         parts = (self._roster, self._memory, self._reconciler, self._news, self._wish)
-        times = (part.next_s() for part in parts)
-        return min((at_s for at_s in times if at_s is not None), default=None)
+        times = [at_s for part in parts if (at_s := part.next_s()) is not None]
+        return max(now_s, min(times)) if times else None
 
     def take_events(self) -> list[Event]:
         """Return the events since the last call; whoever passes them on numbers and dates them."""

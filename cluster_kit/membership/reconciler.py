@@ -115,7 +115,7 @@ class Reconciler:
 
     def want(self, wanted: Mapping[str, Node], now_s: float) -> None:
         """Replace the wish."""
-        changed = self._wanted.keys() ^ wanted.keys()
+        changed = sorted(self._wanted.keys() ^ wanted.keys())
         self._wanted = wanted
         for key in changed:
             if key not in wanted:
@@ -241,6 +241,11 @@ class Reconciler:
         self._requeue(key, now_s)
 
     # -- what is told of it ----------------------------------------------------------------------------------------------------
+
+    @property
+    def failing(self) -> list[str]:
+        """Those to whom a dial has failed since they were last linked, in order."""
+        return sorted(key for key, wait in self._waits.items() if wait.reason is not None)
 
     def why_unlinked(self, key: str, now_s: float) -> Unlinked:
         """Return what came of the dials to a peer that is not linked, and when the next one is."""

@@ -1,10 +1,13 @@
 """Whom to be linked to: what the topology picks from those known, and from those missed.
 
-Working that out takes time in proportion to the roster, so a node that changes all the time is
-offered anew only now and then.
+Working that out takes time in proportion to the roster. So a node that changes all the time is
+offered anew only now and then; and where hundreds of nodes come one by one, the wish is not worked
+out for each of them. In a small cluster, and after a pause in any, that happens at once.
 """
 
 from __future__ import annotations
+
+from math import inf
 
 from cluster_kit.abc import Topology
 from cluster_kit.membership.deadlines import Deadlines
@@ -13,19 +16,23 @@ from cluster_kit.node import Node
 
 INTERVAL_S = 0.25  # between two changes of one node, if that goes on
 BURST = 4  # changes in a row without a wait
+NODE_S = 50e-6  # between two workings-out, for each node on offer: a hundred times what that takes on a fast machine
+AHEAD_S = 0.2  # workings-out that take up no more than this are done without a wait
 
 
 class Wish:
     """What the topology is offered, and what it picks from that.
 
     Attributes:
-        stale: Whether the offer has changed since the wish was last worked out.
         changed: The keys of those whose offer has changed; for the owner to clear.
     """
 
     def __init__(self, topology: Topology) -> None:
-        self.stale = True
         self.changed: set[str] = set()
+        self._stale = True
+        self._wanted: dict[str, Node] = {}
+        self._is_outdated = False  # whether one of those wanted has changed or gone since
+        self._paid_until_s = -inf  # for the workings-out so far
         self._topology = topology
         self._known: dict[str, Node] = {}
         self._missed: dict[str, Node] = {}
@@ -59,12 +66,37 @@ class Wish:
             self._replace(key, *self._late.pop(key))
 
     def next_s(self) -> float | None:
-        """Return when ``tick`` next has something to do."""
-        return self._due.next_s()
+        """Return when ``tick`` or ``update`` next has something to do."""
+        late_s = self._due.next_s()
+        if not self._stale:
+            return late_s
+        at_s = self._paid_until_s - AHEAD_S
+        return at_s if late_s is None else min(late_s, at_s)
 
-    def work_out(self, local: Node) -> dict[str, Node]:
+    def reconsider(self) -> None:
+        """Have the wish worked out again although the offer is the same."""
+        self._stale = True
+
+    def update(self, local: Node, now_s: float) -> dict[str, Node] | None:
+        """Return whom to be linked to, if that has changed.
+
+        Who is new may have to wait for a moment. Who is no longer on offer is not wanted any more at once.
+        """
+        if self._stale and now_s >= self._paid_until_s - AHEAD_S:
+            size = len(self._known) + len(self._missed)
+            self._paid_until_s = max(now_s, self._paid_until_s) + size * NODE_S
+            self._wanted = self._work_out(local)
+            self._stale = False
+        elif self._is_outdated:
+            offers = ((key, self._known.get(key) or self._missed.get(key)) for key in self._wanted)
+            self._wanted = {key: node for key, node in offers if node is not None}
+        else:
+            return None
+        self._is_outdated = False
+        return self._wanted
+
+    def _work_out(self, local: Node) -> dict[str, Node]:
         """Return those of the known who are picked, and those of the missed who would be, were they known."""
-        self.stale = False
         wanted = self._pick(local, self._known)
         if self._missed:
             picked = self._pick(local, self._known | self._missed)
@@ -77,7 +109,8 @@ class Wish:
                 offers.pop(key, None)
             else:
                 offers[key] = node
-        self.stale = True
+        self._stale = True
+        self._is_outdated = self._is_outdated or key in self._wanted
         self.changed.add(key)
         self._pace.took(key, self._now_s)
 

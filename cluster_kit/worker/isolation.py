@@ -46,7 +46,7 @@ class Isolation:
         """Log what is worth mentioning now."""
         self._warn_if_alone(now_s)
         if now_s >= self._next_look_s:
-            self._look_at_failing([each for each in self._membership.unlinked(now_s) if each.reason], now_s)
+            self._look_at_failing(self._membership.failing(now_s), now_s)
 
     def _warn_if_alone(self, now_s: float) -> None:
         """Warn where a list of seeds has led to nobody but ourselves, when others have had time to dial us."""

@@ -1,0 +1,101 @@
+"""When the wish is worked out: at once where that is cheap or seldom, and not for each of hundreds that come one by one."""
+
+from math import inf
+
+from membership_parts import Driver, boot
+
+from cluster_kit.abc import Found, Gone, Seen
+from cluster_kit.events import Reason
+from cluster_kit.membership.reconciler import Connect
+from cluster_kit.membership.wish import NODE_S
+from cluster_kit.node import Node
+from cluster_kit.topologies.full_mesh import FullMeshTopology
+
+MANY = 1000
+
+
+class Counting(FullMeshTopology):
+    """Links everybody, and counts how often it is asked."""
+
+    asked = 0
+
+    def select(self, local, known):
+        type(self).asked += 1
+        return known
+
+
+def numbered(number, run=1, port=1):
+    return Node(f"n{number:04}@there", f"10.1.{number // 250}.{number % 250}:{port}", boot_id=boot(run))
+
+
+def large_cluster():
+    """Return a cluster of many, all of whom have been linked for long."""
+    cluster = Driver(max_nodes=2 * MANY)
+    cluster.observe(Found(map(numbered, range(MANY))))
+    for _ in range(3):  # not all are dialled at the same time
+        cluster.carry_out()
+    cluster.wait(60.0)
+    assert cluster.planned() == []
+    return cluster
+
+
+def busy_cluster():
+    """Return a large cluster in which so many have come that the last one has to wait, and that one."""
+    cluster = large_cluster()
+    newcomer = MANY
+    while cluster.membership.wake_at_s(cluster.now_s) is None:
+        cluster.observe(Seen(numbered(newcomer), inf))
+        cluster.carry_out()
+        newcomer += 1
+    return cluster, numbered(newcomer - 1)
+
+
+def test_in_a_small_cluster_each_of_many_arrivals_counts_at_once():
+    cluster = Driver()
+    for number in range(60):
+        cluster.observe(Seen(numbered(number), inf))
+        assert cluster.planned() == [f"connect n{number:04}@there"]
+
+
+def test_one_who_joins_a_large_cluster_now_and_then_counts_at_once():
+    cluster = large_cluster()
+    for number in range(MANY, MANY + 10):
+        cluster.wait(1.1 * (number + 1) * NODE_S)
+        cluster.observe(Seen(numbered(number), inf))
+        assert cluster.planned() == [f"connect n{number}@there"]
+
+
+def test_topology_is_asked_seldom_while_hundreds_come_one_by_one():
+    Counting.asked = 0
+    cluster = Driver(Counting(), max_nodes=2 * MANY)
+    for number in range(MANY):
+        cluster.observe(Seen(numbered(number), inf))
+        cluster.carry_out()
+        cluster.wait(0.001)
+    assert 10 < Counting.asked < 200
+
+
+def test_who_has_to_wait_is_dialled_soon_and_by_itself():
+    cluster, newcomer = busy_cluster()
+    assert cluster.planned() == []
+    wait_s = cluster.membership.wake_at_s(cluster.now_s) - cluster.now_s
+    assert 0 < wait_s <= 2 * MANY * NODE_S
+    cluster.wait(wait_s + 1e-9)
+    assert cluster.planned() == [f"connect {newcomer.name}"]
+    assert cluster.membership.wake_at_s(cluster.now_s) is None
+
+
+def test_who_goes_meanwhile_is_not_dialled_any_more():
+    cluster, _ = busy_cluster()
+    one = numbered(0)
+    cluster.link_down(one, Reason.CLOSED)
+    cluster.observe(Gone(one.name, Reason.LEFT, one.boot_id))
+    assert cluster.planned() == [f"disconnect {one.name}"]
+
+
+def test_who_moves_meanwhile_is_dialled_where_it_is_now():
+    cluster, _ = busy_cluster()
+    one, moved = numbered(0), numbered(0, run=2, port=2)
+    cluster.link_down(one, Reason.CLOSED)
+    cluster.observe(Seen(moved, inf), source="another")
+    assert cluster.plan() == [Connect(moved)]
