@@ -76,7 +76,7 @@ class Node:
 
     name: str | None = None
     address: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    metadata: Mapping[str, str] = field(default_factory=dict)
     boot_id: BootId | None = None
 
     def __post_init__(self) -> None:
@@ -98,6 +98,10 @@ class Node:
 
     def __init_subclass__(cls) -> None:
         raise TypeError("Node cannot be subclassed: it goes through pipes to processes that know no other class")
+
+    def __hash__(self) -> int:
+        """Hash the key, which a string remembers the hash of: sets of all nodes are made again and again."""
+        return hash(self.name or self.address)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Node, (self.name, self.address, dict(self.metadata), self.boot_id)

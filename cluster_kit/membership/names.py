@@ -11,14 +11,17 @@ def is_bare(key: str) -> bool:
     return "@" not in key
 
 
+_Relation = dict[str, tuple[str, ...]]  # nearly always to one other, for which a set would take four times the memory
+
+
 class Names:
     """Maps addresses to names, in both directions."""
 
     def __init__(self) -> None:
         self._learnt: dict[str, str] = {}  # address -> name, from links
-        self._learnt_of: dict[str, set[str]] = {}
-        self._told_of: dict[str, set[str]] = {}  # name -> addresses, from sources
-        self._told: dict[str, set[str]] = {}
+        self._learnt_of: _Relation = {}
+        self._told_of: _Relation = {}  # name -> addresses, from sources
+        self._told: _Relation = {}
 
     def name_at(self, address: str) -> str | None:
         """Return who answers at ``address``, where that is known."""
@@ -31,12 +34,12 @@ class Names:
 
     def addresses_of(self, name: str) -> list[str]:
         """Return the addresses at which ``name`` is the one that answers."""
-        possible = self._learnt_of.get(name, set()) | self._told_of.get(name, set())
+        possible = {*self._learnt_of.get(name, ()), *self._told_of.get(name, ())}
         return sorted(address for address in possible if self.name_at(address) == name)
 
     def tell(self, name: str, addresses: set[str]) -> set[str]:
         """Note the addresses that sources tell for ``name`` now; return those for which that is news."""
-        changed = addresses ^ self._told_of.get(name, set())
+        changed = addresses.symmetric_difference(self._told_of.get(name, ()))
         for address in changed:
             relate = _link if address in addresses else _unlink
             relate(self._told_of, name, address)
@@ -62,11 +65,14 @@ class Names:
         return before
 
 
-def _link(relation: dict[str, set[str]], one: str, other: str) -> None:
-    relation.setdefault(one, set()).add(other)
+def _link(relation: _Relation, one: str, other: str) -> None:
+    """Relate two that are not related yet."""
+    relation[one] = (*relation.get(one, ()), other)
 
 
-def _unlink(relation: dict[str, set[str]], one: str, other: str) -> None:
-    relation[one].discard(other)
-    if not relation[one]:
+def _unlink(relation: _Relation, one: str, other: str) -> None:
+    left = tuple(each for each in relation[one] if each != other)
+    if left:
+        relation[one] = left
+    else:
         del relation[one]

@@ -71,6 +71,8 @@ class Roster:
     def observe(self, source: str, observation: Observation, now_s: float) -> list[Change]:
         """Take in what ``source`` says; return what that changes, losses first, then by key."""
         match observation:
+            case Seen(node=node, ttl_s=ttl_s) if self._is_repeated(source, node, ttl_s, now_s):
+                return []
             case Seen(node=node, ttl_s=ttl_s) if not self._is_late(source, node, now_s):
                 return self._update(self._hear(source, [node], now_s, ttl_s), Reason.GONE)
             case Found(nodes=nodes):
@@ -83,7 +85,7 @@ class Roster:
 
     def key_of(self, told: str) -> str:
         """Return what the node is known by that a source calls ``told``: its name, where only its address was told."""
-        return self._names.name_at(told) or told
+        return (self._names.name_at(told) or told) if is_bare(told) else told
 
     def vouches_for(self, node: Node) -> bool:
         """Whether a source has told of a node by its name or its address; hearsay doesn't count."""
@@ -220,6 +222,15 @@ class Roster:
     def _is_own(self, node: Node) -> bool:
         return node.name in self._own or node.address in self._own
 
+    def _is_repeated(self, source: str, node: Node, ttl_s: float, now_s: float) -> bool:
+        """Whether a source says in time what it said before, as it nearly always does; then that holds anew."""
+        key = node.key
+        words = self._words.get(key)
+        if words is None or PREDECESSOR in words:
+            return False
+        before = words.get(source)
+        return before is not None and (before is node or before == node) and self._terms[source].renew(key, ttl_s, now_s)
+
     def _is_late(self, source: str, node: Node, now_s: float) -> bool:
         """Whether this is a belated word of a run that its source has seen replaced."""
         before = self._words.get(node.key, {}).get(source)
@@ -230,7 +241,7 @@ class Roster:
     def _update(self, touched: dict[str, bool], reason: Reason) -> list[Change]:
         affected = dict.fromkeys((key for told in touched for key in self._affected_by(told)), False)
         affected |= {self._names.name_at(told) or told: True for told, fresh in touched.items() if fresh}
-        changes = [self._change(key, reason, fresh) for key, fresh in affected.items()]
+        changes = [self._change(key, reason, fresh) for key, fresh in sorted(affected.items())]
         return sorted(filter(None, changes), key=lambda change: (change.node is not None, change.key))
 
     def _affected_by(self, told: str) -> set[str]:

@@ -48,6 +48,16 @@ class Terms:
         else:
             self._due.discard(key)
 
+    def renew(self, key: str, length_s: float, now_s: float) -> bool:
+        """Let the word for ``key`` hold for ``length_s`` seconds from now, if its term has not passed; return whether."""
+        term = self._terms.get(key)
+        now_s = self._own(now_s)
+        if term is None or term.until_s <= now_s or length_s == inf:
+            return False
+        term.length_s, term.until_s, term.renewed = length_s, now_s + length_s, False
+        self._due.set(key, term.until_s)
+        return True
+
     def discard(self, key: str) -> None:
         """Forget the word for ``key``, if there is one."""
         self._terms.pop(key, None)

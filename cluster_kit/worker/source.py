@@ -180,8 +180,10 @@ class Source:
 
     def _heard(self, observation: Observation) -> None:
         check_observation(observation)
-        self._fault = text_of(observation.error) if isinstance(observation, Failed) else None
-        self._update_health()
+        fault = text_of(observation.error) if isinstance(observation, Failed) else None
+        if fault != self._fault:
+            self._fault = fault
+            self._update_health()
         if isinstance(observation, Found):
             self.context.found = observation.nodes
         self._observe(self.name, observation)
