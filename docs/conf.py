@@ -15,8 +15,9 @@ author = "the cluster_kit developers"
 copyright = "the cluster_kit developers, MIT license"  # noqa: A001 - the name that Sphinx wants
 version = release = cluster_kit.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "configuration_reference"]
+extensions = ["myst_parser", "sphinxcontrib.mermaid", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "configuration_reference"]
 myst_heading_anchors = 3
+myst_fence_as_directive = {"mermaid"}  # drawn by the browser, as hosts of repositories do
 exclude_patterns = ["_extensions"]
 smartquotes = False  # quotes are part of what is shown
 html_theme = "furo"

@@ -201,6 +201,9 @@ def test_flood_of_links_leaves_room_for_those_that_discovery_knows(monkeypatch, 
             one_more = await stack.enter_async_context(Stranger(ann.node))
             one_more.say(hello())
             assert (await one_more.hear()).reason == "full"
+            foreigner = await stack.enter_async_context(Stranger(ann.node))
+            foreigner.say(hello(fence=Fence("elsewhere", "web")))
+            assert await foreigner.hear() == Refusal(reason="foreign"), "it is not told who refuses it"
             async with Local("bob") as bob:
                 with pytest.raises(ConnectError) as caught:
                     await bob.connect(ann)

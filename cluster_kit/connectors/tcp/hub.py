@@ -202,7 +202,7 @@ class Hub:
 
     def _has_room(self, session: Session, hello: Hello) -> bool:
         """Whether there is room for a link to whoever introduces itself."""
-        if hello.identity is None:
+        if hello.identity is None or hello.identity.fence != self._links.fence:
             return True  # it is refused for that
         peer = hello.identity.node()
         if peer.address and split_address(peer.address)[0] != session.host:

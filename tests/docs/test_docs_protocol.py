@@ -1,0 +1,113 @@
+"""The page of the protocols is true: its tables are the code's, and its bytes are read and made by the code."""
+
+import importlib
+import json
+import re
+from itertools import product
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from cluster_kit.connectors.tcp.arbitration import CASES, Case, Name, Process, Sign, Verdict
+from cluster_kit.wire import frames, gossip
+from cluster_kit.wire.link import TRANSITIONS, Farewell, Role, State
+
+PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+
+
+def table(*heads):
+    """Return the cells of the table whose columns have these heads."""
+    first = re.escape("| " + " | ".join(heads) + " |")
+    rows = re.search(rf"^{first}\n\|[-|]+\n((?:\|.*\n)+)", PAGE, re.MULTILINE)[1]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows.splitlines()]
+
+
+def captured():
+    """Yield each example: its title, its bytes, and its value as JSON has it."""
+    for title, body in re.findall(r"^```text\n# ([^\n]+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
+        *lines, value = body.splitlines()
+        yield pytest.param(bytes.fromhex("".join(lines)), json.loads(value), id=title)
+
+
+FRAMES = [each for each in captured() if not each.id.startswith("gossip")]
+DATAGRAMS = [each for each in captured() if each.id.startswith("gossip")]
+TYPE_OF = {cls.__name__.lower(): cls for cls in frames.Frame.__subclasses__()}
+
+
+@pytest.mark.parametrize(("data", "value"), FRAMES)
+def test_captured_frame_is_what_it_says_without_our_code(data, value):
+    length, body = int.from_bytes(data[:4], "big"), data[4:]
+    assert length == len(body)
+    assert msgpack.unpackb(body) == value
+
+
+@pytest.mark.parametrize(("data", "value"), FRAMES)
+def test_captured_frame_is_read_and_made_by_our_code(data, value):
+    frame = frames.decode(data[4:])
+    assert type(frame).__struct_config__.tag == value[0]
+    assert frames.encode(frame) == data
+
+
+def test_each_frame_is_captured():
+    assert {each.values[1][0] for each in FRAMES} == {cls.__struct_config__.tag for cls in TYPE_OF.values()}
+
+
+@pytest.mark.parametrize(("data", "value"), DATAGRAMS)
+def test_captured_datagram(data, value):
+    assert data[:6] == b"ckgo\x01\x00"
+    assert msgpack.unpackb(data[6:]) == [*value[:-1], value[-1].encode()]
+    assert gossip.encode(gossip.decode(data)) == data
+
+
+def test_types_of_frames():
+    assert {name: int(number) for number, name, *_ in table("type", "frame", "fields", "said by")} == {
+        name: cls.__struct_config__.tag for name, cls in TYPE_OF.items()
+    }
+
+
+def test_states():
+    who = {"dialler": {Role.DIALLER}, "acceptor": {Role.ACCEPTOR}, "either": set(Role)}
+    told = {
+        (State[before.upper()], TYPE_OF[frame]): (who[by], State[after.upper()])
+        for before, frame, by, after in table("state", "frame", "said by", "next state")
+    }
+    assert told == {step: (set(roles), after) for step, (roles, after) in TRANSITIONS.items()}
+
+
+def test_cases_of_arbitration():
+    meaning = [
+        {"accepted": {Role.ACCEPTOR}, "dialled": {Role.DIALLER}},
+        {"none": {None}, "answered": {State.ANSWERED}, "up": {State.UP}},
+        {"any": {None, *Process}, "same": {Process.SAME}, "other": {Process.OTHER}},
+        {"any": set(Sign), "nothing": {Sign.NONE}, "heard": {Sign.HEARD}, "came up": {Sign.CONFIRMED}},
+        {
+            "any": {None, State.SILENT, State.GREETED},
+            "none, or hello not out": {None, State.SILENT},
+            "hello out": {State.GREETED},
+        },
+        {"any": set(Name), "ours": {Name.OURS}, "theirs": {Name.THEIRS}},
+    ]
+    told = {}
+    heads = ("newcomer", "incumbent", "its process", "learnt since", "our own dial", "lower name", "verdict")
+    for *cells, verdict in table(*heads):
+        sides = [words[cell] for words, cell in zip(meaning, cells, strict=True)]
+        told |= {Case(*case): Verdict[verdict.upper()] for case in product(*sides)}
+    everything = product(*(set().union(*words.values()) for words in meaning))
+    cases = {Case(*case): [row.verdict for row in CASES if row.fits(Case(*case))] for case in everything}
+    assert {case: [verdict] for case, verdict in told.items()} == {case: verdict for case, verdict in cases.items() if verdict}
+
+
+@pytest.mark.parametrize(("what", "bound", "constant"), table("what", "bound", "constant"))
+def test_bounds(what, bound, constant):
+    module, name = constant.strip("`").split(":")
+    assert getattr(importlib.import_module(module), name) == float(bound)
+
+
+def test_reasons_of_goodbyes():
+    reasons = {reason.strip("`") for reason, *_ in table("reason", "said by", "the receiver reports the link down as")}
+    assert reasons - {"anything else"} == set(Farewell)
+
+
+def test_kinds_of_datagrams():
+    assert {int(kind) for kind, *_ in table("kind", "name", "sent")} == set(gossip.Kind)
