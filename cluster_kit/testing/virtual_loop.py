@@ -6,6 +6,7 @@ import asyncio
 import gc
 import heapq
 import logging
+import math
 import re
 import threading
 import warnings
@@ -268,8 +269,10 @@ class VirtualLoop(NoRealWorld):
     def call_later(
         self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Call ``callback`` in ``delay`` seconds of virtual time."""
-        return self.call_at(self.timeline.now_s + delay, callback, *args, context=context)
+        """Call ``callback`` in ``delay`` seconds of virtual time, which passes even if they are too few for a float to tell."""
+        now_s = self.timeline.now_s
+        when_s = max(now_s + delay, math.nextafter(now_s, math.inf)) if delay > 0 else now_s
+        return self.call_at(when_s, callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None

@@ -66,6 +66,24 @@ def test_timers_run_by_time_and_then_in_the_order_they_were_set():
     assert run_virtually(main()) == ["soon", (0, 4), (1, 1), (1, 3), (2, 0), (2, 2)]
 
 
+def test_time_passes_even_where_a_delay_is_too_short_for_a_float_to_tell():
+    async def main():
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(DAY_S)
+        passed = loop.create_future()
+
+        def look():
+            if loop.time() > DAY_S:
+                passed.set_result(loop.time())
+            else:
+                loop.call_later(1e-15, look)
+
+        look()
+        return await passed
+
+    assert DAY_S < run_virtually(main(), limit_s=2 * DAY_S) < DAY_S + 1e-9
+
+
 def test_a_due_timer_is_not_starved_by_those_who_are_always_ready():
     async def main():
         passed = asyncio.Event()

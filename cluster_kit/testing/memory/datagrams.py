@@ -63,7 +63,7 @@ class MemoryDatagrams(Datagrams):
         self._context = copy_context()
         if self._inbox and not self._is_waiting:
             self._is_waiting = True
-            self._loop.call_soon(self._empty_inbox)
+            self._loop.call_soon(self._empty_inbox, context=self._context)
 
     def pause(self) -> None:
         """Let it wait in the inbox."""
@@ -109,7 +109,7 @@ class MemoryDatagrams(Datagrams):
         while self._inbox and self._hear is not None:
             data, source = self._inbox.popleft()
             self._inbox_bytes -= len(data) + OVERHEAD_BYTES
-            self._context.run(self._hear, data[: self._size_bytes], source)
+            self._hear(data[: self._size_bytes], source)
 
     def in_order(self, source: Endpoint, when_s: float) -> float:
         """Return ``when_s``, or later, so that what one sender sends stays in order."""

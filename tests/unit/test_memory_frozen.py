@@ -1,0 +1,37 @@
+"""What a network in memory brings to a process that is frozen."""
+
+import asyncio
+
+from cluster_kit.network import Group
+from cluster_kit.testing.memory.network import MemoryNetwork
+from cluster_kit.testing.timeline import Timeline
+from cluster_kit.testing.virtual_loop import VirtualLoop
+
+
+def test_datagrams_to_a_frozen_process_are_heard_when_it_goes_on():
+    timeline = Timeline()
+    network = MemoryNetwork(timeline=timeline)
+    heard = []
+
+    async def run(host, hear):
+        address = host.addresses[0]
+        datagrams = await host.join(Group("230.1.1.251", 45892, address, address), max_bytes=100)
+        datagrams.listen(hear)
+        return datagrams
+
+    sending = VirtualLoop(timeline, name="sending").create_task(run(network.host("10.0.0.1"), lambda *_: None))
+    frozen = VirtualLoop(timeline, name="frozen")
+    frozen.create_task(
+        run(network.host("10.0.0.2"), lambda data, _: heard.append((data, timeline.now_s, asyncio.get_running_loop())))
+    )
+    timeline.run(1.0)
+    frozen.pause()
+    sending.result().send(b"one")
+    sending.result().send(b"two")
+    timeline.run(2.0)
+    assert not heard
+    frozen.resume()
+    timeline.run(3.0)
+    timeline.close()
+    assert heard == [(b"one", 2.0, frozen), (b"two", 2.0, frozen)]
+    assert not timeline.unhandled
