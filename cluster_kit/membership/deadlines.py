@@ -52,6 +52,8 @@ class Deadlines(Generic[_Key]):
     def pop_due(self, now_s: float, limit: int | None = None) -> list[_Key]:
         """Remove and return the keys whose deadline has come, earliest first, ``limit`` of them at most."""
         due: list[_Key] = []
+        if not self._heap or self._heap[0][0] > now_s:  # no key has an earlier deadline than what is queued first
+            return due
         while limit is None or len(due) < limit:
             at_s = self.next_s()
             if at_s is None or at_s > now_s:

@@ -43,6 +43,8 @@ class Lane:
     def start(self, now_s: float) -> list[str]:
         """Put those that are due in flight as far as there is room, longest due first, and return them."""
         self._waiting |= dict.fromkeys(self._due.pop_due(now_s), now_s)
+        if not self._waiting:
+            return []
         keys = list(islice(self._waiting, max(0, self._width - len(self._since_s))))
         for key in keys:
             del self._waiting[key]
@@ -62,6 +64,8 @@ class Lane:
 
     def evict(self, now_s: float) -> list[str]:
         """Return those that have to make way now: those dismissed, and the oldest in flight, one for each that waits."""
+        if not (self._waiting or self._dismissed):
+            return []
         oldest = islice(self._staying(), max(0, self._lacking))
         self._dismissed |= dict.fromkeys(key for key in oldest if self._makes_way_at_s(key) <= now_s)
         keys, self._dismissed = list(self._dismissed), {}

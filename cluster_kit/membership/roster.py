@@ -239,6 +239,8 @@ class Roster:
     # -- what that adds up to --------------------------------------------------------------------------------------------------
 
     def _update(self, touched: dict[str, bool], reason: Reason) -> list[Change]:
+        if not touched:
+            return []
         affected = dict.fromkeys((key for told in touched for key in self._affected_by(told)), False)
         affected |= {self._names.name_at(told) or told: True for told, fresh in touched.items() if fresh}
         changes = [self._change(key, reason, fresh) for key, fresh in sorted(affected.items())]
