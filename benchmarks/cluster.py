@@ -65,6 +65,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3, help="clusters of each size and system")
     parser.add_argument("--only", type=lambda text: text.split(","), default=SCENARIOS, help=",".join(SCENARIOS))
     parser.add_argument("--executable", type=Path, default=executable, help="the cluster-kit to measure")
+    parser.add_argument("--former", type=Path, metavar="EXECUTABLE", help="another cluster-kit to measure beside")
     parser.add_argument(
         "--libcluster", type=Path, metavar="DIR", help="folder of compiled applications, such as _build/prod/lib"
     )
@@ -83,13 +84,15 @@ class Benchmark:
         self._folder = folder
         self._python = str(options.executable.with_name("python"))
         self._systems: list[System] = [ClusterKit(options.executable)]
+        self._systems += [ClusterKit(options.former, "former")] if options.former else []
         self._systems += [Libcluster(options.libcluster)] if options.libcluster else []
         self._systems += [Serf()] if options.serf else []
         self.results = Results([system.name for system in self._systems])
 
     def run(self, *, private: bool) -> None:
         """Measure everything; what fails is told on standard error and leaves a gap."""
-        subprocess.run([self._python, "-c", COMPILE], check=True)
+        for executable in filter(None, (self._options.executable, self._options.former)):
+            subprocess.run([str(executable.with_name("python")), "-c", COMPILE], check=True)
         for system in self._systems:
             (self._folder / system.name).mkdir()
             system.prepare(self._folder / system.name)

@@ -36,6 +36,7 @@ def form(cluster: Cluster[Place], n: int) -> Iterator[Sample]:
     cluster.wait(cluster.all_ready, FORM_S, "all ready")
     yield Sample("formation", full_s - members[-1].started_s)
     yield Sample("formation_ready", max(0.0, full_s - max(member.ready_s or 0.0 for member in members)))
+    yield Sample("formation_cpu", cpu_s([pid for member in members for pid in member.pids()]) / n)
 
 
 def change(cluster: Cluster[Place]) -> Iterator[Sample]:

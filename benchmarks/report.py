@@ -20,6 +20,7 @@ class Measure:
 MEASURES = {
     "formation": Measure("full mesh, from the last process's start", "s"),
     "formation_ready": Measure("full mesh, from the last node's readiness", "s"),
+    "formation_cpu": Measure("CPU seconds until then, per node", "s"),
     "join": Measure("join told to all, from the process's start", "s"),
     "join_ready": Measure("join told to all, from its readiness", "s"),
     "crash": Measure("kill -9 told to all", "s"),

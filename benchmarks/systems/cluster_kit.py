@@ -14,12 +14,12 @@ KINDS = {"ready": Kind.READY, "node_up": Kind.UP, "node_down": Kind.DOWN}
 
 
 class ClusterKit:
-    """Nodes of the installed cluster_kit."""
+    """Nodes of an installed cluster_kit; ``name`` is what the table calls it."""
 
-    name = "cluster_kit"
     leave_signal = signal.SIGTERM
 
-    def __init__(self, executable: Path) -> None:
+    def __init__(self, executable: Path, name: str = "cluster_kit") -> None:
+        self.name = name
         self._executable = executable
         self._folder = Path()
 
