@@ -25,10 +25,10 @@ def at(sock):
 class Local:
     """A node in this event loop."""
 
-    def __init__(self, basename, *, boot_id=None, fence=FENCE, **options):
+    def __init__(self, basename, *, boot_id=None, fence=FENCE, network=None, address="127.0.0.1", **options):
         self.connector = TcpConnector(**options)
-        self.links = RecordingLinks(fence=fence, boot_id=boot_id, deadline_s=DEADLINE_S)
-        self.node = Node(name=f"{basename}@127.0.0.1", boot_id=self.links.boot_id)
+        self.links = RecordingLinks(fence=fence, boot_id=boot_id, deadline_s=DEADLINE_S, network=network)
+        self.node = Node(name=f"{basename}@{address}", boot_id=self.links.boot_id)
         self.name = self.node.name
 
     async def __aenter__(self):

@@ -1,0 +1,122 @@
+"""The whole connector on a network in memory, in virtual time: what takes long, or can't be arranged on real sockets."""
+
+import asyncio
+from itertools import permutations
+
+import pytest
+from tcp_stage import Local
+
+from cluster_kit.errors import ConnectError, ConnectReason
+from cluster_kit.events import Reason
+from cluster_kit.node import BootId, Node
+from cluster_kit.testing import BlackHole, Cut, Delay, Drop, MemoryNetwork, run_virtually
+
+
+class Lan:
+    """Nodes with a host each."""
+
+    def __init__(self, seed=0):
+        self.network = MemoryNetwork(seed=seed)
+        self.nodes = []
+
+    def node(self, basename, **options):
+        number = len(self.nodes) + 1
+        host = self.network.host(f"10.0.0.{number}", names=[basename])
+        node = Local(basename, network=host, address=host.addresses[0], boot_id=BootId(number, 0), **options)
+        self.nodes.append(node)
+        return node
+
+
+async def mesh(lan, size, **options):
+    """Start nodes and have everybody link to everybody at once."""
+    nodes = [lan.node(f"n{number}", **options) for number in range(size)]
+    for node in nodes:
+        await node.__aenter__()
+    await asyncio.gather(*(one.link(other) for one, other in permutations(nodes, 2)))
+    return nodes
+
+
+def test_network_that_delays_everything_by_a_second():
+    async def scenario():
+        lan = Lan()
+        lan.network.add(Delay(1.0))
+        nodes = await mesh(lan, 5)
+        await asyncio.sleep(60)
+        for one, other in permutations(nodes, 2):
+            assert one.history(other) == ["up"]
+            assert one.links.of("rtt", other.name)[-1].data == pytest.approx(2.0, abs=0.1)
+        leaver, *others = nodes
+        await leaver.connector.stop()
+        assert {await other.down(leaver) for other in others} == {Reason.LEFT}
+        for other in others:
+            await other.connector.stop()
+
+    run_virtually(scenario())
+
+
+def test_peer_behind_a_cut_is_silent_in_time_and_linked_again_after():
+    async def scenario():
+        lan = Lan()
+        ann, bob = await mesh(lan, 2)
+        await asyncio.sleep(10)
+        since_s = asyncio.get_running_loop().time()
+        cut = lan.network.add(Cut())
+        for one, other in ((ann, bob), (bob, ann)):
+            assert await one.down(other) is Reason.SILENT
+        assert asyncio.get_running_loop().time() - since_s == pytest.approx(ann.connector.silent_s, abs=1.0)
+        lan.network.remove(cut)
+        await ann.link(bob)
+        await bob.links.expect("up", ann.name, count=2)
+        assert ann.history(bob) == bob.history(ann) == ["up", "down", "up"]
+        for node in (ann, bob):
+            await node.connector.stop()
+
+    run_virtually(scenario())
+
+
+def test_address_that_swallows_dials_does_not_hold_up_the_next():
+    async def scenario():
+        lan = Lan()
+        ann = lan.node("ann")
+        hole = lan.network.host("10.0.1.1", names=["seed"])
+        bob = Local("bob", network=lan.network.host("10.0.1.2", names=["seed"]), address="10.0.1.2", port=4370)
+        lan.network.add(BlackHole(), target=hole)
+        async with ann, bob:
+            since_s = asyncio.get_running_loop().time()
+            assert (await ann.connector.connect(Node(address="seed:4370"))).name == bob.name
+            assert asyncio.get_running_loop().time() - since_s < 0.3
+
+    run_virtually(scenario())
+
+
+def test_host_that_never_answers_is_a_timeout():
+    async def scenario():
+        lan = Lan()
+        hole = lan.network.host("10.0.1.1")
+        lan.network.add(BlackHole(), target=hole)
+        async with lan.node("ann") as ann:
+            with pytest.raises(ConnectError) as caught:
+                await ann.connector.connect(Node(address="10.0.1.1:4370"))
+            assert caught.value.reason is ConnectReason.TIMEOUT
+
+    run_virtually(scenario())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_mesh_on_a_lossy_network_has_one_link_per_pair_and_tells_the_same_twice(seed):
+    def story():
+        async def scenario():
+            lan = Lan(seed)
+            lan.network.add(Delay(0.01, jitter_s=0.2))
+            lan.network.add(Drop(0.1))
+            nodes = await mesh(lan, 6)
+            await asyncio.sleep(20)
+            for one, other in permutations(nodes, 2):
+                assert (one.history(other)[-1], other.history(one)[-1]) in {("up", "up"), ("down", "down")}
+            for node in nodes:
+                await node.connector.stop()
+            return [node.links.reports for node in nodes]
+
+        return run_virtually(scenario())
+
+    assert story() == story()
