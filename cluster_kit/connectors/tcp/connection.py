@@ -5,7 +5,7 @@ How far a connection has come is the state of its ``Link`` and nothing else: wit
 ====================  =========================================  ==============================================
 state                 as dialler                                 as acceptor
 ====================  =========================================  ==============================================
-``SILENT``            the stream is not open yet                 the hello is not in: not in this module yet
+``SILENT``            the stream is not open yet                 a stranger: the hello isn't in
 ``GREETED``           our hello is out                           the hello is in, a verdict is due or held back
 ``ANSWERED``          the answer is in, a verdict is held back   our answer is out, the confirmation isn't in
 ``UP``                linked                                     linked
@@ -104,17 +104,34 @@ class Connection:
 
 
 class Connections:
-    """All connections with a known peer, each by its number.
+    """All connections, each by its number: of strangers who have not introduced themselves yet, and of known peers.
 
     By the peer's name there is at most one that counts, the incumbent: it is a link, or was answered and waits for its
     confirmation. Behind it at most one other is held until it is known whether the incumbent is alive.
     """
 
     def __init__(self) -> None:
+        self.strangers: dict[int, Link] = {}
         self.by_number: dict[int, Connection] = {}
         self.links: dict[str, Connection] = {}
         self.answered: dict[str, Connection] = {}
         self.held: dict[str, Connection] = {}
+
+    def accept(self, number: int) -> Link:
+        """Take in a connection that a stranger opened to us, and return its protocol."""
+        link = self.strangers[number] = Link(Role.ACCEPTOR)
+        return link
+
+    def introduced(self, number: int, identity: Identity, told: Identity) -> Connection:
+        """Return the connection of a stranger who has introduced itself by ``identity``."""
+        connection = Connection(number, self.strangers.pop(number), identity.node(), told)
+        connection.introduce(identity)
+        self.by_number[number] = connection
+        return connection
+
+    def dial(self, number: int, target: Node, told: Identity) -> None:
+        """Take in a connection that we dial."""
+        self.by_number[number] = Connection(number, Link(Role.DIALLER), target, told, target=target)
 
     def incumbent(self, name: str) -> Connection | None:
         """Return the connection that counts for ``name``."""

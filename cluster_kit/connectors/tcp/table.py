@@ -41,7 +41,7 @@ from cluster_kit.wire.frames import (
     plain_boot,
     read_boot,
 )
-from cluster_kit.wire.link import Farewell, Link, Role
+from cluster_kit.wire.link import Farewell, Link
 
 _REASON_OF: dict[str, Reason] = {Farewell.UNWANTED: Reason.UNWANTED, Farewell.CONFLICT: Reason.REPLACED}
 
@@ -58,7 +58,6 @@ class LinkTable:
     def __init__(self, local: Node, fence: Fence, features: tuple[str, ...] = ()) -> None:
         self._us = Presence(local, fence, features=features)
         self._connections = Connections()
-        self._strangers: dict[int, Link] = {}  # accepted, and not introduced yet
         self._attempts: dict[int, Node] = {}  # each ``connect`` that waits
         self._hang_ups = HangUps()
         self._actions: list[Action] = []
@@ -75,8 +74,7 @@ class LinkTable:
         elif node.address is None:
             self._fail(attempt, connect_error(node, ConnectReason.UNREACHABLE, "no address known"))
         else:
-            dial = Connection(attempt, Link(Role.DIALLER), node, self._us.introduction(wanted=True), target=node)
-            self._connections.by_number[attempt] = dial
+            self._connections.dial(attempt, node, self._us.introduction(wanted=True))
             self._do(Dial(attempt, node))
         return self._take()
 
@@ -119,8 +117,7 @@ class LinkTable:
 
     def accept(self, conn: int) -> Link:
         """Take in a connection that somebody opened to us, and return its protocol."""
-        link = self._strangers[conn] = Link(Role.ACCEPTOR)
-        return link
+        return self._connections.accept(conn)
 
     def link(self, conn: int) -> Link:
         """Return the protocol of a connection that we dial."""
@@ -142,7 +139,7 @@ class LinkTable:
         self, conn: int, reason: Reason = Reason.CLOSED, cause: ConnectReason = ConnectReason.RESET, detail: str = ""
     ) -> list[Action]:
         """Note that a connection is lost; ``reason`` is for a link that was up, ``cause`` and ``detail`` for a dial."""
-        self._strangers.pop(conn, None)
+        self._connections.strangers.pop(conn, None)
         if connection := self._connections.by_number.get(conn):
             if connection.awaits_answer and cause is ConnectReason.RESET and self._hang_ups.again(connection.name):
                 cause, detail = ConnectReason.PROTOCOL, "it hangs up on us time and again"
@@ -191,10 +188,7 @@ class LinkTable:
         if reason or identity is None:
             self._refuse_stranger(conn, reason or ConnectReason.PROTOCOL)
             return
-        newcomer = Connection(conn, self._strangers.pop(conn), identity.node(), self._us.introduction(wanted=False))
-        newcomer.introduce(identity)
-        self._connections.by_number[conn] = newcomer
-        self._decide(newcomer)
+        self._decide(self._connections.introduced(conn, identity, self._us.introduction(wanted=False)))
 
     def _hear_answer(self, dial: Connection, identity: Identity) -> None:
         assert dial.target is not None
@@ -286,7 +280,7 @@ class LinkTable:
 
     def _refuse_stranger(self, conn: int, reason: ConnectReason) -> None:
         rival = self._us.local.boot_id if reason is ConnectReason.CONFLICT else None
-        link = self._strangers.pop(conn)
+        link = self._connections.strangers.pop(conn)
         self._do(Send(conn, link.send(self._us.refusal(reason, rival))))
         self._do(Close(conn))
 
