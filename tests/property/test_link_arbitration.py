@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster_kit.connectors.tcp.actions import Close, Dial, Down, Failed, Linked, Probe, Send, Up
+from cluster_kit.connectors.tcp.links import Close, Dial, Down, Failed, Linked, Probe, Send, Up
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason
 from cluster_kit.events import Reason

@@ -7,7 +7,7 @@ import msgpack
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cluster_kit.connectors.tcp.actions import Close, Down, Up
+from cluster_kit.connectors.tcp.links import Close, Down, Up
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, RemoteProtocolError
 from cluster_kit.node import BootId, Fence, Node

@@ -2,8 +2,9 @@
 
 import pytest
 
-from cluster_kit.connectors.tcp import actions as do
-from cluster_kit.connectors.tcp.actions import (
+from cluster_kit.connectors.tcp import links as do
+from cluster_kit.connectors.tcp.handshake import MAX_DIALLED, PATIENCE, HangUps
+from cluster_kit.connectors.tcp.links import (
     Changed,
     Close,
     Conflict,
@@ -16,7 +17,6 @@ from cluster_kit.connectors.tcp.actions import (
     Probe,
     Up,
 )
-from cluster_kit.connectors.tcp.handshake import MAX_DIALLED, PATIENCE, HangUps
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, NameConflict
 from cluster_kit.events import Reason

@@ -75,7 +75,7 @@ Reading the table
 =================
 
 Every case that can occur fits exactly one row, which a test goes through, so the order of rows means
-nothing. ``ANY`` stands where a side doesn't matter. ``cluster_kit.connectors.tcp.table`` carries out
+nothing. ``ANY`` stands where a side doesn't matter. ``cluster_kit.connectors.tcp.links`` carries out
 the verdicts.
 """
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cluster_kit.connectors.tcp.actions import Action, Changed, PeerLeaving
 from cluster_kit.connectors.tcp.arbitration import Case, Name, Process, Sign
 from cluster_kit.connectors.tcp.handshake import Presence
 from cluster_kit.node import Node
@@ -71,15 +70,6 @@ class Connection:
         self.peer_wants = identity.wanted
         self.peer_leaves = identity.leaving
         self.features = tuple(identity.features)
-
-    def take_in(self, update: Update) -> Iterator[Action]:
-        """Take in what the peer tells of itself later, and yield what there is to report."""
-        if update.metadata != self.peer.metadata:
-            self.peer = self.peer.evolve(metadata=update.metadata)
-            yield Changed(self.number, self.peer)
-        if update.leaving and not self.peer_leaves:
-            yield PeerLeaving(self.peer)
-        self.peer_leaves = update.leaving
 
     def same_process(self, other: Connection) -> bool:
         """Whether both lead to the same run of the peer."""

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from math import inf
 
-from cluster_kit.connectors.tcp.actions import Action, Failed, Linked
 from cluster_kit.connectors.tcp.handshake import connect_error
+from cluster_kit.connectors.tcp.links import Action, Failed, Linked
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectError, ConnectReason, NetworkError, NetworkFault
 from cluster_kit.network import Endpoint, Network, Stream

@@ -15,7 +15,10 @@ from math import inf
 from cluster_kit.abc import LinkReport
 from cluster_kit.attended import AttendedClock
 from cluster_kit.connectors.tcp.accept import HalfOpen, Strangers, max_links
-from cluster_kit.connectors.tcp.actions import (
+from cluster_kit.connectors.tcp.dial import Dialler
+from cluster_kit.connectors.tcp.exchange import FEATURE, Telling
+from cluster_kit.connectors.tcp.heartbeat import Heartbeat
+from cluster_kit.connectors.tcp.links import (
     Action,
     Changed,
     Close,
@@ -30,9 +33,6 @@ from cluster_kit.connectors.tcp.actions import (
     Send,
     Up,
 )
-from cluster_kit.connectors.tcp.dial import Dialler
-from cluster_kit.connectors.tcp.exchange import FEATURE, Telling
-from cluster_kit.connectors.tcp.heartbeat import Heartbeat
 from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason, RemoteProtocolError
