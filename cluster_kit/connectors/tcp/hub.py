@@ -1,7 +1,6 @@
-"""Where the link table meets the network: the listener, the connections, the dials under way, one timer for all.
+"""Where the link table meets the network: the listener, the connections, the dials under way.
 
-The table decides, the hub carries out. Silence and handshakes are judged by attended time on the pulse, which runs after what
-has been received is read, and which skips judging when it comes late.
+The table decides, the hub carries out. Silence and handshakes are judged by attended time.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Iterable
-from math import inf
 
 from cluster_kit.abc import LinkReport
 from cluster_kit.attended import AttendedClock
 from cluster_kit.connectors.tcp.accept import HalfOpen, Strangers, max_links
 from cluster_kit.connectors.tcp.dial import Dialler
 from cluster_kit.connectors.tcp.exchange import FEATURE, Telling
-from cluster_kit.connectors.tcp.heartbeat import Heartbeat
+from cluster_kit.connectors.tcp.heartbeat import Heartbeat, Pulse
 from cluster_kit.connectors.tcp.links import (
     Action,
     Changed,
@@ -42,7 +40,7 @@ from cluster_kit.network import Listener, Stream
 from cluster_kit.node import BootId, Node, split_address
 from cluster_kit.throttle import Throttle
 from cluster_kit.wire.frames import App, Frame, Hello, Peers, Ping, Pong
-from cluster_kit.wire.link import Link, Role
+from cluster_kit.wire.link import Link
 
 log = logging.getLogger("cluster_kit.connectors.tcp")
 
@@ -67,18 +65,17 @@ class Hub:
         self._local = local
         self._links = links
         self._silent_s = silent_s
-        self._heartbeat_s = heartbeat_s
         self._loop = asyncio.get_running_loop()
         self._clock = AttendedClock(network.clock.monotonic_s, heartbeat_s)
         self._telling = Telling(local, links, lambda conn, peers: self._sessions[conn].send(peers)) if exchange else None
         self._table = LinkTable(local, links.fence, (FEATURE,) if exchange else ())
         self._numbers = itertools.count(1)
         self._sessions: dict[int, Session] = {}
+        self._pulse = Pulse(self._clock, heartbeat_s, self._sessions, self._give_up)
         self._dialler = Dialler(network, self._table, self._numbers, self._apply, self._dialled)
         self._half_open = HalfOpen()
         self._strangers = Strangers(max_links(network.most_streams), links.knows)
         self._throttle = Throttle()
-        self._ask_at_s = self._loop.time()
         self._stopped = False
         self._emptied = asyncio.Event()
 
@@ -88,7 +85,7 @@ class Hub:
         """Accept connections on ``listener``, which is ours from now on."""
         self._listener = listener
         listener.start(self._accept)
-        self._pulse()
+        self._pulse.start()
 
     async def connect(self, node: Node) -> Node:
         """Want a link to ``node``, and return the peer once it is up."""
@@ -106,7 +103,7 @@ class Hub:
     async def stop(self) -> None:
         """Say goodbye, close everything, and wait until it is closed."""
         self._stopped = True
-        self._timer.cancel()
+        self._pulse.stop()
         if self._telling:
             self._telling.stop()
         self._apply(self._table.stop())
@@ -123,25 +120,6 @@ class Hub:
     def _abort(self) -> None:
         for session in self._sessions.values():
             session.abort()
-
-    def _pulse(self) -> None:
-        """Ask for signs of life once each heartbeat, and in between only judge who may be overdue."""
-        late_s = self._clock.tick()
-        now_s = self._clock.now_s()
-        asking = self._loop.time() >= self._ask_at_s
-        if asking:
-            self._ask_at_s = self._loop.time() + self._heartbeat_s
-        for session in list(self._sessions.values()):
-            if late_s < self._heartbeat_s / 2 and session.overdue_at_s <= now_s:
-                self._give_up(session)
-            elif asking and session.is_up and session.link.role is Role.DIALLER:
-                session.send(session.heartbeat.ask(now_s))
-        self._pulse_later(now_s)
-
-    def _pulse_later(self, now_s: float) -> None:
-        overdue_at_s = min((session.overdue_at_s for session in self._sessions.values()), default=inf)
-        judge_at_s = self._loop.time() + max(overdue_at_s - now_s, self._heartbeat_s / 2)
-        self._timer = self._loop.call_at(min(self._ask_at_s, judge_at_s), self._pulse)
 
     def _give_up(self, session: Session) -> None:
         self._apply(self._table.closed(session.conn, Reason.SILENT, ConnectReason.TIMEOUT))
