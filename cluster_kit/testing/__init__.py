@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cluster_kit.testing.connectors import ConnectorConformance
+    from cluster_kit.testing.in_memory import InMemory
     from cluster_kit.testing.leaks import leaves_nothing
     from cluster_kit.testing.listener import Listener
     from cluster_kit.testing.memory.faults import BlackHole, Cut, Delay, Drop, Duplicate, Fault, Refuse, Reorder, SlowReader
     from cluster_kit.testing.memory.host import MemoryHost
     from cluster_kit.testing.memory.network import MemoryNetwork
+    from cluster_kit.testing.networks import NetworkConformance
     from cluster_kit.testing.stand_ins import FakeDiscovery, RecordingLinks, Report
     from cluster_kit.testing.strategies import StrategyConformance
     from cluster_kit.testing.timeline import Timeline
@@ -32,9 +34,11 @@ _MODULE_OF = {
     "Duplicate": "memory.faults",
     "FakeDiscovery": "stand_ins",
     "Fault": "memory.faults",
+    "InMemory": "in_memory",
     "Listener": "listener",
     "MemoryHost": "memory.host",
     "MemoryNetwork": "memory.network",
+    "NetworkConformance": "networks",
     "RecordingLinks": "stand_ins",
     "Refuse": "memory.faults",
     "Reorder": "memory.faults",
@@ -57,9 +61,11 @@ __all__ = [
     "Duplicate",
     "FakeDiscovery",
     "Fault",
+    "InMemory",
     "Listener",
     "MemoryHost",
     "MemoryNetwork",
+    "NetworkConformance",
     "RecordingLinks",
     "Refuse",
     "Reorder",

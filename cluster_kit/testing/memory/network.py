@@ -81,9 +81,9 @@ class MemoryNetwork:
             names: What resolves to its addresses.
         """
         own = tuple(plain(address) for address in addresses)
-        taken = [address for address in own if address in self._host_at]
+        taken = [address for address in own if address in self._host_at or ip_address(address).is_loopback]
         if taken or not own:
-            raise ValueError(f"memory network: a host needs addresses of its own, but {', '.join(taken) or 'none'} was given")
+            raise ValueError(f"memory network: a host needs addresses of its own, not {', '.join(taken) or 'none at all'}")
         added = MemoryHost(self, own, random=partial(self.random, own[0]))
         self.hosts.append(added)
         for address in own:

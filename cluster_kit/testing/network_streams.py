@@ -1,0 +1,330 @@
+"""The rules of ``NetworkConformance`` on streams and listeners."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from cluster_kit.errors import NetworkFault
+from cluster_kit.network import Endpoint, Network, Stream
+from cluster_kit.testing.network_stage import NetworkStage, Reader
+
+BULK = bytes(range(256)) * 1024  # more than one packet
+MOST_BULKS = 400  # 100 MB: no system takes in more than that for somebody who doesn't read
+
+
+class StreamRules(NetworkStage):
+    """Streams are ordered and reliable, end once, and wait for their readers."""
+
+    # Opening
+
+    def test_both_ends_agree_on_where_they_are(self) -> None:
+        """What one end calls ``here``, the other calls ``there``; an address is given as such."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            async with self.pair(ann, bob) as (ours, theirs):
+                assert ours.here == theirs.there, f"{ours.here} is {theirs.there} at the other end"
+                assert theirs.here == ours.there, f"{theirs.here} is {ours.there} at the other end"
+                assert ours.there.host == self.other_address
+
+        self.play(scenario)
+
+    def test_the_listener_tells_the_port_that_it_was_given(self) -> None:
+        """Port 0 stands for any that is free, and ``here`` is where others find it."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            async with self.serving(bob) as (listener, _):
+                assert listener.here.host == self.other_address
+                assert listener.here.port > 0
+
+        self.play(scenario)
+
+    def test_nobody_listening_is_refused(self) -> None:
+        """A dial to where nobody listens fails with ``refused``."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            to = Endpoint(self.other_address, await self.free_port(bob, self.other_address))
+            error = await self.refusal(ann.dial(to), f"dial to {to}, where nobody listens")
+            assert error.fault is NetworkFault.REFUSED, f"nobody listens at {to}, but the fault is {error.fault!r}"
+
+        self.play(scenario)
+
+    def test_a_port_in_use_is_told(self) -> None:
+        """A second listener at one address and port fails with ``in use``."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            async with self.serving(bob) as (listener, _):
+                error = await self.refusal(bob.listen(listener.here), "listen at a port in use")
+                assert error.fault is NetworkFault.IN_USE
+
+        self.play(scenario)
+
+    def test_listening_at_a_foreign_address_is_told(self) -> None:
+        """A listener at an address of another machine fails with ``not ours``."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            error = await self.refusal(ann.listen(Endpoint(self.foreign_address, 0)), "listen at a foreign address")
+            assert error.fault is NetworkFault.NOT_OURS
+
+        self.play(scenario)
+
+    def test_streams_wait_for_the_listener_to_start(self) -> None:
+        """Others connect and wait until ``start``, and none is handed over within that call; each is, once."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            accepted: list[Stream] = []
+            come = asyncio.Event()
+
+            def accept(stream: Stream) -> None:
+                accepted.append(stream)
+                if len(accepted) == 2:
+                    come.set()
+
+            listener = await bob.listen(Endpoint(self.other_address, 0))
+            dialled = [await self.within(ann.dial(listener.here), "dial before start") for _ in range(2)]
+            listener.start(accept)
+            assert accepted == [], "a stream was handed over within start"
+            await self.within(come.wait(), "two streams to be accepted")
+            assert {stream.there for stream in accepted} == {stream.here for stream in dialled}
+            await listener.close()
+            for stream in (*dialled, *accepted):
+                stream.abort()
+
+        self.play(scenario)
+
+    def test_a_closed_listener_accepts_nothing_more(self) -> None:
+        """After ``close``, which may be called again, dials are refused, and open streams stay open."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            async with self.serving(bob) as (listener, accepted):
+                ours = await self.within(ann.dial(listener.here), "dial")
+                theirs = await self.within(accepted.get(), "a stream to be accepted")
+                await listener.close()
+                await listener.close()
+                error = await self.refusal(ann.dial(listener.here), "dial to a closed listener")
+                assert error.fault is NetworkFault.REFUSED
+                reader = self.reader(theirs)
+                ours.send(b"still here")
+                assert await reader.got(10) == b"still here"
+                ours.abort()
+                theirs.abort()
+
+        self.play(scenario)
+
+    def test_a_closed_listener_aborts_what_it_did_not_hand_over(self) -> None:
+        """Who was let in and not handed over is told that the stream has ended."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            listener = await bob.listen(Endpoint(self.other_address, 0))
+            ours = await self.within(ann.dial(listener.here), "dial before start")
+            await listener.close()
+            await self.reader(ours).ended()
+
+        self.play(scenario)
+
+    def test_a_cancelled_dial_leaves_nothing(self) -> None:
+        """Who gives up cancels: what the other end accepted meanwhile ends."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            async with self.serving(bob) as (listener, accepted):
+                for turns in range(4):
+                    dialling = asyncio.create_task(ann.dial(listener.here))
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    dialling.cancel()
+                    await asyncio.wait([dialling])
+                    if not dialling.cancelled():
+                        dialling.result().abort()  # it was faster
+                last = await self.within(ann.dial(listener.here), "dial")
+                while (stream := await self.within(accepted.get(), "a stream to be accepted")).there != last.here:
+                    await self.reader(stream).ended()
+                stream.abort()
+                last.abort()
+
+        self.play(scenario)
+
+    # Sending and receiving
+
+    def test_what_is_sent_comes_in_whole_and_in_order(self) -> None:
+        """All bytes come in, in order, both ways."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            async with self.pair(ann, bob) as ends:
+                readers = [self.reader(end) for end in ends]
+                parts = [bytes([number % 251]) * (number % 1000) for number in range(500)]
+                for part in (*parts, BULK):
+                    for end in ends:
+                        end.send(part)
+                whole = b"".join((*parts, BULK))
+                for reader in readers:
+                    assert await reader.got(len(whole)) == whole, "bytes came in that were not sent, or in another order"
+
+        self.play(scenario)
+
+    def test_nothing_is_received_before_start(self) -> None:
+        """Bytes wait until ``start``, and none is received within that call."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            async with self.pair(ann, bob) as (ours, theirs):
+                heard = self.reader(ours)
+                theirs.send(b"go on")
+                ours.send(b"early")
+                await heard.got(5)
+                reader = self.reader(theirs)
+                assert not reader.data, "bytes were received within start"
+                assert await reader.got(5) == b"early"
+
+        self.play(scenario)
+
+    def test_the_end_is_not_told_before_start(self) -> None:
+        """A stream that ended before ``start`` still brings what was sent, then tells the end."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            async with self.pair(ann, bob) as (ours, theirs):
+                closing = self.reader(ours)
+                ours.send(b"last words")
+                ours.close()
+                await closing.ended()
+                reader = self.reader(theirs)
+                assert not reader.losses, "the end was told within start"
+                await reader.ended()
+                assert bytes(reader.data) == b"last words"
+
+        self.play(scenario)
+
+    def test_what_nobody_reads_is_counted_as_unsent(self) -> None:
+        """``unsent_bytes`` grows while the other end doesn't read, and is zero again once it has."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            async with self.pair(ann, bob) as (ours, theirs):
+                assert ours.unsent_bytes == 0
+                bulks = await self._fill(ours)
+                reader = self.reader(theirs)
+                await reader.got(bulks * len(BULK))
+                await self._once(lambda: ours.unsent_bytes == 0, "no unsent bytes after all was received")
+
+        self.play(scenario)
+
+    async def _fill(self, stream: Stream) -> int:
+        """Send until something stays unsent; return how often ``BULK`` was sent."""
+        for count in range(1, MOST_BULKS + 1):
+            stream.send(BULK)
+            if stream.unsent_bytes > len(BULK):
+                return count
+            await asyncio.sleep(0)
+        raise AssertionError(f"{MOST_BULKS * len(BULK)} bytes were sent to who doesn't read, and none is unsent")
+
+    async def _once(self, met: Callable[[], bool], what: str) -> None:
+        async def wait() -> None:
+            while not met():  # noqa: ASYNC110 - no event tells of it
+                await asyncio.sleep(0.01)
+
+        await self.within(wait(), what)
+
+    # Ending
+
+    def test_closing_sends_the_rest_first(self) -> None:
+        """``close`` loses nothing of what was sent before, also where that waits for a reader."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            async with self.pair(ann, bob) as (ours, theirs):
+                bulks = await self._fill(ours)
+                ours.close()
+                reader = self.reader(theirs)
+                await reader.ended()
+                assert len(reader.data) == bulks * len(BULK), f"of {bulks * len(BULK)} bytes, {len(reader.data)} came in"
+                assert reader.data == BULK * bulks
+
+        self.play(scenario)
+
+    def test_nothing_is_sent_after_close(self) -> None:
+        """``send`` on a stream that is closing does nothing."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            async with self.pair(ann, bob) as (ours, theirs):
+                ours.send(b"before")
+                ours.close()
+                ours.send(b"after")
+                reader = self.reader(theirs)
+                await reader.ended()
+                assert bytes(reader.data) == b"before"
+
+        self.play(scenario)
+
+    def test_nothing_is_received_after_close(self) -> None:
+        """Who closes receives nothing more, even of what has come in already."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            class Closer(Reader):
+                def received(self, data: memoryview) -> None:
+                    super().received(data)
+                    theirs.close()
+                    self.data_at_close = len(self.data)
+
+            async with self.pair(ann, bob) as (ours, theirs):
+                closer = Closer(self.deadline_s)
+                theirs.start(closer)
+                told = self.reader(ours)
+                ours.send(BULK)
+                ours.send(BULK)
+                await closer.ended()
+                await told.ended()
+                assert len(closer.data) == closer.data_at_close, "bytes were received after close"
+
+        self.play(scenario)
+
+    def test_the_end_is_told_once_to_who_closes(self) -> None:
+        """``lost`` is called exactly once, as the last, however often one closes and aborts."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            async with self.pair(ann, bob) as (ours, theirs):
+                reader, other = self.reader(ours), self.reader(theirs)
+                ours.close()
+                ours.close()
+                await reader.ended()
+                ours.close()
+                ours.abort()
+                await self._only_one_end(ann, bob, reader, other)
+
+        self.play(scenario)
+
+    def test_the_end_is_told_once_to_who_aborts(self) -> None:
+        """``abort`` ends a stream now, also one with unsent bytes; ``lost`` is called exactly once at either end."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            async with self.pair(ann, bob) as (ours, theirs):
+                reader = self.reader(ours)
+                await self._fill(ours)
+                ours.close()
+                ours.abort()
+                ours.abort()
+                await reader.ended()
+                ours.send(b"nothing")
+                assert ours.unsent_bytes == 0, "an aborted stream keeps unsent bytes"
+                await self._only_one_end(ann, bob, reader, self.reader(theirs))
+
+        self.play(scenario)
+
+    def test_the_end_is_told_when_the_other_end_closes(self) -> None:
+        """Whoever ends the stream, the other end is told, exactly once, and sending does nothing then."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            async with self.pair(ann, bob) as (ours, theirs):
+                reader, other = self.reader(ours), self.reader(theirs)
+                theirs.close()
+                await reader.ended()
+                ours.send(b"nothing")
+                await self._only_one_end(ann, bob, reader, other)
+
+        self.play(scenario)
+
+    async def _only_one_end(self, ann: Network, bob: Network, *readers: Reader) -> None:
+        """Wait for the ends of both, and as long as another stream takes to open and close: a second end would have come."""
+        for reader in readers:
+            await reader.ended()
+        async with self.pair(ann, bob) as (ours, theirs):
+            ours.close()
+            await self.reader(theirs).ended()
+        for reader in readers:
+            assert reader.losses == 1, f"lost() was called {reader.losses} times"
+            assert not reader.late, "bytes were received after lost()"
