@@ -45,6 +45,9 @@ def run_virtually(main: Coroutine[Any, Any, T], *, limit_s: float = HOUR_S) -> T
     if asyncio._get_running_loop() is not None:
         raise RuntimeError("run_virtually() cannot be called from a running event loop")
     timeline = Timeline(limit_s=limit_s)
+    is_first = not gc.get_freeze_count()
+    if is_first:
+        gc.freeze()  # only what the run leaves is looked through at its end
     try:
         with asyncio.Runner(loop_factory=partial(VirtualLoop, timeline)) as runner:
             result = runner.run(main)
@@ -54,7 +57,9 @@ def run_virtually(main: Coroutine[Any, Any, T], *, limit_s: float = HOUR_S) -> T
         raise
     finally:
         timeline.close()
-    gc.collect()  # a failed task that nobody awaited tells so when it goes
+        gc.collect()  # a failed task that nobody awaited tells so when it goes
+        if is_first:
+            gc.unfreeze()
     if timeline.unhandled:
         first = timeline.unhandled[0]
         if isinstance(first.exception, LeakError):

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from cluster_kit.testing import ConnectorConformance, StrategyConformance, TopologyConformance
+from cluster_kit.testing import ConnectorConformance, NetworkConformance, StrategyConformance, TopologyConformance
 
 pytestmark = pytest.mark.timeout(600)  # the first one waits for all suites
 
@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 SUITES = {
     "offending_strategies": StrategyConformance,
     "offending_connectors": ConnectorConformance,
+    "offending_networks": NetworkConformance,
     "offending_topologies": TopologyConformance,
 }
 
