@@ -107,7 +107,11 @@ Fault = Drop | Delay | Duplicate | Reorder | Cut | Refuse | BlackHole | SlowRead
 
 
 class Path(NamedTuple):
-    """The way from one host to another, with all that goes wrong on it."""
+    """The way from one host to another, with all that goes wrong on it.
+
+    Attributes:
+        is_steady: Whether what comes through does so once, and in a known time.
+    """
 
     latency_s: float
     is_cut: bool = False
@@ -119,16 +123,7 @@ class Path(NamedTuple):
     refuses: bool = False
     is_black_hole: bool = False
     bytes_per_s: float | None = None
-
-    @property
-    def is_steady(self) -> bool:
-        """Whether what comes through does so once, and in a known time."""
-        return not (self.jitter_s or self.duplicate or self.reorder)
-
-    @property
-    def is_certain(self) -> bool:
-        """Whether all comes through, once, and in a known time."""
-        return self.is_steady and not (self.is_cut or self.drop)
+    is_steady: bool = True
 
 
 def path_with(latency_s: float, faults: Iterable[Fault]) -> Path:
@@ -152,4 +147,4 @@ def path_with(latency_s: float, faults: Iterable[Fault]) -> Path:
                 path = path._replace(is_black_hole=True)
             case SlowReader(rate):
                 path = path._replace(bytes_per_s=min(path.bytes_per_s or rate, rate))
-    return path
+    return path._replace(is_steady=not (path.jitter_s or path.duplicate or path.reorder))

@@ -165,10 +165,13 @@ class MemoryNetwork:
 
     def draw(self, concern: str) -> float:
         """Return a number from 0 to 1, from the source of ``concern``."""
-        draw = self._draws.get(concern)
-        if draw is None:
-            draw = self._draws[concern] = self.random("network", concern).random
-        return draw()
+        return self._source(concern)()
+
+    def _source(self, concern: str) -> Callable[[], float]:
+        source = self._draws.get(concern)
+        if source is None:
+            source = self._draws[concern] = self.random("network", concern).random
+        return source
 
     # Packets
 
@@ -194,12 +197,15 @@ class MemoryNetwork:
     def send_to_group(self, sender: MemoryDatagrams, data: bytes) -> None:
         """Send a datagram to all who hear its group."""
         hearers = self._groups.get(sender.host.key_of(sender.group, sender.group.via), ())
-        uniform = self._uniform
-        if uniform is not None and uniform.is_certain and sender.group.hops and self.watch is None:
-            self.timeline.call_at(self.timeline.now_s + uniform.latency_s, deliver, hearers, data, sender.here)
+        path = self._uniform
+        if path is None or not path.is_steady or path.is_cut or not sender.group.hops or self.watch is not None:
+            for at_s, together in self._by_moment(sender, hearers, len(data)).items():
+                self.timeline.call_at(at_s, deliver, together, data, sender.here)
             return
-        for at_s, together in self._by_moment(sender, hearers, len(data)).items():
-            self.timeline.call_at(at_s, deliver, together, data, sender.here)
+        if path.drop:
+            draw, drop, source = self._source("drop"), path.drop, sender.host
+            hearers = tuple([hearer for hearer in hearers if hearer.host is source or draw() >= drop])
+        self.timeline.call_at(self.timeline.now_s + path.latency_s, deliver, hearers, data, sender.here)
 
     def _by_moment(
         self, sender: MemoryDatagrams, hearers: Iterable[MemoryDatagrams], size_bytes: int
