@@ -51,7 +51,7 @@ class MemoryListener(Listener):
             self._accept = accept
             self._context = copy_context()
             self._is_queued = True
-            self.loop.call_soon(self._hand_over)
+            self.loop.call_soon(self._hand_over, context=self._context)
 
     def opened(self, stream: MemoryStream) -> None:
         """Take in a stream that is open now."""

@@ -175,6 +175,7 @@ class MemoryHost(Network):
 
     async def dial(self, to: Endpoint) -> Stream:
         """Open a stream to a host of the network."""
+        _check_address(to.host)
         return await Dial(self, self._loop(), to).stream()
 
     # Datagrams
@@ -205,6 +206,7 @@ class MemoryHost(Network):
         return self._hearers.get(Endpoint(plain(at.host), at.port))
 
     def _check_ours(self, address: str) -> None:
+        _check_address(address)
         if not self.has_address(address):
             raise NetworkError("cannot assign requested address", fault=NetworkFault.NOT_OURS)
 
@@ -214,6 +216,13 @@ class MemoryHost(Network):
             raise RuntimeError("memory network: it needs virtual time; use run_virtually(), or a VirtualLoop")
         self.network.timeline = loop.timeline
         return loop
+
+
+def _check_address(text: str) -> None:
+    try:
+        plain(text)
+    except ValueError:
+        raise NetworkError("name or service not known", fault=NetworkFault.NO_SUCH_NAME) from None
 
 
 def _overlap(one: str, other: str) -> bool:

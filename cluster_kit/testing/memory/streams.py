@@ -158,10 +158,10 @@ class MemoryStream(Stream):
         self._reader = reader
         self._context = copy_context()
         if self._has_ended:
-            self._loop.call_soon(reader.lost)
+            self._loop.call_soon(reader.lost, context=self._context)
         elif self._inbox or self._hears_no_more:
             self._is_waiting = True
-            self._loop.call_soon(self._read)
+            self._loop.call_soon(self._read, context=self._context)
 
     def send(self, data: bytes) -> None:
         """Send as much as the window allows, and keep the rest."""
