@@ -7,7 +7,6 @@ import gc
 import heapq
 import logging
 import math
-import re
 import threading
 import warnings
 from collections import deque
@@ -21,6 +20,7 @@ from weakref import WeakValueDictionary
 from cluster_kit.errors import LeakError, VirtualTimeError
 from cluster_kit.testing.real_world import NoRealWorld
 from cluster_kit.testing.timeline import Timeline, Unhandled
+from cluster_kit.testing.waits import waits_of
 
 HOUR_S = 3600.0
 
@@ -160,10 +160,9 @@ class VirtualLoop(NoRealWorld):
 
     def waiting(self) -> Iterator[str]:
         """Yield a line for each task that waits: its name, and where it waits."""
-        tasks = [task for task in asyncio.all_tasks(self) if not task.done()]
         owner = f"{self.name}, which is paused," if self.is_paused else self.name
-        for task in sorted(tasks, key=lambda task: _natural(task.get_name())):
-            yield f"{task.get_name()} of {owner} in {_place(task.get_coro())}"
+        for name, place in waits_of(asyncio.all_tasks(self)):
+            yield f"{name} of {owner} in {place}"
 
     # Running
 
@@ -385,18 +384,3 @@ def _bury(loop: VirtualLoop, tasks: set[asyncio.Task[Any]], generators: list[Asy
                         coroutine.close()
         finally:
             asyncio._set_running_loop(None)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Return a key that sorts Task-10 behind Task-9."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
-def _place(awaited: Any) -> str:
-    """Return where a coroutine waits: in the innermost that it awaits and that isn't asyncio's own."""
-    place = "nothing that tells"
-    while (frame := getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)) is not None:
-        if not frame.f_globals.get("__name__", "").startswith("asyncio."):
-            place = f"{awaited.__qualname__} ({frame.f_code.co_filename}:{frame.f_lineno})"
-        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
-    return place

@@ -1,0 +1,30 @@
+"""Which tasks wait, and where: what a deadlock needs to tell."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+
+def waits_of(tasks: Iterable[asyncio.Task[Any]]) -> Iterator[tuple[str, str]]:
+    """Yield the name of each task that isn't done, and where it waits; sorted by name."""
+    for task in sorted(tasks, key=lambda task: _natural(task.get_name())):
+        if not task.done():
+            yield task.get_name(), _place(task.get_coro())
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts Task-10 behind Task-9."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _place(awaited: Any) -> str:
+    """Return where a coroutine waits: in the innermost that it awaits and that isn't asyncio's own."""
+    place = "nothing that tells"
+    while (frame := getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)) is not None:
+        if not frame.f_globals.get("__name__", "").startswith("asyncio."):
+            place = f"{awaited.__qualname__} ({frame.f_code.co_filename}:{frame.f_lineno})"
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+    return place
