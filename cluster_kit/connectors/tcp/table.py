@@ -127,7 +127,7 @@ class LinkTable:
         self._connections.strangers.pop(conn, None)
         if connection := self._connections.by_number.get(conn):
             if connection.awaits_answer and cause is ConnectReason.RESET and self._hang_ups.again(connection.name):
-                cause, detail = ConnectReason.PROTOCOL, "it hangs up on us time and again"
+                cause, detail = ConnectReason.PROTOCOL, "it has hung up on our hello many times in a row"
             self._links.lose(connection, reason)
             if conn in self._attempts:
                 self._links.fail(conn, connect_error(self._attempts[conn], cause, detail))
