@@ -49,19 +49,10 @@ async def resolve(
         OSError: The host can't be looked up; ``socket.gaierror`` where its name is to blame.
     """
     try:
-        return numeric(host, port, family=family, kind=kind)
+        return _ask(host, port, family, kind, socket.AI_NUMERICHOST)
     except socket.gaierror:
         flags = socket.AI_CANONNAME if canonical else 0
         return await asyncio.wrap_future(_start((host, port, family, kind, flags)))
-
-
-def numeric(host: str, port: int = 0, *, family: int = 0, kind: int = socket.SOCK_STREAM) -> Addresses:
-    """Return what ``resolve`` does of an address; nobody is asked.
-
-    Raises:
-        OSError: ``host`` is no address, or not of this ``family``, or its interface is not there.
-    """
-    return _ask(host, port, family, kind, socket.AI_NUMERICHOST)
 
 
 def _start(question: _Question) -> Future[Addresses]:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from cluster_kit.host import is_of_link
 from cluster_kit.network import Datagrams, Endpoint, Group
 from cluster_kit.network.faults import network_error
-from cluster_kit.network.sockaddrs import SockAddr, host_of, sockaddr_of
+from cluster_kit.network.sockaddrs import SockAddr, host_of, number_of, sockaddr_of
 
 BATCH = 64  # datagrams between two turns of the event loop: a flood starves nobody
 RECEIVE_BUFFER_BYTES = 1 << 20  # all nodes of a large cluster may speak at once; the kernel grants what it allows
@@ -62,7 +62,7 @@ class SystemDatagrams(Datagrams):
 
     def _side(self, address: str) -> _Side:
         host, _, name = address.partition("%")
-        return _Side(host, socket.if_nametoindex(name), name) if self._is_v6 else _Side(host)
+        return _Side(host, number_of(name), name) if self._is_v6 else _Side(host)
 
     def _open_private(self, group: Group) -> None:
         sock = self._private

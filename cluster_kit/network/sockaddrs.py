@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from contextlib import suppress
 from typing import Any
 
 from cluster_kit.host import is_of_link
 from cluster_kit.network import Endpoint
-from cluster_kit.resolving import numeric
 
 SockAddr = tuple[Any, ...]
 
@@ -35,5 +36,24 @@ def sockaddr_of(host: str, port: int) -> tuple[socket.AddressFamily, SockAddr]:
     Raises:
         OSError: ``host`` is no address, or its interface is not there.
     """
-    family, _, _, _, sockaddr = numeric(host, port)[0]
-    return socket.AddressFamily(family), sockaddr
+    if ":" not in host:
+        _check(socket.AF_INET, host)
+        return socket.AF_INET, (host, port)
+    address, _, name = host.partition("%")
+    _check(socket.AF_INET6, address)
+    return socket.AF_INET6, (address, port, 0, number_of(name) if name else 0)
+
+
+def _check(family: socket.AddressFamily, address: str) -> None:
+    try:
+        socket.inet_pton(family, address)
+    except (OSError, ValueError) as exc:  # the latter of a null byte
+        raise socket.gaierror(socket.EAI_NONAME, "not an IP address") from exc
+
+
+def number_of(interface: str) -> int:
+    """Return by which number sockets know an interface; raises ``OSError`` where there is none of this name."""
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError as exc:  # without a number of its own
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from exc

@@ -15,6 +15,7 @@ import msgspec
 
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
 from cluster_kit.host import is_of_link, is_unspecified
+from cluster_kit.network import Endpoint
 from cluster_kit.node import MAX_NAME_CHARS, BootId, Fence, Node, join_address, split_address
 
 MAGIC = b"ckgo"
@@ -26,9 +27,6 @@ MAX_DATAGRAM_BYTES = 4096  # the longest names and all metadata fit; what people
 FencePart = Annotated[str, msgspec.Meta(max_length=255)]
 Host = Annotated[str, msgspec.Meta(max_length=255)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-
-Source = tuple[str, int]
-"""Address and port that a datagram came from; an IPv6 address of the link with the interface, ``%eth0``."""
 
 
 class Kind(IntEnum):
@@ -45,6 +43,7 @@ class Kind(IntEnum):
 
 
 _KINDS = frozenset(Kind)
+_NOWHERE = Endpoint("nowhere", 0)
 
 
 class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -66,7 +65,7 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     padding: bytes = b""
 
     def __post_init__(self) -> None:
-        node = self.node(("nowhere", 0))  # checks itself; msgspec reports its ValueError as one of decoding
+        node = self.node(_NOWHERE)  # checks itself; msgspec reports its ValueError as one of decoding
         msgspec.structs.force_setattr(self, "name", node.name)  # the peer may spell its host otherwise
 
     @classmethod
@@ -97,7 +96,7 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         """Which run of the sender this is from."""
         return BootId(*self.boot)
 
-    def node(self, source: Source) -> Node:
+    def node(self, source: Endpoint) -> Node:
         """Return the sender; what it doesn't tell of its address is taken from where the datagram came from."""
         host, port = source
         if self.port is not None:

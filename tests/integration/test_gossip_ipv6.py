@@ -11,7 +11,11 @@ from cli_process import Cluster, Hosted
 from gossip_process import gossipers
 from netns_lab import Lab
 
-from cluster_kit.strategies.gossip import sockets
+from cluster_kit import Failed, Interface, Node
+from cluster_kit.network import datagrams
+from cluster_kit.network.system import SystemNetwork
+from cluster_kit.strategies.gossip import GossipStrategy
+from cluster_kit.testing import FakeDiscovery, Listener
 
 pytestmark = pytest.mark.netns
 
@@ -109,11 +113,16 @@ def test_kernel_without_ipv6_is_told_with_the_way_out(monkeypatch):
     def refuse(*_):
         raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
 
-    monkeypatch.setattr(sockets, "_datagram_socket", refuse)
-    way = sockets.Way("fd00::1", 1, "lo", "ff12::1")
+    class Machine(SystemNetwork):
+        def interfaces(self):
+            return [Interface("eth0", "fd00::1")]
 
     async def scenario():
-        with pytest.raises(sockets.DiscoveryError, match="this machine has no IPv6; use a host with an IPv4 address"):
-            sockets.Sockets(sockets.GossipStrategy(), way)
+        ctx = FakeDiscovery(Node(name="ann@fd00::1"), network=Machine())
+        async with Listener(GossipStrategy(), ctx) as heard:
+            failed = await heard.until(lambda observation: isinstance(observation, Failed), "a failure")
+            assert "this machine has no IPv6; use a host with an IPv4 address" in str(failed.error)
 
+    monkeypatch.setattr(datagrams, "number_of", lambda _: 1)
+    monkeypatch.setattr(datagrams, "_datagram_socket", refuse)
     asyncio.run(scenario())

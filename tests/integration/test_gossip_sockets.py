@@ -12,6 +12,7 @@ from gossip_process import options
 
 from cluster_kit.abc import Failed, Gone, Seen
 from cluster_kit.errors import ConfigError, DiscoveryError
+from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.testing import FakeDiscovery
@@ -128,7 +129,9 @@ def test_machine_that_was_stopped_finds_nobody_silent():
         loop = asyncio.get_running_loop()
         running, stopped_s = loop.time, 0.0
         loop.time = lambda: running() + stopped_s
-        ctx = discovery(ANN)
+        network = SystemNetwork()
+        network.clock.monotonic_s = loop.time
+        ctx = discovery(ANN, network=network)
         async with Listener(GossipStrategy(**given), ctx) as ann:
             await ctx.has_announced.wait()
             with sender() as sock:
@@ -139,6 +142,31 @@ def test_machine_that_was_stopped_finds_nobody_silent():
             stopped_s += 0.9 * ttl_s
             renewed = await ann.until(sees(BOB), "bob vouched for anew", since=since)
             assert renewed.ttl_s > ttl_s / 3
+
+    run(scenario)
+
+
+class Late(SystemNetwork):
+    """A network that does everything later."""
+
+    LATE_S = 0.5
+
+    async def join(self, group, *, max_bytes):
+        await asyncio.sleep(self.LATE_S)
+        datagrams = await super().join(group, max_bytes=max_bytes)
+        loop, listen, send = asyncio.get_running_loop(), datagrams.listen, datagrams.send
+        datagrams.listen = lambda hear: listen(lambda *heard: loop.call_later(self.LATE_S, hear, *heard))
+        datagrams.send = lambda *sent: loop.call_later(self.LATE_S, send, *sent)
+        return datagrams
+
+
+def test_nodes_meet_on_a_network_that_is_late():
+    gossip = GossipStrategy(**options())
+
+    async def scenario():
+        async with Listener(gossip, discovery(ANN, network=Late())) as ann, Listener(gossip, discovery(BOB)) as bob:
+            await ann.until(sees(BOB), "bob")
+            await bob.until(sees(ANN), "ann")
 
     run(scenario)
 
@@ -240,6 +268,7 @@ def test_loopback_of_ipv6_is_refused():
 
 UNPRIVILEGED = """
 import asyncio, os
+from cluster_kit.network import system
 from cluster_kit.node import Node
 from cluster_kit.strategies.gossip import GossipStrategy, session
 from cluster_kit.testing.stand_ins import FakeDiscovery

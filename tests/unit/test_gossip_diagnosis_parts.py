@@ -6,10 +6,11 @@ import threading
 import pytest
 
 from cluster_kit.diagnosis import Outcome
+from cluster_kit.network import Interface
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip import diagnosis
 from cluster_kit.strategies.gossip.diagnosis import ECHO, Ear, judge_interface
-from cluster_kit.strategies.gossip.machine import Flag, Interface, holders, interface_with, interfaces
+from cluster_kit.strategies.gossip.holders import holders
 from cluster_kit.testing import FakeDiscovery
 from cluster_kit.wire.gossip import HEADER, MAGIC, Kind, Packet, decode, encode
 
@@ -18,8 +19,8 @@ ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:4001", boot_id=BootId(1, 1))
 BOB = Node(name="bob@127.0.0.1", address="127.0.0.1:4002", boot_id=BootId(2, 2))
 SOURCE = ("10.0.0.3", 50_000)
 
-LO = Interface("lo", "127.0.0.1", Flag.UP | Flag.RUNNING | Flag.LOOPBACK)
-ETH0 = Interface("eth0", "10.0.0.1", Flag.UP | Flag.RUNNING | Flag.MULTICAST)
+LO = Interface("lo", "127.0.0.1", is_loopback=True, has_multicast=False)
+ETH0 = Interface("eth0", "10.0.0.1")
 
 
 # -- the interface -------------------------------------------------------------------------------------------------------------
@@ -32,21 +33,21 @@ def test_interface_that_can_be_used_is_named(address, name):
 
 
 @pytest.mark.parametrize(
-    ("flags", "got", "cure"),
+    ("state", "got", "cure"),
     [
-        (Flag.MULTICAST, "eth0, which is down", "ip link set eth0 up"),
-        (Flag.UP | Flag.MULTICAST, "eth0, which has no carrier", "cable"),
-        (Flag.UP | Flag.RUNNING, "eth0, which carries no multicast", "ip link set eth0 multicast on"),
+        ({"is_up": False, "has_carrier": False}, "eth0, which is down", "ip link set eth0 up"),
+        ({"has_carrier": False}, "eth0, which has no carrier", "cable"),
+        ({"has_multicast": False}, "eth0, which carries no multicast", "ip link set eth0 multicast on"),
     ],
 )
-def test_interface_that_can_not_be_used_failed_with_its_cure(flags, got, cure):
-    finding = judge_interface("10.0.0.1", [LO, ETH0._replace(flags=flags)], multicast=True)
+def test_interface_that_can_not_be_used_failed_with_its_cure(state, got, cure):
+    finding = judge_interface("10.0.0.1", [LO, ETH0._replace(**state)], multicast=True)
     assert (finding.outcome, finding.got) == (Outcome.FAILED, got)
     assert cure in finding.cause
 
 
 def test_broadcast_needs_no_multicast():
-    finding = judge_interface("10.0.0.1", [ETH0._replace(flags=Flag.UP | Flag.RUNNING)], multicast=False)
+    finding = judge_interface("10.0.0.1", [ETH0._replace(has_multicast=False)], multicast=False)
     assert finding.outcome is Outcome.OK
 
 
@@ -56,10 +57,10 @@ def test_address_of_no_interface_failed_and_names_those_there_are():
     assert finding.cause.endswith("this machine has 127.0.0.1 (lo), 10.0.0.1 (eth0)")
 
 
-def test_this_machine_has_a_loopback_interface():
-    lo = interface_with("127.0.0.1", interfaces())
-    assert lo.flags >= Flag.UP | Flag.LOOPBACK
-    assert lo.name in {name for _, name in socket.if_nameindex()}
+def test_address_of_the_link_is_judged_on_its_interface():
+    known = [Interface("eth0", "fe80::7", is_up=False), Interface("eth1", "fe80::7")]
+    finding = judge_interface("fe80::7%eth1", known, multicast=True)
+    assert (finding.asked, finding.got) == ("interface of fe80::7", "eth1, up")
 
 
 def test_holder_of_a_port_is_named():

@@ -5,53 +5,55 @@ import asyncio
 import pytest
 
 from cluster_kit.errors import ConfigError
-from cluster_kit.netdevice import Flag
-from cluster_kit.strategies.gossip import GROUP_V4, GROUP_V6, GossipStrategy, ways
-from cluster_kit.strategies.gossip.machine import Interface
-from cluster_kit.strategies.gossip.ways import Way, heard_on, way_of
+from cluster_kit.network import Group, Interface
+from cluster_kit.network.system import SystemNetwork
+from cluster_kit.strategies.gossip import GROUP_V4, GROUP_V6, GossipStrategy
+from cluster_kit.strategies.gossip.ways import group_of, interface_with
 
-UP = Flag.UP | Flag.RUNNING
 KNOWN = [
-    Interface("lo", "127.0.0.1", UP | Flag.LOOPBACK),
-    Interface("eth0", "10.0.0.7", UP | Flag.MULTICAST),
-    Interface("eth1", "10.1.0.7", UP | Flag.MULTICAST),
-    Interface("lo", "::1", UP | Flag.LOOPBACK),
-    Interface("eth0", "fe80::7", UP | Flag.MULTICAST),
-    Interface("eth0", "fd00::7", UP | Flag.MULTICAST),
-    Interface("eth2", "fe80::7", UP | Flag.MULTICAST),
+    Interface("lo", "127.0.0.1", is_loopback=True, has_multicast=False),
+    Interface("eth0", "10.0.0.7"),
+    Interface("eth1", "10.1.0.7"),
+    Interface("lo", "::1", is_loopback=True, has_multicast=False),
+    Interface("eth0", "fe80::7"),
+    Interface("eth0", "fd00::7"),
+    Interface("eth2", "fe80::7"),
 ]
 GROUP = "ff15::9"
 
 
-@pytest.fixture(autouse=True)
-def machine(monkeypatch):
-    monkeypatch.setattr(ways, "interfaces", lambda: KNOWN)
-    monkeypatch.setattr(ways.socket, "if_nametoindex", lambda name: {"lo": 1, "eth0": 2, "eth1": 3, "eth2": 4}[name])
+class Machine(SystemNetwork):
+    """A network whose machine has the interfaces above."""
+
+    def interfaces(self):
+        return KNOWN
 
 
 def way(host, **options):
-    return asyncio.run(way_of(GossipStrategy(**options), host))
+    return asyncio.run(group_of(GossipStrategy(**options), host, Machine()))
 
 
 @pytest.mark.parametrize(
     ("host", "options", "expected"),
     [
-        ("127.0.0.1", {}, Way("127.0.0.1", 0, "", GROUP_V4)),
-        ("10.9.9.9", {}, Way("10.9.9.9", 0, "", GROUP_V4)),
-        ("10.0.0.7", {"multicast_if": "eth1"}, Way("10.1.0.7", 0, "", GROUP_V4)),
-        ("localhost", {}, Way("127.0.0.1", 0, "", GROUP_V4)),
-        ("fd00::7", {}, Way("fd00::7", 2, "eth0", GROUP_V6)),
-        ("fd00:0::0:7", {}, Way("fd00::7", 2, "eth0", GROUP_V6)),
-        ("fe80::7%eth2", {}, Way("fe80::7", 4, "eth2", GROUP_V6)),
-        ("fd00::7", {"multicast_addr": GROUP}, Way("fd00::7", 2, "eth0", GROUP)),
-        ("10.0.0.7", {"multicast_addr": GROUP}, Way("fd00::7", 2, "eth0", GROUP)),
-        ("nowhere.invalid", {"multicast_addr": GROUP, "multicast_if": "eth2"}, Way("fe80::7", 4, "eth2", GROUP)),
-        ("10.0.0.7", {"multicast_if": "fd00::7"}, Way("fd00::7", 2, "eth0", GROUP_V6)),
-        ("fd00::7", {"multicast_addr": "239.1.1.1"}, Way("10.0.0.7", 0, "", "239.1.1.1")),
+        ("127.0.0.1", {}, ("127.0.0.1", GROUP_V4)),
+        ("10.9.9.9", {}, ("10.9.9.9", GROUP_V4)),
+        ("10.0.0.7", {"multicast_if": "eth1"}, ("10.1.0.7", GROUP_V4)),
+        ("localhost", {}, ("127.0.0.1", GROUP_V4)),
+        ("fd00::7", {}, ("fd00::7%eth0", GROUP_V6)),
+        ("fd00:0::0:7", {}, ("fd00::7%eth0", GROUP_V6)),
+        ("fe80::7%eth2", {}, ("fe80::7%eth2", GROUP_V6)),
+        ("fd00::7", {"multicast_addr": GROUP}, ("fd00::7%eth0", GROUP)),
+        ("10.0.0.7", {"multicast_addr": GROUP}, ("fd00::7%eth0", GROUP)),
+        ("nowhere.invalid", {"multicast_addr": GROUP, "multicast_if": "eth2"}, ("fe80::7%eth2", GROUP)),
+        ("10.0.0.7", {"multicast_if": "fd00::7"}, ("fd00::7%eth0", GROUP_V6)),
+        ("fd00::7", {"multicast_addr": "239.1.1.1"}, ("10.0.0.7", "239.1.1.1")),
     ],
 )
 def test_way(host, options, expected):
-    assert way(host, **options) == expected
+    group = way(host, **options)
+    assert (group.via, group.address) == expected
+    assert group.heard_on == group.via
 
 
 @pytest.mark.parametrize(
@@ -74,15 +76,25 @@ def test_no_way(host, options, why):
 @pytest.mark.parametrize(
     ("host", "if_addr", "heard"),
     [
-        ("10.0.0.7", "0.0.0.0", Way("10.0.0.7", 0, "", GROUP_V4)),
-        ("10.0.0.7", "10.1.0.7", Way("10.1.0.7", 0, "", GROUP_V4)),
-        ("10.0.0.7", "eth1", Way("10.1.0.7", 0, "", GROUP_V4)),
-        ("fd00::7", "::", Way("fd00::7", 2, "eth0", GROUP_V6)),
-        ("fd00::7", "eth2", Way("fe80::7", 4, "eth2", GROUP_V6)),
+        ("10.0.0.7", "0.0.0.0", ("10.0.0.7", GROUP_V4)),
+        ("10.0.0.7", "10.1.0.7", ("10.1.0.7", GROUP_V4)),
+        ("10.0.0.7", "eth1", ("10.1.0.7", GROUP_V4)),
+        ("fd00::7", "::", ("fd00::7%eth0", GROUP_V6)),
+        ("fd00::7", "eth2", ("fe80::7%eth2", GROUP_V6)),
     ],
 )
 def test_it_hears_where_it_speaks_or_is_told_to(host, if_addr, heard):
-    options = GossipStrategy(if_addr=if_addr)
-    spoken = asyncio.run(way_of(options, host))
-    found = heard_on(options, spoken)
-    assert (found.address, found.ifindex, found.group) == (heard.address, heard.ifindex, heard.group)
+    group = way(host, if_addr=if_addr)
+    assert (group.heard_on, group.address) == heard
+
+
+def test_options_of_the_group_are_passed_on():
+    assert way("10.0.0.7") == Group(GROUP_V4, 45892, via="10.0.0.7", heard_on="10.0.0.7", hops=1, is_broadcast=False)
+    given = {"port": 5, "multicast_addr": "10.0.0.255", "multicast_ttl": 3, "broadcast_only": True}
+    assert way("10.0.0.7", **given) == Group("10.0.0.255", 5, via="10.0.0.7", heard_on="10.0.0.7", hops=3, is_broadcast=True)
+
+
+@pytest.mark.parametrize(("address", "name"), [("127.0.0.1", "lo"), ("127.8.8.8", "lo"), ("::1", "lo"), ("::2", None)])
+def test_loopback_has_all_addresses_of_its_network(address, name):
+    found = interface_with(address, KNOWN)
+    assert (found and found.name) == name

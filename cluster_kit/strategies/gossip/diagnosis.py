@@ -7,25 +7,23 @@ it. Everything else is listening; what is heard is hostile, so only so much of i
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 
 import msgspec
 
 from cluster_kit.abc import Discovery
 from cluster_kit.diagnosis import Finding, Outcome
-from cluster_kit.errors import ConfigError, DiscoveryError, RemoteProtocolError
+from cluster_kit.errors import ConfigError, NetworkError, NetworkFault, RemoteProtocolError
 from cluster_kit.host import is_loopback
-from cluster_kit.netdevice import Flag
+from cluster_kit.network import Datagrams, Endpoint, Group, Interface
 from cluster_kit.node import join_address
 from cluster_kit.strategies.gossip import GossipStrategy
+from cluster_kit.strategies.gossip.causes import not_joined, not_sent
 from cluster_kit.strategies.gossip.engine import SPREAD
-from cluster_kit.strategies.gossip.machine import Interface, holders, interface_with, interfaces
-from cluster_kit.strategies.gossip.sockets import Sockets
-from cluster_kit.strategies.gossip.ways import Way, heard_on, not_there, way_of
-from cluster_kit.wire.gossip import MAGIC, Kind, Packet, Source, decode, encode
+from cluster_kit.strategies.gossip.holders import holders
+from cluster_kit.strategies.gossip.ways import group_of, interface_with, not_there
+from cluster_kit.wire.gossip import MAGIC, MAX_DATAGRAM_BYTES, Kind, Packet, decode, encode
 
 ECHO = 0  # no kind of packet, and never to be one
 ECHOES = 3  # sent, as one may get lost where many speak
@@ -39,69 +37,67 @@ _LIBCLUSTER = b"heartbeat::"  # what its unencrypted datagrams begin with
 async def diagnose(options: GossipStrategy, ctx: Discovery) -> AsyncIterator[Finding]:
     """Yield what came of each step, up to the first that leaves no sense in the next."""
     try:
-        way = await way_of(options, ctx.local.host)
-        heard = heard_on(options, way)
+        group = await group_of(options, ctx.local.host, ctx.network)
     except ConfigError as error:
         yield _failed("interface to use", f"none for {options.multicast_if or ctx.local.host!r}", str(error))
         return
-    known = interfaces()
-    for address in dict.fromkeys([way.address, heard.address]) if known else ():
+    known = ctx.network.interfaces()
+    for address in dict.fromkeys([group.via, group.heard_on]) if known else ():
         finding = judge_interface(address, known, multicast=not options.broadcast_only)
         yield finding
         if finding.outcome is not Outcome.OK:
             return
     try:
-        sockets = Sockets(replace(options, multicast_ttl=0), way)
-    except DiscoveryError as error:
-        yield await _not_opened(options, error)
+        datagrams = await ctx.network.join(group._replace(hops=0), max_bytes=MAX_DATAGRAM_BYTES)
+    except NetworkError as error:
+        yield await _not_opened(group, error)
         return
     yield Finding(asked=f"UDP port {options.port}", got="can be shared")
-    with closing(sockets):
+    with closing(datagrams):
         ear = Ear(ctx)
-        sockets.listen(ear.hear)
-        yield await _hear_ourselves(options, way, sockets, ear)
-        yield await _hear_others(options, way.address, ear)
+        datagrams.listen(ear.hear)
+        yield await _hear_ourselves(group, datagrams, ear)
+        yield await _hear_others(options, group.via, ear)
 
 
 def judge_interface(address: str, known: Sequence[Interface], *, multicast: bool) -> Finding:
     """Return whether the interface with ``address`` can be used. Pure."""
-    asked = f"interface of {address}"
+    asked = f"interface of {address.partition('%')[0]}"
     interface = interface_with(address, known)
     if interface is None:
         return _failed(asked, "no interface has that address", not_there(known))
-    if Flag.UP not in interface.flags:
+    if not interface.is_up:
         return _failed(asked, f"{interface.name}, which is down", f"bring it up: ip link set {interface.name} up")
-    if Flag.RUNNING not in interface.flags:
+    if not interface.has_carrier:
         return _failed(asked, f"{interface.name}, which has no carrier", "plug in its cable, or start what is at its other end")
-    if multicast and not interface.flags & (Flag.MULTICAST | Flag.LOOPBACK):  # loopback needs no flag to carry it
+    if multicast and not (interface.has_multicast or interface.is_loopback):  # loopback needs no flag to carry it
         cause = f"allow it: ip link set {interface.name} multicast on; or set broadcast_only, or use another strategy"
         return _failed(asked, f"{interface.name}, which carries no multicast", cause)
     return Finding(asked=asked, got=f"{interface.name}, up")
 
 
-async def _not_opened(options: GossipStrategy, error: DiscoveryError) -> Finding:
-    cause = error.__cause__
-    cure = str(error).removesuffix("; trying again")
-    if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
-        programs = await asyncio.to_thread(holders, options.port)
+async def _not_opened(group: Group, error: NetworkError) -> Finding:
+    cure = str(not_joined(group, error)).removesuffix("; trying again")
+    if error.fault is NetworkFault.IN_USE:
+        programs = await asyncio.to_thread(holders, group.port)
         cure = f"held by {', '.join(programs) or 'a program of another user'}, which doesn't share it; {cure}"
-    return _failed(f"UDP port {options.port}", "cannot be opened", cure)
+    return _failed(f"UDP port {group.port}", "cannot be opened", cure)
 
 
-async def _hear_ourselves(options: GossipStrategy, way: Way, sockets: Sockets, ear: Ear) -> Finding:
-    asked = f"datagram to {join_address(way.group, options.port)}"
+async def _hear_ourselves(group: Group, datagrams: Datagrams, ear: Ear) -> Finding:
+    asked = f"datagram to {join_address(group.address, group.port)}"
     loop = asyncio.get_running_loop()
     since_s = loop.time()
     try:
         for _ in range(ECHOES):
-            sockets.send(ear.echo, None)
-    except DiscoveryError as error:
-        return _failed(asked, "cannot be sent", str(error).removesuffix("; trying again"))
+            datagrams.send(ear.echo)
+    except NetworkError as error:
+        return _failed(asked, "cannot be sent", str(not_sent(group, error)).removesuffix("; trying again"))
     try:
         await asyncio.wait_for(ear.echoed.wait(), ECHO_S)
     except TimeoutError:
         cause = (
-            f"a firewall of this host drops UDP to port {options.port}: allow it; or what is sent on one interface should be "
+            f"a firewall of this host drops UDP to port {group.port}: allow it; or what is sent on one interface should be "
             "heard on another: correct multicast_if and if_addr"
         )
         return _failed(asked, f"not heard back within {ECHO_S:g} s", cause)
@@ -155,7 +151,7 @@ class Ear:
         self.others: dict[str, str] = {}
         self._local = ctx.local
 
-    def hear(self, datagram: bytes, source: Source) -> None:
+    def hear(self, datagram: bytes, source: Endpoint) -> None:
         """Take in a datagram."""
         if datagram == self.echo:
             self.echoed.set()
@@ -177,7 +173,7 @@ class Ear:
         elif len(self.nodes) < MAX_KEPT:
             self.nodes.add(packet.name)
 
-    def _keep_other(self, who: str, cure: str, source: Source) -> None:
+    def _keep_other(self, who: str, cure: str, source: Endpoint) -> None:
         if len(self.others) < MAX_KEPT:
             self.others[f"{who} from {source[0]}"] = cure
 

@@ -18,9 +18,10 @@ from msgspec.structs import replace
 from cluster_kit.abc import Gone, Leaving, Observation, Seen
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.events import Reason
+from cluster_kit.network import Endpoint
 from cluster_kit.node import Fence, Node
 from cluster_kit.strategies.gossip.peers import Peers, Word
-from cluster_kit.wire.gossip import Kind, Packet, Source, decode, encode
+from cluster_kit.wire.gossip import Kind, Packet, decode, encode
 
 ANNOUNCE_AT_S = (0.0, 0.1, 0.3, 0.9)  # more than once, since a datagram may get lost; soon, since others wait for it
 ANNOUNCE_BYTES = 512  # larger than most answers, and small enough for any path (RFC 791 asks every host to take 576)
@@ -34,7 +35,7 @@ class Send(Struct, frozen=True):
     """Send ``datagram`` to one address, or to the group where ``to`` is ``None``."""
 
     datagram: bytes
-    to: Source | None = None
+    to: Endpoint | None = None
 
 
 class Ignored(Struct, frozen=True):
@@ -125,7 +126,7 @@ class GossipEngine:
         """Return what to send before leaving for good: no packet that it overtakes is believed any more."""
         return self._say(Kind.GOODBYE)
 
-    def receive(self, datagram: bytes, source: Source, now_s: float) -> list[Action]:
+    def receive(self, datagram: bytes, source: Endpoint, now_s: float) -> list[Action]:
         """Take in a datagram."""
         try:
             read = _read(datagram, source)
@@ -154,7 +155,7 @@ class GossipEngine:
             actions.insert(0, Gone(packet.name, Reason.REPLACED, before))
         return word, actions
 
-    def _welcome(self, packet: Packet, datagram: bytes, source: Source, now_s: float) -> list[Send]:
+    def _welcome(self, packet: Packet, datagram: bytes, source: Endpoint, now_s: float) -> list[Send]:
         """Make ourselves known to a stranger, unless enough others are going to."""
         if self._random.random() * len(self._peers) >= ANSWERERS:
             return []
@@ -189,7 +190,7 @@ class GossipEngine:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _read(datagram: bytes, source: Source) -> tuple[Packet, Node] | None:
+def _read(datagram: bytes, source: Endpoint) -> tuple[Packet, Node] | None:
     packet = decode(datagram)
     return None if packet is None else (packet, packet.node(source))
 

@@ -15,17 +15,19 @@ from contextlib import suppress
 
 from cluster_kit.abc import Discovery, Failed, Observation
 from cluster_kit.attended import AttendedClock
-from cluster_kit.errors import ClusterKitError, ConfigError, DiscoveryError
+from cluster_kit.errors import ClusterKitError, ConfigError, NetworkError
+from cluster_kit.network import Datagrams, Endpoint, Group
 from cluster_kit.strategies.gossip import GossipStrategy
+from cluster_kit.strategies.gossip.causes import not_joined, not_sent
 from cluster_kit.strategies.gossip.engine import Action, GossipEngine, Ignored, Send
-from cluster_kit.strategies.gossip.sockets import BATCH, Sockets
-from cluster_kit.strategies.gossip.ways import way_of
-from cluster_kit.wire.gossip import Source
+from cluster_kit.strategies.gossip.ways import group_of
+from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES
 
 log = logging.getLogger("cluster_kit.gossip")
 
 GOODBYES = 3  # nobody asks for a lost one
 REPEAT_S = 60.0  # between two messages about datagrams that were of no use
+MAX_NEWS = 64  # that nobody has taken yet: beyond, nothing more is heard
 
 
 class Session:
@@ -35,7 +37,7 @@ class Session:
         self._options = options
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
-        self._clock = AttendedClock(self._loop.time, 2 * options.interval_s)
+        self._clock = AttendedClock(ctx.network.clock.monotonic_s, 2 * options.interval_s)
         self._engine = GossipEngine(
             ctx.local,
             ctx.fence,
@@ -48,8 +50,9 @@ class Session:
         self._news: deque[Observation] = deque()
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._sockets: Sockets | None = None
-        self._open_at_s: float | None = self._clock.now_s()  # when to open sockets anew; None while they work
+        self._group: Group | None = None
+        self._datagrams: Datagrams | None = None
+        self._join_at_s: float | None = self._clock.now_s()  # when to join the group anew; None while it works
         self._fault: str | None = None
         self._changed = False
         self._announced = False
@@ -82,16 +85,16 @@ class Session:
 
     async def _pause(self) -> None:
         """Wait until something is due, or worth telling."""
-        if self._sockets is not None:
-            self._sockets.listen(self._hear)
+        if self._datagrams is not None:
+            self._datagrams.listen(self._hear)
         self._set_timer()
         await self._wake.wait()
         self._wake.clear()
 
     def _set_timer(self) -> None:
-        due_s = [self._engine.next_s] if self._sockets else []
-        if self._open_at_s is not None:
-            due_s.append(self._open_at_s)
+        due_s = [self._engine.next_s] if self._datagrams is not None else []
+        if self._join_at_s is not None:
+            due_s.append(self._join_at_s)
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(max(0.0, min(due_s) - self._clock.now_s()), self._wake.set)
@@ -99,36 +102,41 @@ class Session:
     async def _step(self) -> None:
         """Do all that is due."""
         self._clock.tick()
-        if self._open_at_s is not None and self._clock.now_s() >= self._open_at_s:
-            await self._open()
+        if self._join_at_s is not None and self._clock.now_s() >= self._join_at_s:
+            await self._join()
         now_s = self._clock.now_s()
         if self._changed:
             self._changed = False
             self._engine.update(self._ctx.local, now_s, leaving=self._ctx.leaving)
-        if self._sockets is not None:
+        if self._datagrams is not None:
             self._carry_out(self._engine.tick(now_s))
 
-    def _hear(self, datagram: bytes, source: Source) -> None:
+    def _hear(self, datagram: bytes, source: Endpoint) -> None:
         actions = self._engine.receive(datagram, source, self._clock.now_s())
         if actions:
             self._carry_out(actions)
             self._wake.set()
-        if len(self._news) >= BATCH and self._sockets is not None:  # until these have been taken
-            self._sockets.pause()
+        if len(self._news) >= MAX_NEWS and self._datagrams is not None:  # until these have been taken
+            self._datagrams.pause()
 
     # -- what to do ------------------------------------------------------------------------------------------------------------
 
-    async def _open(self) -> None:
-        self._open_at_s = self._clock.now_s() + self._options.interval_s
+    async def _join(self) -> None:
+        self._join_at_s = self._clock.now_s() + self._options.interval_s
         try:
-            sockets = Sockets(self._options, await way_of(self._options, self._ctx.local.host))
-        except (ConfigError, DiscoveryError) as error:
+            group = await group_of(self._options, self._ctx.local.host, self._ctx.network)
+        except ConfigError as error:
             self._failed(error)
             return
-        if self._sockets is not None:
-            self._sockets.close()
-        self._sockets = sockets
-        self._open_at_s = None
+        try:
+            datagrams = await self._ctx.network.join(group, max_bytes=MAX_DATAGRAM_BYTES)
+        except NetworkError as error:
+            self._failed(not_joined(group, error))
+            return
+        if self._datagrams is not None:
+            self._datagrams.close()
+        self._group, self._datagrams = group, datagrams
+        self._join_at_s = None
         if not self._ctx.announce:
             self._works()
         self._engine.start(self._clock.now_s())
@@ -144,16 +152,17 @@ class Session:
                     self._news.append(action)
 
     def _send(self, send: Send) -> None:
-        assert self._sockets is not None
+        assert self._datagrams is not None
+        assert self._group is not None
         try:
-            self._sockets.send(send.datagram, send.to)
-        except DiscoveryError as error:
-            if self._open_at_s is None:
-                self._open_at_s = self._clock.now_s() + self._options.interval_s
-            self._failed(error)
+            self._datagrams.send(send.datagram, send.to)
+        except NetworkError as error:
+            if self._join_at_s is None:
+                self._join_at_s = self._clock.now_s() + self._options.interval_s
+            self._failed(not_sent(self._group, error))
         else:
             if send.to is None:
-                self._open_at_s = None
+                self._join_at_s = None
                 self._works()
 
     def _failed(self, error: ClusterKitError) -> None:
@@ -178,13 +187,13 @@ class Session:
     # -- ending ----------------------------------------------------------------------------------------------------------------
 
     def _say_goodbye(self) -> None:
-        if self._sockets is not None:
+        if self._datagrams is not None:
             for send in self._engine.goodbye() * GOODBYES:
-                with suppress(DiscoveryError):
-                    self._sockets.send(send.datagram, send.to)
+                with suppress(NetworkError):
+                    self._datagrams.send(send.datagram, send.to)
 
     def _close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._sockets is not None:
-            self._sockets.close()
+        if self._datagrams is not None:
+            self._datagrams.close()

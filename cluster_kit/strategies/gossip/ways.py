@@ -1,85 +1,62 @@
 """Which interface to gossip on, by which protocol and to which group: from the options and the host in the node's name.
 
-An IPv4 address stands for an interface by itself. With IPv6 the kernel wants the interface's index, and link-local addresses
-are ambiguous without, so that it is looked up among those of this machine.
+An IPv4 address stands for an interface by itself. With IPv6 an address of the link is ambiguous without its interface, so that
+it is looked up among those of this machine.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from collections.abc import Sequence
-from typing import NamedTuple
+from ipaddress import ip_address
+from typing import Literal
 
-from cluster_kit.errors import ConfigError
+from cluster_kit.errors import ConfigError, NetworkError
 from cluster_kit.host import is_loopback, is_of_link, is_unspecified
-from cluster_kit.resolving import resolve
+from cluster_kit.network import Group, Interface, Network
 from cluster_kit.strategies.gossip import GROUP_V4, GROUP_V6, NO_LOOPBACK, GossipStrategy, is_v6
-from cluster_kit.strategies.gossip.machine import Interface, interface_with, interfaces
 
 
-class Way(NamedTuple):
-    """An interface to speak on, and the group to speak to; ``ifindex`` is 0 for IPv4, where the address says it all."""
-
-    address: str
-    ifindex: int
-    name: str
-    group: str
-
-    @property
-    def is_v6(self) -> bool:
-        """Whether it goes by IPv6."""
-        return is_v6(self.address)
-
-    @property
-    def family(self) -> socket.AddressFamily:
-        """The family of its sockets."""
-        return socket.AF_INET6 if self.is_v6 else socket.AF_INET
-
-
-async def way_of(options: GossipStrategy, host: str) -> Way:
-    """Return the way of a node on ``host``.
+async def group_of(options: GossipStrategy, host: str, network: Network) -> Group:
+    """Return whom a node on ``host`` gossips with, and by which way.
 
     Raises:
-        ConfigError: ``host``, or the interface that the options choose, can't be used.
+        ConfigError: ``host``, or an interface that the options choose, can't be used.
     """
     wanted = options.multicast_if or host
-    known = interfaces()
+    known = network.interfaces()
     v6 = _protocol(options, wanted)
     if _is_ip(wanted):
         address = wanted
     elif options.multicast_if:
         address = _address_of(wanted, known, v6=bool(v6))
     else:
-        address = await _look_up(wanted, v6=v6)
+        address = await _look_up(wanted, network, v6=v6)
     v6 = is_v6(address) if v6 is None else v6
-    group = GROUP_V6 if v6 and options.multicast_addr == GROUP_V4 else options.multicast_addr
     if v6 != is_v6(address):  # the group decides, the address only says on which interface
         address = _address_of(_interface(address, known).name, known, v6=v6)
-    if not v6:
-        return Way(address, 0, "", group)
-    interface = _interface(address, known)
-    if is_loopback(interface.address):
-        raise ConfigError(f"gossip: cannot use {wanted!r}: {NO_LOOPBACK}")
-    return Way(interface.address, socket.if_nametoindex(interface.name), interface.name, group)
-
-
-def heard_on(options: GossipStrategy, way: Way) -> Way:
-    """Return the way to hear on: that which is spoken on, unless the options choose another.
-
-    Raises:
-        ConfigError: It can't be used.
-    """
-    if is_unspecified(options.if_addr):
-        return way
-    if not way.is_v6 and _is_ip(options.if_addr):
-        return way._replace(address=options.if_addr)
-    known = interfaces()
-    address = options.if_addr if _is_ip(options.if_addr) else _address_of(options.if_addr, known, v6=way.is_v6)
-    interface = _interface(address, known)
-    return way._replace(
-        address=interface.address, name=interface.name, ifindex=way.ifindex and socket.if_nametoindex(interface.name)
+    if v6:
+        address = _scoped(_interface(address, known))
+        if is_loopback(address):
+            raise ConfigError(f"gossip: cannot use {wanted!r}: {NO_LOOPBACK}")
+    return Group(
+        address=GROUP_V6 if v6 and options.multicast_addr == GROUP_V4 else options.multicast_addr,
+        port=options.port,
+        via=address,
+        heard_on=_heard_on(options, address, known),
+        hops=options.multicast_ttl,
+        is_broadcast=options.broadcast_only,
     )
+
+
+def _heard_on(options: GossipStrategy, via: str, known: Sequence[Interface]) -> str:
+    """Return where to hear: where is spoken, unless the options choose another interface."""
+    if is_unspecified(options.if_addr):
+        return via
+    if not is_v6(via) and _is_ip(options.if_addr):
+        return options.if_addr
+    address = options.if_addr if _is_ip(options.if_addr) else _address_of(options.if_addr, known, v6=is_v6(via))
+    interface = _interface(address, known)
+    return _scoped(interface) if is_v6(via) else interface.address
 
 
 def _protocol(options: GossipStrategy, wanted: str) -> bool | None:
@@ -91,10 +68,23 @@ def _protocol(options: GossipStrategy, wanted: str) -> bool | None:
 
 def _is_ip(address: str) -> bool:
     try:
-        ipaddress.ip_address(address.partition("%")[0])
+        ip_address(address.partition("%")[0])
     except ValueError:
         return False
     return True
+
+
+def interface_with(address: str, known: Sequence[Interface]) -> Interface | None:
+    """Return that one of ``known`` that has ``address``, with or without scope; loopback has all of 127.0.0.0/8."""
+    wanted, _, scope = address.partition("%")
+    for interface in known:
+        if scope not in ("", interface.name):
+            continue
+        if ip_address(interface.address) == ip_address(wanted):
+            return interface
+        if is_loopback(wanted) and not is_v6(wanted) and interface.is_loopback:
+            return interface
+    return None
 
 
 def _interface(address: str, known: Sequence[Interface]) -> Interface:
@@ -104,16 +94,20 @@ def _interface(address: str, known: Sequence[Interface]) -> Interface:
     return interface
 
 
+def _scoped(interface: Interface) -> str:
+    return f"{interface.address}%{interface.name}"
+
+
 def _address_of(name: str, known: Sequence[Interface], *, v6: bool) -> str:
     """Return an address of the interface ``name``; one that is valid everywhere rather than on the link alone."""
-    there = [each.address for each in known if each.name == name]
+    there = [each for each in known if each.name == name]
     if not there:
         raise ConfigError(f"gossip: cannot use {name!r}: there is no such interface; {not_there(known)}")
-    fit = sorted((address for address in there if is_v6(address) == v6), key=is_of_link)
+    fit = sorted((each for each in there if is_v6(each.address) == v6), key=lambda each: is_of_link(each.address))
     if not fit:
         protocol = "IPv6" if v6 else "IPv4"
         raise ConfigError(f"gossip: cannot use {name!r}: it has no {protocol} address: give it one, or use another group")
-    return f"{fit[0]}%{name}" if v6 else fit[0]
+    return _scoped(fit[0]) if v6 else fit[0].address
 
 
 def not_there(known: Sequence[Interface]) -> str:
@@ -122,15 +116,14 @@ def not_there(known: Sequence[Interface]) -> str:
     return f"correct the host in the node's name, multicast_if or if_addr: this machine has {there}"
 
 
-async def _look_up(host: str, *, v6: bool | None) -> str:
+async def _look_up(host: str, network: Network, *, v6: bool | None) -> str:
     """Return an address of ``host``, of IPv4 if there is any and the protocol doesn't matter."""
-    for family in (socket.AF_INET6,) if v6 else (socket.AF_INET, socket.AF_INET6):
+    versions: tuple[Literal[4, 6], ...] = (6,) if v6 else (4, 6)
+    for version in versions:
         try:
-            found = await resolve(host, family=family, kind=socket.SOCK_DGRAM)
-        except OSError as exc:
+            return (await network.resolve(host, version=version))[0]
+        except NetworkError as exc:
             cause = exc
-            continue
-        return str(found[0][4][0])
     protocol = "IPv6 " if v6 else ""
     raise ConfigError(
         f"gossip: cannot use {host!r}: it has no {protocol}address; correct the host in the node's name, or set multicast_if"
