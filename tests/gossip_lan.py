@@ -21,7 +21,7 @@ class Peer:
     """One node on the network: its engine, and what that observed."""
 
     def __init__(self, lan, node, source, **options):
-        options = {"interval_s": INTERVAL_S, "ttl_s": TTL_S, "random": lan.random, "fence": FENCE} | options
+        options = {"interval_s": INTERVAL_S, "ttl_s": TTL_S, "random": lambda: lan.random.random(), "fence": FENCE} | options
         self.node = node
         self.source = source
         self.engine = GossipEngine(node, **options)

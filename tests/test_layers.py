@@ -91,7 +91,7 @@ def test_an_upward_import_is_found(tmp_path, monkeypatch):
 # -- what reaches the outside by the network that it is given, and by no way of its own ----------------------------------------
 
 # Each of these runs in a simulation as it is: no real socket, clock, thread or randomness may leak into it.
-ON_THE_SEAM = ("connectors/tcp", "worker")
+ON_THE_SEAM = ("connectors/tcp", "strategies/gossip", "worker")
 OF_THE_PROCESS = ("__main__", "frozen", "mark", "process", "run")  # modules of the worker that a simulation does without
 WAYS_OUT = (
     "socket ssl select selectors resource fcntl",

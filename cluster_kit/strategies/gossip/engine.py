@@ -9,8 +9,8 @@ many per second: whoever forges packets gets less out than he put in.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from random import Random
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -27,7 +27,7 @@ ANNOUNCE_AT_S = (0.0, 0.1, 0.3, 0.9)  # more than once, since a datagram may get
 ANNOUNCE_BYTES = 512  # larger than most answers, and small enough for any path (RFC 791 asks every host to take 576)
 ANSWERERS = 8  # of those who hear an announcement, about so many answer
 ANSWERS_PER_S = 20.0  # per node; as many may come at once
-REMEMBERED = 1024  # datagrams: a node repeats itself until it changes
+REMEMBERED = 2048  # datagrams: a node repeats itself until it changes; beyond so many nodes each of them is read anew
 SPREAD = 0.2  # fraction by which times vary, so that nodes don't speak in step
 
 
@@ -57,7 +57,7 @@ class GossipEngine:
         announce: False: only listen.
         interval_s: Seconds between two heartbeats.
         ttl_s: For how long a peer counts as alive after it was heard.
-        random: The source of jitter.
+        random: Returns a number from 0 to 1, for jitter.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class GossipEngine:
         announce: bool = True,
         interval_s: float,
         ttl_s: float,
-        random: Random,
+        random: Callable[[], float],
     ) -> None:
         self._local = local
         self._fence = fence
@@ -132,9 +132,11 @@ class GossipEngine:
             read = _read(datagram, source)
         except RemoteProtocolError as error:
             return [Ignored(f"{error}; from {source[0]}")]
-        if read is None or read[1].boot_id == self._local.boot_id:
+        if read is None:
             return []
-        packet, node = read
+        name, node, packet = read
+        if self._peers.repeats(name, node, now_s) or node.boot_id == self._local.boot_id:
+            return []
         if packet.fence != self._fence:
             return [Ignored(f"gossip: cluster {packet.cluster!r}, group {packet.group!r} is foreign; from {source[0]}")]
         if packet.kind == Kind.GOODBYE:
@@ -157,7 +159,7 @@ class GossipEngine:
 
     def _welcome(self, packet: Packet, datagram: bytes, source: Endpoint, now_s: float) -> list[Send]:
         """Make ourselves known to a stranger, unless enough others are going to."""
-        if self._random.random() * len(self._peers) >= ANSWERERS:
+        if self._random() * len(self._peers) >= ANSWERERS:
             return []
         answer = self._datagram(Kind.ANSWER)
         if packet.kind == Kind.ANNOUNCE and len(answer) <= len(datagram):
@@ -186,13 +188,14 @@ class GossipEngine:
         return encode(packet.padded(ANNOUNCE_BYTES) if kind is Kind.ANNOUNCE else packet)
 
     def _jittered(self, delay_s: float) -> float:
-        return delay_s * (1 + SPREAD * (2 * self._random.random() - 1))
+        return delay_s * (1 + SPREAD * (2 * self._random() - 1))
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _read(datagram: bytes, source: Endpoint) -> tuple[Packet, Node] | None:
+def _read(datagram: bytes, source: Endpoint) -> tuple[str, Node, Packet] | None:
+    """Return who sent a datagram, and what it says: the same objects for the same datagram, for everybody in this process."""
     packet = decode(datagram)
-    return None if packet is None else (packet, packet.node(source))
+    return None if packet is None else (packet.name, packet.node(source), packet)
 
 
 def _vouch(node: Node, leaving: bool, ttl_s: float) -> list[Action]:

@@ -45,7 +45,7 @@ class Session:
             announce=ctx.announce,
             interval_s=options.interval_s,
             ttl_s=options.ttl_s,
-            random=ctx.random,
+            random=ctx.random.random,
         )
         self._news: deque[Observation] = deque()
         self._wake = asyncio.Event()
@@ -113,9 +113,10 @@ class Session:
 
     def _hear(self, datagram: bytes, source: Endpoint) -> None:
         actions = self._engine.receive(datagram, source, self._clock.now_s())
-        if actions:
-            self._carry_out(actions)
-            self._wake.set()
+        if not actions:
+            return
+        self._carry_out(actions)
+        self._wake.set()
         if len(self._news) >= MAX_NEWS and self._datagrams is not None:  # until these have been taken
             self._datagrams.pause()
 
