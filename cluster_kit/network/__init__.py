@@ -28,7 +28,7 @@ class Endpoint(NamedTuple):
 
 
 class Interface(NamedTuple):
-    """One address of a network interface of this machine; an interface without an address has no line."""
+    """One address, without scope, of a network interface of this machine; an interface that has none has no line."""
 
     name: str
     address: str
@@ -136,7 +136,7 @@ class Datagrams(ABC):
         """Call ``hear`` with each datagram to the group or to the own address, and where it came from, until ``pause``.
 
         Of one that is longer than the ``max_bytes`` asked for, only one byte more than these is given. What is sent to the
-        group is heard by its sender as well.
+        group is heard by its sender as well. Of several calls the last one counts.
         """
 
     @abstractmethod
