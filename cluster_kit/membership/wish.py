@@ -16,8 +16,26 @@ from cluster_kit.node import Node
 
 INTERVAL_S = 0.25  # between two changes of one node, if that goes on
 BURST = 4  # changes in a row without a wait
-NODE_S = 50e-6  # between two workings-out, for each node on offer: a hundred times what that takes on a fast machine
+NODE_S = 100e-6  # between two workings-out, for each node on offer: two hundred times what that takes
+MAX_WAIT_S = 0.25  # between two workings-out, however many nodes there are
 AHEAD_S = 0.2  # workings-out that take up no more than this are done without a wait
+
+
+class _Offers:
+    """Nodes by key, and all of them as a set, which whoever makes it anew has to hash each of them for."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, Node] = {}
+        self.nodes: set[Node] = set()
+
+    def put(self, key: str, node: Node | None) -> None:
+        """Offer ``node`` in place of what was offered, or nothing."""
+        before = self.by_key.pop(key, None)
+        if before is not None:
+            self.nodes.discard(before)
+        if node is not None:
+            self.by_key[key] = node
+            self.nodes.add(node)
 
 
 class Wish:
@@ -34,8 +52,8 @@ class Wish:
         self._is_outdated = False  # whether one of those wanted has changed or gone since
         self._paid_until_s = -inf  # for the workings-out so far
         self._topology = topology
-        self._known: dict[str, Node] = {}
-        self._missed: dict[str, Node] = {}
+        self._known = _Offers()
+        self._missed = _Offers()
         self._now_s = 0.0
         self._pace = Pace(INTERVAL_S)
         self._late: dict[str, tuple[Node | None, Node | None]] = {}
@@ -48,7 +66,7 @@ class Wish:
         """
         self._late.pop(key, None)
         self._due.discard(key)
-        before = self._known.get(key), self._missed.get(key)
+        before = self._known.by_key.get(key), self._missed.by_key.get(key)
         if before == (known, missed):
             return
         stays = [node is None for node in before] == [known is None, missed is None]
@@ -83,13 +101,13 @@ class Wish:
         Who is new may have to wait for a moment. Who is no longer on offer is not wanted any more at once.
         """
         if self._stale and now_s >= self._paid_until_s - AHEAD_S:
-            size = len(self._known) + len(self._missed)
-            self._paid_until_s = max(now_s, self._paid_until_s) + size * NODE_S
+            size = len(self._known.nodes) + len(self._missed.nodes)
+            self._paid_until_s = max(now_s, self._paid_until_s) + min(size * NODE_S, MAX_WAIT_S)
             self._wanted = self._work_out(local)
             self._stale = False
         elif self._is_outdated:
-            offers = ((key, self._known.get(key) or self._missed.get(key)) for key in self._wanted)
-            self._wanted = {key: node for key, node in offers if node is not None}
+            offers = self._known.by_key | self._missed.by_key
+            self._wanted = {key: offers[key] for key in self._wanted if key in offers}
         else:
             return None
         self._is_outdated = False
@@ -97,26 +115,23 @@ class Wish:
 
     def _work_out(self, local: Node) -> dict[str, Node]:
         """Return those of the known who are picked, and those of the missed who would be, were they known."""
-        wanted = self._pick(local, self._known)
-        if self._missed:
-            picked = self._pick(local, self._known | self._missed)
-            wanted |= {key: node for key, node in picked.items() if key in self._missed}
+        known, missed = self._known, self._missed
+        wanted = self._pick(local, frozenset(known.nodes), known.by_key)
+        if missed.nodes:
+            picked = self._pick(local, frozenset(known.nodes | missed.nodes), known.by_key | missed.by_key)
+            wanted |= {key: node for key, node in picked.items() if key in missed.by_key}
         return wanted
 
     def _replace(self, key: str, known: Node | None, missed: Node | None) -> None:
-        for offers, node in ((self._known, known), (self._missed, missed)):
-            if node is None:
-                offers.pop(key, None)
-            else:
-                offers[key] = node
+        self._known.put(key, known)
+        self._missed.put(key, missed)
         self._stale = True
         self._is_outdated = self._is_outdated or key in self._wanted
         self.changed.add(key)
         self._pace.took(key, self._now_s)
 
-    def _pick(self, local: Node, offers: dict[str, Node]) -> dict[str, Node]:
-        offered = frozenset(offers.values())
+    def _pick(self, local: Node, offered: frozenset[Node], by_key: dict[str, Node]) -> dict[str, Node]:
         picked = self._topology.select(local, offered)
         if picked is offered:  # saves a large full mesh most of the time spent here
-            return offers.copy()
-        return {node.key: offers[node.key] for node in picked if node.key in offers}
+            return by_key.copy()
+        return {node.key: by_key[node.key] for node in picked if node.key in by_key}
