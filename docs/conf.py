@@ -26,6 +26,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
+napoleon_use_ivar = True  # else the fields of a named tuple are described twice
 
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?:examples|plugins|README)[^)]*\)")
 
