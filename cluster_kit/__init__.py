@@ -3,6 +3,8 @@
 ``Supervisor`` runs the topologies of a configuration and tells who is there; ``AsyncSupervisor`` is its asyncio twin. The
 other names are the values they deal in and the contracts that plugins implement. Everything is imported when first used, so
 that importing the package costs next to nothing.
+
+For pytest, which loads our plugin and would warn where this was imported before: PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ _INTERVAL_S = 3.0  # between two of them after that
 class _Record(NamedTuple):
     logged: Logged
     topology: str | None
+    node: str | None = None
 
     def marked(self, mark: str, *, whole: bool = True) -> _Record:
         """Return the same with ``mark`` at the end of its first line, and without the other lines unless ``whole``."""
@@ -52,9 +53,14 @@ class _Record(NamedTuple):
 
 
 class LogRelay:
-    """Owns the thread, from ``start`` until everything that came before ``close`` is logged."""
+    """Owns the thread, from ``start`` until everything that came before ``close`` is logged.
 
-    def __init__(self) -> None:
+    Args:
+        node: Name of the node, for ``record.node``.
+    """
+
+    def __init__(self, node: str | None = None) -> None:
+        self._node = node
         self._records: SimpleQueue[_Record | None] = SimpleQueue()
         self._dropped = 0
         self._throttle = Throttle()
@@ -81,9 +87,9 @@ class LogRelay:
         self.replay(Logged(OURS, level, text, fault_of(exc) if exc is not None else None))
 
     def replay(self, logged: Logged, topology: str | None = None) -> None:
-        """Log a worker's record under its own logger; ``record.topology`` says whose it is."""
+        """Log a worker's record under its own logger; ``record.topology`` and ``record.node`` say whose it is."""
         if self._records.qsize() < _MOST_WAITING:
-            self._records.put(_Record(logged, topology))
+            self._records.put(_Record(logged, topology, self._node))
         else:
             self._dropped += 1
 
@@ -102,7 +108,7 @@ class LogRelay:
             if self._dropped:
                 text = f"{self._dropped} log records were dropped while the application's logging was held up"
                 self._dropped = 0
-                _hand_over(_Record(Logged(OURS, logging.WARNING, text), None))
+                _hand_over(_Record(Logged(OURS, logging.WARNING, text), None, self._node))
         self._tell_rest()
         self._ended.set()
 
@@ -142,7 +148,8 @@ class LogRelay:
 def _hand_over(record: _Record) -> None:
     logged = record.logged
     try:
-        extra = {"topology": record.topology} if record.topology else None
+        origin = {"topology": record.topology, "node": record.node}
+        extra = {key: value for key, value in origin.items() if value}
         logging.getLogger(logged.logger).log(logged.level, "%s", logged.text, extra=extra)
     except BaseException:  # noqa: BLE001 - a handler or filter of the application
         if logging.raiseExceptions:

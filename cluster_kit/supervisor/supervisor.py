@@ -69,7 +69,7 @@ class Supervisor:
         self._leaving = False
         self._bus = EventBus(self._config.topologies)
         self._loop: SupervisingLoop | None = None
-        self._logs = LogRelay()
+        self._logs = LogRelay(self._local.key)
         self._delivery = Delivery(self._bus, self._logs)
         self._unstarted = threading.Lock()
         self._changing = threading.Lock()
