@@ -68,7 +68,7 @@ class Cluster:
         Args:
             count: How many.
             metadata: Of each.
-            state: Whether seeing each other means being linked, or known, as in a topology that doesn't link all.
+            state: What seeing each other means: ``known`` where the topology doesn't link all.
             timeout_s: How long that may take.
             keys: Of the entry under ``topologies:``; by default gossip, which brings all nodes together that are started without
                 another strategy.

@@ -1,0 +1,19 @@
+"""Each Python block of the page on testing is a test file, and passes."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
+
+
+def test_each_block_is_a_test_file_that_passes(tmp_path):
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    for number, block in enumerate(blocks, 1):
+        (tmp_path / f"test_block_{number}.py").write_text(block)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "--junitxml=report.xml"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    report = (tmp_path / "report.xml").read_text()
+    assert all(f'classname="test_block_{number}' in report for number in range(1, len(blocks) + 1)), "a block has no test"
