@@ -70,8 +70,7 @@ class Cluster:
             metadata: Of each.
             state: What seeing each other means: ``known`` where the topology doesn't link all.
             timeout_s: How long that may take.
-            keys: Of the entry under ``topologies:``; by default gossip, which brings all nodes together that are started without
-                another strategy.
+            keys: Of the entry under ``topologies:``; by default all nodes gossip on one port.
 
         Raises:
             WaitTimeoutError: They don't see each other in time.

@@ -130,6 +130,19 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    def test_of_several_listeners_the_last_one_hears(self) -> None:
+        """``listen`` again gives what comes in to the new ear, and to that one only."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            port = await self.free_port(ann, self.address)
+            async with self.joined(ann, port, self.address) as (said, former):
+                latter = Hearer(self.deadline_s)
+                said.listen(latter.hear)
+                await self.say(said, b"heard", latter)
+                assert not former.heard, f"the former ear still hears: {former}"
+
+        self.play(scenario)
+
     def test_pausing_while_hearing_ends_the_hearing(self) -> None:
         """Whoever pauses within ``hear`` hears nothing more, whatever has come in already."""
 
@@ -252,7 +265,8 @@ class NetworkConformance(StreamRules):
             assert bob.has_address(self.other_address)
             assert not ann.has_address(self.foreign_address)
             told = [interface.address for interface in ann.interfaces()]
-            versions = [ip_address(address.partition("%")[0]).version for address in told]
+            assert not [address for address in told if "%" in address], f"with a scope: {told}"
+            versions = [ip_address(address).version for address in told]
             assert versions == sorted(versions), f"not IPv4 first: {told}"
             assert not told or self.address in told, f"{self.address} is not among the interfaces: {told}"
 

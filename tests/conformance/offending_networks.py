@@ -506,6 +506,21 @@ class HearsWhilePaused(SoundDatagrams):
         pass
 
 
+@breaks("test_of_several_listeners_the_last_one_hears")
+class ListensToTheFirstEarToo(SoundDatagrams):
+    ear = None
+
+    def listen(self, hear):
+        first, self.ear = self.ear, hear
+
+        def both(data, source):
+            if first is not None and data == b"heard":
+                first(data, source)
+            hear(data, source)
+
+        self.inner.listen(both)
+
+
 @breaks("test_pausing_while_hearing_ends_the_hearing")
 class GivesAllThatCameIn(SoundDatagrams):
     def listen(self, hear):
