@@ -1,10 +1,14 @@
-"""Signs of life, round trips and bounds on strangers, with time as an argument."""
+"""Signs of life and round trips, with time as an argument; and the beat on a virtual clock."""
+
+import asyncio
 
 import pytest
 
-from cluster_kit.connectors.tcp.accept import MAX_HALF_OPEN, MAX_HALF_OPEN_PER_HOST, HalfOpen
-from cluster_kit.connectors.tcp.heartbeat import Heartbeat
+from cluster_kit.attended import AttendedClock
+from cluster_kit.connectors.tcp.heartbeat import Heartbeat, Pulse
+from cluster_kit.testing import run_virtually
 from cluster_kit.wire.frames import Ping, Pong
+from cluster_kit.wire.link import Link, Role, State
 
 
 class TestSilence:
@@ -59,24 +63,73 @@ class TestRoundTrip:
         assert Heartbeat(0.0, 3.5).asked(Ping(token=0, rtt_us=0)) is None
 
 
-class TestHalfOpen:
-    def test_one_host_cannot_take_all_places(self):
-        half_open = HalfOpen()
-        assert all(half_open.admit(conn, "203.0.113.7") for conn in range(MAX_HALF_OPEN_PER_HOST))
-        assert not half_open.admit(1000, "203.0.113.7")
-        assert half_open.admit(1001, "203.0.113.8")
+class FakeSession:
+    """A connection that keeps when it is asked for a sign of life."""
 
-    def test_this_machine_may_take_all_places_but_no_more(self):
-        half_open = HalfOpen()
-        assert all(half_open.admit(conn, "127.0.0.1") for conn in range(MAX_HALF_OPEN))
-        assert not half_open.admit(1000, "127.0.0.1")
-        assert not half_open.admit(1001, "203.0.113.7")
+    def __init__(self, role, state=State.UP, deadline_s=0.0):
+        self.loop = asyncio.get_running_loop()
+        self.link = Link(role)
+        self.link.state = state
+        self.is_up = state is State.UP
+        self.heartbeat = Heartbeat(self.loop.time(), silent_s=3.5)
+        self.deadline_s = deadline_s
+        self.asked_at_s = []
 
-    def test_released_place_is_free_again(self):
-        half_open = HalfOpen()
-        for conn in range(MAX_HALF_OPEN_PER_HOST):
-            half_open.admit(conn, "203.0.113.7")
-        half_open.release(5)
-        half_open.release(5)
-        assert half_open.admit(1000, "203.0.113.7")
-        assert not half_open.admit(1001, "203.0.113.7")
+    @property
+    def overdue_at_s(self):
+        return self.heartbeat.silent_at_s if self.is_up else self.deadline_s
+
+    def send(self, frame):
+        self.asked_at_s.append(self.loop.time())
+
+
+class Beating:
+    """A pulse over some connections, and when it gives each of them up."""
+
+    def __init__(self, **sessions):
+        self.sessions = sessions
+        self.given_up = {}
+        self.loop = asyncio.get_running_loop()
+        clock = AttendedClock(self.loop.time, 1.0)
+        self.pulse = Pulse(clock, 1.0, dict(enumerate(sessions.values())), self.give_up)
+
+    def give_up(self, session):
+        (name,) = [name for name, each in self.sessions.items() if each is session]
+        self.given_up.setdefault(name, self.loop.time())
+
+    async def beat(self, seconds):
+        self.pulse.start()
+        await asyncio.sleep(seconds)
+        self.pulse.stop()
+
+
+class TestPulse:
+    def test_dialler_asks_once_each_heartbeat_and_the_acceptor_never(self):
+        async def scenario():
+            dialled, accepted = FakeSession(Role.DIALLER), FakeSession(Role.ACCEPTOR)
+            await Beating(dialled=dialled, accepted=accepted).beat(3.2)
+            assert dialled.asked_at_s == [0.0, 1.0, 2.0, 3.0]
+            assert accepted.asked_at_s == []
+
+        run_virtually(scenario())
+
+    def test_silent_link_and_slow_handshake_are_given_up_in_time(self):
+        async def scenario():
+            slow = FakeSession(Role.ACCEPTOR, State.GREETED, deadline_s=2.25)
+            beating = Beating(silent=FakeSession(Role.ACCEPTOR), slow=slow)
+            await beating.beat(6.0)
+            assert 3.5 <= beating.given_up["silent"] <= 4.0
+            assert 2.25 <= beating.given_up["slow"] <= 2.75
+
+        run_virtually(scenario())
+
+    def test_late_beat_judges_nobody_and_grants_what_it_was_late(self):
+        async def scenario():
+            beating = Beating(silent=FakeSession(Role.ACCEPTOR))
+            loop = asyncio.get_running_loop()
+            loop.call_at(2.5, loop.pause)
+            loop.timeline.call_at(20.0, loop.resume)
+            await beating.beat(30.0)
+            assert beating.given_up["silent"] == pytest.approx(20.5)  # 17 s late, which don't count, and 3.5 s that do
+
+        run_virtually(scenario())

@@ -1,7 +1,7 @@
 """Connector ``tcp``: one TCP connection for each pair of nodes, under the link protocol of ``cluster_kit.wire.link``.
 
-``table`` decides which of several connections counts, ``hub`` has the streams and the timer. This module declares the options
-and loads the rest when it starts, since the application imports it, too. Nothing is encrypted, and cluster and group are all
+``hub`` has the streams, ``table`` decides what becomes of them. This module declares the options and loads the rest when it
+starts, since the application imports it, too. Nothing is encrypted, and cluster and group are all
 that a peer must know: serve loopback, or a network that you trust.
 """
 

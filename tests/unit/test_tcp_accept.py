@@ -1,4 +1,12 @@
-from cluster_kit.connectors.tcp.accept import MAX_STRANGERS_PER_HOST, Strangers
+"""Who may come in: bounds on connections that are no links yet, and on links of those whom nobody knows."""
+
+from cluster_kit.connectors.tcp.accept import (
+    MAX_HALF_OPEN,
+    MAX_HALF_OPEN_PER_HOST,
+    MAX_STRANGERS_PER_HOST,
+    HalfOpen,
+    Strangers,
+)
 from cluster_kit.node import Node
 
 HOST, OTHER_HOST = "203.0.113.7", "203.0.113.8"
@@ -61,3 +69,26 @@ def test_address_that_discovery_knows_lets_in_one_peer_at_a_time():
     assert not strangers.admit(5001, HOST, claims[1], links=0)
     strangers.release(5000)
     assert strangers.admit(5002, HOST, claims[2], links=0)
+
+
+class TestHalfOpen:
+    def test_one_host_cannot_take_all_places(self):
+        half_open = HalfOpen()
+        assert all(half_open.admit(conn, "203.0.113.7") for conn in range(MAX_HALF_OPEN_PER_HOST))
+        assert not half_open.admit(1000, "203.0.113.7")
+        assert half_open.admit(1001, "203.0.113.8")
+
+    def test_this_machine_may_take_all_places_but_no_more(self):
+        half_open = HalfOpen()
+        assert all(half_open.admit(conn, "127.0.0.1") for conn in range(MAX_HALF_OPEN))
+        assert not half_open.admit(1000, "127.0.0.1")
+        assert not half_open.admit(1001, "203.0.113.7")
+
+    def test_released_place_is_free_again(self):
+        half_open = HalfOpen()
+        for conn in range(MAX_HALF_OPEN_PER_HOST):
+            half_open.admit(conn, "203.0.113.7")
+        half_open.release(5)
+        half_open.release(5)
+        assert half_open.admit(1000, "203.0.113.7")
+        assert not half_open.admit(1001, "203.0.113.7")
