@@ -2,19 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import cached_property
 from typing import Any
 
-from cluster_kit.network import Network
+from cluster_kit.abc import Connector, Strategy
+from cluster_kit.network import Endpoint, Network
+from cluster_kit.node import BootId, Fence, Node, join_address, split_address
+from cluster_kit.testing.listener import Listener
+from cluster_kit.testing.memory.host import MemoryHost
 from cluster_kit.testing.memory.network import MemoryNetwork
-from cluster_kit.testing.virtual_loop import run_virtually
+from cluster_kit.testing.memory.transport import Handle, Streams, dialled, listening
+from cluster_kit.testing.stand_ins import DEADLINE_S, FENCE, FakeDiscovery, RecordingLinks
+from cluster_kit.testing.virtual_loop import VirtualLoop, run_virtually
+
+_ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:45001")
+
+
+class ProcessInMemory:
+    """A process beside the one of the test: an event loop of its own on the same timeline."""
+
+    def __init__(self, name: str) -> None:
+        here = asyncio.get_running_loop()
+        assert isinstance(here, VirtualLoop)
+        self._here = here
+        self.loop = VirtualLoop(here.timeline, name=name)
+
+    async def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run ``coroutine`` in the process, and return what it returns."""
+        over = self._here.create_future()
+        task = self.loop.create_task(coroutine)
+        task.add_done_callback(lambda _: self._here.call_soon(over.set_result, None))
+        async with asyncio.timeout(DEADLINE_S):
+            await over
+        return task.result()
+
+    def freeze(self) -> None:
+        """Stop it dead, as SIGSTOP does: what it has open stays open."""
+        self.loop.pause()
+
+    def kill(self) -> None:
+        """End it, as SIGKILL does."""
+        self.loop.kill()
+
+
+class PeerInMemory(ProcessInMemory):
+    """A connector in a process of its own; ``node`` is what its ``start`` returned."""
+
+    node: Node
+
+    async def serve(self, connector: Connector, local: Node, links: RecordingLinks, dial: Node | None) -> None:
+        """Start, and connect to ``dial``."""
+        self.node = await self.run(connector.start(local, links))
+        if dial is not None:
+            await self.run(connector.connect(dial))
+
+    async def crash(self) -> None:
+        """End without any word."""
+        self.kill()
 
 
 class InMemory:
     """Put it before a suite: ``class TestTcpInMemory(InMemory, TestTcp)``; each test has a network of its own.
 
-    Unless a suite asks for another machine, all takes place on one.
+    Unless a suite asks for another machine, all takes place on one; what crashes or freezes there has
+    an event loop of its own.
     """
 
     seed: int = 0
@@ -34,14 +88,71 @@ class InMemory:
             memory.host(address, names=[name])
         return memory
 
+    @property
+    def machine(self) -> MemoryHost:
+        """The first machine."""
+        return self.memory.hosts[0]
+
+    def run(self, scenario: Coroutine[Any, Any, None]) -> None:
+        """Run one scenario in virtual time."""
+        run_virtually(scenario)
+
+    # For suites of networks
+
     def make_network(self) -> Network:
         """Return the first machine."""
-        return self.memory.hosts[0]
+        return self.machine
 
     def make_other(self) -> Network:
         """Return the second one."""
         return self.memory.hosts[1]
 
-    def run(self, scenario: Coroutine[Any, Any, None]) -> None:
-        """Run one scenario in virtual time."""
-        run_virtually(scenario)
+    # For suites of strategies
+
+    def discovery(self, local: Node = _ANN, *, announce: bool = True) -> FakeDiscovery:
+        """Return the surroundings of a strategy on the first machine."""
+        return FakeDiscovery(local, announce=announce, network=self.make_network())
+
+    @contextmanager
+    def bystander(self, strategy: Strategy, ctx: FakeDiscovery) -> Iterator[ProcessInMemory]:
+        """Have a node that discovers in a process of its own."""
+        process = ProcessInMemory("bystander")
+        process.loop.create_task(Listener(strategy, ctx).__aenter__())
+        try:
+            yield process
+        finally:
+            process.kill()
+
+    # For suites of connectors
+
+    def make_links(self, *, fence: Fence = FENCE, boot_id: BootId | None = None) -> RecordingLinks:
+        """Return what a connector on the first machine reports to."""
+        deadline_s: float = getattr(self, "deadline_s", DEADLINE_S)
+        return RecordingLinks(fence=fence, boot_id=boot_id, deadline_s=deadline_s, network=self.make_network())
+
+    @asynccontextmanager
+    async def listen_raw(self, handle: Handle) -> AsyncIterator[str]:
+        """Listen as a peer that is no connector would."""
+        async with listening(self.machine, Endpoint("127.0.0.1", 0), handle) as here:
+            yield join_address(*here)
+
+    async def dial_raw(self, address: str) -> Streams:
+        """Dial as a peer that is no connector would."""
+        return await dialled(self.machine, Endpoint(*split_address(address)))
+
+    def peer_apart(self, basename: str, *, dial: Node | None = None) -> AbstractAsyncContextManager[PeerInMemory]:
+        """Start a peer in a process of its own."""
+        suite: Any = self
+        return _apart(suite.make_connector, suite._boot(basename), self.make_links, dial)
+
+
+@asynccontextmanager
+async def _apart(
+    make_connector: Callable[[], Connector], local: Node, make_links: Callable[..., RecordingLinks], dial: Node | None
+) -> AsyncIterator[PeerInMemory]:
+    peer = PeerInMemory(local.key)
+    try:
+        await peer.serve(make_connector(), local, make_links(boot_id=local.boot_id), dial)
+        yield peer
+    finally:
+        peer.kill()

@@ -135,6 +135,8 @@ class MemoryStream(Stream):
         self._unsent_bytes = 0
         self._untaken_bytes = 0  # sent, and not read at the other end
         self._is_window_closed = False
+        self._says_no_more = False
+        self._has_finished = False  # and told the other end
         self._hears_no_more = False  # the other end has sent its last
         self._is_closing = False
         self._has_ended = False
@@ -165,7 +167,7 @@ class MemoryStream(Stream):
 
     def send(self, data: bytes) -> None:
         """Send as much as the window allows, and keep the rest."""
-        if self._is_closing or not data:
+        if self._is_closing or self._says_no_more or not data:
             return
         self._unsent.append(bytes(data))
         self._unsent_bytes += len(data)
@@ -175,6 +177,12 @@ class MemoryStream(Stream):
     def unsent_bytes(self) -> int:
         """What is beyond the window."""
         return self._unsent_bytes
+
+    def finish_sending(self) -> None:
+        """Send nothing more, and go on receiving: half a close, which only asyncio's transports know."""
+        if not self._says_no_more and not self._is_closing:
+            self._says_no_more = True
+            self._send_unsent()
 
     def close(self) -> None:
         """Close once the rest is sent."""
@@ -201,8 +209,12 @@ class MemoryStream(Stream):
             self._unsent_bytes -= len(now)
             self._untaken_bytes += len(now)
             self.carrier.carry(len(now), self.peer._arrived, now)
-        if self._is_closing and not self._unsent and not self._has_ended:
+        if self._unsent or self._has_ended:
+            return
+        if self._is_closing:
             self._finish()
+        elif self._says_no_more:
+            self._say_finished()
 
     def _taken(self, size_bytes: int) -> None:
         """Note that the other end has read, and let it be known here if something waits for that."""
@@ -217,8 +229,13 @@ class MemoryStream(Stream):
             self._send_unsent()
 
     def _finish(self) -> None:
-        self.carrier.carry(0, self.peer._peer_finished)
+        self._say_finished()
         self._end()
+
+    def _say_finished(self) -> None:
+        if not self._has_finished:
+            self._has_finished = True
+            self.carrier.carry(0, self.peer._peer_finished)
 
     def _reset_peer(self) -> None:
         self.carrier.carry_once(self.peer._break)
