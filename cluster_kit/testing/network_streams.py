@@ -212,7 +212,7 @@ class StreamRules(NetworkStage):
             stream.send(BULK)
             if stream.unsent_bytes > len(BULK):
                 return count
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)  # on a slow network it takes a while until nothing more gets through
         raise AssertionError(f"{MOST_BULKS * len(BULK)} bytes were sent to who doesn't read, and none is unsent")
 
     async def _once(self, met: Callable[[], bool], what: str) -> None:

@@ -142,3 +142,84 @@ class DelayedNetwork(Network):
     async def join(self, group, *, max_bytes):
         await asyncio.sleep(DELAY_S)
         return DelayedDatagrams(await self._network.join(group, max_bytes=max_bytes))
+
+
+class LateStream(Stream):
+    """Does a second later what it is told, and passes on at once what comes in."""
+
+    def __init__(self, stream):
+        self._stream = stream
+        self.here, self.there = stream.here, stream.there
+        self._reader = None
+        self._is_closed = False
+
+    def _later(self, do, *args):
+        asyncio.get_running_loop().call_later(DELAY_S, do, *args)
+
+    def start(self, reader):
+        self._reader = reader
+        self._later(self._stream.start, self)
+
+    def received(self, data):
+        if not self._is_closed:
+            self._reader.received(data)
+
+    def lost(self):
+        self._is_closed = True
+        self._reader.lost()
+
+    def send(self, data):
+        if not self._is_closed:
+            self._later(self._stream.send, data)
+
+    @property
+    def unsent_bytes(self):
+        return self._stream.unsent_bytes
+
+    def close(self):
+        self._is_closed = True
+        self._later(self._stream.close)
+
+    def abort(self):
+        self._is_closed = True
+        self._later(self._stream.abort)
+
+
+class LateListener(DelayedListener):
+    def start(self, accept):
+        def late(stream):
+            accept(LateStream(stream))
+
+        asyncio.get_running_loop().call_later(DELAY_S, self._listener.start, late)
+
+
+class LateDatagrams(DelayedDatagrams):
+    def listen(self, hear):
+        self._hear = hear
+        self._datagrams.listen(self._take_in)
+
+    def send(self, data, to=None):
+        asyncio.get_running_loop().call_later(DELAY_S, self._send, data, to)
+
+    def _send(self, data, to):
+        if not self._is_closed:
+            self._datagrams.send(data, to)
+
+
+class LateNetwork(DelayedNetwork):
+    """Delays on the way out, and by other means."""
+
+    async def listen(self, at):
+        return LateListener(await self._network.listen(at))
+
+    async def dial(self, to):
+        stream = await self._network.dial(to)
+        try:
+            await asyncio.sleep(DELAY_S)
+        except BaseException:
+            stream.abort()
+            raise
+        return LateStream(stream)
+
+    async def join(self, group, *, max_bytes):
+        return LateDatagrams(await self._network.join(group, max_bytes=max_bytes))

@@ -1,6 +1,6 @@
 """The system's network, the one in memory, and one that somebody else wrote, held to the contract."""
 
-from delayed_network import DelayedNetwork
+from delayed_network import DelayedNetwork, LateNetwork
 
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.testing import InMemory, NetworkConformance
@@ -29,3 +29,11 @@ class TestDelayedNetwork(InMemory, NetworkConformance):
 
     def make_other(self):
         return DelayedNetwork(super().make_other())
+
+
+class TestLateNetwork(InMemory, NetworkConformance):
+    def make_network(self):
+        return LateNetwork(super().make_network())
+
+    def make_other(self):
+        return LateNetwork(super().make_other())
