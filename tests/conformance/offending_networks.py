@@ -171,28 +171,21 @@ class ReordersAStream(SoundStream):
 
 @breaks("test_nothing_is_received_before_start", "test_the_end_is_not_told_before_start")
 class ReceivesWithinStart(SoundStream):
-    def __init__(self, stream):
-        super().__init__(stream)
-        self.early, self.is_over = [], False
-        stream.start(self)
+    is_over = False
 
     def start(self, reader):
-        self.reader = reader
-        for data in self.early:
+        while self.inner._inbox:
+            data = self.inner._inbox.popleft()
+            self.inner.peer._taken(len(data))
             reader.received(memoryview(data))
-        if self.is_over:
+        if self.inner._hears_no_more:
+            self.is_over = True
             reader.lost()
-
-    def received(self, data):
-        if self.reader is None:
-            self.early.append(bytes(data))
-        else:
-            self.reader.received(data)
+        super().start(reader)
 
     def lost(self):
-        self.is_over = True
-        if self.reader is not None:
-            self.reader.lost()
+        if not self.is_over:
+            super().lost()
 
 
 @breaks("test_the_end_is_not_told_before_start")
