@@ -526,6 +526,24 @@ def test_it_needs_virtual_time():
         asyncio.run(memory.host("10.0.0.1").dial(Endpoint("10.0.0.1", 1)))
 
 
+def test_it_serves_one_timeline_only():
+    memory = MemoryNetwork()
+    host = memory.host("10.0.0.1")
+    run_virtually(host.listen(Endpoint("10.0.0.1", 0)))
+    with pytest.raises(RuntimeError, match="make a new one for each run"):
+        run_virtually(host.listen(Endpoint("10.0.0.1", 0)))
+
+
+def test_its_clock_is_right_before_anything_else_is_used():
+    async def main():
+        memory = network
+        await asyncio.sleep(5)
+        assert memory.host("10.0.0.1").clock.monotonic_s() == now()
+
+    network = MemoryNetwork()
+    run_virtually(main())
+
+
 @pytest.mark.parametrize("addresses", [(), ("10.0.0.1",), ("127.0.0.1",)])
 def test_a_host_needs_addresses_of_its_own(addresses):
     memory = MemoryNetwork()

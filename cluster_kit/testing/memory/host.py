@@ -57,8 +57,7 @@ class MemoryClock(Clock):
 
     def monotonic_s(self) -> float:
         """Return the time of the event loop."""
-        loop = asyncio._get_running_loop()
-        return self._network.timeline.now_s if loop is None else loop.time()
+        return self._network.now_s
 
     def wall_s(self) -> float:
         """Return the time of day, which is that of 2026 unless it is moved."""
@@ -211,10 +210,9 @@ class MemoryHost(Network):
             raise NetworkError("cannot assign requested address", fault=NetworkFault.NOT_OURS)
 
     def _loop(self) -> VirtualLoop:
+        self.network.bind()
         loop = asyncio.get_running_loop()
-        if not isinstance(loop, VirtualLoop):
-            raise RuntimeError("memory network: it needs virtual time; use run_virtually(), or a VirtualLoop")
-        self.network.timeline = loop.timeline
+        assert isinstance(loop, VirtualLoop)
         return loop
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from hashlib import blake2b
@@ -14,6 +15,7 @@ from cluster_kit.testing.memory.datagrams import MemoryDatagrams, deliver, momen
 from cluster_kit.testing.memory.faults import Fault, Path, path_with
 from cluster_kit.testing.memory.host import GroupKey, MemoryHost, plain
 from cluster_kit.testing.timeline import Timeline
+from cluster_kit.testing.virtual_loop import VirtualLoop
 
 LATENCY_S = 0.0005
 LOOPBACK_LATENCY_S = 0.00005
@@ -48,7 +50,7 @@ class MemoryNetwork:
 
     Args:
         seed: Of all that is random: what is lost, and what hosts draw.
-        timeline: Of the loops; by default that of whichever uses the network.
+        timeline: Of the loops; by default that of the first to use the network.
         latency_s: From one host to another.
 
     Attributes:
@@ -59,6 +61,7 @@ class MemoryNetwork:
     def __init__(self, *, seed: int = 0, timeline: Timeline | None = None, latency_s: float = LATENCY_S) -> None:
         self.seed = seed
         self.timeline = timeline or Timeline()
+        self._is_bound = timeline is not None
         self.hosts: list[MemoryHost] = []
         self.watch: Callable[[Packet], object] | None = None
         self._latency_s = latency_s
@@ -70,6 +73,24 @@ class MemoryNetwork:
         self._paths: dict[tuple[MemoryHost, MemoryHost], Path] = {}
         self._uniform: Path | None = Path(latency_s)  # where all ways are alike
         self._draws: dict[str, Callable[[], float]] = {}
+
+    def bind(self) -> None:
+        """Take the timeline of the loop that runs; a network serves one timeline only."""
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, VirtualLoop):
+            raise RuntimeError("memory network: it needs virtual time; use run_virtually(), or a VirtualLoop")
+        if not self._is_bound:
+            self._is_bound = True
+            self.timeline = loop.timeline
+        elif self.timeline is not loop.timeline:
+            raise RuntimeError("memory network: it has served another timeline; make a new one for each run")
+
+    @property
+    def now_s(self) -> float:
+        """The time."""
+        if not self._is_bound and asyncio._get_running_loop() is not None:
+            self.bind()
+        return self.timeline.now_s
 
     # Hosts
 
