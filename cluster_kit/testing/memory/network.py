@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from hashlib import blake2b
 from ipaddress import ip_address
@@ -68,6 +68,7 @@ class MemoryNetwork:
         self._host_at: dict[str, MemoryHost] = {}
         self._addresses_of: dict[str, list[str]] = {}
         self._groups: dict[GroupKey, tuple[MemoryDatagrams, ...]] = {}
+        self._plans: dict[tuple[MemoryHost, bool, GroupKey], list[tuple[Path, tuple[MemoryDatagrams, ...]]]] = {}
         self._placed: list[Placed] = []
         self._loopback = Path(LOOPBACK_LATENCY_S)
         self._paths: dict[tuple[MemoryHost, MemoryHost], Path] = {}
@@ -169,6 +170,7 @@ class MemoryNetwork:
 
     def _review(self) -> None:
         self._paths.clear()
+        self._plans.clear()
         is_uniform = all(placed.lies_on is None for placed in self._placed)
         self._uniform = path_with(self._latency_s, [placed.fault for placed in self._placed]) if is_uniform else None
 
@@ -189,16 +191,18 @@ class MemoryNetwork:
         return self._source(concern)()
 
     def _source(self, concern: str) -> Callable[[], float]:
-        source = self._draws.get(concern)
-        if source is None:
-            source = self._draws[concern] = self.random("network", concern).random
-        return source
+        draw = self._draws.get(concern)
+        if draw is None:
+            draw = self._draws[concern] = self.random("network", concern).random
+        return draw
 
     # Packets
 
     def loses(self, source: MemoryHost, target: MemoryHost, size_bytes: int, kind: str = "stream") -> bool:
         """Tell whether a packet that is sent now is lost."""
-        path = self.path(source, target)
+        return self._loses(self.path(source, target), source, target, size_bytes, kind)
+
+    def _loses(self, path: Path, source: MemoryHost, target: MemoryHost, size_bytes: int, kind: str) -> bool:
         is_lost = path.is_cut or (path.drop > 0 and self.draw("drop") < path.drop)
         if self.watch is not None:
             self.watch(Packet(self.timeline.now_s, source, target, kind, size_bytes, is_lost))
@@ -211,49 +215,69 @@ class MemoryNetwork:
             return
         hearer = target.hearer_at(to)
         if hearer is not None:
-            for when_s, is_in_order in moments(self.path(sender.host, target), self.timeline.now_s, self.draw):
-                at_s = hearer.in_order(sender.here, when_s) if is_in_order else when_s
+            for at_s in self._arrivals(self.path(sender.host, target), hearer, sender.here):
                 self.timeline.call_at(at_s, deliver, (hearer,), data, sender.here)
 
     def send_to_group(self, sender: MemoryDatagrams, data: bytes) -> None:
-        """Send a datagram to all who hear its group."""
-        hearers = self._groups.get(sender.host.key_of(sender.group, sender.group.via), ())
-        path = self._uniform
-        if path is None or not path.is_steady or path.is_cut or not sender.group.hops or self.watch is not None:
-            for at_s, together in self._by_moment(sender, hearers, len(data)).items():
-                self.timeline.call_at(at_s, deliver, together, data, sender.here)
-            return
-        if path.drop:
-            draw, drop, source = self._source("drop"), path.drop, sender.host
-            hearers = tuple([hearer for hearer in hearers if hearer.host is source or draw() >= drop])
-        self.timeline.call_at(self.timeline.now_s + path.latency_s, deliver, hearers, data, sender.here)
+        """Send a datagram to all who hear its group, in one event for all who hear it at the same moment."""
+        now_s, source = self.timeline.now_s, sender.here
+        for path, hearers in self._plan(sender):
+            reached = self._reached(path, hearers, sender.host, len(data))
+            if path.is_steady:
+                self.timeline.call_at(now_s + path.latency_s, deliver, reached, data, source)
+                continue
+            for at_s, together in self._by_moment(path, reached, source).items():
+                self.timeline.call_at(at_s, deliver, together, data, source)
+
+    def _reached(
+        self, path: Path, hearers: tuple[MemoryDatagrams, ...], host: MemoryHost, size_bytes: int
+    ) -> Sequence[MemoryDatagrams]:
+        """Return for whom a datagram from ``host`` isn't lost."""
+        if self.watch is not None:
+            return [each for each in hearers if not self._loses(path, host, each.host, size_bytes, "datagram")]
+        if path.is_cut:
+            return ()
+        if not path.drop:
+            return hearers
+        draw, drop = self._source("drop"), path.drop
+        return [each for each in hearers if draw() >= drop]
+
+    def _plan(self, sender: MemoryDatagrams) -> list[tuple[Path, tuple[MemoryDatagrams, ...]]]:
+        """Return who hears the group of ``sender``, together with those who are reached by a way alike."""
+        source, has_hops = sender.host, sender.group.hops > 0
+        key = source.key_of(sender.group, sender.group.via)
+        plan = self._plans.get((source, has_hops, key))
+        if plan is None:
+            alike: dict[Path, list[MemoryDatagrams]] = {}
+            for hearer in self._groups.get(key, ()):
+                if has_hops or hearer.host is source:
+                    alike.setdefault(self.path(source, hearer.host), []).append(hearer)
+            plan = self._plans[source, has_hops, key] = [(path, tuple(hearers)) for path, hearers in alike.items()]
+        return plan
 
     def _by_moment(
-        self, sender: MemoryDatagrams, hearers: Iterable[MemoryDatagrams], size_bytes: int
+        self, path: Path, hearers: Iterable[MemoryDatagrams], source: Endpoint
     ) -> dict[float, list[MemoryDatagrams]]:
-        """Return who hears a datagram of ``sender``, by when."""
+        """Return who hears a datagram that is on its way by when, where that differs."""
         found: dict[float, list[MemoryDatagrams]] = {}
-        source, now_s = sender.host, self.timeline.now_s
         for hearer in hearers:
-            target = hearer.host
-            if (target is not source and not sender.group.hops) or self.loses(source, target, size_bytes, "datagram"):
-                continue
-            path = self.path(source, target)
-            if path.is_steady:
-                found.setdefault(now_s + path.latency_s, []).append(hearer)
-                continue
-            for when_s, is_in_order in moments(path, now_s, self.draw):
-                at_s = hearer.in_order(sender.here, when_s) if is_in_order else when_s
+            for at_s in self._arrivals(path, hearer, source):
                 found.setdefault(at_s, []).append(hearer)
         return found
+
+    def _arrivals(self, path: Path, hearer: MemoryDatagrams, source: Endpoint) -> list[float]:
+        arrivals = moments(path, self.timeline.now_s, self.draw)
+        return [hearer.in_order(source, when_s) if is_in_order else when_s for when_s, is_in_order in arrivals]
 
     def joined(self, datagrams: MemoryDatagrams, key: GroupKey) -> None:
         """Note a new member of a group."""
         self._groups[key] = (*self._groups.get(key, ()), datagrams)
+        self._plans.clear()
 
     def left(self, datagrams: MemoryDatagrams, key: GroupKey) -> None:
         """Note that a member has left."""
         self._groups[key] = tuple(each for each in self._groups[key] if each is not datagrams)
+        self._plans.clear()
 
 
 def _all_of(hosts: Hosts) -> frozenset[MemoryHost] | None:
