@@ -196,6 +196,7 @@ class EventBus:
             self.views = {name: view for name, view in self.views.items() if name != topology}
             for subscription in [each for each in self._subscriptions if each._topology == topology]:
                 self.unsubscribe(subscription)
+            self.changed.notify_all()  # who waits for its nodes need not have subscribed
 
     def snapshots(self, topology: str | None = None) -> list[Event]:
         """Return how things stand; hold the lock to keep it so."""

@@ -91,7 +91,7 @@ def test_who_waits_for_a_topology_that_is_removed_hears_of_it(start):
 
     def wait():
         try:
-            a.wait_for(2, topology="wan", timeout_s=30)
+            a.wait_for(2, topology="wan")
         except ClusterKitError as exc:
             heard.append(str(exc))
 
