@@ -546,13 +546,13 @@ class TestOutage:
         run(scenario, found=earlier)
 
     def test_a_store_that_is_empty_and_then_fails_drops_nobody(self, api, run, monkeypatch):
-        monkeypatch.setattr("cluster_kit.strategies.kubernetes.session.DOUBT_S", 1.0)
+        monkeypatch.setattr("cluster_kit.strategies.kubernetes.session.DOUBT_S", 0.2)
 
         async def scenario(heard):
             await heard.watching(api)
             api.forget()
             api.answer("watch", 500)
-            api.answer("list", 500, skip=1, times=4)  # with waits that are longer than doubt
+            api.answer("list", 500, skip=1, times=2)  # with waits that are longer than doubt
             await api.watches[0].error(410, "Expired", "too old resource version")
             await heard.until_failed("answered 500")
             await api.put(SLICES, endpoint_slice("s", "10.0.0.1"))
