@@ -105,9 +105,10 @@ def test_blocked_worker_is_replaced_and_its_neighbour_never_notices(bench, plugi
 
 
 def test_worker_whose_plugin_exits_is_crash_looping_and_still_retried(bench):
-    a = bench.start("a", lan=GOSSIP, sick={"strategy": "misbehaving:ExitsTheProcess", "connector": "none"})
+    spec = {"max_seconds": 60}  # starts may be slow
+    a = bench.start("a", lan=GOSSIP, sick={"strategy": "misbehaving:ExitsTheProcess", "connector": "none", "child_spec": spec})
     events = a.subscribe(topology="sick")
-    next_of(events, TopologyDegraded)
+    next_of(events, TopologyDegraded, timeout_s=60)
     status = a.status()
     assert status["sick"].state is State.CRASH_LOOPING
     assert "code 3" in status["sick"].last_error
@@ -117,7 +118,7 @@ def test_worker_whose_plugin_exits_is_crash_looping_and_still_retried(bench):
 
 def test_crash_loop_is_over_once_a_worker_has_served_for_long_enough(bench, tmp_path, monkeypatch):
     monkeypatch.setenv("CLUSTER_KIT_TEST_COUNT", str(tmp_path / "count"))
-    spec = {"max_restarts": 1, "max_seconds": 2}
+    spec = {"max_restarts": 1, "max_seconds": 5}
     a = bench.start("a", sick={"strategy": "misbehaving:ServesForAWhile", "connector": "none", "child_spec": spec})
     events = a.subscribe()
     next_of(events, TopologyRecovered, timeout_s=60)
