@@ -11,21 +11,21 @@ import shutil
 import subprocess
 import sys
 import venv
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(directory: Path) -> int:
-    """Test all plugins; return how many failed."""
-    failed = []
+    """Test all plugins, side by side because they mostly wait for a package index; return how many failed."""
     core = build(ROOT, directory / "wheels")
     plugins = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
-    for plugin in [*plugins, *generated(core, directory / "new")]:
-        wheel = build(plugin, directory / "wheels")
-        print(f"{plugin.name}: testing {wheel.name} beside {core.name}", flush=True)
-        if not passes(plugin, core, wheel, directory / plugin.name):
-            failed.append(plugin.name)
+    plugins += generated(core, directory / "new")
+    with ThreadPoolExecutor(3) as pool:
+        passed = list(pool.map(partial(passes, core=core, directory=directory), plugins))
+    failed = [plugin.name for plugin, good in zip(plugins, passed, strict=True) if not good]
     print(f"plugins failed: {', '.join(failed) or 'none'}", flush=True)
     return len(failed)
 
@@ -51,17 +51,23 @@ def build(project: Path, wheels: Path) -> Path:
     return next(out.glob("*.whl"))
 
 
-def passes(plugin: Path, core: Path, wheel: Path, directory: Path) -> bool:
+def passes(plugin: Path, core: Path, directory: Path) -> bool:
     """Install both wheels into a fresh environment and run the plugin's own tests from a folder without its sources."""
-    shutil.rmtree(directory, ignore_errors=True)
-    venv.create(directory / "venv", with_pip=True)
-    python = str(directory / "venv" / "bin" / "python")
+    wheel = build(plugin, directory / "wheels")
+    own = directory / plugin.name
+    shutil.rmtree(own, ignore_errors=True)
+    venv.create(own / "venv", with_pip=True)
+    python = str(own / "venv" / "bin" / "python")
     run(python, "-m", "pip", "install", "--quiet", f"{core}[testing]", f"{wheel}[test]")
     for name in ("tests", "pyproject.toml", "README.md"):
-        copy(plugin / name, directory / "copy" / name)
+        copy(plugin / name, own / "copy" / name)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [python, "-m", "pytest", "-p", "no:cacheprovider"]
-    return subprocess.run(command, cwd=directory / "copy", env=environment, check=False).returncode == 0
+    tests = subprocess.run(
+        command, cwd=own / "copy", env=environment, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    print(f"{plugin.name}: tested {wheel.name} beside {core.name}\n{tests.stdout}", flush=True)
+    return tests.returncode == 0
 
 
 def copy(source: Path, target: Path) -> None:
