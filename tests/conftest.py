@@ -2,13 +2,22 @@
 
 import os
 import shutil
+import sys
+import tempfile
+import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from resource import RUSAGE_CHILDREN, getrusage
+from typing import TYPE_CHECKING
 
+import own_machine
 import psutil
 import pytest
 
 from cluster_kit.testing.leaks import held, wait_released
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
 
 GRACE_S = 10.0
 MARK = "CLUSTER_KIT_TEST_MARK"  # inherited by every process that a test starts, orphans included
@@ -59,3 +68,39 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.geteuid() != 0:
             _missing("network namespaces need root")
         _require("ip")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave tests that are marked ``once`` to one of the Pythons that CI runs: each module falls to one of them by its name."""
+    pythons = os.environ.get("CLUSTER_KIT_PYTHONS", "").split()
+    if not pythons:
+        return
+    ours = pythons.index("{}.{}".format(*sys.version_info))
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        falls_to_us = zlib.crc32(item.path.name.encode()) % len(pythons) == ours
+        (kept if falls_to_us or item.get_closest_marker("once") is None else left).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Tests mostly wait, so there is one worker more than cores; one after another where workers can't be kept apart."""
+    if config.option.numprocesses == "logical":  # asked for by tests that are pure
+        return None
+    return 1 + (os.cpu_count() or 1) if own_machine.possible() else 0
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: "WorkerController") -> None:
+    """Give a worker a folder that goes with the session."""
+    node.workerinput["folder"] = tempfile.mkdtemp(prefix="ck-")  # short, because it comes into paths of sockets
+    node.config.add_cleanup(partial(shutil.rmtree, node.workerinput["folder"]))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep a worker apart from the others."""
+    if hasattr(config, "workerinput") and own_machine.possible():
+        own_machine.enter(config.workerinput["folder"])

@@ -87,6 +87,11 @@ LEAVING_TESTS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _what_conftest_imports(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(CONFTEST.parent), prepend=os.pathsep)
+
+
 @pytest.mark.parametrize("code", LEAVING_TESTS.values(), ids=LEAVING_TESTS)
 def test_a_test_that_leaves_something_behind_fails(code, pytester):
     pytester.makeconftest(CONFTEST.read_text().replace("GRACE_S = 10.0", "GRACE_S = 0.2"))

@@ -8,6 +8,8 @@ from waiting import next_of
 
 from cluster_kit import NodeDown, NodeUp, Supervisor
 
+pytestmark = pytest.mark.once
+
 HOLES = 1_000
 PATIENCE_S = 90  # of each dial: whoever had to wait for these would wait for a quarter of an hour
 

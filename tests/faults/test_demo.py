@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from cluster_kit.cli import main
 
+pytestmark = pytest.mark.once
+
 RESULTS = [
     "all linked to each other",
     "noticed by all others",

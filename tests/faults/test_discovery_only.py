@@ -8,6 +8,8 @@ from waiting import next_of, until
 
 from cluster_kit import NodeDown, NodeUp, NodeUpdated, Reason
 
+pytestmark = pytest.mark.once
+
 B = "b@127.0.0.1"
 
 

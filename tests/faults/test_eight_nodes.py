@@ -5,6 +5,8 @@ import signal
 import pytest
 from cli_process import Cluster
 
+pytestmark = pytest.mark.once
+
 NAMES = [f"n{number}" for number in range(1, 9)]
 LINKS = ("node_up", "node_down")
 

@@ -10,6 +10,8 @@ from waiting import next_of, until
 from cluster_kit import NodeFound, NodeLost, Reason, Snapshot, TopologyRestarted
 from cluster_kit.supervisor.status import State
 
+pytestmark = pytest.mark.once
+
 BOB, CAT, DAN = "bob@127.0.0.1", "cat@127.0.0.1", "dan@127.0.0.1"
 STRATEGY = "misbehaving:Registry"
 

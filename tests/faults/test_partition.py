@@ -4,7 +4,7 @@ import pytest
 from cli_process import Cluster, Hosted
 from netns_lab import Lab
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.once, pytest.mark.netns]
 
 LINKS = ("node_up", "node_down")
 

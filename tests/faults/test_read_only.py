@@ -10,7 +10,7 @@ import pytest
 from cli_process import COMMAND, Cluster, Run
 from waiting import until
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+pytestmark = [pytest.mark.once, pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")]
 
 READ_ONLY = """
 set -e

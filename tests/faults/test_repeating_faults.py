@@ -2,10 +2,13 @@
 
 import asyncio
 
+import pytest
 from repeating import NODES, RESTARTS
 from waiting import next_of, until
 
 from cluster_kit import AsyncSupervisor, NodeFound
+
+pytestmark = pytest.mark.once
 
 
 def of_kind(caplog, text):

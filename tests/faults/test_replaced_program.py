@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.once
+
 PROGRAM = textwrap.dedent("""\
     import json, os, sys
     import psutil

@@ -3,9 +3,12 @@
 import logging
 import re
 
+import pytest
 from waiting import until
 
 from cluster_kit.events import NodeDown, NodeLeaving, NodeUp
+
+pytestmark = pytest.mark.once
 
 NAMES = ("a", "b", "c", "d", "e")
 

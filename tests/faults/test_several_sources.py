@@ -13,6 +13,8 @@ from cluster_kit.strategies.hosts_file import HostsFileStrategy
 from cluster_kit.strategies.static import StaticStrategy
 from cluster_kit.supervisor.status import State
 
+pytestmark = pytest.mark.once
+
 BOB, CAT, DAN, EVE = (f"{name}@127.0.0.1:{port}" for port, name in enumerate(["bob", "cat", "dan", "eve"], 45002))
 
 

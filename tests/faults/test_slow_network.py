@@ -6,7 +6,7 @@ import pytest
 from cli_process import Cluster, Hosted
 from slow_lan import TUN, slow_lan
 
-pytestmark = [pytest.mark.netns, pytest.mark.skipif(not TUN.exists(), reason=f"there is no {TUN}")]
+pytestmark = [pytest.mark.once, pytest.mark.netns, pytest.mark.skipif(not TUN.exists(), reason=f"there is no {TUN}")]
 
 LINKS = ("node_leaving", "node_up", "node_down")
 

@@ -11,6 +11,8 @@ import subprocess
 import pytest
 from cli_process import COMMAND, DEADLINE_S, Cluster, Process, cluster_kit
 
+pytestmark = pytest.mark.once
+
 PLUGIN = """
 import os, time
 from cluster_kit import Failed, DiscoveryError, Finding, Found, Node, Outcome, Strategy

@@ -12,6 +12,8 @@ from datetime import date
 import pytest
 from cli_process import cluster_kit
 
+pytestmark = pytest.mark.once
+
 KINDS = ("strategy", "connector", "topology", "observer", "command")
 
 

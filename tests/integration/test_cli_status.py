@@ -18,6 +18,8 @@ from cluster_kit import Supervisor
 from cluster_kit.supervisor.control import ControlSocket, _sweep, ask_all
 from cluster_kit.supervisor.control_files import locked, new_path
 
+pytestmark = pytest.mark.once
+
 GOSSIP = {"topologies": {"lan": {"strategy": "gossip"}}}
 
 

@@ -16,6 +16,8 @@ from waiting import until
 
 from cluster_kit import Supervisor
 
+pytestmark = pytest.mark.once
+
 NODES = [f"n{number:02}@127.0.0.1:{4000 + number}" for number in range(40)]
 STATIC = {"lan": {"strategy": "static", "config": {"nodes": [each.partition("@")[2] for each in NODES]}}}
 

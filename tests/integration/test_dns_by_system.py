@@ -13,7 +13,7 @@ from dns_hostile import HostileServer
 SCRIPT = Path(__file__).with_name("dns_by_system.py")
 MOUNTED = 'mount --bind "$0/resolv.conf" /etc/resolv.conf && mount --bind "$0/hosts" /etc/hosts && exec "$@"'
 WEB, DB = "web.shop.test", "db.shop.test"
-pytestmark = pytest.mark.netns  # that is: as root
+pytestmark = [pytest.mark.once, pytest.mark.netns]  # that is: as root
 TWO = ["127.0.0.2:4370", "127.0.0.3:4370"]
 DNS_PORT = 53
 

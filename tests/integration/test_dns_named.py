@@ -13,6 +13,8 @@ from cluster_kit.strategies.dns import DnsStrategy
 from cluster_kit.strategies.dns_srv import DnsSrvStrategy
 from cluster_kit.testing import FakeDiscovery, Listener
 
+pytestmark = pytest.mark.once
+
 LOCAL = Node(name="web@127.0.0.9", address="127.0.0.9:4370")
 
 

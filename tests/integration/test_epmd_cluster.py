@@ -6,6 +6,8 @@ import pytest
 from cli_process import Cluster, cluster_kit
 from epmd_server import EpmdServer, Erl
 
+pytestmark = pytest.mark.once
+
 NAMES = ("a", "b", "c")
 STRATEGIES = {
     "epmd": {"strategy": "epmd", "config": {"hosts": [f"{name}@127.0.0.1" for name in NAMES]}},

@@ -16,6 +16,8 @@ from cluster_kit.strategies.erlang_hosts import ErlangHostsStrategy
 from cluster_kit.strategies.local_epmd import LocalEpmdStrategy
 from cluster_kit.testing import FakeDiscovery, Listener
 
+pytestmark = pytest.mark.once
+
 ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:45001")
 
 

@@ -16,6 +16,8 @@ from cluster_kit.strategies.local_epmd import LocalEpmdStrategy
 from cluster_kit.testing import FakeDiscovery, Listener
 from cluster_kit.wire.epmd import Dumped, NodeType, Registration
 
+pytestmark = pytest.mark.once
+
 ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:45001")
 BOB = Node(name="bob@127.0.0.1", address="127.0.0.1:45002")
 CAT = Node(name="cat@127.0.0.1", address="127.0.0.1:45003")

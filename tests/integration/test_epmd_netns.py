@@ -6,7 +6,7 @@ import pytest
 from cli_process import Cluster, Hosted
 from netns_lab import Lab
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.once, pytest.mark.netns]
 
 ADDRESSES = [f"10.203.0.{number}" for number in (1, 2, 3)]
 STRATEGIES = {

@@ -11,6 +11,8 @@ import pytest
 from cli_process import Process
 from waiting import until
 
+pytestmark = pytest.mark.once
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "chat.py"
 
 

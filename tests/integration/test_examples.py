@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from cli_process import Process, Run
 
+pytestmark = pytest.mark.once
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

@@ -17,6 +17,8 @@ import pytest
 
 from cluster_kit.__pyinstaller import get_hook_dirs
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[2]
 BUILD_S = 300.0
 TIMEOUT_S = 60

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from cluster_kit.wire.gossip import Kind, decode, encode
 
+pytestmark = pytest.mark.once
+
 DEADLINE_S = 30.0
 
 

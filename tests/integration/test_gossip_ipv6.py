@@ -17,7 +17,7 @@ from cluster_kit.network.system import SystemNetwork
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.testing import FakeDiscovery, Listener
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.once, pytest.mark.netns]
 
 BRISK = {"interval_s": 0.3, "ttl_s": 3.0}
 

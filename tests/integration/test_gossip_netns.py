@@ -4,7 +4,7 @@ import pytest
 from gossip_process import gossipers, options
 from netns_lab import Lab
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.once, pytest.mark.netns]
 
 
 def on_each_node(start, lab, given):

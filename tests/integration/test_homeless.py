@@ -9,6 +9,8 @@ import pytest
 from cli_process import COMMAND, Process
 from kubernetes_api import SLICES, KubernetesApi, endpoint_slice, in_thread
 
+pytestmark = pytest.mark.once
+
 AS_NOBODY_KNOWN = ("unshare", "--user", "--map-user=54321", "--map-group=54321")
 ENVIRON = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 NO_HOME = "this user has no home directory: HOME is not set, and its number is not in passwd"

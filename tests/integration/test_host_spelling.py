@@ -6,6 +6,8 @@ import pytest
 from cli_process import Cluster, cluster_kit
 from epmd_server import EpmdServer, free_port
 
+pytestmark = pytest.mark.once
+
 SPELLINGS = [
     ("localhost", "LocalHost"),
     ("LOCALHOST", "localhost."),

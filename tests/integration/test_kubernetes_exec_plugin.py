@@ -17,6 +17,8 @@ from cluster_kit.strategies.kubernetes.faults import ApiError
 from cluster_kit.testing.listener import Listener
 from cluster_kit.testing.stand_ins import FakeDiscovery
 
+pytestmark = pytest.mark.once
+
 VERSION = "client.authentication.k8s.io/v1"
 CREDENTIAL = {"apiVersion": VERSION, "kind": "ExecCredential", "status": {"token": "of-the-plugin"}}
 

@@ -6,6 +6,8 @@ import pytest
 from cli_process import Cluster
 from kubernetes_api import SLICES, KubernetesApi, endpoint, endpoint_slice, in_thread
 
+pytestmark = pytest.mark.once
+
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 
 

@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from cli_process import COMMAND, Process
 
+pytestmark = pytest.mark.once
+
 HOSTS = "127.0.0.1 localhost\n127.0.1.1 myhost.example myhost\n192.0.2.9 far.example\n"
 CAUSE = "other machines can't reach it there: name the node by an address that they reach, or correct /etc/hosts"
 

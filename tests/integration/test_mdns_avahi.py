@@ -9,7 +9,7 @@ from netns_lab import Lab
 
 from cluster_kit.node import BootId
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.once, pytest.mark.netns]
 
 BOOT = str(BootId(1_800_000_000_000, 0xFEED))
 TOLD = ("txtvers=1", "name=web@127.0.0.1", "cluster=test", "group=lan", f"boot={BOOT}", "m.zone=b")

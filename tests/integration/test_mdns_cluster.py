@@ -6,6 +6,8 @@ import pytest
 from cli_process import Cluster
 from mdns_process import a_type
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def cluster(tmp_path):

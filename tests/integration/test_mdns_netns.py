@@ -8,7 +8,7 @@ import pytest
 from mdns_process import a_type, all_see_each_other, diagnosed, peers
 from netns_lab import Lab
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.once, pytest.mark.netns]
 
 HOLD_PORT = """
 import socket, sys

@@ -11,6 +11,8 @@ from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.mdns import LOOPBACK
 from cluster_kit.strategies.mdns.records import Told, encode
 
+pytestmark = pytest.mark.once
+
 
 def mesh(start, size, **given):
     service_type = a_type()

@@ -11,6 +11,8 @@ from cluster_kit import Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 from cluster_kit.topologies.ring import RingTopology
 
+pytestmark = pytest.mark.once
+
 NAMES = [f"n{number}" for number in range(1, 8)]
 
 

@@ -13,6 +13,8 @@ from cluster_kit.topologies.k_regular import KRegularTopology
 from cluster_kit.topologies.ring import RingTopology
 from cluster_kit.topologies.star import StarTopology
 
+pytestmark = pytest.mark.once
+
 NAMES = [f"n{number}" for number in range(1, 9)]
 DEADLINE_S = 30.0
 
