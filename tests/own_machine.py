@@ -10,13 +10,17 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from functools import cache
 
 _CLONE_NEWNET = 0x40000000  # from linux/sched.h; Python has it, and unshare(), since 3.12
 
 
+@cache
 def possible() -> bool:
-    """Whether this user may have them on this system."""
-    return hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("ip") is not None
+    """Whether this user may have them on this system; root in a container often may not."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or not all(map(shutil.which, ("ip", "unshare"))):
+        return False
+    return subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode == 0
 
 
 def enter(folder: str) -> None:
