@@ -116,9 +116,11 @@ class MemoryStream(Stream):
 
     Attributes:
         peer: The other end.
+        on_finished: Called when the other end has sent its last and all of it is read; by default ``close`` is.
     """
 
     peer: MemoryStream
+    on_finished: Callable[[], object] | None = None
 
     def __init__(self, host: MemoryHost, loop: VirtualLoop, here: Endpoint, there: Endpoint) -> None:
         self.here = here
@@ -280,7 +282,7 @@ class MemoryStream(Stream):
                 raise
             lent[:] = _GARBAGE * len(lent)  # as the contract says, so that nobody keeps it unnoticed
         if self._hears_no_more and not self._inbox:
-            self.close()
+            (self.on_finished or self.close)()
 
     def _next_data(self) -> bytes:
         """Return what to read now; nothing where there is none, or the reader is slow and will read later."""

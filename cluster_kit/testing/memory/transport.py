@@ -23,12 +23,17 @@ class MemoryTransport(asyncio.Transport):
         self._stream = stream
         self._protocol = protocol
         self._is_closing = False
+        stream.on_finished = self._finished
         protocol.connection_made(self)
         stream.start(self)
 
     def received(self, data: memoryview) -> None:
         """Feed the protocol."""
         self._protocol.data_received(bytes(data))
+
+    def _finished(self) -> None:
+        if not self._protocol.eof_received():
+            self.close()
 
     def lost(self) -> None:
         """Tell the protocol."""

@@ -1,0 +1,104 @@
+"""What ``InMemory`` gives to suites: strangers of a connector, and peers that crash and freeze."""
+
+import asyncio
+from contextlib import aclosing
+
+from cluster_kit import BootId, Node, Reason
+from cluster_kit.connectors.tcp import TcpConnector
+from cluster_kit.strategies.gossip import GossipStrategy
+from cluster_kit.testing import InMemory
+
+ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:45001")
+BOB = Node(name="bob@127.0.0.1", address="127.0.0.1:45002")
+
+
+class Suite(InMemory):
+    deadline_s = 20.0
+
+    def make_connector(self):
+        return TcpConnector()
+
+    def _boot(self, basename):
+        return Node(name=f"{basename}@127.0.0.1", metadata={"told by": basename}, boot_id=BootId(1, 0))
+
+
+def play(scenario):
+    suite = Suite()
+    suite.run(scenario(suite))
+
+
+def test_strangers_say_and_hear_and_close_half_a_connection():
+    async def scenario(suite):
+        heard = []
+
+        async def answer(reader, writer):
+            heard.append(await reader.read())  # until the other half is closed
+            writer.write(b"answer")
+            writer.close()
+
+        async with suite.listen_raw(answer) as address:
+            reader, writer = await suite.dial_raw(address)
+            writer.write(b"question")
+            writer.write_eof()
+            writer.write(b"too late")
+            assert await reader.read() == b"answer"
+            assert heard == [b"question"]
+            writer.close()
+            await writer.wait_closed()
+
+    play(scenario)
+
+
+def test_a_peer_that_crashes_or_freezes_is_noticed_by_the_connector():
+    async def scenario(suite):
+        for end, reason in (("crash", Reason.CLOSED), ("freeze", Reason.SILENT)):
+            ann, links = suite.make_connector(), suite.make_links(boot_id=BootId(2, 0))
+            await ann.start(ANN.evolve(address=None, boot_id=links.boot_id), links)
+            async with suite.peer_apart("bob") as bob:
+                await ann.connect(bob.node)
+                await links.expect("up", "bob@127.0.0.1")
+                if end == "crash":
+                    await bob.crash()
+                else:
+                    bob.freeze()
+                assert (await links.expect("down", "bob@127.0.0.1")).reason is reason
+            await ann.stop()
+
+    play(scenario)
+
+
+def test_a_peer_can_dial():
+    async def scenario(suite):
+        ann, links = suite.make_connector(), suite.make_links(boot_id=BootId(2, 0))
+        node = await ann.start(ANN.evolve(address=None, boot_id=links.boot_id), links)
+        async with suite.peer_apart("bob", dial=node) as bob:
+            await links.expect("up", bob.node.key)
+        await ann.stop()
+
+    play(scenario)
+
+
+def test_a_bystander_that_freezes_runs_out_of_time():
+    async def scenario(suite):
+        strategy = GossipStrategy(port=45892, interval_s=0.1, ttl_s=2.0)
+        with suite.bystander(strategy, suite.discovery(BOB)) as bob:
+            async with aclosing(strategy.discover(suite.discovery())) as observations:
+                seen = await anext(observations)
+                assert seen.node.name == BOB.name
+                await asyncio.sleep(5)
+                bob.freeze()
+                heard_s = asyncio.get_running_loop().time()
+                async with asyncio.timeout(10):
+                    async for _ in observations:
+                        heard_s = asyncio.get_running_loop().time()
+                        break
+                assert heard_s < 8
+
+    play(scenario)
+
+
+def test_each_test_has_a_network_of_its_own():
+    one, other = Suite(), Suite()
+    assert one.memory is one.memory
+    assert one.memory is not other.memory
+    assert one.make_network() is not one.make_other()
