@@ -190,6 +190,6 @@ class Timeline:
         return DeadlockError(f"virtual time: nothing is left to happen after {self.now_s:g} s; {self._waits()}")
 
     def _waits(self) -> str:
-        lines = list(self.waiting())
-        more = [f"and {len(lines) - _MOST_LISTED} more"] if len(lines) > _MOST_LISTED else []
+        lines = list(itertools.islice(self.waiting(), _MOST_LISTED + 1))
+        more = ["and more"] if len(lines) > _MOST_LISTED else []
         return "tasks that wait: " + (", ".join(lines[:_MOST_LISTED] + more) or "none")
