@@ -5,10 +5,10 @@ import socket
 from contextlib import ExitStack, closing
 
 import pytest
+from memory_channel import MemoryChannel
 
 from cluster_kit.pipe.channel import Channel
 from cluster_kit.pipe.socket_channel import SocketChannel
-from cluster_kit.testing.memory_channel import MemoryChannel
 
 DEADLINE_S = 30.0
 LARGE = b"x" * (1 << 20)

@@ -5,12 +5,12 @@ import logging
 
 import pytest
 from gossip_process import options
+from memory_channel import MemoryChannel
 
 from cluster_kit import load_config
 from cluster_kit.events import NodeDown, NodeFound, NodeUp, Reason
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import Fence, Node
-from cluster_kit.testing.memory_channel import MemoryChannel
 from cluster_kit.worker.messages import Announced, CannotServe, Drain, Happened, Serving, Start, Stop
 from cluster_kit.worker.worker import EXIT_BROKEN, Worker
 

@@ -112,7 +112,7 @@ class MemoryChannel(Channel):
             if self._attached is None:  # closed by who heard the one before
                 return
             try:
-                message = pickle.loads(sent.what) if self._pickled else sent.what  # noqa: S301 - pickled here
+                message = pickle.loads(sent.what) if self._pickled else sent.what
             except BaseException as exc:  # noqa: BLE001 - whatever it is, it can't be read
                 self._end(described(exc))
                 return
