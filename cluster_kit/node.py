@@ -2,7 +2,8 @@
 
 A node comes from configuration, from a strategy plugin or from the network, so it checks itself when it is made: whoever holds
 a ``Node`` may print it, log it and dial it. It also brings its hosts into their canonical form, so that nodes which denote the
-same participant in different spellings are equal.
+same participant in different spellings are equal. An address means something to its connector only; whoever wants the host and
+port of one asks ``host_and_port`` whether it has them.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from typing import Any, Self, final
 from cluster_kit.host import canonical_host, ip_of, why_unexpanded
 
 MAX_NAME_CHARS = 255  # a DNS name's bound, and more than any basename@host in use
-MAX_ADDRESS_CHARS = MAX_NAME_CHARS + len("[]:65535")
+MAX_ADDRESS_CHARS = MAX_NAME_CHARS + len("[]:65535")  # also of one that is no host and port; a Unix socket's has 108
 MAX_METADATA_BYTES = 1024  # keys and values together; with usual names it still fits one unfragmented datagram
 
 _MAX_GIVEN_CHARS = 300  # of an address that is looked at at all
 _NAME = re.compile(r"[!-?A-~]+@[!-?A-~]+")
+_VISIBLE = re.compile(r"[!-?A-~]+")  # ASCII without the "@" of names, so that a key is either a name or an address
+_LIKE_HOST_AND_PORT = re.compile(r"[^/]*:[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,7 +69,9 @@ class Node:
     Args:
         name: ``basename@host``, the identity; ``None`` while only an address is known. The host is held in its canonical form
             (see ``cluster_kit.host``): ``Node(name="a@LocalHost.").name`` is ``"a@localhost"``.
-        address: ``host:port`` of its connector, or ``None`` where there is none to dial; its host likewise.
+        address: Where its connector is dialled, ``None`` where it can't be. It is opaque to everybody but connectors: up to
+            ``MAX_ADDRESS_CHARS`` of visible ASCII without ``@``, such as ``unix:/run/web.sock``. Text that ends in colon and
+            port is ``host:port``, and its host is held in canonical form.
         metadata: Small string tags; can change while the node runs.
         boot_id: Which run of the node, where known.
 
@@ -89,7 +94,7 @@ class Node:
         if self.address is not None:
             if type(self.address) is not str:
                 object.__setattr__(self, "address", _exact(self.address))
-            object.__setattr__(self, "address", join_address(*split_address(self.address)))
+            object.__setattr__(self, "address", canonical_address(self.address))
         if self.boot_id is not None and type(self.boot_id) is not BootId:
             raise ValueError(f"node: boot_id {self.boot_id!r:.80}: expected a BootId")
         if type(self.metadata) is not MappingProxyType or not _is_exact(self.metadata):
@@ -113,8 +118,11 @@ class Node:
 
     @property
     def host(self) -> str:
-        """The host part of the name, else of the address."""
-        return self.name.partition("@")[2] if self.name else split_address(self.address or "")[0]
+        """The host part of the name, else of the address; empty where there is none."""
+        if self.name:
+            return self.name.partition("@")[2]
+        parts = host_and_port(self.address)
+        return parts[0] if parts else ""
 
     def evolve(self, **changes: Any) -> Node:
         """Return a copy with some fields changed."""
@@ -165,11 +173,11 @@ def canonical_name(name: str) -> str:
 
 
 def canonical_key(text: str) -> str:
-    """Return a name or an address with its host in canonical form; what is neither denotes nobody, and stays as it is."""
+    """Return a name or an address in canonical form; what is neither denotes nobody, and stays as it is."""
     if not isinstance(text, str):
         raise TypeError(f"{text!r:.80}: expected the name of a node, or its address where it has no name")
     try:
-        return canonical_name(text) if "@" in text else join_address(*split_address(text))
+        return canonical_name(text) if "@" in text else canonical_address(text)
     except ValueError:
         return text
 
@@ -183,6 +191,31 @@ def _check_metadata(metadata: Mapping[str, str]) -> None:
             raise ValueError(f"node: metadata {key!r:.80}: {value!r:.80} is not text that UTF-8 can hold") from exc
     if size > MAX_METADATA_BYTES:
         raise ValueError(f"node: metadata takes {size} bytes: at most {MAX_METADATA_BYTES} allowed; keep tags small")
+
+
+def canonical_address(address: str) -> str:
+    """Return ``host:port`` with its host in canonical form, and any other address as it is.
+
+    Raises:
+        ValueError: It is neither: not visible ASCII, too long, or a host and port with something wrong.
+    """
+    if _LIKE_HOST_AND_PORT.fullmatch(address):
+        return join_address(*split_address(address))
+    if ip_of(address) is not None:
+        raise ValueError(f"address: {address!r}: a port is missing: write {join_address(address, 4370)}")
+    if len(address) > MAX_ADDRESS_CHARS or not _VISIBLE.fullmatch(address):
+        raise ValueError(
+            f"address: {address[:80]!r}: expected host:port, or in another form at most {MAX_ADDRESS_CHARS} visible ASCII "
+            "characters without '@'"
+        )
+    return address
+
+
+def host_and_port(address: str | None) -> tuple[str, int] | None:
+    """Return host and port of a node's address, ``None`` if there are none: it means something to its connector only."""
+    if address is None or not _LIKE_HOST_AND_PORT.fullmatch(address):
+        return None
+    return split_address(address)
 
 
 def split_address(address: str) -> tuple[str, int]:

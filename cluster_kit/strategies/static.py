@@ -29,7 +29,8 @@ class StaticStrategy(Strategy):
     """Vouches for a fixed list of nodes.
 
     Args:
-        nodes: Each as ``name@host:port``, or ``host:port`` where the name is to be learnt from the node itself.
+        nodes: Each as ``name@host:port``, or ``host:port`` where the name is to be learnt from the node itself. An address with
+            a ``/`` is taken as it is, for a connector that understands it.
     """
 
     nodes: tuple[str, ...]
@@ -62,7 +63,7 @@ async def examine(nodes: Collection[Node], local: Node) -> AsyncIterator[Finding
     else:
         cause = "the list names nobody but this node; add the others"
         yield Finding(asked="nodes in its list", got=got, outcome=Outcome.EMPTY, cause=cause)
-    names = sorted({node.host for node in others if not _is_ip(node.host)})
+    names = sorted({node.host for node in others if node.host and not _is_ip(node.host)})
     for finding in await asyncio.gather(*map(_look_up, names[:MAX_RESOLVED])):
         yield finding
 
@@ -116,13 +117,15 @@ def identities(node: Node) -> tuple[str, ...]:
 
 
 def parse_node(entry: str) -> Node:
-    """Return the node that ``entry`` names, in the form ``name@host:port`` or ``host:port``.
+    """Return the node that ``entry`` names: ``name@host:port``, ``host:port``, or an address of another form with a ``/``.
 
     Raises:
         ValueError: It is of neither form.
     """
     if "," in entry:
         raise ValueError("commas separate nodes only where one text is the whole list, as in nodes: ${SEEDS}")
+    if "/" in entry and "@" not in entry:
+        return Node(address=entry)
     basename, at, address = entry.rpartition("@")
     host, port = split_address(address)
     if port == 0:

@@ -16,7 +16,7 @@ import msgspec
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
 from cluster_kit.host import is_of_link, is_unspecified
 from cluster_kit.network import Endpoint
-from cluster_kit.node import MAX_NAME_CHARS, BootId, Fence, Node, join_address, split_address
+from cluster_kit.node import MAX_ADDRESS_CHARS, MAX_NAME_CHARS, BootId, Fence, Node, host_and_port, join_address
 
 MAGIC = b"ckgo"
 VERSION = 1  # another version is another protocol; what is compatible is an appended field or another kind instead
@@ -25,7 +25,7 @@ HEADER = MAGIC + bytes((VERSION, FLAGS))
 MAX_DATAGRAM_BYTES = 4096  # the longest names and all metadata fit; what people use fits one Ethernet frame
 
 FencePart = Annotated[str, msgspec.Meta(max_length=255)]
-Host = Annotated[str, msgspec.Meta(max_length=255)]
+Host = Annotated[str, msgspec.Meta(max_length=MAX_ADDRESS_CHARS)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
@@ -50,7 +50,8 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """How the sender is.
 
     ``host`` is ``None`` where the sender can't tell under which address others reach it, ``port`` where it has no connector.
-    ``padding`` makes an announcement large, so that no answer is larger.
+    A ``host`` without ``port`` is an address that isn't made of the two. ``padding`` makes an announcement large, so that no
+    answer is larger.
     """
 
     kind: int
@@ -73,14 +74,17 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         """Tell how ``node`` is, which has a name and a boot."""
         assert node.name is not None
         assert node.boot_id is not None
-        host, port = split_address(node.address) if node.address else (None, 0)
+        parts = host_and_port(node.address)
+        host, port = parts or (node.address, 0)
+        if parts and (port == 0 or is_unspecified(parts[0])):
+            host = None
         return cls(
             kind=kind,
             cluster=fence.cluster,
             group=fence.group,
             name=node.name,
             boot=(node.boot_id.started_ms, node.boot_id.nonce),
-            host=None if host is None or is_unspecified(host) else host,
+            host=host,
             port=port or None,
             metadata=dict(node.metadata),
             leaving=leaving,
@@ -98,6 +102,8 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
     def node(self, source: Endpoint) -> Node:
         """Return the sender; what it doesn't tell of its address is taken from where the datagram came from."""
+        if self.host is not None and self.port is None:
+            return Node(name=self.name, address=self.host, metadata=self.metadata, boot_id=self.boot_id)
         host, port = source
         if self.port is not None:
             port = self.port

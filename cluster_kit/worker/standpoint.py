@@ -10,7 +10,7 @@ from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import NetworkError
 from cluster_kit.host import is_loopback
 from cluster_kit.network import Network
-from cluster_kit.node import Node, split_address
+from cluster_kit.node import Node, host_and_port
 
 log = logging.getLogger("cluster_kit.worker")
 
@@ -53,7 +53,7 @@ async def _look_at(network: Network, serves_on: str | None, found: Iterable[Node
         return _failed(f"{serves_on!r}: {exc}", _NO_NAME)
     if not any(map(network.has_address, addresses)):
         return _failed(serves_on, _NOT_OURS)
-    hosts = sorted({split_address(node.address)[0] for node in found if node.address})
+    hosts = sorted({parts[0] for node in found if (parts := host_and_port(node.address))})
     if not _all_loopback(addresses):
         return None
     if await _any_elsewhere(network, hosts):
@@ -73,8 +73,8 @@ async def warn_of_loopback(network: Network, told: str, serves_on: str | None) -
         told: The address that others are told.
         serves_on: The host that the connector listens on.
     """
-    host, _ = split_address(told)
-    here = await _loopback_of(network, host, told)
+    parts = host_and_port(told)
+    here = await _loopback_of(network, parts[0], told) if parts else None
     if here is None:
         return
     if await _is_here_only(network, serves_on):

@@ -380,3 +380,13 @@ def test_host_file_without_hosts_is_an_answer(tmp_path):
             assert await ann.until(lambda _: True, "an answer") == Found([])
 
     run(scenario)
+
+
+def test_address_that_epmd_cannot_carry_is_named(server):
+    async def scenario():
+        ctx = FakeDiscovery(ANN.evolve(address="unix:/run/ann.sock"))
+        async with Listener(local(server), ctx) as ann:
+            await ann.until(failed_for("cannot register 'unix:/run/ann.sock': EPMD carries nothing but a port"), "the failure")
+            await asyncio.wait_for(ctx.has_announced.wait(), DEADLINE_S)
+
+    run(scenario)

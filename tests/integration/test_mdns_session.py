@@ -74,3 +74,13 @@ def test_host_that_cannot_be_looked_up_at_first_is_used_when_it_can(monkeypatch)
                     await ctx.has_announced.wait()
 
     asyncio.run(scenario())
+
+
+def test_address_that_dns_cannot_carry_is_named():
+    async def scenario():
+        strategy = MdnsStrategy(service_type=f"_ck{secrets.token_hex(4)}._tcp.local.")
+        async with Listener(strategy, FakeDiscovery(ANN.evolve(address="unix:/run/ann.sock"))) as ann:
+            failed = await ann.until(lambda each: isinstance(each, Failed), "the failure")
+            assert "cannot announce 'unix:/run/ann.sock': DNS carries a host and a port" in str(failed.error)
+
+    asyncio.run(scenario())

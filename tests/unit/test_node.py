@@ -6,7 +6,17 @@ from types import MappingProxyType
 import pytest
 
 from cluster_kit.host import is_loopback, is_unspecified
-from cluster_kit.node import MAX_METADATA_BYTES, BootId, Node, join_address, split_address, split_endpoint
+from cluster_kit.node import (
+    MAX_ADDRESS_CHARS,
+    MAX_METADATA_BYTES,
+    BootId,
+    Node,
+    canonical_key,
+    host_and_port,
+    join_address,
+    split_address,
+    split_endpoint,
+)
 
 
 def test_node_survives_pickling_with_metadata_and_boot():
@@ -40,9 +50,54 @@ def test_malformed_names_are_refused(name):
         Node(name)
 
 
-@pytest.mark.parametrize("address", ["h", ":1", "h:", "h:x", "h:65536", "::1:80", "h h:1", "h:\u0661", "x" * 400 + ":1"])
+@pytest.mark.parametrize(
+    "address", ["", ":1", "h:65536", "::1:80", "h h:1", "h:\u0661", "x" * 400 + ":1", "10.0.0.5", "fe80::a"]
+)
 def test_malformed_addresses_are_refused(address):
     with pytest.raises(ValueError, match="address"):
+        Node(address=address)
+
+
+OPAQUE = (
+    "unix:/run/Web.sock",
+    "/run/x.sock",
+    "mem-1",
+    "Mem:X",
+    "mem:140234234234",
+    "ws://Host:80/Cluster",
+    "ws://Host:80",
+    "h:",
+)
+
+
+@pytest.mark.parametrize("address", OPAQUE)
+def test_address_that_is_no_host_and_port_is_kept_as_it_is(address):
+    node = Node(address=address)
+    assert (node.address, node.key, node.host) == (address, address, "")
+    assert host_and_port(node.address) is None
+    assert canonical_key(address) == address
+    assert pickle.loads(pickle.dumps(node)) == node
+
+
+def test_host_and_port_are_told_where_an_address_has_them():
+    assert host_and_port(Node(address="[::1]:080").address) == ("::1", 80)
+    assert host_and_port(None) is None
+
+
+HOSTILE = (
+    "unix:/a b",
+    "unix:/a\n",
+    "unix:/\x1b[2J",
+    "unix:/\x7f",
+    "unix:/\N{LATIN SMALL LETTER E WITH ACUTE}",
+    "unix:/a@b",
+    "unix:/\ud800",
+)
+
+
+@pytest.mark.parametrize("address", [*HOSTILE, "unix:/" + "x" * MAX_ADDRESS_CHARS])
+def test_address_that_cannot_be_shown_or_is_too_long_is_refused(address):
+    with pytest.raises(ValueError, match=r"address: .*expected host:port, or in another form at most \d+ visible ASCII"):
         Node(address=address)
 
 

@@ -126,3 +126,9 @@ def test_name_server_that_is_silent_is_given_up(monkeypatch):
 
     monkeypatch.setattr(module, "RESOLVE_S", 0.05)
     assert looked_at("db.test", network=Silent()).got == "'db.test': no answer within 0.05 s"
+
+
+def test_addresses_without_a_host_tell_nothing_of_where_others_are(caplog):
+    assert looked_at("127.0.0.1", Node(address="unix:/run/web.sock")) is None
+    asyncio.run(module.warn_of_loopback(SystemNetwork(), "unix:/run/web.sock", None))
+    assert caplog.text == ""

@@ -27,6 +27,7 @@ def observed(*entries):
         ("web@10.0.0.7:4000", Node(name="web@10.0.0.7", address="10.0.0.7:4000")),
         ("web@shop.example:4000", Node(name="web@shop.example", address="shop.example:4000")),
         ("10.0.0.7:4000", Node(address="10.0.0.7:4000")),
+        ("unix:/run/Web.sock", Node(address="unix:/run/Web.sock")),
         ("[fe80::7]:4000", Node(address="[fe80::7]:4000")),
         ("web@[fe80::7]:4000", Node(name="web@fe80::7", address="[fe80::7]:4000")),
     ],

@@ -143,3 +143,8 @@ class TestHearing:
         for number in range(exchange._MAX_LEFT + 9):
             links.down(node(f"x{number}"), left=True)
         assert len(links._left) == exchange._MAX_LEFT
+
+
+def test_address_of_another_connector_is_of_no_use():
+    stranger = Node(name="eve@h", address="unix:/run/eve.sock", boot_id=BootId(1, 0))
+    assert hears(linked(ANN), stranger, nearby=True) == []

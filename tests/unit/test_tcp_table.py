@@ -602,3 +602,9 @@ class TestHangingUp:
         for number in range(MAX_DIALLED):
             assert not hang_ups.again(f"n{number}")
         assert not hang_ups.again("ann")
+
+
+def test_address_of_another_connector_is_refused_for_good(table):
+    (failed,) = table.connect(DIAL, Node(name="eve@h", address="unix:/run/eve.sock"))
+    assert (failed.error.reason, failed.error.retryable) == (ConnectReason.UNREACHABLE, False)
+    assert "its address is not host:port, it belongs to another connector" in str(failed.error)

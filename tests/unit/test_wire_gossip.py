@@ -193,3 +193,20 @@ def test_address_of_the_link_is_told_with_the_hearer_s_interface(told, source, d
 def test_sender_that_spells_its_host_otherwise_is_known_by_its_canonical_name():
     packet = decode(foreign(changed(f3="web@Shop.Example.")))
     assert packet.name == packet.node(SOURCE).name == "web@shop.example"
+
+
+def test_address_that_is_no_host_and_port_gets_through():
+    unix = WEB.evolve(address="unix:/run/Web.sock")
+    packet = Packet.of(unix, FENCE, Kind.HEARTBEAT, leaving=False)
+    assert decode(encode(packet)).node(SOURCE) == unix
+    assert len(encode(packet)) < len(encode(HEARTBEAT)) + len(unix.address)
+
+
+def test_port_that_nobody_can_dial_is_no_address():
+    assert Packet.of(WEB.evolve(address="10.0.0.7:0"), FENCE, Kind.HEARTBEAT, leaving=False).host is None
+
+
+@pytest.mark.parametrize("address", ["unix:/\x1b[2J", "a b", "a@b", "x" * 265])
+def test_address_that_cannot_be_one_is_malformed(address):
+    with pytest.raises(RemoteProtocolError, match="malformed"):
+        decode(foreign(changed(f5=address, f6=None)))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from cluster_kit.abc import LinkReport
 from cluster_kit.events import Reason
 from cluster_kit.host import is_loopback, is_unspecified
-from cluster_kit.node import BootId, Node, split_address
+from cluster_kit.node import BootId, Node, host_and_port
 from cluster_kit.wire.frames import MAX_HINTS, Hint, Peers
 
 FEATURE = "exchange"  # in the hello of those who want to be told
@@ -134,7 +134,7 @@ class Exchange:
         return [node for node in nodes if self._is_of_use(node, nearby) and self._admits(node, now_s)]
 
     def _is_of_use(self, node: Node, nearby: bool) -> bool:
-        host, port = split_address(node.address or "")
+        host, port = host_and_port(node.address) or ("", 0)
         reachable = port > 0 and not is_unspecified(host) and (nearby or not is_loopback(host))
         is_us = node.name == self.local.name or node.address == self.local.address
         return reachable and not is_us and not (node.key in self._left and self._left[node.key] == node.boot_id)

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from msgspec import Struct
 
 from cluster_kit.errors import ConnectError, ConnectReason, NameConflict, name_taken
-from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.node import BootId, Fence, Node, host_and_port
 from cluster_kit.wire.frames import MAGIC, VERSION, Hello, Identity, Refusal, plain_boot, read_boot
 
 PATIENCE = 8  # hang-ups in a row; with the usual back-off, some ten seconds
@@ -121,6 +121,16 @@ class HangUps:
     def answered(self, key: str) -> None:
         """Forget them: it has said something that we understand."""
         self._counts.pop(key, None)
+
+
+def undiallable(target: Node) -> ConnectError | None:
+    """Return the error for a node without an address that TCP can dial, ``None`` if it has one."""
+    if target.address is None:
+        return connect_error(target, ConnectReason.UNREACHABLE, "no address known")
+    if host_and_port(target.address) is None:
+        detail = "its address is not host:port, it belongs to another connector"
+        return connect_error(target, ConnectReason.UNREACHABLE, detail, retryable=False)
+    return None
 
 
 def connect_error(target: Node, reason: ConnectReason, detail: str = "", *, retryable: bool | None = None) -> ConnectError:

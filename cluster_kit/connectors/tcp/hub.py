@@ -37,7 +37,7 @@ from cluster_kit.errors import ConnectReason, RemoteProtocolError
 from cluster_kit.events import Reason
 from cluster_kit.host import is_loopback
 from cluster_kit.network import Listener, Stream
-from cluster_kit.node import BootId, Node, split_address
+from cluster_kit.node import BootId, Node, host_and_port
 from cluster_kit.throttle import Throttle
 from cluster_kit.wire.frames import App, Frame, Hello, Peers, Ping, Pong
 from cluster_kit.wire.link import Link
@@ -183,7 +183,7 @@ class Hub:
         if hello.identity is None or hello.identity.fence != self._links.fence:
             return True  # it is refused for that
         peer = hello.identity.node()
-        if peer.address and split_address(peer.address)[0] != session.host:
+        if peer.address and (host_and_port(peer.address) or ("",))[0] != session.host:
             peer = peer.evolve(address=None)  # somebody else's address vouches for nobody
         if self._strangers.admit(session.conn, session.host, peer, len(self._sessions)):
             return True

@@ -13,7 +13,7 @@ from cluster_kit.abc import Discovery
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.connectors.tcp.accept import announced_address
 from cluster_kit.connectors.tcp.dial import Route, reason_of
-from cluster_kit.connectors.tcp.handshake import Presence, cannot_link_to, connect_error
+from cluster_kit.connectors.tcp.handshake import Presence, cannot_link_to, connect_error, undiallable
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import ConfigError, ConnectError, ConnectReason, NetworkError, RemoteProtocolError
 from cluster_kit.network import Network, Stream, StreamReader
@@ -66,6 +66,8 @@ async def _introduced(node: Node, us: Presence, network: Network) -> Identity:
         raise connect_error(
             node, ConnectReason.UNREACHABLE, "no address known; tell its strategy on which port its nodes serve"
         )
+    if error := undiallable(node):
+        raise error
     try:
         word = await _greet(await Route(network, node.address).dial(), us)
     except NetworkError as exc:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from cluster_kit.connectors.tcp.arbitration import Sign
 from cluster_kit.connectors.tcp.connection import Connection
-from cluster_kit.connectors.tcp.handshake import HangUps, Presence, connect_error
+from cluster_kit.connectors.tcp.handshake import HangUps, Presence, connect_error, undiallable
 from cluster_kit.connectors.tcp.links import Action, Changed, Close, Conflict, Dial, Down, Echo, Links, PeerLeaving
 from cluster_kit.errors import ConnectReason
 from cluster_kit.events import Reason
@@ -56,8 +56,8 @@ class LinkTable:
             self._links.settle(attempt, link)
         elif node.name in self._connections.answered:
             pass  # the peer's own dial is about to succeed
-        elif node.address is None:
-            self._links.fail(attempt, connect_error(node, ConnectReason.UNREACHABLE, "no address known"))
+        elif error := undiallable(node):
+            self._links.fail(attempt, error)
         else:
             self._connections.dial(attempt, node, self._links.us.introduction(wanted=True))
             self._links.do(Dial(attempt, node))

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from cluster_kit.abc import Discovery, Failed, Found, Observation
 from cluster_kit.errors import DiscoveryError
-from cluster_kit.node import Node
+from cluster_kit.node import Node, host_and_port
 from cluster_kit.strategies.epmd.client import Epmd
 from cluster_kit.strategies.epmd.entries import judge
 from cluster_kit.strategies.epmd.ledger import Ledger
@@ -91,13 +91,16 @@ class Session:
 
     def _make_known(self) -> None:
         local = self._ctx.local
-        if self._options.register and self._ctx.announce and local.address:
+        if not (self._options.register and self._ctx.announce and local.address):
+            self._ctx.announced()
+        elif host_and_port(local.address) is None:
+            why = "EPMD carries nothing but a port: use another strategy, or set register: false"
+            self._take_registration(f"epmd: cannot register {local.address!r}: {why}")
+        else:
             entry = registration_of(local, self._ctx.fence)
             epmd = Epmd(LOOPBACK, self._options.port(), min(self._options.deadline_s, REGISTRATION_S))
             registrar = Registrar(epmd, entry, self._ctx.random, self._take_registration)
             self._registering = self._start(registrar.run(), "registration")
-        else:
-            self._ctx.announced()
 
     def _take_registration(self, fault: str | None) -> None:
         """Take in that this node has been registered, or why it isn't; after the first try the start waits no longer."""

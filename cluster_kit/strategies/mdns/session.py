@@ -19,7 +19,7 @@ from cluster_kit.abc import Discovery, Failed, Observation
 from cluster_kit.attended import AttendedClock
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.host import is_loopback
-from cluster_kit.node import split_address
+from cluster_kit.node import host_and_port
 from cluster_kit.strategies.mdns import MdnsStrategy
 from cluster_kit.strategies.mdns.browser import Browser, Ignored, Record
 from cluster_kit.strategies.mdns.interfaces import Interface, Way, choose, interfaces, look_up
@@ -179,13 +179,15 @@ class Session:
             await responder.announce(info)
         else:
             self._announce_at_s = self._look_at_s
-            self._failed(f"cannot announce {self._ctx.local.address!r}: its host has no address; advertise one that has")
+            self._failed(f"cannot announce {self._ctx.local.address!r}: {self._why_not()}")
 
     async def _info(self) -> ServiceInfo | None:
         """Return what to register, ``None`` if nobody could dial it."""
         local = self._ctx.local
         assert local.boot_id is not None
-        host, port = split_address(local.address) if local.address else ("", 0)
+        host, port = host_and_port(local.address) or ("", 0)
+        if local.address and not host:
+            return None
         if port:
             self._addresses = await look_up(host) or self._addresses
         else:
@@ -204,6 +206,11 @@ class Session:
             other_ttl=self._options.ttl_s,
             parsed_addresses=[address.partition("%")[0] for address in self._addresses],
         )
+
+    def _why_not(self) -> str:
+        if host_and_port(self._ctx.local.address):
+            return "its host has no address; advertise one that has"
+        return "DNS carries a host and a port; use another strategy, such as gossip, with this connector"
 
     def _listen_for_echo(self) -> None:
         if self._browser.heard_itself and self._echo_by_s < inf:
