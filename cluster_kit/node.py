@@ -26,6 +26,7 @@ _MAX_GIVEN_CHARS = 300  # of an address that is looked at at all
 _NAME = re.compile(r"[!-?A-~]+@[!-?A-~]+")
 _VISIBLE = re.compile(r"[!-?A-~]+")  # ASCII without the "@" of names, so that a key is either a name or an address
 _LIKE_HOST_AND_PORT = re.compile(r"[^/]*:[0-9]{1,5}")
+_BOOT_ID = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{16})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,6 +44,18 @@ class BootId:
     def new(cls) -> Self:
         """Make the identity of a run that starts now."""
         return cls(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(8)))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the boot id that ``str`` wrote.
+
+        Raises:
+            ValueError: It is no such text.
+        """
+        parts = _BOOT_ID.fullmatch(text) if isinstance(text, str) else None
+        if parts is None:
+            raise ValueError(f"boot id: {text!r:.80}: expected two hexadecimal numbers, such as '18c2f0a1b2c-00000000deadbeef'")
+        return cls(int(parts[1], 16), int(parts[2], 16))
 
     def __str__(self) -> str:
         return f"{self.started_ms:x}-{self.nonce:016x}"
@@ -127,6 +140,28 @@ class Node:
     def evolve(self, **changes: Any) -> Node:
         """Return a copy with some fields changed."""
         return replace(self, **changes)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the node as a dict of text, for JSON and the like; what it lacks is left out."""
+        plain: dict[str, Any] = {"name": self.name, "address": self.address, "metadata": dict(self.metadata)}
+        plain["boot_id"] = None if self.boot_id is None else str(self.boot_id)
+        return {key: value for key, value in plain.items() if value}
+
+    @classmethod
+    def from_plain(cls, plain: object) -> Node:
+        """Return the node that ``to_plain`` described. ``plain`` may be anything, since it comes from a source.
+
+        Keys that a node doesn't have are ignored, so that entries may carry more.
+
+        Raises:
+            ValueError: It describes no node.
+        """
+        if not isinstance(plain, Mapping):
+            raise ValueError(f"node: {plain!r:.80}: expected a mapping with name, address, metadata and boot_id")
+        metadata, boot_id = plain.get("metadata"), plain.get("boot_id")
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise ValueError(f"node: metadata {metadata!r:.80}: expected a mapping of text to text")
+        return cls(plain.get("name"), plain.get("address"), metadata or {}, None if boot_id is None else BootId.parse(boot_id))
 
     def __str__(self) -> str:
         return self.key
