@@ -283,7 +283,23 @@ class LinkReport(Protocol):
 
 
 class Connector(ABC):
-    """Holds links. One instance serves one topology, from ``start`` to ``stop``, in one event loop."""
+    """Holds links. One instance serves one topology, from ``start`` to ``stop``, in one event loop, which nothing may block.
+
+    A link serves two: it is up once both ends have introduced themselves and the dialler has confirmed, and it closes when
+    neither end wants it. Each end reports it up exactly once, dialled or accepted, and down exactly once. Three things are the
+    connector's duty alone, since nobody else sees the connection:
+
+    - A peer that died is noticed: its link is down as ``closed``, or as ``silent``. A loss is never told as ``left``, which is
+      for those who said goodbye.
+    - A peer that says nothing any more, though its connection stays open, is noticed in bounded time: its link is down as
+      ``silent``. This takes signs of life in both directions. Late is not dead: whoever judges silence first reads what is
+      pending, and grants by how much its own tick came late.
+    - When two nodes dial each other at the same time, one link is left, and no end loses it again. A dial that so came to
+      nothing fails for the reason ``CROSSED``.
+
+    What comes from the network is hostile: every length is bounded before it is believed, and what can't be read costs its own
+    connection, nothing else. An address means something to its connector only; see ``Node``.
+    """
 
     holds_links: ClassVar[bool] = True
     """False where a known node counts as up, so that a node lost by discovery is down at once."""
@@ -294,7 +310,7 @@ class Connector(ABC):
 
     @abstractmethod
     async def start(self, local: Node, links: LinkReport) -> Node:
-        """Begin accepting links; return ``local`` with the address under which peers reach it.
+        """Begin accepting links; return ``local`` with the address under which peers reach it, and all else as it is.
 
         Raises:
             ConfigError: It cannot serve as configured (port in use, no permission, no such interface).
@@ -304,11 +320,14 @@ class Connector(ABC):
     async def connect(self, node: Node) -> Node:
         """Want a link to ``node``, open it unless it is up, and return the peer as it introduced itself.
 
-        One that failed leaves no wish behind: a link that comes up later is then the peer's.
-        Called at most once at a time per node, many at once for different nodes; cancelled at its deadline by the worker.
+        The link is reported up before this returns. One that failed leaves no wish behind: a link that comes up later is then
+        the peer's. Called at most once at a time per node, many at once for different nodes. The worker cancels it at its
+        deadline: it ends at once then, closes what it opened and reports nothing.
 
         Raises:
-            ConnectError: ``reason`` says why not, ``retryable`` whether to try again soon.
+            ConnectError: ``reason`` says why not, ``retryable`` whether to try again soon. A peer of another name than
+                ``node.name`` is ``NAME``, one of another fence ``FOREIGN``, this very node ``SELF``, and a node whose name
+                another live one has, which the peer is linked to, gets ``NameConflict``.
         """
 
     @abstractmethod
@@ -317,10 +336,17 @@ class Connector(ABC):
 
     @abstractmethod
     async def stop(self) -> None:
-        """Close every link with a goodbye and stop accepting; each link is reported down. Idempotent."""
+        """Close every link with a goodbye and stop accepting; each link is reported down. Idempotent.
+
+        Peers report it as ``left``. The goodbye is sent, not awaited: a frozen peer doesn't hold this up. No link is taken any
+        more from the start of this, and no task, thread, process, socket or file is left at its end.
+        """
 
     async def update(self, local: Node, leaving: bool) -> None:  # noqa: B027 - an empty default is the contract
-        """Tell linked peers that this node's metadata changed, or that it is about to leave."""
+        """Tell linked peers that this node's metadata changed, or that it is about to leave; tell later ones, too.
+
+        A node that is about to leave keeps its links until ``stop``, and refuses new ones for the reason ``LEAVING``.
+        """
 
     async def diagnose(self, node: Node, ctx: Discovery) -> Finding | None:
         """Find out whether ``node`` could be linked to, without a trace in its cluster, for ``cluster-kit doctor``.

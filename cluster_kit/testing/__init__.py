@@ -7,6 +7,7 @@ name is imported when it is first used.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,12 @@ __all__ = [
     "leaves_nothing",
     "run_virtually",
 ]
+
+
+_SUITES = ("connectors", "connector_closing", "connector_diagnosis", "connector_losses", "connector_strangers", "stage")
+
+if "pytest" in sys.modules:  # an assertion that fails in a suite shows its values, as one in a test does
+    sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{module}" for module in _SUITES))
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ import pytest
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.node import Node
 from cluster_kit.testing.form import fault_of_finding
-from cluster_kit.testing.stage import Party, Stage, closed_address, stop
+from cluster_kit.testing.stage import Party, Stage, stop
 from cluster_kit.testing.stand_ins import FakeDiscovery
 
 
@@ -29,7 +29,7 @@ class ConnectorDiagnosis(Stage):
         """Where nobody answers, that is a failure with its cause."""
 
         async def scenario() -> None:
-            finding = await self.diagnosed(Node(name="ghost@127.0.0.1", address=closed_address()))
+            finding = await self.diagnosed(Node(name="ghost@127.0.0.1", address=await self.closed_address()))
             assert finding.outcome is Outcome.FAILED, f"nobody is there: {finding}"
             assert finding.cause, f"no cause is told: {finding}"
 
@@ -46,7 +46,9 @@ class ConnectorDiagnosis(Stage):
 
     async def diagnosed(self, node: Node) -> Finding:
         """Return what ann's connector finds out about ``node``; skip the rule if that is nothing."""
-        finding = await self.make_connector().diagnose(node, FakeDiscovery(self.make_node("ann")))
+        finding = await self.make_connector().diagnose(
+            node, FakeDiscovery(self.make_node("ann"), network=self.make_links().network)
+        )
         if finding is None:
             pytest.skip("Connector.diagnose finds nothing out")
         assert not (fault := fault_of_finding(finding)), fault

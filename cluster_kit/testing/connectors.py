@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
 from cluster_kit.errors import ConnectError, ConnectReason
-from cluster_kit.events import Reason
 from cluster_kit.host import is_unspecified
-from cluster_kit.node import Fence, Node, join_address, split_address
+from cluster_kit.node import Fence, Node, host_and_port
+from cluster_kit.testing.connector_closing import ConnectorClosing
 from cluster_kit.testing.connector_diagnosis import ConnectorDiagnosis
+from cluster_kit.testing.connector_losses import ConnectorLosses
+from cluster_kit.testing.connector_strangers import ConnectorStrangers
 from cluster_kit.testing.leaks import leaves_nothing
-from cluster_kit.testing.stage import Party, closed_address, stop
+from cluster_kit.testing.loop_lag import longest_block
+from cluster_kit.testing.scenarios import contract
+from cluster_kit.testing.stage import Party, stop
 from cluster_kit.testing.stand_ins import FENCE
 
 SIMULTANEOUS_ROUNDS = 5
+LAG_ROUNDS = 3
+MAX_BLOCK_S = 0.2
 
 
-class ConnectorConformance(ConnectorDiagnosis):
-    """Subclass it as ``Test...`` and override ``make_connector``; every other override is optional.
+class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers, ConnectorDiagnosis):
+    """Subclass it as ``Test...`` and override ``make_connector``; a transport other than TCP needs ``listen_raw`` and
+    ``dial_raw``, too. Every other override is optional.
 
     A connector with ``holds_links = False`` gets the rules that apply to it, the others are skipped.
     """
@@ -40,11 +45,11 @@ class ConnectorConformance(ConnectorDiagnosis):
         self.play(scenario, "ann")
 
     def test_start_returns_an_address_to_dial(self) -> None:
-        """The address can be handed to others: a real host, a real port."""
+        """The address can be handed to others: it leads here, and means neither every interface nor any port."""
 
         async def scenario(ann: Party) -> None:
             assert ann.node.address is not None, "start returned no address"
-            host, port = split_address(ann.node.address)
+            host, port = host_and_port(ann.node.address) or ("localhost", 1)
             assert not is_unspecified(host)
             assert port != 0
 
@@ -60,13 +65,40 @@ class ConnectorConformance(ConnectorDiagnosis):
         self.play(scenario, "ann")
 
     def test_stop_leaves_nothing_behind(self) -> None:
-        """After ``stop`` no task, thread, process or socket is left, on either side of a link."""
+        """After ``stop`` no task, thread, process, socket or file is left, on either side of a link."""
 
         async def scenario() -> None:
             async with leaves_nothing(self.deadline_s), self.party("ann") as ann, self.party("bob") as bob:
                 await ann.connect(bob)
 
-        asyncio.run(scenario())
+        self.play(scenario)
+
+    def test_the_event_loop_is_never_blocked(self) -> None:
+        """The event loop carries the heartbeats of all links: no call and no message of a connector blocks it."""
+        self.needs_links()
+        least: dict[str, float] = {}  # of all rounds: a busy machine holds up one of them, a connector that blocks all
+
+        async def scenario() -> None:
+            async with AsyncExitStack() as parties:
+                async with longest_block("start", least):
+                    ann, bob = [await parties.enter_async_context(self.party(basename)) for basename in ("ann", "bob")]
+                async with longest_block("connect", least):
+                    await ann.connect(bob)
+                    await bob.links.expect("up", ann.name)
+                async with longest_block("update", least):
+                    await self.tell_each_other(ann, bob)
+                async with longest_block("disconnect", least):
+                    await ann.disconnect(bob)
+                    with suppress(AssertionError):  # another rule tells whether it comes
+                        await bob.links.expect("down", ann.name)
+                async with longest_block("stop", least):
+                    await stop(ann, bob)
+
+        for _ in range(LAG_ROUNDS):
+            self.play(scenario)
+        with contract(self._rule):
+            blocked = [f"{step} for {block_s:.2f} s" for step, block_s in least.items() if block_s > MAX_BLOCK_S]
+            assert not blocked, f"the loop stood still in {LAG_ROUNDS} of {LAG_ROUNDS} rounds: {', '.join(blocked)}"
 
     # Opening
 
@@ -132,7 +164,7 @@ class ConnectorConformance(ConnectorDiagnosis):
         """A peer that isn't up yet is a ``ConnectError`` that may pass, and names the peer."""
 
         async def scenario(ann: Party) -> None:
-            error = await self.refusal(ann, Node(name="ghost@127.0.0.1", address=closed_address()))
+            error = await self.refusal(ann, Node(name="ghost@127.0.0.1", address=await self.closed_address()))
             assert error.retryable
             assert error.node
 
@@ -181,7 +213,7 @@ class ConnectorConformance(ConnectorDiagnosis):
                 assert ann.links.of("up") == []
                 assert bob.links.of("up") == []
 
-        asyncio.run(scenario())
+        self.play(scenario)
 
     @pytest.mark.parametrize("linked", [0, 1], ids=["older", "newer"])
     def test_of_two_live_nodes_of_one_name_the_linked_one_keeps_its_link(self, linked: int) -> None:
@@ -200,184 +232,8 @@ class ConnectorConformance(ConnectorDiagnosis):
                 assert first.links.ups_and_downs(bob.name) == ["up"]
                 assert second.links.of("up") == []
 
-        asyncio.run(scenario())
-
-    def test_cancelled_connect_leaves_nothing_behind(self) -> None:
-        """The worker cancels a ``connect`` at its deadline; a peer that accepts and is silent must cost nothing."""
-        self.needs_links()
-
-        async def scenario() -> None:
-            async with self.party("ann") as ann:
-                with _silent_server() as (address, dialled):
-                    async with leaves_nothing(self.deadline_s):
-                        dialling = asyncio.create_task(ann.connector.connect(Node(name="mum@127.0.0.1", address=address)))
-                        waiting = asyncio.create_task(dialled.wait())
-                        await asyncio.wait([dialling, waiting], return_when=asyncio.FIRST_COMPLETED)
-                        dialling.cancel()
-                        waiting.cancel()
-                        await asyncio.wait([dialling, waiting])
-                assert ann.links.of("up") == []
-
-        asyncio.run(scenario())
-
-    # Closing
-
-    def test_disconnect_by_both_closes_the_link(self) -> None:
-        """A link that neither end wants any more is closed, and each end reports that once."""
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            await self.link_both_ways(ann, bob)
-            await ann.disconnect(bob)
-            await bob.disconnect(ann)
-            assert (await ann.links.expect("down", bob.name)).reason is Reason.UNWANTED
-            assert (await bob.links.expect("down", ann.name)).reason is Reason.UNWANTED
-            await stop(ann, bob)
-            assert ann.links.ups_and_downs(bob.name) == ["up", "down"]
-            assert bob.links.ups_and_downs(ann.name) == ["up", "down"]
-
-        self.play(scenario, "ann", "bob", holding=True)
-
-    def test_disconnect_by_one_end_keeps_a_link_that_the_other_wants(self) -> None:
-        """A link serves two: it stays while either end wants it."""
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            await self.link_both_ways(ann, bob)
-            await ann.disconnect(bob)
-            await self.tell_each_other(ann, bob)
-            assert ann.links.ups_and_downs(bob.name) == ["up"]
-            assert bob.links.ups_and_downs(ann.name) == ["up"]
-
-        self.play(scenario, "ann", "bob", holding=True)
-
-    def test_disconnect_ends_a_link_that_only_one_end_wanted(self) -> None:
-        """Being dialled is no wish of one's own."""
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            await ann.connect(bob)
-            await bob.links.expect("up", ann.name)
-            await ann.disconnect(bob)
-            await ann.links.expect("down", bob.name)
-            await bob.links.expect("down", ann.name)
-
-        self.play(scenario, "ann", "bob", holding=True)
-
-    def test_disconnect_is_idempotent(self) -> None:
-        """Disconnecting again, or from somebody unknown, reports nothing more."""
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            await ann.disconnect(bob)
-            assert ann.links.of("down") == []
-            await ann.connect(bob)
-            await ann.disconnect(bob)
-            await ann.disconnect(bob)
-            await ann.links.expect("down", bob.name)
-            await ann.connector.stop()
-            assert ann.links.ups_and_downs(bob.name) == ["up", "down"]
-
-        self.play(scenario, "ann", "bob")
-
-    def test_a_closed_link_can_be_opened_again(self) -> None:
-        """Up and down alternate, however often."""
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            for round_ in (1, 2, 3):
-                await ann.connect(bob)
-                await ann.disconnect(bob)
-                await ann.links.expect("down", bob.name, count=round_)
-            assert ann.links.ups_and_downs(bob.name) == ["up", "down"] * 3
-
-        self.play(scenario, "ann", "bob")
-
-    def test_stop_reports_each_link_down_once(self) -> None:
-        """What was reported up is reported down before ``stop`` returns, and nothing after that."""
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            await ann.connect(bob)
-            await ann.connector.stop()
-            assert ann.links.ups_and_downs(bob.name) == ["up", "down"]
-            await ann.connector.stop()
-            assert ann.links.ups_and_downs(bob.name) == ["up", "down"]
-
-        self.play(scenario, "ann", "bob")
-
-    def test_stop_says_goodbye(self) -> None:
-        """The peer hears that the node left, not that its link broke; whichever end dialled."""
-
-        async def scenario(ann: Party, bob: Party, cat: Party) -> None:
-            await ann.connect(bob)
-            await cat.connect(ann)
-            await ann.connector.stop()
-            assert (await bob.links.expect("down", ann.name)).reason is Reason.LEFT
-            assert (await cat.links.expect("down", ann.name)).reason is Reason.LEFT
-            assert bob.links.ups_and_downs(ann.name) == ["up", "down"]
-            assert cat.links.ups_and_downs(ann.name) == ["up", "down"]
-
-        self.play(scenario, "ann", "bob", "cat", holding=True)
-
-    def test_a_node_that_left_can_come_back(self) -> None:
-        """A new boot of a name that said goodbye is welcome at once."""
-        self.needs_links()
-
-        async def scenario() -> None:
-            async with self.party("bob") as bob:
-                async with self.party("ann") as first_boot:
-                    await first_boot.connect(bob)
-                async with self.party("ann") as second_boot:
-                    await second_boot.connect(bob)
-                    again = await bob.links.expect("up", second_boot.name, count=2)
-                    assert again.node is not None
-                    assert again.node.boot_id == second_boot.links.boot_id
-                    assert bob.links.ups_and_downs(second_boot.name) == ["up", "down", "up"]
-
-        asyncio.run(scenario())
-
-    # Telling
-
-    def test_update_reaches_the_linked_peer(self) -> None:
-        """New metadata is told to those who are linked."""
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            await ann.connect(bob)
-            await ann.connector.update(ann.node.evolve(metadata={"zone": "b"}), leaving=False)
-            updated = await bob.links.expect("updated", ann.name)
-            assert updated.node is not None
-            assert updated.node.metadata == {"zone": "b"}
-
-        self.play(scenario, "ann", "bob", holding=True)
-
-    def test_update_reaches_a_later_peer(self) -> None:
-        """Who links later is introduced to the node as it is by then."""
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            await ann.connector.update(ann.node.evolve(metadata={"zone": "b"}), leaving=False)
-            assert (await bob.connect(ann)).metadata == {"zone": "b"}
-
-        self.play(scenario, "ann", "bob", holding=True)
-
-    def test_leaving_is_told_and_keeps_the_link(self) -> None:
-        """A node that is about to leave says so, and its links stay until it stops."""
-
-        async def scenario(ann: Party, bob: Party) -> None:
-            await ann.connect(bob)
-            await ann.connector.update(ann.node, leaving=True)
-            await bob.links.expect("leaving", ann.name)
-            assert bob.links.ups_and_downs(ann.name) == ["up"]
-
-        self.play(scenario, "ann", "bob", holding=True)
+        self.play(scenario)
 
 
 def _retryable(error: BaseException) -> bool:
     return isinstance(error, ConnectError) and error.retryable
-
-
-@contextmanager
-def _silent_server() -> Iterator[tuple[str, asyncio.Event]]:
-    """Let peers dial, and answer nothing; yield the address, and the event that somebody dialled."""
-    loop = asyncio.get_running_loop()
-    dialled = asyncio.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        loop.add_reader(server, dialled.set)
-        try:
-            yield join_address("127.0.0.1", server.getsockname()[1]), dialled
-        finally:
-            loop.remove_reader(server)

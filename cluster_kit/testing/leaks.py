@@ -1,7 +1,7 @@
-"""Finds what a piece of code left behind: tasks, threads, child processes, sockets, pipes and other descriptors.
+"""Finds what a piece of code left behind: tasks, threads, child processes, sockets, pipes, other descriptors, and files.
 
-Ordinary files are not counted: they come and go with imports, logs and caches. Child processes are
-looked for on Linux only.
+Descriptors of ordinary files are not counted: they come and go with imports, logs and caches. Child processes are looked for on
+Linux only. Of files, those are found that this process made: the interpreter tells of each call that makes one.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from cluster_kit.testing.made_files import made_files
+
 GRACE_S = 5.0  # to close is a request: transports, threads and processes take a few turns to go
 _POLL_S = 0.01
+_KINDS = {stat.S_IFSOCK: "socket file", stat.S_IFDIR: "directory"}
 _FDS = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
 
 
@@ -36,7 +39,7 @@ def wait_released(before: frozenset[str], grace_s: float = GRACE_S) -> list[str]
 
 @asynccontextmanager
 async def leaves_nothing(grace_s: float = GRACE_S) -> AsyncIterator[None]:
-    """Fail if the block leaves a task, thread, child process, socket or pipe behind.
+    """Fail if the block leaves a task, thread, child process, socket, pipe, or new file behind, also a socket's.
 
     The event loop's default executor is shut down at the end, so use this as the last thing in a loop.
 
@@ -44,14 +47,19 @@ async def leaves_nothing(grace_s: float = GRACE_S) -> AsyncIterator[None]:
         AssertionError: Something is still there after ``grace_s``; the message lists it.
     """
     before = held() | _tasks()
-    yield
-    loop = asyncio.get_running_loop()
-    await loop.shutdown_default_executor()
-    deadline_s = loop.time() + grace_s
-    while (left := (held() | _tasks()) - before) and loop.time() < deadline_s:  # noqa: ASYNC110 - closing has no event
-        await asyncio.sleep(_POLL_S)
+    with made_files() as files:
+        yield
+        loop = asyncio.get_running_loop()
+        await loop.shutdown_default_executor()
+        deadline_s = loop.time() + grace_s
+        while (left := (held() | _tasks()) - before | _there(files)) and loop.time() < deadline_s:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(_POLL_S)
     if left:
         raise AssertionError("left behind: " + "; ".join(sorted(left)))
+
+
+def _there(files: set[str]) -> set[str]:
+    return {f"{_KINDS.get(stat.S_IFMT(os.lstat(path).st_mode), 'file')} {path}" for path in files if os.path.lexists(path)}
 
 
 def _tasks() -> frozenset[str]:

@@ -169,28 +169,29 @@ class RecordingLinks:
         both = ("up", "down")
         return [report.kind for report in self.reports if report.kind in both and report.node and report.node.key == key]
 
-    async def expect(self, kind: Kind, key: str, *, count: int = 1) -> Report:
+    async def expect(self, kind: Kind, key: str, *, count: int = 1, deadline_s: float | None = None) -> Report:
         """Wait for the report of ``kind`` about ``key`` that is number ``count``, and return it.
 
         Raises:
             AssertionError: It did not come in time.
         """
-        await self.until(lambda: len(self.of(kind, key)) >= count, f"{kind} of {key} number {count}")
+        await self.until(lambda: len(self.of(kind, key)) >= count, f"{kind} of {key} number {count}", deadline_s=deadline_s)
         return self.of(kind, key)[count - 1]
 
-    async def until(self, met: Callable[[], bool], what: str) -> None:
-        """Wait until ``met()``, which is asked again after each report.
+    async def until(self, met: Callable[[], bool], what: str, *, deadline_s: float | None = None) -> None:
+        """Wait until ``met()``, which is asked again after each report; ``deadline_s`` replaces the one that holds for all.
 
         Raises:
             AssertionError: It was not met in time; the message has ``what`` was expected and what came instead.
         """
+        allowed_s = self._deadline_s if deadline_s is None else deadline_s
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(allowed_s):
                 while not met():
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"expected {what} within {self._deadline_s:g} s; reported: {self.reports}") from None
+            raise AssertionError(f"expected {what} within {allowed_s:g} s; reported: {self.reports}") from None
 
     def _keep(self, report: Report) -> None:
         self.reports.append(report)

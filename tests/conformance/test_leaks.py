@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
@@ -48,7 +49,25 @@ def leave_pipe(cleanup):
     return f"descriptor {ends[0]} pipe:"
 
 
-@pytest.mark.parametrize("leave", [leave_task, leave_thread, leave_process, leave_socket, leave_pipe])
+def leave_file(cleanup):
+    path = Path(tempfile.mkdtemp())
+    (path / "new").write_text("")
+    (path / "new").rename(path / "renamed")
+    cleanup += [(path / "renamed").unlink, path.rmdir]
+    return f"directory {path}; file {path / 'renamed'}"
+
+
+def leave_socket_file(cleanup):
+    path = Path(tempfile.mkdtemp())
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path / "x.sock"))
+    cleanup += [(path / "x.sock").unlink, path.rmdir]
+    return f"socket file {path / 'x.sock'}"
+
+
+@pytest.mark.parametrize(
+    "leave", [leave_task, leave_thread, leave_process, leave_socket, leave_pipe, leave_file, leave_socket_file]
+)
 def test_what_a_block_leaves_behind_is_named(leave):
     async def scenario():
         cleanup = []
@@ -60,6 +79,18 @@ def test_what_a_block_leaves_behind_is_named(leave):
         finally:
             for undo in cleanup:
                 undo()
+
+    asyncio.run(scenario())
+
+
+def test_files_that_were_there_or_are_gone_again_are_no_leak(tmp_path):
+    (tmp_path / "old").write_text("")
+
+    async def scenario():
+        async with leaves_nothing(0.1):
+            (tmp_path / "old").write_text("anew")
+            (tmp_path / "new").write_text("")
+            (tmp_path / "new").unlink()
 
     asyncio.run(scenario())
 

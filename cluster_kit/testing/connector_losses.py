@@ -1,0 +1,89 @@
+"""The rules of losing a peer, part of ``ConnectorConformance``: noticing a dead and a silent peer is the connector's duty."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from cluster_kit.events import Reason
+from cluster_kit.testing.peers import PeerApart
+from cluster_kit.testing.stage import Party, Stage
+
+both_ways = pytest.mark.parametrize("opened", ["dialled", "accepted"])
+
+
+class ConnectorLosses(Stage):
+    """The peer is in a process of its own, which is killed or stopped; its end of the link was accepted or dialled."""
+
+    @both_ways
+    def test_a_crashed_peer_is_down(self, opened: str) -> None:
+        """A link whose peer died without a goodbye is down at once, as closed or silent: a loss is never told as left."""
+
+        async def scenario(ann: Party, bob: PeerApart) -> None:
+            await bob.crash()
+            await self.reported_lost(ann, bob, Reason.CLOSED, Reason.SILENT)
+
+        self.play_apart(scenario, opened)
+
+    @both_ways
+    def test_a_frozen_peer_is_down_as_silent(self, opened: str) -> None:
+        """A link whose peer says nothing any more, though its connection stays open, is down as silent in bounded time."""
+
+        async def scenario(ann: Party, bob: PeerApart) -> None:
+            bob.freeze()
+            await self.reported_lost(ann, bob, Reason.SILENT)
+
+        self.play_apart(scenario, opened)
+
+    def test_a_crashed_peer_can_come_back(self) -> None:
+        """A new boot of a name is welcome as soon as the link to the boot that crashed is down."""
+
+        async def scenario(ann: Party, bob: PeerApart) -> None:
+            await bob.crash()
+            try:
+                await ann.links.expect("down", bob.node.key, deadline_s=self.silence_s + self.deadline_s)
+            except AssertionError:
+                pytest.skip("the crash isn't noticed, as test_a_crashed_peer_is_down tells")
+            async with self.party("bob") as second_boot:
+                await second_boot.connect(ann)
+                again = await ann.links.expect("up", bob.node.key, count=2)
+                assert again.node is not None
+                assert again.node.boot_id == second_boot.links.boot_id
+
+        self.play_apart(scenario, "dialled")
+
+    def test_stop_does_not_wait_for_a_frozen_peer(self) -> None:
+        """A goodbye is sent, not awaited: ``stop`` returns soon, also where a peer reads nothing any more."""
+
+        async def scenario(ann: Party, bob: PeerApart) -> None:
+            bob.freeze()
+            try:
+                async with asyncio.timeout(self.deadline_s):
+                    await ann.connector.stop()
+            except TimeoutError:
+                raise AssertionError(f"stop takes longer than {self.deadline_s:g} s while {bob.node.key} is frozen") from None
+            assert ann.links.ups_and_downs(bob.node.key) == ["up", "down"]
+
+        self.play_apart(scenario, "dialled")
+
+    async def reported_lost(self, ann: Party, bob: PeerApart, *reasons: Reason) -> None:
+        """Wait until ann reports that bob is down, which must be once, for one of ``reasons``."""
+        down = await ann.links.expect("down", bob.node.key, deadline_s=self.silence_s + self.deadline_s)
+        assert down.reason in reasons, f"{bob.node.key} said no goodbye, and is told as {down.reason}"
+        await ann.connector.stop()
+        assert ann.links.ups_and_downs(bob.node.key) == ["up", "down"]
+
+    def play_apart(self, scenario: Callable[[Party, PeerApart], Awaitable[None]], opened: str) -> None:
+        """Play a scenario with ann, linked to bob who is apart; ``opened`` tells whether ann dialled or accepted the link."""
+        self.needs_peers_apart()
+
+        async def play(ann: Party) -> None:
+            async with self.peer_apart("bob", dial=ann.node if opened == "accepted" else None) as bob:
+                if opened == "dialled":
+                    await ann.connector.connect(bob.node)
+                await ann.links.expect("up", bob.node.key)
+                await scenario(ann, bob)
+
+        self.play(play, "ann")

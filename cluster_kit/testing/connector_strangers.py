@@ -1,0 +1,117 @@
+"""The rules about whoever is no node, part of ``ConnectorConformance``: everything from the network is hostile."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from cluster_kit.node import Node
+from cluster_kit.testing.leaks import leaves_nothing
+from cluster_kit.testing.stage import Party, Stage
+
+GARBAGE = {
+    "zeros": bytes(64),
+    "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "nested": b"[" * 5_000 + b"\n",
+    "json": b'{"node": {"name": 1}}\n{"fence": []}\nnull\n',
+    "long": b"x" * 1_000_000,
+}
+
+every_garbage = pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+
+
+class ConnectorStrangers(Stage):
+    """Strangers dial, are dialled, and stand between two nodes."""
+
+    @every_garbage
+    def test_garbage_from_a_dialler_costs_only_its_connection(self, garbage: bytes) -> None:
+        """What isn't of the connector's protocol costs its own connection, and nothing else; no exception goes unhandled."""
+
+        async def scenario(ann: Party, bob: Party) -> None:
+            assert ann.node.address is not None
+            await ann.connect(bob)
+            strangers = self.strangers(ann)
+            async with strangers.dialling(ann.node.address) as (reader, writer):
+                writer.write(garbage)
+                writer.write_eof()
+                await strangers.until_closed(reader)
+            async with strangers.dialling(ann.node.address):
+                pass  # and one that goes without a word
+            await self.tell_each_other(ann, bob)
+            assert ann.links.ups_and_downs(bob.name) == ["up"]
+            assert [report.node for report in ann.links.of("up")] == [bob.node], "garbage counts as a node"
+
+        self.play(scenario, "ann", "bob", holding=True)
+
+    @every_garbage
+    def test_garbage_for_an_answer_is_a_connect_error(self, garbage: bytes) -> None:
+        """A peer that doesn't speak the connector's protocol is refused by ``ConnectError``, like one that hangs up."""
+
+        async def scenario(ann: Party) -> None:
+            async with self.strangers(ann).listening(garbage) as stranger:
+                await self.refusal(ann, Node(address=stranger.address))
+            await self.no_link(ann)
+
+        self.play(scenario, "ann", holding=True)
+
+    @every_garbage
+    def test_garbage_on_a_link_costs_only_that_link(self, garbage: bytes) -> None:
+        """A linked peer that sends garbage loses its own link at most; the others aren't disturbed."""
+
+        async def scenario(ann: Party, bob: Party, cat: Party) -> None:
+            assert bob.node.address is not None
+            await ann.connect(cat)
+            async with self.strangers(ann).relaying(bob.node.address) as relay:
+                await ann.connector.connect(Node(address=relay.address))
+                await bob.links.expect("up", ann.name)
+                relay.say(garbage)
+                await self.tell_each_other(ann, cat)
+            await self.no_link_for_long(ann, bob)
+            assert ann.links.ups_and_downs(cat.name) == ["up"]
+            assert cat.links.ups_and_downs(ann.name) == ["up"]
+
+        self.play(scenario, "ann", "bob", "cat", holding=True)
+
+    async def no_link_for_long(self, *parties: Party) -> None:
+        """Give the parties the time to notice a connection that broke; that they do is not what is tried here."""
+        one, other = parties
+        with suppress(AssertionError):
+            await one.links.expect("down", other.name, deadline_s=self.silence_s)
+            await other.links.expect("down", one.name, deadline_s=self.silence_s)
+
+    def test_a_stranger_that_says_nothing_is_no_link(self) -> None:
+        """A link is up once both ends have introduced themselves; ``stop`` closes what hasn't come so far."""
+
+        async def scenario(ann: Party) -> None:
+            assert ann.node.address is not None
+            strangers = self.strangers(ann)
+            async with strangers.dialling(ann.node.address) as (reader, _):
+                error = await self.refusal(ann, Node(name="ghost@127.0.0.1", address=await self.closed_address()))
+                assert error.node, "the connector still works"
+                await self.no_link(ann)
+                await strangers.until_closed(reader)
+
+        self.play(scenario, "ann", holding=True)
+
+    def test_cancelled_connect_leaves_nothing_behind(self) -> None:
+        """The worker cancels a ``connect`` at its deadline: it ends at once, and leaves nothing behind."""
+
+        async def scenario(ann: Party) -> None:
+            strangers = self.strangers(ann)
+            async with strangers.listening() as mum, leaves_nothing(self.deadline_s):
+                dialling = asyncio.create_task(ann.connector.connect(Node(name="mum@127.0.0.1", address=mum.address)))
+                waiting = asyncio.create_task(mum.dialled.wait())
+                await asyncio.wait([dialling, waiting], return_when=asyncio.FIRST_COMPLETED, timeout=self.deadline_s)
+                waiting.cancel()
+                assert not dialling.done(), f"a peer that accepts and is silent is no link yet: {dialling!r}"
+                dialling.cancel()
+                await asyncio.wait([dialling], timeout=self.deadline_s)
+                assert dialling.done(), "connect goes on after it was cancelled"
+                for heard in mum.heard:
+                    await strangers.until_closed(heard)
+                mum.hang_up()
+            assert ann.links.of("up") == []
+
+        self.play(scenario, "ann", holding=True)

@@ -1,0 +1,187 @@
+"""Peers that a connector under test has no part in: strangers of its transport, and nodes that can crash or freeze."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from cluster_kit.abc import Connector
+from cluster_kit.node import Node
+from cluster_kit.testing.peer_process import Errand
+from cluster_kit.testing.stand_ins import DEADLINE_S
+
+_CHUNK_BYTES = 65536
+
+Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@dataclass(eq=False)
+class Stranger:
+    """One that listens at ``address`` and is no connector.
+
+    Attributes:
+        dialled: That somebody has dialled it.
+        sides: What it can say something by: the ends of its connections.
+        heard: What it hears, in the same order.
+    """
+
+    address: str
+    dialled: asyncio.Event = field(default_factory=asyncio.Event)
+    sides: list[asyncio.StreamWriter] = field(default_factory=list)
+    heard: list[asyncio.StreamReader] = field(default_factory=list)
+
+    def say(self, data: bytes) -> None:
+        """Say ``data`` on all connections."""
+        for side in self.sides:
+            side.write(data)
+
+    def hang_up(self) -> None:
+        """Close all connections."""
+        for side in self.sides:
+            side.transport.abort()
+        self.sides.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Strangers:
+    """Makes strangers of a transport, by the two methods that a suite may override."""
+
+    listen_raw: Callable[[Handle], AbstractAsyncContextManager[str]]
+    dial_raw: Callable[[str], Awaitable[Streams]]
+    deadline_s: float
+
+    @asynccontextmanager
+    async def listening(self, answer: bytes = b"") -> AsyncIterator[Stranger]:
+        """Have a stranger that answers every dial with ``answer`` and says no more, or one that is silent."""
+        stranger = Stranger("")
+
+        def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            stranger.sides.append(writer)
+            stranger.heard.append(reader)
+            if answer:
+                writer.write(answer)
+                writer.write_eof()
+            stranger.dialled.set()
+
+        async with self.listen_raw(handle) as stranger.address:
+            try:
+                yield stranger
+            finally:
+                stranger.hang_up()
+
+    @asynccontextmanager
+    async def dialling(self, address: str) -> AsyncIterator[Streams]:
+        """Have a stranger that has dialled ``address``, and says nothing of itself."""
+        reader, writer = await self.dial_raw(address)
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+
+    @asynccontextmanager
+    async def relaying(self, address: str) -> AsyncIterator[Stranger]:
+        """Have a stranger that connects all who dial it with ``address``, and may say something of its own to both."""
+        stranger = Stranger("")
+        pumps: set[asyncio.Task[None]] = set()
+
+        async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            far_reader, far_writer = await self.dial_raw(address)
+            stranger.sides.append(far_writer)
+            pumps.add(asyncio.create_task(_pump(far_reader, writer)))
+            await _pump(reader, far_writer)
+
+        def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            stranger.sides.append(writer)
+            pumps.add(asyncio.create_task(join(reader, writer)))
+
+        async with self.listen_raw(handle) as stranger.address:
+            try:
+                yield stranger
+            finally:
+                for pump in pumps:
+                    pump.cancel()
+                await asyncio.gather(*pumps, return_exceptions=True)
+                stranger.hang_up()
+
+    async def until_closed(self, reader: asyncio.StreamReader) -> None:
+        """Wait until the other end has closed the connection, whatever it says before."""
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                while await reader.read(_CHUNK_BYTES):
+                    pass
+        except TimeoutError:
+            raise AssertionError(f"the connection is still open after {self.deadline_s:g} s") from None
+        except OSError:
+            return
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(_CHUNK_BYTES):
+            writer.write(data)
+    except OSError:
+        pass
+    finally:
+        writer.transport.abort()
+
+
+class PeerApart(Protocol):
+    """A started peer that can crash and freeze."""
+
+    @property
+    def node(self) -> Node:
+        """What its ``start`` returned."""
+
+    async def crash(self) -> None:
+        """End without any word."""
+
+    def freeze(self) -> None:
+        """Neither read nor say anything from now on, and keep all connections open."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PeerProcess:
+    node: Node
+    process: asyncio.subprocess.Process
+
+    async def crash(self) -> None:
+        self.process.kill()
+        await self.process.wait()
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+
+def _errand_for(connector: Connector) -> Errand:
+    module = sys.modules[type(connector).__module__]
+    return Errand(sys.path, module.__name__, str(Path(module.__file__ or "").absolute()))
+
+
+@asynccontextmanager
+async def peer_process(connector: Connector, local: Node, *, dial: Node | None) -> AsyncIterator[PeerApart]:
+    """Start ``connector`` as ``local`` in a process of its own, which is killed at the end; see ``Stage.peer_apart``."""
+    errand = _errand_for(connector)
+    command = (sys.executable, "-m", "cluster_kit.testing.peer_process")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for part in (errand, (connector, local, dial)):
+            process.stdin.write(pickle.dumps(part).hex().encode() + b"\n")
+        async with asyncio.timeout(DEADLINE_S):
+            told = await process.stdout.readline()
+        assert told, f"{local.key} did not start in a process of its own; its error is on standard error"
+        yield _PeerProcess(pickle.loads(bytes.fromhex(told.decode())), process)  # noqa: S301 - our own child wrote it
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()

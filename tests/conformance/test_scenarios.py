@@ -1,0 +1,67 @@
+"""How a rule of a suite for connectors is run, and what it says when it fails."""
+
+import asyncio
+
+import pytest
+
+from cluster_kit.testing.scenarios import contract, run_to_end, without_unhandled
+
+
+async def stubborn(done):
+    while not done.is_set():
+        try:
+            await done.wait()
+        except asyncio.CancelledError:
+            continue
+
+
+def test_task_that_cannot_be_cancelled_is_named_instead_of_waited_for():
+    async def scenario():
+        task = asyncio.create_task(stubborn(asyncio.Event()))
+        await asyncio.sleep(0)
+        kept.append(task)
+
+    kept = []
+    with pytest.raises(AssertionError, match=r"still running 0.1 s after they were cancelled: .*stubborn"):
+        run_to_end(scenario(), 0.1)
+
+
+def test_what_the_scenario_raises_comes_out():
+    async def scenario():
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        run_to_end(scenario(), 1.0)
+
+
+async def fail():
+    raise ValueError("nobody looks")
+
+
+def in_a_task():
+    asyncio.create_task(fail())  # noqa: RUF006 - that nobody keeps it is the point
+
+
+def in_a_callback():
+    asyncio.get_running_loop().call_soon([].pop)
+
+
+@pytest.mark.parametrize(("lose", "told"), [(in_a_task, "ValueError"), (in_a_callback, "IndexError")])
+def test_exception_that_reaches_nobody_fails_the_scenario(lose, told):
+    async def scenario():
+        lose()
+        await asyncio.sleep(0)
+
+    with pytest.raises(AssertionError, match=f"nobody handles: .*{told}"):
+        run_to_end(without_unhandled(scenario()), 1.0)
+
+
+def test_failure_begins_with_the_sentence_of_the_contract():
+    with pytest.raises(AssertionError, match=r"^contract: 'A link serves two.'\nit is down$"), contract("A link serves two."):
+        raise AssertionError("it is down")
+
+
+def test_other_errors_have_the_sentence_as_a_note():
+    with pytest.raises(TypeError) as caught, contract("A link serves two."):
+        raise TypeError("odd")
+    assert caught.value.__notes__ == ["contract: 'A link serves two.'"]
