@@ -6,6 +6,7 @@ Collected by ``test_suites_catch_offenders`` only, in a process of its own.
 import asyncio
 import itertools
 import socket
+import time
 from dataclasses import replace
 from typing import ClassVar
 
@@ -21,6 +22,8 @@ leaked = []
 
 class Suite(ConnectorConformance):
     deadline_s = 1.0
+    has_strangers = False
+    has_peers_apart = False
 
     def make_connector(self):
         return self.cls()
@@ -47,6 +50,7 @@ class Memory(Connector):
     def __init__(self):
         self.linked = {}
         self.wanted = set()
+        self.is_leaving = False
 
     async def start(self, local, links):
         self.local = local.evolve(address=f"127.0.0.1:{next(self.ports)}", boot_id=links.boot_id)
@@ -78,6 +82,8 @@ class Memory(Connector):
             raise ConnectError(message, node=node.key, reason=ConnectReason.NAME)
         if self.local.key in peer.linked and peer.linked[self.local.key] is not self:
             raise NameConflict("memory: another live node has our name", node=node.key)
+        if peer.is_leaving and peer.local.key not in self.linked:
+            raise ConnectError("memory: it is leaving", node=node.key, reason=ConnectReason.LEAVING)
 
     async def open(self, peer):
         self.link(peer)
@@ -114,6 +120,7 @@ class Memory(Connector):
 
     async def update(self, local, leaving):
         self.local = local.evolve(boot_id=self.local.boot_id)
+        self.is_leaving = leaving
         for peer in self.linked.values():
             if leaving:
                 peer.links.leaving(self.local)
@@ -168,6 +175,7 @@ class ReturnsWhatItWasGiven(Memory):
     "test_up_is_reported_before_connect_returns",
     "test_up_is_reported_once_on_both_ends",
     "test_connect_again_keeps_the_one_link",
+    "test_no_link_outlives_stop",
 )
 class ReportsUpLate(Memory):
     async def open(self, peer):
@@ -273,7 +281,7 @@ class IgnoresTheGroup(Memory):
     def refuse(self, node, peer):
         if peer.links.fence.cluster != self.links.fence.cluster or peer is self:
             super().refuse(node, peer)
-        elif node.name not in (None, peer.local.name) or self.local.key in peer.linked:
+        elif node.name not in (None, peer.local.name) or self.local.key in peer.linked or peer.is_leaving:
             pretended, peer.links.fence = peer.links.fence, self.links.fence
             super().refuse(node, peer)
             peer.links.fence = pretended
@@ -296,16 +304,6 @@ class LetsAnyNodeTakeOver(Memory):
 class LetsTheOlderNodeTakeOver(LetsAnyNodeTakeOver):
     def takes_over(self, linked):
         return self.links.boot_id < linked.links.boot_id
-
-
-@breaks("test_cancelled_connect_leaves_nothing_behind")
-class LeaksWhenConnectIsCancelled(Memory):
-    async def connect(self, node):
-        if node.name == "mum@127.0.0.1":
-            sock = socket.create_connection(("127.0.0.1", int(node.address.rpartition(":")[2])))
-            leaked.append(sock)
-            await asyncio.sleep(60)
-        return await super().connect(node)
 
 
 @breaks("test_disconnect_by_both_closes_the_link", "test_disconnect_ends_a_link_that_only_one_end_wanted")
@@ -393,6 +391,7 @@ class KeepsNewsToItself(Memory):
 @breaks("test_update_reaches_a_later_peer")
 class IntroducesItselfAsItWas(Memory):
     async def update(self, local, leaving):
+        self.is_leaving = leaving
         if self.linked:
             await super().update(local, leaving)
 
@@ -401,8 +400,31 @@ class IntroducesItselfAsItWas(Memory):
 class ClosesWhileLeaving(Memory):
     async def update(self, local, leaving):
         await super().update(local, leaving)
-        if leaving:
-            await self.stop()
+        for peer in [*self.linked.values()] if leaving else ():
+            self.unlink(peer, Reason.SHUTDOWN)
+            peer.unlink(self, Reason.LEFT)
+
+
+@breaks("test_a_leaving_node_takes_no_new_links")
+class TakesLinksWhileLeaving(Memory):
+    async def update(self, local, leaving):
+        await super().update(local, leaving)
+        self.is_leaving = False
+
+
+@breaks("test_any_metadata_gets_through")
+class KeepsOnlyTheFirstLine(Memory):
+    def link(self, peer):
+        told = {key: value.partition("\n")[0] for key, value in peer.local.metadata.items()}
+        peer.local = peer.local.evolve(metadata=told)
+        super().link(peer)
+
+
+@breaks("test_the_event_loop_is_never_blocked")
+class BlocksWhileItConnects(Memory):
+    async def open(self, peer):
+        time.sleep(0.3)  # noqa: ASYNC251 - that is what is wrong with it
+        await super().open(peer)
 
 
 @breaks("test_diagnosis_of_a_serving_node_leaves_no_trace")

@@ -1,0 +1,230 @@
+"""Connectors with one fault each, made of a working one over Unix sockets; the suite must fail exactly at ``breaks``.
+
+Collected by ``test_suites_catch_offenders`` only, in a process of its own.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # a peer's process finds this module by its file
+from unix_connector import Link, UnixConnector, UnixSuite
+
+from cluster_kit.errors import ConnectReason
+from cluster_kit.events import Reason
+
+kept = []
+
+
+class Suite(UnixSuite):
+    deadline_s = 8.0
+    silence_s = 2.0
+
+    @pytest.fixture(autouse=True)
+    def _in(self):
+        with tempfile.TemporaryDirectory(prefix="ck-") as path:
+            self.directory = Path(path)
+            yield
+
+    def make_connector(self):
+        return self.cls(directory=self.directory, heartbeat_s=0.3)
+
+
+def breaks(*rules, loses_peers=False):
+    """Run the suite on a connector, sound without ``rules``; with peers apart, which take long, if it gets these wrong."""
+
+    def register(cls):
+        name = f"Test{cls.__name__}"
+        told = {"cls": cls, "breaks": frozenset(rules), "has_peers_apart": loses_peers, "__module__": __name__}
+        globals()[name] = type(name, (Suite,), told)
+        return cls
+
+    return register
+
+
+@breaks(loses_peers=True)
+class Sound(UnixConnector):
+    pass
+
+
+@breaks("test_a_frozen_peer_is_down_as_silent", loses_peers=True)
+class HasNoHeartbeat(UnixConnector):
+    async def _beat(self):
+        pass
+
+
+class Deaf(Link):
+    async def hear(self):
+        try:
+            return await super().hear()
+        except (OSError, ValueError):
+            self.quiet_beats = -1000
+            await asyncio.Event().wait()
+
+
+@breaks("test_a_crashed_peer_is_down", loses_peers=True)
+class IsDeafToCrashes(UnixConnector):
+    def _up(self, link):
+        link.__class__ = Deaf
+        super()._up(link)
+
+
+@breaks("test_a_crashed_peer_is_down", "test_a_frozen_peer_is_down_as_silent", loses_peers=True)
+class TellsEveryLossAsLeft(UnixConnector):
+    def _close(self, link, reason, *, goodbye=None):
+        lost = reason in (Reason.CLOSED, Reason.SILENT)
+        super()._close(link, Reason.LEFT if lost else reason, goodbye=goodbye)
+
+
+@breaks("test_a_frozen_peer_is_down_as_silent", loses_peers=True)
+class TellsSilenceAsClosed(UnixConnector):
+    def _close(self, link, reason, *, goodbye=None):
+        super()._close(link, Reason.CLOSED if reason is Reason.SILENT else reason, goodbye=goodbye)
+
+
+@breaks("test_a_crashed_peer_can_come_back", loses_peers=True)
+class BarsWhoCrashed(UnixConnector):
+    barred = frozenset()
+
+    def _close(self, link, reason, *, goodbye=None):
+        if link.is_up and reason is Reason.CLOSED:
+            self.barred |= {link.peer.name}
+        super()._close(link, reason, goodbye=goodbye)
+
+    def _why_not(self, peer, fence):
+        return ConnectReason.CONFLICT if peer.name in self.barred else super()._why_not(peer, fence)
+
+
+@breaks("test_stop_does_not_wait_for_a_frozen_peer", loses_peers=True)
+class WaitsForTheGoodbyeToBeRead(UnixConnector):
+    async def stop(self):
+        links = [*self._links.values()]
+        for link in links:
+            link.quiet_beats = -1000
+            link.say({"goodbye": Reason.LEFT})
+        while any(link.is_up for link in links):  # noqa: ASYNC110 - that is what is wrong with it
+            await asyncio.sleep(0.01)
+        await super().stop()
+
+
+class Picky(Link):
+    """Raises what nobody expects on garbage before a link is up."""
+
+    def is_judged(self):
+        return not self.is_up
+
+    async def hear(self):
+        line = await self.reader.readline()
+        try:
+            return dict(json.loads(line))
+        except ValueError:
+            if line and self.is_judged():
+                raise RuntimeError("garbage") from None
+            raise
+
+
+@breaks("test_garbage_from_a_dialler_costs_only_its_connection")
+class LeavesAnExceptionUnhandled(UnixConnector):
+    def _accept(self, reader, writer):
+        self._spawn(self._serve(Picky(reader, writer, self._local)))
+
+
+@breaks("test_garbage_on_a_link_costs_only_that_link")
+class LeavesAnExceptionOfALinkUnhandled(UnixConnector):
+    async def _listen(self, link):
+        picky = Picky(link.reader, link.writer, link.peer)
+        picky.is_judged = lambda: True
+        link.hear = picky.hear
+        try:
+            await super()._listen(link)
+        finally:
+            self._close(link, Reason.CLOSED)
+
+
+@breaks("test_garbage_for_an_answer_is_a_connect_error")
+class RaisesWhatItReads(UnixConnector):
+    def _judge(self, node, answer):
+        try:
+            return super()._judge(node, answer)
+        except (KeyError, TypeError, ValueError) as exc:
+            raise RuntimeError("garbage") from exc
+
+
+@breaks("test_a_stranger_that_says_nothing_is_no_link")
+class KeepsStrangersForever(UnixConnector):
+    def _accept(self, reader, writer):
+        kept.append(asyncio.create_task(self.patient(reader, writer)))
+
+    async def patient(self, reader, writer):
+        while not reader._buffer and not reader.at_eof():  # noqa: ASYNC110 - that is what is wrong with it
+            await asyncio.sleep(0.001)
+        super()._accept(reader, writer)
+
+
+@breaks("test_cancelled_connect_leaves_nothing_behind")
+class CannotBeCancelled(UnixConnector):
+    async def connect(self, node):
+        dialling = asyncio.create_task(super().connect(node))
+        while not dialling.done():
+            try:
+                await asyncio.wait([dialling])
+            except asyncio.CancelledError:
+                continue
+        return dialling.result()
+
+
+@breaks("test_cancelled_connect_leaves_nothing_behind")
+class KeepsTheConnectionOfACancelledDial(UnixConnector):
+    async def connect(self, node):
+        dialling = asyncio.create_task(super().connect(node))
+        kept.append(dialling)
+        return await asyncio.shield(dialling)
+
+
+@breaks("test_a_leaving_node_takes_no_new_links")
+class TakesLinksWhileLeaving(UnixConnector):
+    async def update(self, local, leaving):
+        await super().update(local, leaving)
+        self._leaving = False
+
+
+@breaks("test_no_link_outlives_stop")
+class TakesLinksWhileItStops(UnixConnector):
+    async def stop(self):
+        for link in [*self._links.values()]:
+            self._close(link, Reason.SHUTDOWN, goodbye=Reason.LEFT)
+        for _ in range(50):  # turns in which goodbyes may be read
+            await asyncio.sleep(0)
+        for link in self._links.values():
+            link.is_up = False
+        await super().stop()
+
+
+@breaks("test_stop_leaves_nothing_behind")
+class LeavesItsSocketFile(UnixConnector):
+    async def stop(self):
+        if self._server:
+            path = self._path.rename(self._path.with_suffix(".old"))
+            await super().stop()
+            path.rename(self._path)
+
+
+@breaks("test_the_event_loop_is_never_blocked")
+class BlocksTheLoopAtEachMessage(UnixConnector):
+    def _take(self, link, said):
+        if said:
+            time.sleep(0.3)
+        super()._take(link, said)
+
+
+@breaks("test_any_metadata_gets_through")
+class TellsOnlyAscii(UnixConnector):
+    def _introduction(self):
+        said = super()._introduction()
+        metadata = {key: value.encode("ascii", "ignore").decode() for key, value in self._local.metadata.items()}
+        return said | {"node": said["node"] | {"metadata": metadata}}
