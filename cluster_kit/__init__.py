@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     )
     from cluster_kit.node import BootId, Fence, Node
     from cluster_kit.plugins import load_config
+    from cluster_kit.registry import RegistryStrategy
     from cluster_kit.supervisor.aio import AsyncSupervisor
     from cluster_kit.supervisor.bus import Subscription
     from cluster_kit.supervisor.supervisor import Supervisor
@@ -100,6 +101,7 @@ _HOME = {
     "network": "Clock Datagrams Endpoint Group Interface Listener Network Stream StreamReader",
     "node": "BootId Fence Node",
     "plugins": "load_config",
+    "registry": "RegistryStrategy",
     "supervisor.aio": "AsyncSupervisor",
     "supervisor.bus": "Subscription",
     "supervisor.supervisor": "Supervisor",
@@ -152,6 +154,7 @@ __all__ = [
     "PollingStrategy",
     "ProtocolError",
     "Reason",
+    "RegistryStrategy",
     "RemoteProtocolError",
     "RestartLimitError",
     "Secret",

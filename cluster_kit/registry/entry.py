@@ -1,0 +1,73 @@
+"""What a node writes of itself into a store, as a value and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+from urllib.parse import quote
+
+from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.registry import MAX_TTL_S
+
+MAX_ENTRY_CHARS = 16_384  # names at their bounds and escaped metadata take less
+
+State = Literal["here", "leaving", "gone"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What a node writes of itself.
+
+    Args:
+        node: The node; it has a name.
+        boot_id: Which run of it.
+        fence: Cluster and group.
+        ttl_s: For how long this counts.
+        state: Whether the node is leaving, or has left.
+        renewal: Differs from that of the renewal before.
+    """
+
+    node: Node
+    boot_id: BootId
+    fence: Fence
+    ttl_s: float
+    state: State
+    renewal: int
+
+    def encode(self) -> str:
+        """Return the entry as JSON."""
+        fence = {"cluster": self.fence.cluster, "group": self.fence.group}
+        told = {"node": self.node.to_plain(), "ttl_s": self.ttl_s, "state": self.state, "renewal": self.renewal}
+        return json.dumps(fence | told)
+
+    @classmethod
+    def decode(cls, value: object) -> Entry | None:
+        """Return the entry that ``value`` holds, ``None`` if it is none: anybody may write to the store."""
+        if not isinstance(value, str | bytes) or len(value) > MAX_ENTRY_CHARS:
+            return None
+        try:
+            told = json.loads(value)
+            node, ttl_s, state, renewal = (
+                Node.from_plain(told["node"]),
+                float(told["ttl_s"]),
+                told["state"],
+                int(told["renewal"]),
+            )
+            fence = Fence(told["cluster"], told["group"])
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            return None
+        if node.name is None or node.boot_id is None or not 0 < ttl_s <= MAX_TTL_S or state not in get_args(State):
+            return None
+        return cls(node=node, boot_id=node.boot_id, fence=fence, ttl_s=ttl_s, state=state, renewal=renewal)
+
+
+def prefix_of(fence: Fence) -> str:
+    """Return what the keys of a cluster and group begin with."""
+    return f"{quote(fence.cluster, safe='')}/{quote(fence.group, safe='')}/"
+
+
+def newest(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """Return the entry of the newest run of each name, sorted by name."""
+    return {entry.node.key: entry for entry in sorted(entries, key=lambda entry: (entry.node.key, entry.boot_id))}
