@@ -80,11 +80,20 @@ __all__ = [
     "run_virtually",
 ]
 
-
-_SUITES = ("connectors", "connector_closing", "connector_diagnosis", "connector_losses", "connector_strangers", "stage")
+_REWRITTEN = (  # packages with all that is in them
+    "connector_closing",
+    "connector_diagnosis",
+    "connector_losses",
+    "connector_strangers",
+    "connectors",
+    "networks",
+    "stage",
+    "strategies",
+    "topologies",
+)
 
 if "pytest" in sys.modules:  # an assertion that fails in a suite shows its values, as one in a test does
-    sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{module}" for module in _SUITES))
+    sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{module}" for module in _REWRITTEN))
 
 
 def __getattr__(name: str) -> Any:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Self, cast
+from typing import Any, Self, TypeVar, cast, overload
 
 from cluster_kit.abc import Discovery, Found, Observation, Seen, Strategy
+from cluster_kit.attended import AttendedClock
 from cluster_kit.node import Node
 from cluster_kit.testing.stand_ins import DEADLINE_S
+
+_TICK_S = 0.02
+
+_Said = TypeVar("_Said", bound=Observation)
 
 
 class Listener:
     """``async with Listener(strategy, ctx) as heard``: discovers inside the block, and is cancelled and closed at its end.
 
-    What the strategy raises is kept in ``error``, and raised by ``until``.
+    What the strategy raises is kept in ``error``, and raised by ``until``. Waiting counts only the time during which the event
+    loop ran: a busy machine is not a late strategy.
     """
 
     def __init__(self, strategy: Strategy, ctx: Discovery, *, deadline_s: float = DEADLINE_S) -> None:
@@ -27,6 +33,7 @@ class Listener:
         self._deadline_s = deadline_s
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._listen(), name=f"listen to {self._strategy!r}")
@@ -52,43 +59,86 @@ class Listener:
         """Whether any observation so far says that ``node`` is there."""
         return any(vouches(observation, node) for observation in self.observations)
 
-    async def until(self, met: Callable[[Observation], bool], what: str, *, since: int = 0) -> Observation:
-        """Return the first observation, from number ``since`` on, for which ``met`` holds.
+    @overload
+    async def until(
+        self, met: type[_Said], what: str = "", *, where: Callable[[_Said], bool] = ..., since: int = 0
+    ) -> _Said: ...
+
+    @overload
+    async def until(self, met: Callable[[Observation], bool], what: str, *, since: int = 0) -> Observation: ...
+
+    async def until(self, met: Any, what: str = "", *, where: Callable[[Any], bool] = lambda _: True, since: int = 0) -> Any:
+        """Return the first observation, from number ``since`` on, that is asked for.
+
+        Args:
+            met: Whether it is the one, or of which kind it is: ``seen = await heard.until(Seen, "bob", where=is_bob)``.
+            what: What to say is missing.
+            where: Whether an observation of that kind is the one.
+            since: How many observations to pass over.
 
         Raises:
             AssertionError: There was none when the strategy ended or the deadline passed.
         """
-        observation = await self.hear(met, since=since)
+        asked = (lambda observation: isinstance(observation, met) and where(observation)) if isinstance(met, type) else met
+        observation = await self.hear(asked, since=since)
         if observation is not None:
             return observation
         if self.error is not None:
             raise self.error
         state = "ended" if self.ended else f"was running after {self._deadline_s:g} s"
-        raise AssertionError(f"expected {what}; the strategy {state}, having observed {self.observations}")
+        what = what or met.__name__
+        raise AssertionError(f"expected {what}; the strategy {state}, having observed {self.observations[since:]}")
 
     async def hear(
         self, met: Callable[[Observation], bool] = lambda _: True, *, since: int = 0, within_s: float | None = None
     ) -> Observation | None:
         """As ``until``, but return ``None`` if there is no such observation when the strategy ends or the time is over."""
+        hearing = asyncio.create_task(self._hear(met, since))
+        timer = asyncio.create_task(attend(self._deadline_s if within_s is None else within_s))
         try:
-            async with asyncio.timeout(self._deadline_s if within_s is None else within_s):
-                while True:
-                    for observation in self.observations[since:]:
-                        since += 1
-                        if met(observation):
-                            return observation
-                    if self.ended:
-                        return None
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            return None
+            await asyncio.wait([hearing, timer], return_when=asyncio.FIRST_COMPLETED)
+            return hearing.result() if hearing.done() else None
+        finally:
+            hearing.cancel()
+            timer.cancel()
+            await asyncio.gather(hearing, timer, return_exceptions=True)
+
+    async def happens(self, event: asyncio.Event) -> bool:
+        """Wait for ``event``; return whether it was set before the deadline passed and the strategy ended."""
+        waiting = asyncio.create_task(event.wait())
+        ending = asyncio.create_task(self.hear(lambda _: event.is_set()))
+        await asyncio.wait([waiting, ending], return_when=asyncio.FIRST_COMPLETED)
+        for task in (waiting, ending):
+            task.cancel()
+        await asyncio.gather(waiting, ending, return_exceptions=True)
+        return event.is_set()
+
+    async def _hear(self, met: Callable[[Observation], bool], since: int) -> Observation | None:
+        while True:
+            for observation in self.observations[since:]:
+                since += 1
+                if met(observation):
+                    return observation
+            if self.ended:
+                return None
+            self._news.clear()
+            await self._news.wait()
 
     async def close(self) -> None:
-        """Cancel and close the strategy; it may take its time. Idempotent."""
-        if self._task is not None:
+        """Cancel and close the strategy and wait for its end; at the deadline it is left to itself. Idempotent."""
+        if self._task is not None and not self._task.done() and not self._closed:
             self._task.cancel()
-            await asyncio.wait([self._task])
+            await asyncio.wait([self._task], timeout=self._deadline_s)
+            self._closed = True
+
+
+async def attend(seconds: float) -> None:
+    """Sleep until this event loop has been running for ``seconds``, whatever time it was held up or starved."""
+    clock = AttendedClock(asyncio.get_running_loop().time, 2 * _TICK_S)
+    end_s = clock.now_s() + seconds
+    while (left_s := end_s - clock.now_s()) > 0:
+        await asyncio.sleep(min(_TICK_S, left_s))
+        clock.tick()
 
 
 def run_of(strategy: Strategy, ctx: Discovery) -> AsyncGenerator[Observation, None]:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from cluster_kit.abc import Topology
 from cluster_kit.node import Node
+from cluster_kit.testing.contract import contract
+from cluster_kit.testing.elsewhere import Selections, selections, selections_elsewhere
 
 SIZES = (1, 2, 3, 4, 5, 8, 13, 40)
+LARGE = 1_000
+DEAR_S = 0.2  # of processor time, for one selection in a large cluster
+TRIES = 3  # what is dear is so each time
+
+PURE = "a pure function, the same answer for the same roster"
+MUTUAL = "``b in select(a)`` if and only if ``a in select(b)`` on equal rosters; all links together connect the cluster."
 
 
 class TopologyConformance:
@@ -18,36 +28,59 @@ class TopologyConformance:
 
     @pytest.fixture
     def topology(self) -> Topology:
-        """Return a configured instance."""
+        """Return a configured instance, of a class at the top of a module: another process builds it from its options, too."""
         raise NotImplementedError("override the fixture 'topology'")
 
     def make_node(self, number: int) -> Node:
-        """Return the node with this number; its name sorts unlike the number."""
-        return Node(name=f"node{number * 7919 % 1000}@10.0.0.{number}", address=f"10.0.0.{number}:4370")
+        """Return the node with this number; its name sorts unlike the number.
+
+        An override gives each number another name, the same one each time, and metadata of each kind that matters in clusters
+        of one node and more.
+        """
+        return Node(name=f"node{number * 7919 % 1000}@10.0.{number // 250}.{number % 250}", address=f"10.0.0.1:{number + 4370}")
 
     @pytest.fixture(params=SIZES)
     def nodes(self, request: pytest.FixtureRequest) -> frozenset[Node]:
         """All nodes of a cluster; each knows all the others."""
-        return frozenset(self.make_node(number) for number in range(request.param))
+        return self._cluster(request.param)
 
+    def _cluster(self, size: int) -> frozenset[Node]:
+        return frozenset(self.make_node(number) for number in range(size))
+
+    @contract("Return the subset of ``known`` to link to; ``known`` never contains ``local``.")
     def test_selects_only_known_nodes(self, topology: Topology, nodes: frozenset[Node]) -> None:
         """What it selects is a subset of the roster, so never the node itself."""
-        for local in nodes:
-            assert topology.select(local, nodes - {local}) <= nodes - {local}
+        for local in sorted(nodes, key=str):
+            unknown = topology.select(local, nodes - {local}) - (nodes - {local})
+            assert not unknown, f"{local} selects {_keys(unknown)}, and knows {_keys(nodes - {local})}"
 
+    @contract(PURE)
     def test_same_roster_gives_the_same_answer(self, topology: Topology, nodes: frozenset[Node]) -> None:
         """It remembers nothing: other questions in between change no answer."""
-        first = _links(topology, nodes)
-        for size in range(len(nodes)):
-            _links(topology, frozenset(sorted(nodes, key=str)[:size]))
-        assert _links(topology, nodes) == first
+        first = selections(topology, [nodes])
+        selections(topology, [frozenset(sorted(nodes, key=str)[:size]) for size in range(len(nodes))])
+        differing = _difference(first, selections(topology, [nodes]))
+        assert not differing, f"asked again, {differing}"
 
+    @contract(PURE)
+    def test_every_process_gives_the_same_answer(self, topology: Topology) -> None:
+        """Every node does the sum for itself: what follows from ``hash()``, or the order of a set, differs in each process."""
+        rosters = [self._cluster(size) for size in SIZES]
+        try:
+            first, second = (selections_elsewhere(topology, rosters, hash_seed=seed) for seed in (1, 2))
+        except LookupError as exc:
+            pytest.skip(str(exc))
+        differing = _difference(first, second)
+        assert not differing, f"PYTHONHASHSEED is 1 in one process and 2 in another, and {differing}: hash() or a set's order?"
+
+    @contract(MUTUAL)
     def test_links_are_mutual(self, topology: Topology, nodes: frozenset[Node]) -> None:
         """A node selects another if and only if that one selects it."""
         links = _links(topology, nodes)
-        one_sided = sorted(f"{one}->{other}" for one in nodes for other in links[one] if one not in links[other])
-        assert not one_sided
+        one_sided = sorted(f"{one}->{other}" for one in nodes for other in links[one] if one not in links.get(other, ()))
+        assert not one_sided, f"of {len(nodes)} nodes these select who doesn't select them: {', '.join(one_sided)}"
 
+    @contract(MUTUAL)
     def test_links_connect_the_cluster(self, topology: Topology, nodes: frozenset[Node]) -> None:
         """From any node every other can be reached over links."""
         links = _links(topology, nodes)
@@ -57,19 +90,50 @@ class TopologyConformance:
             node = to_visit.pop()
             reached.add(node)
             to_visit |= links[node] - reached
-        assert reached == nodes
+        assert reached == nodes, f"no way leads from {_keys(nodes)[0]} to {_keys(nodes - reached)}"
 
+    @contract("Return how many named nodes ``select`` picks at most, ``None`` if there is no bound")
     def test_keeps_its_promise_of_most_links(self, topology: Topology, nodes: frozenset[Node]) -> None:
         """``wait_for`` refuses at once to wait for more links than ``most_links`` allows."""
         most = topology.most_links()
-        assert most is None or all(len(peers) <= most for peers in _links(topology, nodes).values())
+        more = {
+            node.key: len(peers) for node, peers in _links(topology, nodes).items() if most is not None and len(peers) > most
+        }
+        assert not more, f"most_links() is {most}, and of {len(nodes)} nodes these have more: {more}"
 
+    @contract("A link to it is the only way to learn its name, so a topology that chooses by name selects all of these.")
     def test_takes_a_node_that_is_known_by_address_only(self, topology: Topology, nodes: frozenset[Node]) -> None:
         """Discovery by DNS, or of a bare ``host:port``, learns names late."""
         local = self.make_node(len(nodes))
         known = nodes | {Node(address="10.0.1.1:4370")}
         assert topology.select(local, known) <= known
 
+    @contract("It runs over the whole roster at each change, so it is cheap")
+    def test_is_cheap_in_a_large_cluster(self, topology: Topology) -> None:
+        """The event loop waits for it, and with it the heartbeats of all links."""
+        local, known = self.make_node(LARGE), self._cluster(LARGE)
+        least_s = min(_processor_s(topology, local, known) for _ in range(TRIES))
+        assert least_s < DEAR_S, f"select among {len(known)} nodes took {least_s:.2f} s of processor time"
+
 
 def _links(topology: Topology, nodes: frozenset[Node]) -> dict[Node, frozenset[Node]]:
     return {local: topology.select(local, nodes - {local}) for local in nodes}
+
+
+def _keys(nodes: frozenset[Node]) -> list[str]:
+    return sorted(node.key for node in nodes)
+
+
+def _difference(first: Selections, second: Selections) -> str | None:
+    """Say where two answers differ first."""
+    for one, other in zip(first, second, strict=True):
+        for key, selected in one.items():
+            if selected != other[key]:
+                return f"of {len(one)} nodes, {key} selects {selected} and then {other[key]}"
+    return None
+
+
+def _processor_s(topology: Topology, local: Node, known: frozenset[Node]) -> float:
+    began_s = time.thread_time()
+    topology.select(local, known - {local})
+    return time.thread_time() - began_s

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from cluster_kit.abc import Failed, Found, Gone, Seen, Strategy
+from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen, Strategy
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.events import Reason
@@ -28,7 +28,8 @@ class Suite(StrategyConformance):
 
     @pytest.fixture(autouse=True)
     def _quick(self, monkeypatch):
-        monkeypatch.setattr("cluster_kit.testing.strategies.GOODBYE_S", 0.4)
+        for module in ("ending", "silence"):
+            monkeypatch.setattr(f"cluster_kit.testing.strategies.{module}.GOODBYE_S", 0.4)
 
     @pytest.fixture
     def strategy(self):
@@ -107,7 +108,7 @@ class YieldsBareNode(Plain):
         yield DAN
 
 
-@breaks("test_yields_only_well_formed_observations")
+@breaks("test_yields_only_well_formed_observations", "test_who_was_seen_is_seen_again_in_time")
 class YieldsSeenForNoTime(Plain):
     async def discover(self, ctx):
         yield Seen(DAN, ttl_s=0.0)
@@ -244,19 +245,26 @@ class Board(Strategy):
     announces = True
 
     def __init__(self):
-        self.nodes = set()
+        self.notes = {}  # by boot
 
     async def discover(self, ctx):
-        before = frozenset(self.nodes)
+        before = frozenset(self.notes)
         try:
             while True:
                 if self.may_write(ctx):
-                    self.nodes.add(ctx.local)
+                    self.write(ctx)
                 self.tell(ctx)
-                yield Found(self.read(before))
+                notes = [note for boot_id, note in self.notes.items() if note[0] == ctx.fence and self.reads(boot_id, before)]
+                yield Found(node for _, node, _ in notes)
+                for _, node, leaving in notes:
+                    if leaving:
+                        yield Leaving(node.name)
                 await asyncio.sleep(TICK_S)
         finally:
             self.goodbye(ctx)
+
+    def write(self, ctx):
+        self.notes[ctx.local.boot_id] = (ctx.fence, ctx.local, ctx.leaving)
 
     def may_write(self, ctx):
         return ctx.announce
@@ -264,17 +272,17 @@ class Board(Strategy):
     def tell(self, ctx):
         ctx.announced()
 
-    def read(self, before):
-        return self.nodes
+    def reads(self, boot_id, before):
+        return True
 
     def goodbye(self, ctx):
-        self.nodes.discard(ctx.local)
+        self.notes.pop(ctx.local.boot_id, None)
 
 
 @breaks("test_two_nodes_find_each_other")
 class IgnoresWhoCameFirst(Board):
-    def read(self, before):
-        return self.nodes - before
+    def reads(self, boot_id, before):
+        return boot_id not in before
 
 
 @breaks("test_tells_that_it_has_announced")
@@ -292,8 +300,8 @@ class AnnouncesWhileLooking(Board):
 @breaks("test_diagnosis_makes_nothing_known")
 class AnnouncesInDiagnosis(Board):
     async def diagnose(self, ctx):
-        self.nodes.add(ctx.local)
-        yield Finding(asked="board", got=f"{len(self.nodes)} nodes")
+        self.write(ctx)
+        yield Finding(asked="board", got=f"{len(self.notes)} nodes")
 
 
 @breaks("test_goodbye_is_heard")

@@ -15,12 +15,13 @@ class Suite(TopologyConformance):
         return self.cls()
 
 
-def breaks(*rules):
-    """Run the suite on an implementation, sound without ``rules``."""
+def breaks(*rules, also=()):
+    """Run the suite on an implementation, sound without ``rules``; ``also`` are rules that may fail for the same fault."""
 
     def register(cls):
         name = f"Test{cls.__name__}"
-        globals()[name] = type(name, (Suite,), {"cls": cls, "breaks": frozenset(rules), "__module__": __name__})
+        wrong = {"breaks": frozenset(rules), "may_break": frozenset(also)}
+        globals()[name] = type(name, (Suite,), {"cls": cls, "__module__": __name__} | wrong)
         return cls
 
     return register
@@ -74,3 +75,29 @@ class BreaksItsPromise(Mesh):
 class NeedsNames(Mesh):
     def select(self, local, known):
         return frozenset(node for node in known if node.name.count("@"))
+
+
+@breaks("test_every_process_gives_the_same_answer")
+class OrdersByHash(Mesh):
+    """A ring, sound within one process."""
+
+    def select(self, local, known):
+        ring = sorted(known | {local}, key=lambda node: hash(node.name))
+        place = ring.index(local)
+        return frozenset({ring[place - 1], ring[(place + 1) % len(ring)]}) - {local}
+
+
+@breaks("test_every_process_gives_the_same_answer", also=["test_links_are_mutual", "test_links_connect_the_cluster"])
+class OrdersAsASetDoes(Mesh):
+    """A star around whoever comes first."""
+
+    def select(self, local, known):
+        hub = next(iter({node.name for node in known if node.name} | {local.name}))
+        return known if local.name == hub else frozenset(node for node in known if node.name in (hub, None))
+
+
+@breaks("test_is_cheap_in_a_large_cluster")
+class ComparesEachWithEach(Mesh):
+    def select(self, local, known):
+        ranked = {node: sorted(known, key=lambda other: (other.key != node.key, other.key)) for node in known}
+        return frozenset(others[0] for others in ranked.values())

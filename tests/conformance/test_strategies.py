@@ -21,4 +21,4 @@ class TestGossip(StrategyConformance):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        return GossipStrategy(port=port, interval_s=0.1, ttl_s=5.0)
+        return GossipStrategy(port=port, interval_s=0.1, ttl_s=2.0)

@@ -10,6 +10,8 @@ from cluster_kit.testing import StrategyConformance
 
 
 class EpmdConformance(StrategyConformance):
+    tells_changes = False
+
     @pytest.fixture(autouse=True)
     def _epmd(self, require):
         require("epmd")
@@ -18,7 +20,7 @@ class EpmdConformance(StrategyConformance):
 
     @property
     def options(self):
-        return {"epmd_port": self.epmd.port, "interval_s": 0.1, "gone_after_s": 0.3}
+        return {"epmd_port": self.epmd.port, "interval_s": 0.1, "gone_after_s": 5.0}
 
     def break_source(self):
         self.epmd.kill()

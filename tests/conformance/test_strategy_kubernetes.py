@@ -22,16 +22,16 @@ class Reading(StrategyConformance):
     @pytest.fixture
     def strategy(self, tmp_path):
         self.api = KubernetesApi(slice_versions=self.slice_versions)
-        with in_thread(self.api) as self.run:
+        with in_thread(self.api) as self.in_api:
             for plural, objects in OBJECTS.items():
-                self.run(self.api.put(plural, *objects))
+                self.in_api(self.api.put(plural, *objects))
             yield KubernetesStrategy(kubeconfig=self.api.kubeconfig(tmp_path / "kubeconfig"), **self.options)
 
     def break_source(self):
-        self.run(self.api.stop())
+        self.in_api(self.api.stop())
 
     def mend_source(self):
-        self.run(self.api.start())
+        self.in_api(self.api.start())
 
 
 class TestSlices(Reading):

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.timeout(1200)  # the first one waits for all suites
 HERE = Path(__file__).parent
 SUITES = {
     "offending_strategies": StrategyConformance,
+    "offending_announcers": StrategyConformance,
     "offending_connectors": ConnectorConformance,
     "offending_networks": NetworkConformance,
     "offending_unix_connectors": ConnectorConformance,
@@ -73,7 +74,9 @@ def broken_rules(breaks: frozenset[str], failed: set[str]) -> set[str]:
 
 @pytest.mark.parametrize("offender", [offender for module in SUITES for offender in OFFENDERS[module].values()])
 def test_offender_fails_exactly_where_it_breaks_a_rule(offender, failures):
-    assert sorted(broken_rules(offender.breaks, failures[offender.__name__])) == sorted(offender.breaks)
+    failed = broken_rules(offender.breaks, failures[offender.__name__])
+    also = broken_rules(may_break := getattr(offender, "may_break", frozenset()), failed) & may_break
+    assert sorted(broken_rules(may_break, failed) - also) == sorted(offender.breaks)
 
 
 @pytest.mark.parametrize("suite", dict.fromkeys(SUITES.values()))

@@ -12,9 +12,9 @@ from types import ModuleType
 import pytest
 import yaml
 
-from cluster_kit import IGNORED, Node, Supervisor, cli, load_config
+from cluster_kit import IGNORED, Gone, Node, Seen, Supervisor, cli, load_config
 from cluster_kit.plugins import PluginRegistry
-from cluster_kit.testing import FakeDiscovery
+from cluster_kit.testing import FakeDiscovery, Listener
 
 ROOT = Path(__file__).parents[2]
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))}
@@ -46,7 +46,7 @@ def test_no_python_block_is_missing_here():
         "docs/callback.md": 1,
         "docs/configuration.md": 1,
         "docs/operating.md": 2,
-        "docs/plugins.md": 5,
+        "docs/plugins.md": 6,
         "docs/strategies/mdns.md": 1,
         "docs/strategies/several.md": 1,
         "docs/topologies.md": 1,
@@ -103,7 +103,7 @@ def test_mdns(capsys):
 
 
 def test_plugins(tmp_path, monkeypatch):
-    inventory, hooks, _, diagnose, specs = blocks("python", "docs/plugins.md")
+    inventory, hooks, _, _, diagnose, specs = blocks("python", "docs/plugins.md")
     assert run(hooks)["cluster_kit_strategies"]()["inventory"].endswith(":InventoryStrategy")
     [spec] = run("from cluster_kit import hookimpl\n" + specs)["cluster_kit_topology_specs"]().values()
     load_config({"topologies": {"lan": spec}}, PluginRegistry.load())
@@ -119,6 +119,21 @@ def test_plugins(tmp_path, monkeypatch):
 
     assert asyncio.run(findings(tmp_path / "list.json"))
     assert [finding.outcome for finding in asyncio.run(findings(tmp_path / "none.json"))] == ["failed"]
+
+
+def test_registry(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "table", ModuleType("table"))
+    strategy = run(blocks("python", "docs/plugins.md")[3], __name__="table")["TableStrategy"]
+    table = strategy(path=tmp_path / "nodes.sqlite", interval_s=0.1, ttl_s=10.0)
+
+    async def scenario():
+        ann, bob = (FakeDiscovery(Node(name=f"{name}@127.0.0.1")) for name in ("ann", "bob"))
+        async with Listener(table, ann) as heard:
+            async with Listener(table, bob):
+                assert (await heard.until(Seen, "bob")).node == bob.local
+            await heard.until(Gone, "bob's goodbye")
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))

@@ -1,0 +1,49 @@
+"""A node that discovers in a thread of its own, and can be stopped dead there, as SIGSTOP does with a process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import TracebackType
+from typing import Self
+
+from cluster_kit.abc import Discovery, Strategy
+from cluster_kit.testing.listener import Listener
+
+
+class Bystander:
+    """``with Bystander(strategy, ctx) as bystander``: discovers inside the block, until ``freeze``."""
+
+    def __init__(self, strategy: Strategy, ctx: Discovery) -> None:
+        self._strategy = strategy
+        self._ctx = ctx
+        self._loop = asyncio.new_event_loop()
+        self._frozen = threading.Event()
+        self._thawed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="bystander", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._thawed.set()
+        self.freeze()
+        self._thread.join()
+
+    def freeze(self) -> None:
+        """Stop the node where it is: it keeps what it has open and does nothing any more. Idempotent."""
+        if not self._frozen.is_set():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._frozen.wait()
+
+    def _run(self) -> None:
+        listener = Listener(self._strategy, self._ctx)
+        self._loop.run_until_complete(listener.__aenter__())
+        self._loop.run_forever()
+        self._frozen.set()
+        self._thawed.wait()
+        self._loop.run_until_complete(listener.close())
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()

@@ -1,0 +1,87 @@
+"""Measures for how long an event loop was blocked by what runs in it, and by which line.
+
+Time during which the machine gave the loop's thread no processor is not counted, on Linux, which tells it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from traceback import extract_stack
+
+_TICK_S = 0.01
+_SUSPICIOUS_S = 0.05  # to look where the loop is then
+_SCHEDSTAT = Path("/proc/thread-self/schedstat")
+
+
+class Lag:
+    """The longest time for which the loop ran nothing else.
+
+    Attributes:
+        longest_s: In seconds.
+        where: The line that the loop was in meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self.where = "an unknown place"
+        self._thread = threading.get_ident()
+        self._ticked_s = time.monotonic()
+        self._waited_s = _waited_s()
+        self._seen_at = self.where
+        self._over = threading.Event()
+
+    def tick(self) -> None:
+        """Note that the loop runs, one tick after the last time."""
+        now_s, waited_s = time.monotonic(), _waited_s()
+        blocked_s = now_s - self._ticked_s - (waited_s - self._waited_s) - _TICK_S
+        if blocked_s > self.longest_s:
+            self.longest_s, self.where = blocked_s, self._seen_at
+        self._ticked_s, self._waited_s = now_s, waited_s
+
+    def look(self) -> None:
+        """Look again and again where the loop is while it is late; runs in a thread of its own."""
+        while not self._over.wait(_SUSPICIOUS_S / 2):
+            frame = sys._current_frames().get(self._thread)
+            if frame is not None and time.monotonic() - self._ticked_s > _SUSPICIOUS_S:
+                inner = extract_stack(frame)[-1]
+                self._seen_at = f"{inner.filename}:{inner.lineno} in {inner.name}: {inner.line}"
+
+    def stop(self) -> None:
+        """End ``look``."""
+        self._over.set()
+
+
+@asynccontextmanager
+async def measured_lag() -> AsyncIterator[Lag]:
+    """Measure the lag of the running loop until the end of the block."""
+    lag = Lag()
+    watcher = threading.Thread(target=lag.look, name="measure the lag of an event loop", daemon=True)
+    ticking = asyncio.create_task(_tick(lag))
+    watcher.start()
+    try:
+        yield lag
+    finally:
+        lag.tick()
+        ticking.cancel()
+        lag.stop()
+        watcher.join()
+
+
+async def _tick(lag: Lag) -> None:
+    while True:
+        await asyncio.sleep(_TICK_S)
+        lag.tick()
+
+
+def _waited_s() -> float:
+    """Return for how many seconds this thread has been ready to run and had no processor."""
+    try:
+        return int(_SCHEDSTAT.read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):  # only Linux tells, and not in every container
+        return 0.0

@@ -1,0 +1,38 @@
+"""What a failing rule quotes stands in the contract, and each rule of a suite quotes something."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cluster_kit.testing import StrategyConformance, TopologyConformance
+
+ROOT = Path(__file__).parents[2]
+CONTRACT = [ROOT / "cluster_kit" / "abc.py", ROOT / "docs" / "plugins.md"]
+
+
+def words(text):
+    """Return ``text`` on one line, without the marks that docstrings and Markdown put around code."""
+    return re.sub(r"\s+", " ", text.replace("`", "").replace("\n#", "\n"))
+
+
+RULES = [
+    getattr(suite, name)
+    for suite in (StrategyConformance, TopologyConformance)
+    for name in dir(suite)
+    if name.startswith("test_")
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__qualname__)
+def test_rule_quotes_the_contract(rule):
+    contract = [words(path.read_text()) for path in CONTRACT]
+    assert any(words(rule.__contract__) in text for text in contract), rule.__contract__
+
+
+def test_failure_begins_with_the_sentence_and_shows_values():
+    from offending_topologies import LeavesIslands
+
+    suite = TopologyConformance()
+    with pytest.raises(AssertionError, match=r"^contract: .*connect the cluster.*\n?.*no way leads from .*node0@.*node919@"):
+        suite.test_links_connect_the_cluster(LeavesIslands(), frozenset(map(suite.make_node, range(2))))
