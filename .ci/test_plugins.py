@@ -37,7 +37,7 @@ def generated(core: Path, directory: Path) -> list[Path]:
     run(str(directory / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", str(core))
     command = str(directory / "venv" / "bin" / "cluster-kit")
     plugins = []
-    for kind in ("strategy", "connector", "topology", "observer", "command"):
+    for kind in ("strategy", "registry", "connector", "topology", "observer", "command"):
         plugins.append(directory / f"cluster-kit-new-{kind}")
         run(command, "new", kind, f"new_{kind}", "--directory", str(plugins[-1]))
     return plugins

@@ -14,7 +14,7 @@ from cli_process import cluster_kit
 
 pytestmark = pytest.mark.once
 
-KINDS = ("strategy", "connector", "topology", "observer", "command")
+KINDS = ("strategy", "registry", "connector", "topology", "observer", "command")
 
 
 def written(folder):
@@ -50,6 +50,7 @@ def test_nothing_is_left_to_fill_in(tmp_path, kind):
     ("kind", "name", "why"),
     [
         ("strategy", "gossip", "there is such a strategy already"),
+        ("registry", "gossip", "there is such a strategy already"),
         ("connector", "tcp", "there is such a connector already"),
         ("command", "run", "there is such a command already"),
         ("strategy", "Acme", "expected lower-case words"),

@@ -14,7 +14,7 @@ from cluster_kit.cli.teaching import TaughtCommand
 if TYPE_CHECKING:
     from cluster_kit.cli.new.distribution import Kind
 
-_KINDS = ("strategy", "connector", "topology", "observer", "command")
+_KINDS = ("strategy", "registry", "connector", "topology", "observer", "command")
 
 
 @click.command(
@@ -32,6 +32,7 @@ _KINDS = ("strategy", "connector", "topology", "observer", "command")
 def new(kind: Kind, name: str, directory: Path | None) -> None:
     """Write a new plugin: a distribution with a strategy, connector or topology that configurations call NAME.
 
+    A registry is a strategy, too: its nodes announce themselves in a store, where a plain one asks a list that others keep.
     Or with an observer, which hears of all that happens, or a command of 'cluster-kit'. It is complete: it can be installed,
     passes its tests, which are the conformance suite where there is one, and its README says what to change first. Its
     licence is MIT, under the name that git knows you by.

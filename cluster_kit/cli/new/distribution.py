@@ -22,13 +22,13 @@ from typing import Literal
 from cluster_kit._version import __version__
 from cluster_kit.cli.new.author import author
 
-Kind = Literal["strategy", "connector", "topology", "observer", "command"]
+Kind = Literal["strategy", "registry", "connector", "topology", "observer", "command"]
 """What a plugin can begin as."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _MAX_NAME_CHARS = 40
 _SUFFIX = ".in"
-_TAKEN = frozenset({"hooks", "installed", "polling"})  # modules and classes that the distribution has or uses
+_TAKEN = frozenset({"hooks", "installed", "polling", "registry"})  # modules and classes that the distribution has or uses
 
 FIRST_STEPS = """\
 In a virtual environment:
@@ -49,13 +49,18 @@ def fault_of(kind: Kind, name: str) -> str | None:
     if keyword.iskeyword(name) or name in _TAKEN:
         return f"{name!r}: it means something else in the distribution: choose another"
     if offered_name(kind, name) in _names_in_use(kind):
-        return f"{name!r}: there is such a {kind} already, see 'cluster-kit plugins': choose another"
+        return f"{name!r}: there is such a {offered_kind(kind)} already, see 'cluster-kit plugins': choose another"
     return None
 
 
 def offered_name(kind: Kind, name: str) -> str:
     """Return the name under which users find what the plugin offers: commands have dashes."""
     return name.replace("_", "-") if kind == "command" else name
+
+
+def offered_kind(kind: Kind) -> Literal["strategy", "connector", "topology", "observer", "command"]:
+    """Return as what a configuration names the plugin: a registry is one sort of strategy."""
+    return "strategy" if kind == "registry" else kind
 
 
 def _names_in_use(kind: Kind) -> Collection[str]:
@@ -65,17 +70,18 @@ def _names_in_use(kind: Kind) -> Collection[str]:
     plugins = PluginRegistry.load()
     if kind == "command":
         return {*COMMANDS, *plugins.names(kind)}
-    return () if kind == "observer" else plugins.names(kind)  # an observer is found by what happens
+    offered = offered_kind(kind)
+    return () if offered == "observer" else plugins.names(offered)  # an observer is found by what happens
 
 
 def distribution(kind: Kind, name: str) -> dict[PurePosixPath, str]:
     """Return the texts of all files by their paths in the distribution."""
     stem = "".join(word.capitalize() for word in name.split("_"))
     words = {
-        "kind": kind,
+        "kind": offered_kind(kind),
         "name": name,
         "stem": stem,
-        "class_name": stem + kind.capitalize(),
+        "class_name": stem + offered_kind(kind).capitalize(),
         "package": f"cluster_kit_{name}",
         "distribution": f"cluster-kit-{name.replace('_', '-')}",
         "command_name": offered_name("command", name),
