@@ -65,7 +65,7 @@ class PeerInMemory(ProcessInMemory):
 
 
 class InMemory:
-    """Put it before a suite: ``class TestTcpInMemory(InMemory, TestTcp)``; each test has a network of its own.
+    """Put it before a suite: ``class TestTcpInMemory(InMemory, TestTcp)``; each scenario has a network of its own.
 
     Unless a suite asks for another machine, all takes place on one; what crashes or freezes there has
     an event loop of its own.
@@ -82,7 +82,7 @@ class InMemory:
 
     @cached_property
     def memory(self) -> MemoryNetwork:
-        """The network of this test, to place faults on."""
+        """The network of this scenario, to place faults on."""
         memory = MemoryNetwork(seed=self.seed)
         for address, name in (("10.0.0.1", "ann.example"), ("10.0.0.2", "bob.example")):
             memory.host(address, names=[name])
@@ -95,7 +95,10 @@ class InMemory:
 
     def run(self, scenario: Coroutine[Any, Any, None]) -> None:
         """Run one scenario in virtual time."""
-        run_virtually(scenario)
+        try:
+            run_virtually(scenario)
+        finally:
+            self.__dict__.pop("memory", None)  # the next scenario of this test begins anew
 
     # For suites of networks
 

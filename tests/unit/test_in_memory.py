@@ -97,8 +97,13 @@ def test_a_bystander_that_freezes_runs_out_of_time():
     play(scenario)
 
 
-def test_each_test_has_a_network_of_its_own():
-    one, other = Suite(), Suite()
-    assert one.memory is one.memory
-    assert one.memory is not other.memory
-    assert one.make_network() is not one.make_other()
+def test_each_scenario_has_a_network_of_its_own():
+    async def scenario(suite):
+        assert suite.memory is suite.memory
+        assert suite.make_network() is not suite.make_other()
+        networks.append(suite.memory)
+
+    networks, suite = [], Suite()
+    for _ in range(2):
+        suite.run(scenario(suite))
+    assert networks[0] is not networks[1]
