@@ -23,6 +23,8 @@ from cluster_kit.testing import (
     VirtualLoop,
     run_virtually,
 )
+from cluster_kit.testing.memory.dialing import BACKLOG
+from cluster_kit.testing.memory.network import LOOPBACK_LATENCY_S
 
 PORT = 4370
 
@@ -212,12 +214,40 @@ def test_a_host_without_multicast_hops_is_heard_on_itself_only():
     play(scenario)
 
 
+def test_who_joins_later_hears_what_is_sent_later():
+    async def scenario(memory, ann, bob):
+        ((said, _),) = await group_of(ann)
+        said.send(b"early")
+        await asyncio.sleep(1)
+        ((_, bobs),) = await group_of(bob)
+        said.send(b"late")
+        await asyncio.sleep(1)
+        assert texts(bobs) == [b"late"]
+
+    play(scenario)
+
+
+def test_what_waited_is_heard_before_what_comes_in_meanwhile():
+    async def scenario(memory, ann, bob):
+        ((said, heard),) = await group_of(ann)
+        said.pause()
+        said.send(b"1")
+        await asyncio.sleep(1)
+        asyncio.get_running_loop().call_at(now() + LOOPBACK_LATENCY_S, said.listen, lambda data, _: heard.append((now(), data)))
+        said.send(b"2")
+        await asyncio.sleep(1)
+        assert texts(heard) == [b"1", b"2"]
+
+    play(scenario)
+
+
 # Faults on streams
 
 
-def test_streams_survive_loss():
+def test_streams_survive_loss_and_jitter():
     async def scenario(memory, ann, bob):
         memory.add(Drop(0.3))
+        memory.add(Delay(0.01, jitter_s=0.1))
         ours, _theirs, _, reader = await connected(ann, bob)
         data = bytes(range(256)) * 2000
         for at in range(0, len(data), 1000):
@@ -226,6 +256,32 @@ def test_streams_survive_loss():
         await reader.end.wait()
         assert reader.data == data
         assert reader.ended_s > 1  # it took some packets sent again
+
+    play(scenario)
+
+
+def test_what_is_lost_is_sent_again_with_a_growing_pause():
+    async def scenario(memory, ann, bob):
+        ours, _, _, _ = await connected(ann, bob)
+        memory.add(Cut(), ann)
+        before = ann.traffic.packets_sent
+        ours.send(b"lost")
+        await asyncio.sleep(60)
+        assert 7 <= ann.traffic.packets_sent - before <= 10  # after 0.2, 0.6, 1.4 s and so on
+
+    play(scenario)
+
+
+def test_what_a_reader_was_lent_is_overwritten():
+    async def scenario(memory, ann, bob):
+        ours, theirs, _, reader = await connected(ann, bob)
+        lent = []
+        reader.received = lent.append
+        ours.send(b"lent")
+        await asyncio.sleep(1)
+        assert len(lent[0]) == 4
+        assert bytes(lent[0]) != b"lent"
+        theirs.close()
 
     play(scenario)
 
@@ -307,6 +363,37 @@ def test_a_dial_into_a_cut_gets_through_when_it_is_mended():
         stream = await dialling
         assert 2 < now() < 4
         stream.close()
+        await listener.close()
+
+    play(scenario)
+
+
+def test_a_dial_that_is_cancelled_as_it_succeeds_leaves_no_stream():
+    async def scenario(memory, ann, bob):
+        listener = await bob.listen(Endpoint("10.0.0.2", PORT))
+        accepted = asyncio.Queue()
+        listener.start(accepted.put_nowait)
+        loop, there_s = asyncio.get_running_loop(), now() + 0.0005
+        dialling = asyncio.create_task(ann.dial(Endpoint("10.0.0.2", PORT)))
+        loop.call_at(there_s + 0.0001, loop.call_at, there_s + 0.0005, dialling.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await dialling
+        reader = Reader(await accepted.get())
+        await reader.end.wait()
+
+    play(scenario)
+
+
+def test_a_full_backlog_lets_dials_wait():
+    async def scenario(memory, ann, bob):
+        listener = await bob.listen(Endpoint("10.0.0.2", PORT))
+        dials = [asyncio.create_task(ann.dial(Endpoint("10.0.0.2", PORT))) for _ in range(BACKLOG)]
+        await asyncio.wait(dials)
+        late = asyncio.create_task(ann.dial(Endpoint("10.0.0.2", PORT)))
+        await asyncio.sleep(10)
+        assert not late.done()
+        listener.start(lambda stream: None)
+        await late
         await listener.close()
 
     play(scenario)
@@ -461,6 +548,14 @@ def test_the_streams_of_a_killed_process_are_reset_and_its_port_is_free(machines
     assert listening.result().here == Endpoint("10.0.0.2", PORT)
 
 
+def test_a_process_that_is_killed_while_it_dials_opens_nothing(machines):
+    timeline, ann, bob = machines
+    ann.run(ann.host.dial(Endpoint("10.0.0.2", PORT)))
+    timeline.call_at(2.0007, ann.loop.kill)  # on the way back
+    timeline.run(3)
+    assert len(bob.readers) == 1
+
+
 def test_a_process_that_is_killed_while_cut_off_is_found_out_when_one_sends(machines):
     timeline, ann, bob = machines
     cut = ann.memory.add(Cut())
@@ -490,6 +585,26 @@ def test_names_resolve_to_the_addresses_of_their_hosts():
         assert [each.address for each in ann.interfaces()] == ["127.0.0.1", "10.0.0.1", "::1", "fd00::1"]
 
     run_virtually(main())
+
+
+def test_each_address_of_a_host_has_ports_of_its_own():
+    async def main():
+        ann = MemoryNetwork().host("10.0.0.1", "10.0.1.1")
+        one, other = [await ann.listen(Endpoint(address, PORT)) for address in ann.addresses]
+        accepted = asyncio.Queue()
+        other.start(lambda stream: accepted.put_nowait(stream.here))
+        stream = await ann.dial(Endpoint("10.0.1.1", PORT))
+        assert await accepted.get() == stream.there == Endpoint("10.0.1.1", PORT)
+        await one.close()
+
+    run_virtually(main())
+
+
+def test_a_process_that_starts_again_draws_something_new():
+    ann, bob = [MemoryNetwork(seed=3).host("10.0.0.1") for _ in range(2)]
+    draws = [ann.random("boot").random() for _ in range(2)]
+    assert draws[0] != draws[1]
+    assert [bob.random("boot").random() for _ in range(2)] == draws
 
 
 def test_the_wall_clock_of_a_host_can_be_moved():

@@ -247,6 +247,22 @@ def test_waiting_past_the_limit_tells_who_waits():
         run_virtually(main(), limit_s=100)
 
 
+def test_who_is_cancelled_at_the_limit_has_time_to_end():
+    ended = []
+
+    async def main():
+        try:
+            for _ in range(1000):
+                await asyncio.sleep(1)
+        finally:
+            await asyncio.sleep(1)
+            ended.append(True)
+
+    with pytest.raises(VirtualTimeError, match="not over by 100 s"):
+        run_virtually(main(), limit_s=100)
+    assert ended
+
+
 def test_time_that_cannot_pass_is_an_error():
     async def main():
         over = asyncio.Event()
@@ -423,6 +439,27 @@ def test_an_event_outside_all_loops_runs_in_no_loop():
     assert timeline.now_s == 10
 
 
+def test_an_event_runs_in_no_loop_even_after_one_that_entered_one():
+    timeline, (loop,) = on_one_timeline("one")
+    seen = []
+
+    def look():
+        seen.append(asyncio._get_running_loop())
+
+    timeline.call_at(1, loop.arrive, contextvars.copy_context(), look)
+    timeline.call_at(1, look)
+    timeline.run()
+    assert seen == [loop, None]
+
+
+def test_what_is_cancelled_does_not_move_time():
+    timeline, (loop,) = on_one_timeline("one")
+    loop.call_later(50, pytest.fail, "it was cancelled").cancel()
+    timeline.call_at(60, pytest.fail, "it was cancelled").cancel()
+    timeline.run()
+    assert timeline.now_s == 0
+
+
 def test_a_paused_loop_goes_on_with_what_was_ready_then_the_network_then_the_timers():
     timeline, (loop, other) = on_one_timeline("paused", "other")
     log = []
@@ -439,6 +476,10 @@ def test_a_paused_loop_goes_on_with_what_was_ready_then_the_network_then_the_tim
     loop.resume()
     timeline.run(until_s=5)
     assert log == ["other", "ready", "packet", "first timer", "second timer"]
+    loop.pause()
+    loop.resume()
+    timeline.run(until_s=6)
+    assert len(log) == 5
 
 
 def test_a_killed_loop_does_nothing_any_more_not_even_finally():

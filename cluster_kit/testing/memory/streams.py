@@ -16,7 +16,6 @@ from cluster_kit.network import Endpoint, Stream, StreamReader
 
 if TYPE_CHECKING:
     from cluster_kit.testing.memory.host import MemoryHost
-    from cluster_kit.testing.timeline import Event
     from cluster_kit.testing.virtual_loop import VirtualLoop
 
 WINDOW_BYTES = 262_144  # under way and not taken by the reader; what is beyond waits at the sender
@@ -45,7 +44,6 @@ class Carrier:
         self._lost: deque[tuple[int, Callable[..., None], tuple[Any, ...]]] = deque()
         self._lost_since_s = 0.0
         self._arrives_s = 0.0
-        self._next_try: Event | None = None
 
     def carry(self, size_bytes: int, arrive: Callable[..., None], *args: Any) -> None:
         """Call ``arrive`` at the other end, after all that was carried before."""
@@ -66,11 +64,9 @@ class Carrier:
     def forget(self) -> None:
         """Send nothing again."""
         self._lost.clear()
-        if self._next_try is not None:
-            self._next_try.cancel()
 
     def _retry_in(self, seconds: float) -> None:
-        self._next_try = self._timeline.call_at(self._timeline.now_s + seconds, self._retry, seconds)
+        self._timeline.call_at(self._timeline.now_s + seconds, self._retry, seconds)
 
     def _first_retry_s(self) -> float:
         network = self._source.network
