@@ -111,7 +111,10 @@ class NetworkConformance(StreamRules):
 
         async def scenario(ann: Network, bob: Network) -> None:
             port = await self.free_port(ann, self.address)
-            async with self.joined(ann, port, self.address) as (said, witness):
+            async with (
+                self.joined(ann, port, self.address) as (said, _),
+                self.joined(bob, port, self.other_address) as (_, witness),
+            ):
                 late = await bob.join(self.make_group(port, self.other_address), max_bytes=MAX_BYTES)
                 hearer = Hearer(self.deadline_s)
                 await self.say(said, b"before", witness)
@@ -148,7 +151,10 @@ class NetworkConformance(StreamRules):
 
         async def scenario(ann: Network, bob: Network) -> None:
             port = await self.free_port(ann, self.address)
-            async with self.joined(ann, port, self.address) as (said, witness):
+            async with (
+                self.joined(ann, port, self.address) as (said, _),
+                self.joined(bob, port, self.other_address) as (_, witness),
+            ):
                 pausing = await bob.join(self.make_group(port, self.other_address), max_bytes=MAX_BYTES)
                 hearer = Hearer(self.deadline_s)
 
@@ -172,7 +178,10 @@ class NetworkConformance(StreamRules):
 
         async def scenario(ann: Network, bob: Network) -> None:
             port = await self.free_port(ann, self.address)
-            async with self.joined(ann, port, self.address) as (said, witness):
+            async with (
+                self.joined(ann, port, self.address) as (said, _),
+                self.joined(bob, port, self.other_address) as (_, witness),
+            ):
                 async with self.joined(bob, port, self.other_address) as (closing, hearer):
                     await self.say(said, b"before", hearer)
                     closing.close()

@@ -6,7 +6,11 @@ import asyncio
 import gc
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from inspect import cleandoc
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def run_to_end(scenario: Coroutine[Any, Any, None], grace_s: float) -> None:
@@ -51,6 +55,11 @@ async def without_unhandled(scenario: Coroutine[Any, Any, None]) -> None:
 
 def _described(context: dict[str, Any]) -> str:
     return f"{context['message']}: {context.get('exception')!r}"
+
+
+def sentence_of(request: pytest.FixtureRequest) -> str:
+    """Return the sentence that a rule is about: the first paragraph of its docstring."""
+    return " ".join(cleandoc(request.function.__doc__ or request.node.name).split("\n\n")[0].split())
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from inspect import cleandoc
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from cluster_kit.abc import Connector
 from cluster_kit.errors import ConnectError
 from cluster_kit.node import BootId, Fence, Node, host_and_port, join_address
 from cluster_kit.testing.peers import PeerApart, Strangers, peer_process
-from cluster_kit.testing.scenarios import contract, run_to_end, without_unhandled
+from cluster_kit.testing.scenarios import contract, run_to_end, sentence_of, without_unhandled
 from cluster_kit.testing.stand_ins import DEADLINE_S, FENCE, RecordingLinks
 
 _boots = itertools.count(1)
@@ -118,7 +117,7 @@ class Stage:
     @pytest.fixture(autouse=True)
     def _sentence(self, request: pytest.FixtureRequest) -> None:
         """Know which rule is tried: its docstring is what a failure quotes."""
-        self._rule = " ".join(cleandoc(request.function.__doc__ or request.node.name).split("\n\n")[0].split())
+        self._rule = sentence_of(request)
 
     def _boot(self, basename: str) -> Node:
         return self.make_node(basename).evolve(boot_id=BootId(next(_boots), 0))
