@@ -27,8 +27,8 @@ _HOW_TO_WRITE = "quote it if it is text, or write it without leading zeros and c
 _TYPED = frozenset((_NULL, _TAG + "bool", _TAG + "int", _TAG + "float"))  # other scalars, such as dates, stay text
 
 
-def read_yaml(file: str, environ: Mapping[str, str]) -> Document:
-    """Read a configuration file.
+def read_yaml(file: str, environ: Mapping[str, str], *, expected: str = "a mapping with the key 'topologies'") -> Document:
+    """Read a configuration file, or another that says what is ``expected`` in it.
 
     Raises:
         ConfigError: It can't be read, or isn't one YAML document.
@@ -41,7 +41,7 @@ def read_yaml(file: str, environ: Mapping[str, str]) -> Document:
     except yaml.YAMLError as exc:
         raise _syntax_error(file, text, exc) from exc
     if node is None or node.tag == _NULL:
-        raise ConfigError("the file is empty: expected a mapping with the key 'topologies'", file=file)
+        raise ConfigError(f"the file is empty: expected {expected}", file=file)
     return _Reader(file, loader, environ).read(node)
 
 

@@ -1,0 +1,139 @@
+"""Scripts made up from a seed: whatever can happen to a cluster, and an end at which it can agree again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from random import Random
+
+from cluster_kit.testing.simulation.script import Script
+from cluster_kit.testing.simulation.steps import (
+    ALL,
+    ClockJump,
+    Crash,
+    Cut,
+    Freeze,
+    Join,
+    Leave,
+    Packets,
+    Partition,
+    PowerOff,
+    Restart,
+    RingCut,
+    SlowReader,
+    Starve,
+    Step,
+)
+
+FIRST_AT_S = 4.0  # most clusters have formed by then
+_GAPS_S = (0.0, 0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+_LASTS_S = (0.5, 1.0, 2.0, 4.0, 6.0, 12.0, 20.0)
+
+
+def stream(seed: int, concern: str) -> Random:
+    """Return a source of randomness of its own for ``concern``, the same in every process."""
+    return Random(int.from_bytes(blake2b(f"{seed}:{concern}".encode(), digest_size=16).digest()))
+
+
+def random_script(seed: int, *, nodes: int = 5, faults: int = 5) -> Script:
+    """Make up a script.
+
+    Everything that breaks is mended by its end, except that some nodes are gone.
+
+    Args:
+        seed: The same one gives the same script.
+        nodes: How many there are at the start.
+        faults: How many things go wrong; some are followed by a restart.
+    """
+    random = stream(seed, "script")
+    maker = _Maker(random, nodes)
+    makers: list[Callable[[], list[Step]]] = [
+        maker.crash, maker.power_off, maker.leave, maker.join, maker.freeze, maker.starve,
+        maker.partition, maker.cut, maker.ring_cut, maker.packets, maker.slow_reader, maker.clock_jump,
+    ]  # fmt: skip
+    steps: list[Step] = []
+    for _ in range(faults if nodes else 0):
+        steps += random.choice(makers)()
+        maker.at_s = round(maker.at_s + random.choice(_GAPS_S), 3)
+    return Script(nodes=nodes, steps=tuple(steps))
+
+
+class _Maker:
+    """Makes up one thing at a time."""
+
+    def __init__(self, random: Random, nodes: int) -> None:
+        self.at_s = FIRST_AT_S
+        self._random = random
+        self._numbers = list(range(1, nodes + 1))
+
+    def _some(self, most: int = 3) -> tuple[int, ...]:
+        count = self._random.randint(1, max(1, min(most, len(self._numbers) - 1)))
+        return tuple(sorted(self._random.sample(self._numbers, count)))
+
+    def _lasts_s(self) -> float:
+        return self._random.choice(_LASTS_S)
+
+    def _gone(self, step: Step, nodes: tuple[int, ...]) -> list[Step]:
+        """Return a step after which nodes are gone, and mostly the one that brings them back."""
+        if self._random.random() < 0.25:
+            return [step]
+        at_s = round(self.at_s + self._random.choice(_GAPS_S), 3)
+        return [step, Restart(at_s=at_s, nodes=nodes)]
+
+    def crash(self) -> list[Step]:
+        nodes = self._some()
+        return self._gone(Crash(at_s=self.at_s, nodes=nodes), nodes)
+
+    def power_off(self) -> list[Step]:
+        nodes = self._some()
+        return self._gone(PowerOff(at_s=self.at_s, nodes=nodes), nodes)
+
+    def leave(self) -> list[Step]:
+        nodes = self._some()
+        drain_s = self._random.choice((0.0, 0.0, 1.0, 5.0))
+        return self._gone(Leave(at_s=self.at_s, nodes=nodes, drain_s=drain_s), nodes)
+
+    def join(self) -> list[Step]:
+        newcomer = self._numbers[-1] + 1
+        self._numbers.append(newcomer)
+        return [Join(at_s=self.at_s, nodes=(newcomer,))]
+
+    def freeze(self) -> list[Step]:
+        return [Freeze(at_s=self.at_s, nodes=self._some(), for_s=self._lasts_s())]
+
+    def starve(self) -> list[Step]:
+        return [Starve(at_s=self.at_s, nodes=self._some(), for_s=self._lasts_s())]
+
+    def partition(self) -> list[Step]:
+        return [Partition(at_s=self.at_s, groups=(self._some(len(self._numbers)),), for_s=self._lasts_s())]
+
+    def cut(self) -> list[Step]:
+        ends = self._random.sample(self._numbers, min(2, len(self._numbers)))
+        one_way = self._random.random() < 0.5
+        return [Cut(at_s=self.at_s, nodes=(ends[0],), to=tuple(ends[1:]), one_way=one_way, for_s=self._lasts_s())]
+
+    def ring_cut(self) -> list[Step]:
+        return [RingCut(at_s=self.at_s, reach=self._random.randint(1, 2), for_s=self._lasts_s())]
+
+    def packets(self) -> list[Step]:
+        random = self._random
+        return [
+            Packets(
+                at_s=self.at_s,
+                nodes=random.choice((ALL, self._some())),
+                loss=random.choice((0.0, 0.05, 0.2, 0.5)),
+                delay_s=random.choice((0.0, 0.0, 0.01, 0.2)),
+                jitter_s=random.choice((0.0, 0.0, 0.005, 0.1)),
+                duplicate=random.choice((0.0, 0.0, 0.2)),
+                reorder=random.choice((0.0, 0.0, 0.2)),
+                for_s=self._lasts_s(),
+            )
+        ]
+
+    def slow_reader(self) -> list[Step]:
+        rate = self._random.choice((10.0, 100.0, 10_000.0))
+        return [SlowReader(at_s=self.at_s, nodes=self._some(), bytes_per_s=rate, for_s=self._lasts_s())]
+
+    def clock_jump(self) -> list[Step]:
+        by_s = self._random.choice((-86_400.0, -60.0, -1.0, 1.0, 60.0, 86_400.0))
+        return [ClockJump(at_s=self.at_s, nodes=self._some(), by_s=by_s)]

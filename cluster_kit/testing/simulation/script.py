@@ -1,0 +1,130 @@
+"""What is to happen to a simulated cluster: how many nodes there are at the start, and the steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from cluster_kit.errors import ConfigError
+from cluster_kit.testing.simulation.steps import KINDS, Join, Step
+
+MAX_NODES = 10_000  # as many as a roster holds by default
+Fault = tuple[int, str, str]
+"""The index of a step, the name of its field, and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """A script that makes sense as such; steps come in the order of their times.
+
+    Args:
+        nodes: How many nodes start at once, numbered from 1.
+        steps: What happens.
+
+    Raises:
+        ConfigError: There is no such script; it lists all faults.
+    """
+
+    nodes: int
+    steps: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", tuple(sorted(self.steps, key=lambda step: step.at_s)))
+        errors = [ConfigError(fault) for fault in faults_of_size(self.nodes)]
+        errors += [
+            ConfigError(f"{field}: {text}", path=f"steps[{index}]") for index, field, text in faults_of(self.nodes, self.steps)
+        ]
+        if errors:
+            raise ConfigError.gather(errors)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """All nodes that ever appear."""
+        return tuple(sorted({*range(1, self.nodes + 1), *joining(self.steps)}))
+
+    @property
+    def end_s(self) -> float:
+        """When nothing happens any more: the last step is done, and what lasts for a time is over."""
+        return max((step.at_s + lasts_s(step) for step in self.steps), default=0.0)
+
+    def as_yaml(self) -> str:
+        """Return the text of a file that says the same."""
+        lines = [f"nodes: {self.nodes}", "steps:" if self.steps else "steps: []"]
+        lines += [f"- {{{_as_flow(step)}}}" for step in self.steps]
+        return "\n".join(lines) + "\n"
+
+
+def lasts_s(step: Step) -> float:
+    """Return for how long a step changes anything by itself."""
+    return max(getattr(step, "for_s", None) or 0.0, getattr(step, "drain_s", 0.0))
+
+
+def joining(steps: Sequence[Step]) -> frozenset[int]:
+    """Return the nodes that join."""
+    return frozenset(node for step in steps if isinstance(step, Join) for node in step.nodes)
+
+
+def faults_of_size(nodes: int) -> Iterator[str]:
+    """Yield what is wrong with a number of nodes."""
+    if not 0 <= nodes <= MAX_NODES:
+        yield f"nodes: {nodes}: expected 0 to {MAX_NODES}"
+
+
+def faults_of(nodes: int, steps: Sequence[Step]) -> Iterator[Fault]:
+    """Yield what is wrong with steps that are right each by itself."""
+    known = {*range(1, nodes + 1), *joining(steps)}
+    for index, step in enumerate(steps):
+        strangers = sorted(step.named - known)
+        if strangers:
+            yield (
+                index,
+                step.subject,
+                f"{_names(strangers)} never appears: there are {nodes} nodes, and those that a step has join",
+            )
+        if isinstance(step, Join) and any(node <= nodes for node in step.nodes):
+            yield index, step.subject, f"node {min(step.nodes)} is there from the start: give a number above {nodes}"
+        if max(step.named, default=0) > MAX_NODES:
+            yield index, step.subject, f"node {max(step.named)}: expected at most {MAX_NODES}"
+
+
+def _names(nodes: Sequence[int]) -> str:
+    return f"node {nodes[0]}" + (f" (and {len(nodes) - 1} more)" if nodes[1:] else "")
+
+
+def _as_flow(step: Step) -> str:
+    given = {field.name: getattr(step, field.name) for field in fields(step) if getattr(step, field.name) != field.default}
+    at_s, subject = given.pop("at_s"), given.pop(step.subject, getattr(step, step.subject))
+    pairs = {"at_s": at_s, step.verb: subject, **given}
+    return ", ".join(f"{key}: {_as_value(key, value)}" for key, value in pairs.items())
+
+
+def _as_value(key: str, value: Any) -> str:
+    if key == "partition":
+        return f"[{', '.join(map(_as_nodes, value))}]"
+    if isinstance(value, tuple):
+        return _as_nodes(value)
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _as_nodes(nodes: Sequence[int]) -> str:
+    """Return a list of nodes, where three or more in a row are a range."""
+    runs: list[list[int]] = []
+    for node in nodes:
+        if runs and node == runs[-1][-1] + 1:
+            runs[-1].append(node)
+        else:
+            runs.append([node])
+    items = [item for run in runs for item in ([f"{run[0]}-{run[-1]}"] if run[2:] else map(str, run))]
+    return f"[{', '.join(items)}]" if items else "all"
+
+
+def describe(step: Step) -> str:
+    """Return a step as a file has it, without its time."""
+    return _as_flow(step).partition(", ")[2]
+
+
+def kind_of(verb: str) -> type[Step]:
+    """Return the class of a verb."""
+    return KINDS[verb]

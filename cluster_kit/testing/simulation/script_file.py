@@ -1,0 +1,161 @@
+"""A script as a YAML file: one flat mapping for each step, whose verb has the nodes as its value.
+
+``- {at_s: 5, crash: 2}``, ``- {at_s: 8, partition: [[1, 2], [3-5]], for_s: 10}``. Nodes are a number, a
+range such as ``3-5``, a list of these, or ``all``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from functools import partial
+from typing import Any, get_type_hints
+
+from cluster_kit.config.document import Document, Faults, Part, shown
+from cluster_kit.config.options import construct, convert
+from cluster_kit.config.suggest import did_you_mean
+from cluster_kit.config.values import plain, read_fields
+from cluster_kit.config.yaml_source import read_yaml
+from cluster_kit.errors import ConfigError
+from cluster_kit.testing.simulation.script import MAX_NODES, Script, faults_of, faults_of_size
+from cluster_kit.testing.simulation.steps import ALL, KINDS, Step
+
+STDIN = "/dev/stdin"
+
+_RANGE = re.compile(r"\s*([0-9]{1,9})\s*-\s*([0-9]{1,9})\s*")
+
+
+def read_script(file: str | os.PathLike[str], *, nodes: int | None = None) -> Script:
+    """Read a script.
+
+    Args:
+        file: A YAML file; ``-`` is standard input.
+        nodes: Takes the place of its ``nodes``, which may then be left out.
+
+    Raises:
+        ConfigError: It can't be used; ``errors`` holds every fault, with its place.
+    """
+    path = STDIN if file == "-" else os.fspath(file)
+    return _script(read_yaml(path, os.environ, expected="a mapping with the keys 'nodes' and 'steps'"), nodes)
+
+
+def script_from(data: Mapping[str, Any], *, nodes: int | None = None) -> Script:
+    """Make a script of a dict of the same shape as a file.
+
+    Raises:
+        ConfigError: As for ``read_script``, without places.
+    """
+    return _script(Document(data=data), nodes)
+
+
+def _script(document: Document, nodes: int | None) -> Script:
+    faults = Faults(document.errors)
+    with faults:
+        given = read_fields(document.root, {"nodes": _size, "steps": _steps}, required=["nodes"] if nodes is None else [])
+    faults.check()
+    size, steps = given.get("nodes", 0) if nodes is None else nodes, given.get("steps", ())
+    parts = document.root.by_key()["steps"].items() if steps else []
+    faults.add(_place(parts[index], field).error(text) for index, field, text in faults_of(size, steps))
+    faults.check()
+    return Script(nodes=size, steps=steps)
+
+
+def _size(part: Part) -> int:
+    size: int = plain(part, int)
+    for fault in faults_of_size(size):
+        raise part.error(fault.removeprefix("nodes: "))
+    return size
+
+
+def _steps(part: Part) -> tuple[Step, ...]:
+    faults = Faults()
+    steps = []
+    for item in [] if part.raw is None else part.items():
+        with faults:
+            steps.append(_step(item))
+    faults.check()
+    return tuple(steps)
+
+
+def _step(part: Part) -> Step:
+    given = part.by_key()
+    verbs = [key for key in given if key in KINDS]
+    if not verbs:
+        odd = next((key for key in given if key != "at_s"), None)
+        if odd is None:
+            raise part.error(f"nothing happens: expected one of {', '.join(sorted(KINDS))}")
+        raise given[odd].key_error(f"unknown step{did_you_mean(odd, KINDS)}")
+    if verbs[1:]:
+        raise given[verbs[1]].key_error(f"a step does one thing, and {verbs[0]!r} is given too: make it a step of its own")
+    kind = KINDS[verbs[0]]
+    values = read_fields(part, _readers(kind), required=_required(kind))
+    values = {kind.subject if key == kind.verb else key: value for key, value in values.items()}
+    try:
+        step: Step = construct(part, kind, values)
+    except ConfigError as exc:
+        raise ConfigError.gather([_placed_at_verb(part, kind, error) for error in exc.errors]) from exc
+    return step
+
+
+def _readers(kind: type[Step]) -> dict[str, Callable[[Part], Any]]:
+    kinds = get_type_hints(kind)
+    readers: dict[str, Callable[[Part], Any]] = {}
+    for field in fields(kind):
+        name = kind.verb if field.name == kind.subject else field.name
+        readers[name] = _SPECIAL.get(field.name) or partial(convert, kind=kinds[field.name])
+    return readers
+
+
+def _required(kind: type[Step]) -> list[str]:
+    return [field.name for field in fields(kind) if field.default is MISSING and field.name != kind.subject]
+
+
+def _place(part: Part, field: str) -> Part:
+    """Return the part of a step that gives ``field``."""
+    given = part.by_key()
+    verb = next(key for key in given if key in KINDS)
+    return given[verb] if field == KINDS[verb].subject else given.get(field, part)
+
+
+def _placed_at_verb(part: Part, kind: type[Step], error: ConfigError) -> ConfigError:
+    """Return an error about the subject at the value of the verb, as a file has it."""
+    _, _, text = str(error).partition(f"{kind.subject}: ")
+    return _place(part, kind.subject).error(text) if text and f": {kind.subject}: " in str(error) else error
+
+
+def _numbers(part: Part) -> tuple[int, ...]:
+    """Read nodes."""
+    if part.value == "all":
+        return ALL
+    items = part.items() if isinstance(part.value, list | tuple) else [part]
+    faults = Faults()
+    numbers: list[int] = []
+    for item in items:
+        with faults:
+            numbers += _range(item)
+    faults.check()
+    if not numbers:
+        raise part.error("names nobody: expected numbers of nodes, or all")
+    return tuple(numbers)
+
+
+def _range(part: Part) -> range | tuple[int]:
+    value = part.value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value,)
+    found = _RANGE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise part.error(f"invalid value {shown(value)}: expected the number of a node, a range such as 3-5, or all")
+    first, last = int(found[1]), int(found[2])
+    if not 1 <= first <= last <= MAX_NODES:
+        raise part.error(f"invalid range {shown(value)}: expected it to go up, from 1 to {MAX_NODES}")
+    return range(first, last + 1)
+
+
+def _groups(part: Part) -> tuple[tuple[int, ...], ...]:
+    return tuple(_numbers(item) for item in part.items())
+
+
+_SPECIAL: Mapping[str, Callable[[Part], Any]] = {"nodes": _numbers, "to": _numbers, "groups": _groups}
