@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from hashlib import blake2b
 from ipaddress import ip_address
+from math import ceil
 from random import Random
 from typing import NamedTuple
 
@@ -52,19 +53,23 @@ class MemoryNetwork:
         seed: Of all that is random: what is lost, and what hosts draw.
         timeline: Of the loops; by default that of the first to use the network.
         latency_s: From one host to another.
+        grain_s: Datagrams to a group are heard at multiples of this: the coarser, the more of them a process hears at once.
 
     Attributes:
         hosts: In the order in which they were added.
         watch: Called with each packet, if it is set; for a trace. Slows everything down.
     """
 
-    def __init__(self, *, seed: int = 0, timeline: Timeline | None = None, latency_s: float = LATENCY_S) -> None:
+    def __init__(
+        self, *, seed: int = 0, timeline: Timeline | None = None, latency_s: float = LATENCY_S, grain_s: float = 0.0
+    ) -> None:
         self.seed = seed
         self.timeline = timeline or Timeline()
         self._is_bound = timeline is not None
         self.hosts: list[MemoryHost] = []
         self.watch: Callable[[Packet], object] | None = None
         self._latency_s = latency_s
+        self._grain_s = grain_s
         self._host_at: dict[str, MemoryHost] = {}
         self._addresses_of: dict[str, list[str]] = {}
         self._groups: dict[GroupKey, tuple[MemoryDatagrams, ...]] = {}
@@ -224,10 +229,13 @@ class MemoryNetwork:
         for path, hearers in self._plan(sender):
             reached = self._reached(path, hearers, sender.host, len(data))
             if path.is_steady:
-                self.timeline.call_at(now_s + path.latency_s, deliver, reached, data, source)
+                self.timeline.call_at(self._on_grid(now_s + path.latency_s), deliver, reached, data, source)
                 continue
             for at_s, together in self._by_moment(path, reached, source).items():
-                self.timeline.call_at(at_s, deliver, together, data, source)
+                self.timeline.call_at(self._on_grid(at_s), deliver, together, data, source)
+
+    def _on_grid(self, at_s: float) -> float:
+        return ceil(at_s / self._grain_s) * self._grain_s if self._grain_s else at_s
 
     def _reached(
         self, path: Path, hearers: tuple[MemoryDatagrams, ...], host: MemoryHost, size_bytes: int
