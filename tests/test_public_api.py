@@ -64,7 +64,7 @@ def test_unknown_name_is_an_attribute_error():
         _ = cluster_kit.nonsense
 
 
-@pytest.mark.parametrize("path", ["__init__.py", "testing/__init__.py"])
+@pytest.mark.parametrize("path", ["__init__.py", "testing/__init__.py", "testing/simulation/__init__.py"])
 def test_type_checkers_see_every_name(path):
     tree = ast.parse((Path(cluster_kit.__file__).parent / path).read_text())
     seen = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}

@@ -1,0 +1,59 @@
+"""What a simulation finds wrong, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+_KEPT = 20  # of each law; the rest is more of the same, and counted
+
+
+class Law(StrEnum):
+    """What has to hold in every simulation; a closed list."""
+
+    AGREEMENT = "in the end, the view of every node agrees with the truth"
+    EVENTS = "found and lost, up and down alternate for each node"
+    ROSTER = "no more than max_nodes are known"
+    LINKS = "each link is reported up once, before connect returns, and down once"
+    COMMANDS = "there is one command in flight for a peer at most, and dials back off"
+    TOPOLOGY = "a topology selects only of the roster, the same each time, and both ends agree"
+    SERVING = "a node serves as long as nobody stops it"
+    EXCEPTIONS = "no exception is left to the event loop"
+    TIME = "nobody keeps time from passing"
+    LOG = "nothing is logged as an error"
+    REAL_WORLD = "nothing gets past the network, its clock and its randomness"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong.
+
+    Attributes:
+        law: What is broken.
+        at_s: When, in simulated seconds.
+        who: The node.
+        what: What it did.
+    """
+
+    law: Law
+    at_s: float
+    who: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.at_s:.3f} s, {self.who}: {self.what} ({self.law})"
+
+
+class Findings:
+    """All that a simulation finds wrong; of each law the first ones."""
+
+    def __init__(self) -> None:
+        self.kept: list[Finding] = []
+        self.counts: Counter[Law] = Counter()
+
+    def add(self, law: Law, at_s: float, who: str, what: str) -> None:
+        """Note that something is wrong."""
+        self.counts[law] += 1
+        if self.counts[law] <= _KEPT:
+            self.kept.append(Finding(law, at_s, who, what))

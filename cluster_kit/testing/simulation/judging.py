@@ -1,0 +1,142 @@
+"""Judges what the applications of a simulation are told: against the truth at the end, and on the way for false alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+
+from cluster_kit.abc import Topology
+from cluster_kit.events import Reason
+from cluster_kit.node import Node
+from cluster_kit.testing.simulation.disturbances import History
+from cluster_kit.testing.simulation.findings import Findings, Law
+from cluster_kit.testing.simulation.member import Member
+from cluster_kit.testing.simulation.naming import label_of, node_of
+from cluster_kit.testing.simulation.outcome import FalseAlarm
+from cluster_kit.testing.simulation.truth import Disagreement, Truth, faults_of_topology, meant_links, picks_of
+
+_HARMLESS = frozenset({Reason.UNWANTED, Reason.SHUTDOWN})  # nobody is said to be gone
+
+
+class Judge:
+    """Knows the truth.
+
+    Args:
+        members: All nodes that ever appear, by number.
+        history: What keeps them apart.
+        topology: Picks whom to link to.
+        listed: The keys of those whom all know for good.
+        aftermath_s: For how long something may come of what is over.
+        findings: Is told what is wrong.
+
+    Attributes:
+        false_alarms: Whoever was told to be down or lost, and was there.
+    """
+
+    def __init__(
+        self,
+        members: Mapping[int, Member],
+        history: History,
+        *,
+        topology: Topology,
+        listed: frozenset[str],
+        aftermath_s: float,
+        findings: Findings,
+    ) -> None:
+        self.false_alarms: list[FalseAlarm] = []
+        self._members = members
+        self._history = history
+        self._topology = topology
+        self._listed = listed
+        self._aftermath_s = aftermath_s
+        self._findings = findings
+        self._numbers = {node_of(number).key: number for number in members}
+        self._apart: dict[int, Disagreement] = {}  # of those who are there
+        self._agreed_s: dict[int, float] = {}
+        self._wrong: set[int] = set()
+
+    def heard(self, number: int, what: str, key: str, reason: Reason | None, now_s: float) -> None:
+        """Take in what the application of a node hears."""
+        if reason is not None and reason not in _HARMLESS:
+            self._look_for_false_alarm(number, what, key, reason, now_s)
+        disagreement = self._apart.get(number)
+        if disagreement is not None:
+            disagreement.look(key)
+            self._note(number, disagreement, now_s)
+
+    def _look_for_false_alarm(self, number: int, what: str, key: str, reason: Reason, now_s: float) -> None:
+        other = self._numbers.get(key)
+        if other is None:
+            return
+        if self._history.undisturbed_since_s(number, other, self._aftermath_s) <= now_s:
+            self.false_alarms.append(FalseAlarm(now_s, label_of(number), key, what, reason))
+
+    # -- the truth -------------------------------------------------------------------------------------------------------------
+
+    def settle(self, now_s: float) -> None:
+        """Work out what all should see from now on."""
+        there = {number: member.node for number, member in self._members.items() if member.is_there}
+        truth = self._truth(there)
+        self._apart.clear()
+        self._agreed_s.clear()
+        self._wrong.clear()
+        for number in there:
+            life = self._members[number].life
+            assert life is not None
+            self._apart[number] = Disagreement(number, truth, life.view.known, life.view.up)
+            self._note(number, self._apart[number], now_s)
+
+    def _truth(self, there: Mapping[int, Node]) -> Truth:
+        history = self._history
+        truth = Truth(
+            there=there,
+            numbers=self._numbers,
+            listed=self._listed,
+            is_open=history.is_open,
+            is_fair=history.is_fair,
+            is_whole=history.is_whole,
+            links={},
+        )
+        rosters = {number: self._roster(truth, number) for number in there}
+        picks = picks_of(there, self._topology, rosters)
+        if truth.is_whole and self._listed <= {node.key for node in there.values()}:
+            for fault in faults_of_topology(there, picks):
+                self._findings.add(Law.TOPOLOGY, 0.0, "topology", fault)
+        return truth.with_links(meant_links(there, picks, history.is_open))
+
+    def _roster(self, truth: Truth, number: int) -> frozenset[Node]:
+        if truth.is_whole:
+            everybody = {**{each: node_of(each) for each in self._numbers_of(self._listed)}, **truth.there}
+            return frozenset(node for each, node in everybody.items() if each != number)
+        known = [each for key, each in self._numbers.items() if truth.knows(number, key)]
+        return frozenset(truth.there.get(each) or node_of(each) for each in known)
+
+    def _numbers_of(self, keys: frozenset[str]) -> list[int]:
+        return sorted(self._numbers[key] for key in keys if key in self._numbers)
+
+    # -- agreement -------------------------------------------------------------------------------------------------------------
+
+    def _note(self, number: int, disagreement: Disagreement, now_s: float) -> None:
+        if disagreement.about:
+            self._wrong.add(number)
+        else:
+            self._wrong.discard(number)
+            self._agreed_s.setdefault(number, now_s)
+
+    @property
+    def agreed_s(self) -> float:
+        """When the last view came to agree with the truth; infinity while some never have."""
+        if len(self._agreed_s) < len(self._apart):
+            return inf
+        return max(self._agreed_s.values(), default=0.0)
+
+    @property
+    def is_agreed(self) -> bool:
+        """Whether all views agree with the truth now."""
+        return not self._wrong
+
+    def conclude(self, now_s: float, *, is_lossy: bool) -> None:
+        """Note who doesn't agree with the truth at the end; where packets get lost it is enough to have agreed once."""
+        for number in sorted(self._wrong):
+            if not (is_lossy and number in self._agreed_s):
+                self._findings.add(Law.AGREEMENT, now_s, label_of(number), self._apart[number].describe())

@@ -1,0 +1,48 @@
+"""What simulated nodes log: none of it reaches the application's handlers, and faults are told on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from cluster_kit.testing.virtual_loop import VirtualLoop
+
+Logged = Callable[[VirtualLoop | None, logging.LogRecord], None]
+
+
+class _Handler(logging.Handler):
+    """Tells ``logged`` of each record, and which process logs it."""
+
+    def __init__(self, logged: Logged) -> None:
+        super().__init__()
+        self._logged = logged
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass on ``record``."""
+        loop = asyncio._get_running_loop()
+        self._logged(loop if isinstance(loop, VirtualLoop) else None, record)
+
+
+@contextmanager
+def watched_logs(logged: Logged, level: int = logging.WARNING) -> Iterator[None]:
+    """Have ``logged`` told of what our loggers and asyncio's log from ``level`` up, and nobody else."""
+    with ExitStack() as stack:
+        for name in ("cluster_kit", "asyncio"):
+            stack.enter_context(_watched(logging.getLogger(name), _Handler(logged), level))
+        yield
+
+
+@contextmanager
+def _watched(logger: logging.Logger, handler: logging.Handler, level: int) -> Iterator[None]:
+    before_level, before_propagate, before_handlers = logger.level, logger.propagate, logger.handlers[:]
+    logger.setLevel(level)
+    logger.propagate = False
+    logger.handlers[:] = [handler]
+    try:
+        yield
+    finally:
+        logger.setLevel(before_level)
+        logger.propagate = before_propagate
+        logger.handlers[:] = before_handlers

@@ -1,0 +1,227 @@
+"""A whole cluster in virtual time: real workers on a network in memory, one script, one seed, and all laws under watch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cluster_kit.errors import ConfigError, LeakError, VirtualTimeError
+from cluster_kit.events import Reason
+from cluster_kit.testing.simulation.bound import aftermath_s, bound_s
+from cluster_kit.testing.simulation.chaos import stream
+from cluster_kit.testing.simulation.configuring import configured, listed_by
+from cluster_kit.testing.simulation.disturbances import History
+from cluster_kit.testing.simulation.findings import Findings, Law
+from cluster_kit.testing.simulation.judging import Judge
+from cluster_kit.testing.simulation.life import Exited
+from cluster_kit.testing.simulation.logs import watched_logs
+from cluster_kit.testing.simulation.member import Member
+from cluster_kit.testing.simulation.outcome import Outcome
+from cluster_kit.testing.simulation.playing import Player
+from cluster_kit.testing.simulation.script import Script
+from cluster_kit.testing.simulation.sealing import sealed
+from cluster_kit.testing.simulation.trace import Trace
+from cluster_kit.testing.simulation.weather import Weather
+from cluster_kit.testing.timeline import Timeline
+from cluster_kit.testing.virtual_loop import VirtualLoop
+
+START_S = 1.0  # within which the nodes of the start come up, one by one
+CALM_S = 5.0  # for so long all must agree before a simulation without a set length ends
+_SLICE_S = 0.25  # of simulated time between two looks at how far it is
+
+GOSSIP: Mapping[str, Any] = {"strategy": "gossip"}
+
+
+class Simulation:
+    """One run of a script.
+
+    Args:
+        script: What happens, or how many nodes there are if nothing does.
+        topology: What each node runs: an entry under ``topologies:`` of a configuration. Strategies and
+            connectors must use the network that is passed to them.
+        seed: Of all randomness.
+        loss: Fraction of packets that the network loses, all the time.
+        seconds: How long it lasts; by default until all views have agreed for some time, or the bound is reached.
+        start_s: Within how many seconds the nodes of the start come up.
+        show: Called with each line of the trace.
+        progress: Called every now and then with the simulated time.
+
+    Raises:
+        ConfigError: Script or topology can't be used.
+    """
+
+    def __init__(
+        self,
+        script: Script | int,
+        *,
+        topology: Mapping[str, Any] = GOSSIP,
+        seed: int = 0,
+        loss: float = 0.0,
+        seconds: float | None = None,
+        start_s: float = START_S,
+        show: Callable[[str], object] | None = None,
+        progress: Callable[[float], object] | None = None,
+    ) -> None:
+        self.bound_s: float
+        self.script = script if isinstance(script, Script) else Script(nodes=script)
+        self.seed = seed
+        self._check(seconds)
+        self._config = configured(topology, self.script)
+        self._loss = loss
+        self._seconds = seconds
+        self._start_s = start_s
+        self._progress = progress
+        self._timeline = Timeline()
+        self._trace = Trace(show)
+        self._findings = Findings()
+        self._history = History()
+        self._weather = Weather(seed, self._timeline, size=len(self.script.numbers), loss=loss)
+        self._members = {number: self._member(number) for number in self.script.numbers}
+        self._judge = self._make_judge()
+        self._node_s = 0.0
+        self._settling_s: float | None = None
+
+    def _check(self, seconds: float | None) -> None:
+        if not self.script.numbers:
+            raise ConfigError("simulation: no node ever runs: give it nodes, or a step in which some join")
+        if seconds is not None and self.script.end_s > seconds:
+            raise ConfigError(
+                f"simulation: the script goes on until {self.script.end_s:g} s, and only {seconds:g} s are simulated"
+            )
+
+    def _make_judge(self) -> Judge:
+        strategies = [component.build() for component in self._config.strategies]
+        connector = self._config.connector.build()
+        timeout_s = self._config.connect_timeout_s
+        self.bound_s = bound_s(strategies, connector, connect_timeout_s=timeout_s, loss=self._loss)
+        return Judge(
+            self._members,
+            self._history,
+            topology=self._config.topology.build(),
+            listed=listed_by(self._config),
+            aftermath_s=aftermath_s(strategies, connector, loss=self._loss),
+            findings=self._findings,
+        )
+
+    def _member(self, number: int) -> Member:
+        return Member(
+            number,
+            self._weather.host(number),
+            self._config,
+            self._timeline,
+            random=stream(self.seed, f"turns of {number}"),
+            history=self._history,
+            findings=self._findings,
+            trace=self._trace,
+            heard=self._heard,
+        )
+
+    # -- running ---------------------------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Run it, once, and return what came of it."""
+        try:
+            with sealed(), watched_logs(self._logged):
+                self._begin()
+                self._run()
+            outcome = self._outcome()
+        finally:
+            for member in self._members.values():
+                member.bury()
+            self._timeline.close()
+        return outcome
+
+    def _begin(self) -> None:
+        random = stream(self.seed, "starts")
+        starts_s = {number: self._start_s * random.random() for number in range(1, self.script.nodes + 1)}
+        for number, at_s in starts_s.items():
+            self._timeline.call_at(at_s, self._start, self._members[number])
+        Player(
+            self.script,
+            self._members,
+            self._weather,
+            self._timeline,
+            history=self._history,
+            trace=self._trace,
+            played=self._changed,
+        )
+        self._calm_s = max([self.script.end_s, *starts_s.values()])
+        self._timeline.call_at(self._calm_s, self._changed)
+
+    def _start(self, member: Member) -> None:
+        if member.is_absent:
+            member.start()
+            self._changed()
+
+    def _changed(self) -> None:
+        """Work out the truth, once all has happened that happens at this moment."""
+        if self._timeline.now_s >= self._calm_s and self._settling_s != self._timeline.now_s:
+            self._settling_s = self._timeline.now_s
+            self._timeline.call_at(self._timeline.now_s, self._settle)
+
+    def _settle(self) -> None:
+        self._settling_s = None
+        self._judge.settle(self._timeline.now_s)
+
+    def _run(self) -> None:
+        end_s = self._calm_s + self.bound_s if self._seconds is None else self._seconds
+        while self._timeline.now_s < end_s and not self._is_over():
+            before_s = self._timeline.now_s
+            try:
+                self._timeline.run(min(end_s, before_s + _SLICE_S))
+            except VirtualTimeError as exc:
+                self._findings.add(Law.TIME, self._timeline.now_s, "-", str(exc))
+                break
+            self._node_s += (self._timeline.now_s - before_s) * sum(member.is_there for member in self._members.values())
+            self._note_unhandled()
+            if self._progress is not None:
+                self._progress(self._timeline.now_s)
+        self._judge.conclude(self._timeline.now_s, is_lossy=self._loss > 0 or not self._history.is_whole)
+
+    def _is_over(self) -> bool:
+        now_s = self._timeline.now_s
+        if self._seconds is not None or now_s < self._calm_s:
+            return False
+        is_agreed = self._judge.is_agreed or self._loss > 0
+        return is_agreed and self._judge.agreed_s + CALM_S <= now_s
+
+    # -- watching --------------------------------------------------------------------------------------------------------------
+
+    def _heard(self, number: int, what: str, key: str, reason: Reason | None) -> None:
+        self._judge.heard(number, what, key, reason, self._timeline.now_s)
+
+    def _logged(self, loop: VirtualLoop | None, record: logging.LogRecord) -> None:
+        if record.name == "asyncio":  # what that logs is in ``unhandled`` as well
+            return
+        who = loop.name.partition("@")[0] if loop is not None else "-"
+        text = f"{record.levelname.lower()}: {record.getMessage()}"
+        self._trace.add(self._timeline.now_s, who, text)
+        if record.levelno >= logging.ERROR:
+            self._findings.add(Law.LOG, self._timeline.now_s, who, text)
+
+    def _note_unhandled(self) -> None:
+        for loop, message, exception in self._timeline.unhandled:
+            if not isinstance(exception, Exited):
+                law = Law.REAL_WORLD if isinstance(exception, LeakError) else Law.EXCEPTIONS
+                self._findings.add(law, self._timeline.now_s, loop.name.partition("@")[0], f"{message}: {exception!r}")
+        self._timeline.unhandled.clear()
+
+    def _outcome(self) -> Outcome:
+        there = [member.life for member in self._members.values() if member.is_there]
+        agreed_s = self._judge.agreed_s
+        return Outcome(
+            seed=self.seed,
+            script=self.script,
+            calm_s=self._calm_s,
+            agreed_s=None if agreed_s == float("inf") else agreed_s,
+            ended_s=self._timeline.now_s,
+            bound_s=self.bound_s,
+            links=tuple(len(life.view.up) for life in there if life is not None),
+            traffic=tuple(self._weather.traffic_of(number) for number in self._members),
+            false_alarms=tuple(self._judge.false_alarms),
+            findings=tuple(self._findings.kept),
+            counts=dict(self._findings.counts),
+            digest=self._trace.digest,
+            node_s=self._node_s,
+        )

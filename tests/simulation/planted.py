@@ -1,0 +1,146 @@
+"""Strategies, connectors and topologies with one planted bug each."""
+
+import asyncio
+import os
+import random
+import socket
+import threading
+import time
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from cluster_kit.abc import Gone, Topology
+from cluster_kit.connectors.tcp import TcpConnector
+from cluster_kit.events import Reason
+from cluster_kit.strategies.gossip import GossipStrategy
+
+
+@dataclass(frozen=True)
+class OneSided(Topology):
+    """Links go up in the order of names only."""
+
+    def select(self, local, known):
+        return frozenset(node for node in known if node.key > local.key)
+
+
+@dataclass(frozen=True)
+class Apart(Topology):
+    """The even and the odd ones never meet."""
+
+    def select(self, local, known):
+        return frozenset(node for node in known if ord(node.key[4]) % 2 == ord(local.key[4]) % 2)
+
+
+@dataclass(frozen=True)
+class Selfish(Topology):
+    """Selects itself, too."""
+
+    def select(self, local, known):
+        return known | {local}
+
+
+class Fickle(Topology):
+    """Selects something else each time."""
+
+    def __init__(self):
+        self.count = 0
+
+    def select(self, local, known):
+        self.count += 1
+        return frozenset(sorted(known, key=lambda node: node.key)[: self.count % 3])
+
+
+class UpTwice(TcpConnector):
+    """Reports each link twice."""
+
+    async def start(self, local, links):
+        up = links.up
+        links.up = lambda node: (up(node), up(node))
+        return await super().start(local, links)
+
+
+class NeverDown(TcpConnector):
+    """Forgets to report the end of links."""
+
+    async def start(self, local, links):
+        links.down = lambda *_: None
+        return await super().start(local, links)
+
+
+class Hasty(TcpConnector):
+    """Returns from connect before there is a link."""
+
+    async def connect(self, node):
+        return node
+
+
+class Silencer(TcpConnector):
+    """Leaves an exception to the event loop when it stops."""
+
+    async def stop(self):
+        asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+        await super().stop()
+
+
+class Hurried(TcpConnector):
+    """Takes every peer for dead that is silent for less than a heartbeat."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.silent_s = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panicking(GossipStrategy):
+    """Says of everybody that they are gone, once in a while."""
+
+    async def discover(self, ctx):
+        loop = asyncio.get_running_loop()
+        seen, panic_at_s = set(), loop.time() + 20
+        async with aclosing(GossipStrategy.discover(self, ctx)) as observations:
+            async for observation in observations:
+                yield observation
+                if hasattr(observation, "node"):
+                    seen.add(observation.node.key)
+                if loop.time() >= panic_at_s:
+                    panic_at_s += 20
+                    for key in sorted(seen):
+                        yield Gone(key, Reason.LEFT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mute(GossipStrategy):
+    """Never says goodbye, and forgets nobody for an hour."""
+
+    ttl_s: float = 3600.0
+
+
+LEAKS = {
+    "time.time": lambda: time.time(),
+    "time.monotonic": lambda: time.monotonic(),
+    "time.sleep": lambda: time.sleep(0.001),
+    "random.random": lambda: random.random(),
+    "random.shuffle": lambda: random.shuffle([1, 2]),
+    "random.Random without a seed": lambda: random.Random(),
+    "os.urandom": lambda: os.urandom(8),
+    "Thread.start": lambda: threading.Thread(target=print).start(),
+    "socket.getaddrinfo": lambda: socket.getaddrinfo("localhost", 80),
+    "socket.__init__": lambda: socket.socket(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaking(GossipStrategy):
+    """Reaches out for the real world.
+
+    Args:
+        what: Which of ``LEAKS``.
+    """
+
+    what: str
+
+    async def discover(self, ctx):
+        LEAKS[self.what]()
+        async with aclosing(GossipStrategy.discover(self, ctx)) as observations:
+            async for observation in observations:
+                yield observation
