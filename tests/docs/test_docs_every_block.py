@@ -47,6 +47,7 @@ def test_no_python_block_is_missing_here():
         "docs/configuration.md": 1,
         "docs/operating.md": 2,
         "docs/plugins.md": 6,
+        "docs/simulation.md": 1,
         "docs/strategies/mdns.md": 1,
         "docs/strategies/several.md": 1,
         "docs/topologies.md": 1,
@@ -89,6 +90,10 @@ def test_topologies():
     config = {"topologies": {"lan": {"strategy": [{"name": "gossip", "port": 46_112}, many]}}}
     with Supervisor(config) as cluster, Supervisor(config):
         run(blocks("python", "docs/topologies.md")[0], cluster=cluster)
+
+
+def test_simulation():
+    run(blocks("python", "docs/simulation.md")[0])
 
 
 def test_several_strategies():

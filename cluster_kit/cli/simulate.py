@@ -1,0 +1,167 @@
+"""``cluster-kit simulate``: a whole cluster in virtual time, from a seed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cluster_kit.cli.failure import Failure, Faults
+from cluster_kit.cli.seconds import Seconds
+from cluster_kit.cli.teaching import TaughtCommand
+
+if TYPE_CHECKING:
+    from cluster_kit.testing.simulation.outcome import Outcome
+    from cluster_kit.testing.simulation.replaying import Setting
+    from cluster_kit.testing.simulation.script import Script
+
+MOST_LOSS = 0.5
+_SHOW_EACH_S = 0.2  # of real time, between two words on how far it is
+
+
+class _Part(click.ParamType[Any]):
+    """A part of a topology in the forms that a configuration has: a name, package.module:Class, or both with options."""
+
+    name = "part"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the name, or a mapping or list in YAML's flow style."""
+        if not isinstance(value, str) or value[:1] not in ("{", "["):
+            return value
+        import yaml
+
+        try:
+            return yaml.safe_load(value)
+        except yaml.YAMLError:
+            self.fail(f"{value!r} is not valid YAML: write a name, or '{{name: k_regular, k: 6}}'", param, ctx)
+
+
+@click.command(
+    cls=TaughtCommand,
+    example="cluster-kit simulate --nodes 100 --topology k_regular --seed 7",
+    exit_codes={
+        0: "all views agreed with the truth in time, and no law was broken",
+        1: "they did not, or one was: the smallest script that shows it is printed, and the command that replays it",
+        2: "the script or an option has faults: each is told on a line of its own",
+    },
+)
+@click.option("--nodes", type=click.IntRange(min=1), help="How many nodes start; in place of what the script says.")
+@click.option("--strategy", type=_Part(), default="gossip", show_default=True, help="A strategy, or a list of them.")
+@click.option("--connector", type=_Part(), default="tcp", show_default=True, help="A connector.")
+@click.option("--topology", type=_Part(), default="full_mesh", show_default=True, help="A topology.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all randomness.")
+@click.option("--script", "file", metavar="FILE", help="What happens, as YAML; - is standard input.")
+@click.option("--faults", type=click.IntRange(0, 1000), help="Make up so many faults from the seed, in place of a script.")
+@click.option("--loss", type=click.FloatRange(0, MOST_LOSS), default=0.0, show_default=True, help="Packets lost all the time.")
+@click.option("--seconds", type=Seconds(), help="Simulate for so long; by default until all agree, or should have.")
+@click.option("--trace", is_flag=True, help="Print what each node does, when it does it.")
+@click.option("--shrink/--no-shrink", default=True, show_default=True, help="Whether to look for a smaller script that fails.")
+def simulate(
+    *,
+    nodes: int | None,
+    strategy: Any,
+    connector: Any,
+    topology: Any,
+    seed: int,
+    file: str | None,
+    faults: int | None,
+    loss: float,
+    seconds: float | None,
+    trace: bool,
+    shrink: bool,
+) -> None:
+    r"""Simulate a whole cluster, in virtual time and from one seed.
+
+    Runs complete nodes, with the real worker, strategies, connector and topology, on a network in memory. Nodes start within
+    the first second; then comes what the script says. In the end every node must see who is there and be linked as the topology
+    means it, within a bound that is told, and on the way no law may be broken. The same seed gives the same output, except for
+    the lines that begin with 'wall'.
+
+    A part is a name, package.module:Class, or with options '{name: k_regular, k: 6}'. A script has steps such as
+
+    \b
+      nodes: 5
+      steps:
+      - {at_s: 5, crash: 2}
+      - {at_s: 6, partition: [[1, 2], [3-5]], for_s: 10}
+      - {at_s: 20, restart: 2}
+
+    Others are join, leave, power_off, freeze, thaw, starve, clock_jump, cut, ring_cut, packets, slow_reader and heal.
+    """
+    from cluster_kit.cli.configuration import see_modules_beside
+    from cluster_kit.errors import ConfigError
+    from cluster_kit.testing.simulation.replaying import Setting
+
+    see_modules_beside("cluster.yaml")
+    entry = {"strategy": strategy, "connector": connector, "topology": topology}
+    setting = Setting(topology=entry, seed=seed, loss=loss, seconds=seconds)
+    try:
+        script = _script(nodes, file, faults, seed)
+        outcome = _run(setting, script, trace=trace)
+    except ConfigError as exc:
+        raise Faults("\n".join(str(error) for error in exc.errors)) from exc
+    if not outcome.is_good:
+        _fail(setting, outcome, shrink=shrink)
+
+
+def _script(nodes: int | None, file: str | None, faults: int | None, seed: int) -> Script:
+    from cluster_kit.testing.simulation.chaos import random_script
+    from cluster_kit.testing.simulation.script import Script
+    from cluster_kit.testing.simulation.script_file import read_script
+
+    if file is not None and faults is not None:
+        raise click.UsageError("--script and --faults exclude each other: one says what happens, the other makes it up")
+    if file is not None:
+        return read_script(file, nodes=nodes)
+    if nodes is None:
+        raise click.UsageError("give --nodes, or a --script that says how many there are")
+    return Script(nodes=nodes) if faults is None else random_script(seed, nodes=nodes, faults=faults)
+
+
+def _run(setting: Setting, script: Script, *, trace: bool) -> Outcome:
+    started_s = time.perf_counter()
+    outcome = setting.run(script, show=click.echo if trace else None, progress=_progress("simulated {:.1f} s"))
+    took_s = time.perf_counter() - started_s
+    _clear()
+    parts = ", ".join(str(setting.topology[part]) for part in ("strategy", "connector", "topology"))
+    click.echo(f"nodes       {len(script.numbers)}; {parts}; seed {setting.seed}")
+    for line in outcome.lines():
+        click.echo(line)
+    click.echo(f"wall        {took_s:.2f} s, {outcome.node_s / took_s:.0f} node-seconds a second")
+    return outcome
+
+
+def _fail(setting: Setting, outcome: Outcome, *, shrink: bool) -> None:
+    from cluster_kit.testing.simulation.replaying import report, smallest
+
+    script = smallest(outcome, setting, _progress("making the script smaller: try {}")) if shrink else outcome.script
+    _clear()
+    raise Failure(f"simulate: {report(outcome, setting, script)}")
+
+
+def _progress(form: str) -> Callable[[float], object] | None:
+    """Return what shows how far it is, on a terminal."""
+    if not _is_watched():
+        return None
+    shown_s = 0.0
+
+    def progress(value: float) -> None:
+        nonlocal shown_s
+        if time.monotonic() >= shown_s + _SHOW_EACH_S:
+            shown_s = time.monotonic()
+            click.echo(f"\r{form.format(value)}\x1b[K", nl=False, err=True)
+
+    return progress
+
+
+def _is_watched() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _clear() -> None:
+    """Take away what showed how far it is."""
+    if _is_watched():
+        click.echo("\r\x1b[K", nl=False, err=True)

@@ -1,0 +1,123 @@
+"""``cluster-kit simulate``: the same seed prints the same lines; a failure is told with the command that shows it again."""
+
+import re
+import shlex
+import signal
+import subprocess
+
+import pytest
+from cli_process import COMMAND, Process, cluster_kit
+
+SCRIPT = """
+nodes: 3
+steps:
+- {at_s: 2, crash: 2}
+- {at_s: 3, partition: [[1]], for_s: 5}
+"""
+BUG = """
+from dataclasses import dataclass
+from cluster_kit.strategies.gossip import GossipStrategy
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mute(GossipStrategy):
+    ttl_s: float = 3600.0
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    file = tmp_path / "script.yaml"
+    file.write_text(SCRIPT)
+    return file
+
+
+def simulate(*arguments, **options):
+    return cluster_kit("simulate", *arguments, timeout_s=120, **options)
+
+
+def repeatable(run):
+    return [line for line in run.stdout.splitlines() if not line.startswith("wall")]
+
+
+def test_the_same_seed_prints_the_same_lines(script):
+    runs = [simulate("--script", script, "--topology", "ring", "--seed", seed, "--loss", "0.05") for seed in (7, 7, 8)]
+    assert [run.returncode for run in runs] == [0, 0, 0], runs
+    assert repeatable(runs[0]) == repeatable(runs[1])
+    assert repeatable(runs[0])[-1] != repeatable(runs[2])[-1]
+
+
+def test_it_tells_how_it_went():
+    run = simulate("--nodes", 4, "--topology", "{name: k_regular, k: 2}", "--seconds", 20)
+    assert run.returncode == 0, run
+    lines = {line.split()[0]: line for line in run.stdout.splitlines()}
+    assert list(lines) == ["nodes", "simulated", "calm", "agreement", "links", "sent", "false", "laws", "trace", "wall"]
+    assert "20.000 s" in lines["simulated"]
+    assert "2 to 2 a node, 2.00 on average" in lines["links"]
+    assert re.search(r"[0-9.]+ packets and [0-9]+ bytes a second by a node", lines["sent"])
+    assert lines["false"].split()[1:] == ["0", "alarms"]
+    assert re.search(r"[0-9]+ node-seconds a second", lines["wall"])
+    assert not run.stderr
+
+
+def test_a_trace_tells_what_each_node_did(script):
+    run = simulate("--script", script, "--trace")
+    assert any(re.fullmatch(r" +2\.0\d+ n0001  down n0002@10\.0\.0\.3: closed", line) for line in run.stdout.splitlines())
+
+
+def test_a_failure_prints_the_command_that_replays_it(script, tmp_path):
+    (tmp_path / "mine.py").write_text(BUG)
+    run = simulate("--script", script, "--strategy", "mine:Mute", "--seconds", 60, cwd=tmp_path)
+    assert run.returncode == 1, run
+    assert "agrees with the truth" in run.stdout
+    command = run.stderr[run.stderr.index("cluster-kit simulate --") :]
+    assert command.count("at_s") == 1
+    again = subprocess.run(
+        ["sh", "-c", command.replace("cluster-kit", shlex.quote(COMMAND), 1)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert again.returncode == 1
+    assert "agrees with the truth" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ([], "give --nodes"),
+        (["--nodes", 0], "0 is not in the range"),
+        (["--nodes", 3, "--topology", "rign"], "did you mean 'ring'"),
+        (["--nodes", 3, "--topology", "{name: k_regular, k: 3}"], "expected an even number"),
+        (["--nodes", 3, "--topology", "{name: "], "not valid YAML"),
+        (["--nodes", 3, "--script", "x.yaml", "--faults", 3], "exclude each other"),
+        (["--script", "nowhere.yaml"], "nowhere.yaml: cannot read the file"),
+        (["--nodes", 3, "--loss", 2], "2.0 is not in the range"),
+        (["--nodes", 3, "--seconds", "nan"], "not a number of seconds"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_what_makes_no_sense_is_refused(arguments, fault):
+    run = simulate(*arguments)
+    assert run.returncode == 2
+    assert fault in run.stderr
+    assert not run.stdout
+
+
+def test_faults_of_a_script_are_told_with_their_places(tmp_path):
+    (tmp_path / "bad.yaml").write_text("nodes: 3\nsteps:\n- {at_s: 1, crush: 2}\n- {at_s: -1, crash: 1}\n")
+    run = simulate("--script", "bad.yaml", cwd=tmp_path)
+    assert run.returncode == 2
+    assert [line.split(": ")[0] for line in run.stderr.splitlines()] == ["bad.yaml:3:13", "bad.yaml:4:10"]
+
+
+def test_a_script_comes_from_standard_input():
+    run = simulate("--script", "-", input=SCRIPT)
+    assert run.returncode == 0, run
+
+
+def test_interrupted_it_ends_at_once():
+    process = Process(COMMAND, "simulate", "--nodes", 50, "--seconds", 80000, "--trace")
+    try:
+        process.until(lambda: len(process.lines) > 100, "a trace")
+        process.signal(signal.SIGINT)
+        assert process.wait() == 130
+        assert not process.errors
+    finally:
+        process.end()
