@@ -1,9 +1,18 @@
 """The parts that use no network but the one they are given, held to their suites in memory, in virtual time."""
 
+import pytest
+
 from cluster_kit.connectors.tcp import TcpConnector
-from cluster_kit.testing import ConnectorConformance, InMemory
+from cluster_kit.strategies.gossip import GossipStrategy
+from cluster_kit.testing import ConnectorConformance, InMemory, StrategyConformance
 
 
 class TestTcpInMemory(InMemory, ConnectorConformance):
     def make_connector(self):
         return TcpConnector()
+
+
+class TestGossipInMemory(InMemory, StrategyConformance):
+    @pytest.fixture
+    def strategy(self):
+        return GossipStrategy(interval_s=0.1, ttl_s=2.0)
