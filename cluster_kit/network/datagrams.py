@@ -95,9 +95,10 @@ class SystemDatagrams(Datagrams):
 
     def pause(self) -> None:
         """Let the kernel keep what comes in, or lose it."""
-        self._is_listening = False
-        for sock in (self._shared, self._private):
-            self._loop.remove_reader(sock)
+        if self._is_listening:
+            self._is_listening = False
+            for sock in (self._shared, self._private):
+                self._loop.remove_reader(sock)
 
     def _receive(self, sock: socket.socket, hear: Hear) -> None:
         for _ in range(BATCH):

@@ -49,6 +49,7 @@ class SystemStream(Stream):
         self._loop = asyncio.get_running_loop()
         self._reader: StreamReader | None = None
         self._unsent = bytearray()
+        self._is_deaf = False  # the other end, which may have said something before
         self._is_closing = False
         self._has_ended = False
         with suppress(OSError):  # the other end may have broken the connection already, which the first read tells
@@ -81,15 +82,15 @@ class SystemStream(Stream):
 
     def send(self, data: bytes) -> None:
         """Send at once what the system takes, and keep the rest."""
-        if self._is_closing:
+        if self._is_closing or self._is_deaf:
             return
         if not self._unsent:
             try:
                 sent = self._sock.send(data)
             except BlockingIOError:
                 sent = 0
-            except OSError:
-                self.abort()
+            except OSError as exc:
+                self._stop_sending(exc)
                 return
             if sent == len(data):
                 return
@@ -102,14 +103,23 @@ class SystemStream(Stream):
             sent = self._sock.send(self._unsent)
         except BlockingIOError:
             return
-        except OSError:
-            self.abort()
+        except OSError as exc:
+            self._stop_sending(exc)
             return
         del self._unsent[:sent]
         if not self._unsent:
             self._loop.remove_writer(self._sock)
             if self._is_closing:
                 self._end()
+
+    def _stop_sending(self, exc: OSError) -> None:
+        """End, but not before what came in has been read: whoever closes may have said why, and then our next word is reset."""
+        if self._is_closing or not isinstance(exc, ConnectionError):
+            self.abort()
+            return
+        self._is_deaf = True
+        self._loop.remove_writer(self._sock)
+        self._unsent.clear()
 
     @property
     def unsent_bytes(self) -> int:

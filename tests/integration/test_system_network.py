@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import resource
+import select
 import socket
 import time
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -306,19 +307,35 @@ def test_abort_with_unsent_bytes_ends_at_once_and_once():
     run(scenario)
 
 
-def test_silent_stream_that_is_reset_ends_when_it_sends():
-    """Nobody reads before ``start``, so that only a send can find out; the end is told afterwards."""
+def test_what_came_in_before_a_reset_is_received_though_a_send_found_out_first():
+    """Whoever leaves says goodbye and closes; where it has not read everything before, its system resets the connection."""
 
     async def scenario(network):
         here, there = await pair(network)
-        there.send(b"never read")
-        there.abort()
-        while not here._has_ended:
+        here.send(b"never read")
+        select.select([there._sock], [], [])
+        there.send(b"goodbye")
+        there.close()
+        for _ in range(100):
             here.send(b"x")
-            await asyncio.sleep(0)
         late = Collector(here)
         assert late.losses == 0
         await ended(late)
+        assert (bytes(late.data), late.losses, here.unsent_bytes) == (b"goodbye", 1, 0)
+
+    run(scenario)
+
+
+def test_stream_that_is_reset_while_it_closes_ends():
+    async def scenario(network):
+        here, there = await pair(network)
+        sender = Collector(here)
+        while not here.unsent_bytes:
+            here.send(bytes(1 << 20))
+        here.close()
+        there.abort()
+        await ended(sender)
+        assert (sender.losses, here.unsent_bytes) == (1, 0)
 
     run(scenario)
 
@@ -476,5 +493,16 @@ def test_hearing_stops_within_a_batch():
         assert caught.value.fault is NetworkFault.FAILED
         here.close()
         here.close()
+
+    run(scenario)
+
+
+def test_datagrams_that_are_closed_may_be_paused():
+    async def scenario(network):
+        datagrams = await network.join(Group("239.192.7.9", 45999, via="127.0.0.1", heard_on="127.0.0.1"), max_bytes=10)
+        datagrams.listen(lambda *_: None)
+        datagrams.close()
+        datagrams.pause()
+        datagrams.close()
 
     run(scenario)
