@@ -102,6 +102,23 @@ def test_host_that_never_answers_is_a_timeout():
     run_virtually(scenario())
 
 
+def test_connect_under_way_when_the_connector_stops_fails_and_dials_no_more():
+    async def scenario():
+        lan = Lan()
+        lan.network.add(Delay(0.5))
+        ann, bob = lan.node("ann"), lan.node("bob")
+        async with ann, bob:
+            connecting = asyncio.create_task(ann.connect(bob))
+            await asyncio.sleep(0.2)
+            await ann.connector.stop()
+            with pytest.raises(ConnectError, match="we are stopping"):
+                await connecting
+            await asyncio.sleep(60)
+            assert ann.history(bob) == bob.history(ann) == []
+
+    run_virtually(scenario())
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_mesh_on_a_lossy_network_has_one_link_per_pair_and_tells_the_same_twice(seed):
     def story():

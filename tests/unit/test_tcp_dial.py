@@ -1,6 +1,7 @@
 """Dials: the ways to one address and when each is tried, and what a failure is called."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -140,6 +141,19 @@ def test_given_up_dial_leaves_nothing():
 
     run_virtually(scenario())
     assert script.given_up == [A, B]
+
+
+def test_stream_that_has_won_is_aborted_if_the_dial_is_given_up_while_the_others_are_called_off():
+    script = Script((A, HANGS), (B, answers()))
+
+    async def scenario():
+        dialling = asyncio.create_task(Route(script, f"seed.test:{PORT}").dial())
+        script.given_up = SimpleNamespace(append=lambda to: dialling.cancel())
+        await asyncio.wait([dialling])
+        assert dialling.cancelled()
+
+    run_virtually(scenario())
+    assert [stream.aborted for stream in script.streams] == [True]
 
 
 @pytest.mark.parametrize(

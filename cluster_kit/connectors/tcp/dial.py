@@ -63,6 +63,7 @@ class Dialler:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._own_ends = OwnEnds(self._loop.time)
         self._throttle = Throttle()
+        self._is_stopped = False
 
     async def connect(self, node: Node) -> Node:
         """Want a link to ``node``, and return the peer once it is up."""
@@ -70,7 +71,7 @@ class Dialler:
             log.warning("%s: no address known; tell its strategy on which port its nodes serve", node)
         route = Route(self._network, node.address, self._own_ends.include) if node.address else None
         errors: list[ConnectError] = []
-        while not errors or (route and route.has_more and errors[-1].reason not in _LASTING):
+        while not errors or (route and route.has_more and errors[-1].reason not in _LASTING and not self._is_stopped):
             outcome = await self._attempt(node, route)
             if isinstance(outcome, Linked):
                 return outcome.peer
@@ -125,6 +126,10 @@ class Dialler:
     def reached_ourselves(self, end: Endpoint) -> None:
         """Note that a dial of ours arrived at ``end``, which is an end of our own."""
         self._own_ends.add(end)
+
+    def stop(self) -> None:
+        """Try no other address for those who wait."""
+        self._is_stopped = True
 
     async def ended(self) -> None:
         """Wait until nothing is left of dials that were given up."""
@@ -183,37 +188,55 @@ class Route:
             NetworkError: None of them can be reached.
         """
         await self.look_up()
+        trying: dict[asyncio.Task[Stream], Endpoint] = {}
+        stream: Stream | None = None
+        try:
+            stream = await self._first(trying)
+        finally:
+            assert self._left is not None
+            self._left += trying.values()
+            await _call_off(trying, stream)
+        return stream
+
+    async def _first(self, trying: dict[asyncio.Task[Stream], Endpoint]) -> Stream:
+        """Return the first stream; ``trying`` has the dials that are under way."""
         assert self._left is not None
         error = NetworkError("no address", fault=NetworkFault.NO_SUCH_NAME)
-        trying: dict[asyncio.Task[Stream], Endpoint] = {}
-        try:
-            while self._left or trying:
-                if self._left:
-                    way = self._left.pop(0)
-                    trying[asyncio.create_task(self._network.dial(way))] = way
-                patience_s = STAGGER_S if self._left else None
-                done, _ = await asyncio.wait(trying, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
-                for task in [task for task in trying if task in done]:  # in the order in which they began
-                    way = trying.pop(task)
-                    failure = task.exception()
-                    if failure is None:
-                        self.at = way
-                        return task.result()
-                    if not isinstance(failure, NetworkError):
-                        raise failure
-                    error = failure
-        finally:
-            self._left += trying.values()
-            await _call_off(trying)
+        while self._left or trying:
+            if self._left:
+                way = self._left.pop(0)
+                trying[asyncio.create_task(self._network.dial(way))] = way
+            patience_s = STAGGER_S if self._left else None
+            done, _ = await asyncio.wait(trying, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+            for task in [task for task in trying if task in done]:  # in the order in which they began
+                way = trying.pop(task)
+                failure = task.exception()
+                if failure is None:
+                    self.at = way
+                    return task.result()
+                if not isinstance(failure, NetworkError):
+                    raise failure
+                error = failure
         raise error
 
 
-async def _call_off(dials: Collection[asyncio.Task[Stream]]) -> None:
+async def _call_off(dials: Collection[asyncio.Task[Stream]], won: Stream | None) -> None:
+    """Cancel what was tried besides, and wait until it is gone; who is cancelled meanwhile can't return ``won`` any more."""
     for dial in dials:
+        dial.add_done_callback(_abort)
         dial.cancel()
-    for outcome in await asyncio.gather(*dials, return_exceptions=True):
-        if isinstance(outcome, Stream):
-            outcome.abort()
+    try:
+        if dials:
+            await asyncio.wait(dials)
+    except asyncio.CancelledError:
+        if won is not None:
+            won.abort()
+        raise
+
+
+def _abort(dial: asyncio.Task[Stream]) -> None:
+    if not dial.cancelled() and dial.exception() is None:
+        dial.result().abort()
 
 
 def reason_of(error: NetworkError) -> tuple[ConnectReason, str]:

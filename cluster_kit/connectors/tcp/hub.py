@@ -104,6 +104,7 @@ class Hub:
         """Say goodbye, close everything, and wait until it is closed."""
         self._stopped = True
         self._pulse.stop()
+        self._dialler.stop()
         if self._telling:
             self._telling.stop()
         self._apply(self._table.stop())
