@@ -59,7 +59,7 @@ class Group(NamedTuple):
 
 
 class StreamReader(Protocol):
-    """Who takes what comes in on a stream."""
+    """Who takes what comes in on a stream; never called within a call of the stream's methods."""
 
     def received(self, data: memoryview) -> None:
         """Bytes came in; ``data`` is overwritten after the call."""

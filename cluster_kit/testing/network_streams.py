@@ -277,13 +277,14 @@ class StreamRules(NetworkStage):
         self.play(scenario)
 
     def test_the_end_is_told_once_to_who_closes(self) -> None:
-        """``lost`` is called exactly once, as the last, however often one closes and aborts."""
+        """``lost`` is called exactly once, as the last and not within ``close``, however often one closes and aborts."""
 
         async def scenario(ann: Network, bob: Network) -> None:
             async with self.pair(ann, bob) as (ours, theirs):
                 reader, other = self.reader(ours), self.reader(theirs)
                 ours.close()
                 ours.close()
+                assert not reader.losses, "lost() was called within close()"
                 await reader.ended()
                 ours.close()
                 ours.abort()
@@ -292,7 +293,7 @@ class StreamRules(NetworkStage):
         self.play(scenario)
 
     def test_the_end_is_told_once_to_who_aborts(self) -> None:
-        """``abort`` ends a stream now, also one with unsent bytes; ``lost`` is called exactly once at either end."""
+        """``abort`` ends a stream now, also one with unsent bytes; ``lost`` is called once at either end, not within it."""
 
         async def scenario(ann: Network, bob: Network) -> None:
             async with self.pair(ann, bob) as (ours, theirs):
@@ -301,6 +302,7 @@ class StreamRules(NetworkStage):
                 ours.close()
                 ours.abort()
                 ours.abort()
+                assert not reader.losses, "lost() was called within abort()"
                 await reader.ended()
                 ours.send(b"nothing")
                 assert ours.unsent_bytes == 0, "an aborted stream keeps unsent bytes"

@@ -289,6 +289,30 @@ class NeverTellsTheEndToWhoAborts(SoundStream):
             super().lost()
 
 
+class TellsTheEndWithinACall(SoundStream):
+    has_told = False
+
+    def lost(self):
+        if self.reader is not None and not self.has_told:
+            self.has_told = True
+            super().lost()
+
+
+@breaks("test_the_end_is_told_once_to_who_closes")
+class TellsTheEndWithinClose(TellsTheEndWithinACall):
+    def close(self):
+        super().close()
+        if not self.unsent_bytes:
+            self.lost()
+
+
+@breaks("test_the_end_is_told_once_to_who_aborts")
+class TellsTheEndWithinAbort(TellsTheEndWithinACall):
+    def abort(self):
+        super().abort()
+        self.lost()
+
+
 @breaks("test_the_end_is_told_when_the_other_end_closes", "test_the_end_is_told_once_to_who_closes")
 class TellsTheEndTwiceWhenTheOtherCloses(SoundStream):
     is_closing = False
