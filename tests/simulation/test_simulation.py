@@ -12,6 +12,7 @@ import planted
 import pytest
 
 from cluster_kit import ConfigError
+from cluster_kit.testing.simulation import simulation
 from cluster_kit.testing.simulation.chaos import random_script
 from cluster_kit.testing.simulation.findings import Law
 from cluster_kit.testing.simulation.replaying import Setting, report, smallest
@@ -211,6 +212,17 @@ def test_steps_that_make_no_sense_by_then_are_skipped_and_told():
     assert sorted(outcome.links) == [3, 3, 3, 3]
 
 
+def test_a_node_that_is_told_to_leave_as_soon_as_it_starts_leaves():
+    outcome, lines = simulated(Join(at_s=2, nodes=(5,)), Leave(at_s=2, nodes=(5,)))
+    assert set(outcome.links) == {3}
+    assert any(" n0005 " in line and "has ended" in line for line in lines)
+
+
+def test_an_earlier_run_is_shown_where_a_list_is_all_that_tells_of_a_node():
+    steps = (Leave(at_s=2, nodes=(2, 4)), Crash(at_s=3, nodes=(3,)), Restart(at_s=3, nodes=(3,)))
+    simulated(*steps, topology={"strategy": "static", "topology": "ring"})
+
+
 def test_everybody_can_be_gone_in_the_end():
     outcome, _ = simulated(Crash(at_s=3, nodes=ALL))
     assert outcome.links == ()
@@ -235,6 +247,12 @@ def test_it_lasts_as_long_as_it_is_told_to():
 def test_what_cannot_be_simulated_is_refused(script, options, fault):
     with pytest.raises(ConfigError, match=fault):
         Simulation(script, **options)
+
+
+def test_a_cluster_that_does_not_fit_into_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(simulation, "free_bytes", lambda: 24 * 2**30)
+    with pytest.raises(ConfigError, match=r"5000 nodes that know each other take about 26 GiB .* 24 GiB are available"):
+        Simulation(5000)
 
 
 # Planted bugs

@@ -51,7 +51,7 @@ def test_a_ring_leaves_the_ways_to_those_next_to_each():
 @pytest.mark.parametrize(
     ("step", "fair", "closing"),
     [
-        (Packets(at_s=0, loss=0.2), True, False),
+        (Packets(at_s=0, loss=0.1), True, False),
         (Packets(at_s=0, loss=0.5), False, False),
         (Packets(at_s=0, loss=1), False, True),
         (Packets(at_s=0, delay_s=2), False, False),
@@ -61,6 +61,12 @@ def test_a_ring_leaves_the_ways_to_those_next_to_each():
 )
 def test_some_loss_and_delay_is_to_be_borne(step, fair, closing):
     assert (is_fair(step), closes(step)) == (fair, closing)
+
+
+def test_loss_adds_up():
+    assert is_fair(Packets(at_s=0, loss=0.05), 0.05)
+    assert not is_fair(Packets(at_s=0, loss=0.06), 0.05)
+    assert is_fair(Packets(at_s=0, delay_s=0.1), 0.3)
 
 
 def test_nodes_are_apart_while_one_is_gone_and_for_the_aftermath():

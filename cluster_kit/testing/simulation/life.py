@@ -140,6 +140,7 @@ class _Ear(Channel):
         self._hear = hear
         self._loop: asyncio.AbstractEventLoop | None = None
         self._obey: Callable[[Any], None] | None = None
+        self._early: list[Any] = []
 
     def attach(
         self,
@@ -151,10 +152,14 @@ class _Ear(Channel):
     ) -> None:
         """Begin to take orders."""
         self._loop, self._obey = loop, hear
+        for message in self._early:
+            self.order(message)
 
     def order(self, message: Any) -> None:
-        """Have the worker hear ``message``."""
-        if self._loop is not None and self._obey is not None:
+        """Have the worker hear ``message``, once it listens."""
+        if self._loop is None:
+            self._early.append(message)
+        elif self._obey is not None:
             self._loop.call_soon(self._obey, message)
 
     def send(self, message: Any) -> None:

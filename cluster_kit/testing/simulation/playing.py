@@ -165,7 +165,9 @@ class Player:
             return
         ways = ways_of(step, self._members)
         self._broken[step] = (
-            None if is_fair(step) else self._history.ways_disturbed(ways, closes=closes(step), at_s=self._timeline.now_s)
+            None
+            if is_fair(step, self._weather.loss)
+            else self._history.ways_disturbed(ways, closes=closes(step), at_s=self._timeline.now_s)
         )
         self._weather.begin(step, ways)
         self._later(getattr(step, "for_s", None), self._mend, step)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from cluster_kit.errors import ConfigError, LeakError, VirtualTimeError
@@ -29,6 +32,8 @@ from cluster_kit.testing.virtual_loop import VirtualLoop
 START_S = 1.0  # within which the nodes of the start come up, one by one
 CALM_S = 5.0  # for so long all must agree before a simulation without a set length ends
 _SLICE_S = 0.25  # of simulated time between two looks at how far it is
+_COLLECT_NODE_S = 20_000.0  # between two collections of garbage
+_PAIR_BYTES = 1100  # what a node takes to know another one
 
 GOSSIP: Mapping[str, Any] = {"strategy": "gossip"}
 
@@ -85,6 +90,13 @@ class Simulation:
     def _check(self, seconds: float | None) -> None:
         if not self.script.numbers:
             raise ConfigError("simulation: no node ever runs: give it nodes, or a step in which some join")
+        nodes = len(self.script.numbers)
+        needed, free = nodes**2 * _PAIR_BYTES, free_bytes()
+        if free is not None and needed > free:
+            raise ConfigError(
+                f"simulation: {nodes} nodes that know each other take about {needed / 2**30:.0f} GiB of memory, "
+                f"and {free / 2**30:.0f} GiB are available: simulate fewer"
+            )
         if seconds is not None and self.script.end_s > seconds:
             raise ConfigError(
                 f"simulation: the script goes on until {self.script.end_s:g} s, and only {seconds:g} s are simulated"
@@ -122,7 +134,7 @@ class Simulation:
     def run(self) -> Outcome:
         """Run it, once, and return what came of it."""
         try:
-            with sealed(), watched_logs(self._logged):
+            with sealed(), watched_logs(self._logged), _collecting_nothing():
                 self._begin()
                 self._run()
             outcome = self._outcome()
@@ -166,6 +178,7 @@ class Simulation:
 
     def _run(self) -> None:
         end_s = self._calm_s + self.bound_s if self._seconds is None else self._seconds
+        collect_at_node_s = _COLLECT_NODE_S
         while self._timeline.now_s < end_s and not self._is_over():
             before_s = self._timeline.now_s
             try:
@@ -174,9 +187,14 @@ class Simulation:
                 self._findings.add(Law.TIME, self._timeline.now_s, "-", str(exc))
                 break
             self._node_s += (self._timeline.now_s - before_s) * sum(member.is_there for member in self._members.values())
+            if self._node_s >= collect_at_node_s:
+                collect_at_node_s += _COLLECT_NODE_S
+                gc.collect()
             self._note_unhandled()
             if self._progress is not None:
                 self._progress(self._timeline.now_s)
+        gc.collect()  # a failed task that nobody awaited tells so when it goes
+        self._note_unhandled()
         self._judge.conclude(self._timeline.now_s, is_lossy=self._loss > 0 or not self._history.is_whole)
 
     def _is_over(self) -> bool:
@@ -225,3 +243,23 @@ class Simulation:
             digest=self._trace.digest,
             node_s=self._node_s,
         )
+
+
+@contextmanager
+def _collecting_nothing() -> Iterator[None]:
+    """Keep the garbage collector out of the block: in a large cluster it takes long, and it runs when it likes."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def free_bytes() -> int | None:
+    """Return how much memory is available; ``None`` where that can't be told."""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
+    return None

@@ -141,9 +141,13 @@ class Disagreement:
         return (
             truth.knows(number, key) is (key not in self._known)
             or truth.is_linked(number, key) is (key not in self._up)
-            or self._is_outdated(self._known.get(key))
             or self._is_outdated(self._up.get(key))
+            or (self._is_outdated(self._known.get(key)) and not self._is_only_listed(key))
         )
+
+    def _is_only_listed(self, key: str) -> bool:
+        """Whether nothing tells the node which run of another there is."""
+        return key in self._truth.listed and not self._truth.is_linked(self._number, key)
 
     def _is_outdated(self, node: Node | None) -> bool:
         """Whether it shows another run than the one that is there."""

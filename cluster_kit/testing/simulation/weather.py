@@ -28,12 +28,16 @@ class Weather:
         timeline: Time.
         size: How many nodes there are. In a large cluster what is sent to all is heard a little later, much of it at once.
         loss: Fraction of packets that is lost all the time.
+
+    Attributes:
+        loss: The same.
     """
 
     def __init__(self, seed: int, timeline: Timeline, *, size: int, loss: float = 0.0) -> None:
         self._network = MemoryNetwork(
             seed=seed, timeline=timeline, grain_s=min(_MOST_GRAIN_S, _GRAIN_S * size) if size >= _LARGE else 0.0
         )
+        self.loss = loss
         self._hosts: dict[int, MemoryHost] = {}
         self._numbers: dict[MemoryHost, int] = {}
         self._off: dict[int, Placed] = {}
