@@ -28,6 +28,7 @@ ANNOUNCE_BYTES = 512  # larger than most answers, and small enough for any path 
 ANSWERERS = 8  # of those who hear an announcement, about so many answer
 ANSWERS_PER_S = 20.0  # per node; as many may come at once
 REMEMBERED = 2048  # datagrams: a node repeats itself until it changes; beyond so many nodes each of them is read anew
+LATE_S = 1.0  # by so much a tick may come late and still be in time to vouch for those who were heard
 SPREAD = 0.2  # fraction by which times vary, so that nodes don't speak in step
 
 
@@ -117,8 +118,8 @@ class GossipEngine:
         return [*self._say(kind), *self._renewals(now_s)]
 
     def _renewals(self, now_s: float) -> list[Action]:
-        """Vouch anew for those who go on as they are: not with each packet, but early enough before the next tick."""
-        horizon_s = self._ttl_s / 2 + self._interval_s
+        """Vouch anew for those who go on as they are: not with each packet, but while there is time for one more tick."""
+        horizon_s = 2 * self._interval_s + LATE_S
         renewed = self._peers.renew(now_s, horizon_s)
         return [action for peer in renewed for action in _vouch(peer.node, peer.leaving, peer.until_s - now_s)]
 
