@@ -290,7 +290,7 @@ class Connector(ABC):
     connector's duty alone, since nobody else sees the connection:
 
     - A peer that died is noticed: its link is down as ``closed``, or as ``silent``. A loss is never told as ``left``, which is
-      for those who said goodbye.
+      for those who said goodbye. Either way the next run of its name is welcome.
     - A peer that says nothing any more, though its connection stays open, is noticed in bounded time: its link is down as
       ``silent``. This takes signs of life in both directions. Late is not dead: whoever judges silence first reads what is
       pending, and grants by how much its own tick came late.
@@ -345,7 +345,8 @@ class Connector(ABC):
     async def update(self, local: Node, leaving: bool) -> None:  # noqa: B027 - an empty default is the contract
         """Tell linked peers that this node's metadata changed, or that it is about to leave; tell later ones, too.
 
-        A node that is about to leave keeps its links until ``stop``, and refuses new ones for the reason ``LEAVING``.
+        Metadata arrives as it was told, whatever text it is. A node that is about to leave keeps its links until ``stop``, and
+        refuses new ones for the reason ``LEAVING``.
         """
 
     async def diagnose(self, node: Node, ctx: Discovery) -> Finding | None:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from cluster_kit.abc import Discovery, Strategy
 from cluster_kit.testing.listener import Listener
+
+
+class Freezable(Protocol):
+    """A node that can be stopped dead."""
+
+    def freeze(self) -> None:
+        """Stop the node where it is: it keeps what it has open and does nothing any more. Idempotent."""
 
 
 class Bystander:
@@ -32,7 +39,7 @@ class Bystander:
         self._thread.join()
 
     def freeze(self) -> None:
-        """Stop the node where it is: it keeps what it has open and does nothing any more. Idempotent."""
+        """Stop its event loop."""
         if not self._frozen.is_set():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._frozen.wait()

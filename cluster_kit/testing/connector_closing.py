@@ -8,10 +8,14 @@ from functools import partial
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import MAX_METADATA_BYTES, Node
+from cluster_kit.testing.contract import contract
 from cluster_kit.testing.stage import Party, Stage, stop
 
 STOP_ROUNDS = 10
 ENDED: tuple[list[str], ...] = ([], ["up", "down"])
+
+UNWANTED = "it closes when neither end wants it"
+ONCE = "Each end reports it up exactly once, dialled or accepted, and down exactly once."
 
 
 class ConnectorClosing(Stage):
@@ -19,6 +23,7 @@ class ConnectorClosing(Stage):
 
     # Closing
 
+    @contract(UNWANTED)
     def test_disconnect_by_both_closes_the_link(self) -> None:
         """A link that neither end wants any more is closed, and each end reports that once."""
 
@@ -34,6 +39,7 @@ class ConnectorClosing(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
+    @contract(UNWANTED)
     def test_disconnect_by_one_end_keeps_a_link_that_the_other_wants(self) -> None:
         """A link serves two: it stays while either end wants it."""
 
@@ -46,6 +52,7 @@ class ConnectorClosing(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
+    @contract(UNWANTED)
     def test_disconnect_ends_a_link_that_only_one_end_wanted(self) -> None:
         """Being dialled is no wish of one's own."""
 
@@ -58,6 +65,7 @@ class ConnectorClosing(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
+    @contract("Want the link no longer; it closes when the peer doesn't want it either. Idempotent.")
     def test_disconnect_is_idempotent(self) -> None:
         """Disconnecting again, or from somebody unknown, reports nothing more."""
 
@@ -73,6 +81,7 @@ class ConnectorClosing(Stage):
 
         self.play(scenario, "ann", "bob")
 
+    @contract(ONCE)
     def test_a_closed_link_can_be_opened_again(self) -> None:
         """Up and down alternate, however often."""
 
@@ -85,6 +94,7 @@ class ConnectorClosing(Stage):
 
         self.play(scenario, "ann", "bob")
 
+    @contract("Close every link with a goodbye and stop accepting; each link is reported down. Idempotent.")
     def test_stop_reports_each_link_down_once(self) -> None:
         """What was reported up is reported down before ``stop`` returns, and nothing after that."""
 
@@ -97,6 +107,7 @@ class ConnectorClosing(Stage):
 
         self.play(scenario, "ann", "bob")
 
+    @contract("Peers report it as ``left``")
     def test_stop_says_goodbye(self) -> None:
         """The peer hears that the node left, not that its link broke; whichever end dialled."""
 
@@ -111,6 +122,7 @@ class ConnectorClosing(Stage):
 
         self.play(scenario, "ann", "bob", "cat", holding=True)
 
+    @contract("the next run of its name is welcome")
     def test_a_node_that_left_can_come_back(self) -> None:
         """A new boot of a name that said goodbye is welcome at once."""
         self.needs_links()
@@ -130,6 +142,7 @@ class ConnectorClosing(Stage):
 
     # Telling
 
+    @contract("Tell linked peers that this node's metadata changed")
     def test_update_reaches_the_linked_peer(self) -> None:
         """New metadata is told to those who are linked."""
 
@@ -142,6 +155,7 @@ class ConnectorClosing(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
+    @contract("tell later ones, too")
     def test_update_reaches_a_later_peer(self) -> None:
         """Who links later is introduced to the node as it is by then."""
 
@@ -151,6 +165,7 @@ class ConnectorClosing(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
+    @contract("Metadata arrives as it was told, whatever text it is.")
     def test_any_metadata_gets_through(self) -> None:
         """Metadata is any text of up to 1024 bytes: it arrives as it was told."""
         text = "\N{GREEK SMALL LETTER OMEGA}\n\x00\r\"'\\ \u2028"
@@ -168,6 +183,7 @@ class ConnectorClosing(Stage):
 
     # Leaving
 
+    @contract("A node that is about to leave keeps its links until ``stop``")
     def test_leaving_is_told_and_keeps_the_link(self) -> None:
         """A node that is about to leave says so, and its links stay until it stops."""
 
@@ -179,6 +195,7 @@ class ConnectorClosing(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
+    @contract("refuses new ones for the reason ``LEAVING``")
     def test_a_leaving_node_takes_no_new_links(self) -> None:
         """A node that is about to leave refuses new links, for the reason ``LEAVING``, which may pass: it may come back."""
 
@@ -191,6 +208,7 @@ class ConnectorClosing(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
+    @contract("No link is taken any more from the start of this")
     def test_no_link_outlives_stop(self) -> None:
         """Whoever dials a node that is stopping is refused, or linked and then told goodbye; afterwards nobody is there."""
 

@@ -6,6 +6,7 @@ import pytest
 
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.node import Node
+from cluster_kit.testing.contract import contract
 from cluster_kit.testing.form import fault_of_finding
 from cluster_kit.testing.stage import Party, Stage, stop
 from cluster_kit.testing.stand_ins import FakeDiscovery
@@ -14,6 +15,7 @@ from cluster_kit.testing.stand_ins import FakeDiscovery
 class ConnectorDiagnosis(Stage):
     """Every diagnosis is made by a connector that was not started."""
 
+    @contract("Find out whether ``node`` could be linked to, without a trace in its cluster")
     def test_diagnosis_of_a_serving_node_leaves_no_trace(self) -> None:
         """A node that could be linked to is in order, and neither it nor its application hears of the question."""
 
@@ -25,6 +27,7 @@ class ConnectorDiagnosis(Stage):
 
         self.play(scenario, "bob", holding=True)
 
+    @contract("Find out whether ``node`` could be linked to")
     def test_diagnosis_of_nobody_says_why(self) -> None:
         """Where nobody answers, that is a failure with its cause."""
 
@@ -35,6 +38,7 @@ class ConnectorDiagnosis(Stage):
 
         self.play(scenario, holding=True)
 
+    @contract("A finding that is ``EMPTY`` where it is this very node that answers")
     def test_diagnosis_knows_its_own_node(self) -> None:
         """The node that asks may be running: that it answers itself says nothing about others."""
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from cluster_kit.events import Reason
+from cluster_kit.testing.contract import contract
 from cluster_kit.testing.peers import PeerApart
 from cluster_kit.testing.stage import Party, Stage
 
@@ -18,6 +19,7 @@ class ConnectorLosses(Stage):
     """The peer is in a process of its own, which is killed or stopped; its end of the link was accepted or dialled."""
 
     @both_ways
+    @contract("A peer that died is noticed: its link is down as ``closed``, or as ``silent``. A loss is never told as ``left``")
     def test_a_crashed_peer_is_down(self, opened: str) -> None:
         """A link whose peer died without a goodbye is down at once, as closed or silent: a loss is never told as left."""
 
@@ -28,6 +30,7 @@ class ConnectorLosses(Stage):
         self.play_apart(scenario, opened)
 
     @both_ways
+    @contract("A peer that says nothing any more, though its connection stays open, is noticed in bounded time")
     def test_a_frozen_peer_is_down_as_silent(self, opened: str) -> None:
         """A link whose peer says nothing any more, though its connection stays open, is down as silent in bounded time."""
 
@@ -37,6 +40,7 @@ class ConnectorLosses(Stage):
 
         self.play_apart(scenario, opened)
 
+    @contract("the next run of its name is welcome")
     def test_a_crashed_peer_can_come_back(self) -> None:
         """A new boot of a name is welcome as soon as the link to the boot that crashed is down."""
 
@@ -54,6 +58,7 @@ class ConnectorLosses(Stage):
 
         self.play_apart(scenario, "dialled")
 
+    @contract("The goodbye is sent, not awaited: a frozen peer doesn't hold this up.")
     def test_stop_does_not_wait_for_a_frozen_peer(self) -> None:
         """A goodbye is sent, not awaited: ``stop`` returns soon, also where a peer reads nothing any more."""
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from cluster_kit.node import Node
+from cluster_kit.testing.contract import contract
 from cluster_kit.testing.leaks import leaves_nothing
 from cluster_kit.testing.stage import Party, Stage
 
@@ -21,11 +22,14 @@ GARBAGE = {
 
 every_garbage = pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
 
+UNREADABLE = "what can't be read costs its own connection, nothing else"
+
 
 class ConnectorStrangers(Stage):
     """Strangers dial, are dialled, and stand between two nodes."""
 
     @every_garbage
+    @contract(UNREADABLE)
     def test_garbage_from_a_dialler_costs_only_its_connection(self, garbage: bytes) -> None:
         """What isn't of the connector's protocol costs its own connection, and nothing else; no exception goes unhandled."""
 
@@ -46,6 +50,7 @@ class ConnectorStrangers(Stage):
         self.play(scenario, "ann", "bob", holding=True)
 
     @every_garbage
+    @contract(UNREADABLE)
     def test_garbage_for_an_answer_is_a_connect_error(self, garbage: bytes) -> None:
         """A peer that doesn't speak the connector's protocol is refused by ``ConnectError``, like one that hangs up."""
 
@@ -57,6 +62,7 @@ class ConnectorStrangers(Stage):
         self.play(scenario, "ann", holding=True)
 
     @every_garbage
+    @contract(UNREADABLE)
     def test_garbage_on_a_link_costs_only_that_link(self, garbage: bytes) -> None:
         """A linked peer that sends garbage loses its own link at most; the others aren't disturbed."""
 
@@ -81,6 +87,7 @@ class ConnectorStrangers(Stage):
             await one.links.expect("down", other.name, deadline_s=self.silence_s)
             await other.links.expect("down", one.name, deadline_s=self.silence_s)
 
+    @contract("it is up once both ends have introduced themselves and the dialler has confirmed")
     def test_a_stranger_that_says_nothing_is_no_link(self) -> None:
         """A link is up once both ends have introduced themselves; ``stop`` closes what hasn't come so far."""
 
@@ -95,6 +102,7 @@ class ConnectorStrangers(Stage):
 
         self.play(scenario, "ann", holding=True)
 
+    @contract("it ends at once then, closes what it opened and reports nothing")
     def test_cancelled_connect_leaves_nothing_behind(self) -> None:
         """The worker cancels a ``connect`` at its deadline: it ends at once, and leaves nothing behind."""
 

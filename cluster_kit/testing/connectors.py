@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 
 import pytest
 
@@ -14,15 +14,15 @@ from cluster_kit.testing.connector_closing import ConnectorClosing
 from cluster_kit.testing.connector_diagnosis import ConnectorDiagnosis
 from cluster_kit.testing.connector_losses import ConnectorLosses
 from cluster_kit.testing.connector_strangers import ConnectorStrangers
+from cluster_kit.testing.contract import contract
+from cluster_kit.testing.lag import check_never_blocked
 from cluster_kit.testing.leaks import leaves_nothing
-from cluster_kit.testing.loop_lag import longest_block
-from cluster_kit.testing.scenarios import contract
-from cluster_kit.testing.stage import Party, stop
+from cluster_kit.testing.stage import Party
 from cluster_kit.testing.stand_ins import FENCE
 
 SIMULTANEOUS_ROUNDS = 5
-LAG_ROUNDS = 3
-MAX_BLOCK_S = 0.2
+
+ONCE = "Each end reports it up exactly once, dialled or accepted, and down exactly once."
 
 
 class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers, ConnectorDiagnosis):
@@ -34,6 +34,7 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
 
     # Serving
 
+    @contract("return ``local`` with the address under which peers reach it, and all else as it is")
     def test_start_returns_this_node(self) -> None:
         """``start`` returns the node that it was given, with its address if it listens."""
 
@@ -44,6 +45,7 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
 
         self.play(scenario, "ann")
 
+    @contract("return ``local`` with the address under which peers reach it")
     def test_start_returns_an_address_to_dial(self) -> None:
         """The address can be handed to others: it leads here, and means neither every interface nor any port."""
 
@@ -55,6 +57,7 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
 
         self.play(scenario, "ann", holding=True)
 
+    @contract("Close every link with a goodbye and stop accepting; each link is reported down. Idempotent.")
     def test_stop_is_idempotent(self) -> None:
         """A second ``stop`` does nothing."""
 
@@ -64,6 +67,7 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
 
         self.play(scenario, "ann")
 
+    @contract("no task, thread, process, socket or file is left at its end")
     def test_stop_leaves_nothing_behind(self) -> None:
         """After ``stop`` no task, thread, process, socket or file is left, on either side of a link."""
 
@@ -73,35 +77,24 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
 
         self.play(scenario)
 
+    @contract("in one event loop, which nothing may block")
     def test_the_event_loop_is_never_blocked(self) -> None:
         """The event loop carries the heartbeats of all links: no call and no message of a connector blocks it."""
-        self.needs_links()
-        least: dict[str, float] = {}  # of all rounds: a busy machine holds up one of them, a connector that blocks all
 
-        async def scenario() -> None:
-            async with AsyncExitStack() as parties:
-                async with longest_block("start", least):
-                    ann, bob = [await parties.enter_async_context(self.party(basename)) for basename in ("ann", "bob")]
-                async with longest_block("connect", least):
-                    await ann.connect(bob)
-                    await bob.links.expect("up", ann.name)
-                async with longest_block("update", least):
-                    await self.tell_each_other(ann, bob)
-                async with longest_block("disconnect", least):
-                    await ann.disconnect(bob)
-                    with suppress(AssertionError):  # another rule tells whether it comes
-                        await bob.links.expect("down", ann.name)
-                async with longest_block("stop", least):
-                    await stop(ann, bob)
+        async def live() -> None:
+            async with self.party("ann") as ann, self.party("bob") as bob:
+                await ann.connect(bob)
+                await bob.links.expect("up", ann.name)
+                await self.tell_each_other(ann, bob)
+                await ann.disconnect(bob)
+                with suppress(AssertionError):  # another rule tells whether it comes
+                    await bob.links.expect("down", ann.name)
 
-        for _ in range(LAG_ROUNDS):
-            self.play(scenario)
-        with contract(self._rule):
-            blocked = [f"{step} for {block_s:.2f} s" for step, block_s in least.items() if block_s > MAX_BLOCK_S]
-            assert not blocked, f"the loop stood still in {LAG_ROUNDS} of {LAG_ROUNDS} rounds: {', '.join(blocked)}"
+        self.play(lambda: check_never_blocked(live), holding=True)
 
     # Opening
 
+    @contract("return the peer as it introduced itself")
     def test_connect_returns_the_peer_as_it_introduced_itself(self) -> None:
         """An address is enough; name, metadata and boot are what the peer tells."""
 
@@ -111,6 +104,7 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
 
         self.play(scenario, "ann", "bob", holding=True)
 
+    @contract("The link is reported up before this returns.")
     def test_up_is_reported_before_connect_returns(self) -> None:
         """Once ``connect`` has returned, the link counts."""
 
@@ -121,6 +115,7 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
 
         self.play(scenario, "ann", "bob")
 
+    @contract(ONCE)
     def test_up_is_reported_once_on_both_ends(self) -> None:
         """A link is reported by the end that accepted it, too; not again when that end wants it as well."""
 
@@ -133,6 +128,7 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
 
         self.play(scenario, "ann", "bob", holding=True)
 
+    @contract("open it unless it is up")
     def test_connect_again_keeps_the_one_link(self) -> None:
         """Connecting to a linked peer returns it and reports nothing."""
 
@@ -142,6 +138,7 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
 
         self.play(scenario, "ann", "bob")
 
+    @contract("When two nodes dial each other at the same time, one link is left, and no end loses it again.")
     def test_simultaneous_connects_settle_on_one_link(self) -> None:
         """When both ends dial at once, one link is reported, and neither end loses it again."""
 
@@ -160,6 +157,7 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
 
     # Failing to open
 
+    @contract("``reason`` says why not, ``retryable`` whether to try again soon")
     def test_nobody_there_is_worth_another_try(self) -> None:
         """A peer that isn't up yet is a ``ConnectError`` that may pass, and names the peer."""
 
@@ -170,6 +168,7 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
 
         self.play(scenario, "ann", holding=True)
 
+    @contract("``reason`` says why not, ``retryable`` whether to try again soon")
     def test_a_node_without_address_is_a_connect_error(self) -> None:
         """A node that can't be dialled is refused like one that doesn't answer."""
 
@@ -178,6 +177,7 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
 
         self.play(scenario, "ann", holding=True)
 
+    @contract("A peer of another name than ``node.name`` is ``NAME``")
     def test_another_name_than_expected_is_refused(self) -> None:
         """Whoever answers under another name is not the node that was asked for; neither end reports a link."""
 
@@ -190,6 +190,7 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
 
         self.play(scenario, "ann", "bob", holding=True)
 
+    @contract("this very node ``SELF``")
     def test_own_address_is_known_as_self(self) -> None:
         """A node that turns out to be ourselves is told apart from a wrong one."""
 
@@ -203,6 +204,7 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
     @pytest.mark.parametrize(
         "fence", [Fence("elsewhere", FENCE.group), Fence(FENCE.cluster, "elsewhere")], ids=["cluster", "group"]
     )
+    @contract("Cluster and group; a peer with another fence is refused.")
     def test_a_foreigner_is_refused(self, fence: Fence) -> None:
         """Another cluster or group is another world; neither end reports a link."""
         self.needs_links()
@@ -216,6 +218,7 @@ class ConnectorConformance(ConnectorClosing, ConnectorLosses, ConnectorStrangers
         self.play(scenario)
 
     @pytest.mark.parametrize("linked", [0, 1], ids=["older", "newer"])
+    @contract("a node whose name another live one has, which the peer is linked to, gets ``NameConflict``")
     def test_of_two_live_nodes_of_one_name_the_linked_one_keeps_its_link(self, linked: int) -> None:
         """The other is told of the conflict, whichever was started first; the one that is linked isn't disturbed."""
         self.needs_links()

@@ -22,7 +22,7 @@ def contract(sentence: str) -> Callable[[Callable[_Args, None]], Callable[_Args,
             try:
                 rule(*args, **kwargs)
             except AssertionError as exc:
-                exc.args = (f"contract: {sentence!r}: {exc}",)  # in place, to keep where it was raised
+                exc.args = (f"contract: {sentence!r}\n{exc}",)  # in place, to keep where it was raised
                 raise
             except Exception as exc:
                 exc.add_note(f"contract: {sentence!r}")

@@ -1,6 +1,7 @@
-"""Measures for how long an event loop was blocked by what runs in it, and by which line.
+"""Judges whether an event loop is blocked by what runs in it, and by which line.
 
-Time during which the machine gave the loop's thread no processor is not counted, on Linux, which tells it.
+Time during which the machine gave the loop's thread no processor is not counted, on Linux, which tells it. The clock is that of
+the machine, also for a loop in virtual time.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from traceback import extract_stack
 
+BLOCKED_S = 0.2  # what blocks for longer holds up heartbeats; less may be the machine
+TRIES = 5  # what blocks does so each time; a garbage collection, an import or a busy machine does not
 _TICK_S = 0.01
 _SUSPICIOUS_S = 0.05  # to look where the loop is then
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
@@ -49,12 +52,29 @@ class Lag:
         while not self._over.wait(_SUSPICIOUS_S / 2):
             frame = sys._current_frames().get(self._thread)
             if frame is not None and time.monotonic() - self._ticked_s > _SUSPICIOUS_S:
-                inner = extract_stack(frame)[-1]
+                inner = extract_stack(frame, limit=1)[0]
                 self._seen_at = f"{inner.filename}:{inner.lineno} in {inner.name}: {inner.line}"
 
     def stop(self) -> None:
         """End ``look``."""
         self._over.set()
+
+
+async def check_never_blocked(live: Callable[[], Awaitable[None]]) -> None:
+    """Run ``live``, and again where the loop was blocked meanwhile.
+
+    Raises:
+        AssertionError: The loop was blocked each time.
+    """
+    tries: list[Lag] = []
+    for _ in range(TRIES):
+        async with measured_lag() as lag:
+            await live()
+        if lag.longest_s < BLOCKED_S:
+            return
+        tries.append(lag)
+    least = min(tries, key=lambda lag: lag.longest_s)
+    raise AssertionError(f"the event loop was blocked for {least.longest_s:.2f} s at {least.where}")
 
 
 @asynccontextmanager

@@ -7,12 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
-
 from cluster_kit.errors import NetworkError
 from cluster_kit.network import Datagrams, Endpoint, Group, Listener, Network, Stream
 from cluster_kit.testing.leaks import leaves_nothing
-from cluster_kit.testing.scenarios import contract, run_to_end, sentence_of, without_unhandled
+from cluster_kit.testing.scenarios import run_to_end, without_unhandled
 from cluster_kit.testing.stand_ins import DEADLINE_S
 
 SAY_AGAIN_S = 0.5  # a datagram may be lost
@@ -142,11 +140,6 @@ class NetworkStage:
         """Run one scenario to its end, in an event loop of its own; every rule comes through here."""
         run_to_end(scenario, self.deadline_s)
 
-    @pytest.fixture(autouse=True)
-    def _sentence(self, request: pytest.FixtureRequest) -> None:
-        """Know which rule is tried, for its failure to quote."""
-        self._rule = sentence_of(request)
-
     def play(self, scenario: Callable[[Network, Network], Awaitable[None]]) -> None:
         """Play a scenario with both networks, which must leave nothing behind."""
 
@@ -154,8 +147,7 @@ class NetworkStage:
             async with leaves_nothing(self.deadline_s):
                 await scenario(self.make_network(), self.make_other())
 
-        with contract(self._rule):
-            self.run(without_unhandled(play()))
+        self.run(without_unhandled(play()))
 
     def reader(self, stream: Stream) -> Reader:
         """Start ``stream`` with a reader."""

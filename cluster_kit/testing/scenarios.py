@@ -1,42 +1,31 @@
-"""Runs the scenario of a rule to its end, whatever the plugin does, and says which sentence of the contract it broke."""
+"""Runs the scenario of a rule to its end, whatever the plugin does."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
-from inspect import cleandoc
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import pytest
+from collections.abc import Coroutine
+from typing import Any
 
 
 def run_to_end(scenario: Coroutine[Any, Any, None], grace_s: float) -> None:
-    """Run ``scenario`` in an event loop of its own, like ``asyncio.run``, but for waiting forever for tasks that go on.
+    """Run ``scenario`` in an event loop of its own, then cancel what it left.
 
-    Raises:
-        AssertionError: A task goes on ``grace_s`` after it was cancelled.
+    A task that goes on for ``grace_s`` seconds after that is abandoned, where ``asyncio.run`` would wait for it forever: rules
+    on cancellation fail then, and the others come to an end.
     """
     loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(scenario)
     finally:
-        stubborn = _cancel_all(loop, grace_s)
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left, timeout=grace_s))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
-    assert not stubborn, f"still running {grace_s:g} s after they were cancelled: {', '.join(stubborn)}"
-
-
-def _cancel_all(loop: asyncio.AbstractEventLoop, grace_s: float) -> list[str]:
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        loop.run_until_complete(asyncio.wait(tasks, timeout=grace_s))
-    return sorted(repr(task.get_coro()) for task in tasks if not task.done())
 
 
 async def without_unhandled(scenario: Coroutine[Any, Any, None]) -> None:
@@ -55,22 +44,3 @@ async def without_unhandled(scenario: Coroutine[Any, Any, None]) -> None:
 
 def _described(context: dict[str, Any]) -> str:
     return f"{context['message']}: {context.get('exception')!r}"
-
-
-def sentence_of(request: pytest.FixtureRequest) -> str:
-    """Return the sentence that a rule is about: the first paragraph of its docstring."""
-    return " ".join(cleandoc(request.function.__doc__ or request.node.name).split("\n\n")[0].split())
-
-
-@contextmanager
-def contract(sentence: str) -> Iterator[None]:
-    """Let a failure of the block begin with the sentence of the contract that is broken."""
-    told = f"contract: '{sentence}'"
-    try:
-        yield
-    except AssertionError as broken:
-        broken.args = (f"{told}\n{broken}",)
-        raise
-    except Exception as broken:
-        broken.add_note(told)
-        raise

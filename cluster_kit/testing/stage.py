@@ -15,7 +15,7 @@ from cluster_kit.abc import Connector
 from cluster_kit.errors import ConnectError
 from cluster_kit.node import BootId, Fence, Node, host_and_port, join_address
 from cluster_kit.testing.peers import PeerApart, Strangers, peer_process
-from cluster_kit.testing.scenarios import contract, run_to_end, sentence_of, without_unhandled
+from cluster_kit.testing.scenarios import run_to_end, without_unhandled
 from cluster_kit.testing.stand_ins import DEADLINE_S, FENCE, RecordingLinks
 
 _boots = itertools.count(1)
@@ -114,11 +114,6 @@ class Stage:
 
     # How scenarios are played
 
-    @pytest.fixture(autouse=True)
-    def _sentence(self, request: pytest.FixtureRequest) -> None:
-        """Know which rule is tried: its docstring is what a failure quotes."""
-        self._rule = sentence_of(request)
-
     def _boot(self, basename: str) -> Node:
         return self.make_node(basename).evolve(boot_id=BootId(next(_boots), 0))
 
@@ -147,8 +142,7 @@ class Stage:
             async with AsyncExitStack() as stack:
                 await scenario(*[await stack.enter_async_context(self.party(basename)) for basename in basenames])
 
-        with contract(self._rule):
-            self.run(without_unhandled(play()))
+        self.run(without_unhandled(play()))
 
     async def closed_address(self) -> str:
         """Return an address at which nobody listens any more."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster_kit.testing import StrategyConformance, TopologyConformance
+from cluster_kit.testing import ConnectorConformance, StrategyConformance, TopologyConformance
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = [ROOT / "cluster_kit" / "abc.py", ROOT / "docs" / "plugins.md"]
@@ -18,7 +18,7 @@ def words(text):
 
 RULES = [
     getattr(suite, name)
-    for suite in (StrategyConformance, TopologyConformance)
+    for suite in (ConnectorConformance, StrategyConformance, TopologyConformance)
     for name in dir(suite)
     if name.startswith("test_")
 ]

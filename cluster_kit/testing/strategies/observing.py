@@ -11,12 +11,9 @@ import pytest
 from cluster_kit.abc import Failed, Found, Observation, Seen, Strategy
 from cluster_kit.testing.contract import contract
 from cluster_kit.testing.form import fault_of_observation
-from cluster_kit.testing.lag import Lag, measured_lag
+from cluster_kit.testing.lag import check_never_blocked
 from cluster_kit.testing.listener import attend, run_of, vouches
 from cluster_kit.testing.strategies.overrides import ANN, BOB, CAT, StrategyOverrides
-
-BLOCKED_S = 0.2  # what blocks for longer holds up heartbeats; less may be the machine
-TRIES = 3  # what blocks does so each time; a garbage collection or a busy host does not
 
 
 class ObservingRules(StrategyOverrides):
@@ -72,18 +69,11 @@ class ObservingRules(StrategyOverrides):
         """Whatever takes time is awaited: from its start to its goodbye it lets everything else run."""
 
         async def scenario() -> None:
-            await self._lives(strategy)  # what it imports when it first runs is not counted
-            measured: list[Lag] = []
-            while len(measured) < TRIES and (not measured or measured[-1].longest_s >= BLOCKED_S):
-                async with measured_lag() as lag:
-                    await self._lives(strategy)
-                measured.append(lag)
-            least = min(measured, key=lambda lag: lag.longest_s)
-            assert least.longest_s < BLOCKED_S, f"the event loop was blocked for {least.longest_s:.2f} s at {least.where}"
+            await check_never_blocked(lambda: self._live(strategy))
 
         self.run(scenario())
 
-    async def _lives(self, strategy: Strategy) -> None:
+    async def _live(self, strategy: Strategy) -> None:
         """Have one or two nodes come, be there for a while, and leave."""
         async with self.listen(strategy, self.discovery(ANN)) as ann:
             if strategy.announces:

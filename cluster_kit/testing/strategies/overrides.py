@@ -10,9 +10,9 @@ import pytest
 
 from cluster_kit.abc import Strategy
 from cluster_kit.node import Node
-from cluster_kit.testing.bystander import Bystander
+from cluster_kit.testing.bystander import Bystander, Freezable
 from cluster_kit.testing.listener import Listener, vouches
-from cluster_kit.testing.running import run_to_its_end
+from cluster_kit.testing.scenarios import run_to_end
 from cluster_kit.testing.stand_ins import DEADLINE_S, FakeDiscovery
 
 ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:45001")
@@ -64,13 +64,14 @@ class StrategyOverrides:
         return FakeDiscovery(local, announce=announce)
 
     def run(self, scenario: Coroutine[Any, Any, None]) -> None:
-        """Run one rule to its end; every rule runs here. Override it to run on a clock or a network of your own.
+        """Run one scenario to its end, in an event loop of its own; every rule comes through here.
 
-        An override runs ``scenario`` in an event loop, raises what it raises, and leaves no task and no loop behind.
+        Override it to run on a clock or a network of your own. An override raises what the scenario raises, and leaves no task
+        behind.
         """
-        run_to_its_end(scenario)
+        run_to_end(scenario, self.deadline_s)
 
-    def bystander(self, strategy: Strategy, ctx: FakeDiscovery) -> AbstractContextManager[Bystander]:
+    def bystander(self, strategy: Strategy, ctx: FakeDiscovery) -> AbstractContextManager[Freezable]:
         """Return a node that discovers until its ``freeze()`` stops it dead, without a goodbye, as SIGSTOP does with a process.
 
         It runs in a thread with an event loop of its own. Override it where ``run`` isn't on the system's clock and network.
