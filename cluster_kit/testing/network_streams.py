@@ -7,10 +7,17 @@ from collections.abc import Callable
 
 from cluster_kit.errors import NetworkFault
 from cluster_kit.network import Endpoint, Network, Stream
+from cluster_kit.testing.contract import contract
 from cluster_kit.testing.network_stage import NetworkStage, Reader
 
 BULK = bytes(range(256)) * 1024  # more than one packet
 MOST_BULKS = 400  # 100 MB: no system takes in more than that for somebody who doesn't read
+
+NOT_OURS = "No interface of this machine has the address."
+CLOSE_LISTENER = "Accept nothing more, abort what was not handed on, and return when nothing of it is left. Idempotent."
+START = "Begin to receive, never within this call; until then bytes wait, and the end is not told."
+CLOSE = "Receive nothing more, and close once everything is sent. Idempotent."
+LOST = "The stream has ended, whoever ended it, and holds nothing any more: called exactly once, as the last."
 
 
 class StreamRules(NetworkStage):
@@ -18,6 +25,7 @@ class StreamRules(NetworkStage):
 
     # Opening
 
+    @contract("An IPv4 address is given as such, also where a socket serves both protocols.")
     def test_both_ends_agree_on_where_they_are(self) -> None:
         """What one end calls ``here``, the other calls ``there``; an address is given as such."""
 
@@ -29,6 +37,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract("Where others find it, with the port that it was given.")
     def test_the_listener_tells_the_port_that_it_was_given(self) -> None:
         """Port 0 stands for any that is free, and ``here`` is where others find it."""
 
@@ -39,6 +48,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract("Nobody listens at the address.")
     def test_nobody_listening_is_refused(self) -> None:
         """A dial to where nobody listens fails with ``refused``."""
 
@@ -49,6 +59,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract("Another program has the port, and doesn't share it.")
     def test_a_port_in_use_is_told(self) -> None:
         """A second listener at one address and port fails with ``in use``."""
 
@@ -59,6 +70,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract(NOT_OURS)
     def test_listening_at_a_foreign_address_is_told(self) -> None:
         """A listener at an address of another machine fails with ``not ours``."""
 
@@ -68,6 +80,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract("Hand each stream to ``accept``, never within this call; until then others connect and wait.")
     def test_streams_wait_for_the_listener_to_start(self) -> None:
         """Others connect and wait until ``start``, and none is handed over within that call; each is, once."""
 
@@ -92,6 +105,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract(CLOSE_LISTENER)
     def test_a_closed_listener_accepts_nothing_more(self) -> None:
         """After ``close``, which may be called again, dials are refused, and open streams stay open."""
 
@@ -111,6 +125,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract(CLOSE_LISTENER)
     def test_a_closed_listener_aborts_what_it_did_not_hand_over(self) -> None:
         """Who was let in and not handed over is told that the stream has ended."""
 
@@ -122,6 +137,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract("Who gives up cancels; nothing is left of it then.")
     def test_a_cancelled_dial_leaves_nothing(self) -> None:
         """Who gives up cancels: what the other end accepted meanwhile ends."""
 
@@ -145,6 +161,7 @@ class StreamRules(NetworkStage):
 
     # Sending and receiving
 
+    @contract("Send ``data`` in its turn, without waiting")
     def test_what_is_sent_comes_in_whole_and_in_order(self) -> None:
         """All bytes come in, in order, both ways."""
 
@@ -161,6 +178,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract(START)
     def test_nothing_is_received_before_start(self) -> None:
         """Bytes wait until ``start``, and none is received within that call."""
 
@@ -176,6 +194,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract(START)
     def test_the_end_is_not_told_before_start(self) -> None:
         """A stream that ended before ``start`` still brings what was sent, then tells the end."""
 
@@ -193,6 +212,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract("What the other end, or the way there, has not taken yet and is kept here.")
     def test_what_nobody_reads_is_counted_as_unsent(self) -> None:
         """``unsent_bytes`` grows while the other end doesn't read, and is zero again once it has."""
 
@@ -224,6 +244,7 @@ class StreamRules(NetworkStage):
 
     # Ending
 
+    @contract(CLOSE)
     def test_closing_sends_the_rest_first(self) -> None:
         """``close`` loses nothing of what was sent before, also where that waits for a reader."""
 
@@ -238,6 +259,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract("on a stream that is closing or lost, do nothing")
     def test_nothing_is_sent_after_close(self) -> None:
         """``send`` on a stream that is closing does nothing."""
 
@@ -252,6 +274,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract(CLOSE)
     def test_nothing_is_received_after_close(self) -> None:
         """Who closes receives nothing more, even of what has come in already."""
 
@@ -276,6 +299,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract(LOST)
     def test_the_end_is_told_once_to_who_closes(self) -> None:
         """``lost`` is called exactly once, as the last and not within ``close``, however often one closes and aborts."""
 
@@ -292,6 +316,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract(LOST)
     def test_the_end_is_told_once_to_who_aborts(self) -> None:
         """``abort`` ends a stream now, also one with unsent bytes; ``lost`` is called once at either end, not within it."""
 
@@ -310,6 +335,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
+    @contract(LOST)
     def test_the_end_is_told_when_the_other_end_closes(self) -> None:
         """Whoever ends the stream, the other end is told, exactly once, and sending does nothing then."""
 

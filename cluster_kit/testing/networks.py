@@ -8,11 +8,15 @@ from random import Random
 
 from cluster_kit.errors import NetworkFault
 from cluster_kit.network import Endpoint, Network
+from cluster_kit.testing.contract import contract
 from cluster_kit.testing.network_stage import Hearer
-from cluster_kit.testing.network_streams import StreamRules
+from cluster_kit.testing.network_streams import NOT_OURS, StreamRules
 
 MAX_BYTES = 100
 _YEAR_2020_S = 1_577_836_800.0
+
+OWN = "It has an address of its own, from which it sends and at which others answer"
+PAUSE = "Let what comes in wait, as long as there is room for it."
 
 
 class NetworkConformance(StreamRules):
@@ -23,6 +27,7 @@ class NetworkConformance(StreamRules):
 
     # Datagrams
 
+    @contract("Call ``hear`` with each datagram to the group or to the own address, and where it came from")
     def test_a_group_is_heard_by_all_who_joined(self) -> None:
         """What is sent to the group is heard by everyone in it, on any machine, and comes from the own address."""
 
@@ -38,6 +43,7 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    @contract("What is sent to the group is heard by its sender as well.")
     def test_a_sender_hears_itself(self) -> None:
         """What is sent to the group is heard by its sender as well."""
 
@@ -48,6 +54,7 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    @contract("Sends and hears datagrams of one group")
     def test_another_group_is_not_heard(self) -> None:
         """What is sent to the group of another port is not heard."""
 
@@ -63,6 +70,7 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    @contract(OWN)
     def test_the_own_address_leads_to_one_only(self) -> None:
         """What is sent to an own address is heard there and nowhere else, also among the processes of one machine."""
 
@@ -79,6 +87,7 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    @contract(OWN)
     def test_an_answer_reaches_who_sent_to_the_group(self) -> None:
         """Where a datagram of the group came from is where its sender answers."""
 
@@ -93,6 +102,7 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    @contract("Of one that is longer than the ``max_bytes`` asked for, only one byte more than these is given.")
     def test_of_what_is_too_long_one_byte_more_is_given(self) -> None:
         """A datagram as long as asked for is given whole; of a longer one, one byte more than that."""
 
@@ -106,6 +116,7 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    @contract(PAUSE)
     def test_nothing_is_heard_before_listen_and_while_paused(self) -> None:
         """What comes in waits until ``listen``, also after ``pause``."""
 
@@ -133,6 +144,7 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    @contract("Of several calls the last one counts.")
     def test_of_several_listeners_the_last_one_hears(self) -> None:
         """``listen`` again gives what comes in to the new ear, and to that one only."""
 
@@ -146,6 +158,7 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    @contract(PAUSE)
     def test_pausing_while_hearing_ends_the_hearing(self) -> None:
         """Whoever pauses within ``hear`` hears nothing more, whatever has come in already."""
 
@@ -168,11 +181,13 @@ class NetworkConformance(StreamRules):
                 pausing.listen(hear)
                 await hearer.until(lambda: bool(hearer.heard), "one datagram")
                 await self.say(said, b"more", witness)
+                await self.say(said, b"and more", witness)
                 assert len(hearer.heard) == 1, f"was heard after pause: {hearer}"
                 pausing.close()
 
         self.play(scenario)
 
+    @contract("Leave the group, and release everything. Idempotent.")
     def test_nothing_is_heard_after_close(self) -> None:
         """Closed datagrams, which may be closed again, hear nothing any more."""
 
@@ -187,10 +202,12 @@ class NetworkConformance(StreamRules):
                     closing.close()
                     count = len(hearer.heard)
                 await self.say(said, b"after", witness)
+                await self.say(said, b"after that", witness)
                 assert len(hearer.heard) == count, f"was heard after close: {hearer}"
 
         self.play(scenario)
 
+    @contract("Send to one address, as far as that works")
     def test_a_datagram_that_nobody_takes_is_lost_silently(self) -> None:
         """Sending to one address works as far as it works: it raises nothing, and the group goes on."""
 
@@ -203,6 +220,7 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    @contract(NOT_OURS)
     def test_joining_at_a_foreign_address_is_told(self) -> None:
         """A group can't be joined on an interface of another machine: ``not ours``."""
 
@@ -215,6 +233,7 @@ class NetworkConformance(StreamRules):
 
     # Callbacks
 
+    @contract("Methods are called from the event loop and call back there.")
     def test_all_calls_come_from_the_event_loop(self) -> None:
         """What comes in is handed over in the event loop from which the network was called, in no other thread."""
 
@@ -233,6 +252,7 @@ class NetworkConformance(StreamRules):
 
     # Names and addresses
 
+    @contract("an address stands for itself")
     def test_an_address_stands_for_itself(self) -> None:
         """Resolved, an address is itself; and it has no address of the other version."""
 
@@ -244,6 +264,7 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    @contract("Return the addresses of ``host``, the best first, each once")
     def test_a_name_has_each_address_once(self) -> None:
         """Resolved, a name has addresses, each once; of one version where that is asked for."""
 
@@ -256,6 +277,7 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    @contract("The host name has no address, or nobody can say which.")
     def test_an_unknown_name_is_told(self) -> None:
         """A name without any address fails with ``no such name``, in one line that says something."""
 
@@ -266,6 +288,7 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    @contract("Whether ``address`` is one of this machine's.")
     def test_own_addresses_are_known(self) -> None:
         """``has_address`` tells the addresses of this machine from others; those of ``interfaces`` are, IPv4 first."""
 
@@ -283,6 +306,7 @@ class NetworkConformance(StreamRules):
 
     # Time and randomness
 
+    @contract("The time of the event loop is this one.")
     def test_the_clock_is_that_of_the_event_loop(self) -> None:
         """Monotonic time is the time of the event loop; wall time counts from 1970, and moves on."""
 
@@ -297,6 +321,7 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    @contract("a source of randomness for ``concern``, which no other concern draws from")
     def test_each_concern_has_randomness_of_its_own(self) -> None:
         """No other concern draws from the source of a concern."""
 
@@ -308,6 +333,7 @@ class NetworkConformance(StreamRules):
 
         self.play(scenario)
 
+    @contract("How many streams one process can hold at the same time.")
     def test_some_streams_fit(self) -> None:
         """``most_streams`` is the number of streams that one process can hold."""
 

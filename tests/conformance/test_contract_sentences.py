@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster_kit.testing import ConnectorConformance, StrategyConformance, TopologyConformance
+from cluster_kit.testing import ConnectorConformance, NetworkConformance, StrategyConformance, TopologyConformance
 
 ROOT = Path(__file__).parents[2]
-CONTRACT = [ROOT / "cluster_kit" / "abc.py", ROOT / "docs" / "plugins.md"]
+CONTRACT = ("cluster_kit/abc.py", "cluster_kit/network/__init__.py", "cluster_kit/errors.py", "docs/plugins.md")
+SUITES = (ConnectorConformance, NetworkConformance, StrategyConformance, TopologyConformance)
 
 
 def words(text):
@@ -16,17 +17,12 @@ def words(text):
     return re.sub(r"\s+", " ", text.replace("`", "").replace("\n#", "\n"))
 
 
-RULES = [
-    getattr(suite, name)
-    for suite in (ConnectorConformance, StrategyConformance, TopologyConformance)
-    for name in dir(suite)
-    if name.startswith("test_")
-]
+RULES = [getattr(suite, name) for suite in SUITES for name in dir(suite) if name.startswith("test_")]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__qualname__)
 def test_rule_quotes_the_contract(rule):
-    contract = [words(path.read_text()) for path in CONTRACT]
+    contract = [words((ROOT / path).read_text()) for path in CONTRACT]
     assert any(words(rule.__contract__) in text for text in contract), rule.__contract__
 
 
