@@ -1,6 +1,6 @@
 """Mutants of a working strategy that announces its node in a server of expiring keys; each breaks one rule of the contract.
 
-Collected by ``test_suites_catch_offenders`` only, in a process of its own.
+Collected by ``test_offending_announcers`` only, in processes of its own.
 """
 
 import asyncio

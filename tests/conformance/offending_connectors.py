@@ -1,6 +1,6 @@
 """Connectors that break one rule each; ``ConnectorConformance`` must fail exactly at ``breaks``.
 
-Collected by ``test_suites_catch_offenders`` only, in a process of its own.
+Collected by ``test_offending_connectors`` only, in processes of its own.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Networks that break one sentence of the contract each; ``NetworkConformance`` must fail exactly at ``breaks``.
 
-Collected by ``test_suites_catch_offenders`` only, in a process of its own. All are in memory, in virtual time.
+Collected by ``test_offending_networks`` only, in processes of its own. All are in memory, in virtual time.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Strategies that break one rule each; ``StrategyConformance`` must fail exactly at ``breaks``.
 
-Collected by ``test_suites_catch_offenders`` only, in a process of its own.
+Collected by ``test_offending_strategies`` only, in processes of its own.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Topologies that break one law each; ``TopologyConformance`` must fail exactly at ``breaks``.
 
-Collected by ``test_suites_catch_offenders`` only, in a process of its own.
+Collected by ``test_offending_topologies`` only, in processes of its own.
 """
 
 import pytest

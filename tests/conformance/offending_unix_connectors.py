@@ -1,6 +1,6 @@
 """Connectors with one fault each, made of a working one over Unix sockets; the suite must fail exactly at ``breaks``.
 
-Collected by ``test_suites_catch_offenders`` only, in a process of its own.
+Collected by ``test_offending_unix_connectors`` only, in processes of its own.
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,24 +36,27 @@ class Suite(UnixSuite):
         return self.cls(directory=self.directory, heartbeat_s=0.3)
 
 
-def breaks(*rules, loses_peers=False):
-    """Run the suite on a connector, sound without ``rules``; with peers apart, which take long, if it gets these wrong."""
+def breaks(*rules, apart=False, strange=True):
+    """Run the suite on a connector, sound without ``rules``; peers apart and strangers, who take long, only where asked for."""
 
     def register(cls):
         name = f"Test{cls.__name__}"
-        told = {"cls": cls, "breaks": frozenset(rules), "has_peers_apart": loses_peers, "__module__": __name__}
-        globals()[name] = type(name, (Suite,), told)
+        tried = {"has_peers_apart": apart, "has_strangers": strange}
+        globals()[name] = type(name, (Suite,), {"cls": cls, "breaks": frozenset(rules), "__module__": __name__} | tried)
         return cls
 
     return register
 
 
-@breaks(loses_peers=True)
+loses_peers = partial(breaks, apart=True, strange=False)
+
+
+@breaks(apart=True)
 class Sound(UnixConnector):
     pass
 
 
-@breaks("test_a_frozen_peer_is_down_as_silent", loses_peers=True)
+@loses_peers("test_a_frozen_peer_is_down_as_silent")
 class HasNoHeartbeat(UnixConnector):
     async def _beat(self):
         pass
@@ -67,27 +71,27 @@ class Deaf(Link):
             await asyncio.Event().wait()
 
 
-@breaks("test_a_crashed_peer_is_down", loses_peers=True)
+@loses_peers("test_a_crashed_peer_is_down")
 class IsDeafToCrashes(UnixConnector):
     def _up(self, link):
         link.__class__ = Deaf
         super()._up(link)
 
 
-@breaks("test_a_crashed_peer_is_down", "test_a_frozen_peer_is_down_as_silent", loses_peers=True)
+@loses_peers("test_a_crashed_peer_is_down", "test_a_frozen_peer_is_down_as_silent")
 class TellsEveryLossAsLeft(UnixConnector):
     def _close(self, link, reason, *, goodbye=None):
         lost = reason in (Reason.CLOSED, Reason.SILENT)
         super()._close(link, Reason.LEFT if lost else reason, goodbye=goodbye)
 
 
-@breaks("test_a_frozen_peer_is_down_as_silent", loses_peers=True)
+@loses_peers("test_a_frozen_peer_is_down_as_silent")
 class TellsSilenceAsClosed(UnixConnector):
     def _close(self, link, reason, *, goodbye=None):
         super()._close(link, Reason.CLOSED if reason is Reason.SILENT else reason, goodbye=goodbye)
 
 
-@breaks("test_a_crashed_peer_can_come_back", loses_peers=True)
+@loses_peers("test_a_crashed_peer_can_come_back")
 class BarsWhoCrashed(UnixConnector):
     barred = frozenset()
 
@@ -100,7 +104,7 @@ class BarsWhoCrashed(UnixConnector):
         return ConnectReason.CONFLICT if peer.name in self.barred else super()._why_not(peer, fence)
 
 
-@breaks("test_stop_does_not_wait_for_a_frozen_peer", loses_peers=True)
+@loses_peers("test_stop_does_not_wait_for_a_frozen_peer")
 class WaitsForTheGoodbyeToBeRead(UnixConnector):
     async def stop(self):
         links = [*self._links.values()]

@@ -1,0 +1,5 @@
+"""Connectors in memory, with one fault each."""
+
+from offenders import caught
+
+TestOffenders = caught("offending_connectors", at_once=4)

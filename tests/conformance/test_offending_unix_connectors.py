@@ -1,0 +1,5 @@
+"""Connectors over Unix sockets, with one fault each."""
+
+from offenders import caught
+
+TestOffenders = caught("offending_unix_connectors", at_once=4)
