@@ -15,4 +15,4 @@ class TestTcpInMemory(InMemory, ConnectorConformance):
 class TestGossipInMemory(InMemory, StrategyConformance):
     @pytest.fixture
     def strategy(self):
-        return GossipStrategy(interval_s=0.1, ttl_s=2.0)
+        return GossipStrategy(interval_s=0.05, ttl_s=2.0)
