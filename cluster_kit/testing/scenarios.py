@@ -33,12 +33,17 @@ async def without_unhandled(scenario: Coroutine[Any, Any, None]) -> None:
     unhandled: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: unhandled.append(_described(context)))
+    is_first = not gc.get_freeze_count()
+    if is_first:
+        gc.freeze()  # only what the scenario leaves is looked through at its end
     try:
         await scenario
         gc.collect()  # a task tells that nobody took its exception when it goes
         await asyncio.sleep(0)
     finally:
         loop.set_exception_handler(None)
+        if is_first:
+            gc.unfreeze()
     assert not unhandled, f"nobody handles: {'; '.join(unhandled)}"
 
 

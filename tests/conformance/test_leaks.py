@@ -95,6 +95,14 @@ def test_files_that_were_there_or_are_gone_again_are_no_leak(tmp_path):
     asyncio.run(scenario())
 
 
+def test_files_do_not_count_where_they_are_the_source(tmp_path):
+    async def scenario():
+        async with leaves_nothing(0.1, files=False):
+            (tmp_path / "goodbye").write_text("")
+
+    asyncio.run(scenario())
+
+
 def test_what_was_there_before_is_no_leak():
     async def scenario():
         with socket.socket():

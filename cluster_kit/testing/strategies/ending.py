@@ -38,7 +38,7 @@ class EndingRules(StrategyOverrides):
         """Closed between two observations, it leaves no task, thread, process or socket."""
 
         async def scenario() -> None:
-            async with leaves_nothing(self.deadline_s):
+            async with leaves_nothing(self.deadline_s, files=False):
                 observations = run_of(strategy, self.discovery())
                 first = asyncio.ensure_future(anext(observations, None))
                 await asyncio.wait([first], timeout=self.listen_s)
@@ -54,7 +54,7 @@ class EndingRules(StrategyOverrides):
         """Cancelled while it waits for its source, it leaves no task, thread, process or socket."""
 
         async def scenario() -> None:
-            async with leaves_nothing(self.deadline_s), self.listen(strategy, self.discovery()) as heard:
+            async with leaves_nothing(self.deadline_s, files=False), self.listen(strategy, self.discovery()) as heard:
                 await heard.hear(_never, within_s=self.listen_s)
 
         self.run(scenario())
