@@ -39,7 +39,7 @@ class Run:
         self._ctx = ctx
         self._name = type(options).__name__.removesuffix("Strategy").lower()
         self._heard: dict[str, _Heard] = {}
-        self._written = False
+        self._writing: asyncio.Task[tuple[None, DiscoveryError | None]] | None = None
         self._works = False
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
@@ -85,18 +85,23 @@ class Run:
 
     async def _say_goodbye(self) -> None:
         """Write that this node is gone; where that fails, the others forget it in time."""
-        if self._written:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GOODBYE_S):
-                    await self._write("gone")
+        if self._writing is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await asyncio.wait([self._writing])  # or it may come after the goodbye, as a thread can't be cancelled
+                await self._write("gone")
+        self._writing.cancel()
+        await asyncio.gather(self._writing, return_exceptions=True)
 
     async def _write(self, state: State) -> DiscoveryError | None:
         local, fence, ttl_s = self._ctx.local, self._ctx.fence, self._options.ttl_s
         assert local.boot_id is not None
         renewal = self._ctx.random.getrandbits(32)
         entry = Entry(node=local, boot_id=local.boot_id, fence=fence, ttl_s=ttl_s, state=state, renewal=renewal)
-        self._written = True  # also by a call that fails, since it may have got through
-        _, error = await self._asked(self._options.put(f"{prefix_of(fence)}{local.boot_id}", entry.encode(), ttl_s))
+        put = self._options.put(f"{prefix_of(fence)}{local.boot_id}", entry.encode(), ttl_s)
+        self._writing = asyncio.create_task(self._asked(put), name=f"write to the {self._name}")
+        _, error = await asyncio.shield(self._writing)
         return error
 
     async def _read(self) -> tuple[list[Entry], DiscoveryError | None]:

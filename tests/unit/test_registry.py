@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 
@@ -203,3 +204,35 @@ def test_goodbye_to_a_store_that_hangs_ends_in_time():
         assert heard.ended
 
     observed(shelf, script)
+
+
+class SlowShelf(Shelf):
+    """A store that is first written in a thread, which goes on when whoever waits for it is cancelled."""
+
+    ttl_s = 60.0
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    async def put(self, key, value, ttl_s):
+        await asyncio.to_thread(self.keep, key, value)
+
+    def keep(self, key, value):
+        if not self.begun.is_set():
+            self.begun.set()
+            self.may_end.wait(60)
+        self.kept[key] = value
+
+
+def test_goodbye_comes_after_a_write_that_is_under_way():
+    shelf = SlowShelf()
+
+    async def scenario():
+        async with Listener(shelf, FakeDiscovery(ANN)) as heard:
+            await asyncio.to_thread(shelf.begun.wait, 60)
+            asyncio.get_running_loop().call_later(0.1, shelf.may_end.set)
+            await heard.close()
+
+    asyncio.run(scenario())
+    assert [Entry.decode(value).state for value in shelf.kept.values()] == ["gone"]
