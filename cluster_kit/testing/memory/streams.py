@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WINDOW_BYTES = 262_144  # under way and not taken by the reader; what is beyond waits at the sender
 SEGMENT_BYTES = 65_536  # the most that a reader is given at a time
-RETRY_S = 0.2  # doubles each time. Source: RFC 6298, and Linux' TCP_RTO_MIN
+RETRY_S = 0.2  # doubles each time, but for the second. Source: RFC 6298, RFC 8985 (7), and Linux' TCP_RTO_MIN
 MAX_RETRY_S = 120.0
 GIVE_UP_S = 924.0  # Linux: net.ipv4.tcp_retries2
 SLOW_READ_S = 0.1  # between two reads of a slow reader
@@ -50,7 +50,7 @@ class Carrier:
         if self._lost or self._is_lost(size_bytes):
             if not self._lost:
                 self._lost_since_s = self._timeline.now_s
-                self._retry_in(self._first_retry_s())
+                self._retry_in(self._first_retry_s(), is_probe=True)
             self._lost.append((size_bytes, arrive, args))
         else:
             self._bring(arrive, args)
@@ -65,8 +65,8 @@ class Carrier:
         """Send nothing again."""
         self._lost.clear()
 
-    def _retry_in(self, seconds: float) -> None:
-        self._timeline.call_at(self._timeline.now_s + seconds, self._retry, seconds)
+    def _retry_in(self, seconds: float, *, is_probe: bool = False) -> None:
+        self._timeline.call_at(self._timeline.now_s + seconds, self._retry, seconds, is_probe)
 
     def _first_retry_s(self) -> float:
         network = self._source.network
@@ -90,7 +90,7 @@ class Carrier:
         self._target.traffic.packets_received += 1
         arrive(*args)
 
-    def _retry(self, waited_s: float) -> None:
+    def _retry(self, waited_s: float, is_probe: bool) -> None:
         count = len(self._lost)
         while self._lost and not self._is_lost(self._lost[0][0]):
             _, arrive, args = self._lost.popleft()
@@ -104,7 +104,7 @@ class Carrier:
             self._lost.clear()
             self._give_up()
             return
-        self._retry_in(min(2 * waited_s, MAX_RETRY_S))
+        self._retry_in(waited_s if is_probe else min(2 * waited_s, MAX_RETRY_S))
 
 
 class MemoryStream(Stream):

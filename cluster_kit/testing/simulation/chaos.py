@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from hashlib import blake2b
 from random import Random
 
@@ -35,7 +35,7 @@ def stream(seed: int, concern: str) -> Random:
     return Random(int.from_bytes(blake2b(f"{seed}:{concern}".encode(), digest_size=16).digest()))
 
 
-def random_script(seed: int, *, nodes: int = 5, faults: int = 5) -> Script:
+def random_script(seed: int, *, nodes: int = 5, faults: int = 5, kinds: Collection[str] | None = None) -> Script:
     """Make up a script.
 
     Everything that breaks is mended by its end, except that some nodes are gone.
@@ -44,6 +44,7 @@ def random_script(seed: int, *, nodes: int = 5, faults: int = 5) -> Script:
         seed: The same one gives the same script.
         nodes: How many there are at the start.
         faults: How many things go wrong; some are followed by a restart.
+        kinds: The verbs of what may go wrong; everything by default.
     """
     random = stream(seed, "script")
     maker = _Maker(random, nodes)
@@ -51,6 +52,7 @@ def random_script(seed: int, *, nodes: int = 5, faults: int = 5) -> Script:
         maker.crash, maker.power_off, maker.leave, maker.join, maker.freeze, maker.starve,
         maker.partition, maker.cut, maker.ring_cut, maker.packets, maker.slow_reader, maker.clock_jump,
     ]  # fmt: skip
+    makers = [make for make in makers if kinds is None or make.__name__ in kinds]
     steps: list[Step] = []
     for _ in range(faults if nodes else 0):
         steps += random.choice(makers)()

@@ -124,19 +124,21 @@ class History:
         """Whether no way is disturbed now."""
         return all(each.until_s < inf for each in self._of_ways)
 
-    def undisturbed_since_s(self, one: int, other: int, aftermath_s: float) -> float:
+    def undisturbed_since_s(self, one: int, other: int, aftermath_s: float, *, is_of_both: bool = True) -> float:
         """Return since when nothing should keep two nodes apart; infinity while something does.
 
         Args:
             one: A node.
             other: Another.
             aftermath_s: For how long something may still come of what is over.
+            is_of_both: Whether it counts that ``one`` was not there itself.
         """
-        untils = (each.until_s + aftermath_s * each.has_aftermath for each in self._of_pair(one, other))
+        pair = self._of_pair(one, other, is_of_both)
+        untils = (each.until_s + aftermath_s * each.has_aftermath for each in pair)
         return max(untils, default=0.0)
 
-    def _of_pair(self, one: int, other: int) -> Iterator[Disturbance]:
-        yield from self._of_node.get(one, ())
+    def _of_pair(self, one: int, other: int, is_of_both: bool) -> Iterator[Disturbance]:
+        yield from self._of_node.get(one, ()) if is_of_both else ()
         yield from self._of_node.get(other, ())
         for each in self._of_ways:
             if each.befalls(one, other) or each.befalls(other, one):

@@ -14,7 +14,8 @@ class Law(StrEnum):
 
     AGREEMENT = "in the end, the view of every node agrees with the truth"
     EVENTS = "found and lost, up and down alternate for each node"
-    ROSTER = "no more than max_nodes are known"
+    RUNS = "nobody is found as a run that is over, or said to have left who has not"
+    ROSTER = "no more than max_nodes are known, and nobody knows itself"
     LINKS = "each link is reported up once, before connect returns, and down once"
     COMMANDS = "there is one command in flight for a peer at most, and dials back off"
     TOPOLOGY = "a topology selects only of the roster, the same each time, and both ends agree"

@@ -68,7 +68,8 @@ class Judge:
         other = self._numbers.get(key)
         if other is None:
             return
-        if self._history.undisturbed_since_s(number, other, self._aftermath_s) <= now_s:
+        is_of_both = reason is not Reason.SILENT  # who was away himself heard nobody, and is to know that
+        if self._history.undisturbed_since_s(number, other, self._aftermath_s, is_of_both=is_of_both) <= now_s:
             self.false_alarms.append(FalseAlarm(now_s, label_of(number), key, what, reason))
 
     # -- the truth -------------------------------------------------------------------------------------------------------------

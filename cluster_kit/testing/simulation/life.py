@@ -13,6 +13,7 @@ from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
 from cluster_kit.pipe.channel import Channel
 from cluster_kit.testing.simulation.findings import Law
+from cluster_kit.testing.simulation.runs import Runs
 from cluster_kit.testing.simulation.view import NodeView, Told
 from cluster_kit.testing.simulation.watching import Tell, WatchedTopology, watched_connector
 from cluster_kit.testing.timeline import Timeline
@@ -31,6 +32,7 @@ class Life:
         config: What to serve; parts of it that are instances are copied, as if each process had its own.
         network: Of its machine.
         timeline: Shared by all.
+        runs: Takes in this one.
         tell: Called with what breaks a law.
         told: Called with each event of the application.
         ended: Called when the process has ended by itself.
@@ -43,12 +45,13 @@ class Life:
         network: Network,
         timeline: Timeline,
         *,
+        runs: Runs,
         tell: Tell,
         told: Told,
         ended: Callable[[], None],
     ) -> None:
         self.loop = VirtualLoop(timeline, name=node.key)
-        self.view = NodeView(tell, told, max_nodes=config.max_nodes)
+        self.view = NodeView(tell, told, max_nodes=config.max_nodes, runs=runs, own=node.key)
         self.is_serving = False
         self._tell = tell
         self._ended = ended
@@ -58,6 +61,7 @@ class Life:
         )
         self._channel = _Ear(self._hear)
         self.worker = Worker(start, (), self._channel, self.loop, self._stopping, network=network, process=self)
+        runs.began(self.node)
         self._main = self.loop.create_task(self.worker.main(), name=f"worker {node}")
         self._main.add_done_callback(self._has_ended)
 

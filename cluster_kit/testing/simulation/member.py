@@ -14,6 +14,7 @@ from cluster_kit.testing.simulation.disturbances import Disturbance, History
 from cluster_kit.testing.simulation.findings import Findings, Law
 from cluster_kit.testing.simulation.life import Life
 from cluster_kit.testing.simulation.naming import label_of, node_of
+from cluster_kit.testing.simulation.runs import Runs
 from cluster_kit.testing.simulation.trace import Trace
 from cluster_kit.testing.timeline import Event, Timeline
 
@@ -54,6 +55,7 @@ class Member:
         *,
         random: Random,
         history: History,
+        runs: Runs,
         findings: Findings,
         trace: Trace,
         heard: Heard,
@@ -67,6 +69,7 @@ class Member:
         self._timeline = timeline
         self._random = random
         self._history = history
+        self._runs = runs
         self._findings = findings
         self._trace = trace
         self._heard = heard
@@ -100,6 +103,7 @@ class Member:
             self._config,
             self._network,
             self._timeline,
+            runs=self._runs,
             tell=self.tell,
             told=self._told,
             ended=self._ended,
@@ -119,6 +123,7 @@ class Member:
         self.eat()
         self.state = State.LEAVING
         self._goes()
+        self._runs.left(self.node)
         self.life.stop()
 
     def kill(self) -> None:

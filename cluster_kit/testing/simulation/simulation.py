@@ -22,6 +22,7 @@ from cluster_kit.testing.simulation.logs import watched_logs
 from cluster_kit.testing.simulation.member import Member
 from cluster_kit.testing.simulation.outcome import Outcome
 from cluster_kit.testing.simulation.playing import Player
+from cluster_kit.testing.simulation.runs import Runs
 from cluster_kit.testing.simulation.script import Script
 from cluster_kit.testing.simulation.sealing import sealed
 from cluster_kit.testing.simulation.trace import Trace
@@ -81,6 +82,7 @@ class Simulation:
         self._trace = Trace(show)
         self._findings = Findings()
         self._history = History()
+        self._runs = Runs()
         self._weather = Weather(seed, self._timeline, size=len(self.script.numbers), loss=loss)
         self._members = {number: self._member(number) for number in self.script.numbers}
         self._judge = self._make_judge()
@@ -124,6 +126,7 @@ class Simulation:
             self._timeline,
             random=stream(self.seed, f"turns of {number}"),
             history=self._history,
+            runs=self._runs,
             findings=self._findings,
             trace=self._trace,
             heard=self._heard,

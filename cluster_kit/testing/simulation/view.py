@@ -7,6 +7,7 @@ from collections.abc import Callable
 from cluster_kit.events import Event, NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason, TopologyEvent
 from cluster_kit.node import Node
 from cluster_kit.testing.simulation.findings import Law
+from cluster_kit.testing.simulation.runs import Runs, Seen
 
 Told = Callable[[str, str, Reason | None], None]
 """Called with each change: what, of which key, and why."""
@@ -19,14 +20,18 @@ class NodeView:
         tell: Called with what breaks a law.
         told: Called with each event.
         max_nodes: How many may be known.
+        runs: Which run is which.
+        own: The key of this node.
     """
 
-    def __init__(self, tell: Callable[[Law, str], None], told: Told, *, max_nodes: int) -> None:
+    def __init__(self, tell: Callable[[Law, str], None], told: Told, *, max_nodes: int, runs: Runs, own: str) -> None:
         self.known: dict[str, Node] = {}
         self.up: dict[str, Node] = {}
         self._tell = tell
         self._told = told
         self._max_nodes = max_nodes
+        self._seen = Seen(runs)
+        self._own = own
 
     def apply(self, event: Event) -> None:
         """Take in an event."""
@@ -53,13 +58,23 @@ class NodeView:
     def _add(self, nodes: dict[str, Node], node: Node, what: str) -> None:
         if node.key in nodes:
             self._tell(Law.EVENTS, f"{node} was {what} twice")
+        if node.key == self._own:
+            self._tell(Law.ROSTER, f"{node}, which is this node itself, was {what}")
         nodes[node.key] = node
+        if nodes is self.up or node.key not in self.up:  # who is linked is shown as the run that the link leads to
+            self._note(self._seen.fault_of_adding(node))
         self._told(what, node.key, None)
 
     def _remove(self, nodes: dict[str, Node], node: Node, what: str, reason: Reason) -> None:
         if nodes.pop(node.key, None) is None:
             self._tell(Law.EVENTS, f"{node} was {what} ({reason}), and was not there before")
+        if reason is Reason.LEFT:
+            self._note(self._seen.fault_of_leaving(node))
         self._told(what, node.key, reason)
+
+    def _note(self, fault: str | None) -> None:
+        if fault is not None:
+            self._tell(Law.RUNS, fault)
 
     def _mention(self, node: Node, what: str) -> None:
         if node.key not in self.known and node.key not in self.up:
@@ -67,6 +82,7 @@ class NodeView:
         self._told(what, node.key, None)
 
     def _describe(self, node: Node) -> None:
+        self._seen.show(node)
         for nodes in (self.known, self.up):
             if node.key in nodes:
                 nodes[node.key] = node
