@@ -1,0 +1,262 @@
+"""The safeguards of the product that are switched off one at a time, and what then must go wrong."""
+
+from math import inf
+
+import families
+from hunting import FALSE_ALARM, SLOW, Family, Safeguard
+
+from cluster_kit.abc import Gone
+from cluster_kit.connectors.tcp.arbitration import Verdict, judge
+from cluster_kit.events import Reason
+from cluster_kit.membership.backoff import Backoff
+from cluster_kit.strategies.gossip.engine import Ignored
+from cluster_kit.strategies.gossip.peers import Word
+from cluster_kit.testing.simulation.findings import Law
+from cluster_kit.wire.link import State
+
+STATIC = {"strategy": "static"}
+K_REGULAR = {"strategy": "gossip", "topology": "k_regular"}
+
+
+class UnattendedClock:
+    """Takes late for dead."""
+
+    def __init__(self, monotonic, period_s):
+        self.now_s = monotonic
+
+    def tick(self):
+        return 0.0
+
+
+def nothing(*_, **__):
+    return None
+
+
+def always(value):
+    return lambda *_, **__: value
+
+
+def refuse_all_that_cross(case):
+    verdict = judge(case)
+    return Verdict.CROSSED if verdict is Verdict.ANSWER and case.our_dial is State.GREETED else verdict
+
+
+def believe_any_boot(self, source, name, boot_id):
+    return [(name, source)] if source in self._words.get(name, {}) else []
+
+
+def admit_everybody(self, node):
+    return not self._is_own(node)
+
+
+def nothing_new(self, us):
+    return iter(())
+
+
+def hold_without_a_probe(self, newcomer):
+    self.connections.held[newcomer.name] = newcomer
+
+
+def gone_only_who_left(name, reason, boot_id=None):
+    return Gone(name, reason, boot_id) if reason is Reason.LEFT else Ignored("")
+
+
+def take_any_run(self, node, leaving, now_s):
+    if now_s < self._buried.get(node.boot_id, -inf):
+        return Word.LATE
+    peer = self._peers.get(node.key)
+    return Word.KNOWN if peer and (peer.node, peer.leaving) == (node, leaving) else Word.NEW
+
+
+def lose_what_is_held(self, key, *, known, up, reason):
+    state = self._state(key, known, up, reason)
+    if self._pace.at_s(key, self._now_s, NEWS_BURST) <= self._now_s:
+        self._tell(key, state)
+
+
+NEWS_BURST = 3
+
+SAFEGUARDS = [
+    # late is not dead
+    Safeguard(
+        name="the worker judges silence by attended time",
+        off={"worker.worker:AttendedClock": UnattendedClock},
+        family=Family(make=families.long_freeze),
+        finds=FALSE_ALARM,
+    ),
+    Safeguard(
+        name="tcp judges silence by attended time",
+        off={"connectors.tcp.hub:AttendedClock": UnattendedClock},
+        family=Family(make=families.short_freeze),
+        finds=FALSE_ALARM,
+    ),
+    # silence
+    Safeguard(
+        name="a silent link is given up",
+        off={"connectors.tcp.hub:Hub._give_up": nothing},
+        family=Family(make=families.power_off),
+        finds=Law.AGREEMENT,
+    ),
+    Safeguard(
+        name="who is not heard lapses",
+        off={"membership.roster:Roster.expire": always([])},
+        family=Family(make=families.crash),
+        finds=Law.AGREEMENT,
+    ),
+    Safeguard(
+        name="handshakes have a deadline",
+        off={"connectors.tcp.hub:HANDSHAKE_S": inf},
+        family=Family(make=families.interrupted_handshakes),
+        finds=Law.AGREEMENT,
+    ),
+    # which run
+    Safeguard(
+        name="a late packet of an earlier run is known as such",
+        off={"strategies.gossip.peers:Peers._judge": take_any_run},
+        family=Family(make=families.successors),
+        finds=Law.RUNS,
+    ),
+    Safeguard(
+        name="a goodbye counts against packets that it has overtaken",
+        off={"strategies.gossip.peers:BELATED_S": 0.0},
+        family=Family(make=families.overtaken),
+        finds=Law.RUNS,
+    ),
+    Safeguard(
+        name="a goodbye is of one run only",
+        off={"membership.roster:Roster._revoked": believe_any_boot},
+        family=Family(make=families.successors),
+        finds=Law.RUNS,
+    ),
+    Safeguard(
+        name="a run that a clock set back makes look older is told to replace the other",
+        off={"strategies.gossip.engine:Gone": gone_only_who_left},
+        family=Family(make=families.clock_set_back, topology=K_REGULAR, within_s=3.0),
+        finds=SLOW,
+    ),
+    Safeguard(
+        name="nobody is believed who tells of a run that has left",
+        off={"connectors.tcp.exchange:_MAX_LEFT": 0},
+        family=Family(make=families.late_farewell, topology=STATIC),
+        finds=Law.RUNS,
+    ),
+    # several connections
+    Safeguard(
+        name="the lower name breaks the tie of crossed dials",
+        off={"connectors.tcp.links:judge": refuse_all_that_cross},
+        family=Family(make=families.crossing, topology=STATIC),
+        finds=Law.AGREEMENT,
+    ),
+    Safeguard(
+        name="an incumbent is asked for a sign of life",
+        off={"connectors.tcp.links:Links._hold": hold_without_a_probe},
+        family=Family(make=families.reborn, within_s=3.0),
+        finds=SLOW,
+    ),
+    # wishes
+    Safeguard(
+        name="a wish that changes is told",
+        off={"connectors.tcp.connection:Connection.news": nothing_new},
+        family=Family(make=families.churn, topology=K_REGULAR),
+        finds=Law.AGREEMENT,
+    ),
+    Safeguard(
+        name="one command is in flight for a peer",
+        off={"membership.lanes:Lane.__contains__": always(False)},
+        family=Family(make=families.churn),
+        finds=Law.COMMANDS,
+    ),
+    # dials
+    Safeguard(
+        name="lost peers are remembered",
+        off={"membership.memory:Memory._has_room": always(False)},
+        family=Family(make=families.orphans, topology=STATIC),
+        finds=Law.AGREEMENT,
+    ),
+    Safeguard(
+        name="the back-off has a bound",
+        off={"membership.reconciler:_BACKOFF": Backoff(0.1, inf)},
+        family=Family(make=families.two_apart, topology=STATIC),
+        finds=Law.AGREEMENT,
+    ),
+    Safeguard(
+        name="there is a back-off",
+        off={"membership.backoff:Backoff.delay_s": always(0.0)},
+        family=Family(make=families.crash, topology={**STATIC, "topology": "ring"}),
+        finds=Law.COMMANDS,
+    ),
+    Safeguard(
+        name="who shows up is dialled soon",
+        off={"membership.reconciler:Reconciler.encourage": nothing},
+        family=Family(make=families.halves, within_s=3.0),
+        finds=SLOW,
+    ),
+    Safeguard(
+        name="a dial that takes long makes way for a new one",
+        off={"membership.lanes:Lane.dismiss": nothing},
+        family=Family(make=families.halves, within_s=1.7),
+        finds=SLOW,
+    ),
+    Safeguard(
+        name="dials to those who don't answer make way",
+        off={"membership.lanes:Lane._makes_way_at_s": always(inf)},
+        family=Family(
+            make=families.black_holes,
+            topology=STATIC,
+            within_s=3.0,
+            scaled={"membership.reconciler:MAX_HOPEFUL": 1, "membership.reconciler:MAX_DOUBTFUL": 1},
+        ),
+        finds=SLOW,
+    ),
+    # gossip
+    Safeguard(
+        name="a newcomer announces itself more than once",
+        off={"strategies.gossip.engine:ANNOUNCE_AT_S": (0.0,)},
+        family=Family(make=families.unheard_newcomer, within_s=0.5),
+        finds=SLOW,
+    ),
+    Safeguard(
+        name="a stranger's heartbeat is answered at once",
+        off={"strategies.gossip.engine:GossipEngine._welcome": always([])},
+        family=Family(make=families.halves, within_s=1.0),
+        finds=SLOW,
+    ),
+    Safeguard(
+        name="a goodbye is said more than once",
+        off={"strategies.gossip.session:GOODBYES": 1},
+        family=Family(make=families.goodbye, loss=0.05, within_s=3.0),
+        finds=SLOW,
+    ),
+    # exchange
+    Safeguard(
+        name="hints lapse",
+        off={"connectors.tcp.exchange:HINT_TTL_S": inf, "connectors.tcp.exchange:LOST_TTL_S": inf},
+        family=Family(make=families.crash, topology=STATIC),
+        finds=Law.AGREEMENT,
+    ),
+    Safeguard(
+        name="hints of a link that broke lapse earlier",
+        off={"connectors.tcp.exchange:LOST_TTL_S": 15.0},
+        family=Family(make=families.crash, topology=STATIC, within_s=12.5),
+        finds=SLOW,
+    ),
+    # bounds
+    Safeguard(
+        name="a roster holds max_nodes",
+        off={"membership.roster:Roster._admits": admit_everybody},
+        family=Family(make=families.nothing(5), topology={"strategy": "gossip", "max_nodes": 3}),
+        finds=Law.ROSTER,
+    ),
+    Safeguard(
+        name="a node knows that it is itself",
+        off={"membership.roster:Roster._is_own": always(False)},
+        family=Family(make=families.nothing(3), topology={**STATIC, "topology": "ring"}),
+        finds=Law.ROSTER,
+    ),
+    Safeguard(
+        name="of events held back the last is told",
+        off={"membership.news:News.show": lose_what_is_held},
+        family=Family(make=families.restless, scaled={"membership.news:BURST": NEWS_BURST}),
+        finds=Law.AGREEMENT,
+    ),
+]

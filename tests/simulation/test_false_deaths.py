@@ -1,0 +1,41 @@
+"""Nobody is taken for dead who is there, however busy machines are; and who was away himself finds nobody dead."""
+
+import pytest
+from hunting import changed
+from safeguards import UnattendedClock
+
+from cluster_kit.events import Reason
+from cluster_kit.testing.simulation.script import Script
+from cluster_kit.testing.simulation.simulation import Simulation
+from cluster_kit.testing.simulation.steps import Crash, Freeze, Leave, Restart, Starve
+
+
+def run(*steps, nodes=4, **options):
+    return Simulation(Script(nodes=nodes, steps=steps), **options).run()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_nobody_is_taken_for_dead_where_a_tenth_of_the_nodes_is_starved_and_packets_get_lost(seed):
+    outcome = run(Starve(at_s=2, nodes=(1,), for_s=10), nodes=10, seed=seed, loss=0.05)
+    assert not outcome.false_alarms
+
+
+def test_who_was_stopped_finds_nobody_silent():
+    assert not run(Freeze(at_s=2, nodes=(1,), for_s=15)).false_alarms
+
+
+def test_it_is_a_false_alarm_if_who_was_stopped_finds_others_silent():
+    with changed({"worker.worker:AttendedClock": UnattendedClock}):
+        alarms = run(Freeze(at_s=2, nodes=(1,), for_s=15)).false_alarms
+    assert {alarm.who for alarm in alarms} == {"n0001"}
+    assert {(alarm.what, alarm.reason) for alarm in alarms} == {("lost", Reason.SILENT)}
+
+
+def test_a_node_that_is_told_to_leave_as_it_starts_leaves():
+    outcome = run(Crash(at_s=2, nodes=(2,)), Restart(at_s=2, nodes=(2,)), Leave(at_s=2, nodes=(2,)), seed=134)
+    assert outcome.is_good, outcome.findings
+
+
+def test_who_is_heard_at_the_last_moment_does_not_lapse():
+    outcome = run(Starve(at_s=2, nodes=(1,), for_s=10), nodes=10, seed=2829, loss=0.05, seconds=12.0)
+    assert not outcome.false_alarms
