@@ -1,0 +1,39 @@
+"""Whatever happens to a cluster, all laws hold, and nobody is taken for dead who isn't: scripts made up from any seed.
+
+A few seeds are tried each time, and many by ``tox -e simulation`` and ``tox -e simulation-long``.
+"""
+
+import os
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from cluster_kit.testing.simulation.chaos import random_script
+from cluster_kit.testing.simulation.replaying import Setting
+
+EXAMPLES = int(os.environ.get("CLUSTER_KIT_SEEDS", "20"))
+SCENARIOS = {
+    "rolling restarts": ({"strategy": "gossip"}, 4, ("crash", "leave", "join")),
+    "partitions": ({"strategy": "gossip", "topology": "k_regular"}, 6, ("partition", "ring_cut")),
+    "cuts of one way": ({"strategy": "gossip", "topology": "ring"}, 4, ("cut",)),
+    "no processor": ({"strategy": "gossip"}, 4, ("freeze", "starve")),
+    "bad networks": ({"strategy": "gossip", "topology": "star"}, 4, ("packets", "slow_reader")),
+    "clocks": ({"strategy": "gossip", "topology": "k_regular"}, 6, ("clock_jump", "crash", "power_off", "leave")),
+    "churn": ({"strategy": "static", "topology": "k_regular"}, 4, ("crash", "power_off", "join")),
+    "all at once": ({"strategy": ["gossip", "static"], "topology": "ring"}, 4, None),
+}
+FAULTS = 3
+
+
+@pytest.mark.timeout(2 * EXAMPLES + 120)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_all_agree_in_the_end_and_no_law_is_broken_on_the_way(scenario):
+    topology, nodes, kinds = SCENARIOS[scenario]
+
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.generate])
+    @given(seed=st.integers(0, 2**32))
+    def check(seed):
+        Setting(topology=topology, seed=seed).check(random_script(seed, nodes=nodes, faults=FAULTS, kinds=kinds))
+
+    check()
