@@ -24,7 +24,7 @@ class Word(Enum):
     NEW = auto()
     """It is the first that is heard of this run, or the first for a long time."""
     CHANGED = auto()
-    """The run tells something else than before."""
+    """The run tells something else than before, or others may rely on what it told only for a moment longer."""
     KNOWN = auto()
     """The run tells the same as before."""
     LATE = auto()
@@ -70,7 +70,7 @@ class Peers:
         It is ``hear`` for nearly all that is heard, at a fraction of its cost.
         """
         peer = self._peers.get(name)
-        if peer is None or peer.node is not node or now_s < self._all_late_until_s:
+        if peer is None or peer.node is not node or now_s < self._all_late_until_s or self._is_lapsing(peer, now_s):
             return False
         peer.heard_s = now_s
         self._peers.move_to_end(name)
@@ -98,9 +98,14 @@ class Peers:
         if peer is None or peer.node.boot_id is None:
             return Word.NEW
         if node.boot_id == peer.node.boot_id:
-            return Word.KNOWN if (node, leaving) == (peer.node, peer.leaving) else Word.CHANGED
+            is_known = (node, leaving) == (peer.node, peer.leaving) and not self._is_lapsing(peer, now_s)
+            return Word.KNOWN if is_known else Word.CHANGED
         late = node.boot_id < peer.node.boot_id and now_s - peer.heard_s < self._silent_s
         return Word.LATE if late else Word.NEW
+
+    def _is_lapsing(self, peer: Peer, now_s: float) -> bool:
+        """Whether it may be too late for ``renew``: the peer's packets got lost, and then one didn't."""
+        return peer.until_s - now_s < self._silent_s
 
     def renew(self, now_s: float, horizon_s: float) -> Iterator[Peer]:
         """Yield those who have been heard again and on whom others may rely no longer than ``horizon_s`` from now."""
