@@ -58,6 +58,9 @@ class Group(NamedTuple):
     is_broadcast: bool = False
 
 
+LINGER_S = 1.0  # for which a stream that is closed waits for the other end to close
+
+
 class StreamReader(Protocol):
     """Who takes what comes in on a stream; never called within a call of the stream's methods."""
 
@@ -94,7 +97,11 @@ class Stream(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Receive nothing more, and close once everything is sent. Idempotent."""
+        """Receive nothing more, and close once everything is sent. Idempotent.
+
+        The other end is told by the end of the stream, and given a second to close its own: what it still sends meanwhile is
+        swallowed. If that met a stream that is gone, the reset would overtake what is not there yet.
+        """
 
     @abstractmethod
     def abort(self) -> None:

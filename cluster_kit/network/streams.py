@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from cluster_kit.network import Endpoint, Listener, Stream, StreamReader
+from cluster_kit.network import LINGER_S, Endpoint, Listener, Stream, StreamReader
 from cluster_kit.network.sockaddrs import SockAddr, endpoint_of, sockaddr_of
 from cluster_kit.throttle import Throttle
 
@@ -51,7 +51,9 @@ class SystemStream(Stream):
         self._unsent = bytearray()
         self._is_deaf = False  # the other end, which may have said something before
         self._is_closing = False
+        self._is_finished = False  # the other end has sent its last
         self._has_ended = False
+        self._patience: asyncio.TimerHandle | None = None
         with suppress(OSError):  # the other end may have broken the connection already, which the first read tells
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -72,6 +74,7 @@ class SystemStream(Stream):
             self.abort()
             return
         if not count:
+            self._is_finished = True
             self.close()
             return
         try:
@@ -110,7 +113,7 @@ class SystemStream(Stream):
         if not self._unsent:
             self._loop.remove_writer(self._sock)
             if self._is_closing:
-                self._end()
+                self._linger()
 
     def _stop_sending(self, exc: OSError) -> None:
         """End, but not before what came in has been read: whoever closes may have said why, and then our next word is reset."""
@@ -127,12 +130,34 @@ class SystemStream(Stream):
         return len(self._unsent)
 
     def close(self) -> None:
-        """Close once everything is sent."""
+        """Close once everything is sent, and the other end has closed or its time is over."""
         if not self._is_closing:
             self._is_closing = True
             self._loop.remove_reader(self._sock)
             if not self._unsent:
-                self._end()
+                self._linger()
+
+    def _linger(self) -> None:
+        if self._is_finished or self._is_deaf:
+            self._end()
+            return
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._end()
+            return
+        self._loop.add_reader(self._sock, self._swallow)
+        self._patience = self._loop.call_later(LINGER_S, self.abort)
+
+    def _swallow(self) -> None:
+        try:
+            has_more = self._sock.recv_into(self._inbox) > 0
+        except BlockingIOError:
+            return
+        except OSError:
+            has_more = False
+        if not has_more:
+            self.abort()
 
     def abort(self) -> None:
         """Close now."""
@@ -145,6 +170,8 @@ class SystemStream(Stream):
 
     def _end(self) -> None:
         self._has_ended = True
+        if self._patience is not None:
+            self._patience.cancel()
         self._sock.close()
         if self._reader is not None:
             self._loop.call_soon(self._reader.lost)

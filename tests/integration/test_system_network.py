@@ -315,13 +315,45 @@ def test_what_came_in_before_a_reset_is_received_though_a_send_found_out_first()
         here.send(b"never read")
         select.select([there._sock], [], [])
         there.send(b"goodbye")
-        there.close()
+        there.abort()
         for _ in range(100):
             here.send(b"x")
         late = Collector(here)
         assert late.losses == 0
         await ended(late)
         assert (bytes(late.data), late.losses, here.unsent_bytes) == (b"goodbye", 1, 0)
+
+    run(scenario)
+
+
+def test_stream_that_closes_swallows_what_the_other_end_says_until_that_closes():
+    async def scenario(network):
+        here, there = await pair(network)
+        closing = Collector(here)
+        here.send(b"goodbye")
+        here.close()
+        for _ in range(100):  # a reset would make one of them fail
+            assert there._sock.send(b"x") == 1
+            await asyncio.sleep(0)
+        assert not closing.losses
+        other = Collector(there)
+        await ended(other)
+        await ended(closing)
+        assert (bytes(other.data), bytes(closing.data), closing.losses) == (b"goodbye", b"", 1)
+
+    run(scenario)
+
+
+def test_stream_that_closes_does_not_wait_for_ever_for_the_other_end(monkeypatch):
+    monkeypatch.setattr(streams, "LINGER_S", 0.05)
+
+    async def scenario(network):
+        here, there = await pair(network)
+        closing = Collector(here)
+        here.close()
+        await ended(closing)
+        assert here._sock.fileno() == -1
+        there.abort()
 
     run(scenario)
 

@@ -54,6 +54,23 @@ def test_network_that_delays_everything_by_a_second():
     run_virtually(scenario())
 
 
+def test_goodbye_that_is_lost_arrives_although_the_peer_speaks_meanwhile():
+    async def scenario():
+        lan = Lan()
+        ann, bob = await mesh(lan, 2)
+        loss = lan.network.add(Drop(1.0), lan.network.hosts[0], lan.network.hosts[1])
+        leaving = asyncio.create_task(ann.connector.stop())
+        await asyncio.sleep(0.05)
+        await bob.connector.update(bob.node.evolve(metadata={"zone": "b"}), leaving=False)
+        await asyncio.sleep(0.05)
+        lan.network.remove(loss)
+        assert await bob.down(ann) is Reason.LEFT
+        await leaving
+        await bob.connector.stop()
+
+    run_virtually(scenario())
+
+
 def test_peer_behind_a_cut_is_silent_in_time_and_linked_again_after():
     async def scenario():
         lan = Lan()

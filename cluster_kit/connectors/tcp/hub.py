@@ -46,7 +46,7 @@ log = logging.getLogger("cluster_kit.connectors.tcp")
 
 HANDSHAKE_S = 5.0  # as long as a connect may take by default
 PROBE_S = 2.0  # less than a handshake, so that who is held can still be answered
-FLUSH_S = 0.2  # for the last bytes to leave; a goodbye fits the kernel's buffer, unless the peer doesn't read
+FLUSH_S = 0.5  # for the last bytes to leave, and the peer to hang up; long enough for one lost packet, which TCP sends again
 
 
 class Hub:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
-from cluster_kit.network import Endpoint, Stream, StreamReader
+from cluster_kit.network import LINGER_S, Endpoint, Stream, StreamReader
 
 if TYPE_CHECKING:
     from cluster_kit.testing.memory.host import MemoryHost
@@ -183,7 +183,7 @@ class MemoryStream(Stream):
             self._send_unsent()
 
     def close(self) -> None:
-        """Close once the rest is sent."""
+        """Close once the rest is sent, and the other end has closed or its time is over."""
         if not self._is_closing:
             self._is_closing = True
             self._inbox.clear()
@@ -191,8 +191,10 @@ class MemoryStream(Stream):
                 self._finish()
 
     def abort(self) -> None:
-        """Close now."""
-        if not self._has_ended:
+        """Close now; the kernel still brings to the other end what is all sent, with the end of the stream behind it."""
+        if self._is_closing and self._has_finished:
+            self._end()
+        elif not self._has_ended:
             self._reset_peer()
             self._break()
 
@@ -210,7 +212,8 @@ class MemoryStream(Stream):
         if self._unsent or self._has_ended:
             return
         if self._is_closing:
-            self._finish()
+            if not self._has_finished:
+                self._finish()
         elif self._says_no_more:
             self._say_finished()
 
@@ -228,7 +231,11 @@ class MemoryStream(Stream):
 
     def _finish(self) -> None:
         self._say_finished()
-        self._end()
+        if self._hears_no_more:
+            self._end()
+        else:
+            timeline = self.host.network.timeline
+            timeline.call_at(timeline.now_s + LINGER_S, self._end)
 
     def _say_finished(self) -> None:
         if not self._has_finished:
@@ -259,6 +266,8 @@ class MemoryStream(Stream):
         self._hears_no_more = True
         if not self._is_closing:
             self._ready()
+        elif self._has_finished:
+            self._end()
 
     def _ready(self) -> None:
         if self._context is not None and not self._is_waiting:
@@ -313,10 +322,13 @@ class MemoryStream(Stream):
     def _die(self) -> None:
         """End with the process."""
         if not self._has_ended:
-            self._reset_peer()
+            if not self._has_finished:
+                self._reset_peer()
             self._has_ended = self._is_closing = True
 
     def _end(self) -> None:
+        if self._has_ended:
+            return
         self._has_ended = True
         self._inbox.clear()
         self._loop.off_end(self._die)
