@@ -73,7 +73,7 @@ def simulate(
     trace: bool,
     shrink: bool,
 ) -> None:
-    r"""Simulate a whole cluster, in virtual time and from one seed.
+    """Simulate a whole cluster, in virtual time and from one seed.
 
     Runs complete nodes, with the real worker, strategies, connector and topology, on a network in memory. Nodes start within
     the first second; then comes what the script says. In the end every node must see who is there and be linked as the topology
@@ -90,7 +90,7 @@ def simulate(
       - {at_s: 20, restart: 2}
 
     Others are join, leave, power_off, freeze, thaw, starve, clock_jump, cut, ring_cut, packets, slow_reader and heal.
-    """
+    """  # noqa: D301 - click wants the character itself
     from cluster_kit.cli.configuration import see_modules_beside
     from cluster_kit.errors import ConfigError
     from cluster_kit.testing.simulation.replaying import Setting

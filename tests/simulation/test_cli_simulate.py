@@ -39,6 +39,15 @@ def repeatable(run):
     return [line for line in run.stdout.splitlines() if not line.startswith("wall")]
 
 
+def test_help_shows_a_script_as_it_is_written(tmp_path):
+    lines = simulate("--help").stdout.splitlines()
+    begins, ends = lines.index("    nodes: 5"), lines.index("    - {at_s: 20, restart: 2}")
+    assert lines[begins - 1] == ""
+    file = tmp_path / "shown.yaml"
+    file.write_text("\n".join(lines[begins : ends + 1]))
+    assert simulate("--script", file).returncode == 0
+
+
 def test_the_same_seed_prints_the_same_lines(script):
     runs = [simulate("--script", script, "--topology", "ring", "--seed", seed, "--loss", "0.05") for seed in (7, 7, 8)]
     assert [run.returncode for run in runs] == [0, 0, 0], runs
