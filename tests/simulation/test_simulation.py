@@ -316,9 +316,3 @@ def test_a_failure_is_shrunken_and_replays():
     assert len(script.steps) == 1
     assert setting.run(script).findings[0].law is Law.AGREEMENT
     assert "--script - <<'END'" in report(outcome, setting, script)
-
-
-def test_goodbye_of_a_run_counts_for_whoever_is_still_shown_as_the_one_before():
-    steps = (PowerOff(at_s=1, nodes=(1,)), Restart(at_s=1, nodes=(1,)), Leave(at_s=1, nodes=(1,), drain_s=1))
-    setting = Setting(topology={"strategy": "gossip", "topology": "k_regular"}, seed=1705)
-    assert setting.run(Script(nodes=2, steps=steps)).is_good

@@ -10,7 +10,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._numbers: dict[BootId, int] = {}
-        self._left: dict[str, int] = {}  # by key: the latest run that was told to leave
+        self._left: set[BootId] = set()
 
     def began(self, node: Node) -> None:
         """Take in a run."""
@@ -19,21 +19,16 @@ class Runs:
 
     def left(self, node: Node) -> None:
         """Note that a run was told to leave."""
-        number = self.number_of(node)
-        if number is not None:
-            self._left[node.key] = number
+        if node.boot_id is not None:
+            self._left.add(node.boot_id)
 
     def number_of(self, node: Node) -> int | None:
         """Return which run a node is shown as, ``None`` where it is not shown as any."""
         return self._numbers.get(node.boot_id) if node.boot_id is not None else None
 
     def has_left(self, node: Node) -> bool:
-        """Whether the run that a node is shown as was told to leave, or a later one, or it is not shown as any.
-
-        Whose link is not known to be dead may still be shown as the run of that link when a later one says goodbye.
-        """
-        number = self.number_of(node)
-        return number is None or self._left.get(node.key, -1) >= number
+        """Whether the run that a node is shown as was told to leave, or it is not shown as any."""
+        return node.boot_id is None or node.boot_id in self._left
 
 
 class Seen:
