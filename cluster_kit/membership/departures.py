@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cluster_kit.membership.merge import is_older
 from cluster_kit.node import BootId, Node
 
 
@@ -19,6 +20,10 @@ class Departures:
     def leaving(self) -> frozenset[str]:
         """Those who have said that they are about to leave."""
         return frozenset(self._leaving)
+
+    def is_leaving(self, node: Node) -> bool:
+        """Whether this run of ``node``, not just another one, has said that it is about to leave."""
+        return node.key in self._leaving and self._leaving[node.key] in (None, node.boot_id)
 
     def announce(self, key: str, boot_id: BootId | None) -> bool:
         """Mark a node as about to leave; return whether that is news."""
@@ -38,7 +43,7 @@ class Departures:
 
     def review(self, key: str, known: Node | None, linked: Node | None) -> None:
         """Take away marks that the node as discovery knows it, or as it is linked, has outlived."""
-        now = linked or known
+        now = known if linked is None or (known is not None and is_older(linked, known)) else linked
         leaving = self._leaving.get(key)
         if now is None or (leaving is not None and leaving != now.boot_id):
             self._leaving.pop(key, None)

@@ -298,9 +298,9 @@ class Membership:
         for change in changes:
             if change.node is None:
                 self._lose(change.key, change.reason)
-            elif change.found:
+            elif change.before is None:
                 self._departures.returned(change.key)
-            self._review(change.key, change.reason)
+            self._review(change.key, change.reason, lost=change.before)
 
     def _lose(self, key: str, reason: Reason) -> None:
         """Note that discovery has lost a node; mere silence is no goodbye, so a healthy link stays wanted."""
@@ -311,7 +311,6 @@ class Membership:
 
     def _depart(self, key: str, boot_id: BootId | None) -> None:
         if (key in self._up or key in self._roster.known) and self._departures.announce(key, boot_id):
-            self._news.leaving(self._nodes[key])
             self._review(key, Reason.GONE)
 
     def _farewell(self, key: str, now_s: float) -> None:
@@ -324,8 +323,8 @@ class Membership:
         elif same_run(known, self._met[key]):
             self._departures.complete(key, known.boot_id)
 
-    def _review(self, key: str, reason: Reason) -> None:
-        """Bring everything that is kept by key up to date, and tell what is new."""
+    def _review(self, key: str, reason: Reason, *, lost: Node | None = None) -> None:
+        """Bring everything that is kept by key up to date, and tell what is new; ``lost`` is how discovery last knew it."""
         known, up, missed = self._roster.known.get(key), key in self._up, key in self._memory
         if not (known or up or missed):
             self._met.pop(key, None)
@@ -339,8 +338,15 @@ class Membership:
             self._nodes.pop(key, None)
         else:
             self._nodes[key] = node
-        self._news.show(key, known=node if known else None, up=linked if up else None, reason=reason)
-        self._departures.review(key, known, self._met[key] if up else None)
+        self._departures.review(key, known, met if up else None)
+        self._news.show(
+            key,
+            known=node if known else None,
+            up=linked if up else None,
+            leaving=node is not None and self._departures.is_leaving(node),
+            reason=reason,
+            lost=lost,
+        )
         staying = node if key not in self._departures else None
         dialled_anyway = staying if missed else self._roster.mirrors.get(key)
         self._wish.offer(key, known=staying if known else None, missed=None if known else dialled_anyway)

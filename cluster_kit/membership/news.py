@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from cluster_kit.events import Event, NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
 from cluster_kit.membership.deadlines import Deadlines
+from cluster_kit.membership.merge import same_run
 from cluster_kit.membership.pace import Pace
 from cluster_kit.node import Node
 
@@ -33,14 +34,14 @@ class _State:
         up: The node as it is linked, if it is.
         lost: Why it is not known, if it isn't.
         broke: Why the link that the application knows of went down, if it did.
-        leaving: Whether the application is still to hear that it is about to leave.
+        leaving: Whether it is about to leave.
     """
 
     known: Node | None
     up: Node | None
     lost: Reason
     broke: Reason | None
-    leaving: bool = False
+    leaving: bool
 
     @property
     def shown(self) -> Node | None:
@@ -64,6 +65,7 @@ class News:
         self.known: dict[str, Node] = {}
         self.up: dict[str, Node] = {}
         self._topology = topology
+        self._leaving: set[str] = set()  # by key, of whom the application knows that they are about to leave
         self._events: list[Event] = []
         self._now_s = 0.0
         self._burst = burst
@@ -93,7 +95,9 @@ class News:
         """Assume that the application knows ``node`` from elsewhere."""
         self.known[node.key] = node
 
-    def show(self, key: str, *, known: Node | None, up: Node | None, reason: Reason) -> None:
+    def show(
+        self, key: str, *, known: Node | None, up: Node | None, leaving: bool, reason: Reason, lost: Node | None = None
+    ) -> None:
         """Report what is new about a node, now or later.
 
         Args:
@@ -101,11 +105,21 @@ class News:
             known: The node as discovery knows it, if it does.
             up: The node as it is linked, if it is. It differs from ``known`` only until the
                 connector has heard of a change.
+            leaving: Whether it is about to leave.
             reason: Why it is no longer known or up, if it isn't.
+            lost: The node as discovery knew it, if it has just lost it. That may be another run than the
+                application knows of, which then was replaced.
         """
-        state = self._state(key, known, up, reason)
+        shown = self.known.get(key)
+        was_replaced = lost is not None and shown is not None and not same_run(lost, shown)
+        state = self._state(key, known, up, leaving, reason, Reason.REPLACED if was_replaced else reason)
+        if not leaving:
+            self._leaving.discard(key)
         turned = bool(
-            state.broke or state.leaving or (known is None) == (key in self.known) or (up is None) == (key in self.up)
+            state.broke
+            or (leaving and key not in self._leaving)
+            or (known is None) == (key in self.known)
+            or (up is None) == (key in self.up)
         )
         at_s = self._pace.at_s(key, self._now_s, BURST if turned else UPDATES)
         if turned and at_s <= self._now_s and self._total.room(_ALL, self._now_s, self._burst):
@@ -120,27 +134,16 @@ class News:
     def down(self, key: str, reason: Reason) -> None:
         """Report that the link is down, if it was up."""
         held = self._held.get(key)
-        self.show(key, known=held.known if held else self.known.get(key), up=None, reason=reason)
+        self.show(key, known=held.known if held else self.known.get(key), up=None, leaving=False, reason=reason)
 
-    def leaving(self, node: Node) -> None:
-        """Report that ``node`` is about to leave."""
-        if node.key in self._held:
-            self._held[node.key].leaving = True
-        else:
-            self._events.append(NodeLeaving(topology=self._topology, node=node))
-
-    def _state(self, key: str, known: Node | None, up: Node | None, reason: Reason) -> _State:
+    def _state(self, key: str, known: Node | None, up: Node | None, leaving: bool, reason: Reason, lost: Reason) -> _State:
         """Return how things stand now; what happened while this was held back still counts."""
         broke = reason if up is None and key in self.up else None
         held = self._held.pop(key, None)
-        if held is None:
-            return _State(known, up, reason, broke)
-        state = _State(known, up, reason, held.broke if up or held.up is None else broke)
-        if known is None and held.known is None:
-            state.lost = held.lost
-        same_run = held.shown and state.shown and held.shown.boot_id == state.shown.boot_id
-        state.leaving = bool(held.leaving and same_run)
-        return state
+        if held is not None:
+            broke = held.broke if up or held.up is None else broke
+            lost = held.lost if known is None and held.known is None else lost
+        return _State(known, up, lost, broke, leaving)
 
     def _is_outdated(self, key: str, state: _State) -> bool:
         """Whether the node is shown otherwise than it is, and is the same in both views."""
@@ -165,7 +168,8 @@ class News:
         elif now is not None and self._is_outdated(key, state):
             self._describe(now)
             self._events.append(NodeUpdated(topology=self._topology, node=now))
-        if now is not None and state.leaving:
+        if now is not None and state.leaving and key not in self._leaving:
+            self._leaving.add(key)
             self._events.append(NodeLeaving(topology=self._topology, node=now))
         self._pace.took(key, self._now_s)
         self._total.took(_ALL, self._now_s)

@@ -33,16 +33,16 @@ class Change:
 
     Attributes:
         node: The node as it is known now, or ``None``.
+        before: The node as it was known before, or ``None``.
         reason: Why it is no longer known, if it isn't.
         fresh: There is new evidence that it lives: its source had lost it, or shows another boot or address.
-        found: It was not known before.
     """
 
     key: str
     node: Node | None
+    before: Node | None
     reason: Reason
     fresh: bool
-    found: bool = False
 
 
 class Roster:
@@ -261,20 +261,20 @@ class Roster:
         if node is None:
             if self.known.pop(key, None) is None:
                 return None
-            return Change(key, None, Reason.REPLACED if key in self._words else reason, False)
+            return Change(key, None, before, Reason.REPLACED if key in self._words else reason, False)
         self.known[key] = node
-        return Change(key, node, reason, fresh, before is None) if fresh or node != before else None
+        return Change(key, node, before, reason, fresh) if fresh or node != before else None
 
     def _reflect(self, key: str, node: Node | None, reason: Reason) -> Change | None:
         """Note how a node that is set aside is vouched for now."""
-        was_known = self.known.pop(key, None) is not None
-        if node == self.mirrors[key] and not was_known:
+        before = self.known.pop(key, None)
+        if node == self.mirrors[key] and before is None:
             return None
         if node is None:
             del self.mirrors[key]
         else:
             self.mirrors[key] = node
-        return Change(key, None, reason, False)
+        return Change(key, None, before, reason, False)
 
     def _merged(self, key: str) -> Node | None:
         if is_bare(key):

@@ -57,9 +57,8 @@ def play(news, history):
         yield now_s, shown, news.take()
         node = Node(key, metadata={"tag": tag}, boot_id=BootId(boot, 0))
         shown[key] = (node if known else None, node if up else None)
-        news.show(key, known=shown[key][0], up=shown[key][1], reason=reason)
-        if leaves and (known or up):
-            news.leaving(node)
+        leaves = leaves and (known or up)
+        news.show(key, known=shown[key][0], up=shown[key][1], leaving=leaves, reason=reason)
         yield now_s, shown, news.take()
     while (next_s := news.next_s()) is not None:
         now_s = max(now_s, next_s)

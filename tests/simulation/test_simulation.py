@@ -316,3 +316,12 @@ def test_a_failure_is_shrunken_and_replays():
     assert len(script.steps) == 1
     assert setting.run(script).findings[0].law is Law.AGREEMENT
     assert "--script - <<'END'" in report(outcome, setting, script)
+
+
+@pytest.mark.parametrize("drain_s", [1, 10])
+def test_node_that_lost_power_and_comes_back_only_to_leave_is_leaving_as_the_run_that_does(drain_s):
+    steps = (PowerOff(at_s=1, nodes=(1,)), Restart(at_s=1, nodes=(1,)), Leave(at_s=1, nodes=(1,), drain_s=drain_s))
+    setting = Setting(topology={"strategy": "gossip", "topology": "k_regular"}, seed=1705)
+    lines = []
+    assert setting.run(Script(nodes=2, steps=steps), show=lines.append).is_good
+    assert [line.split()[2] for line in lines if "n0002  " in line][-4:] == ["down", "updated", "leaving", "lost"]

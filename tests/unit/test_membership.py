@@ -543,6 +543,31 @@ def test_new_boot_of_a_leaving_node_is_dialled():
     assert cluster.planned() == ["connect b@there"]
 
 
+def test_goodbye_of_a_newer_run_is_none_of_the_linked_one_which_it_replaced():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.quiet()
+    cluster.observe(Seen(node("b", 2), 5))
+    cluster.observe(Leaving("b@there"))
+    assert cluster.planned() == ["disconnect b@there"]
+    cluster.observe(Gone("b@there", Reason.LEFT, boot(2)))
+    assert cluster.events() == ["lost b@there replaced"]
+
+
+def test_newer_run_that_is_leaving_is_told_of_once_the_link_of_the_older_one_is_down():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.carry_out()
+    cluster.quiet()
+    cluster.observe(Seen(node("b", 2), 5))
+    cluster.observe(Leaving("b@there"))
+    cluster.link_down(B, Reason.CLOSED)
+    cluster.observe(Leaving("b@there"))
+    assert cluster.events() == ["down b@there closed", "updated b@there", "leaving b@there"]
+    assert cluster.membership.known == (node("b", 2),)
+
+
 def test_leaving_node_without_a_boot_is_dialled_when_it_is_found_again():
     cluster = Driver()
     cluster.observe(Found([node("b")]))

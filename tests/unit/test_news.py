@@ -18,8 +18,8 @@ class Clock:
         self.now_s = 100.0
         self.news.tick(self.now_s)
 
-    def show(self, known, up=None, reason=Reason.CLOSED, key="b@there"):
-        self.news.show(key, known=known, up=up, reason=reason)
+    def show(self, known, up=None, reason=Reason.CLOSED, key="b@there", leaving=False, lost=None):
+        self.news.show(key, known=known, up=up, leaving=leaving, reason=reason, lost=lost)
 
     def wait(self, seconds):
         self.now_s += seconds
@@ -128,7 +128,7 @@ def test_node_that_is_leaving_while_events_are_held_back_is_told_of_after_them()
     clock.flap(100)
     clock.show(B, B)
     clock.events()
-    clock.news.leaving(B)
+    clock.show(B, B, leaving=True)
     assert clock.events() == []
     clock.wait(INTERVAL_S)
     assert clock.events()[-2:] == ["up b@there", "leaving b@there"]
@@ -137,12 +137,42 @@ def test_node_that_is_leaving_while_events_are_held_back_is_told_of_after_them()
 def test_departure_of_a_run_is_not_told_of_the_next_one():
     clock = Clock()
     clock.flap(100)
-    clock.show(B, B)
-    clock.news.leaving(B)
+    clock.show(B, B, leaving=True)
     clock.show(None, None)
     clock.show(node("b", 2), node("b", 2))
     clock.wait(INTERVAL_S)
     assert "leaving b@there" not in clock.events()
+
+
+def test_departure_is_told_of_each_run_once():
+    clock = Clock()
+    for boot in (1, 2):
+        run = node("b", boot)
+        clock.show(run)
+        clock.show(run, leaving=True)
+        clock.show(run, leaving=True)
+    assert [event for event in clock.events() if event.startswith("leaving")] == 2 * ["leaving b@there"]
+
+
+def test_loss_of_a_run_that_was_never_shown_is_the_replacement_of_the_one_that_was():
+    clock = Clock()
+    clock.show(B)
+    clock.events()
+    for number in range(UPDATES):
+        clock.show(node("b", 1, count=str(number)))
+        clock.wait(0)
+    clock.events()
+    unshown = node("b", 2)
+    clock.show(unshown)
+    clock.show(None, reason=Reason.LEFT, lost=unshown)
+    assert clock.events() == ["lost b@there replaced"]
+
+
+def test_loss_of_the_run_that_is_shown_keeps_its_reason():
+    clock = Clock()
+    clock.show(B)
+    clock.show(None, reason=Reason.LEFT, lost=node("b", 1, count="7"))
+    assert clock.events()[-1] == "lost b@there left"
 
 
 def test_other_nodes_are_told_of_at_once():

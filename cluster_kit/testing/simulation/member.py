@@ -112,6 +112,7 @@ class Member:
     def drain(self) -> None:
         """Have it tell that it is about to leave."""
         assert self.life is not None
+        self._runs.leaves(self.node)
         self.life.drain()
 
     def leave(self) -> None:

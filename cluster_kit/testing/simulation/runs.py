@@ -10,6 +10,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._numbers: dict[BootId, int] = {}
+        self._leaving: set[BootId] = set()
         self._left: set[BootId] = set()
 
     def began(self, node: Node) -> None:
@@ -17,14 +18,24 @@ class Runs:
         if node.boot_id is not None:
             self._numbers[node.boot_id] = len(self._numbers)
 
+    def leaves(self, node: Node) -> None:
+        """Note that a run was told that it is about to leave."""
+        if node.boot_id is not None:
+            self._leaving.add(node.boot_id)
+
     def left(self, node: Node) -> None:
         """Note that a run was told to leave."""
+        self.leaves(node)
         if node.boot_id is not None:
             self._left.add(node.boot_id)
 
     def number_of(self, node: Node) -> int | None:
         """Return which run a node is shown as, ``None`` where it is not shown as any."""
         return self._numbers.get(node.boot_id) if node.boot_id is not None else None
+
+    def is_leaving(self, node: Node) -> bool:
+        """Whether the run that a node is shown as was told to leave soon or at once, or it is not shown as any."""
+        return node.boot_id is None or node.boot_id in self._leaving
 
     def has_left(self, node: Node) -> bool:
         """Whether the run that a node is shown as was told to leave, or it is not shown as any."""
@@ -50,9 +61,13 @@ class Seen:
         """Take in that a node is there; return what is wrong with that."""
         return f"{node} was found as a run that was over" if self.show(node) else None
 
+    def fault_of_announcing(self, node: Node) -> str | None:
+        """Return what is wrong with saying that a node is about to leave."""
+        return None if self._runs.is_leaving(node) else f"{node} was said to leave, which it was not told to"
+
     def fault_of_leaving(self, node: Node) -> str | None:
         """Take in that a node is said to have left; return what is wrong with that."""
         number = self._runs.number_of(node)
         if number is not None:
             self._least[node.key] = max(self._least.get(node.key, 0), number + 1)
-        return None if self._runs.has_left(node) else f"{node} was said to have left, which it has not"
+        return None if self._runs.has_left(node) else f"{node} was said to have left, which it was not told to"

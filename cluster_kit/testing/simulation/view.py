@@ -52,6 +52,7 @@ class NodeView:
                 self._mention(node, "updated")
             case NodeLeaving(node=node):
                 self._mention(node, "leaving")
+                self._note(self._seen.fault_of_announcing(node))
             case TopologyEvent(kind=kind):
                 self._told("event", kind, None)
 
