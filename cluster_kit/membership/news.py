@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from cluster_kit.events import Event, NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
 from cluster_kit.membership.deadlines import Deadlines
-from cluster_kit.membership.merge import same_run
+from cluster_kit.membership.merge import is_older
 from cluster_kit.membership.pace import Pace
 from cluster_kit.node import Node
 
@@ -107,11 +107,11 @@ class News:
                 connector has heard of a change.
             leaving: Whether it is about to leave.
             reason: Why it is no longer known or up, if it isn't.
-            lost: The node as discovery knew it, if it has just lost it. That may be another run than the
+            lost: The node as discovery knew it, if it has just lost it. That may be a newer run than the
                 application knows of, which then was replaced.
         """
         shown = self.known.get(key)
-        was_replaced = lost is not None and shown is not None and not same_run(lost, shown)
+        was_replaced = lost is not None and shown is not None and is_older(shown, lost)
         state = self._state(key, known, up, leaving, reason, Reason.REPLACED if was_replaced else reason)
         if not leaving:
             self._leaving.discard(key)

@@ -68,8 +68,8 @@ def take_any_run(self, node, leaving, now_s):
     return Word.KNOWN if peer and (peer.node, peer.leaving) == (node, leaving) else Word.NEW
 
 
-def lose_what_is_held(self, key, *, known, up, reason):
-    state = self._state(key, known, up, reason)
+def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):
+    state = self._state(key, known, up, leaving, reason, reason)
     if self._pace.at_s(key, self._now_s, NEWS_BURST) <= self._now_s:
         self._tell(key, state)
 
