@@ -16,7 +16,7 @@ from cluster_kit.cli.teaching import TaughtCommand
 if TYPE_CHECKING:
     from cluster_kit.testing.simulation.outcome import Outcome
     from cluster_kit.testing.simulation.replaying import Setting
-    from cluster_kit.testing.simulation.script import Script
+    from cluster_kit.testing.simulation.scripts.script import Script
 
 MOST_LOSS = 0.5
 _SHOW_EACH_S = 0.2  # of real time, between two words on how far it is
@@ -108,9 +108,9 @@ def simulate(
 
 
 def _script(nodes: int | None, file: str | None, faults: int | None, seed: int) -> Script:
-    from cluster_kit.testing.simulation.chaos import random_script
-    from cluster_kit.testing.simulation.script import Script
-    from cluster_kit.testing.simulation.script_file import read_script
+    from cluster_kit.testing.simulation.scripts.chaos import random_script
+    from cluster_kit.testing.simulation.scripts.file import read_script
+    from cluster_kit.testing.simulation.scripts.script import Script
 
     if file is not None and faults is not None:
         raise click.UsageError("--script and --faults exclude each other: one says what happens, the other makes it up")

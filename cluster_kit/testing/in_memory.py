@@ -16,7 +16,7 @@ from cluster_kit.testing.memory.host import MemoryHost
 from cluster_kit.testing.memory.network import MemoryNetwork
 from cluster_kit.testing.memory.transport import Handle, Streams, dialled, listening
 from cluster_kit.testing.stand_ins import DEADLINE_S, FENCE, FakeDiscovery, RecordingLinks
-from cluster_kit.testing.virtual_loop import VirtualLoop, run_virtually
+from cluster_kit.testing.virtual_time.loop import VirtualLoop, run_virtually
 
 _ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:45001")
 

@@ -9,7 +9,7 @@ import pytest
 from cluster_kit.abc import Topology
 from cluster_kit.node import Node
 from cluster_kit.testing.contract import contract
-from cluster_kit.testing.elsewhere import Selections, selections, selections_elsewhere
+from cluster_kit.testing.processes.selections import Selections, selections, selections_elsewhere
 
 SIZES = (1, 2, 3, 4, 5, 8, 13, 40)
 LARGE = 1_000

@@ -2,8 +2,8 @@
 
 from random import Random
 
-from cluster_kit.testing.simulation.script import Script
-from cluster_kit.testing.simulation.steps import (
+from cluster_kit.testing.simulation.scripts.script import Script
+from cluster_kit.testing.simulation.scripts.steps import (
     ClockJump,
     Crash,
     Cut,

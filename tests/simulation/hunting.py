@@ -10,11 +10,11 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from cluster_kit.testing.simulation.chaos import stream
-from cluster_kit.testing.simulation.findings import Law
+from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.testing.simulation.replaying import Setting
-from cluster_kit.testing.simulation.script import Script
-from cluster_kit.testing.simulation.shrinking import shrink
+from cluster_kit.testing.simulation.scripts.chaos import stream
+from cluster_kit.testing.simulation.scripts.script import Script
+from cluster_kit.testing.simulation.scripts.shrinking import shrink
 
 FALSE_ALARM = "somebody was taken for dead who was not"
 SLOW = "it took long until all agreed"

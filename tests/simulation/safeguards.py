@@ -11,7 +11,7 @@ from cluster_kit.events import Reason
 from cluster_kit.membership.backoff import Backoff
 from cluster_kit.strategies.gossip.engine import Ignored
 from cluster_kit.strategies.gossip.peers import Word
-from cluster_kit.testing.simulation.findings import Law
+from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.wire.link import State
 
 STATIC = {"strategy": "static"}

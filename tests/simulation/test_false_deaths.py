@@ -5,9 +5,9 @@ from hunting import changed
 from safeguards import UnattendedClock
 
 from cluster_kit.events import Reason
-from cluster_kit.testing.simulation.script import Script
+from cluster_kit.testing.simulation.scripts.script import Script
+from cluster_kit.testing.simulation.scripts.steps import Crash, Freeze, Leave, Restart, Starve
 from cluster_kit.testing.simulation.simulation import Simulation
-from cluster_kit.testing.simulation.steps import Crash, Freeze, Leave, Restart, Starve
 
 
 def run(*steps, nodes=4, **options):

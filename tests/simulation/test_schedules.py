@@ -18,7 +18,7 @@ from cluster_kit.errors import ConnectError
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
 from cluster_kit.testing import RecordingLinks
-from cluster_kit.testing.network_streams import StreamRules
+from cluster_kit.testing.networks.streams import StreamRules
 from cluster_kit.wire.link import State
 
 RUNS = 100  # of each scenario by each strategy

@@ -2,10 +2,10 @@
 
 import pytest
 
-from cluster_kit.testing.simulation.chaos import random_script
-from cluster_kit.testing.simulation.script import Script
-from cluster_kit.testing.simulation.shrinking import shrink
-from cluster_kit.testing.simulation.steps import Crash, Freeze, Packets, Partition
+from cluster_kit.testing.simulation.scripts.chaos import random_script
+from cluster_kit.testing.simulation.scripts.script import Script
+from cluster_kit.testing.simulation.scripts.shrinking import shrink
+from cluster_kit.testing.simulation.scripts.steps import Crash, Freeze, Packets, Partition
 
 
 def freezes_long(script):

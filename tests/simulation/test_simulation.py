@@ -13,12 +13,11 @@ import pytest
 
 from cluster_kit import ConfigError
 from cluster_kit.testing.simulation import simulation
-from cluster_kit.testing.simulation.chaos import random_script
-from cluster_kit.testing.simulation.findings import Law
+from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.testing.simulation.replaying import Setting, report, smallest
-from cluster_kit.testing.simulation.script import Script
-from cluster_kit.testing.simulation.simulation import Simulation
-from cluster_kit.testing.simulation.steps import (
+from cluster_kit.testing.simulation.scripts.chaos import random_script
+from cluster_kit.testing.simulation.scripts.script import Script
+from cluster_kit.testing.simulation.scripts.steps import (
     ALL,
     Crash,
     Cut,
@@ -33,6 +32,7 @@ from cluster_kit.testing.simulation.steps import (
     Starve,
     Thaw,
 )
+from cluster_kit.testing.simulation.simulation import Simulation
 
 SEEDS = range(12)
 SCENARIOS = {
@@ -48,7 +48,7 @@ each_scenario = pytest.mark.parametrize("scenario", SCENARIOS)
 
 DIGEST = textwrap.dedent("""
     import json, sys
-    from cluster_kit.testing.simulation.chaos import random_script
+    from cluster_kit.testing.simulation.scripts.chaos import random_script
     from cluster_kit.testing.simulation.simulation import Simulation
 
     entry, nodes, seeds = json.loads(sys.argv[1])

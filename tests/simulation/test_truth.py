@@ -6,10 +6,10 @@ import pytest
 
 from cluster_kit.node import BootId, Node
 from cluster_kit.testing.simulation.disturbances import History, closes, is_fair, ways_of
+from cluster_kit.testing.simulation.judging.truth import Disagreement, Truth, faults_of_topology, meant_links, picks_of
 from cluster_kit.testing.simulation.naming import address_of, node_of
-from cluster_kit.testing.simulation.script import MAX_NODES
-from cluster_kit.testing.simulation.steps import Cut, Packets, Partition, RingCut, SlowReader
-from cluster_kit.testing.simulation.truth import Disagreement, Truth, faults_of_topology, meant_links, picks_of
+from cluster_kit.testing.simulation.scripts.script import MAX_NODES
+from cluster_kit.testing.simulation.scripts.steps import Cut, Packets, Partition, RingCut, SlowReader
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 from cluster_kit.topologies.ring import RingTopology
 

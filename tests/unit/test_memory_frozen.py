@@ -4,8 +4,8 @@ import asyncio
 
 from cluster_kit.network import Group
 from cluster_kit.testing.memory.network import MemoryNetwork
-from cluster_kit.testing.timeline import Timeline
-from cluster_kit.testing.virtual_loop import VirtualLoop
+from cluster_kit.testing.virtual_time.loop import VirtualLoop
+from cluster_kit.testing.virtual_time.timeline import Timeline
 
 
 def test_datagrams_to_a_frozen_process_are_heard_when_it_goes_on():

@@ -13,8 +13,8 @@ import time
 import pytest
 
 from cluster_kit.errors import DeadlockError, LeakError, VirtualTimeError
-from cluster_kit.testing.timeline import Timeline
-from cluster_kit.testing.virtual_loop import VirtualLoop, run_virtually
+from cluster_kit.testing.virtual_time.loop import VirtualLoop, run_virtually
+from cluster_kit.testing.virtual_time.timeline import Timeline
 
 DAY_S = 86_400.0
 
@@ -535,8 +535,8 @@ def test_hash_randomisation_changes_nothing():
     script = textwrap.dedent(
         """
         import asyncio
-        from cluster_kit.testing.timeline import Timeline
-        from cluster_kit.testing.virtual_loop import VirtualLoop
+        from cluster_kit.testing.virtual_time.timeline import Timeline
+        from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
         timeline = Timeline()
         log = []

@@ -18,7 +18,7 @@ from cluster_kit.testing.memory.faults import Path
 
 if TYPE_CHECKING:
     from cluster_kit.testing.memory.host import MemoryHost
-    from cluster_kit.testing.virtual_loop import VirtualLoop
+    from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
 MAX_BYTES = 65_507  # of IPv4
 INBOX_BYTES = 425_984  # Linux: net.core.rmem_max, doubled for its own needs

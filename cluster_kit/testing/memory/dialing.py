@@ -18,7 +18,7 @@ from cluster_kit.testing.memory.streams import MemoryStream
 
 if TYPE_CHECKING:
     from cluster_kit.testing.memory.host import MemoryHost
-    from cluster_kit.testing.virtual_loop import VirtualLoop
+    from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
 BACKLOG = 1024  # streams that wait for the process
 SYN_RETRY_S = 1.0  # doubles each time. Source: RFC 6298

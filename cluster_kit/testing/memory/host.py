@@ -14,7 +14,7 @@ from cluster_kit.errors import NetworkError, NetworkFault
 from cluster_kit.network import Clock, Datagrams, Endpoint, Group, Interface, Listener, Network, Stream
 from cluster_kit.testing.memory.datagrams import MemoryDatagrams
 from cluster_kit.testing.memory.dialing import Dial, MemoryListener
-from cluster_kit.testing.virtual_loop import VirtualLoop
+from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
 if TYPE_CHECKING:
     from cluster_kit.testing.memory.network import MemoryNetwork

@@ -15,8 +15,8 @@ from cluster_kit.network import Endpoint
 from cluster_kit.testing.memory.datagrams import MemoryDatagrams, deliver, moments
 from cluster_kit.testing.memory.faults import Fault, Path, path_with
 from cluster_kit.testing.memory.host import GroupKey, MemoryHost, plain
-from cluster_kit.testing.timeline import Timeline
-from cluster_kit.testing.virtual_loop import VirtualLoop
+from cluster_kit.testing.virtual_time.loop import VirtualLoop
+from cluster_kit.testing.virtual_time.timeline import Timeline
 
 LATENCY_S = 0.0005
 LOOPBACK_LATENCY_S = 0.00005

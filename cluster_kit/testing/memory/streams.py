@@ -16,7 +16,7 @@ from cluster_kit.network import LINGER_S, Endpoint, Stream, StreamReader
 
 if TYPE_CHECKING:
     from cluster_kit.testing.memory.host import MemoryHost
-    from cluster_kit.testing.virtual_loop import VirtualLoop
+    from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
 WINDOW_BYTES = 262_144  # under way and not taken by the reader; what is beyond waits at the sender
 SEGMENT_BYTES = 65_536  # the most that a reader is given at a time

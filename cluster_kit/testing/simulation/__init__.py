@@ -1,10 +1,9 @@
 """A whole cluster in virtual time: real workers on a network in memory, from one seed, all laws under watch.
 
-``steps`` and ``script`` say what happens, ``script_file`` reads it from YAML, ``chaos`` makes it up.
-``simulation`` runs it, with a ``Member`` for each node and a ``Life`` for each of its runs; ``weather``
-is what befalls the network. ``watching`` and ``view`` stand where a connector, a topology and an
-application do, and tell what breaks a law; ``judging`` compares views with the truth. ``shrinking``
-makes a script that fails smaller, ``replaying`` says how to see it again.
+``simulation`` runs one of the ``scripts``, with a ``Member`` for each node and a ``Life`` for each
+of its runs. ``playing`` carries out the steps, and ``weather`` is what befalls the network. All
+along ``judging`` tells what breaks a law, and at the end it compares views with the truth.
+``outcome`` is what came of it, and ``replaying`` says how to see it again by a smaller script.
 """
 
 from __future__ import annotations
@@ -13,15 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cluster_kit.testing.simulation.chaos import random_script
-    from cluster_kit.testing.simulation.findings import Finding, Law
+    from cluster_kit.testing.simulation.judging.findings import Finding, Law
     from cluster_kit.testing.simulation.outcome import FalseAlarm, Outcome
     from cluster_kit.testing.simulation.replaying import Setting
-    from cluster_kit.testing.simulation.script import Script
-    from cluster_kit.testing.simulation.script_file import read_script, script_from
-    from cluster_kit.testing.simulation.shrinking import shrink
-    from cluster_kit.testing.simulation.simulation import Simulation
-    from cluster_kit.testing.simulation.steps import (
+    from cluster_kit.testing.simulation.scripts.chaos import random_script
+    from cluster_kit.testing.simulation.scripts.file import read_script, script_from
+    from cluster_kit.testing.simulation.scripts.script import Script
+    from cluster_kit.testing.simulation.scripts.shrinking import shrink
+    from cluster_kit.testing.simulation.scripts.steps import (
         ALL,
         ClockJump,
         Crash,
@@ -40,19 +38,20 @@ if TYPE_CHECKING:
         Step,
         Thaw,
     )
+    from cluster_kit.testing.simulation.simulation import Simulation
 
 _MODULE_OF = {
     "FalseAlarm": "outcome",
-    "Finding": "findings",
-    "Law": "findings",
+    "Finding": "judging.findings",
+    "Law": "judging.findings",
     "Outcome": "outcome",
-    "Script": "script",
+    "Script": "scripts.script",
     "Setting": "replaying",
     "Simulation": "simulation",
-    "random_script": "chaos",
-    "read_script": "script_file",
-    "script_from": "script_file",
-    "shrink": "shrinking",
+    "random_script": "scripts.chaos",
+    "read_script": "scripts.file",
+    "script_from": "scripts.file",
+    "shrink": "scripts.shrinking",
 }
 
 __all__ = [
@@ -91,6 +90,6 @@ def __getattr__(name: str) -> Any:
     """Import a public name from its module when it is first asked for (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULE_OF.get(name, 'steps')}"), name)
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF.get(name, 'scripts.steps')}"), name)
     globals()[name] = value
     return value

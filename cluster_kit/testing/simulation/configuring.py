@@ -10,7 +10,7 @@ from cluster_kit.errors import ConfigError
 from cluster_kit.plugins import PluginRegistry, load_config
 from cluster_kit.strategies.static import StaticStrategy, parse_node
 from cluster_kit.testing.simulation.naming import node_of
-from cluster_kit.testing.simulation.script import Script
+from cluster_kit.testing.simulation.scripts.script import Script
 
 NAME = "simulation"
 PORT = 4370  # of tcp where a list of nodes has to name it

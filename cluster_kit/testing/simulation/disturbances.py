@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from math import inf
 
-from cluster_kit.testing.simulation.steps import Cut, Packets, Partition, RingCut, SlowReader, Step
+from cluster_kit.testing.simulation.scripts.steps import Cut, Packets, Partition, RingCut, SlowReader, Step
 
 FAIR_LOSS = 0.1  # more than that of the packets lost, and TCP may be silent for as long as a dead peer
 FAIR_DELAY_S = 0.25  # the same for what is added to the latency

@@ -12,12 +12,12 @@ from cluster_kit.config import Component, TopologyConfig
 from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
 from cluster_kit.pipe.channel import Channel
-from cluster_kit.testing.simulation.findings import Law
-from cluster_kit.testing.simulation.runs import Runs
-from cluster_kit.testing.simulation.view import NodeView, Told
-from cluster_kit.testing.simulation.watching import Tell, WatchedTopology, watched_connector
-from cluster_kit.testing.timeline import Timeline
-from cluster_kit.testing.virtual_loop import VirtualLoop
+from cluster_kit.testing.simulation.judging.findings import Law
+from cluster_kit.testing.simulation.judging.runs import Runs
+from cluster_kit.testing.simulation.judging.view import NodeView, Told
+from cluster_kit.testing.simulation.judging.watching import Tell, WatchedTopology, watched_connector
+from cluster_kit.testing.virtual_time.loop import VirtualLoop
+from cluster_kit.testing.virtual_time.timeline import Timeline
 from cluster_kit.worker.messages import CannotServe, Drain, Happened, Logged, Serving, Start, Stop, View
 from cluster_kit.worker.worker import Worker
 

@@ -11,12 +11,12 @@ from cluster_kit.events import Reason
 from cluster_kit.network import Network
 from cluster_kit.node import Node
 from cluster_kit.testing.simulation.disturbances import Disturbance, History
-from cluster_kit.testing.simulation.findings import Findings, Law
+from cluster_kit.testing.simulation.judging.findings import Findings, Law
+from cluster_kit.testing.simulation.judging.runs import Runs
 from cluster_kit.testing.simulation.life import Life
 from cluster_kit.testing.simulation.naming import label_of, node_of
-from cluster_kit.testing.simulation.runs import Runs
 from cluster_kit.testing.simulation.trace import Trace
-from cluster_kit.testing.timeline import Event, Timeline
+from cluster_kit.testing.virtual_time.timeline import Event, Timeline
 
 _TURN_S = 0.1  # the longest that a starved process runs between two pauses
 

@@ -7,8 +7,8 @@ from functools import partial
 
 from cluster_kit.testing.simulation.disturbances import Disturbance, History, closes, is_fair, ways_of
 from cluster_kit.testing.simulation.member import Member, State
-from cluster_kit.testing.simulation.script import Script, describe
-from cluster_kit.testing.simulation.steps import (
+from cluster_kit.testing.simulation.scripts.script import Script, describe
+from cluster_kit.testing.simulation.scripts.steps import (
     ALL,
     ClockJump,
     Crash,
@@ -29,7 +29,7 @@ from cluster_kit.testing.simulation.steps import (
 )
 from cluster_kit.testing.simulation.trace import Trace
 from cluster_kit.testing.simulation.weather import Weather
-from cluster_kit.testing.timeline import Timeline
+from cluster_kit.testing.virtual_time.timeline import Timeline
 
 _ALIVE = frozenset({State.RUNNING, State.FROZEN})
 _WHAT: Mapping[type[Step], str] = {

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster_kit.testing.simulation.outcome import Outcome
-from cluster_kit.testing.simulation.script import Script
-from cluster_kit.testing.simulation.shrinking import shrink
+from cluster_kit.testing.simulation.scripts.script import Script
+from cluster_kit.testing.simulation.scripts.shrinking import shrink
 from cluster_kit.testing.simulation.simulation import GOSSIP, Simulation
 
 MOST_TRIES = 300

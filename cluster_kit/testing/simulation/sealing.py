@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
-from cluster_kit.testing.virtual_loop import VirtualLoop
+from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
 _TIMES = ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "sleep")
 _LOOKUPS = ("getaddrinfo", "gethostbyname", "gethostbyname_ex", "getfqdn", "create_connection", "create_server")

@@ -11,24 +11,24 @@ from typing import Any
 
 from cluster_kit.errors import ConfigError, LeakError, VirtualTimeError
 from cluster_kit.events import Reason
-from cluster_kit.testing.simulation.bound import aftermath_s, bound_s
-from cluster_kit.testing.simulation.chaos import stream
 from cluster_kit.testing.simulation.configuring import configured, listed_by
 from cluster_kit.testing.simulation.disturbances import History
-from cluster_kit.testing.simulation.findings import Findings, Law
-from cluster_kit.testing.simulation.judging import Judge
+from cluster_kit.testing.simulation.judging.bound import aftermath_s, bound_s
+from cluster_kit.testing.simulation.judging.findings import Findings, Law
+from cluster_kit.testing.simulation.judging.judge import Judge
+from cluster_kit.testing.simulation.judging.runs import Runs
 from cluster_kit.testing.simulation.life import Exited
 from cluster_kit.testing.simulation.logs import watched_logs
 from cluster_kit.testing.simulation.member import Member
 from cluster_kit.testing.simulation.outcome import Outcome
 from cluster_kit.testing.simulation.playing import Player
-from cluster_kit.testing.simulation.runs import Runs
-from cluster_kit.testing.simulation.script import Script
+from cluster_kit.testing.simulation.scripts.chaos import stream
+from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.sealing import sealed
 from cluster_kit.testing.simulation.trace import Trace
 from cluster_kit.testing.simulation.weather import Weather
-from cluster_kit.testing.timeline import Timeline
-from cluster_kit.testing.virtual_loop import VirtualLoop
+from cluster_kit.testing.virtual_time.loop import VirtualLoop
+from cluster_kit.testing.virtual_time.timeline import Timeline
 
 START_S = 1.0  # within which the nodes of the start come up, one by one
 CALM_S = 5.0  # for so long all must agree before a simulation without a set length ends

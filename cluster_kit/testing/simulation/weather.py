@@ -12,8 +12,8 @@ from cluster_kit.testing.memory.host import MemoryHost, Traffic
 from cluster_kit.testing.memory.network import MemoryNetwork, Placed
 from cluster_kit.testing.simulation.disturbances import Ways
 from cluster_kit.testing.simulation.naming import address_of
-from cluster_kit.testing.simulation.steps import Packets, SlowReader, Step
-from cluster_kit.testing.timeline import Timeline
+from cluster_kit.testing.simulation.scripts.steps import Packets, SlowReader, Step
+from cluster_kit.testing.virtual_time.timeline import Timeline
 
 _LARGE = 100
 _GRAIN_S = 1e-5  # for each node: so nodes that start within a second hear about ten of them at once

@@ -1,6 +1,7 @@
 """``StrategyConformance``: the contract of ``cluster_kit.abc.Strategy``, one test for each rule.
 
-``overrides`` is what an author says of a strategy; the other modules are the rules, by what they are about.
+``overrides`` is what an author says of a strategy, ``bystander`` is a node that can be stopped dead, and ``said`` looks through
+what was heard. The other modules are the rules, by what they are about.
 """
 
 from __future__ import annotations

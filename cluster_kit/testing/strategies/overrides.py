@@ -10,10 +10,10 @@ import pytest
 
 from cluster_kit.abc import Strategy
 from cluster_kit.node import Node
-from cluster_kit.testing.bystander import Bystander, Freezable
 from cluster_kit.testing.listener import Listener, vouches
 from cluster_kit.testing.scenarios import run_to_end
 from cluster_kit.testing.stand_ins import DEADLINE_S, FakeDiscovery
+from cluster_kit.testing.strategies.bystander import Bystander, Freezable
 
 ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:45001")
 BOB = Node(name="bob@127.0.0.1", address="127.0.0.1:45002")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from cluster_kit.events import Event, NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason, TopologyEvent
 from cluster_kit.node import Node
-from cluster_kit.testing.simulation.findings import Law
-from cluster_kit.testing.simulation.runs import Runs, Seen
+from cluster_kit.testing.simulation.judging.findings import Law
+from cluster_kit.testing.simulation.judging.runs import Runs, Seen
 
 Told = Callable[[str, str, Reason | None], None]
 """Called with each change: what, of which key, and why."""

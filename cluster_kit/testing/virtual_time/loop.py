@@ -18,9 +18,9 @@ from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack
 from weakref import WeakValueDictionary
 
 from cluster_kit.errors import LeakError, VirtualTimeError
-from cluster_kit.testing.real_world import NoRealWorld
-from cluster_kit.testing.timeline import Timeline, Unhandled
-from cluster_kit.testing.waits import waits_of
+from cluster_kit.testing.virtual_time.real_world import NoRealWorld
+from cluster_kit.testing.virtual_time.timeline import Timeline, Unhandled
+from cluster_kit.testing.virtual_time.waits import waits_of
 
 HOUR_S = 3600.0
 

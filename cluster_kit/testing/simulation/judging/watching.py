@@ -10,7 +10,7 @@ from cluster_kit.abc import Connector, LinkReport, Topology
 from cluster_kit.events import Reason
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Fence, Node
-from cluster_kit.testing.simulation.findings import Law
+from cluster_kit.testing.simulation.judging.findings import Law
 
 Tell = Callable[[Law, str], None]
 

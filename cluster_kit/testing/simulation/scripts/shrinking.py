@@ -11,8 +11,8 @@ from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from cluster_kit.errors import ConfigError
-from cluster_kit.testing.simulation.script import Script
-from cluster_kit.testing.simulation.steps import Crash, Leave, Partition, PowerOff, Step
+from cluster_kit.testing.simulation.scripts.script import Script
+from cluster_kit.testing.simulation.scripts.steps import Crash, Leave, Partition, PowerOff, Step
 
 _MIN_NODES = 1
 _Step = TypeVar("_Step", bound=Step)

@@ -8,9 +8,9 @@ from contextlib import suppress
 import pytest
 
 from cluster_kit.node import Node
+from cluster_kit.testing.connectors.stage import Party, Stage
 from cluster_kit.testing.contract import contract
 from cluster_kit.testing.leaks import leaves_nothing
-from cluster_kit.testing.stage import Party, Stage
 
 GARBAGE = {
     "zeros": bytes(64),
@@ -25,7 +25,7 @@ every_garbage = pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE
 UNREADABLE = "what can't be read costs its own connection, nothing else"
 
 
-class ConnectorStrangers(Stage):
+class StrangerRules(Stage):
     """Strangers dial, are dialled, and stand between two nodes."""
 
     @every_garbage

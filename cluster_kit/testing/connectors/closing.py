@@ -8,8 +8,8 @@ from functools import partial
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import MAX_METADATA_BYTES, Node
+from cluster_kit.testing.connectors.stage import Party, Stage, stop
 from cluster_kit.testing.contract import contract
-from cluster_kit.testing.stage import Party, Stage, stop
 
 STOP_ROUNDS = 10
 ENDED: tuple[list[str], ...] = ([], ["up", "down"])
@@ -18,7 +18,7 @@ UNWANTED = "it closes when neither end wants it"
 ONCE = "Each end reports it up exactly once, dialled or accepted, and down exactly once."
 
 
-class ConnectorClosing(Stage):
+class ClosingRules(Stage):
     """A link serves two: it closes when neither end wants it."""
 
     # Closing

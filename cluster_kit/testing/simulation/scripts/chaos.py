@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from hashlib import blake2b
 from random import Random
 
-from cluster_kit.testing.simulation.script import Script
-from cluster_kit.testing.simulation.steps import (
+from cluster_kit.testing.simulation.scripts.script import Script
+from cluster_kit.testing.simulation.scripts.steps import (
     ALL,
     ClockJump,
     Crash,

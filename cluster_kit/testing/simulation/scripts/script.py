@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from cluster_kit.errors import ConfigError
-from cluster_kit.testing.simulation.steps import KINDS, Join, Step
+from cluster_kit.testing.simulation.scripts.steps import KINDS, Join, Step
 
 MAX_NODES = 10_000  # as many as a roster holds by default
 Fault = tuple[int, str, str]

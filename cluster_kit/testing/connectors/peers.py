@@ -14,7 +14,7 @@ from typing import Protocol
 
 from cluster_kit.abc import Connector
 from cluster_kit.node import Node
-from cluster_kit.testing.peer_process import Errand
+from cluster_kit.testing.processes.peer import Errand
 from cluster_kit.testing.stand_ins import DEADLINE_S
 
 _CHUNK_BYTES = 65536
@@ -169,7 +169,7 @@ def _errand_for(connector: Connector) -> Errand:
 async def peer_process(connector: Connector, local: Node, *, dial: Node | None) -> AsyncIterator[PeerApart]:
     """Start ``connector`` as ``local`` in a process of its own, which is killed at the end; see ``Stage.peer_apart``."""
     errand = _errand_for(connector)
-    command = (sys.executable, "-m", "cluster_kit.testing.peer_process")
+    command = (sys.executable, "-m", "cluster_kit.testing.processes.peer")
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
     try:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cluster_kit.errors import DeadlockError, VirtualTimeError
 
 if TYPE_CHECKING:
-    from cluster_kit.testing.virtual_loop import VirtualLoop
+    from cluster_kit.testing.virtual_time.loop import VirtualLoop
 
 MOST_TURNS = 100_000  # at one moment; sleep(0) in a loop that waits for a timer would go on forever
 _FEWEST_TO_SWEEP = 1000  # cancelled timers; as many as half of all are swept out, as asyncio does

@@ -6,13 +6,13 @@ import pytest
 
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.node import Node
+from cluster_kit.testing.connectors.stage import Party, Stage, stop
 from cluster_kit.testing.contract import contract
 from cluster_kit.testing.form import fault_of_finding
-from cluster_kit.testing.stage import Party, Stage, stop
 from cluster_kit.testing.stand_ins import FakeDiscovery
 
 
-class ConnectorDiagnosis(Stage):
+class DiagnosingRules(Stage):
     """Every diagnosis is made by a connector that was not started."""
 
     @contract("Find out whether ``node`` could be linked to, without a trace in its cluster")

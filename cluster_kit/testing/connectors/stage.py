@@ -14,7 +14,7 @@ import pytest
 from cluster_kit.abc import Connector
 from cluster_kit.errors import ConnectError
 from cluster_kit.node import BootId, Fence, Node, host_and_port, join_address
-from cluster_kit.testing.peers import PeerApart, Strangers, peer_process
+from cluster_kit.testing.connectors.peers import PeerApart, Strangers, peer_process
 from cluster_kit.testing.scenarios import run_to_end, without_unhandled
 from cluster_kit.testing.stand_ins import DEADLINE_S, FENCE, RecordingLinks
 

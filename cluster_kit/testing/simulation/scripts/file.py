@@ -19,8 +19,8 @@ from cluster_kit.config.suggest import did_you_mean
 from cluster_kit.config.values import plain, read_fields
 from cluster_kit.config.yaml_source import read_yaml
 from cluster_kit.errors import ConfigError
-from cluster_kit.testing.simulation.script import MAX_NODES, Script, faults_of, faults_of_size
-from cluster_kit.testing.simulation.steps import ALL, KINDS, Step
+from cluster_kit.testing.simulation.scripts.script import MAX_NODES, Script, faults_of, faults_of_size
+from cluster_kit.testing.simulation.scripts.steps import ALL, KINDS, Step
 
 STDIN = "/dev/stdin"
 

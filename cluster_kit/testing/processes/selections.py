@@ -1,4 +1,7 @@
-"""Asks a topology in another process, whose hashes of text are others: ``python -m cluster_kit.testing.elsewhere``."""
+"""Whom a topology selects, asked here, or in another process, whose hashes of text are others.
+
+That one is ``python -m cluster_kit.testing.processes.selections``.
+"""
 
 from __future__ import annotations
 

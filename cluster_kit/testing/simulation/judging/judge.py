@@ -9,11 +9,11 @@ from cluster_kit.abc import Topology
 from cluster_kit.events import Reason
 from cluster_kit.node import Node
 from cluster_kit.testing.simulation.disturbances import History
-from cluster_kit.testing.simulation.findings import Findings, Law
+from cluster_kit.testing.simulation.judging.findings import Findings, Law
+from cluster_kit.testing.simulation.judging.truth import Disagreement, Truth, faults_of_topology, meant_links, picks_of
 from cluster_kit.testing.simulation.member import Member
 from cluster_kit.testing.simulation.naming import label_of, node_of
 from cluster_kit.testing.simulation.outcome import FalseAlarm
-from cluster_kit.testing.simulation.truth import Disagreement, Truth, faults_of_topology, meant_links, picks_of
 
 _HARMLESS = frozenset({Reason.UNWANTED, Reason.SHUTDOWN})  # nobody is said to be gone
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from cluster_kit.errors import NetworkFault
 from cluster_kit.network import Endpoint, Network, Stream
 from cluster_kit.testing.contract import contract
-from cluster_kit.testing.network_stage import NetworkStage, Reader
+from cluster_kit.testing.networks.stage import NetworkStage, Reader
 
 BULK = bytes(range(256)) * 1024  # more than one packet
 MOST_BULKS = 400  # 100 MB: no system takes in more than that for somebody who doesn't read

@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from cluster_kit.events import Reason
+from cluster_kit.testing.connectors.peers import PeerApart
+from cluster_kit.testing.connectors.stage import Party, Stage
 from cluster_kit.testing.contract import contract
-from cluster_kit.testing.peers import PeerApart
-from cluster_kit.testing.stage import Party, Stage
 
 both_ways = pytest.mark.parametrize("opened", ["dialled", "accepted"])
 
 
-class ConnectorLosses(Stage):
+class LossRules(Stage):
     """The peer is in a process of its own, which is killed or stopped; its end of the link was accepted or dialled."""
 
     @both_ways

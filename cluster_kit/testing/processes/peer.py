@@ -1,4 +1,4 @@
-"""A node with a connector, and nothing else, in a process of its own: ``python -m cluster_kit.testing.peer_process``.
+"""A node with a connector, and nothing else, in a process of its own: ``python -m cluster_kit.testing.processes.peer``.
 
 It reads two pickled lines on standard input, the ``Errand`` and what it is about, starts the connector, answers with the node
 and serves until its input ends.

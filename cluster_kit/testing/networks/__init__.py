@@ -1,0 +1,17 @@
+"""``NetworkConformance``: the contract of ``cluster_kit.network``, one test for each rule.
+
+``stage`` is what an author overrides, and how rules are tried; the other modules are the rules, by what they are about.
+"""
+
+from __future__ import annotations
+
+from cluster_kit.testing.networks.datagrams import DatagramRules
+from cluster_kit.testing.networks.streams import StreamRules
+from cluster_kit.testing.networks.surroundings import SurroundingsRules
+
+
+class NetworkConformance(StreamRules, DatagramRules, SurroundingsRules):
+    """Subclass it as ``Test...`` and override ``make_network``; every other override is optional.
+
+    No rule is about speed: a network may be slow, and run in virtual time.
+    """
