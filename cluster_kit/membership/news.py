@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cluster_kit.deadlines import Deadlines
 from cluster_kit.events import Event, NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
-from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.merge import is_older
 from cluster_kit.membership.pace import Pace
 from cluster_kit.node import Node
@@ -47,6 +47,12 @@ class _State:
     def shown(self) -> Node | None:
         """The node as it is to be shown."""
         return self.up or self.known
+
+    def after(self, held: _State) -> _State:
+        """Return the same where ``held`` was held back: what happened then still counts."""
+        broke = held.broke if self.up or held.up is None else self.broke
+        lost = held.lost if self.known is None and held.known is None else self.lost
+        return _State(self.known, self.up, lost, broke, self.leaving)
 
 
 class News:
@@ -112,7 +118,11 @@ class News:
         """
         shown = self.known.get(key)
         was_replaced = lost is not None and shown is not None and is_older(shown, lost)
-        state = self._state(key, known, up, leaving, reason, Reason.REPLACED if was_replaced else reason)
+        broke = reason if up is None and key in self.up else None
+        state = _State(known, up, Reason.REPLACED if was_replaced else reason, broke, leaving)
+        if key in self._held:
+            state = state.after(self._held.pop(key))
+            self._due.discard(key)
         if not leaving:
             self._leaving.discard(key)
         turned = bool(
@@ -123,34 +133,22 @@ class News:
         )
         at_s = self._pace.at_s(key, self._now_s, BURST if turned else UPDATES)
         if turned and at_s <= self._now_s and self._total.room(_ALL, self._now_s, self._burst):
-            self._due.discard(key)
             self._tell(key, state)
         elif turned or self._is_outdated(key, state):
             self._held[key] = state
             self._due.set(key, at_s)
-        else:
-            self._due.discard(key)
 
     def down(self, key: str, reason: Reason) -> None:
         """Report that the link is down, if it was up."""
         held = self._held.get(key)
         self.show(key, known=held.known if held else self.known.get(key), up=None, leaving=False, reason=reason)
 
-    def _state(self, key: str, known: Node | None, up: Node | None, leaving: bool, reason: Reason, lost: Reason) -> _State:
-        """Return how things stand now; what happened while this was held back still counts."""
-        broke = reason if up is None and key in self.up else None
-        held = self._held.pop(key, None)
-        if held is not None:
-            broke = held.broke if up or held.up is None else broke
-            lost = held.lost if known is None and held.known is None else lost
-        return _State(known, up, lost, broke, leaving)
-
     def _is_outdated(self, key: str, state: _State) -> bool:
         """Whether the node is shown otherwise than it is, and is the same in both views."""
         now = state.shown
         if now is None or state.known not in (None, now):
             return False
-        return any(view.get(key, now) != now for view in (self.known, self.up))
+        return self.known.get(key, now) != now or self.up.get(key, now) != now
 
     def _tell(self, key: str, state: _State) -> None:
         known, up, now = state.known, state.up, state.shown

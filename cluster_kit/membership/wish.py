@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 
 from cluster_kit.abc import Topology
-from cluster_kit.membership.deadlines import Deadlines
+from cluster_kit.deadlines import Deadlines
 from cluster_kit.membership.pace import Pace
 from cluster_kit.node import Node
 

@@ -196,7 +196,16 @@ class GossipEngine:
 def _read(datagram: bytes, source: Endpoint) -> tuple[str, Node, Packet] | None:
     """Return who sent a datagram, and what it says: the same objects for the same datagram, for everybody in this process."""
     packet = decode(datagram)
-    return None if packet is None else (packet.name, packet.node(source), packet)
+    if packet is None:
+        return None
+    node = _same(packet.node(source), packet.fence, packet.leaving, packet.kind == Kind.GOODBYE)
+    return packet.name, node, packet
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _same(node: Node, fence: Fence, leaving: bool, is_goodbye: bool) -> Node:
+    """Return the same object for whatever tells the same, so that ``Peers.repeats`` knows it."""
+    return node
 
 
 def _vouch(node: Node, leaving: bool, ttl_s: float) -> list[Action]:

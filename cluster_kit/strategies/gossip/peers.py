@@ -9,8 +9,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from heapq import nsmallest
 from math import inf
 
+from cluster_kit.deadlines import Deadlines
 from cluster_kit.node import BootId, Node
 
 MAX_PEERS = 20_000
@@ -52,7 +54,8 @@ class Peers:
     def __init__(self, *, silent_s: float, ttl_s: float) -> None:
         self._silent_s = silent_s
         self._ttl_s = ttl_s
-        self._peers: OrderedDict[str, Peer] = OrderedDict()  # by name, longest silent first
+        self._peers: dict[str, Peer] = {}
+        self._due: Deadlines[str] = Deadlines()  # of their ``until_s``
         self._buried: OrderedDict[BootId, float] = OrderedDict()  # until when, those who said goodbye first to the front
         self._all_late_until_s = -inf  # the last of these times
 
@@ -73,7 +76,6 @@ class Peers:
         if peer is None or peer.node is not node or now_s < self._all_late_until_s or self._is_lapsing(peer, now_s):
             return False
         peer.heard_s = now_s
-        self._peers.move_to_end(name)
         return True
 
     def hear(self, node: Node, leaving: bool, now_s: float) -> Word:
@@ -84,11 +86,19 @@ class Peers:
             peer.node, peer.heard_s = node, now_s  # equal to the one before; this is the object that comes again
         elif word is not Word.LATE:
             self._peers[node.key] = Peer(node, leaving, now_s, now_s + self._ttl_s)
-        if word is not Word.LATE:
-            self._peers.move_to_end(node.key)
+            self._due.set(node.key, now_s + self._ttl_s)
         if len(self._peers) > MAX_PEERS:
-            self._peers.popitem(last=False)
+            self._make_room()
         return word
+
+    def _make_room(self) -> None:
+        """Forget those who have been silent for the longest time, several at once since it takes a look at all."""
+        for name in nsmallest(max(1, MAX_PEERS // 16), self._peers, key=lambda name: self._peers[name].heard_s):
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        del self._peers[name]
+        self._due.discard(name)
 
     def _judge(self, node: Node, leaving: bool, now_s: float) -> Word:
         assert node.boot_id is not None
@@ -109,10 +119,13 @@ class Peers:
 
     def renew(self, now_s: float, horizon_s: float) -> Iterator[Peer]:
         """Yield those who have been heard again and on whom others may rely no longer than ``horizon_s`` from now."""
-        horizon_s += now_s
-        for peer in self._peers.values():
-            if peer.until_s < horizon_s and peer.until_s < (until_s := peer.heard_s + self._ttl_s):
-                peer.until_s = until_s
+        for name in self._due.pop_due(now_s + horizon_s):
+            peer = self._peers[name]
+            until_s = peer.heard_s + self._ttl_s
+            is_renewed = peer.until_s < until_s
+            peer.until_s = until_s
+            self._due.set(name, until_s)
+            if is_renewed:
                 yield peer
 
     def bury(self, name: str, boot_id: BootId, now_s: float) -> bool:
@@ -128,10 +141,14 @@ class Peers:
         if len(self._buried) > MAX_BURIED:
             self._buried.popitem(last=False)
         if self.current(name) == boot_id:
-            del self._peers[name]
+            self._forget(name)
         return True
 
     def forget_silent(self, now_s: float) -> None:
         """Forget those who have been silent for long."""
-        while self._peers and now_s - next(iter(self._peers.values())).heard_s >= self._ttl_s:
-            self._peers.popitem(last=False)
+        for name in self._due.pop_due(now_s):
+            peer = self._peers[name]
+            if now_s - peer.heard_s >= self._ttl_s:
+                del self._peers[name]
+            else:
+                self._due.set(name, peer.until_s)  # it is to be renewed

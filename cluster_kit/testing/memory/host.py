@@ -57,7 +57,8 @@ class MemoryClock(Clock):
 
     def monotonic_s(self) -> float:
         """Return the time of the event loop."""
-        return self._network.now_s
+        network = self._network
+        return network.timeline.now_s if network.is_bound else network.now_s
 
     def wall_s(self) -> float:
         """Return the time of day, which is that of 2026 unless it is moved."""

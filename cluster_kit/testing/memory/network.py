@@ -12,7 +12,7 @@ from random import Random
 from typing import NamedTuple
 
 from cluster_kit.network import Endpoint
-from cluster_kit.testing.memory.datagrams import MemoryDatagrams, deliver, moments
+from cluster_kit.testing.memory.datagrams import Arrival, MemoryDatagrams, deliver, moments
 from cluster_kit.testing.memory.faults import Fault, Path, path_with
 from cluster_kit.testing.memory.host import GroupKey, MemoryHost, plain
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
@@ -57,6 +57,7 @@ class MemoryNetwork:
 
     Attributes:
         hosts: In the order in which they were added.
+        is_bound: Whether it has its timeline for good.
         watch: Called with each packet, if it is set; for a trace. Slows everything down.
     """
 
@@ -65,13 +66,14 @@ class MemoryNetwork:
     ) -> None:
         self.seed = seed
         self.timeline = timeline or Timeline()
-        self._is_bound = timeline is not None
+        self.is_bound = timeline is not None
         self.hosts: list[MemoryHost] = []
         self.watch: Callable[[Packet], object] | None = None
         self._latency_s = latency_s
         self._grain_s = grain_s
         self._host_at: dict[str, MemoryHost] = {}
         self._addresses_of: dict[str, list[str]] = {}
+        self._under_way: dict[float, list[Arrival]] = {}  # datagrams by when they arrive
         self._groups: dict[GroupKey, tuple[MemoryDatagrams, ...]] = {}
         self._plans: dict[tuple[MemoryHost, bool, GroupKey], list[tuple[Path, tuple[MemoryDatagrams, ...]]]] = {}
         self._placed: list[Placed] = []
@@ -85,8 +87,8 @@ class MemoryNetwork:
         loop = asyncio.get_running_loop()
         if not isinstance(loop, VirtualLoop):
             raise RuntimeError("memory network: it needs virtual time; use run_virtually(), or a VirtualLoop")
-        if not self._is_bound:
-            self._is_bound = True
+        if not self.is_bound:
+            self.is_bound = True
             self.timeline = loop.timeline
         elif self.timeline is not loop.timeline:
             raise RuntimeError("memory network: it has served another timeline; make a new one for each run")
@@ -94,7 +96,7 @@ class MemoryNetwork:
     @property
     def now_s(self) -> float:
         """The time."""
-        if not self._is_bound and asyncio._get_running_loop() is not None:
+        if not self.is_bound and asyncio._get_running_loop() is not None:
             self.bind()
         return self.timeline.now_s
 
@@ -221,18 +223,29 @@ class MemoryNetwork:
         hearer = target.hearer_at(to)
         if hearer is not None:
             for at_s in self._arrivals(self.path(sender.host, target), hearer, sender.here):
-                self.timeline.call_at(at_s, deliver, (hearer,), data, sender.here)
+                self._arrive(at_s, ((hearer,), data, sender.here))
 
     def send_to_group(self, sender: MemoryDatagrams, data: bytes) -> None:
-        """Send a datagram to all who hear its group, in one event for all who hear it at the same moment."""
+        """Send a datagram to all who hear its group."""
         now_s, source = self.timeline.now_s, sender.here
         for path, hearers in self._plan(sender):
             reached = self._reached(path, hearers, sender.host, len(data))
             if path.is_steady:
-                self.timeline.call_at(self._on_grid(now_s + path.latency_s), deliver, reached, data, source)
+                self._arrive(self._on_grid(now_s + path.latency_s), (reached, data, source))
                 continue
             for at_s, together in self._by_moment(path, reached, source).items():
-                self.timeline.call_at(self._on_grid(at_s), deliver, together, data, source)
+                self._arrive(self._on_grid(at_s), (together, data, source))
+
+    def _arrive(self, at_s: float, arrival: Arrival) -> None:
+        """Have a datagram arrive, together with all others at that moment."""
+        arrivals = self._under_way.get(at_s)
+        if arrivals is None:
+            arrivals = self._under_way[at_s] = []
+            self.timeline.call_at(at_s, self._deliver, at_s)
+        arrivals.append(arrival)
+
+    def _deliver(self, at_s: float) -> None:
+        deliver(self._under_way.pop(at_s))
 
     def _on_grid(self, at_s: float) -> float:
         return ceil(at_s / self._grain_s) * self._grain_s if self._grain_s else at_s
