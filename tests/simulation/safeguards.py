@@ -9,6 +9,7 @@ from cluster_kit.abc import Gone
 from cluster_kit.connectors.tcp.arbitration import Verdict, judge
 from cluster_kit.events import Reason
 from cluster_kit.membership.backoff import Backoff
+from cluster_kit.membership.news import _State
 from cluster_kit.strategies.gossip.engine import Ignored
 from cluster_kit.strategies.gossip.peers import Word
 from cluster_kit.testing.simulation.judging.findings import Law
@@ -69,7 +70,7 @@ def take_any_run(self, node, leaving, now_s):
 
 
 def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):
-    state = self._state(key, known, up, leaving, reason, reason)
+    state = _State(known, up, reason, reason if up is None and key in self.up else None, leaving)
     if self._pace.at_s(key, self._now_s, NEWS_BURST) <= self._now_s:
         self._tell(key, state)
 
