@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from functools import cache
+from math import inf, nan
 
 import planted
 import pytest
@@ -239,6 +240,14 @@ def test_it_lasts_as_long_as_it_is_told_to():
     [
         (Script(nodes=0), {}, "no node ever runs"),
         (Script(nodes=2, steps=(Crash(at_s=5, nodes=(1,)),)), {"seconds": 3}, "goes on until 5 s, and only 3 s"),
+        (3, {"seconds": 0.01}, r"nodes start until 0\.9\d+ s, and only 0\.01 s are simulated"),
+        (3, {"seconds": -1}, "seconds: -1: expected more than 0"),
+        (3, {"seconds": inf}, "seconds: inf: expected more than 0, and at most 86400"),
+        (3, {"seconds": nan}, "seconds: nan: expected more than 0"),
+        (3, {"start_s": inf}, "start_s: inf: expected 0 to 86400 seconds"),
+        (3, {"loss": nan}, "loss: nan: expected a fraction"),
+        (3, {"loss": 1}, "loss: 1: expected a fraction from 0 to less than 1"),
+        (3, {"loss": -0.1}, "loss: -0.1: expected a fraction"),
         (3, {"topology": {"strategy": "gosip"}}, "did you mean 'gossip'"),
         (3, {"topology": {"strategy": {"name": "static", "nodes": ["10.0.0.2:4370"]}}}, "give each with its name"),
     ],

@@ -24,6 +24,7 @@ from cluster_kit.testing.simulation.outcome import Outcome
 from cluster_kit.testing.simulation.playing import Player
 from cluster_kit.testing.simulation.scripts.chaos import stream
 from cluster_kit.testing.simulation.scripts.script import Script
+from cluster_kit.testing.simulation.scripts.steps import MAX_AT_S
 from cluster_kit.testing.simulation.sealing import sealed
 from cluster_kit.testing.simulation.trace import Trace
 from cluster_kit.testing.simulation.weather import Weather
@@ -72,11 +73,12 @@ class Simulation:
         self.bound_s: float
         self.script = script if isinstance(script, Script) else Script(nodes=script)
         self.seed = seed
-        self._check(seconds)
+        self._starts_s = self._starts(start_s)
+        self._calm_s = max([self.script.end_s, *self._starts_s.values()])
+        self._check(seconds, loss)
         self._config = configured(topology, self.script)
         self._loss = loss
         self._seconds = seconds
-        self._start_s = start_s
         self._progress = progress
         self._timeline = Timeline()
         self._trace = Trace(show)
@@ -89,7 +91,18 @@ class Simulation:
         self._node_s = 0.0
         self._settling_s: float | None = None
 
-    def _check(self, seconds: float | None) -> None:
+    def _starts(self, within_s: float) -> dict[int, float]:
+        """Return when each node of the start comes up."""
+        if not 0 <= within_s <= MAX_AT_S:
+            raise ConfigError(f"simulation: start_s: {within_s:g}: expected 0 to {MAX_AT_S:g} seconds")
+        random = stream(self.seed, "starts")
+        return {number: within_s * random.random() for number in range(1, self.script.nodes + 1)}
+
+    def _check(self, seconds: float | None, loss: float) -> None:
+        if not 0 <= loss < 1:
+            raise ConfigError(f"simulation: loss: {loss:g}: expected a fraction from 0 to less than 1")
+        if seconds is not None and not 0 < seconds <= MAX_AT_S:
+            raise ConfigError(f"simulation: seconds: {seconds:g}: expected more than 0, and at most {MAX_AT_S:g}")
         if not self.script.numbers:
             raise ConfigError("simulation: no node ever runs: give it nodes, or a step in which some join")
         nodes = len(self.script.numbers)
@@ -99,10 +112,9 @@ class Simulation:
                 f"simulation: {nodes} nodes that know each other take about {needed / 2**30:.0f} GiB of memory, "
                 f"and {free / 2**30:.0f} GiB are available: simulate fewer"
             )
-        if seconds is not None and self.script.end_s > seconds:
-            raise ConfigError(
-                f"simulation: the script goes on until {self.script.end_s:g} s, and only {seconds:g} s are simulated"
-            )
+        if seconds is not None and self._calm_s > seconds:
+            what = "the script goes on" if self.script.end_s > seconds else "nodes start"
+            raise ConfigError(f"simulation: {what} until {self._calm_s:g} s, and only {seconds:g} s are simulated: simulate more")
 
     def _make_judge(self) -> Judge:
         strategies = [component.build() for component in self._config.strategies]
@@ -148,9 +160,7 @@ class Simulation:
         return outcome
 
     def _begin(self) -> None:
-        random = stream(self.seed, "starts")
-        starts_s = {number: self._start_s * random.random() for number in range(1, self.script.nodes + 1)}
-        for number, at_s in starts_s.items():
+        for number, at_s in self._starts_s.items():
             self._timeline.call_at(at_s, self._start, self._members[number])
         Player(
             self.script,
@@ -161,7 +171,6 @@ class Simulation:
             trace=self._trace,
             played=self._changed,
         )
-        self._calm_s = max([self.script.end_s, *starts_s.values()])
         self._timeline.call_at(self._calm_s, self._changed)
 
     def _start(self, member: Member) -> None:

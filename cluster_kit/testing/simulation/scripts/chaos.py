@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection
 from hashlib import blake2b
 from random import Random
 
-from cluster_kit.testing.simulation.scripts.script import Script
+from cluster_kit.errors import raise_all
+from cluster_kit.testing.simulation.scripts.script import Script, faults_of_size
 from cluster_kit.testing.simulation.scripts.steps import (
     ALL,
     ClockJump,
@@ -45,7 +46,11 @@ def random_script(seed: int, *, nodes: int = 5, faults: int = 5, kinds: Collecti
         nodes: How many there are at the start.
         faults: How many things go wrong; some are followed by a restart.
         kinds: The verbs of what may go wrong; everything by default.
+
+    Raises:
+        ConfigError: There can't be so many nodes.
     """
+    raise_all(faults_of_size(nodes))
     random = stream(seed, "script")
     maker = _Maker(random, nodes)
     makers: list[Callable[[], list[Step]]] = [

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from cluster_kit.errors import ConfigError
+from cluster_kit.errors import ConfigError, raise_all
 from cluster_kit.testing.simulation.scripts.steps import KINDS, Join, Step
 
 MAX_NODES = 10_000  # as many as a roster holds by default
@@ -32,8 +32,8 @@ class Script:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", tuple(sorted(self.steps, key=lambda step: step.at_s)))
-        errors = [ConfigError(fault) for fault in faults_of_size(self.nodes)]
-        errors += [
+        raise_all(faults_of_size(self.nodes))
+        errors = [
             ConfigError(f"{field}: {text}", path=f"steps[{index}]") for index, field, text in faults_of(self.nodes, self.steps)
         ]
         if errors:
@@ -74,9 +74,9 @@ def faults_of_size(nodes: int) -> Iterator[str]:
 
 def faults_of(nodes: int, steps: Sequence[Step]) -> Iterator[Fault]:
     """Yield what is wrong with steps that are right each by itself."""
-    known = {*range(1, nodes + 1), *joining(steps)}
+    joined = joining(steps)
     for index, step in enumerate(steps):
-        strangers = sorted(step.named - known)
+        strangers = sorted(node for node in step.named if node > nodes and node not in joined)
         if strangers:
             yield (
                 index,
