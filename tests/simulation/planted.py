@@ -115,6 +115,19 @@ class Mute(GossipStrategy):
     ttl_s: float = 3600.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slow(GossipStrategy):
+    """Finds nobody for a minute."""
+
+    async def discover(self, ctx):
+        loop = asyncio.get_running_loop()
+        begins_s = loop.time() + 60
+        async with aclosing(GossipStrategy.discover(self, ctx)) as observations:
+            async for observation in observations:
+                if loop.time() >= begins_s:
+                    yield observation
+
+
 LEAKS = {
     "time.time": lambda: time.time(),
     "time.monotonic": lambda: time.monotonic(),

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 import textwrap
@@ -290,6 +291,22 @@ def test_a_strategy_that_never_forgets_is_found():
     topology = {"strategy": planted.Mute}
     outcome = run(script, topology=topology, seconds=60)
     assert set(outcome.counts) == {Law.AGREEMENT}
+
+
+def test_a_view_that_agrees_too_late_breaks_the_law_however_long_is_simulated():
+    outcome = run(3, topology={"strategy": planted.Slow}, seconds=100)
+    assert set(outcome.counts) == {Law.AGREEMENT}
+    assert "the bound is" in outcome.findings[0].what
+
+
+def test_that_nobody_agreed_is_told_with_the_time_there_was():
+    lines = list(run(3, topology={"strategy": planted.Slow}, seconds=2).lines())
+    assert any(re.match(r"agreement   none within 1\.\d s; the bound is 27\.8 s", line) for line in lines), lines
+
+
+def test_nobody_agrees_before_the_last_disturbance():
+    outcome = run(Script(nodes=3, steps=(Crash(at_s=2, nodes=ALL),)))
+    assert outcome.agreed_s == outcome.calm_s == 2
 
 
 @pytest.mark.parametrize(

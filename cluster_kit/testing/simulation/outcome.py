@@ -80,7 +80,9 @@ class Outcome:
         yield f"simulated   {self.ended_s:.3f} s, {self.node_s:.0f} node-seconds"
         yield f"calm        from {self.calm_s:.3f} s on"
         if self.agreed_s is None:
-            yield f"agreement   none within {self.bound_s:.1f} s"
+            waited_s = self.ended_s - self.calm_s
+            bound = f"; the bound is {self.bound_s:.1f} s" if waited_s < self.bound_s else ""
+            yield f"agreement   none within {waited_s:.1f} s{bound}"
         else:
             after_s = max(0.0, self.agreed_s - self.calm_s)
             yield f"agreement   {after_s:.3f} s later, at {self.agreed_s:.3f} s; the bound is {self.bound_s:.1f} s"

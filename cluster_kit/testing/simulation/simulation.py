@@ -127,6 +127,7 @@ class Simulation:
             topology=self._config.topology.build(),
             listed=listed_by(self._config),
             aftermath_s=aftermath_s(strategies, connector, loss=self._loss),
+            bound_s=self.bound_s,
             findings=self._findings,
         )
 

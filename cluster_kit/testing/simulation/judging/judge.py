@@ -27,6 +27,7 @@ class Judge:
         topology: Picks whom to link to.
         listed: The keys of those whom all know for good.
         aftermath_s: For how long something may come of what is over.
+        bound_s: Within how many seconds all have to agree.
         findings: Is told what is wrong.
 
     Attributes:
@@ -41,6 +42,7 @@ class Judge:
         topology: Topology,
         listed: frozenset[str],
         aftermath_s: float,
+        bound_s: float,
         findings: Findings,
     ) -> None:
         self.false_alarms: list[FalseAlarm] = []
@@ -49,10 +51,12 @@ class Judge:
         self._topology = topology
         self._listed = listed
         self._aftermath_s = aftermath_s
+        self._bound_s = bound_s
         self._findings = findings
         self._numbers = {node_of(number).key: number for number in members}
         self._apart: dict[int, Disagreement] = {}  # of those who are there
         self._agreed_s: dict[int, float] = {}
+        self._settled_s = 0.0
         self._wrong: set[int] = set()
 
     def heard(self, number: int, what: str, key: str, reason: Reason | None, now_s: float) -> None:
@@ -78,6 +82,7 @@ class Judge:
         """Work out what all should see from now on."""
         there = {number: member.node for number, member in self._members.items() if member.is_there}
         truth = self._truth(there)
+        self._settled_s = now_s
         self._apart.clear()
         self._agreed_s.clear()
         self._wrong.clear()
@@ -129,7 +134,7 @@ class Judge:
         """When the last view came to agree with the truth; infinity while some never have."""
         if len(self._agreed_s) < len(self._apart):
             return inf
-        return max(self._agreed_s.values(), default=0.0)
+        return max(self._agreed_s.values(), default=self._settled_s)
 
     @property
     def is_agreed(self) -> bool:
@@ -137,7 +142,15 @@ class Judge:
         return not self._wrong
 
     def conclude(self, now_s: float, *, is_lossy: bool) -> None:
-        """Note who doesn't agree with the truth at the end; where packets get lost it is enough to have agreed once."""
+        """Note who doesn't agree with the truth at the end, or came to too late.
+
+        Where packets get lost it is enough to have agreed once.
+        """
+        end_s = self._settled_s + self._bound_s
+        for number, agreed_s in sorted(self._agreed_s.items()):
+            if agreed_s > end_s:
+                late = f"agrees only {agreed_s - self._settled_s:.1f} s after the last disturbance, the bound is {self._bound_s:.1f} s"
+                self._findings.add(Law.AGREEMENT, agreed_s, label_of(number), late)
         for number in sorted(self._wrong):
             if not (is_lossy and number in self._agreed_s):
                 self._findings.add(Law.AGREEMENT, now_s, label_of(number), self._apart[number].describe())
