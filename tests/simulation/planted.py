@@ -50,6 +50,25 @@ class Fickle(Topology):
         return frozenset(sorted(known, key=lambda node: node.key)[: self.count % 3])
 
 
+@dataclass(frozen=True)
+class Small(Topology):
+    """Can't do with more than three others."""
+
+    def select(self, local, known):
+        if len(known) > 3:
+            raise ValueError("too many")
+        return known
+
+
+@dataclass(frozen=True)
+class Timed(Topology):
+    """Asks what time it is."""
+
+    def select(self, local, known):
+        time.time()
+        return known
+
+
 class UpTwice(TcpConnector):
     """Reports each link twice."""
 

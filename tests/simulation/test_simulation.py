@@ -277,6 +277,36 @@ def test_a_topology_that_leaves_nodes_apart_is_found():
     assert laws_broken(topology={"strategy": "gossip", "topology": planted.Apart}) == {Law.TOPOLOGY}
 
 
+def test_a_topology_that_raises_is_found_and_its_script_made_smaller():
+    setting = Setting(topology={"strategy": "gossip", "topology": planted.Small})
+    with pytest.raises(AssertionError, match=r"ValueError\('too many'\)") as raised:
+        setting.check(Script(nodes=6))
+    assert "nodes: 5\n" in str(raised.value)
+
+
+def test_the_cause_of_what_is_logged_is_logged_as_well():
+    outcome = run(6, topology={"strategy": "gossip", "topology": planted.Small})
+    assert any(finding.law is Law.LOG and "ValueError('too many')" in finding.what for finding in outcome.findings)
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [
+        {"strategy": "gossip", "topology": planted.Timed},
+        {"strategy": {"name": "planted:Leaking", "what": "time.time"}},
+    ],
+    ids=str,
+)
+def test_a_cause_is_found_before_what_comes_of_it(topology):
+    outcome = run(3, topology=topology)
+    assert outcome.findings[0].law is Law.REAL_WORLD
+    assert len(outcome.counts) > 1
+    times = [finding.at_s for finding in outcome.findings]
+    assert times == sorted(times)
+    told = [line.partition(" x ")[2] for line in outcome.lines() if " x " in line]
+    assert told == list(dict.fromkeys(finding.law.value for finding in outcome.findings))
+
+
 @pytest.mark.parametrize(
     ("bug", "law"),
     [("UpTwice", Law.LINKS), ("NeverDown", Law.LINKS), ("Hasty", Law.LINKS), ("Silencer", Law.EXCEPTIONS)],

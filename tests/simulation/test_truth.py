@@ -122,7 +122,7 @@ def test_links_are_meant_where_both_are_there_and_reach_each_other():
     there = {number: node_of(number) for number in NUMBERS}
     everybody = frozenset(there.values())
     rosters = {number: everybody - {node} for number, node in there.items()}
-    picks = picks_of(there, RingTopology(), rosters)
+    picks = picks_of(there, RingTopology(), rosters, pytest.fail)
     assert not list(faults_of_topology(there, picks))
     assert meant_links(there, picks, lambda one, other: (one, other) != (1, 2))[1] == {5}
 
@@ -138,7 +138,7 @@ def test_a_topology_whose_ends_differ_or_that_leaves_nodes_apart_is_found():
 
 def test_a_full_mesh_of_one_is_connected():
     there = {1: node_of(1)}
-    assert not list(faults_of_topology(there, picks_of(there, FullMeshTopology(), {1: frozenset()})))
+    assert not list(faults_of_topology(there, picks_of(there, FullMeshTopology(), {1: frozenset()}, pytest.fail)))
 
 
 def test_every_node_has_an_address_of_its_own():

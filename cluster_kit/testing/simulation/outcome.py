@@ -50,7 +50,7 @@ class Outcome:
         links: How many links each node that is there has at the end.
         traffic: What the machine of each node sent and received.
         false_alarms: Who was taken for dead and wasn't.
-        findings: What is wrong, of each law the first ones.
+        findings: What is wrong, of each law the first ones, in the order of their times: the cause before its effects.
         counts: How often each law was broken.
         digest: The hash of the trace.
         node_s: For how many seconds all nodes together ran.
@@ -96,10 +96,9 @@ class Outcome:
         yield f"false       {len(self.false_alarms)} alarms"
         yield from (f"            {alarm}" for alarm in self.false_alarms[:_SHOWN])
         yield f"laws        {'all kept' if self.is_good else 'broken'}"
-        for law in Law:
-            if count := self.counts.get(law, 0):
-                yield f"            {count} x {law}"
-                yield from (f"              {each.at_s:.3f} s, {each.who}: {each.what}" for each in self._of(law))
+        for law in dict.fromkeys(finding.law for finding in self.findings):
+            yield f"            {self.counts[law]} x {law}"
+            yield from (f"              {each.at_s:.3f} s, {each.who}: {each.what}" for each in self._of(law))
         yield f"trace       {self.digest}"
 
     def _of(self, law: Law) -> list[Finding]:

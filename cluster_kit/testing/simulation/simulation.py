@@ -114,7 +114,9 @@ class Simulation:
             )
         if seconds is not None and self._calm_s > seconds:
             what = "the script goes on" if self.script.end_s > seconds else "nodes start"
-            raise ConfigError(f"simulation: {what} until {self._calm_s:g} s, and only {seconds:g} s are simulated: simulate more")
+            raise ConfigError(
+                f"simulation: {what} until {self._calm_s:g} s, and only {seconds:g} s are simulated: simulate more"
+            )
 
     def _make_judge(self) -> Judge:
         strategies = [component.build() for component in self._config.strategies]
@@ -227,15 +229,17 @@ class Simulation:
             return
         who = loop.name.partition("@")[0] if loop is not None else "-"
         text = f"{record.levelname.lower()}: {record.getMessage()}"
+        if record.exc_info and record.exc_info[1] is not None and str(record.exc_info[1]) not in text:
+            text += f": {record.exc_info[1]!r}"
         self._trace.add(self._timeline.now_s, who, text)
         if record.levelno >= logging.ERROR:
             self._findings.add(Law.LOG, self._timeline.now_s, who, text)
 
     def _note_unhandled(self) -> None:
-        for loop, message, exception in self._timeline.unhandled:
+        for loop, message, exception, at_s in self._timeline.unhandled:
             if not isinstance(exception, Exited):
                 law = Law.REAL_WORLD if isinstance(exception, LeakError) else Law.EXCEPTIONS
-                self._findings.add(law, self._timeline.now_s, loop.name.partition("@")[0], f"{message}: {exception!r}")
+                self._findings.add(law, at_s, loop.name.partition("@")[0], f"{message}: {exception!r}")
         self._timeline.unhandled.clear()
 
     def _outcome(self) -> Outcome:
@@ -251,7 +255,7 @@ class Simulation:
             links=tuple(len(life.view.up) for life in there if life is not None),
             traffic=tuple(self._weather.traffic_of(number) for number in self._members),
             false_alarms=tuple(self._judge.false_alarms),
-            findings=tuple(self._findings.kept),
+            findings=self._findings.in_order(),
             counts=dict(self._findings.counts),
             digest=self._trace.digest,
             node_s=self._node_s,

@@ -347,7 +347,7 @@ class VirtualLoop(NoRealWorld):
         """Log it, and keep it in ``Timeline.unhandled``."""
         message, exception = context.get("message") or "Unhandled exception in event loop", context.get("exception")
         log.error("%s in %r", message, self, exc_info=exception)
-        self.timeline.unhandled.append(Unhandled(self, message, exception))
+        self.timeline.unhandled.append(Unhandled(self, message, exception, self.timeline.now_s))
 
     def get_debug(self) -> bool:
         """Whether asyncio is in debug mode."""
@@ -366,7 +366,7 @@ class VirtualLoop(NoRealWorld):
     def leak(self, what: str) -> NoReturn:
         """Raise ``LeakError``, which the timeline keeps as well."""
         error = LeakError(f"virtual time: {what} reaches out for the real world; use the network that is passed in")
-        self.timeline.unhandled.append(Unhandled(self, f"a leak in {self!r}", error))
+        self.timeline.unhandled.append(Unhandled(self, f"a leak in {self!r}", error, self.timeline.now_s))
         raise error
 
 

@@ -27,11 +27,12 @@ _MOST_LISTED = 20
 
 
 class Unhandled(NamedTuple):
-    """An exception that nobody handled, or an access to the real world; ``message`` says where."""
+    """An exception that nobody handled, or an access to the real world; ``message`` says where, ``at_s`` when."""
 
     loop: VirtualLoop
     message: str
     exception: BaseException | None
+    at_s: float
 
 
 class Event:

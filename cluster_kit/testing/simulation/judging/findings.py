@@ -46,15 +46,22 @@ class Finding:
         return f"{self.at_s:.3f} s, {self.who}: {self.what} ({self.law})"
 
 
+_CAUSES = (Law.REAL_WORLD, Law.EXCEPTIONS)  # of what else is found at the same moment
+
+
 class Findings:
     """All that a simulation finds wrong; of each law the first ones."""
 
     def __init__(self) -> None:
-        self.kept: list[Finding] = []
+        self._kept: list[Finding] = []
         self.counts: Counter[Law] = Counter()
 
     def add(self, law: Law, at_s: float, who: str, what: str) -> None:
         """Note that something is wrong."""
         self.counts[law] += 1
         if self.counts[law] <= _KEPT:
-            self.kept.append(Finding(law, at_s, who, what))
+            self._kept.append(Finding(law, at_s, who, what))
+
+    def in_order(self) -> tuple[Finding, ...]:
+        """Return them in the order of their times, as causes come before effects."""
+        return tuple(sorted(self._kept, key=lambda finding: (finding.at_s, finding.law not in _CAUSES)))

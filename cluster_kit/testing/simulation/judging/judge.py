@@ -81,7 +81,7 @@ class Judge:
     def settle(self, now_s: float) -> None:
         """Work out what all should see from now on."""
         there = {number: member.node for number, member in self._members.items() if member.is_there}
-        truth = self._truth(there)
+        truth = self._truth(there, now_s)
         self._settled_s = now_s
         self._apart.clear()
         self._agreed_s.clear()
@@ -92,7 +92,7 @@ class Judge:
             self._apart[number] = Disagreement(number, truth, life.view.known, life.view.up)
             self._note(number, self._apart[number], now_s)
 
-    def _truth(self, there: Mapping[int, Node]) -> Truth:
+    def _truth(self, there: Mapping[int, Node], now_s: float) -> Truth:
         history = self._history
         truth = Truth(
             there=there,
@@ -104,8 +104,11 @@ class Judge:
             links={},
         )
         rosters = {number: self._roster(truth, number) for number in there}
-        picks = picks_of(there, self._topology, rosters)
-        if truth.is_whole and self._listed <= {node.key for node in there.values()}:
+        raised: list[str] = []
+        picks = picks_of(there, self._topology, rosters, raised.append)
+        for fault in raised:
+            self._findings.add(Law.TOPOLOGY, now_s, "topology", fault)
+        if not raised and truth.is_whole and self._listed <= {node.key for node in there.values()}:
             for fault in faults_of_topology(there, picks):
                 self._findings.add(Law.TOPOLOGY, 0.0, "topology", fault)
         return truth.with_links(meant_links(there, picks, history.is_open))
@@ -149,7 +152,8 @@ class Judge:
         end_s = self._settled_s + self._bound_s
         for number, agreed_s in sorted(self._agreed_s.items()):
             if agreed_s > end_s:
-                late = f"agrees only {agreed_s - self._settled_s:.1f} s after the last disturbance, the bound is {self._bound_s:.1f} s"
+                late_s = agreed_s - self._settled_s
+                late = f"agrees only {late_s:.1f} s after the last disturbance, the bound is {self._bound_s:.1f} s"
                 self._findings.add(Law.AGREEMENT, agreed_s, label_of(number), late)
         for number in sorted(self._wrong):
             if not (is_lossy and number in self._agreed_s):

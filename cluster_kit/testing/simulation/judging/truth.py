@@ -64,10 +64,17 @@ Picks = Mapping[int, frozenset[str]]
 
 
 def picks_of(
-    there: Mapping[int, Node], topology: Topology, rosters: Mapping[int, frozenset[Node]]
+    there: Mapping[int, Node], topology: Topology, rosters: Mapping[int, frozenset[Node]], tell: Callable[[str], object]
 ) -> dict[int, frozenset[str]]:
-    """Return the keys of those whom each node picks."""
-    return {number: frozenset(each.key for each in topology.select(node, rosters[number])) for number, node in there.items()}
+    """Return the keys of those whom each node picks: nobody where that fails, which ``tell`` is told."""
+    picks = {}
+    for number, node in there.items():
+        try:
+            picks[number] = frozenset(each.key for each in topology.select(node, rosters[number]))
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - a bug of the topology is a finding
+            picks[number] = frozenset()
+            tell(f"select of {node} raised {exc!r}")
+    return picks
 
 
 def meant_links(there: Mapping[int, Node], picks: Picks, reaches: Reaches) -> dict[int, frozenset[int]]:
