@@ -52,6 +52,7 @@ class _Part(click.ParamType[Any]):
 @click.option("--strategy", type=_Part(), default="gossip", show_default=True, help="A strategy, or a list of them.")
 @click.option("--connector", type=_Part(), default="tcp", show_default=True, help="A connector.")
 @click.option("--topology", type=_Part(), default="full_mesh", show_default=True, help="A topology.")
+@click.option("--keys", type=_Part(), default="{}", help="Other keys of the entry, as in '{connect_timeout_s: 3}'.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all randomness.")
 @click.option("--script", "file", metavar="FILE", help="What happens, as YAML; - is standard input.")
 @click.option("--faults", type=click.IntRange(0, 1000), help="Make up so many faults from the seed, in place of a script.")
@@ -65,6 +66,7 @@ def simulate(
     strategy: Any,
     connector: Any,
     topology: Any,
+    keys: Any,
     seed: int,
     file: str | None,
     faults: int | None,
@@ -96,7 +98,9 @@ def simulate(
     from cluster_kit.testing.simulation.replaying import Setting
 
     see_modules_beside("cluster.yaml")
-    entry = {"strategy": strategy, "connector": connector, "topology": topology}
+    if not isinstance(keys, dict):
+        raise click.UsageError("--keys takes a mapping, as in '{connect_timeout_s: 3}'")
+    entry = {"strategy": strategy, "connector": connector, "topology": topology, **keys}
     setting = Setting(topology=entry, seed=seed, loss=loss, seconds=seconds)
     try:
         script = _script(nodes, file, faults, seed)

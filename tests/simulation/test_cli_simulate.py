@@ -87,10 +87,18 @@ def test_a_failure_prints_the_command_that_replays_it(script, tmp_path):
     assert "agrees with the truth" in again.stdout
 
 
+def test_other_keys_of_the_entry_count():
+    runs = [simulate("--nodes", 3, "--keys", keys) for keys in ("{config: {interval_s: 0.5}}", "{max_nodes: 1}")]
+    assert [run.returncode for run in runs] == [0, 1]
+    assert "--keys '{\"max_nodes\": 1}'" in runs[1].stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
         ([], "give --nodes"),
+        (["--nodes", 3, "--keys", "[max_nodes]"], "--keys takes a mapping"),
+        (["--nodes", 3, "--keys", "{max_node: 1}"], "did you mean 'max_nodes'"),
         (["--nodes", 0], "0 is not in the range"),
         (["--nodes", 3, "--topology", "rign"], "did you mean 'ring'"),
         (["--nodes", 3, "--topology", "{name: k_regular, k: 3}"], "expected an even number"),

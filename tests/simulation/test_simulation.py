@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -372,6 +373,28 @@ def test_a_failure_is_shrunken_and_replays():
     assert len(script.steps) == 1
     assert setting.run(script).findings[0].law is Law.AGREEMENT
     assert "--script - <<'END'" in report(outcome, setting, script)
+
+
+@pytest.mark.parametrize(
+    ("topology", "words"),
+    [
+        ({"strategy": planted.Mute}, ["--strategy", "planted:Mute"]),
+        ({"strategy": [{"name": planted.Mute}]}, ["--strategy", '[{"name": "planted:Mute"}]']),
+        ({"strategy": planted.Mute(interval_s=2.5)}, ["--strategy", '{"name": "planted:Mute", "interval_s": 2.5}']),
+        ({"strategy": "gossip", "topology": planted.Fickle()}, ["--topology", '{"name": "planted:Fickle"}']),
+        (
+            {"strategy": "gossip", "config": {"interval_s": 1}, "connect_timeout_s": 3},
+            ["--keys", '{"config": {"interval_s": 1}, "connect_timeout_s": 3}'],
+        ),
+    ],
+    ids=["class", "list", "instance", "plain instance", "keys"],
+)
+def test_the_command_says_all_that_the_simulation_depends_on(topology, words):
+    setting = Setting(topology=topology, loss=0.123456789, seconds=30.123456789)
+    command, _, _ = setting.command(Script(nodes=3)).partition(" --script")
+    given = shlex.split(command)
+    assert [word for word in words if word not in given] == []
+    assert given[-4:] == ["--loss", "0.123456789", "--seconds", "30.123456789"]
 
 
 @pytest.mark.parametrize("drain_s", [1, 10])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any
 
+from cluster_kit.abc import Connector, Strategy, Topology
 from cluster_kit.testing.simulation.outcome import Outcome
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.shrinking import shrink
@@ -66,13 +67,28 @@ class Setting:
     def command(self, script: Script) -> str:
         """Return the command that runs ``script``, which is in it."""
         words = ["cluster-kit", "simulate", "--seed", str(self.seed)]
-        for part in _PARTS:
-            if part in self.topology:
-                given = self.topology[part]
-                words += [f"--{part}", given if isinstance(given, str) else json.dumps(given, default=str)]
-        words += ["--loss", f"{self.loss:g}"] if self.loss else []
-        words += ["--seconds", f"{self.seconds:g}"] if self.seconds is not None else []
+        given = _as_written(self.topology)
+        keys = {key: given.pop(key) for key in list(given) if key not in _PARTS}
+        for option, value in (given | ({"keys": keys} if keys else {})).items():
+            words += [f"--{option}", value if isinstance(value, str) else json.dumps(value, default=str)]
+        words += ["--loss", repr(self.loss)] if self.loss else []
+        words += ["--seconds", repr(self.seconds)] if self.seconds is not None else []
         return f"{shlex.join(words)} --script - <<'END'\n{script.as_yaml()}END"
+
+
+def _as_written(part: Any) -> Any:
+    """Return a part of an entry as a file has it: classes by their names, instances as these with their options."""
+    if isinstance(part, type):
+        return f"{part.__module__}:{part.__qualname__}"
+    if isinstance(part, Mapping):
+        return {key: _as_written(value) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [_as_written(each) for each in part]
+    if isinstance(part, Strategy | Connector | Topology):
+        options: list[Field[Any]] = [each for each in fields(part) if each.init] if is_dataclass(part) else []
+        changed = {each.name: getattr(part, each.name) for each in options if getattr(part, each.name) != each.default}
+        return {"name": _as_written(type(part)), **_as_written(changed)}
+    return part
 
 
 def smallest(outcome: Outcome, setting: Setting, progress: Callable[[int], object] | None = None) -> Script:
