@@ -3,11 +3,16 @@
 import asyncio
 import os
 import random
+import secrets
 import socket
+import subprocess
 import threading
 import time
+import uuid
 from contextlib import aclosing
 from dataclasses import dataclass
+from random import choice as taken_choice
+from time import time_ns as taken_time_ns
 
 from cluster_kit.abc import Gone, Topology
 from cluster_kit.connectors.tcp import TcpConnector
@@ -148,6 +153,21 @@ class Slow(GossipStrategy):
 
 
 LEAKS = {
+    "time.time_ns": lambda: taken_time_ns(),
+    "time.clock_gettime": lambda: time.clock_gettime(time.CLOCK_REALTIME),
+    "time.process_time": lambda: time.process_time(),
+    "time.localtime": lambda: time.localtime(),
+    "time.gmtime": lambda: time.gmtime(None),
+    "time.strftime": lambda: time.strftime("%H:%M"),
+    "random.choice": lambda: taken_choice([1, 2]),
+    "random._urandom": lambda: secrets.token_hex(4),
+    "uuid.uuid1": lambda: uuid.uuid1(),
+    "Popen.__init__": lambda: subprocess.run(["true"], check=True),
+    "os.system": lambda: os.system("true"),
+    "os.fork": lambda: os.fork() or os._exit(0),
+    "os._exit": lambda: os._exit(3),
+    "Condition.wait": lambda: threading.Event().wait(0.001),
+    "socket.gethostname": lambda: socket.gethostname(),
     "time.time": lambda: time.time(),
     "time.monotonic": lambda: time.monotonic(),
     "time.sleep": lambda: time.sleep(0.001),

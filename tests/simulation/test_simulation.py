@@ -2,21 +2,16 @@
 
 import json
 import random
-import re
-import shlex
 import subprocess
 import sys
 import textwrap
-import time
 from functools import cache
 from math import inf, nan
 
-import planted
 import pytest
 
 from cluster_kit import ConfigError
 from cluster_kit.testing.simulation import simulation
-from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.testing.simulation.replaying import Setting, report, smallest
 from cluster_kit.testing.simulation.scripts.chaos import random_script
 from cluster_kit.testing.simulation.scripts.script import Script
@@ -264,137 +259,6 @@ def test_a_cluster_that_does_not_fit_into_memory_is_refused(monkeypatch):
     monkeypatch.setattr(simulation, "free_bytes", lambda: 24 * 2**30)
     with pytest.raises(ConfigError, match=r"5000 nodes that know each other take about 26 GiB .* 24 GiB are available"):
         Simulation(5000)
-
-
-# Planted bugs
-
-
-@pytest.mark.parametrize("bug", ["OneSided", "Selfish", "Fickle"])
-def test_a_topology_with_a_bug_is_found(bug):
-    assert Law.TOPOLOGY in laws_broken(topology={"strategy": "gossip", "topology": f"planted:{bug}"})
-
-
-def test_a_topology_that_leaves_nodes_apart_is_found():
-    assert laws_broken(topology={"strategy": "gossip", "topology": planted.Apart}) == {Law.TOPOLOGY}
-
-
-def test_a_topology_that_raises_is_found_and_its_script_made_smaller():
-    setting = Setting(topology={"strategy": "gossip", "topology": planted.Small})
-    with pytest.raises(AssertionError, match=r"ValueError\('too many'\)") as raised:
-        setting.check(Script(nodes=6))
-    assert "nodes: 5\n" in str(raised.value)
-
-
-def test_the_cause_of_what_is_logged_is_logged_as_well():
-    outcome = run(6, topology={"strategy": "gossip", "topology": planted.Small})
-    assert any(finding.law is Law.LOG and "ValueError('too many')" in finding.what for finding in outcome.findings)
-
-
-@pytest.mark.parametrize(
-    "topology",
-    [
-        {"strategy": "gossip", "topology": planted.Timed},
-        {"strategy": {"name": "planted:Leaking", "what": "time.time"}},
-    ],
-    ids=str,
-)
-def test_a_cause_is_found_before_what_comes_of_it(topology):
-    outcome = run(3, topology=topology)
-    assert outcome.findings[0].law is Law.REAL_WORLD
-    assert len(outcome.counts) > 1
-    times = [finding.at_s for finding in outcome.findings]
-    assert times == sorted(times)
-    told = [line.partition(" x ")[2] for line in outcome.lines() if " x " in line]
-    assert told == list(dict.fromkeys(finding.law.value for finding in outcome.findings))
-
-
-@pytest.mark.parametrize(
-    ("bug", "law"),
-    [("UpTwice", Law.LINKS), ("NeverDown", Law.LINKS), ("Hasty", Law.LINKS), ("Silencer", Law.EXCEPTIONS)],
-)
-def test_a_connector_with_a_bug_is_found(bug, law):
-    script = Script(nodes=3, steps=(Crash(at_s=3, nodes=(1,)), Leave(at_s=4, nodes=(2,))))
-    assert law in laws_broken(script, topology={"strategy": "gossip", "connector": f"planted:{bug}"})
-
-
-def test_a_strategy_that_never_forgets_is_found():
-    script = Script(nodes=3, steps=(Crash(at_s=3, nodes=(1,)),))
-    topology = {"strategy": planted.Mute}
-    outcome = run(script, topology=topology, seconds=60)
-    assert set(outcome.counts) == {Law.AGREEMENT}
-
-
-def test_a_view_that_agrees_too_late_breaks_the_law_however_long_is_simulated():
-    outcome = run(3, topology={"strategy": planted.Slow}, seconds=100)
-    assert set(outcome.counts) == {Law.AGREEMENT}
-    assert "the bound is" in outcome.findings[0].what
-
-
-def test_that_nobody_agreed_is_told_with_the_time_there_was():
-    lines = list(run(3, topology={"strategy": planted.Slow}, seconds=2).lines())
-    assert any(re.match(r"agreement   none within 1\.\d s; the bound is 27\.8 s", line) for line in lines), lines
-
-
-def test_nobody_agrees_before_the_last_disturbance():
-    outcome = run(Script(nodes=3, steps=(Crash(at_s=2, nodes=ALL),)))
-    assert outcome.agreed_s == outcome.calm_s == 2
-
-
-@pytest.mark.parametrize(
-    ("topology", "seconds"),
-    [({"strategy": planted.Panicking}, 40), ({"strategy": "gossip", "connector": "planted:Hurried"}, 10)],
-    ids=str,
-)
-def test_false_alarms_are_counted(topology, seconds):
-    assert run(3, topology=topology, seconds=seconds).false_alarms
-
-
-@pytest.mark.parametrize("what", planted.LEAKS)
-def test_what_gets_past_the_network_is_found(what):
-    outcome = run(2, topology={"strategy": {"name": "planted:Leaking", "what": what}}, seconds=2)
-    leaks = [finding for finding in outcome.findings if finding.law is Law.REAL_WORLD]
-    assert leaks
-    assert what in leaks[0].what
-    assert "planted.py:" in leaks[0].what
-
-
-def test_real_time_and_randomness_are_back_when_it_is_over():
-    before = time.time, time.sleep, random.random, random.Random.seed
-    run(1, topology={"strategy": "gossip"}, seconds=1)
-    with pytest.raises(ZeroDivisionError):
-        run(1, seconds=1, show=lambda _: 1 / 0)
-    assert (time.time, time.sleep, random.random, random.Random.seed) == before
-
-
-def test_a_failure_is_shrunken_and_replays():
-    setting = Setting(topology={"strategy": planted.Mute}, seed=3, seconds=60)
-    outcome = setting.run(random_script(3, nodes=5))
-    script = smallest(outcome, setting)
-    assert len(script.steps) == 1
-    assert setting.run(script).findings[0].law is Law.AGREEMENT
-    assert "--script - <<'END'" in report(outcome, setting, script)
-
-
-@pytest.mark.parametrize(
-    ("topology", "words"),
-    [
-        ({"strategy": planted.Mute}, ["--strategy", "planted:Mute"]),
-        ({"strategy": [{"name": planted.Mute}]}, ["--strategy", '[{"name": "planted:Mute"}]']),
-        ({"strategy": planted.Mute(interval_s=2.5)}, ["--strategy", '{"name": "planted:Mute", "interval_s": 2.5}']),
-        ({"strategy": "gossip", "topology": planted.Fickle()}, ["--topology", '{"name": "planted:Fickle"}']),
-        (
-            {"strategy": "gossip", "config": {"interval_s": 1}, "connect_timeout_s": 3},
-            ["--keys", '{"config": {"interval_s": 1}, "connect_timeout_s": 3}'],
-        ),
-    ],
-    ids=["class", "list", "instance", "plain instance", "keys"],
-)
-def test_the_command_says_all_that_the_simulation_depends_on(topology, words):
-    setting = Setting(topology=topology, loss=0.123456789, seconds=30.123456789)
-    command, _, _ = setting.command(Script(nodes=3)).partition(" --script")
-    given = shlex.split(command)
-    assert [word for word in words if word not in given] == []
-    assert given[-4:] == ["--loss", "0.123456789", "--seconds", "30.123456789"]
 
 
 @pytest.mark.parametrize("drain_s", [1, 10])

@@ -25,7 +25,7 @@ from cluster_kit.testing.simulation.playing import Player
 from cluster_kit.testing.simulation.scripts.chaos import stream
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.steps import MAX_AT_S
-from cluster_kit.testing.simulation.sealing import sealed
+from cluster_kit.testing.simulation.sealing import packages_of, sealed
 from cluster_kit.testing.simulation.trace import Trace
 from cluster_kit.testing.simulation.weather import Weather
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
@@ -121,12 +121,14 @@ class Simulation:
     def _make_judge(self) -> Judge:
         strategies = [component.build() for component in self._config.strategies]
         connector = self._config.connector.build()
+        topology = self._config.topology.build()
+        self._packages = packages_of([*strategies, connector, topology])
         timeout_s = self._config.connect_timeout_s
         self.bound_s = bound_s(strategies, connector, connect_timeout_s=timeout_s, loss=self._loss)
         return Judge(
             self._members,
             self._history,
-            topology=self._config.topology.build(),
+            topology=topology,
             listed=listed_by(self._config),
             aftermath_s=aftermath_s(strategies, connector, loss=self._loss),
             bound_s=self.bound_s,
@@ -152,7 +154,7 @@ class Simulation:
     def run(self) -> Outcome:
         """Run it, once, and return what came of it."""
         try:
-            with sealed(), watched_logs(self._logged), _collecting_nothing():
+            with sealed(self._packages), watched_logs(self._logged), _collecting_nothing():
                 self._begin()
                 self._run()
             outcome = self._outcome()
