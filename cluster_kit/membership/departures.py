@@ -5,6 +5,8 @@ from __future__ import annotations
 from cluster_kit.membership.merge import is_older
 from cluster_kit.node import BootId, Node
 
+REMEMBER_S = 60.0  # longer than a link takes to come up that was on its way when its peer said goodbye
+
 
 class Departures:
     """Marks nodes by key, each with the boot that is departing, ``None`` where that is not known."""
@@ -12,6 +14,7 @@ class Departures:
     def __init__(self) -> None:
         self._leaving: dict[str, BootId | None] = {}
         self._left: dict[str, BootId] = {}
+        self._over: dict[tuple[str, BootId], float] = {}  # runs whose goodbye discovery told, and when; the oldest first
 
     def __contains__(self, key: str) -> bool:
         return key in self._leaving or key in self._left
@@ -35,6 +38,17 @@ class Departures:
     def complete(self, key: str, boot_id: BootId) -> None:
         """Mark a node as having left."""
         self._left[key] = boot_id
+
+    def note_goodbye(self, key: str, boot_id: BootId, now_s: float) -> None:
+        """Take in that discovery tells the goodbye of a run."""
+        self._over.pop((key, boot_id), None)
+        self._over[key, boot_id] = now_s
+        while now_s - next(iter(self._over.values())) > REMEMBER_S:
+            del self._over[next(iter(self._over))]
+
+    def is_over(self, node: Node) -> bool:
+        """Whether discovery has told, not long ago, the goodbye of this run of ``node``."""
+        return node.boot_id is not None and (node.key, node.boot_id) in self._over
 
     def returned(self, key: str) -> None:
         """Take in that something else than a boot id tells that another run is there."""

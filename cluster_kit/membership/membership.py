@@ -134,6 +134,9 @@ class Membership:
             if change.fresh:
                 self._reconciler.encourage(change.key, now_s)
         match observation:
+            case Gone(name=name, reason=Reason.LEFT, boot_id=boot_id) if boot_id is not None and source != EXCHANGE:
+                self._departures.note_goodbye(name, boot_id, now_s)
+        match observation:
             case Seen(node=node) if source not in (EXCHANGE, PREDECESSOR):  # those know it by hearsay
                 self._reconciler.alive(self._roster.key_of(node.key), now_s)
             case Leaving(name=told) if (name := self._roster.key_of(told)) in self._nodes:
@@ -170,6 +173,11 @@ class Membership:
             self._memory.keep(key)
         self._take([*self._roster.meet(node), *self._roster.release(key)])
         self._review(key, Reason.REPLACED)
+
+    def has_said_goodbye(self, node: Node) -> bool:
+        """Whether discovery told the goodbye of this run of ``node``, and does not vouch for it any more."""
+        known = self._roster.known.get(node.key)
+        return self._departures.is_over(node) and (known is None or is_other_run(known, node))
 
     def link_down(self, node: Node, reason: Reason, now_s: float) -> None:
         """Take in that a link is down; the end of one that has been replaced is no news."""

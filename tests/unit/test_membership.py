@@ -609,6 +609,32 @@ def test_boot_that_said_goodbye_and_dials_us_is_back():
     assert cluster.planned() == ["connect b@there"]
 
 
+def test_run_that_discovery_tells_to_have_left_has_said_goodbye_unless_it_is_vouched_for():
+    cluster = Driver()
+    cluster.observe(Found([B]), source="list")
+    cluster.observe(Gone(B.name, Reason.LEFT, B.boot_id))
+    assert not cluster.membership.has_said_goodbye(B)
+    cluster.observe(Found([node("b", 2)]), source="list")
+    assert cluster.membership.has_said_goodbye(B)
+    cluster.observe(Found([]), source="list")
+    assert cluster.membership.has_said_goodbye(B)
+    assert not cluster.membership.has_said_goodbye(node("b", 2))
+
+
+def test_crash_is_no_goodbye():
+    cluster = Driver()
+    cluster.observe(Gone(B.name, Reason.GONE, B.boot_id))
+    assert not cluster.membership.has_said_goodbye(B)
+
+
+def test_goodbyes_are_not_remembered_for_ever():
+    cluster = Driver()
+    for number in range(1, 500):
+        cluster.observe(Gone(B.name, Reason.LEFT, node("b", number).boot_id))
+        cluster.wait(1)
+    assert len(cluster.membership._departures._over) < 100
+
+
 def test_newer_boot_known_before_the_goodbye_is_dialled_at_once():
     cluster = Driver()
     cluster.observe(Seen(B, 5))
