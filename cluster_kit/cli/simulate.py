@@ -126,9 +126,14 @@ def _script(nodes: int | None, file: str | None, faults: int | None, seed: int) 
 
 
 def _run(setting: Setting, script: Script, *, trace: bool) -> Outcome:
+    from cluster_kit.testing.simulation.repeating import compared
+
     started_s = time.perf_counter()
     outcome = setting.run(script, show=click.echo if trace else None, progress=_progress("simulated {:.1f} s"))
     took_s = time.perf_counter() - started_s
+    if _is_watched():
+        click.echo("\r\x1b[Kcomparing with other processes", nl=False, err=True)
+    outcome = compared(outcome, setting)
     _clear()
     parts = ", ".join(str(setting.topology[part]) for part in ("strategy", "connector", "topology"))
     click.echo(f"nodes       {len(script.numbers)}; {parts}; seed {setting.seed}")
@@ -139,9 +144,16 @@ def _run(setting: Setting, script: Script, *, trace: bool) -> Outcome:
 
 
 def _fail(setting: Setting, outcome: Outcome, *, shrink: bool) -> None:
+    from cluster_kit.testing.simulation.judging.findings import Law
+    from cluster_kit.testing.simulation.repeating import compared
     from cluster_kit.testing.simulation.replaying import report, smallest
 
-    script = smallest(outcome, setting, _progress("making the script smaller: try {}")) if shrink else outcome.script
+    def run_everywhere(script: Script) -> Outcome:
+        return compared(setting.run(script), setting)
+
+    run = run_everywhere if outcome.findings[0].law is Law.REPEATS else None
+    progress = _progress("making the script smaller: try {}")
+    script = smallest(outcome, setting, progress, run=run) if shrink else outcome.script
     _clear()
     raise Failure(f"simulate: {report(outcome, setting, script)}")
 

@@ -24,6 +24,17 @@ class Mute(GossipStrategy):
 """
 
 
+HASHED = """
+from cluster_kit import Topology
+
+class Hashed(Topology):
+    def select(self, local, known):
+        ring = sorted([*known, local], key=lambda node: hash(node.name))
+        place = ring.index(local)
+        return frozenset({ring[place - 1], ring[(place + 1) % len(ring)]} - {local})
+"""
+
+
 @pytest.fixture
 def script(tmp_path):
     file = tmp_path / "script.yaml"
@@ -91,6 +102,21 @@ def test_other_keys_of_the_entry_count():
     runs = [simulate("--nodes", 3, "--keys", keys) for keys in ("{config: {interval_s: 0.5}}", "{max_nodes: 1}")]
     assert [run.returncode for run in runs] == [0, 1]
     assert "--keys '{\"max_nodes\": 1}'" in runs[1].stderr
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "random"])
+def test_what_goes_by_hash_is_found_made_small_and_replays(script, tmp_path, hash_seed):
+    (tmp_path / "mine.py").write_text(HASHED)
+    run = simulate("--nodes", 6, "--faults", 3, "--topology", "mine:Hashed", cwd=tmp_path, env={"PYTHONHASHSEED": hash_seed})
+    assert run.returncode == 1, run
+    assert "seed 0: 0.000 s, -: the traces with PYTHONHASHSEED 1 and 2 differ: '" in run.stderr
+    command = run.stderr[run.stderr.index("cluster-kit simulate --") :]
+    assert "at_s" not in command
+    again = subprocess.run(
+        ["sh", "-c", command.replace("cluster-kit", shlex.quote(COMMAND), 1)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert again.returncode == 1
+    assert "the same seed gives the same trace, in every process" in again.stdout
 
 
 @pytest.mark.parametrize(

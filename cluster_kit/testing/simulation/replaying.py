@@ -67,7 +67,7 @@ class Setting:
     def command(self, script: Script) -> str:
         """Return the command that runs ``script``, which is in it."""
         words = ["cluster-kit", "simulate", "--seed", str(self.seed)]
-        given = _as_written(self.topology)
+        given = as_written(self.topology)
         keys = {key: given.pop(key) for key in list(given) if key not in _PARTS}
         for option, value in (given | ({"keys": keys} if keys else {})).items():
             words += [f"--{option}", value if isinstance(value, str) else json.dumps(value, default=str)]
@@ -76,23 +76,36 @@ class Setting:
         return f"{shlex.join(words)} --script - <<'END'\n{script.as_yaml()}END"
 
 
-def _as_written(part: Any) -> Any:
+def as_written(part: Any) -> Any:
     """Return a part of an entry as a file has it: classes by their names, instances as these with their options."""
     if isinstance(part, type):
         return f"{part.__module__}:{part.__qualname__}"
     if isinstance(part, Mapping):
-        return {key: _as_written(value) for key, value in part.items()}
+        return {key: as_written(value) for key, value in part.items()}
     if isinstance(part, list | tuple):
-        return [_as_written(each) for each in part]
+        return [as_written(each) for each in part]
     if isinstance(part, Strategy | Connector | Topology):
         options: list[Field[Any]] = [each for each in fields(part) if each.init] if is_dataclass(part) else []
         changed = {each.name: getattr(part, each.name) for each in options if getattr(part, each.name) != each.default}
-        return {"name": _as_written(type(part)), **_as_written(changed)}
+        return {"name": as_written(type(part)), **as_written(changed)}
     return part
 
 
-def smallest(outcome: Outcome, setting: Setting, progress: Callable[[int], object] | None = None) -> Script:
-    """Return the smallest script found that breaks the same law as ``outcome`` does first."""
+def smallest(
+    outcome: Outcome,
+    setting: Setting,
+    progress: Callable[[int], object] | None = None,
+    *,
+    run: Callable[[Script], Outcome] | None = None,
+) -> Script:
+    """Return the smallest script found that breaks the same law as ``outcome`` does first.
+
+    Args:
+        outcome: Of the script that breaks it.
+        setting: Everything but the script.
+        progress: Called with the number of each try.
+        run: Runs a script, in place of ``setting``.
+    """
     law = outcome.findings[0].law
     left_node_s = _MOST_NODE_S
     tries = 0
@@ -104,7 +117,7 @@ def smallest(outcome: Outcome, setting: Setting, progress: Callable[[int], objec
         tries += 1
         if progress is not None:
             progress(tries)
-        tried = setting.run(script)
+        tried = (run or setting.run)(script)
         left_node_s -= tried.node_s
         return law in tried.counts
 

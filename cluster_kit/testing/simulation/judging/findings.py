@@ -23,6 +23,7 @@ class Law(StrEnum):
     EXCEPTIONS = "no exception is left to the event loop"
     TIME = "nobody keeps time from passing"
     LOG = "nothing is logged as an error"
+    REPEATS = "the same seed gives the same trace, in every process"
     REAL_WORLD = "nothing gets past the network, its clock and its randomness"
 
 
