@@ -128,14 +128,17 @@ class Membership:
 
     def observe(self, source: str, observation: Observation, now_s: float) -> None:
         """Take in what the strategy called ``source`` says."""
+        if isinstance(observation, Seen) and self.has_said_goodbye(observation.node):
+            return  # it was on its way
         changes = self._roster.observe(source, observation, now_s)
+        if isinstance(observation, Gone) and observation.reason is Reason.LEFT and observation.boot_id is not None:
+            self._departures.note_goodbye(observation.name, observation.boot_id, now_s)
+            if source != EXCHANGE:  # what linked peers told counts no more, either
+                changes += self._roster.observe(EXCHANGE, observation, now_s)
         self._take(changes)
         for change in changes:
             if change.fresh:
                 self._reconciler.encourage(change.key, now_s)
-        match observation:
-            case Gone(name=name, reason=Reason.LEFT, boot_id=boot_id) if boot_id is not None and source != EXCHANGE:
-                self._departures.note_goodbye(name, boot_id, now_s)
         match observation:
             case Seen(node=node) if source not in (EXCHANGE, PREDECESSOR):  # those know it by hearsay
                 self._reconciler.alive(self._roster.key_of(node.key), now_s)
@@ -304,11 +307,13 @@ class Membership:
 
     def _take(self, changes: Iterable[Change]) -> None:
         for change in changes:
+            has_left = change.before is not None and self._departures.is_over(change.before)
+            reason = Reason.LEFT if has_left else change.reason  # also where it is forgotten as nobody vouches for it any more
             if change.node is None:
-                self._lose(change.key, change.reason)
+                self._lose(change.key, reason)
             elif change.before is None:
                 self._departures.returned(change.key)
-            self._review(change.key, change.reason, lost=change.before)
+            self._review(change.key, reason, lost=change.before)
 
     def _lose(self, key: str, reason: Reason) -> None:
         """Note that discovery has lost a node; mere silence is no goodbye, so a healthy link stays wanted."""

@@ -261,6 +261,56 @@ def test_a_cluster_that_does_not_fit_into_memory_is_refused(monkeypatch):
         Simulation(5000)
 
 
+QUICK = {"name": "gossip", "interval_s": 0.3, "ttl_s": 2}
+
+
+@pytest.mark.parametrize(
+    ("topology", "seed", "script"),
+    [
+        (
+            {"strategy": ["gossip", "static"]},
+            116,
+            Script(
+                nodes=5,
+                steps=(
+                    Starve(at_s=1, nodes=(5,), for_s=20),
+                    Partition(at_s=5, groups=((5,),), for_s=6),
+                    Leave(at_s=13, nodes=(5,)),
+                ),
+            ),
+        ),
+        ({"strategy": ["gossip", "static"]}, 416, Script(nodes=4, steps=(Leave(at_s=1, nodes=(4,), drain_s=5),))),
+        (
+            {"strategy": QUICK},
+            10342,
+            Script(
+                nodes=3,
+                steps=(
+                    Starve(at_s=1, nodes=(1,), for_s=6),
+                    Starve(at_s=3, nodes=(1, 2, 3), for_s=6),
+                    Leave(at_s=7, nodes=(1,)),
+                ),
+            ),
+        ),
+        (
+            {"strategy": QUICK, "topology": "star"},
+            10162,
+            Script(
+                nodes=2,
+                steps=(
+                    Freeze(at_s=1, nodes=(2,), for_s=2),
+                    Freeze(at_s=3, nodes=(1,), for_s=2),
+                    Leave(at_s=4, nodes=(2,)),
+                ),
+            ),
+        ),
+    ],
+    ids=["late announcement", "hearsay of peers", "starved", "frozen"],
+)
+def test_who_said_goodbye_is_not_found_again_by_what_was_on_its_way(topology, seed, script):
+    Setting(topology=topology, seed=seed, loss=0.05 if seed == 10162 else 0.0).check(script)
+
+
 @pytest.mark.parametrize("drain_s", [1, 10])
 def test_node_that_lost_power_and_comes_back_only_to_leave_is_leaving_as_the_run_that_does(drain_s):
     steps = (PowerOff(at_s=1, nodes=(1,)), Restart(at_s=1, nodes=(1,)), Leave(at_s=1, nodes=(1,), drain_s=drain_s))

@@ -621,6 +621,36 @@ def test_run_that_discovery_tells_to_have_left_has_said_goodbye_unless_it_is_vou
     assert not cluster.membership.has_said_goodbye(node("b", 2))
 
 
+def test_announcement_that_was_on_its_way_when_the_link_told_the_goodbye_is_no_news():
+    cluster = Driver()
+    cluster.link_up(B)
+    cluster.link_down(B, Reason.LEFT)
+    cluster.events()
+    cluster.observe(Seen(B, 5))
+    cluster.membership.hinted(B, 5, cluster.now_s)
+    assert cluster.events() == []
+    cluster.observe(Seen(node("b", 2), 5))
+    assert cluster.events() == ["found b@there"]
+
+
+def test_goodbye_ends_what_linked_peers_tell_of_that_run():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.membership.hinted(B, 100, cluster.now_s)
+    cluster.observe(Gone(B.name, Reason.LEFT, B.boot_id))
+    assert cluster.events() == ["found b@there", "lost b@there left"]
+
+
+def test_who_lapses_after_a_goodbye_has_left():
+    cluster = Driver()
+    cluster.observe(Seen(B, 5))
+    cluster.link_up(B)
+    cluster.link_down(B, Reason.LEFT)
+    cluster.events()
+    cluster.wait(6)
+    assert cluster.events() == ["lost b@there left"]
+
+
 def test_crash_is_no_goodbye():
     cluster = Driver()
     cluster.observe(Gone(B.name, Reason.GONE, B.boot_id))
