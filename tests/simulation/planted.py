@@ -152,6 +152,26 @@ class Slow(GossipStrategy):
                     yield observation
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deaf(GossipStrategy):
+    """Hears no goodbye."""
+
+    async def discover(self, ctx):
+        async with aclosing(GossipStrategy.discover(self, ctx)) as observations:
+            async for observation in observations:
+                if not isinstance(observation, Gone):
+                    yield observation
+
+
+class Coarse(TcpConnector):
+    """Reports every loss as that of a crash."""
+
+    async def start(self, local, links):
+        down = links.down
+        links.down = lambda node, reason: down(node, Reason.CLOSED if reason is Reason.LEFT else reason)
+        return await super().start(local, links)
+
+
 LEAKS = {
     "time.time_ns": lambda: taken_time_ns(),
     "time.clock_gettime": lambda: time.clock_gettime(time.CLOCK_REALTIME),

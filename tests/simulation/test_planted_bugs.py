@@ -79,6 +79,21 @@ def test_a_strategy_that_never_forgets_is_found():
     assert set(outcome.counts) == {Law.AGREEMENT}
 
 
+@pytest.mark.parametrize(
+    "topology",
+    [
+        {"strategy": "planted:Deaf", "topology": {"name": "k_regular", "k": 2}},
+        {"strategy": "gossip", "connector": "planted:Coarse"},
+    ],
+    ids=["Deaf", "Coarse"],
+)
+def test_a_goodbye_that_is_not_told_is_found(topology):
+    script = Script(nodes=6, steps=(Leave(at_s=8, nodes=(2,)),))
+    outcome = run(script, topology=topology)
+    assert set(outcome.counts) == {Law.GOODBYES}
+    assert run(script, topology=topology, loss=0.01).is_good
+
+
 def test_a_view_that_agrees_too_late_breaks_the_law_however_long_is_simulated():
     outcome = run(3, topology={"strategy": planted.Slow}, seconds=100)
     assert set(outcome.counts) == {Law.AGREEMENT}

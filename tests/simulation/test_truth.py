@@ -92,6 +92,22 @@ def truth_of(numbers, links, *, listed=()):
     )
 
 
+def test_a_goodbye_is_heard_where_nothing_disturbed_it_or_has_since():
+    history = History()
+    history.node_gone(3, 0.0, was_there=False).until_s = 1.0
+    history.node_gone(1, 2.0).until_s = 3.0
+    cut = history.ways_disturbed(ways_of(Cut(at_s=0, nodes=(2,), to=(4,)), NUMBERS), closes=True, at_s=5.0)
+    history.node_gone(4, 10.0)
+    assert history.was_quiet(3, 4, 10.0, 4.0)
+    assert history.was_quiet(1, 4, 10.0, 4.0)
+    assert not history.was_quiet(1, 4, 10.0, 8.0)
+    assert not history.was_quiet(2, 4, 10.0, 4.0)
+    cut.until_s = 5.5
+    assert history.was_quiet(2, 4, 10.0, 4.0)
+    history.node_gone(3, 11.0)
+    assert not history.was_quiet(3, 4, 10.0, 4.0)
+
+
 def test_a_view_is_wrong_about_whoever_is_missing_left_over_or_outdated():
     truth = truth_of((1, 2, 3), {1: frozenset({2}), 2: frozenset({1}), 3: frozenset()})
     two, three = truth.there[2], truth.there[3]

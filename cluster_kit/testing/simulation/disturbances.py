@@ -137,6 +137,12 @@ class History:
         untils = (each.until_s + aftermath_s * each.has_aftermath for each in pair)
         return max(untils, default=0.0)
 
+    def was_quiet(self, one: int, other: int, at_s: float, aftermath_s: float) -> bool:
+        """Whether nothing kept ``one`` from hearing what ``other`` said as it went at that moment."""
+        going = self._of_node[other][-1]
+        pair = (each for each in self._of_pair(one, other, is_of_both=True) if each is not going)
+        return all(each.until_s + aftermath_s * each.has_aftermath <= at_s for each in pair)
+
     def _of_pair(self, one: int, other: int, is_of_both: bool) -> Iterator[Disturbance]:
         yield from self._of_node.get(one, ()) if is_of_both else ()
         yield from self._of_node.get(other, ())

@@ -76,6 +76,7 @@ class Member:
         self._absence: Disturbance | None = history.node_gone(number, 0.0, was_there=False)
         self._starving: Event | None = None
         self._leaves_when_thawed = False
+        self.left_at_s: float | None = None  # with a goodbye, of the last run
 
     @property
     def node(self) -> Node:
@@ -95,6 +96,7 @@ class Member:
     def start(self) -> None:
         """Run a process."""
         self.state = State.RUNNING
+        self.left_at_s = None
         self._leaves_when_thawed = False
         self._returns()
         self.note("starts")
@@ -123,6 +125,7 @@ class Member:
             return
         self.eat()
         self.state = State.LEAVING
+        self.left_at_s = self._timeline.now_s
         self._goes()
         self._runs.left(self.node)
         self.life.stop()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from cluster_kit.abc import Connector, Strategy
 from cluster_kit.errors import ConfigError, LeakError, VirtualTimeError
 from cluster_kit.events import Reason
 from cluster_kit.testing.simulation.configuring import configured, listed_by
@@ -24,7 +25,7 @@ from cluster_kit.testing.simulation.outcome import Outcome
 from cluster_kit.testing.simulation.playing import Player
 from cluster_kit.testing.simulation.scripts.chaos import stream
 from cluster_kit.testing.simulation.scripts.script import Script
-from cluster_kit.testing.simulation.scripts.steps import MAX_AT_S
+from cluster_kit.testing.simulation.scripts.steps import MAX_AT_S, Packets
 from cluster_kit.testing.simulation.sealing import packages_of, sealed
 from cluster_kit.testing.simulation.trace import Trace
 from cluster_kit.testing.simulation.weather import Weather
@@ -132,8 +133,16 @@ class Simulation:
             listed=listed_by(self._config),
             aftermath_s=aftermath_s(strategies, connector, loss=self._loss),
             bound_s=self.bound_s,
+            goodbyes=self._goodbyes(strategies, connector),
             findings=self._findings,
         )
+
+    def _goodbyes(self, strategies: Sequence[Strategy], connector: Connector) -> list[str]:
+        """Return the events that tell of every goodbye: a source that doesn't announce, or loses packets, may not."""
+        if self._loss or any(isinstance(step, Packets) and step.loss for step in self.script.steps):
+            return []
+        announces = any(strategy.announces for strategy in strategies)
+        return ["lost"] * announces + ["down"] * (connector.holds_links and connector.introduces)
 
     def _member(self, number: int) -> Member:
         return Member(

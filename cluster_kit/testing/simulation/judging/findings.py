@@ -15,6 +15,7 @@ class Law(StrEnum):
     AGREEMENT = "in the end, the view of every node agrees with the truth"
     EVENTS = "found and lost, up and down alternate for each node"
     RUNS = "nobody is found as a run that is over, or said to leave or to have left who was not told to"
+    GOODBYES = "who leaves with a goodbye is told to have left, where everything gets through"
     ROSTER = "no more than max_nodes are known, and nobody knows itself"
     LINKS = "each link is reported up once, before connect returns, and down once"
     COMMANDS = "there is one command in flight for a peer at most, and dials back off"

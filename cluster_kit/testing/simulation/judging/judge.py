@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import inf
 
 from cluster_kit.abc import Topology
@@ -28,6 +28,7 @@ class Judge:
         listed: The keys of those whom all know for good.
         aftermath_s: For how long something may come of what is over.
         bound_s: Within how many seconds all have to agree.
+        goodbyes: The events that tell a goodbye wherever one was said: ``lost``, ``down``, or none where packets get lost.
         findings: Is told what is wrong.
 
     Attributes:
@@ -43,6 +44,7 @@ class Judge:
         listed: frozenset[str],
         aftermath_s: float,
         bound_s: float,
+        goodbyes: Collection[str],
         findings: Findings,
     ) -> None:
         self.false_alarms: list[FalseAlarm] = []
@@ -52,6 +54,7 @@ class Judge:
         self._listed = listed
         self._aftermath_s = aftermath_s
         self._bound_s = bound_s
+        self._goodbyes = goodbyes
         self._findings = findings
         self._numbers = {node_of(number).key: number for number in members}
         self._apart: dict[int, Disagreement] = {}  # of those who are there
@@ -63,6 +66,7 @@ class Judge:
         """Take in what the application of a node hears."""
         if reason is not None and reason not in _HARMLESS:
             self._look_for_false_alarm(number, what, key, reason, now_s)
+            self._look_for_missed_goodbye(number, what, key, reason, now_s)
         disagreement = self._apart.get(number)
         if disagreement is not None:
             disagreement.look(key)
@@ -75,6 +79,15 @@ class Judge:
         is_of_both = reason is not Reason.SILENT  # who was away himself heard nobody, and is to know that
         if self._history.undisturbed_since_s(number, other, self._aftermath_s, is_of_both=is_of_both) <= now_s:
             self.false_alarms.append(FalseAlarm(now_s, label_of(number), key, what, reason))
+
+    def _look_for_missed_goodbye(self, number: int, what: str, key: str, reason: Reason, now_s: float) -> None:
+        other = self._numbers.get(key)
+        left_at_s = None if other is None else self._members[other].left_at_s
+        if other is None or left_at_s is None or reason is Reason.LEFT or what not in self._goodbyes:
+            return
+        if self._history.was_quiet(number, other, left_at_s, self._aftermath_s):
+            said = f"{what} {key}: {reason}, though it had left with a goodbye {now_s - left_at_s:.3f} s before"
+            self._findings.add(Law.GOODBYES, now_s, label_of(number), said)
 
     # -- the truth -------------------------------------------------------------------------------------------------------------
 
