@@ -25,7 +25,8 @@ class AttendedClock:
 
     def now_s(self) -> float:
         """Return attended seconds; a stall that no tick has ended yet counts as one period at most."""
-        return min(self._monotonic(), self._ticked_s + self._period_s) - self._missed_s
+        now_s, latest_s = self._monotonic(), self._ticked_s + self._period_s
+        return (now_s if now_s < latest_s else latest_s) - self._missed_s
 
     def tick(self) -> float:
         """Note that the owner is listening; return by how many seconds it came late."""

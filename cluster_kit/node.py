@@ -88,6 +88,9 @@ class Node:
         metadata: Small string tags; can change while the node runs.
         boot_id: Which run of the node, where known.
 
+    Attributes:
+        key: What the node is called until its name is known: its name, else its address.
+
     Raises:
         ValueError: A part is malformed or too long, or both name and address are missing.
     """
@@ -96,6 +99,7 @@ class Node:
     address: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     boot_id: BootId | None = None
+    key: str = field(init=False, repr=False, compare=False, default="")
 
     def __post_init__(self) -> None:
         if self.name is None and self.address is None:
@@ -113,21 +117,17 @@ class Node:
         if type(self.metadata) is not MappingProxyType or not _is_exact(self.metadata):
             object.__setattr__(self, "metadata", MappingProxyType({_exact(k): _exact(v) for k, v in self.metadata.items()}))
         _check_metadata(self.metadata)
+        object.__setattr__(self, "key", self.name or self.address)
 
     def __init_subclass__(cls) -> None:
         raise TypeError("Node cannot be subclassed: it goes through pipes to processes that know no other class")
 
     def __hash__(self) -> int:
         """Hash the key, which a string remembers the hash of: sets of all nodes are made again and again."""
-        return hash(self.name or self.address)
+        return hash(self.key)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Node, (self.name, self.address, dict(self.metadata), self.boot_id)
-
-    @property
-    def key(self) -> str:
-        """What the node is called until its name is known: its name, else its address."""
-        return self.name or self.address or ""
 
     @property
     def host(self) -> str:

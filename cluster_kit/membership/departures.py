@@ -57,6 +57,8 @@ class Departures:
 
     def review(self, key: str, known: Node | None, linked: Node | None) -> None:
         """Take away marks that the node as discovery knows it, or as it is linked, has outlived."""
+        if not (self._leaving or self._left):
+            return
         now = known if linked is None or (known is not None and is_older(linked, known)) else linked
         leaving = self._leaving.get(key)
         if now is None or (leaving is not None and leaving != now.boot_id):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from math import inf
 
-from cluster_kit.deadlines import Deadlines
+from cluster_kit.membership.deadlines import Deadlines
 
 
 class Lane:

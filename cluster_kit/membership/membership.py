@@ -135,10 +135,11 @@ class Membership:
             self._departures.note_goodbye(observation.name, observation.boot_id, now_s)
             if source != EXCHANGE:  # what linked peers told counts no more, either
                 changes += self._roster.observe(EXCHANGE, observation, now_s)
-        self._take(changes)
-        for change in changes:
-            if change.fresh:
-                self._reconciler.encourage(change.key, now_s)
+        if changes:
+            self._take(changes)
+            for change in changes:
+                if change.fresh:
+                    self._reconciler.encourage(change.key, now_s)
         match observation:
             case Seen(node=node) if source not in (EXCHANGE, PREDECESSOR):  # those know it by hearsay
                 self._reconciler.alive(self._roster.key_of(node.key), now_s)

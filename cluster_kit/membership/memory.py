@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster_kit.deadlines import Deadlines
+from cluster_kit.membership.deadlines import Deadlines
 
 
 class Memory:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from cluster_kit.node import BootId, Node
 
 _NO_BOOT = BootId(0, 0)
 
 
-def merge(said: Iterable[tuple[str, Node]], name: str | None) -> Node | None:
+def merge(said: Sequence[tuple[str, Node]], name: str | None) -> Node | None:
     """Return the node called ``name`` as its sources know it, ``None`` where no source does.
 
     The newest boot is right about the run; what it leaves open comes from the others that don't contradict it: first from
@@ -19,10 +19,12 @@ def merge(said: Iterable[tuple[str, Node]], name: str | None) -> Node | None:
         said: Pairs of source and node, in any order.
         name: The node's name; ``None`` while only its address is known.
     """
+    if not said:
+        return None
+    if len(said) == 1 and said[0][1].name == name:  # as nearly always
+        return said[0][1]
     ranked = [node for _, node in sorted(said, key=lambda pair: (pair[0], pair[1].key))]
     ranked.sort(key=_weight, reverse=True)
-    if len(ranked) < 2 and all(node.name == name for node in ranked):
-        return ranked[0] if ranked else None
     boot_id = ranked[0].boot_id
     agreeing = [node for node in ranked if node.boot_id in (boot_id, None)]
     address = next((node.address for node in agreeing if node.address), None)

@@ -67,7 +67,7 @@ class Names:
 
 def _link(relation: _Relation, one: str, other: str) -> None:
     """Relate two that are not related yet."""
-    relation[one] = (*relation.get(one, ()), other)
+    relation[one] = (*relation[one], other) if one in relation else (other,)
 
 
 def _unlink(relation: _Relation, one: str, other: str) -> None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cluster_kit.deadlines import Deadlines
 from cluster_kit.events import Event, NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
+from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.merge import is_older
 from cluster_kit.membership.pace import Pace
 from cluster_kit.node import Node

@@ -220,7 +220,8 @@ class Reconciler:
             self._waits[key] = replace(wait, failures=0, until_s=until_s, unanswered=False, lively_until_s=lively_until_s)
             self._requeue(key, now_s)
         for lane in (self._hopeful, self._doubtful):
-            lane.dismiss(key, now_s - RENEW_S)
+            if key in lane:
+                lane.dismiss(key, now_s - RENEW_S)
 
     def postpone(self, key: str, until_s: float, now_s: float) -> None:
         """Don't dial before ``until_s``."""

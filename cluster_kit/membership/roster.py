@@ -10,8 +10,8 @@ address.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from cluster_kit.abc import Found, Gone, Observation, Seen
 from cluster_kit.events import Reason
@@ -27,8 +27,7 @@ EXCHANGE = "(exchange)"
 """The source of what linked peers tell of each other: hearsay, which gives no address a name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What became of ``key``.
 
     Attributes:
@@ -63,6 +62,7 @@ class Roster:
         self._prune = prune
         self._max_nodes = max_nodes
         self._words: dict[str, dict[str, Node]] = {}  # by key as told, then by source
+        self._bare: set[str] = set()  # of those keys, the addresses
         self._terms: dict[str, Terms] = {}  # of those words, by source
         self._failing: set[str] = set()
         self._names = Names()
@@ -173,19 +173,27 @@ class Roster:
         for node in nodes:
             if not self._admits(node):
                 continue
-            words = self._words.setdefault(node.key, {})
+            key = node.key
+            words = self._words.get(key)
+            if words is None:
+                words = self._words[key] = {}
+                if is_bare(key):
+                    self._bare.add(key)
             before = words.get(source)
-            fresh = before is None or not terms.holds(node.key, now_s) or _moved(before, node)
+            fresh = before is None or not terms.holds(key, now_s) or _moved(before, node)
             if fresh or before != node:
-                touched[node.key] = fresh
+                touched[key] = fresh
             words[source] = node
-            terms.set(node.key, ttl_s, now_s)
+            terms.set(key, ttl_s, now_s)
             if source != PREDECESSOR and PREDECESSOR in words:
-                self._remove([(node.key, PREDECESSOR)])
+                self._remove([(key, PREDECESSOR)])
         return touched
 
     def _terms_of(self, source: str) -> Terms:
-        return self._terms.setdefault(source, Terms())
+        terms = self._terms.get(source)
+        if terms is None:
+            terms = self._terms[source] = Terms()
+        return terms
 
     def _drop(self, told: Iterable[tuple[str, str]]) -> dict[str, bool]:
         return self._remove(told) if self._prune else {}
@@ -200,6 +208,7 @@ class Roster:
             touched[key] = False
             if not words:
                 del self._words[key]
+                self._bare.discard(key)
         return touched
 
     def _missing(self, source: str, answered: set[str]) -> list[tuple[str, str]]:
@@ -241,18 +250,26 @@ class Roster:
     def _update(self, touched: dict[str, bool], reason: Reason) -> list[Change]:
         if not touched:
             return []
-        affected = dict.fromkeys((key for told in touched for key in self._affected_by(told)), False)
-        affected |= {self._names.name_at(told) or told: True for told, fresh in touched.items() if fresh}
-        changes = [self._change(key, reason, fresh) for key, fresh in sorted(affected.items())]
-        return sorted(filter(None, changes), key=lambda change: (change.node is not None, change.key))
+        affected: dict[str, bool] = {}
+        for told, fresh in touched.items():
+            for key in self._affected_by(told):
+                affected.setdefault(key, False)
+            if fresh:
+                affected[self.key_of(told)] = True
+        changes = [self._change(key, reason, affected[key]) for key in sorted(affected)]
+        return sorted(filter(None, changes), key=lambda change: change.node is not None)
 
     def _affected_by(self, told: str) -> set[str]:
         if is_bare(told):
             return self._names.keys_at(told) if told in self._words else self._names.unlearn(told)
         words = self._words.get(told, {})
-        addresses = {node.address for source, node in words.items() if source != EXCHANGE and node.address}
-        changed = self._names.tell(told, addresses)
-        return {told}.union(*(self._names.keys_at(address) for address in changed if address in self._words))
+        changed = self._names.tell(
+            told, {node.address for source, node in words.items() if source != EXCHANGE and node.address}
+        )
+        affected = {told}
+        for address in changed & self._bare:
+            affected |= self._names.keys_at(address)
+        return affected
 
     def _change(self, key: str, reason: Reason, fresh: bool) -> Change | None:
         node, before = self._merged(key), self.known.get(key)
@@ -280,8 +297,8 @@ class Roster:
         if is_bare(key):
             told, name = [] if self._names.name_at(key) else [key], None
         else:
-            told, name = [key, *self._names.addresses_of(key)], key
-        return merge((word for as_told in told for word in self._words.get(as_told, {}).items()), name)
+            told, name = [key, *(self._names.addresses_of(key) if self._bare else ())], key
+        return merge([word for as_told in told for word in self._words.get(as_told, {}).items()], name)
 
 
 def _moved(before: Node, node: Node) -> bool:

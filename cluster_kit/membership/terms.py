@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from cluster_kit.deadlines import Deadlines
+from cluster_kit.membership.deadlines import Deadlines
 
 
 @dataclass(slots=True)

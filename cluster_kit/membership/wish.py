@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 
 from cluster_kit.abc import Topology
-from cluster_kit.deadlines import Deadlines
+from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.pace import Pace
 from cluster_kit.node import Node
 
@@ -64,12 +64,13 @@ class Wish:
 
         A node that comes or goes counts at once; a change of any other counts soon.
         """
-        self._late.pop(key, None)
-        self._due.discard(key)
-        before = self._known.by_key.get(key), self._missed.by_key.get(key)
-        if before == (known, missed):
+        if key in self._late:
+            del self._late[key]
+            self._due.discard(key)
+        was_known, was_missed = self._known.by_key.get(key), self._missed.by_key.get(key)
+        if (was_known, was_missed) == (known, missed):
             return
-        stays = [node is None for node in before] == [known is None, missed is None]
+        stays = (was_known is None) == (known is None) and (was_missed is None) == (missed is None)
         at_s = self._pace.at_s(key, self._now_s, BURST)
         if stays and at_s > self._now_s:
             self._late[key] = known, missed

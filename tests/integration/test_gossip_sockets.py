@@ -134,9 +134,12 @@ def test_machine_that_was_stopped_finds_nobody_silent():
         ctx = discovery(ANN, network=network)
         async with Listener(GossipStrategy(**given), ctx) as ann:
             await ctx.has_announced.wait()
+            group = given["multicast_addr"], given["port"]
             with sender() as sock:
-                for node in (BOB, BOB, CAT):  # when cat is seen, bob has been heard again
-                    sock.sendto(heartbeat(node), (given["multicast_addr"], given["port"]))
+                sock.sendto(heartbeat(BOB), group)
+                await ann.until(sees(BOB), "bob")
+                for node in (BOB, CAT):  # when cat is seen, bob has been heard again
+                    sock.sendto(heartbeat(node), group)
             await ann.until(sees(CAT), "cat")
             since = len(ann.observations)
             stopped_s += 0.9 * ttl_s

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster_kit.deadlines import _SLACK, Deadlines
+from cluster_kit.membership.deadlines import _SLACK, Deadlines
 
 keys = st.sampled_from("abcdef")
 times = st.integers(0, 20).map(float)

@@ -9,7 +9,7 @@ many per second: whoever forges packets gets less out than he put in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from msgspec import Struct
@@ -106,7 +106,6 @@ class GossipEngine:
 
     def tick(self, now_s: float) -> list[Action]:
         """Do what is due, once, however late it is."""
-        self._peers.forget_silent(now_s)
         if self._announce_at_s and now_s >= self._announce_at_s[0]:
             self._announce_at_s = [at_s for at_s in self._announce_at_s if at_s > now_s]
             kind = Kind.ANNOUNCE
@@ -127,6 +126,10 @@ class GossipEngine:
         """Return what to send before leaving for good: no packet that it overtakes is believed any more."""
         return self._say(Kind.GOODBYE)
 
+    def receive_all(self, heard: Iterable[tuple[bytes, Endpoint]], now_s: float) -> list[Action]:
+        """Take in datagrams, each with where it came from."""
+        return [action for datagram, source in heard for action in self.receive(datagram, source, now_s)]
+
     def receive(self, datagram: bytes, source: Endpoint, now_s: float) -> list[Action]:
         """Take in a datagram."""
         try:
@@ -135,10 +138,10 @@ class GossipEngine:
             return [Ignored(f"{error}; from {source[0]}")]
         if read is None:
             return []
-        name, node, packet = read
+        name, node, fence, packet = read
         if self._peers.repeats(name, node, now_s) or node.boot_id == self._local.boot_id:
             return []
-        if packet.fence != self._fence:
+        if fence != self._fence:
             return [Ignored(f"gossip: cluster {packet.cluster!r}, group {packet.group!r} is foreign; from {source[0]}")]
         if packet.kind == Kind.GOODBYE:
             news = self._peers.bury(packet.name, packet.boot_id, now_s)
@@ -193,13 +196,14 @@ class GossipEngine:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _read(datagram: bytes, source: Endpoint) -> tuple[str, Node, Packet] | None:
+def _read(datagram: bytes, source: Endpoint) -> tuple[str, Node, Fence, Packet] | None:
     """Return who sent a datagram, and what it says: the same objects for the same datagram, for everybody in this process."""
     packet = decode(datagram)
     if packet is None:
         return None
-    node = _same(packet.node(source), packet.fence, packet.leaving, packet.kind == Kind.GOODBYE)
-    return packet.name, node, packet
+    fence = packet.fence
+    node = _same(packet.node(source), fence, packet.leaving, packet.kind == Kind.GOODBYE)
+    return packet.name, node, fence, packet
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -6,13 +6,11 @@ Memory is bounded whatever the network sends: those heard longest ago make room 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from heapq import nsmallest
 from math import inf
 
-from cluster_kit.deadlines import Deadlines
 from cluster_kit.node import BootId, Node
 
 MAX_PEERS = 20_000
@@ -55,7 +53,6 @@ class Peers:
         self._silent_s = silent_s
         self._ttl_s = ttl_s
         self._peers: dict[str, Peer] = {}
-        self._due: Deadlines[str] = Deadlines()  # of their ``until_s``
         self._buried: OrderedDict[BootId, float] = OrderedDict()  # until when, those who said goodbye first to the front
         self._all_late_until_s = -inf  # the last of these times
 
@@ -73,7 +70,7 @@ class Peers:
         It is ``hear`` for nearly all that is heard, at a fraction of its cost.
         """
         peer = self._peers.get(name)
-        if peer is None or peer.node is not node or now_s < self._all_late_until_s or self._is_lapsing(peer, now_s):
+        if peer is None or peer.node is not node or now_s < self._all_late_until_s or peer.until_s - now_s < self._silent_s:
             return False
         peer.heard_s = now_s
         return True
@@ -86,7 +83,6 @@ class Peers:
             peer.node, peer.heard_s = node, now_s  # equal to the one before; this is the object that comes again
         elif word is not Word.LATE:
             self._peers[node.key] = Peer(node, leaving, now_s, now_s + self._ttl_s)
-            self._due.set(node.key, now_s + self._ttl_s)
         if len(self._peers) > MAX_PEERS:
             self._make_room()
         return word
@@ -94,11 +90,7 @@ class Peers:
     def _make_room(self) -> None:
         """Forget those who have been silent for the longest time, several at once since it takes a look at all."""
         for name in nsmallest(max(1, MAX_PEERS // 16), self._peers, key=lambda name: self._peers[name].heard_s):
-            self._forget(name)
-
-    def _forget(self, name: str) -> None:
-        del self._peers[name]
-        self._due.discard(name)
+            del self._peers[name]
 
     def _judge(self, node: Node, leaving: bool, now_s: float) -> Word:
         assert node.boot_id is not None
@@ -117,16 +109,22 @@ class Peers:
         """Whether it may be too late for ``renew``: the peer's packets got lost, and then one didn't."""
         return peer.until_s - now_s < self._silent_s
 
-    def renew(self, now_s: float, horizon_s: float) -> Iterator[Peer]:
-        """Yield those who have been heard again and on whom others may rely no longer than ``horizon_s`` from now."""
-        for name in self._due.pop_due(now_s + horizon_s):
-            peer = self._peers[name]
+    def renew(self, now_s: float, horizon_s: float) -> list[Peer]:
+        """Return those who have been heard again and on whom others may rely no longer than ``horizon_s`` from now.
+
+        Those who have been silent for long are forgotten.
+        """
+        horizon_s += now_s
+        ending = [(name, peer) for name, peer in self._peers.items() if peer.until_s < horizon_s]
+        renewed = []
+        for name, peer in ending:
             until_s = peer.heard_s + self._ttl_s
-            is_renewed = peer.until_s < until_s
-            peer.until_s = until_s
-            self._due.set(name, until_s)
-            if is_renewed:
-                yield peer
+            if peer.until_s < until_s:
+                peer.until_s = until_s
+                renewed.append(peer)
+            elif until_s <= now_s:
+                del self._peers[name]
+        return renewed
 
     def bury(self, name: str, boot_id: BootId, now_s: float) -> bool:
         """Take in a goodbye, whatever was heard before; return whether it is news.
@@ -141,14 +139,5 @@ class Peers:
         if len(self._buried) > MAX_BURIED:
             self._buried.popitem(last=False)
         if self.current(name) == boot_id:
-            self._forget(name)
+            del self._peers[name]
         return True
-
-    def forget_silent(self, now_s: float) -> None:
-        """Forget those who have been silent for long."""
-        for name in self._due.pop_due(now_s):
-            peer = self._peers[name]
-            if now_s - peer.heard_s >= self._ttl_s:
-                del self._peers[name]
-            else:
-                self._due.set(name, peer.until_s)  # it is to be renewed

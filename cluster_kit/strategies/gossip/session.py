@@ -47,6 +47,7 @@ class Session:
             ttl_s=options.ttl_s,
             random=ctx.random.random,
         )
+        self._heard: list[tuple[bytes, Endpoint]] = []
         self._news: deque[Observation] = deque()
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -112,12 +113,21 @@ class Session:
             self._carry_out(self._engine.tick(now_s))
 
     def _hear(self, datagram: bytes, source: Endpoint) -> None:
-        actions = self._engine.receive(datagram, source, self._clock.now_s())
+        """Collect what comes in at once: nearly all of it says nothing new, and a thousand nodes say a lot."""
+        if not self._heard:
+            self._loop.call_soon(self._receive)
+        self._heard.append((datagram, source))
+
+    def _receive(self) -> None:
+        heard, self._heard = self._heard, []
+        if self._datagrams is None:
+            return
+        actions = self._engine.receive_all(heard, self._clock.now_s())
         if not actions:
             return
         self._carry_out(actions)
         self._wake.set()
-        if len(self._news) >= MAX_NEWS and self._datagrams is not None:  # until these have been taken
+        if len(self._news) >= MAX_NEWS:  # until these have been taken
             self._datagrams.pause()
 
     # -- what to do ------------------------------------------------------------------------------------------------------------
@@ -198,3 +208,4 @@ class Session:
             self._timer.cancel()
         if self._datagrams is not None:
             self._datagrams.close()
+            self._datagrams = None

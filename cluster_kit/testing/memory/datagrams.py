@@ -98,10 +98,11 @@ class MemoryDatagrams(Datagrams):
 
     def take_in(self, datagrams: Sequence[tuple[bytes, Endpoint]]) -> None:
         """Hear what has come in, in the process; or keep it, if there is room."""
-        traffic = self._traffic
-        traffic.packets_received += len(datagrams)
-        for data, _ in datagrams:
-            traffic.bytes_received += len(data)
+        sizes_bytes = [len(data) for data, _ in datagrams]
+        self._traffic.packets_received += len(datagrams)
+        self._traffic.bytes_received += sum(sizes_bytes)
+        if max(sizes_bytes) > self._size_bytes:
+            datagrams = [(data[: self._size_bytes], source) for data, source in datagrams]
         if self._hear is not None and self._loop._held is None and not self._inbox:
             asyncio._set_running_loop(self._loop)
             self._context.run(self._hear_all, datagrams)
@@ -110,14 +111,14 @@ class MemoryDatagrams(Datagrams):
                 self._keep(data, source)
 
     def _hear_all(self, datagrams: Sequence[tuple[bytes, Endpoint]]) -> None:
-        loop, size_bytes = self._loop, self._size_bytes
+        loop = self._loop
         for data, source in datagrams:
             hear = self._hear
             if hear is None or loop._held is not None:  # since the one before
                 self._keep(data, source)
                 continue
             try:
-                hear(data if len(data) <= size_bytes else data[:size_bytes], source)
+                hear(data, source)
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as exc:  # noqa: BLE001 - as in any callback of a loop
@@ -138,7 +139,7 @@ class MemoryDatagrams(Datagrams):
         while self._inbox and self._hear is not None:
             data, source = self._inbox.popleft()
             self._inbox_bytes -= len(data) + OVERHEAD_BYTES
-            self._hear(data[: self._size_bytes], source)
+            self._hear(data, source)
 
     def in_order(self, source: Endpoint, when_s: float) -> float:
         """Return ``when_s``, or later, so that what one sender sends stays in order."""

@@ -16,8 +16,8 @@ from cluster_kit.testing.simulation.scripts.steps import Packets, SlowReader, St
 from cluster_kit.testing.virtual_time.timeline import Timeline
 
 _LARGE = 100
-_GRAIN_S = 1e-5  # for each node: so nodes that start within a second hear about ten of them at once
-_MOST_GRAIN_S = 0.02
+_GRAIN_S = 5e-5  # for each node: so nodes that start within a second hear about fifty of them at once
+_MOST_GRAIN_S = 0.05
 
 
 class Weather:

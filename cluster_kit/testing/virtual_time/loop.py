@@ -15,7 +15,7 @@ from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from typing import Any, NoReturn, TypeVar, TypeVarTuple, Unpack
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from cluster_kit.errors import LeakError, VirtualTimeError
 from cluster_kit.testing.virtual_time.real_world import NoRealWorld
@@ -91,6 +91,7 @@ class VirtualLoop(NoRealWorld):
         self._is_in_charge = False  # of driving the timeline
         self._thread = threading.get_ident()
         self._at_end: dict[Callable[[], object], None] = {}
+        self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()  # asyncio's own list is one of all loops
         self._generators: WeakValueDictionary[int, AsyncGenerator[Any, Any]] = WeakValueDictionary()
         self._count = 0
         self._task_factory: Any = None
@@ -132,7 +133,7 @@ class VirtualLoop(NoRealWorld):
         """
         if self._is_gone:
             return
-        tasks, generators = asyncio.all_tasks(self), list(self._generators.values())
+        tasks, generators = self._live_tasks(), list(self._generators.values())
         self.timeline._remains.append(partial(_bury, self, tasks, generators))
         self._end()
 
@@ -161,8 +162,11 @@ class VirtualLoop(NoRealWorld):
     def waiting(self) -> Iterator[str]:
         """Yield a line for each task that waits: its name, and where it waits."""
         owner = f"{self.name}, which is paused," if self.is_paused else self.name
-        for name, place in waits_of(asyncio.all_tasks(self)):
+        for name, place in waits_of(self._live_tasks()):
             yield f"{name} of {owner} in {place}"
+
+    def _live_tasks(self) -> set[asyncio.Task[Any]]:
+        return {task for task in self._tasks if not task.done()}
 
     # Running
 
@@ -302,10 +306,12 @@ class VirtualLoop(NoRealWorld):
             self._count += 1
             name = f"Task-{self._count}"
         if self._task_factory is None:
-            return asyncio.Task(coro, loop=self, name=name, context=context)
-        made = self._task_factory(self, coro) if context is None else self._task_factory(self, coro, context=context)
-        made.set_name(name)
-        return made  # type: ignore[no-any-return]
+            made = asyncio.Task(coro, loop=self, name=name, context=context)
+        else:
+            made = self._task_factory(self, coro) if context is None else self._task_factory(self, coro, context=context)
+            made.set_name(name)
+        self._tasks.add(made)
+        return made
 
     def set_task_factory(self, factory: Any) -> None:
         """Make tasks by ``factory``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import Generic, TypeVar
 
 _Key = TypeVar("_Key", str, tuple[str, str])
@@ -44,9 +44,10 @@ class Deadlines(Generic[_Key]):
             at_s = self._at_s.get(key)
             if at_s == queued_s:
                 return at_s
-            heappop(self._heap)
             if at_s is not None and at_s > queued_s:
-                heappush(self._heap, (at_s, key))
+                heapreplace(self._heap, (at_s, key))
+            else:
+                heappop(self._heap)
         return None
 
     def pop_due(self, now_s: float, limit: int | None = None) -> list[_Key]:
