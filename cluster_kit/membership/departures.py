@@ -5,7 +5,9 @@ from __future__ import annotations
 from cluster_kit.membership.merge import is_older
 from cluster_kit.node import BootId, Node
 
-REMEMBER_S = 60.0  # longer than a link takes to come up that was on its way when its peer said goodbye
+BELATED_S = 3.0  # what a goodbye has overtaken comes within this time; anybody may have said it
+PROVEN_S = 60.0  # likewise, where the run itself said it, over a link
+MAX_OVER = 1024  # goodbyes to remember
 
 
 class Departures:
@@ -14,7 +16,7 @@ class Departures:
     def __init__(self) -> None:
         self._leaving: dict[str, BootId | None] = {}
         self._left: dict[str, BootId] = {}
-        self._over: dict[tuple[str, BootId], float] = {}  # runs whose goodbye discovery told, and when; the oldest first
+        self._over: dict[tuple[str, BootId], float] = {}  # runs that said goodbye, and until when that counts; oldest first
 
     def __contains__(self, key: str) -> bool:
         return key in self._leaving or key in self._left
@@ -39,16 +41,25 @@ class Departures:
         """Mark a node as having left."""
         self._left[key] = boot_id
 
-    def note_goodbye(self, key: str, boot_id: BootId, now_s: float) -> None:
-        """Take in that discovery tells the goodbye of a run."""
-        self._over.pop((key, boot_id), None)
-        self._over[key, boot_id] = now_s
-        while now_s - next(iter(self._over.values())) > REMEMBER_S:
+    def note_goodbye(self, key: str, boot_id: BootId, now_s: float, *, is_proven: bool) -> None:
+        """Take in the goodbye of a run: what else comes of it was on its way. That counts for a while, as it may be forged."""
+        until_s = max(now_s + (PROVEN_S if is_proven else BELATED_S), self._over.pop((key, boot_id), 0.0))
+        self._over[key, boot_id] = until_s
+        if len(self._over) > MAX_OVER:
             del self._over[next(iter(self._over))]
 
     def is_over(self, node: Node) -> bool:
-        """Whether discovery has told, not long ago, the goodbye of this run of ``node``."""
-        return node.boot_id is not None and (node.key, node.boot_id) in self._over
+        """Whether this run of ``node`` has said goodbye, as far as that counts."""
+        return bool(self._over) and node.boot_id is not None and (node.key, node.boot_id) in self._over
+
+    def expire(self, now_s: float) -> None:
+        """Let goodbyes count no longer whose time has passed."""
+        if self._over and min(self._over.values()) <= now_s:
+            self._over = {run: until_s for run, until_s in self._over.items() if until_s > now_s}
+
+    def next_s(self) -> float | None:
+        """Return when ``expire`` next has something to do."""
+        return min(self._over.values(), default=None)
 
     def returned(self, key: str) -> None:
         """Take in that something else than a boot id tells that another run is there."""

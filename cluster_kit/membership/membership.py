@@ -69,6 +69,7 @@ class Membership:
         self._nodes: dict[str, Node] = {}  # all who are known, up or remembered, as they are to be shown and dialled
         self._met: dict[str, Node] = {}  # of those, who has had a link, as introduced there
         self._up: set[str] = set()
+        self._doubted: dict[str, Node] = {}  # links that came up after a goodbye of that run
 
     @property
     def known(self) -> tuple[Node, ...]:
@@ -128,11 +129,11 @@ class Membership:
 
     def observe(self, source: str, observation: Observation, now_s: float) -> None:
         """Take in what the strategy called ``source`` says."""
-        if isinstance(observation, Seen) and self.has_said_goodbye(observation.node):
+        if isinstance(observation, Seen) and self._is_over(observation.node):
             return  # it was on its way
         changes = self._roster.observe(source, observation, now_s)
         if isinstance(observation, Gone) and observation.reason is Reason.LEFT and observation.boot_id is not None:
-            self._departures.note_goodbye(observation.name, observation.boot_id, now_s)
+            self._departures.note_goodbye(observation.name, observation.boot_id, now_s, is_proven=source == EXCHANGE)
             if source != EXCHANGE:  # what linked peers told counts no more, either
                 changes += self._roster.observe(EXCHANGE, observation, now_s)
         if changes:
@@ -162,8 +163,15 @@ class Membership:
     # -- links -----------------------------------------------------------------------------------------------------------------
 
     def link_up(self, node: Node, now_s: float) -> None:
-        """Take in that a link is up, dialled or accepted; ``node`` is the peer as it introduced itself."""
+        """Take in that a link is up, dialled or accepted; ``node`` is the peer as it introduced itself.
+
+        One that was on its way when the peer said goodbye is about to end. It is news if it doesn't: a goodbye may be forged.
+        """
         key = node.key
+        if self._is_over(node):
+            self._doubted[key] = node
+            return
+        self._doubted.pop(key, None)
         if self._is_current(node):
             self.link_updated(node)
             return
@@ -178,14 +186,11 @@ class Membership:
         self._take([*self._roster.meet(node), *self._roster.release(key)])
         self._review(key, Reason.REPLACED)
 
-    def has_said_goodbye(self, node: Node) -> bool:
-        """Whether discovery told the goodbye of this run of ``node``, and does not vouch for it any more."""
-        known = self._roster.known.get(node.key)
-        return self._departures.is_over(node) and (known is None or is_other_run(known, node))
-
     def link_down(self, node: Node, reason: Reason, now_s: float) -> None:
         """Take in that a link is down; the end of one that has been replaced is no news."""
         key = node.key
+        if key in self._doubted and same_run(node, self._doubted[key]):
+            del self._doubted[key]
         if not self._is_current(node):
             return
         self._up.discard(key)
@@ -203,6 +208,8 @@ class Membership:
 
     def link_updated(self, node: Node) -> None:
         """Take in that a linked peer told other metadata."""
+        if node.key in self._doubted and same_run(node, self._doubted[node.key]):
+            self._doubted[node.key] = node
         if self._is_current(node):
             self._met[node.key] = node
             self._review(node.key, Reason.GONE)
@@ -215,6 +222,13 @@ class Membership:
     def hinted(self, node: Node, ttl_s: float, now_s: float) -> None:
         """Take in that a linked peer tells of ``node``, for which that counts ``ttl_s`` seconds."""
         self.observe(EXCHANGE, Seen(node, ttl_s), now_s)
+
+    def _is_over(self, node: Node) -> bool:
+        """Whether this run of ``node`` has said goodbye, and discovery does not vouch for it any more."""
+        if not self._departures.is_over(node):
+            return False
+        known = self._roster.known.get(node.key)
+        return known is None or is_other_run(known, node)
 
     def _is_current(self, node: Node) -> bool:
         """Whether the link that is up is to this run of the peer."""
@@ -274,6 +288,9 @@ class Membership:
 
     def tick(self, now_s: float) -> None:
         """Forget nodes whose time has passed, and pass on changes that were held back."""
+        self._departures.expire(now_s)
+        for node in [node for node in self._doubted.values() if not self._is_over(node)]:
+            self.link_up(node, now_s)
         self._take(self._roster.expire(now_s))
         for key in self._memory.expire(now_s):
             self._review(key, Reason.SILENT)
@@ -296,7 +313,7 @@ class Membership:
 
     def wake_at_s(self, now_s: float) -> float | None:
         """Return when ``tick`` or ``plan`` next has something to do, if nothing else happens."""
-        parts = (self._roster, self._memory, self._reconciler, self._news, self._wish)
+        parts = (self._roster, self._memory, self._reconciler, self._news, self._wish, self._departures)
         times = [at_s for part in parts if (at_s := part.next_s()) is not None]
         return max(now_s, min(times)) if times else None
 

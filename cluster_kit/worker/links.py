@@ -73,12 +73,8 @@ class Links:
         self._lasting = Throttle(LASTING_S)
 
     def up(self, node: Node) -> None:
-        """Report a link that came up.
-
-        One that was on its way when discovery told that its peer has left is no news: the peer is ending it.
-        """
-        if not self._membership.has_said_goodbye(node):
-            self._membership.link_up(node, self._clock.now_s())
+        """Report a link that came up."""
+        self._membership.link_up(node, self._clock.now_s())
         self._settle()
 
     def down(self, node: Node, reason: Reason) -> None:

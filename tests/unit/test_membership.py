@@ -3,6 +3,7 @@ from membership_parts import B_ADDRESS, LOCAL, Driver, bare, boot, error, node
 
 from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen, Topology
 from cluster_kit.events import Reason
+from cluster_kit.membership.departures import BELATED_S, MAX_OVER
 from cluster_kit.membership.reconciler import FINAL_RETRY_S, Connect
 from cluster_kit.node import Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
@@ -609,18 +610,6 @@ def test_boot_that_said_goodbye_and_dials_us_is_back():
     assert cluster.planned() == ["connect b@there"]
 
 
-def test_run_that_discovery_tells_to_have_left_has_said_goodbye_unless_it_is_vouched_for():
-    cluster = Driver()
-    cluster.observe(Found([B]), source="list")
-    cluster.observe(Gone(B.name, Reason.LEFT, B.boot_id))
-    assert not cluster.membership.has_said_goodbye(B)
-    cluster.observe(Found([node("b", 2)]), source="list")
-    assert cluster.membership.has_said_goodbye(B)
-    cluster.observe(Found([]), source="list")
-    assert cluster.membership.has_said_goodbye(B)
-    assert not cluster.membership.has_said_goodbye(node("b", 2))
-
-
 def test_announcement_that_was_on_its_way_when_the_link_told_the_goodbye_is_no_news():
     cluster = Driver()
     cluster.link_up(B)
@@ -651,18 +640,80 @@ def test_who_lapses_after_a_goodbye_has_left():
     assert cluster.events() == ["lost b@there left"]
 
 
+def lost_to_a_goodbye():
+    """Return a driver that was told the goodbye of a node that it knew."""
+    cluster = Driver()
+    cluster.observe(Seen(B, 60))
+    cluster.observe(Gone(B.name, Reason.LEFT, B.boot_id))
+    assert cluster.events() == ["found b@there", "lost b@there left"]
+    return cluster
+
+
+def test_link_that_was_on_its_way_when_its_peer_said_goodbye_is_no_news():
+    cluster = lost_to_a_goodbye()
+    cluster.link_up(B)
+    cluster.membership.link_updated(node("b", 1, zone="a"))
+    cluster.membership.link_leaving(B)
+    cluster.link_down(B, Reason.LEFT)
+    cluster.wait(BELATED_S)
+    assert cluster.events() == []
+    cluster.link_up(node("b", 2))
+    assert cluster.events() == ["up b@there"]
+
+
+def test_link_that_outlives_a_goodbye_of_its_peer_is_news_after_all():
+    cluster = lost_to_a_goodbye()
+    cluster.link_up(B)
+    cluster.membership.link_updated(node("b", 1, zone="a"))
+    cluster.plan()
+    assert cluster.membership.wake_at_s(cluster.now_s) == cluster.now_s + BELATED_S
+    cluster.wait(BELATED_S)
+    assert cluster.events() == ["up b@there"]
+    assert cluster.membership.up == (node("b", 1, zone="a"),)
+
+
+def test_link_to_one_for_whom_somebody_vouches_is_news_whoever_told_a_goodbye():
+    cluster = Driver()
+    cluster.observe(Found([B]), source="list")
+    cluster.observe(Gone(B.name, Reason.LEFT, B.boot_id))
+    cluster.link_up(B)
+    assert cluster.events() == ["found b@there", "up b@there"]
+
+
+def test_link_to_the_run_after_the_one_that_said_goodbye_is_news():
+    cluster = lost_to_a_goodbye()
+    cluster.link_up(B)
+    cluster.link_up(node("b", 2))
+    cluster.link_down(B, Reason.REPLACED)
+    assert cluster.events() == ["up b@there"]
+    assert cluster.membership.up == (node("b", 2),)
+
+
+def test_who_goes_on_after_a_forged_goodbye_is_found_again():
+    cluster = lost_to_a_goodbye()
+    cluster.observe(Seen(B, 60))
+    assert cluster.events() == []
+    cluster.wait(BELATED_S)
+    cluster.observe(Seen(B, 60))
+    assert cluster.events() == ["found b@there"]
+
+
 def test_crash_is_no_goodbye():
     cluster = Driver()
+    cluster.observe(Seen(B, 60))
     cluster.observe(Gone(B.name, Reason.GONE, B.boot_id))
-    assert not cluster.membership.has_said_goodbye(B)
+    cluster.link_up(B)
+    assert cluster.events() == ["found b@there", "lost b@there gone", "up b@there"]
 
 
-def test_goodbyes_are_not_remembered_for_ever():
+def test_only_so_many_goodbyes_are_remembered():
     cluster = Driver()
-    for number in range(1, 500):
+    for number in range(1, 2 * MAX_OVER):
         cluster.observe(Gone(B.name, Reason.LEFT, node("b", number).boot_id))
-        cluster.wait(1)
-    assert len(cluster.membership._departures._over) < 100
+    assert len(cluster.membership._departures._over) == MAX_OVER
+    cluster.wait(BELATED_S)
+    cluster.plan()
+    assert cluster.membership.wake_at_s(cluster.now_s) is None
 
 
 def test_newer_boot_known_before_the_goodbye_is_dialled_at_once():

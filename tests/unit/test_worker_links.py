@@ -4,11 +4,9 @@ import asyncio
 import logging
 
 import pytest
-from membership_parts import Driver
 
-from cluster_kit.abc import Connector, Gone, Seen
+from cluster_kit.abc import Connector
 from cluster_kit.errors import ConnectError, ConnectReason
-from cluster_kit.events import Reason
 from cluster_kit.membership.reconciler import Connect, GiveUp
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import BootId, Fence, Node
@@ -133,19 +131,3 @@ def test_dial_that_is_given_up_fails_as_at_its_deadline(clock):
         links.start(GiveUp(node.key))
 
     asyncio.run(main())
-
-
-def test_link_that_was_on_its_way_when_discovery_told_the_goodbye_is_no_news(clock, links):
-    peer = Node("b@there", "10.0.0.2:1", boot_id=BootId(1, 0))
-    driver = Driver()
-    links._membership = driver.membership
-    driver.observe(Seen(peer, 5))
-    driver.observe(Gone(peer.name, Reason.LEFT, peer.boot_id))
-    assert driver.events() == ["found b@there", "lost b@there left"]
-    links.up(peer)
-    links.updated(peer)
-    links.leaving(peer)
-    links.down(peer, Reason.LEFT)
-    assert driver.events() == []
-    links.up(peer.evolve(boot_id=BootId(2, 0)))
-    assert driver.events() == ["up b@there"]
