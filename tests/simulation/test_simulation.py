@@ -257,7 +257,7 @@ def test_what_cannot_be_simulated_is_refused(script, options, fault):
 
 def test_a_cluster_that_does_not_fit_into_memory_is_refused(monkeypatch):
     monkeypatch.setattr(simulation, "free_bytes", lambda: 24 * 2**30)
-    with pytest.raises(ConfigError, match=r"5000 nodes that know each other take about 26 GiB .* 24 GiB are available"):
+    with pytest.raises(ConfigError, match=r"5000 nodes that know each other take about 33 GiB .* 24 GiB are available"):
         Simulation(5000)
 
 
