@@ -20,7 +20,7 @@ class Endpoint(NamedTuple):
     """One end of a stream, or of a datagram's way.
 
     ``host`` is an IP address as text; an IPv6 address of the link has its interface with it, ``fe80::1%eth0``. An IPv4 address
-    is given as such, also where a socket serves both protocols.
+    is given as such, also where a socket serves both protocols. A port is 0 to 65535; one beyond fails as ``failed``.
     """
 
     host: str
@@ -58,6 +58,7 @@ class Group(NamedTuple):
     is_broadcast: bool = False
 
 
+MAX_PORT = 65535
 LINGER_S = 1.0  # for which a stream that is closed waits for the other end to close
 
 

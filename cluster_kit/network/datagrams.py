@@ -122,6 +122,8 @@ class SystemDatagrams(Datagrams):
         except OSError as exc:
             if to is None and exc.errno not in _FULL:
                 raise network_error(exc) from exc
+        except OverflowError:  # no such port
+            pass
 
     def _sockaddr(self, host: str, port: int) -> SockAddr:
         """Return an address as sockets want it; what is of the link is meant on our interface."""

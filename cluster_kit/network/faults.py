@@ -49,3 +49,5 @@ def network_errors() -> Iterator[None]:
         yield
     except OSError as exc:
         raise network_error(exc) from exc
+    except OverflowError as exc:  # what Python's sockets raise for a port out of range
+        raise NetworkError("no such port, expected 0 to 65535", fault=NetworkFault.FAILED) from exc

@@ -426,12 +426,42 @@ class RaisesOSErrorsOfTheSystem(Sound):
             raise
 
 
+class TakesAnyPort(Sound):
+    @contextlib.contextmanager
+    def as_sockets(self, port):
+        if not 0 <= port <= 65535:
+            raise OverflowError("port must be 0-65535.")
+        yield
+
+
+@breaks("test_a_port_that_cannot_be_is_told")
+class DialsAnyPort(TakesAnyPort):
+    async def dial(self, to):
+        with self.as_sockets(to.port):
+            return await super().dial(to)
+
+
+@breaks("test_a_port_that_cannot_be_is_told")
+class ListensAtAnyPort(TakesAnyPort):
+    async def listen(self, at):
+        return await super().listen(at._replace(port=at.port % 65536) if at.port == 65536 else at)
+
+
+@breaks("test_joining_at_a_port_that_cannot_be_is_told")
+class JoinsAtAnyPort(TakesAnyPort):
+    async def join(self, group, *, max_bytes):
+        with self.as_sockets(group.port):
+            return await super().join(group, max_bytes=max_bytes)
+
+
 @breaks("test_nobody_listening_is_refused", "test_a_closed_listener_accepts_nothing_more")
 class SwallowsRefused(Sound):
     async def dial(self, to):
         try:
             return await super().dial(to)
-        except NetworkError:
+        except NetworkError as error:
+            if error.fault is not NetworkFault.REFUSED:
+                raise
             return await asyncio.get_running_loop().create_future()
 
 
@@ -448,6 +478,7 @@ class DialsOnWhenCancelled(Sound):
     "test_a_group_is_heard_by_all_who_joined",
     "test_the_own_address_leads_to_one_only",
     "test_an_answer_reaches_who_sent_to_the_group",
+    "test_each_datagram_is_heard_by_itself",
     "test_nothing_is_heard_before_listen_and_while_paused",
     "test_pausing_while_hearing_ends_the_hearing",
     "test_nothing_is_heard_after_close",
@@ -468,6 +499,24 @@ class IsHeardByNobodyElse(SoundDatagrams):
 class DoesNotHearItself(SoundDatagrams):
     def listen(self, hear):
         self.inner.listen(lambda data, source: source != self.here and hear(data, source))
+
+
+@breaks("test_each_datagram_is_heard_by_itself")
+class JoinsDatagramsToOne(SoundDatagrams):
+    waiting = b""
+
+    def send(self, data, to=None):
+        if to is None and not self.waiting:
+            asyncio.get_running_loop().call_soon(self.flush)
+        if to is None:
+            self.waiting += data
+        else:
+            self.inner.send(data, to)
+
+    def flush(self):
+        data, self.waiting = self.waiting, b""
+        if not self.inner._is_closed:
+            self.inner.send(data)
 
 
 @breaks("test_another_group_is_not_heard")

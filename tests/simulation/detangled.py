@@ -12,7 +12,7 @@ from random import Random
 import detangle
 
 from cluster_kit.errors import NetworkError, NetworkFault
-from cluster_kit.network import Clock, Endpoint, Interface, Listener, Network, Stream
+from cluster_kit.network import MAX_PORT, Clock, Endpoint, Interface, Listener, Network, Stream
 from cluster_kit.network.faults import network_errors
 
 
@@ -150,12 +150,18 @@ class DetangledNetwork(Network):
         return address == self._address
 
     async def listen(self, at):
+        self._check_port(at.port)
         if not self.has_address(at.host):
             raise NetworkError("cannot assign requested address", fault=NetworkFault.NOT_OURS)
         with network_errors():
             return await detangle.spawn(DetangledListener(self).open(at), host=self._address)
 
+    def _check_port(self, port):
+        if not 0 <= port <= MAX_PORT:
+            raise NetworkError("no such port, expected 0 to 65535", fault=NetworkFault.FAILED)
+
     async def dial(self, to):
+        self._check_port(to.port)
         loop = asyncio.get_running_loop()
         opening = detangle.spawn(loop.create_connection(partial(DetangledStream, self), *to), host=self._address)
         try:

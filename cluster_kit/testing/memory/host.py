@@ -11,7 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, Literal
 
 from cluster_kit.errors import NetworkError, NetworkFault
-from cluster_kit.network import Clock, Datagrams, Endpoint, Group, Interface, Listener, Network, Stream
+from cluster_kit.network import MAX_PORT, Clock, Datagrams, Endpoint, Group, Interface, Listener, Network, Stream
 from cluster_kit.testing.memory.datagrams import MemoryDatagrams
 from cluster_kit.testing.memory.dialing import Dial, MemoryListener
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
@@ -158,6 +158,7 @@ class MemoryHost(Network):
         """Listen at an address of this host, or at all."""
         loop = self._loop()
         self._check_ours(at.host)
+        _check_port(at.port)
         address = plain(at.host)
         if any(listener.here.port == at.port and _overlap(listener.here.host, address) for listener in self.listeners):
             raise NetworkError("address already in use", fault=NetworkFault.IN_USE)
@@ -176,6 +177,7 @@ class MemoryHost(Network):
     async def dial(self, to: Endpoint) -> Stream:
         """Open a stream to a host of the network."""
         _check_address(to.host)
+        _check_port(to.port)
         return await Dial(self, self._loop(), to).stream()
 
     # Datagrams
@@ -185,6 +187,7 @@ class MemoryHost(Network):
         loop = self._loop()
         for address in (group.via, group.heard_on):
             self._check_ours(address)
+        _check_port(group.port)
         here = Endpoint(group.via, self.free_port())
         datagrams = MemoryDatagrams(self, loop, group, max_bytes, here)
         self._hearers[here._replace(host=plain(here.host))] = datagrams
@@ -215,6 +218,11 @@ class MemoryHost(Network):
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         return loop
+
+
+def _check_port(port: int) -> None:
+    if not 0 <= port <= MAX_PORT:
+        raise NetworkError("no such port, expected 0 to 65535", fault=NetworkFault.FAILED)
 
 
 def _check_address(text: str) -> None:

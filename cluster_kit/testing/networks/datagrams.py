@@ -6,7 +6,7 @@ from cluster_kit.errors import NetworkFault
 from cluster_kit.network import Endpoint, Network
 from cluster_kit.testing.contract import contract
 from cluster_kit.testing.networks.stage import Hearer, NetworkStage
-from cluster_kit.testing.networks.streams import NOT_OURS
+from cluster_kit.testing.networks.streams import IMPOSSIBLE_PORTS, NO_PORT, NOT_OURS
 
 MAX_BYTES = 100
 
@@ -30,6 +30,25 @@ class DatagramRules(NetworkStage):
             ):
                 for hearer in (beside, across):
                     assert set(await self.say(said, b"all", hearer)) == {said.here}
+
+        self.play(scenario)
+
+    @contract("Call ``hear`` with each datagram to the group or to the own address, and where it came from")
+    def test_each_datagram_is_heard_by_itself(self) -> None:
+        """Datagrams that are sent right after each other are not joined to one, nor cut."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            port = await self.free_port(ann, self.address)
+            async with (
+                self.joined(ann, port, self.address) as (said, _),
+                self.joined(bob, port, self.other_address) as (_, hearer),
+            ):
+                sent = [bytes([number]) * number for number in (MAX_BYTES, 1, 2, 50)]
+                for data in sent:
+                    said.send(data)
+                await self.say(said, sent[-1], hearer)
+                odd = [data for data, _ in hearer.heard if data not in sent]
+                assert not odd, f"was heard, though nobody had sent it: {odd}"
 
         self.play(scenario)
 
@@ -206,7 +225,21 @@ class DatagramRules(NetworkStage):
             async with self.joined(ann, port, self.address) as (said, hearer):
                 said.send(b"lost", Endpoint(self.other_address, await self.free_port(bob, self.other_address)))
                 said.send(b"lost", Endpoint(self.foreign_address, 9))
+                for impossible in IMPOSSIBLE_PORTS:
+                    said.send(b"lost", Endpoint(self.other_address, impossible))
                 await self.say(said, b"heard", hearer)
+
+        self.play(scenario)
+
+    @contract(NO_PORT)
+    def test_joining_at_a_port_that_cannot_be_is_told(self) -> None:
+        """A group can't have a port out of range."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            for port in IMPOSSIBLE_PORTS:
+                group = self.make_group(port, self.address)
+                error = await self.refusal(ann.join(group, max_bytes=MAX_BYTES), f"join at port {port}")
+                assert error.fault is NetworkFault.FAILED, f"join at port {port} fails as {error.fault!r}"
 
         self.play(scenario)
 

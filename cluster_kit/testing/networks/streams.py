@@ -14,6 +14,8 @@ BULK = bytes(range(256)) * 1024  # more than one packet
 MOST_BULKS = 400  # 100 MB: no system takes in more than that for somebody who doesn't read
 
 NOT_OURS = "No interface of this machine has the address."
+NO_PORT = "A port is 0 to 65535; one beyond fails as ``failed``."
+IMPOSSIBLE_PORTS = (-1, 65536)
 CLOSE_LISTENER = "Accept nothing more, abort what was not handed on, and return when nothing of it is left. Idempotent."
 START = "Begin to receive, never within this call; until then bytes wait, and the end is not told."
 CLOSE = "Receive nothing more, and close once everything is sent. Idempotent."
@@ -77,6 +79,18 @@ class StreamRules(NetworkStage):
         async def scenario(ann: Network, bob: Network) -> None:
             error = await self.refusal(ann.listen(Endpoint(self.foreign_address, 0)), "listen at a foreign address")
             assert error.fault is NetworkFault.NOT_OURS
+
+        self.play(scenario)
+
+    @contract(NO_PORT)
+    def test_a_port_that_cannot_be_is_told(self) -> None:
+        """Dialling and listening at a port out of range fail."""
+
+        async def scenario(ann: Network, bob: Network) -> None:
+            for port in IMPOSSIBLE_PORTS:
+                for what, name in ((ann.dial, "dial"), (bob.listen, "listen")):
+                    error = await self.refusal(what(Endpoint(self.other_address, port)), f"{name} at port {port}")
+                    assert error.fault is NetworkFault.FAILED, f"{name} at port {port} fails as {error.fault!r}"
 
         self.play(scenario)
 
