@@ -46,6 +46,8 @@ def read_yaml(file: str, environ: Mapping[str, str], *, expected: str = "a mappi
 
 
 def _read_text(file: str) -> str:
+    if not file:
+        raise ConfigError("cannot read a file without a name: the path is empty, as where a variable of the shell is not set")
     try:
         with Path(file).open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)

@@ -74,15 +74,22 @@ class Cluster:
 
         Raises:
             WaitTimeoutError: They don't see each other in time.
+            ValueError: ``count`` is negative.
         """
+        if count < 0:
+            raise ValueError(f"count {count}: expected how many nodes to start, from 0")
         added = [self._start(dict(metadata or {}), keys) for _ in range(count)]
         for node in self.nodes:
             node.wait_for(len(self.nodes), state=state, timeout_s=timeout_s)
         return added
 
     def stop(self, node: Supervisor) -> None:
-        """Have a node leave with a goodbye, as by ``Supervisor.stop``; the others need not have noticed when this returns."""
-        self.nodes.remove(node)
+        """Have a node leave with a goodbye, as by ``Supervisor.stop``; the others need not have noticed when this returns.
+
+        Idempotent.
+        """
+        if node in self.nodes:
+            self.nodes.remove(node)
         node.stop()
 
     def _start(self, metadata: dict[str, str], keys: Mapping[str, Any]) -> Supervisor:

@@ -27,6 +27,15 @@ def test_it_starts_nodes_that_are_linked(cluster):
     one.wait_for(3, timeout_s=20)
 
 
+def test_a_node_can_be_stopped_twice_and_nobody_started(cluster):
+    [node] = cluster.start()
+    cluster.stop(node)
+    cluster.stop(node)
+    assert cluster.start(0) == []
+    with pytest.raises(ValueError, match="count -1"):
+        cluster.start(-1)
+
+
 def test_two_clusters_do_not_meet():
     with Cluster() as one, Cluster() as other:
         (ann,), (bob,) = one.start(), other.start()

@@ -131,6 +131,7 @@ def test_what_goes_by_hash_is_found_made_small_and_replays(script, tmp_path, has
         (["--nodes", 3, "--topology", "{name: "], "not valid YAML"),
         (["--nodes", 3, "--script", "x.yaml", "--faults", 3], "exclude each other"),
         (["--script", "nowhere.yaml"], "nowhere.yaml: cannot read the file"),
+        (["--script", ""], "the path is empty"),
         (["--nodes", 3, "--loss", 2], "2.0 is not in the range"),
         (["--nodes", 3, "--loss", "nan"], "loss: nan: expected a fraction"),
         (["--nodes", 3, "--seconds", "0.01"], "only 0.01 s are simulated"),

@@ -172,6 +172,12 @@ def test_starved_nodes_are_not_dead():
     assert not any("down" in line for line in lines)
 
 
+def test_a_node_starves_as_long_as_the_last_step_says():
+    steps = (Starve(at_s=1, nodes=(1,), for_s=1), Starve(at_s=1.5, nodes=(1,), most_s=1000, for_s=20))
+    _, lines = simulated(*steps)
+    assert any("down n0001@10.0.0.2: silent" in line for line in lines)
+
+
 def test_a_node_that_is_thawed_goes_on():
     outcome, _ = simulated(Freeze(at_s=3, nodes=(1,)), Thaw(at_s=30, nodes=(1,)))
     assert set(outcome.links) == {3}

@@ -88,6 +88,7 @@ class Player:
         self._played = played
         self._broken: dict[Step, Disturbance | None] = {}
         self._frozen_by: dict[int, Step] = {}
+        self._starved_by: dict[int, Step] = {}
         for step in script.steps:
             timeline.call_at(step.at_s, self._play, step)
 
@@ -135,7 +136,8 @@ class Player:
                 member.thaw()
             case Starve():
                 member.starve(step.most_s)
-                self._later(step.for_s, member.eat)
+                self._starved_by[member.number] = step
+                self._later(step.for_s, self._feed, step, member)
             case ClockJump():
                 self._weather.jump(member.number, step.by_s)
             case SlowReader():
@@ -157,6 +159,10 @@ class Player:
     def _thaw(self, step: Step, member: Member) -> None:
         if member.state is State.FROZEN and self._frozen_by[member.number] is step:
             member.thaw()
+
+    def _feed(self, step: Starve, member: Member) -> None:
+        if self._starved_by[member.number] is step:
+            member.eat()
 
     # -- the network -----------------------------------------------------------------------------------------------------------
 
