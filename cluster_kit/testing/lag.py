@@ -35,13 +35,13 @@ class Lag:
         self.where = "an unknown place"
         self._thread = threading.get_ident()
         self._ticked_s = time.monotonic()
-        self._waited_s = _waited_s()
+        self._waited_s = starved_s()
         self._seen_at = self.where
         self._over = threading.Event()
 
     def tick(self) -> None:
         """Note that the loop runs, one tick after the last time."""
-        now_s, waited_s = time.monotonic(), _waited_s()
+        now_s, waited_s = time.monotonic(), starved_s()
         blocked_s = now_s - self._ticked_s - (waited_s - self._waited_s) - _TICK_S
         if blocked_s > self.longest_s:
             self.longest_s, self.where = blocked_s, self._seen_at
@@ -99,7 +99,7 @@ async def _tick(lag: Lag) -> None:
         lag.tick()
 
 
-def _waited_s() -> float:
+def starved_s() -> float:
     """Return for how many seconds this thread has been ready to run and had no processor."""
     try:
         return int(_SCHEDSTAT.read_text().split()[1]) / 1e9

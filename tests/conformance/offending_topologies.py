@@ -3,6 +3,8 @@
 Collected by ``test_offending_topologies`` only, in processes of its own.
 """
 
+import time
+
 import pytest
 
 from cluster_kit.abc import Topology
@@ -55,14 +57,14 @@ class Remembers(Mesh):
 @breaks("test_links_are_mutual")
 class SelectsOneSidedly(Mesh):
     def select(self, local, known):
-        later = frozenset(node for node in known if node.key > local.key)
+        later = frozenset(node for node in known if node.name is None or node.key > local.key)
         return later or frozenset(sorted(known, key=str)[:1])
 
 
 @breaks("test_links_connect_the_cluster")
 class LeavesIslands(Mesh):
     def select(self, local, known):
-        return frozenset()
+        return frozenset(node for node in known if node.name is None)
 
 
 @breaks("test_keeps_its_promise_of_most_links")
@@ -77,14 +79,52 @@ class NeedsNames(Mesh):
         return frozenset(node for node in known if node.name.count("@"))
 
 
+@breaks("test_takes_a_node_that_is_known_by_address_only")
+class LeavesNamesUnknown(Mesh):
+    def select(self, local, known):
+        return frozenset(node for node in known if node.name is not None)
+
+
+@breaks("test_links_connect_the_cluster")
+class FallsApartWhenItIsLarge(Mesh):
+    """Two meshes, of the nodes with even and odd places, from a hundred nodes on."""
+
+    def select(self, local, known):
+        if len(known) < 100:
+            return known
+        everybody = sorted(known | {local}, key=str)
+        ours = everybody.index(local) % 2
+        return known & (frozenset(everybody[ours::2]) | {node for node in known if node.name is None})
+
+
+@breaks(
+    "test_selects_only_known_nodes",
+    "test_takes_a_node_that_is_known_by_address_only",
+    also=["test_links_connect_the_cluster", "test_links_are_mutual"],
+)
+class LosesMetadata(Mesh):
+    def select(self, local, known):
+        return frozenset(node.evolve(metadata={}) for node in known) if len(known) < 50 else known
+
+
 @breaks("test_every_process_gives_the_same_answer")
 class OrdersByHash(Mesh):
     """A ring, sound within one process."""
 
     def select(self, local, known):
-        ring = sorted(known | {local}, key=lambda node: hash(node.name))
+        unnamed = {node for node in known if node.name is None}
+        ring = sorted((known | {local}) - unnamed, key=lambda node: hash(node.name))
         place = ring.index(local)
-        return frozenset({ring[place - 1], ring[(place + 1) % len(ring)]}) - {local}
+        return frozenset({ring[place - 1], ring[(place + 1) % len(ring)]} | unnamed) - {local}
+
+
+@breaks("test_every_process_gives_the_same_answer")
+class OrdersById(Mesh):
+    """A star, around whoever was made first."""
+
+    def select(self, local, known):
+        hub = min((node for node in known | {local} if node.name is not None), key=id)
+        return known if local is hub else frozenset(node for node in known if node is hub or node.name is None)
 
 
 @breaks("test_every_process_gives_the_same_answer", also=["test_links_are_mutual", "test_links_connect_the_cluster"])
@@ -98,6 +138,16 @@ class OrdersAsASetDoes(Mesh):
 
 @breaks("test_is_cheap_in_a_large_cluster")
 class ComparesEachWithEach(Mesh):
+    """A star, around whoever has nobody before it."""
+
     def select(self, local, known):
-        ranked = {node: sorted(known, key=lambda other: (other.key != node.key, other.key)) for node in known}
-        return frozenset(others[0] for others in ranked.values())
+        named = [node.name for node in known | {local} if node.name is not None]
+        places = {name: sum(other < name for other in named) for name in named}
+        return known if not places[local.name] else frozenset(node for node in known if not places.get(node.name))
+
+
+@breaks("test_is_cheap_in_a_large_cluster")
+class Waits(Mesh):
+    def select(self, local, known):
+        time.sleep(0.3 if len(known) > 1_000 else 0.0)
+        return known

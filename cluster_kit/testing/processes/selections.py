@@ -36,6 +36,8 @@ def selections(topology: Topology, rosters: Sequence[frozenset[Node]]) -> Select
 def selections_elsewhere(topology: Topology, rosters: Sequence[frozenset[Node]], hash_seed: int) -> Selections:
     """Return the same from a process with this PYTHONHASHSEED, where the topology is built from its options.
 
+    Nodes are made there in the order of their keys, or in the reverse one where the seed is odd, since ``id`` is no order.
+
     Raises:
         LookupError: The class is not one that a process can import.
         CalledProcessError: That process failed; its standard error is shown.
@@ -45,7 +47,7 @@ def selections_elsewhere(topology: Topology, rosters: Sequence[frozenset[Node]],
         raise LookupError(f"{kind.__qualname__} is defined in a function, and no other process can import it")
     names: list[str] = [field.name for field in fields(topology) if field.init] if is_dataclass(topology) else []
     options = {name: getattr(topology, name) for name in names}
-    plain = [[node.to_plain() for node in sorted(roster, key=str)] for roster in rosters]
+    plain = [[node.to_plain() for node in sorted(roster, key=str, reverse=hash_seed % 2 == 1)] for roster in rosters]
     asked = (inspect.getfile(kind), kind.__module__, kind.__qualname__, pickle.dumps(options), plain)
     answer = subprocess.run(  # noqa: S603 - this very module
         [sys.executable, "-m", __name__],
