@@ -10,6 +10,8 @@ from cluster_kit.errors import ClusterKitError
 from cluster_kit.events import Reason
 from cluster_kit.node import Node
 
+_REASONS_OF_GONE = (Reason.LEFT, Reason.GONE, Reason.REPLACED)  # the others are what becomes of links
+
 
 def fault_of_observation(observation: object) -> str | None:
     """Return why ``observation`` is none, ``None`` if it is one."""
@@ -18,7 +20,7 @@ def fault_of_observation(observation: object) -> str | None:
     elif isinstance(observation, Seen):
         sound = isinstance(observation.node, Node) and 0 < observation.ttl_s < math.inf
     elif isinstance(observation, Gone):
-        sound = isinstance(observation.name, str) and isinstance(observation.reason, Reason)
+        sound = isinstance(observation.name, str) and observation.reason in _REASONS_OF_GONE
     elif isinstance(observation, Leaving):
         sound = isinstance(observation.name, str)
     else:

@@ -5,8 +5,9 @@ Collected by ``test_offending_announcers`` only, in processes of its own.
 
 import asyncio
 import json
+import sys
 import time
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -47,6 +48,9 @@ class Keys:
 
     def mend_source(self):
         self.server.start()
+
+    def litter_source(self):
+        self.server.keys["litter"] = ("no entry", float("inf"))
 
 
 def breaks(*broken, also=(), rules=StrategyConformance):
@@ -105,8 +109,11 @@ class Registry(Strategy):
         if not run.announced:
             run.announced = True
             ctx.announced()
-        entries = [json.loads(value) for value in await ask(self.port, prefix="")]
+        entries = self.read(await ask(self.port, prefix=""))
         return self.observe(ctx, run, [entry for entry in entries if self.concerns(ctx, entry)])
+
+    def read(self, values):
+        return [json.loads(value) for value in values if value.startswith("{")]
 
     def may_announce(self, ctx):
         return ctx.announce
@@ -160,6 +167,10 @@ class Registry(Strategy):
                 await self.put(ctx, run.written | {"gone": True})
 
 
+LATE = "test_source_that_comes_back_removes_nobody_who_is_late"
+YIELDS = "test_goodbye_is_said_also_where_it_yields"
+STARTS = "test_starts_while_the_source_is_broken"
+AGAIN = "test_tells_that_it_has_announced_again"
 RUNS_AGAIN = "test_can_run_again_after_closing"  # it finds what the first run left
 COMES_BACK = "test_source_that_comes_back_removes_nobody"
 
@@ -182,13 +193,13 @@ class IgnoresGroups(Registry):
         return entry["fence"][0] == ctx.fence.cluster and entry["node"]["boot_id"] != str(ctx.local.boot_id)
 
 
-@breaks("test_goodbye_is_heard", also=[RUNS_AGAIN])
+@breaks("test_goodbye_is_heard", also=[YIELDS, RUNS_AGAIN])
 class NeverSaysGoodbye(Registry):
     async def goodbye(self, ctx, run):
         pass
 
 
-@breaks(COMES_BACK)
+@breaks(COMES_BACK, LATE)
 class ListsWhoIsInTheStore(Registry):
     """Whoever is not in the store is gone, be it that the store has forgotten everybody."""
 
@@ -197,7 +208,7 @@ class ListsWhoIsInTheStore(Registry):
         return [found, *(Leaving(entry["node"]["name"]) for entry in entries if entry["leaving"])]
 
 
-@breaks("test_never_blocks_the_event_loop")
+@breaks("test_never_blocks_the_event_loop", also=["test_never_blocks_the_event_loop_in_trouble"])
 class BlocksTheLoop(Registry):
     async def look(self, ctx, run):
         if run.looks % 10 == 0:
@@ -230,7 +241,7 @@ class SeesTheDead(Registry):
         return news + [Seen(node, TTL_S) for node in run.known.values()]
 
 
-@breaks("test_silent_node_is_not_seen_for_ever", also=[COMES_BACK])
+@breaks("test_silent_node_is_not_seen_for_ever", also=[LATE, COMES_BACK])
 class TakesSilenceForAGoodbye(Registry):
     def observe(self, ctx, run, entries):
         there = {entry["node"]["boot_id"] for entry in entries}
@@ -238,7 +249,7 @@ class TakesSilenceForAGoodbye(Registry):
         return [*(Gone(run.known.pop(boot_id).name) for boot_id in lost), *super().observe(ctx, run, entries)]
 
 
-@breaks("test_goodbye_is_heard", "test_silent_node_is_not_seen_for_ever", also=[COMES_BACK, RUNS_AGAIN])
+@breaks("test_goodbye_is_heard", "test_silent_node_is_not_seen_for_ever", also=[LATE, YIELDS, COMES_BACK, RUNS_AGAIN])
 class LeavesItsGoodbyeToTheOthers(TakesSilenceForAGoodbye):
     """A goodbye seems to be heard, but only once the key has expired."""
 
@@ -277,7 +288,7 @@ class SaysGoneOfAllRuns(Registry):
         return Gone(node.name, Reason.LEFT)
 
 
-@breaks("test_works_again_when_the_source_is_mended")
+@breaks("test_works_again_when_the_source_is_mended", also=[STARTS, AGAIN])
 class GivesUpInTrouble(Registry):
     gave_up = False
 
@@ -291,7 +302,7 @@ class GivesUpInTrouble(Registry):
         return super().trouble(run, error)
 
 
-@breaks("test_works_again_when_the_source_is_mended")
+@breaks("test_works_again_when_the_source_is_mended", also=[STARTS, AGAIN])
 class GivesUpAnnouncingInTrouble(Registry):
     def trouble(self, run, error):
         run.troubled = True
@@ -300,6 +311,145 @@ class GivesUpAnnouncingInTrouble(Registry):
     async def renew(self, ctx, run):
         if not run.troubled:
             await super().renew(ctx, run)
+
+
+class Wrapped(Registry):
+    """Sound: hands on what another generator says."""
+
+    async def discover(self, ctx):
+        async with aclosing(super().discover(ctx)) as observations:
+            async for observation in observations:
+                yield observation
+
+
+@breaks("test_a_run_that_fails_says_no_goodbye")
+class TakesItsOwnFailureForTheEnd(Wrapped):
+    """What is wrapped is closed as if that were an order."""
+
+
+@breaks("test_goodbye_is_said_also_where_it_yields")
+class SaysGoodbyeOnlyWhereItWaits(Registry):
+    async def goodbye(self, ctx, run):
+        if not isinstance(sys.exception(), GeneratorExit):
+            await super().goodbye(ctx, run)
+
+
+@breaks("test_cancellation_is_raised_again", also=["test_a_run_that_fails_says_no_goodbye"])
+class EndsWhereItIsCancelled(Registry):
+    async def discover(self, ctx):
+        with suppress(asyncio.CancelledError):
+            async with aclosing(super().discover(ctx)) as observations:
+                while True:
+                    yield await anext(observations)
+
+
+class SaysGoneOf(Registry):
+    """Writes goodbyes of others, too."""
+
+    async def goodbye(self, ctx, run):
+        await super().goodbye(ctx, run)
+        with suppress(OSError):
+            for entry in self.read(await ask(self.port, prefix="")):
+                if self.condemns(ctx, run, entry["node"]):
+                    key = f"{entry['node']['name']} {entry['node']['boot_id']}"
+                    await ask(self.port, key=key, value=json.dumps(entry | {"gone": True}), ttl_s=TTL_S)
+
+
+@breaks(
+    "test_goodbye_of_one_spares_the_others",
+    also=["test_goodbye_of_an_earlier_run_spares_the_next", "test_foreign_nodes_are_ignored"],
+)
+class TakesEverybodyAlong(SaysGoneOf):
+    def condemns(self, ctx, run, node):
+        return run.written
+
+
+@breaks("test_looking_and_leaving_disturbs_nobody")
+class TakesItselfForItsNode(SaysGoneOf):
+    def condemns(self, ctx, run, node):
+        return not run.written and node["name"] == ctx.local.name
+
+
+@breaks("test_the_next_run_is_described_as_it_is")
+class KeepsTheFirstAddress(Registry):
+    def seen(self, ctx, node):
+        addresses = vars(ctx).setdefault("addresses", {})
+        return Seen(node.evolve(address=addresses.setdefault(node.name, node.address)), TTL_S)
+
+
+@breaks("test_goodbye_is_heard")
+class SaysGoneAsOfALink(Registry):
+    def gone(self, node):
+        return Gone(node.name, Reason.CLOSED, node.boot_id)
+
+
+@breaks("test_foreign_nodes_are_ignored")
+class RunsTheFenceTogether(Registry):
+    def concerns(self, ctx, entry):
+        fence = "".join(entry["fence"])
+        return fence == ctx.fence.cluster + ctx.fence.group and entry["node"]["boot_id"] != str(ctx.local.boot_id)
+
+
+@breaks("test_foreign_nodes_are_ignored")
+class IgnoresCase(Registry):
+    def concerns(self, ctx, entry):
+        return super().concerns(ctx, entry | {"fence": [part.lower() for part in entry["fence"]]})
+
+
+@breaks("test_tells_that_it_has_announced_again")
+class TellsOnlyOnceThatItAnnounced(Registry):
+    def trouble(self, run, error):
+        run.announced = bool(run.written)
+        return super().trouble(run, error)
+
+
+@breaks("test_works_again_when_the_source_is_mended")
+class GivesUpAfterThreeFailures(Registry):
+    def trouble(self, run, error):
+        run.failures = getattr(run, "failures", 0) + 1
+        if run.failures > 2:
+            raise error
+        return super().trouble(run, error)
+
+
+@breaks("test_starts_while_the_source_is_broken")
+class NeedsItsSourceAtTheStart(Registry):
+    def trouble(self, run, error):
+        if not run.written:
+            raise error
+        return super().trouble(run, error)
+
+
+@breaks("test_never_blocks_the_event_loop_in_trouble")
+class BlocksTheLoopInTrouble(Registry):
+    def trouble(self, run, error):
+        time.sleep(0.3)
+        return super().trouble(run, error)
+
+
+@breaks("test_never_blocks_the_event_loop")
+class BlocksTheLoopWhereItLeaves(Registry):
+    def state_of(self, ctx):
+        time.sleep(0.3 if ctx.leaving else 0)
+        return super().state_of(ctx)
+
+
+@breaks("test_litter_in_the_source_hides_nobody")
+class RaisesOnLitter(Registry):
+    def read(self, values):
+        return [json.loads(value) for value in values]
+
+
+@breaks("test_litter_in_the_source_hides_nobody")
+class ReadsNothingBesideLitter(Registry):
+    def read(self, values):
+        return super().read(values) if all(value.startswith("{") for value in values) else []
+
+
+@breaks("test_rests_between_two_looks")
+class IsAlwaysBusy(Registry):
+    async def pause(self, ctx):
+        await asyncio.sleep(0)
 
 
 @breaks(

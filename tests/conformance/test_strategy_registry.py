@@ -35,3 +35,7 @@ class TestRegistry(StrategyConformance):
 
     def mend_source(self):
         self.server.start()
+
+    def litter_source(self):
+        litter = ["", "no JSON", "null", "[" * 15_000, '{"node": {"name": 1}}', '{"node": {"name": "no-host"}}', 7, None]
+        self.server.keys.update({f"litter/{number}": (value, float("inf")) for number, value in enumerate(litter)})

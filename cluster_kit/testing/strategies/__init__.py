@@ -10,11 +10,14 @@ from cluster_kit.testing.strategies.announcing import AnnouncingRules
 from cluster_kit.testing.strategies.diagnosing import DiagnosingRules
 from cluster_kit.testing.strategies.ending import EndingRules
 from cluster_kit.testing.strategies.observing import ObservingRules
+from cluster_kit.testing.strategies.parting import PartingRules
 from cluster_kit.testing.strategies.silence import SilenceRules
 from cluster_kit.testing.strategies.trouble import TroubleRules
 
 
-class StrategyConformance(ObservingRules, EndingRules, AnnouncingRules, SilenceRules, TroubleRules, DiagnosingRules):
+class StrategyConformance(
+    ObservingRules, EndingRules, AnnouncingRules, PartingRules, SilenceRules, TroubleRules, DiagnosingRules
+):
     """Subclass it as ``Test...`` and override the fixture ``strategy``; every other override is optional.
 
     Rules that a strategy has no part in are skipped: those on announcing by ``Strategy.announces``, those on a broken source

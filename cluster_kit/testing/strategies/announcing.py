@@ -11,8 +11,8 @@ from cluster_kit.testing.listener import vouches
 from cluster_kit.testing.strategies.overrides import ANN, BOB, CAT, StrategyOverrides, needs_announcing
 from cluster_kit.testing.strategies.said import descriptions_of
 
-TAGS = {"zone": "a"}
-NEW_TAGS = {"zone": "b"}
+TAGS = {"Zone": 'A = "1", \N{GREEK SMALL LETTER OMEGA}\n'}  # whatever text it is
+NEW_TAGS = {"Zone": "b"}
 
 
 class AnnouncingRules(StrategyOverrides):
@@ -59,7 +59,7 @@ class AnnouncingRules(StrategyOverrides):
 
         self.run(scenario())
 
-    @pytest.mark.parametrize("differing", ["cluster", "group"])
+    @pytest.mark.parametrize("differing", ["cluster", "group", "boundary", "case"])
     @contract("Cluster and group; what carries another fence is foreign and ignored.")
     def test_foreign_nodes_are_ignored(self, strategy: Strategy, differing: str) -> None:
         """A node of another cluster or group that uses the same source is not found, and finds nobody."""
@@ -67,16 +67,16 @@ class AnnouncingRules(StrategyOverrides):
         async def scenario() -> None:
             needs_announcing(strategy)
             foreign = self.discovery(CAT)
-            changed = {"cluster": foreign.fence.cluster, "group": foreign.fence.group, differing: "foreign"}
-            foreign.fence = Fence(**changed)
+            foreign.fence = _another(foreign.fence, differing)
             async with self.listen(strategy, foreign) as cat, self.listen(strategy, self.discovery(ANN)) as ann:
                 await cat.happens(foreign.has_announced)
                 async with self.listen(strategy, self.discovery(BOB)):
                     await ann.until(lambda observation: vouches(observation, BOB), "ann to find bob")
                     await ann.hear(_never, within_s=self.listen_s)
-            assert not ann.vouched_for(foreign.local), f"ann found cat, whose {differing} is another"
+            fences = f"cat's fence is {foreign.fence}, that of the others {self.discovery().fence}"
+            assert not ann.vouched_for(foreign.local), f"ann found cat: {fences}"
             found = [node.key for node in (ANN, BOB) if cat.vouched_for(node)]
-            assert not found, f"cat, whose {differing} is another, found {found}"
+            assert not found, f"cat found {found}: {fences}"
 
         self.run(scenario())
 
@@ -132,6 +132,19 @@ class AnnouncingRules(StrategyOverrides):
         needs_announcing(strategy)
         if not self.tells_changes:
             pytest.skip("tells_changes is false: the source has room for name and address only")
+
+
+def _another(fence: Fence, differing: str) -> Fence:
+    """Return one that differs in one part, in where the parts begin and end, or in upper and lower case."""
+    match differing:
+        case "cluster":
+            return Fence("foreign", fence.group)
+        case "group":
+            return Fence(fence.cluster, "foreign")
+        case "boundary":
+            return Fence(fence.cluster + fence.group[:1], fence.group[1:])
+        case _:
+            return Fence(fence.cluster.swapcase(), fence.group)
 
 
 def _never(observation: Observation) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
 
 from cluster_kit.abc import Observation, Strategy
 from cluster_kit.testing.contract import contract
@@ -30,6 +33,26 @@ class EndingRules(StrategyOverrides):
                 timer.cancel()
                 await closing
             assert not late, f"cancelled, it went on for more than {GOODBYE_S:g} s: does it swallow CancelledError?"
+
+        self.run(scenario())
+
+    @contract("catch both, and raise them again")
+    def test_cancellation_is_raised_again(self, strategy: Strategy) -> None:
+        """One that takes ``CancelledError`` for its end seems to have no more to say, and to be healthy."""
+
+        async def scenario() -> None:
+            observations = run_of(strategy, self.discovery())
+            waiting = asyncio.create_task(_next(observations))
+            while await _is_over_at_once(waiting):
+                if waiting.exception() is not None or waiting.result() is None:
+                    pytest.skip("it ends by itself")
+                waiting = asyncio.create_task(_next(observations))
+            waiting.cancel()
+            await asyncio.wait([waiting], timeout=GOODBYE_S + self.deadline_s / 10)
+            if not waiting.done():
+                pytest.skip("it goes on after it was cancelled, as test_closing_ends_within_its_second tells")
+            ended = not waiting.cancelled() and waiting.exception() is None and waiting.result() is None
+            assert not ended, "cancelled where it waits, it ended as if there were no more to say"
 
         self.run(scenario())
 
@@ -68,6 +91,16 @@ class EndingRules(StrategyOverrides):
                 await run_of(strategy, self.discovery()).aclose()
 
         self.run(scenario())
+
+
+async def _next(observations: AsyncGenerator[Observation, None]) -> Observation | None:
+    return await anext(observations, None)
+
+
+async def _is_over_at_once(waiting: asyncio.Task[Observation | None]) -> bool:
+    for _ in range(3):  # turns of the event loop
+        await asyncio.sleep(0)
+    return waiting.done()
 
 
 def _never(observation: Observation) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
+import time
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -10,10 +12,13 @@ import pytest
 
 from cluster_kit.abc import Failed, Found, Observation, Seen, Strategy
 from cluster_kit.testing.contract import contract
+from cluster_kit.testing.deeds import done_by
 from cluster_kit.testing.form import fault_of_observation
-from cluster_kit.testing.lag import check_never_blocked
+from cluster_kit.testing.lag import TRIES, check_never_blocked, starved_s
 from cluster_kit.testing.listener import attend, run_of, vouches
 from cluster_kit.testing.strategies.overrides import ANN, BOB, CAT, StrategyOverrides
+
+BUSY = 0.6  # of one processor; what rests is far below, and what does not is above, also where the machine is busy
 
 
 class ObservingRules(StrategyOverrides):
@@ -25,6 +30,12 @@ class ObservingRules(StrategyOverrides):
         options = _options(strategy)
         again = _options(type(strategy)(**pickle.loads(pickle.dumps(options))))  # noqa: S301 - what was pickled here
         assert again == options
+
+    @contract("do no I/O and start nothing before ``discover``")
+    def test_being_built_does_nothing(self, strategy: Strategy) -> None:
+        """It is built in the application's process, too, where its options are checked."""
+        done = done_by(lambda: type(strategy)(**_options(strategy)))
+        assert not done, f"to build {type(strategy).__name__} does {'; '.join(done)}"
 
     @contract("An async generator.")
     def test_discover_returns_an_async_generator(self, strategy: Strategy) -> None:
@@ -74,12 +85,35 @@ class ObservingRules(StrategyOverrides):
         self.run(scenario())
 
     async def _live(self, strategy: Strategy) -> None:
-        """Have one or two nodes come, be there for a while, and leave."""
+        """Have one or two nodes come, be there for a while, change, and leave."""
         async with self.listen(strategy, self.discovery(ANN)) as ann:
             if strategy.announces:
-                async with self.listen(strategy, self.discovery(BOB)):
+                bob = self.discovery(BOB)
+                async with self.listen(strategy, bob):
                     await ann.hear(lambda observation: vouches(observation, BOB))
+                    bob.change(local=bob.local.evolve(metadata={"zone": "a"} if self.tells_changes else {}), leaving=True)
+                    await attend(self.listen_s / 2)
             await ann.hear(_never, within_s=self.listen_s)
+
+    @contract("Between two looks it rests")
+    def test_rests_between_two_looks(self, strategy: Strategy) -> None:
+        """One that asks again and again without a pause takes the processor from everybody, however it awaits."""
+
+        async def scenario() -> None:
+            shares = [await self._share_of_processor(strategy) for _ in range(TRIES)]
+            assert min(shares) < BUSY, f"it keeps the processor busy for {min(shares):.0%} of the time"
+
+        self.run(scenario())
+
+    async def _share_of_processor(self, strategy: Strategy) -> float:
+        """Return which part of the time this process is busy while a node is there and nothing happens."""
+        loop = asyncio.get_running_loop()
+        async with self.listen(strategy, self.discovery()) as heard:
+            await heard.hear(within_s=self.listen_s)  # to start may take more
+            began_s, busy_s, waited_s = loop.time(), time.process_time(), starved_s()
+            await heard.hear(_never, within_s=self.listen_s)
+            had_s = loop.time() - began_s - (starved_s() - waited_s)
+            return (time.process_time() - busy_s) / max(had_s, self.listen_s / 4)
 
     # Running again
 

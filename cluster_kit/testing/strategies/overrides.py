@@ -55,6 +55,14 @@ class StrategyOverrides:
         observation. Called in the event loop, several times in a test, each time after ``break_source``; it may block.
         """
 
+    def litter_source(self) -> None:
+        """Put into the source, beside what is there, what is no node: what others might write who use it as well.
+
+        Several things of different kinds say most: no text, no JSON, JSON of another form, a name that is none. Called in the
+        event loop while the strategy runs. It may block.
+        """
+        pytest.skip("litter_source is not overridden: nobody else writes to this source")
+
     def discovery(self, local: Node = ANN, *, announce: bool = True) -> FakeDiscovery:
         """Return the surroundings to discover in, new for each call; all contexts of the suite are made here.
 

@@ -10,6 +10,7 @@ import pytest
 from cluster_kit.abc import Found, Gone, Observation, Seen, Strategy
 from cluster_kit.node import BootId, Node
 from cluster_kit.testing.contract import contract
+from cluster_kit.testing.form import fault_of_observation
 from cluster_kit.testing.listener import Listener, attend, vouches
 from cluster_kit.testing.strategies.ending import GOODBYE_S
 from cluster_kit.testing.strategies.overrides import ANN, BOB, CAT, StrategyOverrides, needs_announcing
@@ -38,6 +39,7 @@ class SilenceRules(StrategyOverrides):
                     raise ann.error
                 said = ann.observations[since:]
                 assert heard is not None, f"ann did not hear bob's goodbye within {within_s:.1f} s, but {said}"
+                assert not (fault := fault_of_observation(heard)), fault
 
         self.run(scenario())
 
