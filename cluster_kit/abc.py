@@ -298,7 +298,9 @@ class Connector(ABC):
       nothing fails for the reason ``CROSSED``.
 
     What comes from the network is hostile: every length is bounded before it is believed, and what can't be read costs its own
-    connection, nothing else. An address means something to its connector only; see ``Node``.
+    connection, nothing else. Whoever opens a connection and says nothing of himself is hung up on in bounded time, and holds
+    up nobody. What is reported of a peer other than that it is up is reported while it is. An address means something to its
+    connector only; see ``Node``.
     """
 
     holds_links: ClassVar[bool] = True
@@ -320,9 +322,9 @@ class Connector(ABC):
     async def connect(self, node: Node) -> Node:
         """Want a link to ``node``, open it unless it is up, and return the peer as it introduced itself.
 
-        The link is reported up before this returns. One that failed leaves no wish behind: a link that comes up later is then
-        the peer's. Called at most once at a time per node, many at once for different nodes. The worker cancels it at its
-        deadline: it ends at once then, closes what it opened and reports nothing.
+        The link is reported up before this returns. One that failed leaves no wish and no connection behind: a link that comes
+        up later is then the peer's. Called at most once at a time per node, many at once for different nodes. The worker
+        cancels it at its deadline: it ends at once then, closes what it opened and reports nothing.
 
         Raises:
             ConnectError: ``reason`` says why not, ``retryable`` whether to try again soon. A peer of another name than
@@ -338,8 +340,9 @@ class Connector(ABC):
     async def stop(self) -> None:
         """Close every link with a goodbye and stop accepting; each link is reported down. Idempotent.
 
-        Peers report it as ``left``. The goodbye is sent, not awaited: a frozen peer doesn't hold this up. No link is taken any
-        more from the start of this, and no task, thread, process, socket or file is left at its end.
+        Peers report it as ``left``, this end as ``shutdown``. The goodbye is sent, not awaited: a frozen peer doesn't hold
+        this up. No link is taken any more from the start of this, and no task, thread, process, socket or file is left at its
+        end.
         """
 
     async def update(self, local: Node, leaving: bool) -> None:  # noqa: B027 - an empty default is the contract

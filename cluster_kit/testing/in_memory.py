@@ -143,6 +143,14 @@ class InMemory:
         """Dial as a peer that is no connector would."""
         return await dialled(self.machine, Endpoint(*split_address(address)))
 
+    async def stall(self, seconds: float) -> None:
+        """Hold up the event loop of this process."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.timeline.call_at(loop.time() + seconds, loop.resume)
+        loop.pause()
+        await asyncio.sleep(0)
+
     def peer_apart(self, basename: str, *, dial: Node | None = None) -> AbstractAsyncContextManager[PeerInMemory]:
         """Start a peer in a process of its own."""
         suite: Any = self

@@ -128,7 +128,7 @@ class Memory(Connector):
                 peer.links.updated(self.local)
 
 
-@breaks("test_start_returns_this_node")
+@breaks("test_start_returns_this_node", "test_both_ends_are_told_who_the_peer_is")
 class ForgetsMetadataAtStart(Memory):
     async def start(self, local, links):
         started = await super().start(local, links)
@@ -266,7 +266,7 @@ class DoesNotKnowItself(Memory):
         super().refuse(node, peer)
 
 
-@breaks("test_a_foreigner_is_refused[cluster]", "test_a_foreigner_is_refused[group]")
+@breaks(*(f"test_a_foreigner_is_refused[{kind}]" for kind in ("cluster", "group", "boundary", "case")))
 class LinksToForeigners(Memory):
     def refuse(self, node, peer):
         pretended, peer.links.fence = peer.links.fence, self.links.fence
@@ -306,7 +306,11 @@ class LetsTheOlderNodeTakeOver(LetsAnyNodeTakeOver):
         return self.links.boot_id < linked.links.boot_id
 
 
-@breaks("test_disconnect_by_both_closes_the_link", "test_disconnect_ends_a_link_that_only_one_end_wanted")
+@breaks(
+    "test_disconnect_by_both_closes_the_link",
+    "test_disconnect_by_both_in_turn_closes_the_link",
+    "test_disconnect_ends_a_link_that_only_one_end_wanted",
+)
 class ReportsDownOnOneEndOnly(Memory):
     async def disconnect(self, node):
         self.wanted.discard(node.key)
@@ -316,13 +320,13 @@ class ReportsDownOnOneEndOnly(Memory):
             self.unlink(peer, Reason.UNWANTED)
 
 
-@breaks("test_disconnect_by_both_closes_the_link")
+@breaks("test_disconnect_by_both_closes_the_link", "test_disconnect_by_both_in_turn_closes_the_link")
 class GivesAnotherReason(Memory):
     def unlink(self, peer, reason):
         super().unlink(peer, Reason.CLOSED if reason is Reason.UNWANTED else reason)
 
 
-@breaks("test_disconnect_by_one_end_keeps_a_link_that_the_other_wants")
+@breaks("test_disconnect_by_one_end_keeps_a_link_that_the_other_wants", "test_disconnect_by_both_in_turn_closes_the_link")
 class ClosesWhatTheOtherWants(Memory):
     async def disconnect(self, node):
         peer = self.linked.get(node.key)

@@ -5,6 +5,7 @@ Collected by ``test_offending_unix_connectors`` only, in processes of its own.
 
 import asyncio
 import json
+import socket
 import sys
 import tempfile
 import time
@@ -16,7 +17,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # a peer's process finds this module by its file
 from unix_connector import Link, UnixConnector, UnixSuite
 
-from cluster_kit.errors import ConnectReason
+from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 
 kept = []
@@ -104,7 +105,7 @@ class BarsWhoCrashed(UnixConnector):
         return ConnectReason.CONFLICT if peer.name in self.barred else super()._why_not(peer, fence)
 
 
-@loses_peers("test_stop_does_not_wait_for_a_frozen_peer")
+@loses_peers("test_stop_does_not_wait_for_a_frozen_peer", "test_stop_reports_each_link_down_once")
 class WaitsForTheGoodbyeToBeRead(UnixConnector):
     async def stop(self):
         links = [*self._links.values()]
@@ -159,7 +160,7 @@ class RaisesWhatItReads(UnixConnector):
             raise RuntimeError("garbage") from exc
 
 
-@breaks("test_a_stranger_that_says_nothing_is_no_link")
+@breaks("test_a_stranger_that_says_nothing_is_no_link", "test_a_mute_stranger_is_hung_up_on")
 class KeepsStrangersForever(UnixConnector):
     def _accept(self, reader, writer):
         kept.append(asyncio.create_task(self.patient(reader, writer)))
@@ -232,3 +233,189 @@ class TellsOnlyAscii(UnixConnector):
         said = super()._introduction()
         metadata = {key: value.encode("ascii", "ignore").decode() for key, value in self._local.metadata.items()}
         return said | {"node": said["node"] | {"metadata": metadata}}
+
+
+class Beats(UnixConnector):
+    """Sound: judges after so many beats without a word."""
+
+    most = 3
+
+    async def _beat(self):
+        while True:
+            await asyncio.sleep(self.heartbeat_s)
+            for link in [link for link in self._links.values() if link.is_up]:
+                self.say_something(link)
+                link.quiet_beats += 1
+                if link.quiet_beats > self.most:
+                    self._close(link, Reason.SILENT)
+
+    def say_something(self, link):
+        link.say({})
+
+
+@breaks("test_an_idle_link_stays_up", strange=False)
+class ExpectsBeatsAndHasNone(Beats):
+    def say_something(self, link):
+        pass
+
+
+@loses_peers("test_a_frozen_peer_is_down_as_silent")
+class NoticesSilenceLate(Beats):
+    most = 16
+
+
+@breaks("test_a_stall_of_its_own_is_no_silence", strange=False)
+class JudgesByTheClock(UnixConnector):
+    """It looks at once when it wakes, before it has read anything."""
+
+    async def _beat(self):
+        try:
+            self.judge()
+            await asyncio.Event().wait()
+        finally:
+            self.timer.cancel()
+
+    def judge(self):
+        now_s = time.monotonic()
+        for link in [link for link in self._links.values() if link.is_up]:
+            link.say({})
+            if now_s - link.heard_s > 3 * self.heartbeat_s:
+                self._close(link, Reason.SILENT)
+        self.timer = asyncio.get_running_loop().call_later(self.heartbeat_s, self.judge)
+
+    def _up(self, link):
+        link.heard_s = time.monotonic()
+        super()._up(link)
+
+    def _take(self, link, said):
+        link.heard_s = time.monotonic()
+        super()._take(link, said)
+
+
+@breaks("test_disconnect_by_both_in_turn_closes_the_link", strange=False)
+class TakesUnwantedForLeft(UnixConnector):
+    def _take(self, link, said):
+        super()._take(link, {"goodbye": Reason.LEFT} if "goodbye" in said else said)
+
+
+@breaks("test_simultaneous_connects_settle_on_one_link", strange=False)
+class TellsCrossedAsReset(UnixConnector):
+    async def connect(self, node):
+        try:
+            return await super().connect(node)
+        except ConnectError as error:
+            if error.reason is not ConnectReason.CROSSED:
+                raise
+            raise ConnectError(str(error), node=node.key, reason=ConnectReason.RESET) from error
+
+
+@breaks("test_both_ends_are_told_who_the_peer_is", strange=False)
+class DoesNotKnowWhereDiallersAre(UnixConnector):
+    def _up(self, link):
+        has_accepted = link.writer.get_extra_info("sockname")
+        link.peer = link.peer.evolve(address=None) if has_accepted else link.peer
+        super()._up(link)
+
+
+@breaks("test_start_returns_this_node", "test_both_ends_are_told_who_the_peer_is", strange=False)
+class ForgetsItsBoot(UnixConnector):
+    async def start(self, local, links):
+        return (await super().start(local, links)).evolve(boot_id=None)
+
+
+@breaks("test_a_foreigner_is_refused[boundary]", strange=False)
+class RunsTheFenceTogether(UnixConnector):
+    def _why_not(self, peer, fence):
+        return super()._why_not(peer, self._fence() if "".join(fence) == "".join(self._fence()) else fence)
+
+
+@breaks("test_a_foreigner_is_refused[case]", strange=False)
+class IgnoresCase(UnixConnector):
+    def _why_not(self, peer, fence):
+        same = [part.lower() for part in fence] == [part.lower() for part in self._fence()]
+        return super()._why_not(peer, self._fence() if same else fence)
+
+
+@breaks("test_refused_connect_leaves_nothing_behind", strange=False)
+class KeepsWhatWasRefused(UnixConnector):
+    def _judge(self, node, answer):
+        try:
+            return super()._judge(node, answer)
+        except ConnectError:
+            kept.append(socket.socket())
+            raise
+
+
+@breaks("test_stop_reports_each_link_down_once", strange=False)
+class TakesItsOwnStopForAGoodbye(UnixConnector):
+    def _close(self, link, reason, *, goodbye=None):
+        super()._close(link, Reason.LEFT if reason is Reason.SHUTDOWN else reason, goodbye=goodbye)
+
+
+@breaks("test_nothing_is_reported_of_who_is_not_linked", strange=False)
+class HasNewsOfWhoIsGone(UnixConnector):
+    def _close(self, link, reason, *, goodbye=None):
+        was_up = link.is_up
+        super()._close(link, reason, goodbye=goodbye)
+        if was_up:
+            self._report.updated(link.peer)
+
+
+@breaks("test_the_event_loop_is_never_blocked", strange=False)
+class BlocksTheLoopWhenItIsRefused(UnixConnector):
+    async def connect(self, node):
+        try:
+            return await super().connect(node)
+        except ConnectError:
+            time.sleep(0.3)  # noqa: ASYNC251 - that is what is wrong with it
+            raise
+
+
+@breaks("test_the_event_loop_is_never_blocked", strange=False)
+class BlocksTheLoopAtEachBeat(Beats):
+    def say_something(self, link):
+        time.sleep(0.3)
+        link.say({})
+
+
+@breaks("test_a_mute_stranger_is_hung_up_on")
+class WaitsForAFirstWord(UnixConnector):
+    def _accept(self, reader, writer):
+        self._spawn(self.patient(reader, writer))
+
+    async def patient(self, reader, writer):
+        try:
+            while not reader._buffer and not reader.at_eof():  # noqa: ASYNC110 - that is what is wrong with it
+                await asyncio.sleep(0.001)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
+        super()._accept(reader, writer)
+
+
+@breaks("test_a_mute_stranger_holds_up_nobody")
+class ServesOneAfterTheOther(UnixConnector):
+    def _accept(self, reader, writer):
+        self.turns = getattr(self, "turns", None) or asyncio.Lock()
+        self._spawn(self.in_turn(reader, writer))
+
+    async def in_turn(self, reader, writer):
+        try:
+            async with self.turns:
+                for _ in range(100):
+                    if reader._buffer or reader.at_eof():
+                        break
+                    await asyncio.sleep(0.01)
+                else:
+                    writer.transport.abort()
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
+        super()._accept(reader, writer)
+
+
+@breaks("test_who_never_comes_to_an_end_is_not_listened_to")
+class BelievesAnyLength(UnixConnector):
+    def _accept(self, reader, writer):
+        reader._limit = 2**40
+        super()._accept(reader, writer)

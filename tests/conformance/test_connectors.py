@@ -6,6 +6,8 @@ from cluster_kit.testing import ConnectorConformance
 
 
 class TestTcp(ConnectorConformance):
+    silence_s = 5.0
+
     def make_connector(self):
         return TcpConnector()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 from cluster_kit.errors import ConnectError, ConnectReason
@@ -10,6 +11,7 @@ from cluster_kit.events import Reason
 from cluster_kit.node import MAX_METADATA_BYTES, Node
 from cluster_kit.testing.connectors.stage import Party, Stage, stop
 from cluster_kit.testing.contract import contract
+from cluster_kit.testing.stand_ins import Report
 
 STOP_ROUNDS = 10
 ENDED: tuple[list[str], ...] = ([], ["up", "down"])
@@ -36,6 +38,20 @@ class ClosingRules(Stage):
             await stop(ann, bob)
             assert ann.links.ups_and_downs(bob.name) == ["up", "down"]
             assert bob.links.ups_and_downs(ann.name) == ["up", "down"]
+
+        self.play(scenario, "ann", "bob", holding=True)
+
+    @contract(UNWANTED)
+    def test_disconnect_by_both_in_turn_closes_the_link(self) -> None:
+        """The end that wanted it longer and the one that only hears of it tell the same reason, which is no goodbye."""
+
+        async def scenario(ann: Party, bob: Party) -> None:
+            await self.link_both_ways(ann, bob)
+            await ann.disconnect(bob)
+            await self.tell_each_other(ann, bob)
+            await bob.disconnect(ann)
+            assert (await ann.links.expect("down", bob.name)).reason is Reason.UNWANTED
+            assert (await bob.links.expect("down", ann.name)).reason is Reason.UNWANTED
 
         self.play(scenario, "ann", "bob", holding=True)
 
@@ -102,10 +118,34 @@ class ClosingRules(Stage):
             await ann.connect(bob)
             await ann.connector.stop()
             assert ann.links.ups_and_downs(bob.name) == ["up", "down"]
+            assert ann.links.of("down")[0].reason is Reason.SHUTDOWN
             await ann.connector.stop()
             assert ann.links.ups_and_downs(bob.name) == ["up", "down"]
 
         self.play(scenario, "ann", "bob")
+
+    @contract("What is reported of a peer other than that it is up is reported while it is.")
+    def test_nothing_is_reported_of_who_is_not_linked(self) -> None:
+        """News, round-trip times and that a node is leaving come between the up of its link and the down."""
+
+        async def scenario(ann: Party, bob: Party) -> None:
+            for round_ in (1, 2):
+                await ann.connect(bob)
+                await bob.links.expect("up", ann.name, count=round_)
+                await ann.connector.update(ann.node.evolve(metadata={"zone": str(round_)}), leaving=False)
+                await ann.connector.update(ann.node, leaving=True)
+                await ann.connector.update(ann.node, leaving=False)
+                await ann.disconnect(bob)
+                try:
+                    await bob.links.expect("down", ann.name, count=round_)
+                    await ann.links.expect("down", bob.name, count=round_)
+                except AssertionError:  # another rule tells that it doesn't come
+                    break
+            await stop(ann, bob)
+            for party, other in ((ann, bob), (bob, ann)):
+                assert not (stray := _stray(party.links.reports, other.name)), f"{party.name} reported {stray}"
+
+        self.play(scenario, "ann", "bob", holding=True)
 
     @contract("Peers report it as ``left``")
     def test_stop_says_goodbye(self) -> None:
@@ -228,3 +268,16 @@ class ClosingRules(Stage):
 
         for turns in range(STOP_ROUNDS):
             self.play(partial(scenario, turns=turns), "ann", "bob", holding=True)
+
+
+def _stray(reports: Sequence[Report], key: str) -> Report | None:
+    """Return the first report of a node that is not linked, or of a round trip that took less than no time."""
+    is_up = False
+    for report in reports:
+        if report.node is None or report.node.key != key:
+            continue
+        if report.kind in ("up", "down"):
+            is_up = report.kind == "up"
+        elif not is_up or (report.kind == "rtt" and report.data < 0):
+            return report
+    return None

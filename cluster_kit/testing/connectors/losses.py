@@ -11,6 +11,10 @@ from cluster_kit.events import Reason
 from cluster_kit.testing.connectors.peers import PeerApart
 from cluster_kit.testing.connectors.stage import Party, Stage
 from cluster_kit.testing.contract import contract
+from cluster_kit.testing.listener import attend
+
+LONG = 1.2  # times silence_s, and so beyond what a connector may let pass
+LATE = 2.0  # times silence_s: the beat that is under way, and the looks in between
 
 both_ways = pytest.mark.parametrize("opened", ["dialled", "accepted"])
 
@@ -36,9 +40,41 @@ class LossRules(Stage):
 
         async def scenario(ann: Party, bob: PeerApart) -> None:
             bob.freeze()
+            late = asyncio.create_task(attend(LATE * self.silence_s))
             await self.reported_lost(ann, bob, Reason.SILENT)
+            assert not late.done(), f"it took more than {LATE * self.silence_s:g} s, and silence_s is {self.silence_s:g}"
+            late.cancel()
 
         self.play_apart(scenario, opened)
+
+    @contract("This takes signs of life in both directions.")
+    def test_an_idle_link_stays_up(self) -> None:
+        """Two nodes that have nothing to tell each other still say that they are there."""
+
+        async def scenario(ann: Party, bob: Party) -> None:
+            await ann.connect(bob)
+            await bob.links.expect("up", ann.name)
+            await attend(LONG * self.silence_s)
+            downs = ann.links.of("down") + bob.links.of("down")
+            assert not downs, f"nobody said anything for {LONG * self.silence_s:g} s, and of two that are there {downs} is told"
+
+        self.play(scenario, "ann", "bob", holding=True)
+
+    @contract(
+        "Late is not dead: whoever judges silence first reads what is pending, and grants by how much its own tick came late."
+    )
+    def test_a_stall_of_its_own_is_no_silence(self) -> None:
+        """An event loop that was held up, or a machine that slept, has heard nothing meanwhile, and nobody is dead for that."""
+
+        async def scenario(ann: Party, bob: Party) -> None:
+            await ann.connect(bob)
+            await bob.links.expect("up", ann.name)
+            await self.stall(LONG * self.silence_s)
+            await self.tell_each_other(ann, bob)
+            downs = ann.links.of("down") + bob.links.of("down")
+            assert not downs, f"after its event loop stood still for {LONG * self.silence_s:g} s, {downs} is told"
+
+        self.play(scenario, "ann", "bob", holding=True)
 
     @contract("the next run of its name is welcome")
     def test_a_crashed_peer_can_come_back(self) -> None:

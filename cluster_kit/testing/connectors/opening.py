@@ -10,6 +10,7 @@ from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.node import Fence, Node
 from cluster_kit.testing.connectors.stage import Party, Stage
 from cluster_kit.testing.contract import contract
+from cluster_kit.testing.leaks import leaves_nothing
 from cluster_kit.testing.stand_ins import FENCE
 
 SIMULTANEOUS_ROUNDS = 5
@@ -56,6 +57,17 @@ class OpeningRules(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
+    @contract("A link to ``node``, as it introduced itself, is up")
+    def test_both_ends_are_told_who_the_peer_is(self) -> None:
+        """Name, address, metadata and boot are told to the end that accepted, too: it may have to dial the next time."""
+
+        async def scenario(ann: Party, bob: Party) -> None:
+            await ann.connect(bob)
+            assert (await ann.links.expect("up", bob.name)).node == bob.node
+            assert (await bob.links.expect("up", ann.name)).node == ann.node
+
+        self.play(scenario, "ann", "bob", holding=True)
+
     @contract("open it unless it is up")
     def test_connect_again_keeps_the_one_link(self) -> None:
         """Connecting to a linked peer returns it and reports nothing."""
@@ -74,6 +86,8 @@ class OpeningRules(Stage):
             results = await asyncio.gather(ann.connect(bob), bob.connect(ann), return_exceptions=True)
             faults = [result for result in results if isinstance(result, BaseException) and not _retryable(result)]
             assert not faults, f"a crossed dial may only fail for now: {faults!r}"
+            told = {result.reason for result in results if isinstance(result, ConnectError)}
+            assert told <= {ConnectReason.CROSSED}, f"a crossed dial failed for another reason: {results!r}"
             await ann.links.expect("up", bob.name)
             await bob.links.expect("up", ann.name)
             await self.tell_each_other(ann, bob)
@@ -118,6 +132,19 @@ class OpeningRules(Stage):
 
         self.play(scenario, "ann", "bob", holding=True)
 
+    @contract("One that failed leaves no wish and no connection behind")
+    def test_refused_connect_leaves_nothing_behind(self) -> None:
+        """The worker dials again and again whoever is known and refuses: what is left each time adds up."""
+
+        async def scenario(ann: Party, bob: Party) -> None:
+            async with leaves_nothing(self.deadline_s):
+                try:
+                    await self.refusal(ann, Node(name="eve@127.0.0.1", address=bob.node.address))
+                except AssertionError:
+                    pytest.skip("it isn't refused, as test_another_name_than_expected_is_refused tells")
+
+        self.play(scenario, "ann", "bob", holding=True)
+
     @contract("this very node ``SELF``")
     def test_own_address_is_known_as_self(self) -> None:
         """A node that turns out to be ourselves is told apart from a wrong one."""
@@ -130,7 +157,14 @@ class OpeningRules(Stage):
         self.play(scenario, "ann", holding=True)
 
     @pytest.mark.parametrize(
-        "fence", [Fence("elsewhere", FENCE.group), Fence(FENCE.cluster, "elsewhere")], ids=["cluster", "group"]
+        "fence",
+        [
+            Fence("elsewhere", FENCE.group),
+            Fence(FENCE.cluster, "elsewhere"),
+            Fence(FENCE.cluster + FENCE.group[:1], FENCE.group[1:]),
+            Fence(FENCE.cluster.upper(), FENCE.group),
+        ],
+        ids=["cluster", "group", "boundary", "case"],
     )
     @contract("Cluster and group; a peer with another fence is refused.")
     def test_a_foreigner_is_refused(self, fence: Fence) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from cluster_kit.errors import ConnectError
 from cluster_kit.host import is_unspecified
-from cluster_kit.node import host_and_port
+from cluster_kit.node import Node, host_and_port
 from cluster_kit.testing.connectors.stage import Party, Stage
 from cluster_kit.testing.contract import contract
 from cluster_kit.testing.lag import check_never_blocked
 from cluster_kit.testing.leaks import leaves_nothing
+from cluster_kit.testing.listener import attend
 
 
 class ServingRules(Stage):
@@ -23,6 +25,7 @@ class ServingRules(Stage):
             local = self.make_node("ann")
             assert ann.node.name == local.name
             assert ann.node.metadata == local.metadata
+            assert ann.node.boot_id == ann.links.boot_id
 
         self.play(scenario, "ann")
 
@@ -61,6 +64,7 @@ class ServingRules(Stage):
     @contract("in one event loop, which nothing may block")
     def test_the_event_loop_is_never_blocked(self) -> None:
         """The event loop carries the heartbeats of all links: no call and no message of a connector blocks it."""
+        nobody = Node(name="ghost@127.0.0.1")
 
         async def live() -> None:
             async with self.party("ann") as ann, self.party("bob") as bob:
@@ -70,5 +74,10 @@ class ServingRules(Stage):
                 await ann.disconnect(bob)
                 with suppress(AssertionError):  # another rule tells whether it comes
                     await bob.links.expect("down", ann.name)
+                    await ann.links.expect("down", bob.name)
+                await ann.connect(bob)
+                with suppress(ConnectError, AssertionError):
+                    await self.refusal(ann, nobody.evolve(address=await self.closed_address()))
+                await attend(self.silence_s / 4)  # for signs of life
 
         self.play(lambda: check_never_blocked(live), holding=True)

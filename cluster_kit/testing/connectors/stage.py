@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -111,6 +112,10 @@ class Stage:
             dial: Whom it connects to, once it has started.
         """
         return peer_process(self.make_connector(), self._boot(basename), dial=dial)
+
+    async def stall(self, seconds: float) -> None:
+        """Hold up the event loop, as a busy machine does. Override it where ``run`` isn't on the system's clock."""
+        time.sleep(seconds)  # noqa: ASYNC251 - that is what it is for
 
     # How scenarios are played
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -16,9 +18,16 @@ GARBAGE = {
     "zeros": bytes(64),
     "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "nested": b"[" * 5_000 + b"\n",
+    "deep": b"[" * 12_000 + b"\n",  # as 3.13 takes more levels than 3.11 before it raises RecursionError
     "json": b'{"node": {"name": 1}}\n{"fence": []}\nnull\n',
     "long": b"x" * 1_000_000,
 }
+
+MOMENT_S = 0.05
+TRIES = 3  # of which one must do: a machine that stands still may outlast what a stranger is granted
+CHUNK_BYTES = 1024 * 1024
+ENDLESS_BYTES = 64 * 1024 * 1024  # far more than any buffer on the way
+STOPPED_S = 1.0
 
 every_garbage = pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
 
@@ -102,6 +111,52 @@ class StrangerRules(Stage):
 
         self.play(scenario, "ann", holding=True)
 
+    @contract("Whoever opens a connection and says nothing of himself is hung up on in bounded time, and holds up nobody.")
+    def test_a_mute_stranger_is_hung_up_on(self) -> None:
+        """Otherwise anybody could take up all the connections that a process may have."""
+
+        async def scenario(ann: Party) -> None:
+            assert ann.node.address is not None
+            strangers = replace(self.strangers(ann), deadline_s=self.silence_s + self.deadline_s)
+            async with strangers.dialling(ann.node.address) as (reader, _):
+                await strangers.until_closed(reader)
+
+        self.play(scenario, "ann", holding=True)
+
+    @contract("Whoever opens a connection and says nothing of himself is hung up on in bounded time, and holds up nobody.")
+    def test_a_mute_stranger_holds_up_nobody(self) -> None:
+        """Others are linked while a stranger still has the time to introduce himself."""
+
+        async def scenario(ann: Party, bob: Party, told: list[bool]) -> None:
+            assert ann.node.address is not None
+            async with self.strangers(ann).dialling(ann.node.address) as (reader, _):
+                await asyncio.sleep(MOMENT_S)  # so that he comes first
+                await bob.connect(ann)
+                await ann.links.expect("up", bob.name)
+                told.append(not reader.at_eof())
+
+        told: list[bool] = []
+        for _ in range(TRIES):
+            if not any(told):
+                self.play(partial(scenario, told=told), "ann", "bob", holding=True)
+        assert any(told), "whoever dials after a stranger that says nothing is linked only once he is gone"
+
+    @contract("every length is bounded before it is believed")
+    def test_who_never_comes_to_an_end_is_not_listened_to(self) -> None:
+        """A stranger can say more than there is memory: the connector closes, or reads no further."""
+
+        async def scenario(ann: Party) -> None:
+            assert ann.node.address is not None
+            async with self.strangers(ann).dialling(ann.node.address) as (reader, writer):
+                taken = 0
+                while taken < ENDLESS_BYTES and not (writer.is_closing() or reader.at_eof()):
+                    if not await _takes(writer, bytes([0x21]) * CHUNK_BYTES):
+                        break
+                    taken += CHUNK_BYTES
+                assert taken < ENDLESS_BYTES, f"it has taken {taken:,} bytes of what is no introduction, and goes on"
+
+        self.play(scenario, "ann", holding=True)
+
     @contract("it ends at once then, closes what it opened and reports nothing")
     def test_cancelled_connect_leaves_nothing_behind(self) -> None:
         """The worker cancels a ``connect`` at its deadline: it ends at once, and leaves nothing behind."""
@@ -123,3 +178,15 @@ class StrangerRules(Stage):
             assert ann.links.of("up") == []
 
         self.play(scenario, "ann", holding=True)
+
+
+async def _takes(writer: asyncio.StreamWriter, data: bytes) -> bool:
+    """Say ``data``; return whether the other end reads on."""
+    writer.write(data)
+    try:
+        async with asyncio.timeout(STOPPED_S):
+            await writer.drain()
+    except OSError:  # TimeoutError is one
+        return False
+    await asyncio.sleep(0.001)  # in memory it takes time to arrive
+    return True
