@@ -52,6 +52,8 @@ class KeyServer:
 
     async def _answer(self, reader, writer):
         self.writers.add(writer)
+        if self.server is None or not self.server.is_serving():  # it came while the server stopped, from one who may never ask
+            writer.transport.abort()
         try:
             question = json.loads(await reader.readline())
             answer = self._put(**question) if "key" in question else self._values(**question)

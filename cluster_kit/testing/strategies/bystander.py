@@ -46,10 +46,13 @@ class Bystander:
 
     def _run(self) -> None:
         listener = Listener(self._strategy, self._ctx)
-        self._loop.run_until_complete(listener.__aenter__())
+        entering = self._loop.create_task(
+            listener.__aenter__()
+        )  # within the same run of the loop, which may be stopped at once
         self._loop.run_forever()
         self._frozen.set()
         self._thawed.wait()
+        self._loop.run_until_complete(entering)
         self._loop.run_until_complete(listener.close())
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
