@@ -50,7 +50,7 @@ class Keys:
         self.server.start()
 
     def litter_source(self):
-        self.server.keys["litter"] = ("no entry", float("inf"))
+        self.server.keys["0 litter"] = ("no entry", float("inf"))
 
 
 def breaks(*broken, also=(), rules=StrategyConformance):

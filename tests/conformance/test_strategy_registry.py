@@ -38,4 +38,5 @@ class TestRegistry(StrategyConformance):
 
     def litter_source(self):
         litter = ["", "no JSON", "null", "[" * 15_000, '{"node": {"name": 1}}', '{"node": {"name": "no-host"}}', 7, None]
-        self.server.keys.update({f"litter/{number}": (value, float("inf")) for number, value in enumerate(litter)})
+        for place in ("a", "z"):  # before all entries, and after them
+            self.server.keys.update({f"{place}/{number}": (value, float("inf")) for number, value in enumerate(litter)})

@@ -58,8 +58,8 @@ class StrategyOverrides:
     def litter_source(self) -> None:
         """Put into the source, beside what is there, what is no node: what others might write who use it as well.
 
-        Several things of different kinds say most: no text, no JSON, JSON of another form, a name that is none. Called in the
-        event loop while the strategy runs. It may block.
+        Several things of different kinds say most: no text, no JSON, JSON of another form, a name that is none; and where there
+        is an order, some before the nodes and some after them. Called in the event loop while the strategy runs. It may block.
         """
         pytest.skip("litter_source is not overridden: nobody else writes to this source")
 
