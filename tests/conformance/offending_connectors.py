@@ -22,6 +22,7 @@ leaked = []
 
 class Suite(ConnectorConformance):
     deadline_s = 1.0
+    silence_s = 0.2  # nobody here is ever silent
     has_strangers = False
     has_peers_apart = False
 

@@ -2,4 +2,4 @@
 
 from offenders import caught
 
-TestOffenders = caught("offending_unix_connectors", at_once=4)
+TestOffenders = caught("offending_unix_connectors", at_once=6)
