@@ -57,10 +57,6 @@ class Departures:
         if self._over and min(self._over.values()) <= now_s:
             self._over = {run: until_s for run, until_s in self._over.items() if until_s > now_s}
 
-    def next_s(self) -> float | None:
-        """Return when ``expire`` next has something to do."""
-        return min(self._over.values(), default=None)
-
     def returned(self, key: str) -> None:
         """Take in that something else than a boot id tells that another run is there."""
         if key in self._leaving and self._leaving[key] is None:

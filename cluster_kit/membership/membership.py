@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from cluster_kit.abc import Gone, Leaving, Observation, Seen, Topology
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Event, Reason
-from cluster_kit.membership.departures import Departures
+from cluster_kit.membership.deadlines import Deadlines
+from cluster_kit.membership.departures import BELATED_S, Departures
 from cluster_kit.membership.memory import Memory
 from cluster_kit.membership.merge import effective, same_run
 from cluster_kit.membership.news import News
@@ -69,7 +70,8 @@ class Membership:
         self._nodes: dict[str, Node] = {}  # all who are known, up or remembered, as they are to be shown and dialled
         self._met: dict[str, Node] = {}  # of those, who has had a link, as introduced there
         self._up: set[str] = set()
-        self._doubted: dict[str, Node] = {}  # links that came up after a goodbye of that run
+        self._doubted: dict[str, Node] = {}  # links that have just come up after a goodbye of that run
+        self._doubts: Deadlines[str] = Deadlines()  # until when
 
     @property
     def known(self) -> tuple[Node, ...]:
@@ -167,14 +169,19 @@ class Membership:
 
         One that was on its way when the peer said goodbye is about to end. It is news if it doesn't: a goodbye may be forged.
         """
-        key = node.key
-        if self._is_over(node):
-            self._doubted[key] = node
-            return
-        self._doubted.pop(key, None)
         if self._is_current(node):
             self.link_updated(node)
-            return
+        elif self._is_over(node):
+            if node.key in self._up:
+                self.link_down(self._met[node.key], Reason.REPLACED, now_s)
+            self._doubted[node.key] = node
+            self._doubts.set(node.key, now_s + BELATED_S)
+        else:
+            self._admit(node, now_s)
+
+    def _admit(self, node: Node, now_s: float) -> None:
+        key = node.key
+        self._undoubt(key)
         if key in self._up:
             self._news.down(key, Reason.REPLACED)
             self._departures.returned(key)
@@ -190,7 +197,7 @@ class Membership:
         """Take in that a link is down; the end of one that has been replaced is no news."""
         key = node.key
         if key in self._doubted and same_run(node, self._doubted[key]):
-            del self._doubted[key]
+            self._undoubt(key)
         if not self._is_current(node):
             return
         self._up.discard(key)
@@ -222,6 +229,10 @@ class Membership:
     def hinted(self, node: Node, ttl_s: float, now_s: float) -> None:
         """Take in that a linked peer tells of ``node``, for which that counts ``ttl_s`` seconds."""
         self.observe(EXCHANGE, Seen(node, ttl_s), now_s)
+
+    def _undoubt(self, key: str) -> None:
+        self._doubted.pop(key, None)
+        self._doubts.discard(key)
 
     def _is_over(self, node: Node) -> bool:
         """Whether this run of ``node`` has said goodbye, and discovery does not vouch for it any more."""
@@ -289,8 +300,8 @@ class Membership:
     def tick(self, now_s: float) -> None:
         """Forget nodes whose time has passed, and pass on changes that were held back."""
         self._departures.expire(now_s)
-        for node in [node for node in self._doubted.values() if not self._is_over(node)]:
-            self.link_up(node, now_s)
+        for key in self._doubts.pop_due(now_s):
+            self._admit(self._doubted[key], now_s)
         self._take(self._roster.expire(now_s))
         for key in self._memory.expire(now_s):
             self._review(key, Reason.SILENT)
@@ -313,7 +324,7 @@ class Membership:
 
     def wake_at_s(self, now_s: float) -> float | None:
         """Return when ``tick`` or ``plan`` next has something to do, if nothing else happens."""
-        parts = (self._roster, self._memory, self._reconciler, self._news, self._wish, self._departures)
+        parts = (self._roster, self._memory, self._reconciler, self._news, self._wish, self._doubts)
         times = [at_s for part in parts if (at_s := part.next_s()) is not None]
         return max(now_s, min(times)) if times else None
 
@@ -379,7 +390,7 @@ class Membership:
             lost=lost,
         )
         staying = node if key not in self._departures else None
-        dialled_anyway = staying if missed else self._roster.mirrors.get(key)
+        dialled_anyway = staying if missed or key in self._departures else self._roster.mirrors.get(key)
         self._wish.offer(key, known=staying if known else None, missed=None if known else dialled_anyway)
 
 

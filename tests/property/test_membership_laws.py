@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen
 from cluster_kit.errors import ConnectError, ConnectReason, DiscoveryError
 from cluster_kit.events import NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
+from cluster_kit.membership.departures import BELATED_S
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.pace import Pace
 from cluster_kit.membership.reconciler import FINAL_RETRY_S, Connect, Disconnect, GiveUp
@@ -47,6 +48,8 @@ class World(RuleBasedStateMachine):
         self.boots = [10] * PEERS
         self.links: dict[int, Node] = {}
         self.left: set[str] = set()  # who said goodbye with its last link
+        self.opened_s: dict[int, float] = {}
+        self.goodbyes: set[tuple[str, BootId]] = set()  # of which runs
         self.in_flight: list[Connect | Disconnect] = []
         self.known: dict[str, Node] = {}
         self.up: dict[str, Node] = {}
@@ -88,6 +91,8 @@ class World(RuleBasedStateMachine):
     @rule(peer=peers, with_boot=st.booleans(), reason=st.sampled_from([Reason.LEFT, Reason.GONE]))
     def source_says_gone(self, peer, with_boot, reason):
         node = self.node(peer)
+        if reason is Reason.LEFT and with_boot:
+            self.goodbyes.add((node.key, node.boot_id))
         self.membership.observe("gossip", Gone(node.name, reason, node.boot_id if with_boot else None), self.now_s)
 
     @rule(peer=peers)
@@ -113,7 +118,7 @@ class World(RuleBasedStateMachine):
 
     def open_link(self, peer):
         if self.links.get(peer) != self.node(peer):
-            self.links[peer] = self.node(peer)
+            self.links[peer], self.opened_s[peer] = self.node(peer), self.now_s
             self.left.discard(self.links[peer].key)
             self.membership.link_up(self.links[peer], self.now_s)
         return self.links[peer]
@@ -129,6 +134,7 @@ class World(RuleBasedStateMachine):
         node = self.links.pop(peer)
         if reason is Reason.LEFT:
             self.left.add(node.key)
+            self.goodbyes.add((node.key, node.boot_id))
         self.membership.link_down(node, reason, self.now_s)
 
     @precondition(lambda self: self.links)
@@ -231,9 +237,14 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def up_is_what_is_linked(self):
-        """It is what the application is told, unless that is held back."""
+        """It is what the application is told, unless that is held back, or the link is to have outlived a goodbye first."""
+        linked = {node.key: (self.opened_s[peer], node.boot_id) for peer, node in self.links.items()}
+        doubted = {key: linked[key] for key in self.membership._doubted}
+        assert all(
+            self.now_s <= opened_s + BELATED_S and (key, boot) in self.goodbyes for key, (opened_s, boot) in doubted.items()
+        )
         if self.membership._news.next_s() is None:
-            assert self.up.keys() == {node.key for node in self.links.values()}
+            assert self.up.keys() == linked.keys() - doubted.keys()
 
     @invariant()
     def we_are_not_among_them(self):

@@ -689,6 +689,37 @@ def test_link_to_the_run_after_the_one_that_said_goodbye_is_news():
     assert cluster.membership.up == (node("b", 2),)
 
 
+def test_link_that_takes_the_place_of_another_ends_it_even_after_a_goodbye():
+    cluster = Driver()
+    cluster.link_up(node("b", 2))
+    cluster.observe(Gone(B.name, Reason.LEFT, B.boot_id))
+    cluster.link_up(B)
+    assert cluster.events() == ["up b@there", "down b@there replaced"]
+    cluster.wait(BELATED_S)
+    assert cluster.events() == ["up b@there"]
+
+
+def test_link_of_a_run_that_said_goodbye_over_another_one_is_news_as_soon():
+    cluster = Driver()
+    cluster.observe(Seen(node("b", 2), 600))
+    cluster.link_up(B)
+    cluster.link_down(B, Reason.LEFT)
+    cluster.events()
+    cluster.link_up(B)
+    cluster.wait(BELATED_S)
+    assert cluster.events() == ["up b@there"]
+
+
+def test_mirror_that_is_leaving_is_not_dialled():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.planned()
+    cluster.link_up(B)
+    cluster.membership.link_leaving(B)
+    cluster.refuse("self")
+    assert not [command for command in cluster.planned() if command.startswith("connect")]
+
+
 def test_who_goes_on_after_a_forged_goodbye_is_found_again():
     cluster = lost_to_a_goodbye()
     cluster.observe(Seen(B, 60))
