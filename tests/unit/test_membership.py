@@ -713,11 +713,12 @@ def test_link_of_a_run_that_said_goodbye_over_another_one_is_news_as_soon():
 def test_mirror_that_is_leaving_is_not_dialled():
     cluster = Driver()
     cluster.observe(Found([B]))
-    cluster.planned()
+    (dial,) = cluster.plan()
     cluster.link_up(B)
     cluster.membership.link_leaving(B)
-    cluster.refuse("self")
-    assert not [command for command in cluster.planned() if command.startswith("connect")]
+    cluster.membership.connect_failed(dial.node, error("self"), cluster.now_s, jitter=0.0)
+    cluster.wait(FINAL_RETRY_S)
+    assert "connect b@there" not in cluster.planned()
 
 
 def test_who_goes_on_after_a_forged_goodbye_is_found_again():
