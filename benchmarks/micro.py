@@ -46,7 +46,7 @@ def codecs() -> Iterator[Row]:
     yield "gossip: encode a heartbeat", None, _repeated(lambda: gossip.encode(packet))
     yield "gossip: decode a heartbeat", None, _repeated(lambda: gossip.decode(datagram))
     engine = GossipEngine(_node(0), FENCE, interval_s=1.0, ttl_s=TTL_S, random=Random(0).random)
-    yield "gossip: take in a known node's heartbeat", None, _repeated(lambda: engine.receive(datagram, SOURCE, 0.0))
+    yield "gossip: take in a known node's heartbeat", None, _repeated(lambda: engine.receive([(datagram, SOURCE)], 0.0))
     ping = frames.Ping(token=123_456_789, rtt_us=250)
     data = frames.encode(ping)
     reader = frames.FrameReader()

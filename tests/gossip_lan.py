@@ -117,7 +117,7 @@ class Lan:
         """Have a datagram arrive now; return what the peer made of it."""
         if peer not in self.peers:
             return []
-        actions = peer.engine.receive(datagram, source, self.now_s)
+        actions = peer.engine.receive([(datagram, source)], self.now_s)
         self._take(peer, actions)
         return actions
 

@@ -34,7 +34,7 @@ def new_engine():
 def hear(peer, heard, now_s, read):
     """Take a datagram in twice; return what was decided."""
     with mock.patch.object(engine, "_read", read):
-        return [peer.receive(heard, SOURCE, now_s), peer.receive(heard, SOURCE, now_s)]
+        return [peer.receive([(heard, SOURCE)], now_s), peer.receive([(heard, SOURCE)], now_s)]
 
 
 @settings(max_examples=500, deadline=None)

@@ -124,7 +124,7 @@ def answers_of(peer, lan, newcomers, *, apart_s):
     for number in range(newcomers):
         lan.now_s += apart_s
         announcement = encode(Packet.of(stranger(10_000 + number), FENCE, Kind.ANNOUNCE, leaving=False).padded(512))
-        answers += len(peer.engine.receive(announcement, SOURCE, lan.now_s)) - 1
+        answers += len(peer.engine.receive([(announcement, SOURCE)], lan.now_s)) - 1
     return answers
 
 
@@ -429,7 +429,7 @@ def test_endless_names_and_boots_do_not_fill_memory(kind, monkeypatch):
     lan = Lan()
     peer = lan.start("member")
     for number in range(10_000):
-        peer.engine.receive(told(stranger(number), kind), SOURCE, lan.now_s)
+        peer.engine.receive([(told(stranger(number), kind), SOURCE)], lan.now_s)
     gc.collect()
     boots = {each for each in gc.get_objects() if isinstance(each, BootId)}
     assert len({stranger(number).boot_id for number in range(10_000)} & boots) <= REMEMBERED + 100

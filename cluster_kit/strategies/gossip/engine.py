@@ -46,6 +46,7 @@ class Ignored(Struct, frozen=True):
 
 
 Action = Send | Ignored | Observation
+_Read = tuple[str, Node, Fence, Packet]
 
 
 class GossipEngine:
@@ -126,20 +127,23 @@ class GossipEngine:
         """Return what to send before leaving for good: no packet that it overtakes is believed any more."""
         return self._say(Kind.GOODBYE)
 
-    def receive_all(self, heard: Iterable[tuple[bytes, Endpoint]], now_s: float) -> list[Action]:
+    def receive(self, heard: Iterable[tuple[bytes, Endpoint]], now_s: float) -> list[Action]:
         """Take in datagrams, each with where it came from."""
-        return [action for datagram, source in heard for action in self.receive(datagram, source, now_s)]
+        repeats = self._peers.repeats
+        actions: list[Action] = []
+        for datagram, source in heard:
+            try:
+                read = _read(datagram, source)
+            except RemoteProtocolError as error:
+                actions.append(Ignored(f"{error}; from {source[0]}"))
+                continue
+            if read is not None and not repeats(read[0], read[1], now_s):
+                actions += self._receive(read, datagram, source, now_s)
+        return actions
 
-    def receive(self, datagram: bytes, source: Endpoint, now_s: float) -> list[Action]:
-        """Take in a datagram."""
-        try:
-            read = _read(datagram, source)
-        except RemoteProtocolError as error:
-            return [Ignored(f"{error}; from {source[0]}")]
-        if read is None:
-            return []
-        name, node, fence, packet = read
-        if self._peers.repeats(name, node, now_s) or node.boot_id == self._local.boot_id:
+    def _receive(self, read: _Read, datagram: bytes, source: Endpoint, now_s: float) -> list[Action]:
+        _, node, fence, packet = read
+        if node.boot_id == self._local.boot_id:
             return []
         if fence != self._fence:
             return [Ignored(f"gossip: cluster {packet.cluster!r}, group {packet.group!r} is foreign; from {source[0]}")]
@@ -196,7 +200,7 @@ class GossipEngine:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _read(datagram: bytes, source: Endpoint) -> tuple[str, Node, Fence, Packet] | None:
+def _read(datagram: bytes, source: Endpoint) -> _Read | None:
     """Return who sent a datagram, and what it says: the same objects for the same datagram, for everybody in this process."""
     packet = decode(datagram)
     if packet is None:

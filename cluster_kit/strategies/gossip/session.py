@@ -122,7 +122,7 @@ class Session:
         heard, self._heard = self._heard, []
         if self._datagrams is None:
             return
-        actions = self._engine.receive_all(heard, self._clock.now_s())
+        actions = self._engine.receive(heard, self._clock.now_s())
         if not actions:
             return
         self._carry_out(actions)
