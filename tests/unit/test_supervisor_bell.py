@@ -9,6 +9,8 @@ import pytest
 
 from cluster_kit.supervisor.bell import Bell
 
+DEADLINE_S = 10.0
+
 
 def rings(bell):
     return bool(select.select([bell], [], [], 0)[0])
@@ -51,6 +53,25 @@ def test_closing_amid_the_ringing_is_left_to_the_ringer(monkeypatch):
     assert bell.fileno() == -1
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
+
+
+def test_ringing_waits_for_no_other_ringer(monkeypatch):
+    """A signal handler amid the ringing may wait for a thread that rings as well."""
+    bell, write, others = Bell(), os.write, []
+
+    def interrupted(number, data):
+        monkeypatch.undo()
+        other = threading.Thread(target=bell.ring, daemon=True)
+        other.start()
+        other.join(DEADLINE_S)
+        others.append(other)
+        return write(number, data)
+
+    monkeypatch.setattr(os, "write", interrupted)
+    bell.ring()
+    assert not others[0].is_alive()
+    bell.close()
+    assert bell.fileno() == -1
 
 
 def test_signal_handler_may_ring_while_others_do_until_the_end():
