@@ -77,6 +77,9 @@ def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):
 
 NEWS_BURST = 3
 
+BELIEVES_NO_GOODBYE = {"membership.departures:Departures.is_over": always(False)}
+"""The membership's own memory of goodbyes, which stands behind those of the strategies and of the peers."""
+
 SAFEGUARDS = [
     # late is not dead
     Safeguard(
@@ -113,13 +116,13 @@ SAFEGUARDS = [
     # which run
     Safeguard(
         name="a late packet of an earlier run is known as such",
-        off={"strategies.gossip.peers:Peers._judge": take_any_run},
+        off={"strategies.gossip.peers:Peers._judge": take_any_run, **BELIEVES_NO_GOODBYE},
         family=Family(make=families.successors),
         finds=Law.RUNS,
     ),
     Safeguard(
         name="a goodbye counts against packets that it has overtaken",
-        off={"strategies.gossip.peers:BELATED_S": 0.0},
+        off={"strategies.gossip.peers:BELATED_S": 0.0, **BELIEVES_NO_GOODBYE},
         family=Family(make=families.overtaken),
         finds=Law.RUNS,
     ),
@@ -137,7 +140,7 @@ SAFEGUARDS = [
     ),
     Safeguard(
         name="nobody is believed who tells of a run that has left",
-        off={"connectors.tcp.exchange:_MAX_LEFT": 0},
+        off={"connectors.tcp.exchange:_MAX_LEFT": 0, **BELIEVES_NO_GOODBYE},
         family=Family(make=families.late_farewell, topology=STATIC),
         finds=Law.RUNS,
     ),
