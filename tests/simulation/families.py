@@ -14,6 +14,7 @@ from cluster_kit.testing.simulation.scripts.steps import (
     Partition,
     PowerOff,
     Restart,
+    Starve,
 )
 
 START_S = 2.0  # all have formed a cluster by then
@@ -95,6 +96,13 @@ def successors(random: Random) -> Script:
 def goodbye(random: Random) -> Script:
     """Let a node leave."""
     return Script(nodes=6, steps=(Leave(at_s=_when(random), nodes=(random.randint(1, 6),)),))
+
+
+def goodbye_amid_starvation(random: Random) -> Script:
+    """Let a node leave while all get the processor now and then only."""
+    at_s = _when(random)
+    starve = Starve(at_s=at_s - 1.5, nodes=(1, 2, 3, 4), for_s=4.0)
+    return Script(nodes=4, steps=(starve, Leave(at_s=at_s, nodes=(random.randint(1, 4),))))
 
 
 def unheard_newcomer(random: Random) -> Script:

@@ -16,6 +16,7 @@ from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.wire.link import State
 
 STATIC = {"strategy": "static"}
+QUICK = {"name": "gossip", "interval_s": 0.3, "ttl_s": 2}
 K_REGULAR = {"strategy": "gossip", "topology": "k_regular"}
 
 
@@ -142,6 +143,12 @@ SAFEGUARDS = [
         name="nobody is believed who tells of a run that has left",
         off={"connectors.tcp.exchange:_MAX_LEFT": 0, **BELIEVES_NO_GOODBYE},
         family=Family(make=families.late_farewell, topology=STATIC),
+        finds=Law.RUNS,
+    ),
+    Safeguard(
+        name="what is on its way when a run says goodbye is no news",
+        off=BELIEVES_NO_GOODBYE,
+        family=Family(make=families.goodbye_amid_starvation, topology={"strategy": QUICK}),
         finds=Law.RUNS,
     ),
     # several connections
