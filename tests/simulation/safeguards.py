@@ -63,11 +63,11 @@ def gone_only_who_left(name, reason, boot_id=None):
     return Gone(name, reason, boot_id) if reason is Reason.LEFT else Ignored("")
 
 
-def take_any_run(self, node, leaving, now_s):
-    if now_s < self._buried.get(node.boot_id, -inf):
+def take_any_run(self, said, now_s):
+    if now_s < self._buried.get(said.node.boot_id, -inf):
         return Word.LATE
-    peer = self._peers.get(node.key)
-    return Word.KNOWN if peer and (peer.node, peer.leaving) == (node, leaving) else Word.NEW
+    before = self._said.get(said.node.key)
+    return Word.KNOWN if before and said.says_the_same_as(before) else Word.NEW
 
 
 def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):

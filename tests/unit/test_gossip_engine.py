@@ -11,7 +11,7 @@ from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip import peers as table
 from cluster_kit.strategies.gossip.engine import ANSWERERS, ANSWERS_PER_S, REMEMBERED, Ignored, Send
-from cluster_kit.strategies.gossip.peers import BELATED_S, Peers, Word
+from cluster_kit.strategies.gossip.peers import BELATED_S, Peers, Statement, Word
 from cluster_kit.wire.gossip import Kind, Packet, encode
 
 SOON_S = 0.01  # a few hops on this network
@@ -26,6 +26,10 @@ def stranger(number=1, *, boot=None, name=None):
     return Node(
         name=name or f"stranger{number}@10.1.0.1", address="10.1.0.1:4000", boot_id=boot or BootId(1_000_000 + number, number)
     )
+
+
+def says(node, *, leaving=False):
+    return Statement(node, FENCE, leaving)
 
 
 # -- formation -----------------------------------------------------------------------------------------------------------------
@@ -416,10 +420,10 @@ def test_peers_are_bounded(monkeypatch):
     monkeypatch.setattr(table, "MAX_PEERS", 10)
     peers = Peers(silent_s=1, ttl_s=10)
     for number in range(100):
-        assert peers.hear(stranger(number), False, number) is Word.NEW
+        assert peers.hear(says(stranger(number)), number) is Word.NEW
     assert len(peers) == 10
-    assert peers.hear(stranger(99), False, 100) is Word.KNOWN
-    assert peers.hear(stranger(0), False, 100) is Word.NEW
+    assert peers.hear(says(stranger(99)), 100) is Word.KNOWN
+    assert peers.hear(says(stranger(0)), 100) is Word.NEW
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -440,23 +444,38 @@ def test_remembered_goodbyes_are_bounded(monkeypatch):
     peers = Peers(silent_s=1, ttl_s=10)
     for number in range(100):
         peers.bury(stranger(number).name, stranger(number).boot_id, 0)
-    assert peers.hear(stranger(99), False, 0) is Word.LATE
-    assert peers.hear(stranger(0), False, 0) is Word.NEW
+    assert peers.hear(says(stranger(99)), 0) is Word.LATE
+    assert peers.hear(says(stranger(0)), 0) is Word.NEW
 
 
 def test_silent_peers_are_forgotten():
     peers = Peers(silent_s=1, ttl_s=10)
-    peers.hear(stranger(1), False, 0.0)
-    peers.hear(stranger(2), False, 5.0)
-    assert peers.renew(10.0, horizon_s=3.0) == []
+    peers.hear(says(stranger(1)), 0.0)
+    peers.hear(says(stranger(2)), 5.0)
+    assert peers.renew(10.0, horizon_s=13.0) == []
     assert peers.current(stranger(1).name) is None
     assert peers.current(stranger(2).name) == stranger(2).boot_id
+
+
+def test_who_is_heard_again_when_renewal_may_come_too_late_is_news():
+    peers, ann, bob = Peers(silent_s=3, ttl_s=10), says(stranger(1)), says(stranger(2))
+    peers.hear(ann, 0.0)
+    peers.hear(bob, 0.0)
+    for now_s in (1.5, 3.0, 4.5, 6.0, 7.5, 9.0):
+        assert peers.all_repeat([bob], now_s)
+        peers.renew(now_s, horizon_s=now_s + 2.5)
+    assert not peers.all_repeat([bob, ann], 9.1)
+    assert not peers.repeats(ann, 9.1)
+    assert peers.repeats(bob, 9.1)
+    assert peers.hear(ann, 9.1) is Word.CHANGED
+    assert peers.all_repeat([bob, ann], 9.2)
+    assert not peers.all_repeat([bob, says(stranger(1))], 9.2)
 
 
 @pytest.mark.parametrize("change", [{"metadata": {"zone": "b"}}, {"address": "10.1.0.2:4000"}], ids=str)
 def test_change_of_a_known_run_is_news(change):
     peers = Peers(silent_s=1, ttl_s=10)
-    peers.hear(stranger(), False, 0.0)
-    assert peers.hear(stranger().evolve(**change), False, 1.0) is Word.CHANGED
-    assert peers.hear(stranger().evolve(**change), True, 1.0) is Word.CHANGED
-    assert peers.hear(stranger().evolve(**change), True, 1.0) is Word.KNOWN
+    peers.hear(says(stranger()), 0.0)
+    assert peers.hear(says(stranger().evolve(**change)), 1.0) is Word.CHANGED
+    assert peers.hear(says(stranger().evolve(**change), leaving=True), 1.0) is Word.CHANGED
+    assert peers.hear(says(stranger().evolve(**change), leaving=True), 1.0) is Word.KNOWN

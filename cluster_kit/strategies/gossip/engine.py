@@ -9,7 +9,8 @@ many per second: whoever forges packets gets less out than he put in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 from msgspec import Struct
@@ -20,7 +21,7 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.events import Reason
 from cluster_kit.network import Endpoint
 from cluster_kit.node import Fence, Node
-from cluster_kit.strategies.gossip.peers import Peers, Word
+from cluster_kit.strategies.gossip.peers import Peers, Statement, Word
 from cluster_kit.wire.gossip import Kind, Packet, decode, encode
 
 ANNOUNCE_AT_S = (0.0, 0.1, 0.3, 0.9)  # more than once, since a datagram may get lost; soon, since others wait for it
@@ -46,7 +47,8 @@ class Ignored(Struct, frozen=True):
 
 
 Action = Send | Ignored | Observation
-_Read = tuple[str, Node, Fence, Packet]
+_Datagram = tuple[bytes, Endpoint]
+"""What was heard, and where it came from."""
 
 
 class GossipEngine:
@@ -118,56 +120,68 @@ class GossipEngine:
         return [*self._say(kind), *self._renewals(now_s)]
 
     def _renewals(self, now_s: float) -> list[Action]:
-        """Vouch anew for those who go on as they are: not with each packet, but while there is time for one more tick."""
-        horizon_s = 2 * self._interval_s + LATE_S
-        renewed = self._peers.renew(now_s, horizon_s)
-        return [action for peer in renewed for action in _vouch(peer.node, peer.leaving, peer.until_s - now_s)]
+        """Vouch anew for those who go on as they are: not with each packet, but before the next tick could be too late."""
+        renewed = self._peers.renew(now_s, self._beat_at_s + LATE_S)
+        return [action for said, until_s in renewed for action in _vouch(said, until_s - now_s)]
 
     def goodbye(self) -> list[Send]:
         """Return what to send before leaving for good: no packet that it overtakes is believed any more."""
         return self._say(Kind.GOODBYE)
 
-    def receive(self, heard: Iterable[tuple[bytes, Endpoint]], now_s: float) -> list[Action]:
+    def receive(self, heard: Sequence[_Datagram], now_s: float) -> list[Action]:
         """Take in datagrams, each with where it came from."""
+        with suppress(RemoteProtocolError):
+            if self._peers.all_repeat(map(_statement, heard), now_s):
+                return []
         repeats = self._peers.repeats
         actions: list[Action] = []
-        for datagram, source in heard:
+        for each in heard:
             try:
-                read = _read(datagram, source)
+                said = _statement(each)
             except RemoteProtocolError as error:
-                actions.append(Ignored(f"{error}; from {source[0]}"))
+                actions.append(Ignored(f"{error}; from {each[1][0]}"))
                 continue
-            if read is not None and not repeats(read[0], read[1], now_s):
-                actions += self._receive(read, datagram, source, now_s)
+            if said is None or not repeats(said, now_s):
+                actions += self._receive(each, said, now_s)
         return actions
 
-    def _receive(self, read: _Read, datagram: bytes, source: Endpoint, now_s: float) -> list[Action]:
-        _, node, fence, packet = read
-        if node.boot_id == self._local.boot_id:
+    def _receive(self, heard: _Datagram, said: Statement | None, now_s: float) -> list[Action]:
+        if said is None:
+            return self._hear_goodbye(heard, now_s)
+        if said.node.boot_id == self._local.boot_id:
             return []
-        if fence != self._fence:
-            return [Ignored(f"gossip: cluster {packet.cluster!r}, group {packet.group!r} is foreign; from {source[0]}")]
-        if packet.kind == Kind.GOODBYE:
-            news = self._peers.bury(packet.name, packet.boot_id, now_s)
-            return [Gone(packet.name, Reason.LEFT, packet.boot_id)] if news else []
-        word, actions = self._heard(packet, node, now_s)
-        if word is Word.NEW and self._speaks and packet.kind != Kind.ANSWER:
-            actions += self._welcome(packet, datagram, source, now_s)
+        if said.fence != self._fence:
+            return [_foreign(said.fence, heard)]
+        word, actions = self._heard(said, now_s)
+        if word is Word.NEW and self._speaks:
+            actions += self._welcome(heard, now_s)
         return actions
 
-    def _heard(self, packet: Packet, node: Node, now_s: float) -> tuple[Word, list[Action]]:
-        before = self._peers.current(packet.name)
-        word = self._peers.hear(node, packet.leaving, now_s)
+    def _hear_goodbye(self, heard: _Datagram, now_s: float) -> list[Action]:
+        packet = _read(heard[0])
+        if packet is None or packet.boot_id == self._local.boot_id:
+            return []
+        if packet.fence != self._fence:
+            return [_foreign(packet.fence, heard)]
+        news = self._peers.bury(packet.name, packet.boot_id, now_s)
+        return [Gone(packet.name, Reason.LEFT, packet.boot_id)] if news else []
+
+    def _heard(self, said: Statement, now_s: float) -> tuple[Word, list[Action]]:
+        before = self._peers.current(said.node.key)
+        word = self._peers.hear(said, now_s)
         if word in (Word.KNOWN, Word.LATE):
             return word, []
-        actions = _vouch(node, packet.leaving, self._ttl_s)
-        if before is not None and packet.boot_id < before:  # whoever keeps the newer boot would take this one for late
-            actions.insert(0, Gone(packet.name, Reason.REPLACED, before))
+        actions = [*_introduction(said, self._ttl_s)]
+        boot_id = said.node.boot_id
+        if before is not None and boot_id is not None and boot_id < before:  # who keeps the newer one takes this for late
+            actions.insert(0, Gone(said.node.key, Reason.REPLACED, before))
         return word, actions
 
-    def _welcome(self, packet: Packet, datagram: bytes, source: Endpoint, now_s: float) -> list[Send]:
-        """Make ourselves known to a stranger, unless enough others are going to."""
-        if self._random() * len(self._peers) >= ANSWERERS:
+    def _welcome(self, heard: _Datagram, now_s: float) -> list[Send]:
+        """Make ourselves known to a stranger, unless he has answered us, or enough others are going to."""
+        datagram, source = heard
+        packet = _read(datagram)
+        if packet is None or packet.kind == Kind.ANSWER or self._random() * len(self._peers) >= ANSWERERS:
             return []
         answer = self._datagram(Kind.ANSWER)
         if packet.kind == Kind.ANNOUNCE and len(answer) <= len(datagram):
@@ -200,21 +214,37 @@ class GossipEngine:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _read(datagram: bytes, source: Endpoint) -> _Read | None:
-    """Return who sent a datagram, and what it says: the same objects for the same datagram, for everybody in this process."""
-    packet = decode(datagram)
-    if packet is None:
-        return None
-    fence = packet.fence
-    node = _same(packet.node(source), fence, packet.leaving, packet.kind == Kind.GOODBYE)
-    return packet.name, node, fence, packet
+def _read(datagram: bytes) -> Packet | None:
+    """Return what a datagram holds; ``None`` where that isn't known here."""
+    return decode(datagram)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _same(node: Node, fence: Fence, leaving: bool, is_goodbye: bool) -> Node:
-    """Return the same object for whatever tells the same, so that ``Peers.repeats`` knows it."""
-    return node
+def _statement(heard: _Datagram) -> Statement | None:
+    """Return what a datagram says of its sender; ``None`` for a goodbye, and for what isn't known here."""
+    datagram, source = heard
+    packet = _read(datagram)
+    if packet is None or packet.kind == Kind.GOODBYE:
+        return None
+    return _same(packet.node(source), packet.fence, packet.leaving)
 
 
-def _vouch(node: Node, leaving: bool, ttl_s: float) -> list[Action]:
-    return [Seen(node, ttl_s), Leaving(node.key)] if leaving else [Seen(node, ttl_s)]
+@lru_cache(maxsize=REMEMBERED)
+def _same(node: Node, fence: Fence, leaving: bool) -> Statement:
+    """Return the same object for whatever says the same, so that ``Peers`` knows it again at a glance."""
+    return Statement(node, fence, leaving)
+
+
+def _foreign(fence: Fence, heard: _Datagram) -> Ignored:
+    return Ignored(f"gossip: cluster {fence.cluster!r}, group {fence.group!r} is foreign; from {heard[1][0]}")
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _introduction(said: Statement, ttl_s: float) -> list[Action]:
+    """Return the first word on a run, which is the same for all who hear it in this process."""
+    return _vouch(said, ttl_s)
+
+
+def _vouch(said: Statement, ttl_s: float) -> list[Action]:
+    seen = Seen(said.node, ttl_s)
+    return [seen, Leaving(said.node.key)] if said.leaving else [seen]

@@ -6,12 +6,13 @@ Memory is bounded whatever the network sends: those heard longest ago make room 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from heapq import nsmallest
 from math import inf
 
-from cluster_kit.node import BootId, Node
+from cluster_kit.node import BootId, Fence, Node
 
 MAX_PEERS = 20_000
 MAX_BURIED = 1024  # goodbyes to remember
@@ -31,14 +32,17 @@ class Word(Enum):
     """The run has just said goodbye, or a newer one has taken its place: the packet was under way for long."""
 
 
-@dataclass(slots=True)
-class Peer:
-    """A node as it was last heard, and until when others may rely on that."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Statement:
+    """What a run says of itself. One is equal to itself only, so that looking it up takes next to no time."""
 
     node: Node
+    fence: Fence
     leaving: bool
-    heard_s: float
-    until_s: float
+
+    def says_the_same_as(self, other: Statement) -> bool:
+        """Whether both tell the same."""
+        return (self.node, self.leaving) == (other.node, other.leaving)
 
 
 class Peers:
@@ -52,78 +56,104 @@ class Peers:
     def __init__(self, *, silent_s: float, ttl_s: float) -> None:
         self._silent_s = silent_s
         self._ttl_s = ttl_s
-        self._peers: dict[str, Peer] = {}
+        self._said: dict[str, Statement] = {}  # by name, what was heard last
+        self._heard_s: dict[Statement, float] = {}  # when that was
+        self._until_s: dict[Statement, float] = {}  # until when others may rely on it
+        self._lapsing: set[Statement] = set()  # of whom ``renew`` may come too late
+        self._renewed_at_s = -inf
         self._buried: OrderedDict[BootId, float] = OrderedDict()  # until when, those who said goodbye first to the front
         self._all_late_until_s = -inf  # the last of these times
 
     def __len__(self) -> int:
-        return len(self._peers)
+        return len(self._said)
 
     def current(self, name: str) -> BootId | None:
         """Return the run of ``name`` that counts."""
-        peer = self._peers.get(name)
-        return None if peer is None else peer.node.boot_id
+        said = self._said.get(name)
+        return None if said is None else said.node.boot_id
 
-    def repeats(self, name: str, node: Node, now_s: float) -> bool:
-        """Take in that the very object was heard that ``name`` was heard as last; return False, and do nothing, if it wasn't.
+    def repeats(self, said: Statement, now_s: float) -> bool:
+        """Take in a statement that was heard before; return False, and do nothing, if it is news.
 
         It is ``hear`` for nearly all that is heard, at a fraction of its cost.
         """
-        peer = self._peers.get(name)
-        if peer is None or peer.node is not node or now_s < self._all_late_until_s or peer.until_s - now_s < self._silent_s:
+        if said not in self._heard_s or said in self._lapsing or now_s < self._all_late_until_s:
             return False
-        peer.heard_s = now_s
+        self._heard_s[said] = now_s
         return True
 
-    def hear(self, node: Node, leaving: bool, now_s: float) -> Word:
-        """Take in that ``node``, which has a name and a boot, was heard."""
-        word = self._judge(node, leaving, now_s)
-        if word is Word.KNOWN:
-            peer = self._peers[node.key]
-            peer.node, peer.heard_s = node, now_s  # equal to the one before; this is the object that comes again
-        elif word is not Word.LATE:
-            self._peers[node.key] = Peer(node, leaving, now_s, now_s + self._ttl_s)
-        if len(self._peers) > MAX_PEERS:
+    def all_repeat(self, heard: Iterable[Statement | None], now_s: float) -> bool:
+        """Take in what was heard at once, if all of it is statements that were heard before."""
+        if self._lapsing or now_s < self._all_late_until_s:
+            return False
+        repeated = dict.fromkeys(heard, now_s)
+        if not self._heard_s.keys() >= repeated.keys():
+            return False
+        self._heard_s.update(repeated)  # type: ignore[arg-type]  # None is no key of it
+        return True
+
+    def hear(self, said: Statement, now_s: float) -> Word:
+        """Take in what was heard of a node that has a name and a boot."""
+        word = self._judge(said, now_s)
+        if word is Word.LATE:
+            return word
+        before = self._said.get(said.node.key)
+        until_s = now_s + self._ttl_s
+        if before is not None:
+            until_s = self._until_s[before] if word is Word.KNOWN else until_s
+            if before is not said or said in self._lapsing:
+                self._forget(before)
+        self._said[said.node.key] = said
+        self._heard_s[said] = now_s
+        self._until_s[said] = until_s
+        if len(self._said) > MAX_PEERS:
             self._make_room()
         return word
 
+    def _forget(self, said: Statement) -> None:
+        del self._said[said.node.key], self._heard_s[said], self._until_s[said]
+        self._lapsing.discard(said)
+
     def _make_room(self) -> None:
         """Forget those who have been silent for the longest time, several at once since it takes a look at all."""
-        for name in nsmallest(max(1, MAX_PEERS // 16), self._peers, key=lambda name: self._peers[name].heard_s):
-            del self._peers[name]
+        for said in nsmallest(max(1, MAX_PEERS // 16), self._heard_s, key=self._heard_s.__getitem__):
+            self._forget(said)
 
-    def _judge(self, node: Node, leaving: bool, now_s: float) -> Word:
-        assert node.boot_id is not None
-        if now_s < self._buried.get(node.boot_id, -inf):
+    def _judge(self, said: Statement, now_s: float) -> Word:
+        boot_id = said.node.boot_id
+        assert boot_id is not None
+        if now_s < self._buried.get(boot_id, -inf):
             return Word.LATE
-        peer = self._peers.get(node.key)
-        if peer is None or peer.node.boot_id is None:
+        before = self._said.get(said.node.key)
+        if before is None or before.node.boot_id is None:
             return Word.NEW
-        if node.boot_id == peer.node.boot_id:
-            is_known = (node, leaving) == (peer.node, peer.leaving) and not self._is_lapsing(peer, now_s)
+        if boot_id == before.node.boot_id:
+            is_known = said.says_the_same_as(before) and before not in self._lapsing
             return Word.KNOWN if is_known else Word.CHANGED
-        late = node.boot_id < peer.node.boot_id and now_s - peer.heard_s < self._silent_s
+        late = boot_id < before.node.boot_id and now_s - self._heard_s[before] < self._silent_s
         return Word.LATE if late else Word.NEW
 
-    def _is_lapsing(self, peer: Peer, now_s: float) -> bool:
-        """Whether it may be too late for ``renew``: the peer's packets got lost, and then one didn't."""
-        return peer.until_s - now_s < self._silent_s
+    def renew(self, now_s: float, horizon_s: float) -> list[tuple[Statement, float]]:
+        """Return those who have been heard again and on whom others may rely no longer than until ``horizon_s``.
 
-    def renew(self, now_s: float, horizon_s: float) -> list[Peer]:
-        """Return those who have been heard again and on whom others may rely no longer than ``horizon_s`` from now.
-
+        That is when the owner comes again, at the latest. Each comes with the time until when others may rely on it now.
         Those who have been silent for long are forgotten.
         """
-        horizon_s += now_s
-        ending = [(name, peer) for name, peer in self._peers.items() if peer.until_s < horizon_s]
+        ending = [said for said, until_s in self._until_s.items() if until_s < horizon_s]
         renewed = []
-        for name, peer in ending:
-            until_s = peer.heard_s + self._ttl_s
-            if peer.until_s < until_s:
-                peer.until_s = until_s
-                renewed.append(peer)
-            elif until_s <= now_s:
-                del self._peers[name]
+        for said in ending:
+            heard_s = self._heard_s[said]
+            until_s = heard_s + self._ttl_s
+            if until_s <= now_s:
+                self._forget(said)
+                continue
+            if self._until_s[said] < until_s:
+                self._until_s[said] = until_s
+                renewed.append((said, until_s))
+                self._lapsing.discard(said)
+            if heard_s < self._renewed_at_s:
+                self._lapsing.add(said)
+        self._renewed_at_s = now_s
         return renewed
 
     def bury(self, name: str, boot_id: BootId, now_s: float) -> bool:
@@ -139,5 +169,5 @@ class Peers:
         if len(self._buried) > MAX_BURIED:
             self._buried.popitem(last=False)
         if self.current(name) == boot_id:
-            del self._peers[name]
+            self._forget(self._said[name])
         return True
