@@ -145,7 +145,7 @@ class Membership:
                     self._reconciler.encourage(change.key, now_s)
         match observation:
             case Seen(node=node) if source not in (EXCHANGE, PREDECESSOR):  # those know it by hearsay
-                self._reconciler.alive(self._roster.key_of(node.key), now_s)
+                self._reconciler.alive(node.name or self._roster.key_of(node.key), now_s)
             case Leaving(name=told) if (name := self._roster.key_of(told)) in self._nodes:
                 known = self._roster.known.get(name)
                 self._depart(name, known.boot_id if known else self._met[name].boot_id)

@@ -9,7 +9,7 @@ address.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import inf
 from typing import NamedTuple
 
@@ -25,6 +25,8 @@ PREDECESSOR = "(predecessor)"
 
 EXCHANGE = "(exchange)"
 """The source of what linked peers tell of each other: hearsay, which gives no address a name."""
+
+_NOTHING: Mapping[str, Node] = {}
 
 
 class Change(NamedTuple):
@@ -63,6 +65,7 @@ class Roster:
         self._max_nodes = max_nodes
         self._words: dict[str, dict[str, Node]] = {}  # by key as told, then by source
         self._bare: set[str] = set()  # of those keys, the addresses
+        self._relates = False  # whether there has been any
         self._terms: dict[str, Terms] = {}  # of those words, by source
         self._failing: set[str] = set()
         self._names = Names()
@@ -71,9 +74,9 @@ class Roster:
     def observe(self, source: str, observation: Observation, now_s: float) -> list[Change]:
         """Take in what ``source`` says; return what that changes, losses first, then by key."""
         match observation:
-            case Seen(node=node, ttl_s=ttl_s) if self._is_repeated(source, node, ttl_s, now_s):
-                return []
-            case Seen(node=node, ttl_s=ttl_s) if not self._is_late(source, node, now_s):
+            case Seen(node=node, ttl_s=ttl_s):
+                if self._is_repeated_or_late(source, node, ttl_s, now_s):
+                    return []
                 return self._update(self._hear(source, [node], now_s, ttl_s), Reason.GONE)
             case Found(nodes=nodes):
                 touched = self._drop(self._missing(source, {node.key for node in nodes}))
@@ -178,7 +181,7 @@ class Roster:
             if words is None:
                 words = self._words[key] = {}
                 if is_bare(key):
-                    self._bare.add(key)
+                    self._add_bare(key)
             before = words.get(source)
             fresh = before is None or not terms.holds(key, now_s) or _moved(before, node)
             if fresh or before != node:
@@ -188,6 +191,15 @@ class Roster:
             if source != PREDECESSOR and PREDECESSOR in words:
                 self._remove([(key, PREDECESSOR)])
         return touched
+
+    def _add_bare(self, key: str) -> None:
+        """Note an address. Who is told to be where matters from the first one on, and is kept from then on only."""
+        self._bare.add(key)
+        if not self._relates:
+            self._relates = True
+            for told in self._words:
+                if not is_bare(told):
+                    self._names.tell(told, self._addresses_told_of(told))
 
     def _terms_of(self, source: str) -> Terms:
         terms = self._terms.get(source)
@@ -231,19 +243,19 @@ class Roster:
     def _is_own(self, node: Node) -> bool:
         return node.name in self._own or node.address in self._own
 
-    def _is_repeated(self, source: str, node: Node, ttl_s: float, now_s: float) -> bool:
-        """Whether a source says in time what it said before, as it nearly always does; then that holds anew."""
-        key = node.key
-        words = self._words.get(key)
-        if words is None or PREDECESSOR in words:
-            return False
-        before = words.get(source)
-        return before is not None and (before is node or before == node) and self._terms[source].renew(key, ttl_s, now_s)
+    def _is_repeated_or_late(self, source: str, node: Node, ttl_s: float, now_s: float) -> bool:
+        """Whether a source says in time what it said before, as it nearly always does, which then holds anew.
 
-    def _is_late(self, source: str, node: Node, now_s: float) -> bool:
-        """Whether this is a belated word of a run that its source has seen replaced."""
-        before = self._words.get(node.key, {}).get(source)
-        return before is not None and is_older(node, before) and self._terms_of(source).holds(node.key, now_s)
+        Or this is a belated word of a run that its source has seen replaced.
+        """
+        words = self._words.get(node.key, _NOTHING)
+        before = words.get(source)
+        if before is None:
+            return False
+        terms = self._terms[source]
+        if (before is node or before == node) and PREDECESSOR not in words and terms.renew(node.key, ttl_s, now_s):
+            return True
+        return is_older(node, before) and terms.holds(node.key, now_s)
 
     # -- what that adds up to --------------------------------------------------------------------------------------------------
 
@@ -256,20 +268,23 @@ class Roster:
                 affected.setdefault(key, False)
             if fresh:
                 affected[self.key_of(told)] = True
-        changes = [self._change(key, reason, affected[key]) for key in sorted(affected)]
-        return sorted(filter(None, changes), key=lambda change: change.node is not None)
+        changes = [change for key in sorted(affected) if (change := self._change(key, reason, affected[key])) is not None]
+        if len(changes) > 1:
+            changes.sort(key=lambda change: change.node is not None)
+        return changes
 
     def _affected_by(self, told: str) -> set[str]:
         if is_bare(told):
             return self._names.keys_at(told) if told in self._words else self._names.unlearn(told)
-        words = self._words.get(told, {})
-        changed = self._names.tell(
-            told, {node.address for source, node in words.items() if source != EXCHANGE and node.address}
-        )
         affected = {told}
-        for address in changed & self._bare:
-            affected |= self._names.keys_at(address)
+        if self._relates:
+            for address in self._names.tell(told, self._addresses_told_of(told)) & self._bare:
+                affected |= self._names.keys_at(address)
         return affected
+
+    def _addresses_told_of(self, name: str) -> set[str]:
+        words = self._words.get(name, {})
+        return {node.address for source, node in words.items() if source != EXCHANGE and node.address}
 
     def _change(self, key: str, reason: Reason, fresh: bool) -> Change | None:
         node, before = self._merged(key), self.known.get(key)

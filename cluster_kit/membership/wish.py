@@ -71,18 +71,20 @@ class Wish:
         if (was_known, was_missed) == (known, missed):
             return
         stays = (was_known is None) == (known is None) and (was_missed is None) == (missed is None)
-        at_s = self._pace.at_s(key, self._now_s, BURST)
-        if stays and at_s > self._now_s:
+        if stays and (at_s := self._pace.at_s(key, self._now_s, BURST)) > self._now_s:
             self._late[key] = known, missed
             self._due.set(key, at_s)
-        else:
-            self._replace(key, known, missed)
+            return
+        self._replace(key, known, missed)
+        if stays:
+            self._pace.took(key, self._now_s)
 
     def tick(self, now_s: float) -> None:
         """Make the changes that have waited for long enough."""
         self._now_s = now_s
         for key in self._due.pop_due(now_s):
             self._replace(key, *self._late.pop(key))
+            self._pace.took(key, now_s)
 
     def next_s(self) -> float | None:
         """Return when ``tick`` or ``update`` next has something to do."""
@@ -129,7 +131,6 @@ class Wish:
         self._stale = True
         self._is_outdated = self._is_outdated or key in self._wanted
         self.changed.add(key)
-        self._pace.took(key, self._now_s)
 
     def _pick(self, local: Node, offered: frozenset[Node], by_key: dict[str, Node]) -> dict[str, Node]:
         picked = self._topology.select(local, offered)
