@@ -106,6 +106,30 @@ class Silencer(TcpConnector):
         await super().stop()
 
 
+class Careless(TcpConnector):
+    """Drops a future that has failed, and that is a part of its own traceback."""
+
+    async def stop(self):
+        failed = asyncio.get_running_loop().create_future()
+        try:
+            raise ValueError("hidden")
+        except ValueError as exc:
+            failed.set_exception(exc)
+        await super().stop()
+
+
+class Forgetful(TcpConnector):
+    """The same, of a task."""
+
+    async def stop(self):
+        async def fail():
+            me = asyncio.current_task()
+            raise ValueError(f"hidden in {me.get_name()}")
+
+        asyncio.get_running_loop().create_task(fail())
+        await super().stop()
+
+
 class Hurried(TcpConnector):
     """Takes every peer for dead that is silent for less than a heartbeat."""
 

@@ -65,7 +65,14 @@ def test_a_cause_is_found_before_what_comes_of_it(topology):
 
 @pytest.mark.parametrize(
     ("bug", "law"),
-    [("UpTwice", Law.LINKS), ("NeverDown", Law.LINKS), ("Hasty", Law.LINKS), ("Silencer", Law.EXCEPTIONS)],
+    [
+        ("UpTwice", Law.LINKS),
+        ("NeverDown", Law.LINKS),
+        ("Hasty", Law.LINKS),
+        ("Silencer", Law.EXCEPTIONS),
+        ("Careless", Law.EXCEPTIONS),
+        ("Forgetful", Law.EXCEPTIONS),
+    ],
 )
 def test_a_connector_with_a_bug_is_found(bug, law):
     script = Script(nodes=3, steps=(Crash(at_s=3, nodes=(1,)), Leave(at_s=4, nodes=(2,))))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cluster_kit.errors import NetworkError, NetworkFault
 from cluster_kit.network import Datagrams, Endpoint, Group
@@ -27,8 +27,26 @@ JITTER_STEPS = 8  # in which a jitter is dealt out, so that many who hear one da
 
 Hear = Callable[[bytes, Endpoint], object]
 
-Arrival = tuple[Sequence["MemoryDatagrams"], bytes, Endpoint]
-"""Who hear a datagram, the datagram, and its sender."""
+Datagram = tuple[bytes, Endpoint]
+"""What was sent, and by whom."""
+
+
+class Audience(NamedTuple):
+    """Those who hear a datagram: ``hearers``, which senders to one group have in common, without those ``apart``."""
+
+    hearers: Sequence[MemoryDatagrams]
+    apart: frozenset[MemoryDatagrams] = frozenset()
+
+    def each(self) -> Iterator[MemoryDatagrams]:
+        """Yield them in their order."""
+        return (hearer for hearer in self.hearers if hearer not in self.apart)
+
+
+class Arrival(NamedTuple):
+    """A datagram that has come to all who hear it."""
+
+    audience: Audience
+    datagram: Datagram
 
 
 class MemoryDatagrams(Datagrams):
@@ -51,7 +69,7 @@ class MemoryDatagrams(Datagrams):
         self._traffic = host.traffic
         self._hear: Hear | None = None
         self._context: Context = copy_context()
-        self._inbox: deque[tuple[bytes, Endpoint]] = deque()
+        self._inbox: deque[Datagram] = deque()
         self._inbox_bytes = 0
         self._is_waiting = False  # for its turn to empty the inbox
         self._is_closed = False
@@ -96,8 +114,10 @@ class MemoryDatagrams(Datagrams):
             self._loop.off_end(self.close)
             self.host.left(self)
 
-    def take_in(self, datagrams: Sequence[tuple[bytes, Endpoint]]) -> None:
+    def take_in(self, datagrams: Sequence[Datagram]) -> None:
         """Hear what has come in, in the process; or keep it, if there is room."""
+        if not datagrams:
+            return
         sizes_bytes = [len(data) for data, _ in datagrams]
         self._traffic.packets_received += len(datagrams)
         self._traffic.bytes_received += sum(sizes_bytes)
@@ -110,7 +130,7 @@ class MemoryDatagrams(Datagrams):
             for data, source in datagrams:
                 self._keep(data, source)
 
-    def _hear_all(self, datagrams: Sequence[tuple[bytes, Endpoint]]) -> None:
+    def _hear_all(self, datagrams: Sequence[Datagram]) -> None:
         loop = self._loop
         for data, source in datagrams:
             hear = self._hear
@@ -148,19 +168,35 @@ class MemoryDatagrams(Datagrams):
         return when_s
 
 
-def deliver(arrivals: Iterable[Arrival]) -> None:
-    """Have everybody hear what comes in at one moment: one after the other, which memory is faster at than turn by turn."""
-    inboxes: dict[MemoryDatagrams, list[tuple[bytes, Endpoint]]] = {}
-    for hearers, data, source in arrivals:
-        datagram = data, source
-        for hearer in hearers:
-            inbox = inboxes.get(hearer)
-            if inbox is None:
-                inboxes[hearer] = [datagram]
-            else:
-                inbox.append(datagram)
+def deliver(arrivals: Sequence[Arrival]) -> None:
+    """Have everybody hear what comes in at one moment: one after the other, which memory is faster at than turn by turn.
+
+    Nearly all hear the same, so that is put together once.
+    """
+    crowd = max((audience.hearers for audience, _ in arrivals), key=len)
+    common = [datagram for audience, datagram in arrivals if audience.hearers is crowd]
+    inboxes = _other_inboxes(arrivals, crowd)
+    for hearer in crowd:
+        hearer.take_in(inboxes.pop(hearer, common))
     for hearer, datagrams in inboxes.items():
         hearer.take_in(datagrams)
+
+
+def _other_inboxes(arrivals: Sequence[Arrival], crowd: Sequence[MemoryDatagrams]) -> dict[MemoryDatagrams, list[Datagram]]:
+    """Return what comes in for those who don't hear just what ``crowd`` does."""
+    inboxes: dict[MemoryDatagrams, list[Datagram]] = {}
+    for audience, _ in arrivals:
+        others = audience.apart if audience.hearers is crowd else audience.each()
+        inboxes.update((hearer, []) for hearer in others)
+    members = frozenset(crowd)
+    for audience, datagram in arrivals:
+        if audience.hearers is crowd:
+            hearers = [hearer for hearer in inboxes if hearer in members and hearer not in audience.apart]
+        else:
+            hearers = list(audience.each())
+        for hearer in hearers:
+            inboxes[hearer].append(datagram)
+    return inboxes
 
 
 def moments(path: Path, now_s: float, draw: Callable[[str], float]) -> list[tuple[float, bool]]:

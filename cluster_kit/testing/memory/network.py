@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from hashlib import blake2b
 from ipaddress import ip_address
@@ -12,7 +12,7 @@ from random import Random
 from typing import NamedTuple
 
 from cluster_kit.network import Endpoint
-from cluster_kit.testing.memory.datagrams import Arrival, MemoryDatagrams, deliver, moments
+from cluster_kit.testing.memory.datagrams import Arrival, Audience, MemoryDatagrams, deliver, moments
 from cluster_kit.testing.memory.faults import Fault, Path, path_with
 from cluster_kit.testing.memory.host import GroupKey, MemoryHost, plain
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
@@ -75,7 +75,7 @@ class MemoryNetwork:
         self._addresses_of: dict[str, list[str]] = {}
         self._under_way: dict[float, list[Arrival]] = {}  # datagrams by when they arrive
         self._groups: dict[GroupKey, tuple[MemoryDatagrams, ...]] = {}
-        self._plans: dict[tuple[MemoryHost, bool, GroupKey], list[tuple[Path, tuple[MemoryDatagrams, ...]]]] = {}
+        self._plans: dict[tuple[MemoryHost, bool, GroupKey], list[tuple[Path, Audience]]] = {}
         self._placed: list[Placed] = []
         self._loopback = Path(LOOPBACK_LATENCY_S)
         self._paths: dict[tuple[MemoryHost, MemoryHost], Path] = {}
@@ -223,18 +223,18 @@ class MemoryNetwork:
         hearer = target.hearer_at(to)
         if hearer is not None:
             for at_s in self._arrivals(self.path(sender.host, target), hearer, sender.here):
-                self._arrive(at_s, ((hearer,), data, sender.here))
+                self._arrive(at_s, Arrival(Audience((hearer,)), (data, sender.here)))
 
     def send_to_group(self, sender: MemoryDatagrams, data: bytes) -> None:
         """Send a datagram to all who hear its group."""
-        now_s, source = self.timeline.now_s, sender.here
-        for path, hearers in self._plan(sender):
-            reached = self._reached(path, hearers, sender.host, len(data))
+        now_s, datagram = self.timeline.now_s, (data, sender.here)
+        for path, audience in self._plan(sender):
+            reached = self._reached(path, audience, sender.host, len(data))
             if path.is_steady:
-                self._arrive(self._on_grid(now_s + path.latency_s), (reached, data, source))
+                self._arrive(self._on_grid(now_s + path.latency_s), Arrival(reached, datagram))
                 continue
-            for at_s, together in self._by_moment(path, reached, source).items():
-                self._arrive(self._on_grid(at_s), (together, data, source))
+            for at_s, together in self._by_moment(path, reached, sender.here).items():
+                self._arrive(self._on_grid(at_s), Arrival(Audience(together), datagram))
 
     def _arrive(self, at_s: float, arrival: Arrival) -> None:
         """Have a datagram arrive, together with all others at that moment."""
@@ -250,38 +250,48 @@ class MemoryNetwork:
     def _on_grid(self, at_s: float) -> float:
         return ceil(at_s / self._grain_s) * self._grain_s if self._grain_s else at_s
 
-    def _reached(
-        self, path: Path, hearers: tuple[MemoryDatagrams, ...], host: MemoryHost, size_bytes: int
-    ) -> Sequence[MemoryDatagrams]:
+    def _reached(self, path: Path, audience: Audience, host: MemoryHost, size_bytes: int) -> Audience:
         """Return for whom a datagram from ``host`` isn't lost."""
         if self.watch is not None:
-            return [each for each in hearers if not self._loses(path, host, each.host, size_bytes, "datagram")]
+            loses = partial(self._loses, path, host, size_bytes=size_bytes, kind="datagram")
+            return Audience([each for each in audience.each() if not loses(each.host)])
         if path.is_cut:
-            return ()
+            return Audience(())
         if not path.drop:
-            return hearers
+            return audience
         draw, drop = self._source("drop"), path.drop
-        return [each for each in hearers if draw() >= drop]
+        return Audience([each for each in audience.each() if draw() >= drop])
 
-    def _plan(self, sender: MemoryDatagrams) -> list[tuple[Path, tuple[MemoryDatagrams, ...]]]:
+    def _plan(self, sender: MemoryDatagrams) -> list[tuple[Path, Audience]]:
         """Return who hears the group of ``sender``, together with those who are reached by a way alike."""
         source, has_hops = sender.host, sender.group.hops > 0
         key = source.key_of(sender.group, sender.group.via)
         plan = self._plans.get((source, has_hops, key))
         if plan is None:
-            alike: dict[Path, list[MemoryDatagrams]] = {}
-            for hearer in self._groups.get(key, ()):
-                if has_hops or hearer.host is source:
-                    alike.setdefault(self.path(source, hearer.host), []).append(hearer)
-            plan = self._plans[source, has_hops, key] = [(path, tuple(hearers)) for path, hearers in alike.items()]
+            plan = self._plans[source, has_hops, key] = [*self._audiences(source, self._groups.get(key, ()), has_hops=has_hops)]
         return plan
 
-    def _by_moment(
-        self, path: Path, hearers: Iterable[MemoryDatagrams], source: Endpoint
-    ) -> dict[float, list[MemoryDatagrams]]:
+    def _audiences(
+        self, source: MemoryHost, group: tuple[MemoryDatagrams, ...], *, has_hops: bool
+    ) -> Iterator[tuple[Path, Audience]]:
+        own = tuple(hearer for hearer in group if hearer.host is source)
+        yield self._loopback, Audience(own)
+        if not has_hops:
+            return
+        if self._uniform is not None:
+            yield self._uniform, Audience(group, frozenset(own))
+            return
+        alike: dict[Path, list[MemoryDatagrams]] = {}
+        for hearer in group:
+            if hearer.host is not source:
+                alike.setdefault(self.path(source, hearer.host), []).append(hearer)
+        for path, hearers in alike.items():
+            yield path, Audience(tuple(hearers))
+
+    def _by_moment(self, path: Path, audience: Audience, source: Endpoint) -> dict[float, list[MemoryDatagrams]]:
         """Return who hears a datagram that is on its way by when, where that differs."""
         found: dict[float, list[MemoryDatagrams]] = {}
-        for hearer in hearers:
+        for hearer in audience.each():
             for at_s in self._arrivals(path, hearer, source):
                 found.setdefault(at_s, []).append(hearer)
         return found

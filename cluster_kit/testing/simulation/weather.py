@@ -16,8 +16,8 @@ from cluster_kit.testing.simulation.scripts.steps import Packets, SlowReader, St
 from cluster_kit.testing.virtual_time.timeline import Timeline
 
 _LARGE = 100
-_GRAIN_S = 5e-5  # for each node: so nodes that start within a second hear about fifty of them at once
-_MOST_GRAIN_S = 0.05
+_GRAIN_S = 1e-4  # for each node: of a thousand that start within a second, a hundred are heard at once
+_MOST_GRAIN_S = 0.1
 
 
 class Weather:

@@ -10,13 +10,19 @@ class Runs:
 
     def __init__(self) -> None:
         self._numbers: dict[BootId, int] = {}
+        self._keys: set[str] = set()
+        self._firsts: set[int] = set()  # the numbers of those that were the first of their node
         self._leaving: set[BootId] = set()
         self._left: set[BootId] = set()
 
     def began(self, node: Node) -> None:
         """Take in a run."""
-        if node.boot_id is not None:
-            self._numbers[node.boot_id] = len(self._numbers)
+        if node.boot_id is None:
+            return
+        number = self._numbers[node.boot_id] = len(self._numbers)
+        if node.key not in self._keys:
+            self._keys.add(node.key)
+            self._firsts.add(number)
 
     def leaves(self, node: Node) -> None:
         """Note that a run was told that it is about to leave."""
@@ -32,6 +38,10 @@ class Runs:
     def number_of(self, node: Node) -> int | None:
         """Return which run a node is shown as, ``None`` where it is not shown as any."""
         return self._numbers.get(node.boot_id) if node.boot_id is not None else None
+
+    def is_first(self, number: int) -> bool:
+        """Whether a run was the first of its node, so that there is none before it."""
+        return number in self._firsts
 
     def is_leaving(self, node: Node) -> bool:
         """Whether the run that a node is shown as was told to leave soon or at once, or it is not shown as any."""
@@ -52,7 +62,7 @@ class Seen:
     def show(self, node: Node) -> int:
         """Take in that a node is shown; return by how many runs that is behind."""
         number = self._runs.number_of(node)
-        if number is None:
+        if number is None or (self._runs.is_first(number) and node.key not in self._least):
             return 0
         least = self._least[node.key] = max(self._least.get(node.key, number), number)
         return least - number
