@@ -128,7 +128,7 @@ class Disagreement:
         self._truth = truth
         self._known = known
         self._up = up
-        self.about = {key for key in truth.numbers if self._is_wrong(key)} | {key for key in known if self._is_wrong(key)}
+        self.about = {key for key in truth.numbers.keys() | known.keys() if self._is_wrong(key)}
 
     def look(self, key: str) -> None:
         """Take in that the view of ``key`` has changed."""
