@@ -147,8 +147,8 @@ class Membership:
             case Seen(node=node) if source not in (EXCHANGE, PREDECESSOR):  # those know it by hearsay
                 self._reconciler.alive(node.name or self._roster.key_of(node.key), now_s)
             case Leaving(name=told) if (name := self._roster.key_of(told)) in self._nodes:
-                known = self._roster.known.get(name)
-                self._depart(name, known.boot_id if known else self._met[name].boot_id)
+                known, said = self._roster.known.get(name) or self._met[name], self._roster.told_by(source, told)
+                self._depart(name, (said and said.boot_id) or known.boot_id)
             case Gone(name=name, boot_id=boot_id) if name in self._memory:
                 if boot_id in (None, self._met[name].boot_id):
                     self._memory.forget(name)

@@ -90,6 +90,10 @@ class Roster:
         """Return what the node is known by that a source calls ``told``: its name, where only its address was told."""
         return (self._names.name_at(told) or told) if is_bare(told) else told
 
+    def told_by(self, source: str, told: str) -> Node | None:
+        """Return the node that a source calls ``told``, as it last told of it; another source may know another run."""
+        return self._words.get(told, _NOTHING).get(source)
+
     def vouches_for(self, node: Node) -> bool:
         """Whether a source has told of a node by its name or its address; hearsay doesn't count."""
         keys = (key for key in (node.name, node.address) if key is not None)

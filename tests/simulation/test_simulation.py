@@ -17,6 +17,7 @@ from cluster_kit.testing.simulation.scripts.chaos import random_script
 from cluster_kit.testing.simulation.scripts.script import Script
 from cluster_kit.testing.simulation.scripts.steps import (
     ALL,
+    ClockJump,
     Crash,
     Cut,
     Freeze,
@@ -324,3 +325,13 @@ def test_node_that_lost_power_and_comes_back_only_to_leave_is_leaving_as_the_run
     lines = []
     assert setting.run(Script(nodes=2, steps=steps), show=lines.append).is_good
     assert [line.split()[2] for line in lines if "n0002  " in line][-4:] == ["down", "updated", "leaving", "lost"]
+
+
+def test_run_whose_clock_was_set_back_does_not_leave_as_the_run_that_others_still_know():
+    steps = (
+        ClockJump(at_s=1, nodes=(2,), by_s=-86400),
+        Crash(at_s=1, nodes=(2,)),
+        Restart(at_s=1, nodes=(2,)),
+        Leave(at_s=5, nodes=(2,), drain_s=1),
+    )
+    Setting(topology={"strategy": ["gossip", "static"], "topology": "ring"}, seed=17248).check(Script(nodes=4, steps=steps))

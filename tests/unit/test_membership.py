@@ -468,6 +468,17 @@ def test_leaving_is_told_once_whoever_says_it():
     assert cluster.events() == ["leaving b@there"]
 
 
+def test_who_leaves_is_the_run_that_the_source_tells_of():
+    cluster = Driver()
+    cluster.observe(Seen(node("b", 2), 5), source="hearsay")
+    cluster.observe(Seen(node("b", 1), 5))
+    cluster.quiet()
+    cluster.observe(Leaving("b@there"))
+    assert cluster.events() == []
+    cluster.observe(Leaving("b@there"), source="hearsay")
+    assert cluster.events() == ["leaving b@there"]
+
+
 def test_stranger_that_leaves_is_no_news():
     cluster = Driver()
     cluster.observe(Leaving("b@there"))
