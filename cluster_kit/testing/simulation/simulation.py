@@ -36,7 +36,7 @@ START_S = 1.0  # within which the nodes of the start come up, one by one
 CALM_S = 5.0  # for so long all must agree before a simulation without a set length ends
 _SLICE_S = 0.25  # of simulated time between two looks at how far it is
 _COLLECT_NODE_S = 100_000.0  # between two collections of garbage
-_PAIR_BYTES = 1000  # what a node takes to know another one, with the garbage of a run
+_PAIR_BYTES = 1400  # what a node takes to know another one, with the garbage of a run
 
 GOSSIP: Mapping[str, Any] = {"strategy": "gossip"}
 
