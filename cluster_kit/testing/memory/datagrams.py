@@ -183,7 +183,7 @@ def deliver(arrivals: Sequence[Arrival]) -> None:
 
 
 def _other_inboxes(arrivals: Sequence[Arrival], crowd: Sequence[MemoryDatagrams]) -> dict[MemoryDatagrams, list[Datagram]]:
-    """Return what comes in for those who don't hear just what ``crowd`` does."""
+    """Return what comes in for those who don't hear just what ``crowd`` does; who is of the crowd, in no order."""
     inboxes: dict[MemoryDatagrams, list[Datagram]] = {}
     for audience, _ in arrivals:
         others = audience.apart if audience.hearers is crowd else audience.each()

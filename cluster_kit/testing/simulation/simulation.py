@@ -219,8 +219,7 @@ class Simulation:
             self._note_unhandled()
             if self._progress is not None:
                 self._progress(self._timeline.now_s)
-        if self._timeline.hides_failures:
-            gc.collect()
+        gc.collect()  # a failed task that nobody awaited tells so when it goes
         self._note_unhandled()
         self._judge.conclude(self._timeline.now_s, is_lossy=self._loss > 0 or not self._history.is_whole)
 

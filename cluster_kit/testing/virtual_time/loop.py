@@ -298,9 +298,7 @@ class VirtualLoop(NoRealWorld):
 
     def create_future(self) -> asyncio.Future[Any]:
         """Return a future of this loop."""
-        made: asyncio.Future[Any] = asyncio.Future(loop=self)
-        self.timeline._futures.add(made)
-        return made
+        return asyncio.Future(loop=self)
 
     def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
         """Return a task; those without a name are numbered by loop, so that names repeat from run to run."""
@@ -313,7 +311,6 @@ class VirtualLoop(NoRealWorld):
             made = self._task_factory(self, coro) if context is None else self._task_factory(self, coro, context=context)
             made.set_name(name)
         self._tasks.add(made)
-        self.timeline._futures.add(made)
         return made
 
     def set_task_factory(self, factory: Any) -> None:

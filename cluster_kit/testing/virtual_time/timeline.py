@@ -14,7 +14,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakSet
 
 from cluster_kit.errors import DeadlockError, VirtualTimeError
 
@@ -80,7 +79,6 @@ class Timeline:
         self._is_running = False
         self._is_stopping = False
         self._remains: list[Callable[[], None]] = []
-        self._futures: WeakSet[asyncio.Future[Any]] = WeakSet()  # and tasks, of all loops
 
     def call_at(self, when_s: float, callback: Callable[..., object], *args: Any) -> Event:
         """Call ``callback`` at ``when_s``, outside all loops; what it raises ends the run."""
@@ -115,11 +113,6 @@ class Timeline:
     def stop(self) -> None:
         """Let ``run`` return, once all has run that is ready now."""
         self._is_stopping = True
-
-    @property
-    def hides_failures(self) -> bool:
-        """Whether a task or a future has failed of which nobody has taken notice; it tells so when it goes."""
-        return any(future._log_traceback for future in self._futures)
 
     def close(self) -> None:
         """Close all loops, and what those left that were killed. Idempotent."""
