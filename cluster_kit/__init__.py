@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from cluster_kit.hookspecs import hookimpl
     from cluster_kit.network import (
         Clock,
+        Datagram,
         Datagrams,
         Endpoint,
         Group,
@@ -98,7 +99,7 @@ _HOME = {
     "events": "Event NodeDown NodeFound NodeLeaving NodeLost NodeUp NodeUpdated Reason Snapshot TopologyDegraded "
     "TopologyEvent TopologyReady TopologyRecovered TopologyRestarted",
     "hookspecs": "hookimpl",
-    "network": "Clock Datagrams Endpoint Group Interface Listener Network Stream StreamReader",
+    "network": "Clock Datagram Datagrams Endpoint Group Interface Listener Network Stream StreamReader",
     "node": "BootId Fence Node",
     "plugins": "load_config",
     "registry": "RegistryStrategy",
@@ -121,6 +122,7 @@ __all__ = [
     "ConnectError",
     "ConnectReason",
     "Connector",
+    "Datagram",
     "Datagrams",
     "Discovery",
     "DiscoveryError",

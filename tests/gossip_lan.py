@@ -7,6 +7,7 @@ from math import inf
 from random import Random
 
 from cluster_kit.abc import Gone, Observation, Seen
+from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip.engine import GossipEngine, Ignored, Send
 from cluster_kit.wire.gossip import Kind, decode
@@ -117,7 +118,7 @@ class Lan:
         """Have a datagram arrive now; return what the peer made of it."""
         if peer not in self.peers:
             return []
-        actions = peer.engine.receive([(datagram, source)], self.now_s)
+        actions = peer.engine.receive([Datagram(datagram, Endpoint(*source))], self.now_s)
         self._take(peer, actions)
         return actions
 

@@ -144,8 +144,9 @@ class Membership:
                 if change.fresh:
                     self._reconciler.encourage(change.key, now_s)
         match observation:
-            case Seen(node=node) if source not in (EXCHANGE, PREDECESSOR):  # those know it by hearsay
-                self._reconciler.alive(node.name or self._roster.key_of(node.key), now_s)
+            case Seen(node=node):
+                if source not in (EXCHANGE, PREDECESSOR):  # those know it by hearsay
+                    self._reconciler.alive(node.name or self._roster.key_of(node.key), now_s)
             case Leaving(name=told) if (name := self._roster.key_of(told)) in self._nodes:
                 known, said = self._roster.known.get(name) or self._met[name], self._roster.told_by(source, told)
                 self._depart(name, (said and said.boot_id) or known.boot_id)
@@ -381,16 +382,17 @@ class Membership:
         else:
             self._nodes[key] = node
         self._departures.review(key, known, met if up else None)
+        departs = key in self._departures
         self._news.show(
             key,
             known=node if known else None,
             up=linked if up else None,
-            leaving=node is not None and self._departures.is_leaving(node),
+            leaving=departs and node is not None and self._departures.is_leaving(node),
             reason=reason,
             lost=lost,
         )
-        staying = node if key not in self._departures else None
-        dialled_anyway = staying if missed or key in self._departures else self._roster.mirrors.get(key)
+        staying = None if departs else node
+        dialled_anyway = staying if missed or departs else self._roster.mirrors.get(key)
         self._wish.offer(key, known=staying if known else None, missed=None if known else dialled_anyway)
 
 

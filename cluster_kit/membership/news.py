@@ -148,7 +148,8 @@ class News:
         now = state.shown
         if now is None or state.known not in (None, now):
             return False
-        return self.known.get(key, now) != now or self.up.get(key, now) != now
+        shown = self.known.get(key, now), self.up.get(key, now)
+        return shown != (now, now)  # by pairs, as these compare an object with itself at once
 
     def _tell(self, key: str, state: _State) -> None:
         known, up, now = state.known, state.up, state.shown

@@ -266,6 +266,10 @@ class Roster:
     def _update(self, touched: dict[str, bool], reason: Reason) -> list[Change]:
         if not touched:
             return []
+        if len(touched) == 1 and not self._relates:  # as nearly always: it affects nobody else
+            ((told, fresh),) = touched.items()
+            change = self._change(told, reason, fresh)
+            return [] if change is None else [change]
         affected: dict[str, bool] = {}
         for told, fresh in touched.items():
             for key in self._affected_by(told):

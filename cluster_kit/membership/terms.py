@@ -33,7 +33,8 @@ class Terms:
         """Let the word for ``key`` hold for ``length_s`` seconds; infinity is allowed."""
         self._put(key, self._own(now_s) + length_s)
         self._length_s[key] = length_s
-        self._prolonged.discard(key)
+        if self._prolonged:
+            self._prolonged.discard(key)
 
     def renew(self, key: str, length_s: float, now_s: float) -> bool:
         """Let the word for ``key`` hold for ``length_s`` seconds from now, if its term has not passed; return whether."""

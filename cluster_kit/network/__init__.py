@@ -27,6 +27,13 @@ class Endpoint(NamedTuple):
     port: int
 
 
+class Datagram(NamedTuple):
+    """A datagram as it was heard, and where it came from."""
+
+    data: bytes
+    source: Endpoint
+
+
 class Interface(NamedTuple):
     """One address, without scope, of a network interface of this machine; an interface that has none has no line."""
 
@@ -140,16 +147,17 @@ class Datagrams(ABC):
     here: Endpoint
 
     @abstractmethod
-    def listen(self, hear: Callable[[bytes, Endpoint], object]) -> None:
-        """Call ``hear`` with each datagram to the group or to the own address, and where it came from, until ``pause``.
+    def listen(self, hear: Callable[[Sequence[Datagram]], object]) -> None:
+        """Call ``hear`` with the datagrams to the group or to the own address, until ``pause``.
 
-        Of one that is longer than the ``max_bytes`` asked for, only one byte more than these is given. What is sent to the
-        group is heard by its sender as well. Of several calls the last one counts.
+        Each call gets what has come in at once: one datagram or several, in order. Of one that is longer than the
+        ``max_bytes`` asked for, only one byte more than these is given. What is sent to the group is heard by its sender as
+        well. Of several calls the last one counts.
         """
 
     @abstractmethod
     def pause(self) -> None:
-        """Let what comes in wait, as long as there is room for it. Idempotent."""
+        """Let what comes in wait, as long as there is room for it: ``hear`` isn't called any more. Idempotent."""
 
     @abstractmethod
     def send(self, data: bytes, to: Endpoint | None = None) -> None:

@@ -11,22 +11,23 @@ import errno
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from itertools import islice
 from typing import NamedTuple
 
 from cluster_kit.host import is_of_link
-from cluster_kit.network import Datagrams, Endpoint, Group
+from cluster_kit.network import Datagram, Datagrams, Endpoint, Group
 from cluster_kit.network.faults import network_error
 from cluster_kit.network.sockaddrs import SockAddr, host_of, number_of, sockaddr_of
 
-BATCH = 64  # datagrams between two turns of the event loop: a flood starves nobody
+BATCH = 64  # datagrams that are heard at once: a flood starves nobody
 RECEIVE_BUFFER_BYTES = 1 << 20  # all nodes of a large cluster may speak at once; the kernel grants what it allows
 _IP_MULTICAST_ALL = 49  # <linux/in.h>; the socket module doesn't name it
 _IPV6_MULTICAST_ALL = 29  # <linux/in6.h>
 _FULL = frozenset({errno.EAGAIN, errno.ENOBUFS})  # as good as lost on the way; the next one will do
 
-Hear = Callable[[bytes, Endpoint], object]
+Hear = Callable[[Sequence[Datagram]], object]
 
 
 class _Side(NamedTuple):
@@ -101,14 +102,14 @@ class SystemDatagrams(Datagrams):
                 self._loop.remove_reader(sock)
 
     def _receive(self, sock: socket.socket, hear: Hear) -> None:
-        for _ in range(BATCH):
-            if not self._is_listening:
-                return
-            try:
+        if self._is_listening and (datagrams := list(islice(self._waiting(sock), BATCH))):
+            hear(datagrams)
+
+    def _waiting(self, sock: socket.socket) -> Iterator[Datagram]:
+        with suppress(OSError):  # nothing more to read, or nothing that is meant for us
+            while True:
                 data, sockaddr = sock.recvfrom(self._size_bytes)
-            except OSError:  # nothing more to read, or nothing that is meant for us
-                return
-            hear(data, self._endpoint(sockaddr))
+                yield Datagram(data, self._endpoint(sockaddr))
 
     def _endpoint(self, sockaddr: SockAddr) -> Endpoint:
         if self._is_v6 and sockaddr[3] == self._via.number and is_of_link(sockaddr[0]):

@@ -90,15 +90,15 @@ class DelayedDatagrams(Datagrams):
         self._hear = hear
         loop = asyncio.get_running_loop()
         loop.call_soon(self._empty)
-        self._datagrams.listen(lambda data, source: loop.call_later(DELAY_S, self._take_in, data, source))
+        self._datagrams.listen(lambda datagrams: loop.call_later(DELAY_S, self._take_in, datagrams))
 
-    def _take_in(self, data, source):
-        self._waiting.append((data, source))
+    def _take_in(self, datagrams):
+        self._waiting += datagrams
         self._empty()
 
     def _empty(self):
         while self._waiting and self._hear is not None and not self._is_closed:
-            self._hear(*self._waiting.popleft())
+            self._hear([self._waiting.popleft()])
 
     def pause(self):
         self._hear = None

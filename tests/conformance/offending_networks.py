@@ -9,7 +9,7 @@ import threading
 from random import Random
 from typing import ClassVar
 
-from cluster_kit import Datagrams, Endpoint, Listener, Network, NetworkError, NetworkFault, Stream
+from cluster_kit import Datagram, Datagrams, Endpoint, Listener, Network, NetworkError, NetworkFault, Stream
 from cluster_kit.testing import InMemory, NetworkConformance
 
 
@@ -498,7 +498,12 @@ class IsHeardByNobodyElse(SoundDatagrams):
 )
 class DoesNotHearItself(SoundDatagrams):
     def listen(self, hear):
-        self.inner.listen(lambda data, source: source != self.here and hear(data, source))
+        def hear_others(datagrams):
+            others = [datagram for datagram in datagrams if datagram.source != self.here]
+            if others:
+                hear(others)
+
+        self.inner.listen(hear_others)
 
 
 @breaks("test_each_datagram_is_heard_by_itself")
@@ -538,7 +543,7 @@ class HearsAllGroups(Sound):
                 super().send(data, to)
                 for inner, port, hear in everyone:
                     if to is None and port != hears and not inner._is_closed:
-                        hear(data, self.here)
+                        hear([Datagram(data, self.here)])
 
         return Loud(joined.inner)
 
@@ -577,10 +582,10 @@ class ListensToTheFirstEarToo(SoundDatagrams):
     def listen(self, hear):
         first, self.ear = self.ear, hear
 
-        def both(data, source):
-            if first is not None and data == b"heard":
-                first(data, source)
-            hear(data, source)
+        def both(datagrams):
+            if first is not None and b"heard" in [datagram.data for datagram in datagrams]:
+                first(datagrams)
+            hear(datagrams)
 
         self.inner.listen(both)
 
@@ -592,8 +597,8 @@ class GivesAllThatCameIn(SoundDatagrams):
         self.inner._inbox_bytes = 0
 
         def give():
-            for data, source in waiting:
-                hear(data, source)
+            for datagram in waiting:
+                hear([datagram])
 
         asyncio.get_running_loop().call_soon(give)
         self.inner.listen(hear)
@@ -625,19 +630,19 @@ class JoinsAnywhere(Sound):
 @breaks("test_all_calls_come_from_the_event_loop")
 class HearsInAThread(SoundDatagrams):
     def listen(self, hear):
-        def hear_in_thread(data, source):
-            if data == b"data":
-                thread = threading.Thread(target=self.try_to_hear, args=(hear, data, source))
+        def hear_in_thread(datagrams):
+            if b"data" in [datagram.data for datagram in datagrams]:
+                thread = threading.Thread(target=self.try_to_hear, args=(hear, datagrams))
                 thread.start()
                 thread.join()
             else:
-                hear(data, source)
+                hear(datagrams)
 
         self.inner.listen(hear_in_thread)
 
-    def try_to_hear(self, hear, data, source):
+    def try_to_hear(self, hear, datagrams):
         with contextlib.suppress(Exception):
-            hear(data, source)
+            hear(datagrams)
 
 
 # Names, addresses, time, randomness

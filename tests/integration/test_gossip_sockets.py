@@ -158,7 +158,7 @@ class Late(SystemNetwork):
         await asyncio.sleep(self.LATE_S)
         datagrams = await super().join(group, max_bytes=max_bytes)
         loop, listen, send = asyncio.get_running_loop(), datagrams.listen, datagrams.send
-        datagrams.listen = lambda hear: listen(lambda *heard: loop.call_later(self.LATE_S, hear, *heard))
+        datagrams.listen = lambda hear: listen(lambda heard: loop.call_later(self.LATE_S, hear, heard))
         datagrams.send = lambda *sent: loop.call_later(self.LATE_S, send, *sent)
         return datagrams
 

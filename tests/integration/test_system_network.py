@@ -14,6 +14,7 @@ import pytest
 
 from cluster_kit import Endpoint, Group, NetworkError, NetworkFault
 from cluster_kit.network import faults, streams
+from cluster_kit.network.datagrams import BATCH
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.testing import leaves_nothing
 
@@ -497,28 +498,32 @@ def test_group_port_of_a_program_that_does_not_share_it():
     run(scenario)
 
 
-def test_hearing_stops_within_a_batch():
+def test_datagrams_are_heard_in_order_and_no_more_after_a_pause():
     async def scenario(network):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.bind(("127.0.0.1", 0))
             port = sock.getsockname()[1]
         here = await network.join(Group("230.1.1.251", port, via="127.0.0.1", heard_on="127.0.0.1"), max_bytes=2)
-        heard = []
+        calls = []
         news = asyncio.Event()
 
-        def hear(data, source):
-            heard.append((data, source))
+        def hear(datagrams):
+            calls.append(list(datagrams))
             here.pause()
             news.set()
 
-        for data in (b"1", b"22", b"333", b"4444"):
+        sent = [b"%d" % number for number in range(2 * BATCH)] + [b"1234"]
+        for data in sent:
             here.send(data)
-        for count in range(1, 5):
+        while sum(map(len, calls)) < len(sent):
+            count = len(calls)
             here.listen(hear)
             await news.wait()
             news.clear()
-            assert len(heard) == count
-        assert heard == [(data, here.here) for data in (b"1", b"22", b"333", b"444")]
+            await asyncio.sleep(0)
+            assert len(calls) == count + 1
+            assert len(calls[-1]) <= BATCH
+        assert [datagram for call in calls for datagram in call] == [(data[:3], here.here) for data in sent]
         here.send(b"5" * 65000, here.here._replace(host="127.0.0.2"))
         with pytest.raises(NetworkError) as caught:
             here.send(b"6" * 70000)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip import engine
 from cluster_kit.strategies.gossip.engine import GossipEngine
@@ -15,7 +16,7 @@ from cluster_kit.wire.gossip import Kind, Packet, encode
 
 FENCE = Fence("shop", "lan")
 LOCAL = Node(name="me@h", boot_id=BootId(1, 1))
-SOURCE = ("10.0.0.2", 1)
+SOURCE = Endpoint("10.0.0.2", 1)
 
 packets = st.builds(
     lambda name, boot, kind, leaving: encode(
@@ -37,7 +38,7 @@ def new_engine():
 
 def hear_twice(peer, datagrams, now_s):
     """Take datagrams in twice; return what was decided."""
-    heard = [(datagram, SOURCE) for datagram in datagrams]
+    heard = [Datagram(datagram, SOURCE) for datagram in datagrams]
     return [peer.receive(heard, now_s), peer.receive(heard, now_s)]
 
 
@@ -51,7 +52,7 @@ def without_short_cuts():
 @contextmanager
 def with_each_datagram_read_anew():
     """Let it be as if so many others had been heard meanwhile that it is remembered no longer."""
-    names = ("_read", "_statement", "_same")
+    names = ("_read", "_said", "_all_said", "_same")
     with mock.patch.multiple(engine, **{name: getattr(engine, name).__wrapped__ for name in names}):
         yield
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from cluster_kit.diagnosis import Outcome
-from cluster_kit.network import Interface
+from cluster_kit.network import Datagram, Endpoint, Interface
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip import diagnosis
 from cluster_kit.strategies.gossip.diagnosis import ECHO, Ear, judge_interface
@@ -17,7 +17,7 @@ from cluster_kit.wire.gossip import HEADER, MAGIC, Kind, Packet, decode, encode
 FENCE = Fence("shop", "lan")
 ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:4001", boot_id=BootId(1, 1))
 BOB = Node(name="bob@127.0.0.1", address="127.0.0.1:4002", boot_id=BootId(2, 2))
-SOURCE = ("10.0.0.3", 50_000)
+SOURCE = Endpoint("10.0.0.3", 50_000)
 
 LO = Interface("lo", "127.0.0.1", is_loopback=True, has_multicast=False)
 ETH0 = Interface("eth0", "10.0.0.1")
@@ -86,7 +86,7 @@ def packet(node=BOB, fence=FENCE, kind=Kind.HEARTBEAT):
 
 def heard(ear, *datagrams):
     for datagram in datagrams:
-        ear.hear(datagram, SOURCE)
+        ear.hear([Datagram(datagram, SOURCE)])
     return ear
 
 

@@ -8,6 +8,7 @@ from gossip_lan import DELAY_S, FENCE, INTERVAL_S, TTL_S, Lan, complete
 
 from cluster_kit.abc import Gone, Leaving, Seen
 from cluster_kit.events import Reason
+from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip import peers as table
 from cluster_kit.strategies.gossip.engine import ANSWERERS, ANSWERS_PER_S, REMEMBERED, Ignored, Send
@@ -15,7 +16,7 @@ from cluster_kit.strategies.gossip.peers import BELATED_S, Peers, Statement, Wor
 from cluster_kit.wire.gossip import Kind, Packet, encode
 
 SOON_S = 0.01  # a few hops on this network
-SOURCE = ("10.9.9.9", 50_000)
+SOURCE = Endpoint("10.9.9.9", 50_000)
 
 
 def told(node, kind=Kind.HEARTBEAT, *, fence=FENCE, leaving=False):
@@ -128,7 +129,7 @@ def answers_of(peer, lan, newcomers, *, apart_s):
     for number in range(newcomers):
         lan.now_s += apart_s
         announcement = encode(Packet.of(stranger(10_000 + number), FENCE, Kind.ANNOUNCE, leaving=False).padded(512))
-        answers += len(peer.engine.receive([(announcement, SOURCE)], lan.now_s)) - 1
+        answers += len(peer.engine.receive([Datagram(announcement, SOURCE)], lan.now_s)) - 1
     return answers
 
 
@@ -433,7 +434,7 @@ def test_endless_names_and_boots_do_not_fill_memory(kind, monkeypatch):
     lan = Lan()
     peer = lan.start("member")
     for number in range(10_000):
-        peer.engine.receive([(told(stranger(number), kind), SOURCE)], lan.now_s)
+        peer.engine.receive([Datagram(told(stranger(number), kind), SOURCE)], lan.now_s)
     gc.collect()
     boots = {each for each in gc.get_objects() if isinstance(each, BootId)}
     assert len({stranger(number).boot_id for number in range(10_000)} & boots) <= REMEMBERED + 100

@@ -70,7 +70,7 @@ async def group_of(*hosts):
     for host in hosts:
         datagrams = await host.join(Group("239.1.1.1", PORT, host.addresses[0], host.addresses[0]), max_bytes=100)
         heard = []
-        datagrams.listen(lambda data, source, heard=heard: heard.append((now(), data)))
+        datagrams.listen(lambda datagrams, heard=heard: heard.extend((now(), data) for data, _ in datagrams))
         members.append((datagrams, heard))
     return members
 
@@ -204,7 +204,7 @@ def test_a_host_without_multicast_hops_is_heard_on_itself_only():
         group = Group("239.1.1.1", PORT, "10.0.0.1", "10.0.0.1", hops=0)
         said = await ann.join(group, max_bytes=100)
         own = []
-        said.listen(lambda data, _: own.append(data))
+        said.listen(lambda datagrams: own.extend(data for data, _ in datagrams))
         ((_, bobs),) = await group_of(bob)
         said.send(b"here")
         await asyncio.sleep(1)
@@ -233,7 +233,11 @@ def test_what_waited_is_heard_before_what_comes_in_meanwhile():
         said.pause()
         said.send(b"1")
         await asyncio.sleep(1)
-        asyncio.get_running_loop().call_at(now() + LOOPBACK_LATENCY_S, said.listen, lambda data, _: heard.append((now(), data)))
+
+        def hear(datagrams):
+            heard.extend((now(), data) for data, _ in datagrams)
+
+        asyncio.get_running_loop().call_at(now() + LOOPBACK_LATENCY_S, said.listen, hear)
         said.send(b"2")
         await asyncio.sleep(1)
         assert texts(heard) == [b"1", b"2"]

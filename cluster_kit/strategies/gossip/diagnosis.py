@@ -16,7 +16,7 @@ from cluster_kit.abc import Discovery
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import ConfigError, NetworkError, NetworkFault, RemoteProtocolError
 from cluster_kit.host import is_loopback
-from cluster_kit.network import Datagrams, Endpoint, Group, Interface
+from cluster_kit.network import Datagram, Datagrams, Endpoint, Group, Interface
 from cluster_kit.node import join_address
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.causes import not_joined, not_sent
@@ -151,8 +151,12 @@ class Ear:
         self.others: dict[str, str] = {}
         self._local = ctx.local
 
-    def hear(self, datagram: bytes, source: Endpoint) -> None:
-        """Take in a datagram."""
+    def hear(self, datagrams: Sequence[Datagram]) -> None:
+        """Take in datagrams."""
+        for datagram, source in datagrams:
+            self._hear(datagram, source)
+
+    def _hear(self, datagram: bytes, source: Endpoint) -> None:
         if datagram == self.echo:
             self.echoed.set()
             return

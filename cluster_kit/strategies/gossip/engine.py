@@ -10,7 +10,6 @@ many per second: whoever forges packets gets less out than he put in.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import lru_cache
 
 from msgspec import Struct
@@ -19,7 +18,7 @@ from msgspec.structs import replace
 from cluster_kit.abc import Gone, Leaving, Observation, Seen
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.events import Reason
-from cluster_kit.network import Endpoint
+from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import Fence, Node
 from cluster_kit.strategies.gossip.peers import Peers, Statement, Word
 from cluster_kit.wire.gossip import Kind, Packet, decode, encode
@@ -30,6 +29,7 @@ ANSWERERS = 8  # of those who hear an announcement, about so many answer
 ANSWERS_PER_S = 20.0  # per node; as many may come at once
 REMEMBERED = 2048  # datagrams: a node repeats itself until it changes; beyond so many nodes each of them is read anew
 LATE_S = 1.0  # by so much a tick may come late and still be in time to vouch for those who were heard
+AT_ONCE = 16  # likewise, of what is heard at once
 SPREAD = 0.2  # fraction by which times vary, so that nodes don't speak in step
 
 
@@ -47,8 +47,7 @@ class Ignored(Struct, frozen=True):
 
 
 Action = Send | Ignored | Observation
-_Datagram = tuple[bytes, Endpoint]
-"""What was heard, and where it came from."""
+_Said = Statement | Ignored | None
 
 
 class GossipEngine:
@@ -89,6 +88,7 @@ class GossipEngine:
         self._answers = ANSWERS_PER_S
         self._answers_at_s = 0.0
         self._own = Packet.of(local, fence, Kind.HEARTBEAT, leaving=leaving)
+        self._datagrams: dict[Kind, bytes] = {}  # of that packet, by kind
 
     @property
     def next_s(self) -> float:
@@ -128,26 +128,23 @@ class GossipEngine:
         """Return what to send before leaving for good: no packet that it overtakes is believed any more."""
         return self._say(Kind.GOODBYE)
 
-    def receive(self, heard: Sequence[_Datagram], now_s: float) -> list[Action]:
-        """Take in datagrams, each with where it came from."""
-        with suppress(RemoteProtocolError):
-            if self._peers.all_repeat(map(_statement, heard), now_s):
-                return []
+    def receive(self, heard: Sequence[Datagram], now_s: float) -> list[Action]:
+        """Take in what is heard at once."""
+        said = _all_said(tuple(heard))
+        if self._peers.all_repeat(said, now_s):
+            return []
         repeats = self._peers.repeats
         actions: list[Action] = []
-        for each in heard:
-            try:
-                said = _statement(each)
-            except RemoteProtocolError as error:
-                actions.append(Ignored(f"{error}; from {each[1][0]}"))
-                continue
-            if said is None or not repeats(said, now_s):
-                actions += self._receive(each, said, now_s)
+        for datagram, statement in zip(heard, said, strict=True):
+            if not repeats(statement, now_s):
+                actions += self._receive(datagram, statement, now_s)
         return actions
 
-    def _receive(self, heard: _Datagram, said: Statement | None, now_s: float) -> list[Action]:
+    def _receive(self, heard: Datagram, said: _Said, now_s: float) -> list[Action]:
         if said is None:
             return self._hear_goodbye(heard, now_s)
+        if isinstance(said, Ignored):
+            return [said]
         if said.node.boot_id == self._local.boot_id:
             return []
         if said.fence != self._fence:
@@ -157,8 +154,8 @@ class GossipEngine:
             actions += self._welcome(heard, now_s)
         return actions
 
-    def _hear_goodbye(self, heard: _Datagram, now_s: float) -> list[Action]:
-        packet = _read(heard[0])
+    def _hear_goodbye(self, heard: Datagram, now_s: float) -> list[Action]:
+        packet = _read(heard.data)
         if packet is None or packet.boot_id == self._local.boot_id:
             return []
         if packet.fence != self._fence:
@@ -177,7 +174,7 @@ class GossipEngine:
             actions.insert(0, Gone(said.node.key, Reason.REPLACED, before))
         return word, actions
 
-    def _welcome(self, heard: _Datagram, now_s: float) -> list[Send]:
+    def _welcome(self, heard: Datagram, now_s: float) -> list[Send]:
         """Make ourselves known to a stranger, unless he has answered us, or enough others are going to."""
         datagram, source = heard
         packet = _read(datagram)
@@ -201,13 +198,18 @@ class GossipEngine:
 
     def _describe(self) -> None:
         self._own = Packet.of(self._local, self._fence, Kind.HEARTBEAT, leaving=self._leaving)
+        self._datagrams.clear()
 
     def _say(self, kind: Kind) -> list[Send]:
         return [Send(self._datagram(kind))] if self._speaks else []
 
     def _datagram(self, kind: Kind) -> bytes:
-        packet = replace(self._own, kind=kind)
-        return encode(packet.padded(ANNOUNCE_BYTES) if kind is Kind.ANNOUNCE else packet)
+        datagram = self._datagrams.get(kind)
+        if datagram is None:
+            packet = replace(self._own, kind=kind)
+            datagram = encode(packet.padded(ANNOUNCE_BYTES) if kind is Kind.ANNOUNCE else packet)
+            self._datagrams[kind] = datagram
+        return datagram
 
     def _jittered(self, delay_s: float) -> float:
         return delay_s * (1 + SPREAD * (2 * self._random() - 1))
@@ -219,14 +221,22 @@ def _read(datagram: bytes) -> Packet | None:
     return decode(datagram)
 
 
+@lru_cache(maxsize=AT_ONCE)
+def _all_said(heard: tuple[Datagram, ...]) -> tuple[_Said, ...]:
+    """Return what datagrams say that are heard at once, which is the same for all who hear them in this process."""
+    return tuple(map(_said, heard))
+
+
 @lru_cache(maxsize=REMEMBERED)
-def _statement(heard: _Datagram) -> Statement | None:
+def _said(heard: Datagram) -> _Said:
     """Return what a datagram says of its sender; ``None`` for a goodbye, and for what isn't known here."""
-    datagram, source = heard
-    packet = _read(datagram)
+    try:
+        packet = _read(heard.data)
+    except RemoteProtocolError as error:
+        return Ignored(f"{error}; from {heard.source.host}")
     if packet is None or packet.kind == Kind.GOODBYE:
         return None
-    return _same(packet.node(source), packet.fence, packet.leaving)
+    return _same(packet.node(heard.source), packet.fence, packet.leaving)
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -235,8 +245,8 @@ def _same(node: Node, fence: Fence, leaving: bool) -> Statement:
     return Statement(node, fence, leaving)
 
 
-def _foreign(fence: Fence, heard: _Datagram) -> Ignored:
-    return Ignored(f"gossip: cluster {fence.cluster!r}, group {fence.group!r} is foreign; from {heard[1][0]}")
+def _foreign(fence: Fence, heard: Datagram) -> Ignored:
+    return Ignored(f"gossip: cluster {fence.cluster!r}, group {fence.group!r} is foreign; from {heard.source.host}")
 
 
 @lru_cache(maxsize=REMEMBERED)

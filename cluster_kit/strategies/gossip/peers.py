@@ -72,8 +72,8 @@ class Peers:
         said = self._said.get(name)
         return None if said is None else said.node.boot_id
 
-    def repeats(self, said: Statement, now_s: float) -> bool:
-        """Take in a statement that was heard before; return False, and do nothing, if it is news.
+    def repeats(self, said: object, now_s: float) -> bool:
+        """Take in a statement that was heard before; return False, and do nothing, of anything else.
 
         It is ``hear`` for nearly all that is heard, at a fraction of its cost.
         """
@@ -82,14 +82,14 @@ class Peers:
         self._heard_s[said] = now_s
         return True
 
-    def all_repeat(self, heard: Iterable[Statement | None], now_s: float) -> bool:
+    def all_repeat(self, heard: Iterable[object], now_s: float) -> bool:
         """Take in what was heard at once, if all of it is statements that were heard before."""
         if self._lapsing or now_s < self._all_late_until_s:
             return False
         repeated = dict.fromkeys(heard, now_s)
         if not self._heard_s.keys() >= repeated.keys():
             return False
-        self._heard_s.update(repeated)  # type: ignore[arg-type]  # None is no key of it
+        self._heard_s.update(repeated)  # type: ignore[arg-type]  # all of them are statements
         return True
 
     def hear(self, said: Statement, now_s: float) -> Word:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import suppress
 
 from cluster_kit.abc import Discovery, Failed, Observation
 from cluster_kit.attended import AttendedClock
 from cluster_kit.errors import ClusterKitError, ConfigError, NetworkError
-from cluster_kit.network import Datagrams, Endpoint, Group
+from cluster_kit.network import Datagram, Datagrams, Group
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.causes import not_joined, not_sent
 from cluster_kit.strategies.gossip.engine import Action, GossipEngine, Ignored, Send
@@ -47,7 +47,6 @@ class Session:
             ttl_s=options.ttl_s,
             random=ctx.random.random,
         )
-        self._heard: list[tuple[bytes, Endpoint]] = []
         self._news: deque[Observation] = deque()
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -112,17 +111,10 @@ class Session:
         if self._datagrams is not None:
             self._carry_out(self._engine.tick(now_s))
 
-    def _hear(self, datagram: bytes, source: Endpoint) -> None:
-        """Collect what comes in at once: nearly all of it says nothing new, and a thousand nodes say a lot."""
-        if not self._heard:
-            self._loop.call_soon(self._receive)
-        self._heard.append((datagram, source))
-
-    def _receive(self) -> None:
-        heard, self._heard = self._heard, []
-        if self._datagrams is None:
-            return
-        actions = self._engine.receive(heard, self._clock.now_s())
+    def _hear(self, datagrams: Sequence[Datagram]) -> None:
+        """Take in what comes in at once; nearly all of it says nothing new, and a thousand nodes say a lot."""
+        assert self._datagrams is not None
+        actions = self._engine.receive(datagrams, self._clock.now_s())
         if not actions:
             return
         self._carry_out(actions)

@@ -7,13 +7,12 @@ what comes at one moment: in a cluster of a thousand nodes, gossip is heard a mi
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, NamedTuple
 
 from cluster_kit.errors import NetworkError, NetworkFault
-from cluster_kit.network import Datagrams, Endpoint, Group
+from cluster_kit.network import Datagram, Datagrams, Endpoint, Group
 from cluster_kit.testing.memory.faults import Path
 
 if TYPE_CHECKING:
@@ -25,10 +24,7 @@ INBOX_BYTES = 425_984  # Linux: net.core.rmem_max, doubled for its own needs
 OVERHEAD_BYTES = 768  # what Linux counts for a datagram besides its bytes
 JITTER_STEPS = 8  # in which a jitter is dealt out, so that many who hear one datagram share few events
 
-Hear = Callable[[bytes, Endpoint], object]
-
-Datagram = tuple[bytes, Endpoint]
-"""What was sent, and by whom."""
+Hear = Callable[[Sequence[Datagram]], object]
 
 
 class Audience(NamedTuple):
@@ -47,6 +43,20 @@ class Arrival(NamedTuple):
 
     audience: Audience
     datagram: Datagram
+
+
+class Batch(NamedTuple):
+    """Datagrams that come in at one moment, and how many bytes all of them and the longest have."""
+
+    datagrams: tuple[Datagram, ...]
+    size_bytes: int
+    longest_bytes: int
+
+
+def _batch_of(datagrams: Iterable[Datagram]) -> Batch:
+    datagrams = tuple(datagrams)
+    sizes_bytes = [len(datagram.data) for datagram in datagrams]
+    return Batch(datagrams, sum(sizes_bytes), max(sizes_bytes, default=0))
 
 
 class MemoryDatagrams(Datagrams):
@@ -69,7 +79,7 @@ class MemoryDatagrams(Datagrams):
         self._traffic = host.traffic
         self._hear: Hear | None = None
         self._context: Context = copy_context()
-        self._inbox: deque[Datagram] = deque()
+        self._inbox: list[Datagram] = []
         self._inbox_bytes = 0
         self._is_waiting = False  # for its turn to empty the inbox
         self._is_closed = False
@@ -114,41 +124,32 @@ class MemoryDatagrams(Datagrams):
             self._loop.off_end(self.close)
             self.host.left(self)
 
-    def take_in(self, datagrams: Sequence[Datagram]) -> None:
+    def take_in(self, batch: Batch) -> None:
         """Hear what has come in, in the process; or keep it, if there is room."""
+        datagrams = batch.datagrams
         if not datagrams:
             return
-        sizes_bytes = [len(data) for data, _ in datagrams]
         self._traffic.packets_received += len(datagrams)
-        self._traffic.bytes_received += sum(sizes_bytes)
-        if max(sizes_bytes) > self._size_bytes:
-            datagrams = [(data[: self._size_bytes], source) for data, source in datagrams]
+        self._traffic.bytes_received += batch.size_bytes
+        if batch.longest_bytes > self._size_bytes:
+            datagrams = tuple(Datagram(data[: self._size_bytes], source) for data, source in datagrams)
         if self._hear is not None and self._loop._held is None and not self._inbox:
             asyncio._set_running_loop(self._loop)
-            self._context.run(self._hear_all, datagrams)
-        else:
-            for data, source in datagrams:
-                self._keep(data, source)
-
-    def _hear_all(self, datagrams: Sequence[Datagram]) -> None:
-        loop = self._loop
-        for data, source in datagrams:
-            hear = self._hear
-            if hear is None or loop._held is not None:  # since the one before
-                self._keep(data, source)
-                continue
             try:
-                hear(data, source)
+                self._context.run(self._hear, datagrams)
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as exc:  # noqa: BLE001 - as in any callback of a loop
-                loop.call_exception_handler({"message": f"Exception in {hear!r}", "exception": exc})
+                self._loop.call_exception_handler({"message": f"Exception in {self._hear!r}", "exception": exc})
+        else:
+            for datagram in datagrams:
+                self._keep(datagram)
 
-    def _keep(self, data: bytes, source: Endpoint) -> None:
-        size_bytes = len(data) + OVERHEAD_BYTES
+    def _keep(self, datagram: Datagram) -> None:
+        size_bytes = len(datagram.data) + OVERHEAD_BYTES
         if self._is_closed or self._inbox_bytes + size_bytes > INBOX_BYTES:
             return
-        self._inbox.append((data, source))
+        self._inbox.append(datagram)
         self._inbox_bytes += size_bytes
         if self._hear is not None and not self._is_waiting:  # the process is frozen
             self._is_waiting = True
@@ -156,10 +157,9 @@ class MemoryDatagrams(Datagrams):
 
     def _empty_inbox(self) -> None:
         self._is_waiting = False
-        while self._inbox and self._hear is not None:
-            data, source = self._inbox.popleft()
-            self._inbox_bytes -= len(data) + OVERHEAD_BYTES
-            self._hear(data, source)
+        if self._inbox and self._hear is not None:
+            datagrams, self._inbox, self._inbox_bytes = self._inbox, [], 0
+            self._hear(datagrams)
 
     def in_order(self, source: Endpoint, when_s: float) -> float:
         """Return ``when_s``, or later, so that what one sender sends stays in order."""
@@ -174,12 +174,12 @@ def deliver(arrivals: Sequence[Arrival]) -> None:
     Nearly all hear the same, so that is put together once.
     """
     crowd = max((audience.hearers for audience, _ in arrivals), key=len)
-    common = [datagram for audience, datagram in arrivals if audience.hearers is crowd]
-    inboxes = _other_inboxes(arrivals, crowd)
+    common = _batch_of(datagram for audience, datagram in arrivals if audience.hearers is crowd)
+    others = {hearer: _batch_of(datagrams) for hearer, datagrams in _other_inboxes(arrivals, crowd).items()}
     for hearer in crowd:
-        hearer.take_in(inboxes.pop(hearer, common))
-    for hearer, datagrams in inboxes.items():
-        hearer.take_in(datagrams)
+        hearer.take_in(others.pop(hearer, common))
+    for hearer, batch in others.items():
+        hearer.take_in(batch)
 
 
 def _other_inboxes(arrivals: Sequence[Arrival], crowd: Sequence[MemoryDatagrams]) -> dict[MemoryDatagrams, list[Datagram]]:

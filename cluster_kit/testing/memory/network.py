@@ -11,7 +11,7 @@ from math import ceil
 from random import Random
 from typing import NamedTuple
 
-from cluster_kit.network import Endpoint
+from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.testing.memory.datagrams import Arrival, Audience, MemoryDatagrams, deliver, moments
 from cluster_kit.testing.memory.faults import Fault, Path, path_with
 from cluster_kit.testing.memory.host import GroupKey, MemoryHost, plain
@@ -223,11 +223,11 @@ class MemoryNetwork:
         hearer = target.hearer_at(to)
         if hearer is not None:
             for at_s in self._arrivals(self.path(sender.host, target), hearer, sender.here):
-                self._arrive(at_s, Arrival(Audience((hearer,)), (data, sender.here)))
+                self._arrive(at_s, Arrival(Audience((hearer,)), Datagram(data, sender.here)))
 
     def send_to_group(self, sender: MemoryDatagrams, data: bytes) -> None:
         """Send a datagram to all who hear its group."""
-        now_s, datagram = self.timeline.now_s, (data, sender.here)
+        now_s, datagram = self.timeline.now_s, Datagram(data, sender.here)
         for path, audience in self._plan(sender):
             reached = self._reached(path, audience, sender.host, len(data))
             if path.is_steady:

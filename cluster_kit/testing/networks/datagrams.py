@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cluster_kit.errors import NetworkFault
-from cluster_kit.network import Endpoint, Network
+from cluster_kit.network import Datagram, Endpoint, Network
 from cluster_kit.testing.contract import contract
 from cluster_kit.testing.networks.stage import Hearer, NetworkStage
 from cluster_kit.testing.networks.streams import IMPOSSIBLE_PORTS, NO_PORT, NOT_OURS
@@ -11,13 +13,13 @@ from cluster_kit.testing.networks.streams import IMPOSSIBLE_PORTS, NO_PORT, NOT_
 MAX_BYTES = 100
 
 OWN = "It has an address of its own, from which it sends and at which others answer"
-PAUSE = "Let what comes in wait, as long as there is room for it."
+PAUSE = "Let what comes in wait, as long as there is room for it: ``hear`` isn't called any more."
 
 
 class DatagramRules(NetworkStage):
     """Datagrams reach a group or one address, and may be lost."""
 
-    @contract("Call ``hear`` with each datagram to the group or to the own address, and where it came from")
+    @contract("Call ``hear`` with the datagrams to the group or to the own address")
     def test_a_group_is_heard_by_all_who_joined(self) -> None:
         """What is sent to the group is heard by everyone in it, on any machine, and comes from the own address."""
 
@@ -33,7 +35,7 @@ class DatagramRules(NetworkStage):
 
         self.play(scenario)
 
-    @contract("Call ``hear`` with each datagram to the group or to the own address, and where it came from")
+    @contract("Call ``hear`` with the datagrams to the group or to the own address")
     def test_each_datagram_is_heard_by_itself(self) -> None:
         """Datagrams that are sent right after each other are not joined to one, nor cut."""
 
@@ -169,7 +171,7 @@ class DatagramRules(NetworkStage):
 
     @contract(PAUSE)
     def test_pausing_while_hearing_ends_the_hearing(self) -> None:
-        """Whoever pauses within ``hear`` hears nothing more, whatever has come in already."""
+        """Whoever pauses within ``hear`` is called no more, whatever comes in; it waits until ``listen``."""
 
         async def scenario(ann: Network, bob: Network) -> None:
             port = await self.free_port(ann, self.address)
@@ -180,18 +182,24 @@ class DatagramRules(NetworkStage):
                 pausing = await bob.join(self.make_group(port, self.other_address), max_bytes=MAX_BYTES)
                 hearer = Hearer(self.deadline_s)
 
-                def hear(data: bytes, source: Endpoint) -> None:
-                    hearer.hear(data, source)
+                calls: list[Sequence[Datagram]] = []
+
+                def hear(datagrams: Sequence[Datagram]) -> None:
+                    calls.append(datagrams)
+                    hearer.hear(datagrams)
                     pausing.pause()
 
                 for _ in range(10):
                     said.send(b"one of many")
                 await self.say(said, b"last", witness)
                 pausing.listen(hear)
-                await hearer.until(lambda: bool(hearer.heard), "one datagram")
+                await hearer.until(lambda: bool(hearer.heard), "a datagram")
                 await self.say(said, b"more", witness)
                 await self.say(said, b"and more", witness)
-                assert len(hearer.heard) == 1, f"was heard after pause: {hearer}"
+                assert len(calls) == 1, f"was heard after pause: {hearer}"
+                assert not hearer.sources_of(b"more"), f"what came in after pause was heard: {hearer}"
+                pausing.listen(hearer.hear)
+                await hearer.until(lambda: bool(hearer.sources_of(b"more")), "what came in after pause")
                 pausing.close()
 
         self.play(scenario)

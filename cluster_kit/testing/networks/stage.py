@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from cluster_kit.errors import NetworkError
-from cluster_kit.network import Datagrams, Endpoint, Group, Listener, Network, Stream
+from cluster_kit.network import Datagram, Datagrams, Endpoint, Group, Listener, Network, Stream
 from cluster_kit.testing.leaks import leaves_nothing
 from cluster_kit.testing.scenarios import run_to_end, without_unhandled
 from cluster_kit.testing.stand_ins import DEADLINE_S
@@ -95,14 +95,14 @@ class Hearer(Ear):
 
     def __init__(self, deadline_s: float) -> None:
         super().__init__(deadline_s)
-        self.heard: list[tuple[bytes, Endpoint]] = []
+        self.heard: list[Datagram] = []
 
     def __str__(self) -> str:
         return f"{[(data[:40], source) for data, source in self.heard]}"
 
-    def hear(self, data: bytes, source: Endpoint) -> None:
-        """Keep it."""
-        self.heard.append((data, source))
+    def hear(self, datagrams: Sequence[Datagram]) -> None:
+        """Keep them."""
+        self.heard += datagrams
         self._note("hear")
 
     def sources_of(self, data: bytes) -> list[Endpoint]:
