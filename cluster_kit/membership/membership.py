@@ -67,7 +67,6 @@ class Membership:
         self._wish = Wish(topology)
         self._reconciler = Reconciler()
         self._news = News(name, burst=_BURST + 2 * max_nodes)
-        self._nodes: dict[str, Node] = {}  # all who are known, up or remembered, as they are to be shown and dialled
         self._met: dict[str, Node] = {}  # of those, who has had a link, as introduced there
         self._up: set[str] = set()
         self._doubted: dict[str, Node] = {}  # links that have just come up after a goodbye of that run
@@ -122,7 +121,6 @@ class Membership:
         speaks of it.
         """
         for node in known:
-            self._nodes[node.key] = node
             self._news.assume(node)
             self.observe(PREDECESSOR, Seen(node, ttl_s), now_s)
             self._review(node.key, Reason.GONE)
@@ -147,9 +145,10 @@ class Membership:
             case Seen(node=node):
                 if source not in (EXCHANGE, PREDECESSOR):  # those know it by hearsay
                     self._reconciler.alive(node.name or self._roster.key_of(node.key), now_s)
-            case Leaving(name=told) if (name := self._roster.key_of(told)) in self._nodes:
-                known, said = self._roster.known.get(name) or self._met[name], self._roster.told_by(source, told)
-                self._depart(name, (said and said.boot_id) or known.boot_id)
+            case Leaving(name=told):
+                name, said = self._roster.key_of(told), self._roster.told_by(source, told)
+                if known := self._roster.known.get(name) or self._met.get(name):
+                    self._depart(name, (said and said.boot_id) or known.boot_id)
             case Gone(name=name, boot_id=boot_id) if name in self._memory:
                 if boot_id in (None, self._met[name].boot_id):
                     self._memory.forget(name)
@@ -377,10 +376,6 @@ class Membership:
             node, linked = known if is_other_run(known, met) else node, met  # until the connector knows
         if known and node and not self._keeps_links:
             node = node.evolve(metadata=known.metadata)  # all that is ever said of it; also that it has none any more
-        if node is None:
-            self._nodes.pop(key, None)
-        else:
-            self._nodes[key] = node
         self._departures.review(key, known, met if up else None)
         departs = key in self._departures
         self._news.show(
