@@ -9,7 +9,7 @@ address.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import inf
 from typing import NamedTuple
 
@@ -25,8 +25,6 @@ PREDECESSOR = "(predecessor)"
 
 EXCHANGE = "(exchange)"
 """The source of what linked peers tell of each other: hearsay, which gives no address a name."""
-
-_NOTHING: Mapping[str, Node] = {}
 
 
 class Change(NamedTuple):
@@ -46,6 +44,16 @@ class Change(NamedTuple):
     fresh: bool
 
 
+class _Words:
+    """What one source says: nodes by key, as it tells them, and how long each word holds."""
+
+    __slots__ = ("nodes", "terms")
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.terms = Terms()
+
+
 class Roster:
     """Holds ``max_nodes`` at most; who is new after that is ignored until others have gone.
 
@@ -63,10 +71,10 @@ class Roster:
         self.saw_itself = False
         self._prune = prune
         self._max_nodes = max_nodes
-        self._words: dict[str, dict[str, Node]] = {}  # by key as told, then by source
+        self._words: dict[str, _Words] = {}  # by source
+        self._tellers: dict[str, int] = {}  # how many sources have a word for a key, as they tell it
         self._bare: set[str] = set()  # of those keys, the addresses
         self._relates = False  # whether there has been any
-        self._terms: dict[str, Terms] = {}  # of those words, by source
         self._failing: set[str] = set()
         self._names = Names()
         self._own: set[str | None] = set()
@@ -92,21 +100,21 @@ class Roster:
 
     def told_by(self, source: str, told: str) -> Node | None:
         """Return the node that a source calls ``told``, as it last told of it; another source may know another run."""
-        return self._words.get(told, _NOTHING).get(source)
+        return self._words_of(source).nodes.get(told)
 
     def vouches_for(self, node: Node) -> bool:
         """Whether a source has told of a node by its name or its address; hearsay doesn't count."""
-        keys = (key for key in (node.name, node.address) if key is not None)
-        return any(source != EXCHANGE for key in keys for source in self._words.get(key, ()))
+        told = [words.nodes for source, words in self._words.items() if source != EXCHANGE]
+        return any(key in nodes for key in (node.name, node.address) if key is not None for nodes in told)
 
     def lists(self, key: str) -> bool:
         """Whether a source vouches for a node without a limit, whether it runs or not."""
         told = [key, *self._names.addresses_of(key)]
-        return any(self._terms_of(source).lasts(each) for each in told for source in self._words.get(each, ()))
+        return any(words.terms.lasts(each) for each in told for words in self._words.values())
 
     def expire(self, now_s: float) -> list[Change]:
         """Drop the nodes of which nothing was heard for too long, while their source worked."""
-        passed = [(key, source) for source, terms in self._terms.items() for key in terms.pop_due(now_s)]
+        passed = [(key, source) for source, words in self._words.items() for key in words.terms.pop_due(now_s)]
         return self._update(self._drop(passed), Reason.SILENT)
 
     def fails(self, source: str, now_s: float) -> None:
@@ -116,18 +124,18 @@ class Roster:
         """
         self._failing.add(source)
         for each in (source, PREDECESSOR):
-            self._terms_of(each).stop(now_s)
+            self._words_of(each).terms.stop(now_s)
 
     def works(self, source: str, now_s: float) -> None:
         """Let the words of ``source`` lapse again if they are not renewed."""
         self._failing.discard(source)
-        self._terms_of(source).go_on(now_s)
+        self._words_of(source).terms.go_on(now_s)
         if not self._failing:
-            self._terms_of(PREDECESSOR).go_on(now_s)
+            self._words_of(PREDECESSOR).terms.go_on(now_s)
 
     def next_s(self) -> float | None:
         """Return when ``expire`` has something to do."""
-        times = (terms.next_s() for terms in self._terms.values())
+        times = (words.terms.next_s() for words in self._words.values())
         return min((at_s for at_s in times if at_s is not None), default=None)
 
     def meet(self, peer: Node, dialled: str | None = None) -> list[Change]:
@@ -137,13 +145,12 @@ class Roster:
         """
         if peer.name is None:
             return []
-        words = self._words.get(peer.name, {})
         touched: set[str] = set()
-        for source, node in words.items():
+        for source, node in self._told_of(peer.name):
             if is_older(peer, node):  # its clock was set back
-                words[source] = node.evolve(boot_id=peer.boot_id)
+                self._words[source].nodes[peer.name] = node.evolve(boot_id=peer.boot_id)
                 touched.add(peer.name)
-        if dialled in self._words:
+        if dialled in self._tellers:
             touched |= self._names.learn(dialled, peer.name)
         return self._update(dict.fromkeys(touched, False), Reason.REPLACED)
 
@@ -154,7 +161,7 @@ class Roster:
     def disown(self, *keys: str | None) -> list[Change]:
         """Take in that these names and addresses are our own: nobody is known by them, now or later."""
         self._own.update(key for key in keys if key is not None)
-        told = [(key, source, node) for key, words in self._words.items() for source, node in words.items()]
+        told = [(key, source, node) for source, words in self._words.items() for key, node in words.nodes.items()]
         return self._update(self._remove((key, source) for key, source, node in told if self._is_own(node)), Reason.GONE)
 
     def set_aside(self, node: Node) -> list[Change]:
@@ -176,40 +183,46 @@ class Roster:
 
     def _hear(self, source: str, nodes: Iterable[Node], now_s: float, ttl_s: float) -> dict[str, bool]:
         touched: dict[str, bool] = {}
-        terms = self._terms_of(source)
+        words, inherited = self._words_of(source), self._words_of(PREDECESSOR)
         for node in nodes:
             if not self._admits(node):
                 continue
             key = node.key
-            words = self._words.get(key)
-            if words is None:
-                words = self._words[key] = {}
-                if is_bare(key):
-                    self._add_bare(key)
-            before = words.get(source)
-            fresh = before is None or not terms.holds(key, now_s) or _moved(before, node)
+            before = words.nodes.get(key)
+            fresh = before is None or not words.terms.holds(key, now_s) or _moved(before, node)
             if fresh or before != node:
                 touched[key] = fresh
-            words[source] = node
-            terms.set(key, ttl_s, now_s)
-            if source != PREDECESSOR and PREDECESSOR in words:
+            words.nodes[key] = node
+            words.terms.set(key, ttl_s, now_s)
+            if before is None:
+                self._count_in(key)
+            if key in inherited.nodes and words is not inherited:
                 self._remove([(key, PREDECESSOR)])
         return touched
+
+    def _count_in(self, key: str) -> None:
+        tellers = self._tellers[key] = self._tellers.get(key, 0) + 1
+        if tellers == 1 and is_bare(key):
+            self._add_bare(key)
 
     def _add_bare(self, key: str) -> None:
         """Note an address. Who is told to be where matters from the first one on, and is kept from then on only."""
         self._bare.add(key)
         if not self._relates:
             self._relates = True
-            for told in self._words:
+            for told in self._tellers:
                 if not is_bare(told):
                     self._names.tell(told, self._addresses_told_of(told))
 
-    def _terms_of(self, source: str) -> Terms:
-        terms = self._terms.get(source)
-        if terms is None:
-            terms = self._terms[source] = Terms()
-        return terms
+    def _words_of(self, source: str) -> _Words:
+        words = self._words.get(source)
+        if words is None:
+            words = self._words[source] = _Words()
+        return words
+
+    def _told_of(self, key: str) -> list[tuple[str, Node]]:
+        """Return each source that tells of ``key``, with what it tells."""
+        return [(source, words.nodes[key]) for source, words in self._words.items() if key in words.nodes]
 
     def _drop(self, told: Iterable[tuple[str, str]]) -> dict[str, bool]:
         return self._remove(told) if self._prune else {}
@@ -217,29 +230,29 @@ class Roster:
     def _remove(self, told: Iterable[tuple[str, str]]) -> dict[str, bool]:
         touched: dict[str, bool] = {}
         for key, source in told:
-            words = self._words.get(key, {})
-            if words.pop(source, None) is None:
+            words = self._words_of(source)
+            if words.nodes.pop(key, None) is None:
                 continue
-            self._terms_of(source).discard(key)
+            words.terms.discard(key)
             touched[key] = False
-            if not words:
-                del self._words[key]
+            self._tellers[key] -= 1
+            if not self._tellers[key]:
+                del self._tellers[key]
                 self._bare.discard(key)
         return touched
 
     def _missing(self, source: str, answered: set[str]) -> list[tuple[str, str]]:
-        return [(key, source) for key in self._words if key not in answered]
+        return [(key, source) for key in self._words_of(source).nodes if key not in answered]
 
     def _revoked(self, source: str, name: str, boot_id: BootId | None) -> list[tuple[str, str]]:
-        words = self._words.get(name, {})
-        told = [(who, words[who].boot_id) for who in (source, PREDECESSOR) if who in words]
+        told = [(who, node.boot_id) for who in (source, PREDECESSOR) if (node := self.told_by(who, name))]
         return [(name, who) for who, told_boot in told if boot_id is None or told_boot in (None, boot_id)]
 
     def _admits(self, node: Node) -> bool:
         if self._is_own(node):
             self.saw_itself = True
             return False
-        if node.key in self._words or len(self._words) < self._max_nodes:
+        if node.key in self._tellers or len(self._tellers) < self._max_nodes:
             return True
         self.full = True
         return False
@@ -252,14 +265,16 @@ class Roster:
 
         Or this is a belated word of a run that its source has seen replaced.
         """
-        words = self._words.get(node.key, _NOTHING)
-        before = words.get(source)
+        key, words = node.key, self._words_of(source)
+        before = words.nodes.get(key)
         if before is None:
             return False
-        terms = self._terms[source]
-        if (before is node or before == node) and PREDECESSOR not in words and terms.renew(node.key, ttl_s, now_s):
+        if (before is node or before == node) and not self._is_inherited(key) and words.terms.renew(key, ttl_s, now_s):
             return True
-        return is_older(node, before) and terms.holds(node.key, now_s)
+        return is_older(node, before) and words.terms.holds(key, now_s)
+
+    def _is_inherited(self, key: str) -> bool:
+        return PREDECESSOR in self._words and key in self._words[PREDECESSOR].nodes
 
     # -- what that adds up to --------------------------------------------------------------------------------------------------
 
@@ -283,7 +298,7 @@ class Roster:
 
     def _affected_by(self, told: str) -> set[str]:
         if is_bare(told):
-            return self._names.keys_at(told) if told in self._words else self._names.unlearn(told)
+            return self._names.keys_at(told) if told in self._tellers else self._names.unlearn(told)
         affected = {told}
         if self._relates:
             for address in self._names.tell(told, self._addresses_told_of(told)) & self._bare:
@@ -291,8 +306,7 @@ class Roster:
         return affected
 
     def _addresses_told_of(self, name: str) -> set[str]:
-        words = self._words.get(name, {})
-        return {node.address for source, node in words.items() if source != EXCHANGE and node.address}
+        return {node.address for source, node in self._told_of(name) if source != EXCHANGE and node.address}
 
     def _change(self, key: str, reason: Reason, fresh: bool) -> Change | None:
         node, before = self._merged(key), self.known.get(key)
@@ -301,7 +315,7 @@ class Roster:
         if node is None:
             if self.known.pop(key, None) is None:
                 return None
-            return Change(key, None, before, Reason.REPLACED if key in self._words else reason, False)
+            return Change(key, None, before, Reason.REPLACED if key in self._tellers else reason, False)
         self.known[key] = node
         return Change(key, node, before, reason, fresh) if fresh or node != before else None
 
@@ -321,7 +335,7 @@ class Roster:
             told, name = [] if self._names.name_at(key) else [key], None
         else:
             told, name = [key, *(self._names.addresses_of(key) if self._bare else ())], key
-        return merge([word for as_told in told for word in self._words.get(as_told, {}).items()], name)
+        return merge([word for as_told in told for word in self._told_of(as_told)], name)
 
 
 def _moved(before: Node, node: Node) -> bool:

@@ -16,9 +16,9 @@ from cluster_kit.node import Node
 
 INTERVAL_S = 0.25  # between two changes of one node, if that goes on
 BURST = 4  # changes in a row without a wait
-NODE_S = 100e-6  # between two workings-out, for each node on offer: two hundred times what that takes
+NODE_S = 250e-6  # between two workings-out, for each node on offer: hundreds of times what that takes
 MAX_WAIT_S = 0.25  # between two workings-out, however many nodes there are
-AHEAD_S = 0.2  # workings-out that take up no more than this are done without a wait
+AHEAD_S = 0.5  # workings-out that take up no more than this are done without a wait
 
 
 class _Offers:

@@ -44,7 +44,7 @@ def refuse_all_that_cross(case):
 
 
 def believe_any_boot(self, source, name, boot_id):
-    return [(name, source)] if source in self._words.get(name, {}) else []
+    return [(name, source)] if self.told_by(source, name) else []
 
 
 def admit_everybody(self, node):
