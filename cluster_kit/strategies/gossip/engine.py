@@ -28,8 +28,8 @@ ANNOUNCE_BYTES = 512  # larger than most answers, and small enough for any path 
 ANSWERERS = 8  # of those who hear an announcement, about so many answer
 ANSWERS_PER_S = 20.0  # per node; as many may come at once
 REMEMBERED = 2048  # datagrams: a node repeats itself until it changes; beyond so many nodes each of them is read anew
+REMEMBERED_AT_ONCE = 16  # times that datagrams came in together: of use where several nodes share a process and hear the same
 LATE_S = 1.0  # by so much a tick may come late and still be in time to vouch for those who were heard
-AT_ONCE = 16  # likewise, of what is heard at once
 SPREAD = 0.2  # fraction by which times vary, so that nodes don't speak in step
 
 
@@ -221,7 +221,7 @@ def _read(datagram: bytes) -> Packet | None:
     return decode(datagram)
 
 
-@lru_cache(maxsize=AT_ONCE)
+@lru_cache(maxsize=REMEMBERED_AT_ONCE)
 def _all_said(heard: tuple[Datagram, ...]) -> tuple[_Said, ...]:
     """Return what datagrams say that are heard at once, which is the same for all who hear them in this process."""
     return tuple(map(_said, heard))

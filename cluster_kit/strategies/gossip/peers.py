@@ -73,7 +73,7 @@ class Peers:
         return None if said is None else said.node.boot_id
 
     def repeats(self, said: object, now_s: float) -> bool:
-        """Take in a statement that was heard before; return False, and do nothing, of anything else.
+        """Take in a statement that was heard before; return False, and do nothing, for anything else.
 
         It is ``hear`` for nearly all that is heard, at a fraction of its cost.
         """

@@ -113,7 +113,8 @@ class Session:
 
     def _hear(self, datagrams: Sequence[Datagram]) -> None:
         """Take in what comes in at once; nearly all of it says nothing new, and a thousand nodes say a lot."""
-        assert self._datagrams is not None
+        if self._datagrams is None:
+            return
         actions = self._engine.receive(datagrams, self._clock.now_s())
         if not actions:
             return
