@@ -70,13 +70,23 @@ class TopologyConformance:
     @contract(PURE)
     def test_every_process_gives_the_same_answer(self, topology: Topology) -> None:
         """Every node does the sum for itself: what follows from ``hash()``, or the order of a set, differs in each process."""
+        differing = self._difference_elsewhere(topology, hash_seed=2, is_remote=False)
+        assert not differing, f"PYTHONHASHSEED is 1 in one process and 2 in another, and {differing}: hash() or a set's order?"
+
+    @contract(PURE)
+    def test_every_machine_gives_the_same_answer_at_any_time(self, topology: Topology) -> None:
+        """Every node does the sum for itself: clocks and the name of the host differ on each machine."""
+        differing = self._difference_elsewhere(topology, hash_seed=1, is_remote=True)
+        assert not differing, f"on another machine, at another time, {differing}: is it the clock, or the host's name?"
+
+    def _difference_elsewhere(self, topology: Topology, *, hash_seed: int, is_remote: bool) -> str | None:
         rosters = [self._cluster(size) for size in SIZES]
         try:
-            first, second = (selections_elsewhere(topology, rosters, hash_seed=seed) for seed in (1, 2))
+            first = selections_elsewhere(topology, rosters, hash_seed=1, is_remote=False)
+            second = selections_elsewhere(topology, rosters, hash_seed=hash_seed, is_remote=is_remote)
         except LookupError as exc:
             pytest.skip(str(exc))
-        differing = _difference(first, second)
-        assert not differing, f"PYTHONHASHSEED is 1 in one process and 2 in another, and {differing}: hash() or a set's order?"
+        return _difference(first, second)
 
     @contract(MUTUAL)
     def test_links_are_mutual(self, topology: Topology, nodes: frozenset[Node]) -> None:

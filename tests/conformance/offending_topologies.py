@@ -3,6 +3,8 @@
 Collected by ``test_offending_topologies`` only, in processes of its own.
 """
 
+import datetime
+import socket
 import time
 
 import pytest
@@ -118,7 +120,7 @@ class OrdersByHash(Mesh):
         return frozenset({ring[place - 1], ring[(place + 1) % len(ring)]} | unnamed) - {local}
 
 
-@breaks("test_every_process_gives_the_same_answer")
+@breaks("test_every_process_gives_the_same_answer", also=["test_every_machine_gives_the_same_answer_at_any_time"])
 class OrdersById(Mesh):
     """A star, around whoever was made first."""
 
@@ -134,6 +136,43 @@ class OrdersAsASetDoes(Mesh):
     def select(self, local, known):
         hub = next(iter({node.name for node in known if node.name} | {local.name}))
         return known if local.name == hub else frozenset(node for node in known if node.name in (hub, None))
+
+
+class _Star(Mesh):
+    def select(self, local, known):
+        ring = sorted(node.name for node in known | {local} if node.name)
+        hub = ring[self.place() % len(ring)]
+        return known if local.name == hub else frozenset(node for node in known if node.name in (hub, None))
+
+
+@breaks("test_every_machine_gives_the_same_answer_at_any_time")
+class TakesTurnsByTheDay(_Star):
+    def place(self):
+        return int(time.time() // 86_400)
+
+
+@breaks("test_every_machine_gives_the_same_answer_at_any_time")
+class TakesTurnsByTheDate(_Star):
+    def place(self):
+        return datetime.date.today().toordinal()
+
+
+@breaks("test_every_machine_gives_the_same_answer_at_any_time")
+class TakesTurnsByTheHour(_Star):
+    def place(self):
+        return time.localtime().tm_hour
+
+
+@breaks("test_every_machine_gives_the_same_answer_at_any_time")
+class TakesTurnsByTheMonth(_Star):
+    def place(self):
+        return datetime.datetime.now(tz=datetime.UTC).month
+
+
+@breaks("test_every_machine_gives_the_same_answer_at_any_time")
+class GoesByTheMachine(_Star):
+    def place(self):
+        return sum(socket.gethostname().encode())
 
 
 @breaks("test_is_cheap_in_a_large_cluster")

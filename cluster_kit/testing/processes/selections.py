@@ -1,6 +1,6 @@
 """Whom a topology selects, asked here, or in another process, whose hashes of text are others.
 
-That one is ``python -m cluster_kit.testing.processes.selections``.
+That one is ``python -m cluster_kit.testing.processes.selections``. It can be on another machine, as far as it can tell.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 from cluster_kit.abc import Topology
 from cluster_kit.node import Node
+from cluster_kit.testing.processes.elsewhere import move
 
 Selections = list[dict[str, list[str]]]
 """For each roster: by the key of each node, the sorted keys of those it selects."""
@@ -33,10 +34,13 @@ def selections(topology: Topology, rosters: Sequence[frozenset[Node]]) -> Select
     ]
 
 
-def selections_elsewhere(topology: Topology, rosters: Sequence[frozenset[Node]], hash_seed: int) -> Selections:
+def selections_elsewhere(
+    topology: Topology, rosters: Sequence[frozenset[Node]], *, hash_seed: int, is_remote: bool
+) -> Selections:
     """Return the same from a process with this PYTHONHASHSEED, where the topology is built from its options.
 
-    Nodes are made there in the order of their keys, or in the reverse one where the seed is odd, since ``id`` is no order.
+    Nodes are made there in the order of their keys, or in the reverse one where the seed is odd, since ``id`` is no order. Time
+    and the name of the host are others where it ``is_remote``.
 
     Raises:
         LookupError: The class is not one that a process can import.
@@ -48,7 +52,7 @@ def selections_elsewhere(topology: Topology, rosters: Sequence[frozenset[Node]],
     names: list[str] = [field.name for field in fields(topology) if field.init] if is_dataclass(topology) else []
     options = {name: getattr(topology, name) for name in names}
     plain = [[node.to_plain() for node in sorted(roster, key=str, reverse=hash_seed % 2 == 1)] for roster in rosters]
-    asked = (inspect.getfile(kind), kind.__module__, kind.__qualname__, pickle.dumps(options), plain)
+    asked = (is_remote, inspect.getfile(kind), kind.__module__, kind.__qualname__, pickle.dumps(options), plain)
     answer = subprocess.run(  # noqa: S603 - this very module
         [sys.executable, "-m", __name__],
         input=pickle.dumps(asked),
@@ -61,8 +65,10 @@ def selections_elsewhere(topology: Topology, rosters: Sequence[frozenset[Node]],
 
 
 def _answer(question: bytes) -> Selections:
-    path, module, qualname, options, rosters = pickle.loads(question)  # noqa: S301 - from the test that started this
-    kind = _imported(path, module, qualname)
+    is_remote, *where, options, rosters = pickle.loads(question)  # noqa: S301 - from the test that started this
+    if is_remote:
+        move()
+    kind = _imported(*where)
     nodes = [frozenset(map(Node.from_plain, roster)) for roster in rosters]
     return selections(kind(**pickle.loads(options)), nodes)  # noqa: S301 - likewise
 
