@@ -129,13 +129,16 @@ class Membership:
 
     def observe(self, source: str, observation: Observation, now_s: float) -> None:
         """Take in what the strategy called ``source`` says."""
-        if isinstance(observation, Seen) and self._is_over(observation.node):
-            return  # it was on its way
-        changes = self._roster.observe(source, observation, now_s)
-        if isinstance(observation, Gone) and observation.reason is Reason.LEFT and observation.boot_id is not None:
-            self._departures.note_goodbye(observation.name, observation.boot_id, now_s, is_proven=source == EXCHANGE)
-            if source != EXCHANGE:  # what linked peers told counts no more, either
-                changes += self._roster.observe(EXCHANGE, observation, now_s)
+        if isinstance(observation, Seen):
+            if self._is_over(observation.node):
+                return  # it was on its way
+            changes = self._roster.see(source, observation.node, now_s, observation.ttl_s)
+        else:
+            changes = self._roster.observe(source, observation, now_s)
+            if isinstance(observation, Gone) and observation.reason is Reason.LEFT and observation.boot_id is not None:
+                self._departures.note_goodbye(observation.name, observation.boot_id, now_s, is_proven=source == EXCHANGE)
+                if source != EXCHANGE:  # what linked peers told counts no more, either
+                    changes += self._roster.observe(EXCHANGE, observation, now_s)
         if changes:
             self._take(changes)
             for change in changes:

@@ -83,9 +83,7 @@ class Roster:
         """Take in what ``source`` says; return what that changes, losses first, then by key."""
         match observation:
             case Seen(node=node, ttl_s=ttl_s):
-                if self._is_repeated_or_late(source, node, ttl_s, now_s):
-                    return []
-                return self._update(self._hear(source, [node], now_s, ttl_s), Reason.GONE)
+                return self.see(source, node, now_s, ttl_s)
             case Found(nodes=nodes):
                 touched = self._drop(self._missing(source, {node.key for node in nodes}))
                 touched |= self._hear(source, sorted(nodes, key=lambda node: node.key), now_s, inf)
@@ -93,6 +91,12 @@ class Roster:
             case Gone(name=name, reason=reason, boot_id=boot_id):
                 return self._update(self._drop(self._revoked(source, name, boot_id)), reason)
         return []
+
+    def see(self, source: str, node: Node, now_s: float, ttl_s: float) -> list[Change]:
+        """Take in ``Seen(node, ttl_s)``, which is nearly all that sources say."""
+        if self._is_repeated_or_late(source, node, now_s, ttl_s):
+            return []
+        return self._update(self._hear(source, [node], now_s, ttl_s), Reason.GONE)
 
     def key_of(self, told: str) -> str:
         """Return what the node is known by that a source calls ``told``: its name, where only its address was told."""
@@ -260,7 +264,7 @@ class Roster:
     def _is_own(self, node: Node) -> bool:
         return node.name in self._own or node.address in self._own
 
-    def _is_repeated_or_late(self, source: str, node: Node, ttl_s: float, now_s: float) -> bool:
+    def _is_repeated_or_late(self, source: str, node: Node, now_s: float, ttl_s: float) -> bool:
         """Whether a source says in time what it said before, as it nearly always does, which then holds anew.
 
         Or this is a belated word of a run that its source has seen replaced.

@@ -43,7 +43,8 @@ class Terms:
             return False
         self._put(key, now_s + length_s)
         self._length_s[key] = length_s
-        self._prolonged.discard(key)
+        if self._prolonged:
+            self._prolonged.discard(key)
         return True
 
     def discard(self, key: str) -> None:

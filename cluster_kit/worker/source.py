@@ -12,7 +12,7 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from cluster_kit.abc import Failed, Found, Observation, Strategy
+from cluster_kit.abc import Failed, Found, Observation, Seen, Strategy
 from cluster_kit.config import ChildSpec
 from cluster_kit.errors import described, text_of
 from cluster_kit.membership.backoff import Backoff
@@ -180,13 +180,18 @@ class Source:
 
     def _heard(self, observation: Observation) -> None:
         check_observation(observation)
+        if self._fault is not None or not isinstance(observation, Seen):
+            self._judge(observation)
+        self._observe(self.name, observation)
+
+    def _judge(self, observation: Observation) -> None:
+        """Take from an observation how the source itself is doing."""
         fault = text_of(observation.error) if isinstance(observation, Failed) else None
         if fault != self._fault:
             self._fault = fault
             self._update_health()
         if isinstance(observation, Found):
             self.context.found = observation.nodes
-        self._observe(self.name, observation)
 
     def _made_known(self) -> None:
         """The strategy has announced this node, for the first time or again: what failed before works."""

@@ -19,10 +19,14 @@ class Trace:
         self._show = show
         self._hash = blake2b(digest_size=16)
         self._lines: list[str] = []
+        self._at_s = -1.0  # of the latest line
+        self._time = ""  # that time as text: much happens at one moment
 
     def add(self, at_s: float, who: str, what: str) -> None:
         """Add a line: when, which node, what."""
-        line = f"{at_s:12.6f} {who:<6} {what}"
+        if at_s != self._at_s:
+            self._at_s, self._time = at_s, f"{at_s:12.6f}"
+        line = f"{self._time} {who:<6} {what}"
         self._lines.append(line)
         if len(self._lines) >= _BATCH:
             self._flush()
