@@ -129,7 +129,8 @@ def test_frozen_programs_form_a_cluster_and_replace_a_worker(built, program):
 def test_frozen_program_that_is_killed_leaves_no_worker(built, program):
     with running(built / program, "a") as a, running(built / program, "b") as b:
         for process in (a, b):
-            json.loads(process.stdout.readline())
+            json.loads(process.stdout.readline())  # both see each other, before either is gone
+        for process in (a, b):
             process.send_signal(signal.SIGKILL)  # of what is left, the fixture that every test has tells
 
 
