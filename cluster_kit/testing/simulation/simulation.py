@@ -275,12 +275,19 @@ class Simulation:
 
 @contextmanager
 def _collecting_nothing() -> Iterator[None]:
-    """Keep the garbage collector out of the block: in a large cluster it takes long, and it runs when it likes."""
-    was_enabled = gc.isenabled()
+    """Keep the garbage collector out of the block: in a large cluster it takes long, and it runs when it likes.
+
+    Whoever calls it there looks through what the block has made, and not through all that was there before.
+    """
+    was_enabled, is_first = gc.isenabled(), not gc.get_freeze_count()
     gc.disable()
+    if is_first:
+        gc.freeze()
     try:
         yield
     finally:
+        if is_first:
+            gc.unfreeze()
         if was_enabled:
             gc.enable()
 
