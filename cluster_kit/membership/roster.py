@@ -71,7 +71,8 @@ class Roster:
         self.saw_itself = False
         self._prune = prune
         self._max_nodes = max_nodes
-        self._words: dict[str, _Words] = {}  # by source
+        self._inherited = _Words()
+        self._words = {PREDECESSOR: self._inherited}  # by source
         self._tellers: dict[str, int] = {}  # how many sources have a word for a key, as they tell it
         self._bare: set[str] = set()  # of those keys, the addresses
         self._relates = False  # whether there has been any
@@ -135,7 +136,7 @@ class Roster:
         self._failing.discard(source)
         self._words_of(source).terms.go_on(now_s)
         if not self._failing:
-            self._words_of(PREDECESSOR).terms.go_on(now_s)
+            self._inherited.terms.go_on(now_s)
 
     def next_s(self) -> float | None:
         """Return when ``expire`` has something to do."""
@@ -187,7 +188,7 @@ class Roster:
 
     def _hear(self, source: str, nodes: Iterable[Node], now_s: float, ttl_s: float) -> dict[str, bool]:
         touched: dict[str, bool] = {}
-        words, inherited = self._words_of(source), self._words_of(PREDECESSOR)
+        words = self._words_of(source)
         for node in nodes:
             if not self._admits(node):
                 continue
@@ -200,7 +201,7 @@ class Roster:
             words.terms.set(key, ttl_s, now_s)
             if before is None:
                 self._count_in(key)
-            if key in inherited.nodes and words is not inherited:
+            if key in self._inherited.nodes and source != PREDECESSOR:
                 self._remove([(key, PREDECESSOR)])
         return touched
 
@@ -273,12 +274,9 @@ class Roster:
         before = words.nodes.get(key)
         if before is None:
             return False
-        if (before is node or before == node) and not self._is_inherited(key) and words.terms.renew(key, ttl_s, now_s):
+        if (before is node or before == node) and key not in self._inherited.nodes and words.terms.renew(key, ttl_s, now_s):
             return True
         return is_older(node, before) and words.terms.holds(key, now_s)
-
-    def _is_inherited(self, key: str) -> bool:
-        return PREDECESSOR in self._words and key in self._words[PREDECESSOR].nodes
 
     # -- what that adds up to --------------------------------------------------------------------------------------------------
 
