@@ -19,7 +19,8 @@ BLOCKED_S = 0.2  # what blocks for longer holds up heartbeats; less may be the m
 TRIES = 5  # what blocks does so each time; a garbage collection, an import or a busy machine does not
 _TICK_S = 0.01
 _SUSPICIOUS_S = 0.05  # to look where the loop is then
-_SCHEDSTAT = Path("/proc/thread-self/schedstat")
+_THIS_THREAD = Path("/proc/thread-self")
+_ALL_THREADS = Path("/proc/self/task")
 
 
 class Lag:
@@ -101,7 +102,16 @@ async def _tick(lag: Lag) -> None:
 
 def starved_s() -> float:
     """Return for how many seconds this thread has been ready to run and had no processor."""
+    return _starved_s(_THIS_THREAD)
+
+
+def all_starved_s() -> float:
+    """Return ``starved_s`` of all threads of this process together: one that waits for another is as late as that one."""
+    return sum(_starved_s(thread) for thread in _ALL_THREADS.glob("*"))
+
+
+def _starved_s(thread: Path) -> float:
     try:
-        return int(_SCHEDSTAT.read_text().split()[1]) / 1e9
+        return int((thread / "schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError, ValueError):  # only Linux tells, and not in every container
         return 0.0
