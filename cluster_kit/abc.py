@@ -20,6 +20,7 @@ from cluster_kit.node import BootId, Fence, Node, canonical_key
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
+    from cluster_kit.security import Security
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -74,7 +75,23 @@ class Failed:
 Observation = Found | Seen | Leaving | Gone | Failed
 
 
-class Discovery(Protocol):
+class Environment(Protocol):
+    """What strategies and connectors both have."""
+
+    @property
+    def fence(self) -> Fence:
+        """Cluster and group; what carries another fence is foreign: ignored by a strategy, refused by a connector."""
+
+    @property
+    def network(self) -> Network:
+        """The way to the outside, which in a simulation is another one."""
+
+    @property
+    def security(self) -> Security:
+        """Protects what goes over it, where the cluster has a secret."""
+
+
+class Discovery(Environment, Protocol):
     """What a running strategy knows of its surroundings."""
 
     @property
@@ -90,20 +107,12 @@ class Discovery(Protocol):
         """False: look, but don't make yourself known."""
 
     @property
-    def fence(self) -> Fence:
-        """Cluster and group; what carries another fence is foreign and ignored."""
-
-    @property
     def found(self) -> frozenset[Node]:
         """Whom the last ``Found`` vouched for, be it one of an earlier run that raised: what is said now replaces that."""
 
     @property
     def random(self) -> Random:
         """The source of jitter; seeded in simulations."""
-
-    @property
-    def network(self) -> Network:
-        """The way to the outside, on which a strategy can run in a simulation as well."""
 
     async def changed(self) -> None:
         """Wait until ``local`` or ``leaving`` has changed since the last call returned."""
@@ -238,20 +247,12 @@ class PollingStrategy(Strategy):
             await asyncio.sleep(min(wait_s, max(self.max_interval_s, self.interval_s)) * spread)
 
 
-class LinkReport(Protocol):
+class LinkReport(Environment, Protocol):
     """How a connector tells its worker about links; to be called from the event loop."""
-
-    @property
-    def fence(self) -> Fence:
-        """Cluster and group; a peer with another fence is refused."""
 
     @property
     def boot_id(self) -> BootId:
         """Which run of this node the links belong to."""
-
-    @property
-    def network(self) -> Network:
-        """The way to the outside, on which a connector can run in a simulation as well."""
 
     @property
     def partial(self) -> bool:

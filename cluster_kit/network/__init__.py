@@ -85,10 +85,14 @@ class Stream(ABC):
     Attributes:
         here: Our end.
         there: The other end.
+        certified: The name of the node at the other end as far as that is proved, which it is only where streams are protected.
+        distrust: Why a protected stream was lost before both ends had proved themselves.
     """
 
     here: Endpoint
     there: Endpoint
+    certified: str | None = None
+    distrust: str | None = None
 
     @abstractmethod
     def start(self, reader: StreamReader) -> None:

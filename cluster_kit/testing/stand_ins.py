@@ -12,6 +12,8 @@ from typing import Any, Literal
 from cluster_kit.events import Reason
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.security import Security
+from cluster_kit.security.keys import Keyring
 
 DEADLINE_S = 20.0  # generous: a busy machine is not a broken plugin
 FENCE = Fence("conformance", "conformance")
@@ -29,6 +31,7 @@ class FakeDiscovery:
         found: Whom an earlier run vouched for.
         seed: Makes the jitter repeatable.
         network: What the strategy runs on; by default the system's own.
+        keyring: What the cluster's secrets came to.
     """
 
     def __init__(
@@ -40,8 +43,10 @@ class FakeDiscovery:
         found: frozenset[Node] = frozenset(),
         seed: int = 0,
         network: Network | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
         self.local = local if local.boot_id else local.evolve(boot_id=BootId.new())
+        self.security = Security(self.local, keyring)
         self.leaving = False
         self.announce = announce
         self.fence = fence
@@ -96,6 +101,7 @@ class RecordingLinks:
         boot_id: Which run of the node it is.
         deadline_s: How long ``expect`` and ``until`` wait.
         network: What the connector runs on; by default the system's own.
+        security: Protects streams; by default it does not.
 
     Attributes:
         known: The keys of those for whom discovery vouches.
@@ -110,8 +116,10 @@ class RecordingLinks:
         boot_id: BootId | None = None,
         deadline_s: float = DEADLINE_S,
         network: Network | None = None,
+        security: Security | None = None,
     ) -> None:
         self.fence = fence
+        self.security = security or Security(Node(name="anybody@nowhere", boot_id=boot_id or BootId.new()))
         self._network = network
         self._deadline_s = deadline_s
         self.boot_id = boot_id or BootId.new()

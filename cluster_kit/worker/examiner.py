@@ -22,6 +22,8 @@ from cluster_kit.membership.roster import Roster
 from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
 from cluster_kit.pipe.channel import Channel
+from cluster_kit.security import Security
+from cluster_kit.security.keys import Keyring
 from cluster_kit.worker.foreign import CLOSE_S, attempt
 from cluster_kit.worker.messages import Beat
 from cluster_kit.worker.observed import check_observation, checked_stream
@@ -49,6 +51,7 @@ class Examine(Struct, frozen=True, kw_only=True):
     local: Node
     fence: Fence
     wait_s: float
+    keyring: Keyring | None = None
 
 
 Step = Literal["source", "discovery", "connector", "node"]
@@ -81,6 +84,7 @@ class Examiner:
         self.leaving = False
         self.announce = False
         self.network = network
+        self.security = Security(order.local, order.keyring)
         self._order = order
         self._channel = channel
         self._process = process

@@ -29,6 +29,7 @@ from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command, Connect, Disconnect, GiveUp
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.security import Security
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.foreign import attempt
 from cluster_kit.worker.plain import check_plain
@@ -50,6 +51,7 @@ class Links:
         boot_id: BootId,
         partial: bool,
         network: Network,
+        security: Security,
         clock: AttendedClock,
         connect_timeout_s: float,
         settle: Callable[[], None],
@@ -59,6 +61,7 @@ class Links:
         self.boot_id = boot_id
         self.partial = partial
         self.network = network
+        self.security = security
         self.rtts: dict[str, float] = {}
         self._connector = connector
         self._membership = membership

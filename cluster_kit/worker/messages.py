@@ -16,12 +16,18 @@ from cluster_kit.errors import ClusterKitError, ConnectReason
 from cluster_kit.events import Event
 from cluster_kit.membership.unlinked import Unlinked
 from cluster_kit.node import Fence, Node
+from cluster_kit.security.keys import Keyring
 
 MAX_UNLINKED = 500  # nodes in one answer, about 40 KB as JSON with names of usual length
 
 
 class Start(Struct, frozen=True, kw_only=True):
-    """To the worker, first: what to run. ``known`` is the roster that its predecessor left."""
+    """To the worker, first: what to run.
+
+    Attributes:
+        known: The roster that its predecessor left.
+        keyring: What the secrets came to.
+    """
 
     topology: TopologyConfig
     local: Node
@@ -30,12 +36,19 @@ class Start(Struct, frozen=True, kw_only=True):
     leaving: bool
     known: tuple[Node, ...]
     log_level: int
+    keyring: Keyring | None = None
 
 
 class SetMetadata(Struct, frozen=True):
     """To the worker: the node's metadata is now this."""
 
     metadata: Mapping[str, str]
+
+
+class Renew(Struct, frozen=True):
+    """To the worker: the secrets are others now."""
+
+    keyring: Keyring
 
 
 class Drain(Struct, frozen=True):

@@ -19,6 +19,7 @@ from cluster_kit.membership.backoff import Backoff
 from cluster_kit.membership.intensity import Intensity
 from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
+from cluster_kit.security import Security
 from cluster_kit.worker.foreign import CLOSE_S, attempt
 from cluster_kit.worker.messages import SourceHealth
 from cluster_kit.worker.observed import check_observation, checked_stream
@@ -39,6 +40,7 @@ class Surroundings(Protocol):
     announce: bool
     fence: Fence
     network: Network
+    security: Security
 
 
 class Context:
@@ -81,6 +83,11 @@ class Context:
     def network(self) -> Network:
         """The way to the outside."""
         return self._surroundings.network
+
+    @property
+    def security(self) -> Security:
+        """Protects what is sent."""
+        return self._surroundings.security
 
     async def changed(self) -> None:
         """Wait for the next change."""

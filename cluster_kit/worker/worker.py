@@ -22,6 +22,7 @@ from cluster_kit.membership.reconciler import Command
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Node
 from cluster_kit.pipe.channel import Channel
+from cluster_kit.security import Security
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.foreign import CLOSE_S, as_config_error, attempt
 from cluster_kit.worker.isolation import Isolation
@@ -35,6 +36,7 @@ from cluster_kit.worker.messages import (
     Drain,
     Inspect,
     Inspected,
+    Renew,
     Reply,
     Serving,
     SetMetadata,
@@ -82,6 +84,7 @@ class Worker:
         self.network = network
         self.boot_id = BootId(int(network.clock.wall_s() * 1000), network.random("boot").getrandbits(64))
         self.local = start.local.evolve(boot_id=self.boot_id)
+        self.security = Security(self.local, start.keyring)
         self.leaving, self.announce, self.fence = start.leaving, start.announce, start.fence
         self._start = start
         self._connector: Connector = config.connector.build()
@@ -115,6 +118,7 @@ class Worker:
             boot_id=self.boot_id,
             partial=partial,
             network=self.network,
+            security=self.security,
             clock=self._clock,
             connect_timeout_s=self._start.topology.connect_timeout_s,
             settle=self._unsettled,
@@ -312,6 +316,8 @@ class Worker:
                 self._stopping.set()
             case SetMetadata(metadata=metadata):
                 self._metadata.put(metadata)
+            case Renew(keyring=keyring):
+                self.security.renew(keyring)
             case Drain():
                 self._membership.drain()
                 self._change(leaving=True)

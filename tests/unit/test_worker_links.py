@@ -10,6 +10,7 @@ from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.membership.reconciler import Connect, GiveUp
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.security import Security
 from cluster_kit.worker.links import Links
 
 
@@ -37,6 +38,7 @@ def links(clock):
         boot_id=BootId.new(),
         partial=False,
         network=SystemNetwork(),
+        security=Security(Node(name="ann@127.0.0.1", boot_id=BootId.new())),
         clock=clock,
         connect_timeout_s=1.0,
         settle=lambda: None,
@@ -114,6 +116,7 @@ def test_dial_that_is_given_up_fails_as_at_its_deadline(clock):
             boot_id=BootId.new(),
             partial=False,
             network=SystemNetwork(),
+            security=Security(Node(name="ann@127.0.0.1", boot_id=BootId.new())),
             clock=clock,
             connect_timeout_s=3600.0,
             settle=settled.set,

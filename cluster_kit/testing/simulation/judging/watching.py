@@ -10,6 +10,7 @@ from cluster_kit.abc import Connector, LinkReport, Topology
 from cluster_kit.events import Reason
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.security import Security
 from cluster_kit.testing.simulation.judging.findings import Law
 
 Tell = Callable[[Law, str], None]
@@ -49,6 +50,11 @@ class WatchedLinks:
     def network(self) -> Network:
         """The network of the node."""
         return self._links.network
+
+    @property
+    def security(self) -> Security:
+        """What protects its streams."""
+        return self._links.security
 
     def up(self, node: Node) -> None:
         """Pass on that a link is up, which it may not be already."""

@@ -1,0 +1,11 @@
+"""What a secret protects: links and datagrams between the nodes of one cluster.
+
+``keys`` makes keys of secrets, ``links`` protects streams, ``cluster_kit.wire.sealing`` datagrams. ``Security`` is what a
+connector or strategy has of it.
+"""
+
+from __future__ import annotations
+
+from cluster_kit.security.security import Security
+
+__all__ = ["Security"]

@@ -1,0 +1,70 @@
+"""``Security``: what a connector or strategy has of the secrets, without seeing any."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cluster_kit.network import Stream
+from cluster_kit.node import Node
+from cluster_kit.security.keys import Keyring
+
+if TYPE_CHECKING:
+    from cluster_kit.security.links import LinkTrust
+    from cluster_kit.wire.sealing import Sealing
+
+
+class Security:
+    """Protects what one run of a node sends, and checks what it gets; without secrets it lets everything pass as it is.
+
+    Args:
+        local: The node, with name and boot.
+        keyring: The keys of its secrets.
+
+    Attributes:
+        sealing: Seals datagrams and opens them; ``None`` where there is no secret.
+    """
+
+    def __init__(self, local: Node, keyring: Keyring | None = None) -> None:
+        self.sealing: Sealing | None = None
+        self._links: LinkTrust | None = None
+        self._local = local
+        self._keyring = keyring
+        if keyring is not None:
+            self.renew(keyring)
+
+    @property
+    def protects(self) -> bool:
+        """Whether there is a secret."""
+        return self._links is not None
+
+    def renew(self, keyring: Keyring) -> None:
+        """Use other keys from now on; a link that is open stays as it is."""
+        self._keyring = keyring
+        if self._links is not None and self.sealing is not None:
+            self._links.renew(keyring)
+            self.sealing.renew(keyring)
+            return
+        from cluster_kit.security.links import LinkTrust  # who has no secret loads none of this
+        from cluster_kit.wire.sealing import Sealing
+
+        assert self._local.name is not None
+        assert self._local.boot_id is not None
+        self._links = LinkTrust(self._local.name, keyring)
+        self.sealing = Sealing(self._local.boot_id, keyring)
+
+    def of(self, local: Node) -> Security:
+        """Return the security of another node with the same secrets: a diagnosis shows itself by a name that nobody has."""
+        return Security(local, self._keyring)
+
+    def protect(self, stream: Stream, *, dialled: bool) -> Stream:
+        """Return ``stream`` under TLS, where both ends prove that they hold a secret; without secrets ``stream`` itself.
+
+        The stream that is returned owns the other one. It isn't started yet, and is used in the same way: what is
+        sent before both ends have proved themselves waits, nothing is received until then, and an end that can't is
+        told as lost. Its ``certified`` is the name that the other end has proved, and its ``distrust`` why there is no trust.
+
+        Args:
+            stream: Not started.
+            dialled: Whether this end dialled.
+        """
+        return stream if self._links is None else self._links.protect(stream, dialled=dialled)
