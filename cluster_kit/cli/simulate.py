@@ -57,6 +57,7 @@ class _Part(click.ParamType[Any]):
 @click.option("--script", "file", metavar="FILE", help="What happens, as YAML; - is standard input.")
 @click.option("--faults", type=click.IntRange(0, 1000), help="Make up so many faults from the seed, in place of a script.")
 @click.option("--loss", type=click.FloatRange(0, MOST_LOSS), default=0.0, show_default=True, help="Packets lost all the time.")
+@click.option("--secret", is_flag=True, help="Give the cluster a secret: gossip is sealed then, and links are TLS.")
 @click.option("--seconds", type=Seconds(), help="Simulate for so long; by default until all agree, or should have.")
 @click.option("--trace", is_flag=True, help="Print what each node does, when it does it.")
 @click.option("--shrink/--no-shrink", default=True, show_default=True, help="Whether to look for a smaller script that fails.")
@@ -71,6 +72,7 @@ def simulate(
     file: str | None,
     faults: int | None,
     loss: float,
+    secret: bool,
     seconds: float | None,
     trace: bool,
     shrink: bool,
@@ -91,7 +93,7 @@ def simulate(
       - {at_s: 6, partition: [[1, 2], [3-5]], for_s: 10}
       - {at_s: 20, restart: 2}
 
-    Others are join, leave, power_off, freeze, thaw, starve, clock_jump, cut, ring_cut, packets, slow_reader and heal.
+    Others are join, leave, power_off, freeze, thaw, starve, clock_jump, rekey, cut, ring_cut, packets, slow_reader and heal.
     """  # noqa: D301 - click wants the character itself
     from cluster_kit.cli.configuration import see_modules_beside
     from cluster_kit.errors import ConfigError
@@ -101,7 +103,7 @@ def simulate(
     if not isinstance(keys, dict):
         raise click.UsageError("--keys takes a mapping, as in '{connect_timeout_s: 3}'")
     entry = {"strategy": strategy, "connector": connector, "topology": topology, **keys}
-    setting = Setting(topology=entry, seed=seed, loss=loss, seconds=seconds)
+    setting = Setting(topology=entry, seed=seed, loss=loss, secret=secret, seconds=seconds)
     try:
         script = _script(nodes, file, faults, seed)
         outcome = _run(setting, script, trace=trace)

@@ -12,13 +12,14 @@ from cluster_kit.config import Component, TopologyConfig
 from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
 from cluster_kit.pipe.channel import Channel
+from cluster_kit.security.keys import Keyring
 from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.testing.simulation.judging.runs import Runs
 from cluster_kit.testing.simulation.judging.view import NodeView, Told
 from cluster_kit.testing.simulation.judging.watching import Tell, WatchedTopology, watched_connector
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
 from cluster_kit.testing.virtual_time.timeline import Timeline
-from cluster_kit.worker.messages import CannotServe, Drain, Happened, Logged, Serving, Start, Stop, View
+from cluster_kit.worker.messages import CannotServe, Drain, Happened, Logged, Renew, Serving, Start, Stop, View
 from cluster_kit.worker.worker import Worker
 
 _FENCE = Fence("simulation", "simulation")
@@ -36,6 +37,7 @@ class Life:
         tell: Called with what breaks a law.
         told: Called with each event of the application.
         ended: Called when the process has ended by itself.
+        keyring: The keys of its secrets, if it has any.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Life:
         tell: Tell,
         told: Told,
         ended: Callable[[], None],
+        keyring: Keyring | None = None,
     ) -> None:
         self.loop = VirtualLoop(timeline, name=node.key)
         self.view = NodeView(tell, told, max_nodes=config.max_nodes, runs=runs, own=node.key)
@@ -57,7 +60,14 @@ class Life:
         self._ended = ended
         self._stopping = asyncio.Event()
         start = Start(
-            topology=_own(config, tell), local=node, fence=_FENCE, announce=True, leaving=False, known=(), log_level=0
+            topology=_own(config, tell),
+            local=node,
+            fence=_FENCE,
+            announce=True,
+            leaving=False,
+            known=(),
+            log_level=0,
+            keyring=keyring,
         )
         self._channel = _Ear(self._hear)
         self.worker = Worker(start, (), self._channel, self.loop, self._stopping, network=network, process=self)
@@ -69,6 +79,10 @@ class Life:
     def node(self) -> Node:
         """The node as it introduces itself."""
         return self.worker.local
+
+    def renew(self, keyring: Keyring) -> None:
+        """Give it other keys."""
+        self._channel.order(Renew(keyring))
 
     def drain(self) -> None:
         """Tell it that it is about to leave."""

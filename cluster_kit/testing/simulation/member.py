@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from random import Random
 
@@ -15,6 +15,7 @@ from cluster_kit.testing.simulation.judging.findings import Findings, Law
 from cluster_kit.testing.simulation.judging.runs import Runs
 from cluster_kit.testing.simulation.life import Life
 from cluster_kit.testing.simulation.naming import label_of, node_of
+from cluster_kit.testing.simulation.secrets import keyring_of
 from cluster_kit.testing.simulation.trace import Trace
 from cluster_kit.testing.virtual_time.timeline import Event, Timeline
 
@@ -44,6 +45,7 @@ class Member:
         config: What it serves.
         timeline: Time.
         random: How a starved process gets its turns.
+        secret: Whether the cluster has one.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Member:
         findings: Findings,
         trace: Trace,
         heard: Heard,
+        secret: bool = False,
     ) -> None:
         self.number = number
         self.label = label_of(number)
@@ -73,6 +76,7 @@ class Member:
         self._findings = findings
         self._trace = trace
         self._heard = heard
+        self._keyring = keyring_of([1]) if secret else None
         self._absence: Disturbance | None = history.node_gone(number, 0.0, was_there=False)
         self._starving: Event | None = None
         self._leaves_when_thawed = False
@@ -109,7 +113,17 @@ class Member:
             tell=self.tell,
             told=self._told,
             ended=self._ended,
+            keyring=self._keyring,
         )
+
+    def rekey(self, secrets: Sequence[int]) -> None:
+        """Give it other secrets, by number; it uses the first, and accepts all."""
+        if self._keyring is None:
+            self.note("skips rekey: the simulation is one without secrets")
+            return
+        self._keyring = keyring_of(secrets)
+        if self.life is not None:
+            self.life.renew(self._keyring)
 
     def drain(self) -> None:
         """Have it tell that it is about to leave."""

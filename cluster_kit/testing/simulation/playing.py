@@ -20,6 +20,7 @@ from cluster_kit.testing.simulation.scripts.steps import (
     Packets,
     Partition,
     PowerOff,
+    Rekey,
     Restart,
     RingCut,
     SlowReader,
@@ -51,6 +52,7 @@ _NEEDED: Mapping[type[Step], tuple[frozenset[State], str]] = {
     Thaw: (frozenset({State.FROZEN}), "it is not frozen"),
     Starve: (frozenset({State.RUNNING}), "it doesn't run"),
     ClockJump: (frozenset(State), ""),
+    Rekey: (frozenset(State), ""),
     SlowReader: (frozenset(State), ""),
 }
 """In which states a node goes through a step, and why it doesn't in others."""
@@ -140,6 +142,8 @@ class Player:
                 self._later(step.for_s, self._feed, step, member)
             case ClockJump():
                 self._weather.jump(member.number, step.by_s)
+            case Rekey():
+                member.rekey(step.secrets)
             case SlowReader():
                 self._break(step)
 

@@ -26,6 +26,7 @@ class Setting:
     topology: Mapping[str, Any] = field(default_factory=lambda: GOSSIP)
     seed: int = 0
     loss: float = 0.0
+    secret: bool = False
     seconds: float | None = None
 
     def run(
@@ -41,6 +42,7 @@ class Setting:
             topology=self.topology,
             seed=self.seed,
             loss=self.loss,
+            secret=self.secret,
             seconds=self.seconds,
             show=show,
             progress=progress,
@@ -72,6 +74,7 @@ class Setting:
         for option, value in (given | ({"keys": keys} if keys else {})).items():
             words += [f"--{option}", value if isinstance(value, str) else json.dumps(value, default=str)]
         words += ["--loss", repr(self.loss)] if self.loss else []
+        words += ["--secret"] if self.secret else []
         words += ["--seconds", repr(self.seconds)] if self.seconds is not None else []
         return f"{shlex.join(words)} --script - <<'END'\n{script.as_yaml()}END"
 

@@ -50,6 +50,7 @@ class Simulation:
             connectors must use the network that is passed to them.
         seed: Of all randomness.
         loss: Fraction of packets that the network loses, all the time.
+        secret: Whether the cluster has a secret: gossip is sealed then, and links are TLS.
         seconds: How long it lasts; by default until all views have agreed for some time, or the bound is reached.
         start_s: Within how many seconds the nodes of the start come up.
         show: Called with each line of the trace.
@@ -66,6 +67,7 @@ class Simulation:
         topology: Mapping[str, Any] = GOSSIP,
         seed: int = 0,
         loss: float = 0.0,
+        secret: bool = False,
         seconds: float | None = None,
         start_s: float = START_S,
         show: Callable[[str], object] | None = None,
@@ -79,6 +81,7 @@ class Simulation:
         self._check(seconds, loss)
         self._config = configured(topology, self.script)
         self._loss = loss
+        self._secret = secret
         self._seconds = seconds
         self._progress = progress
         self._timeline = Timeline()
@@ -156,6 +159,7 @@ class Simulation:
             findings=self._findings,
             trace=self._trace,
             heard=self._heard,
+            secret=self._secret,
         )
 
     # -- running ---------------------------------------------------------------------------------------------------------------

@@ -134,6 +134,17 @@ class ClockJump(_OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rekey(_OfNodes):
+    """Nodes get other ``secrets``, by number: they use the first, and accept all. Those of the start have number 1. Skipped
+    where the simulation is one without.
+    """
+
+    verb = "rekey"
+
+    secrets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Partition(Step):
     """Nothing gets from one group to another; nodes in no group are one more group."""
 
@@ -242,6 +253,7 @@ KINDS: dict[str, type[Step]] = {
         Thaw,
         Starve,
         ClockJump,
+        Rekey,
         Partition,
         Cut,
         RingCut,
@@ -265,6 +277,8 @@ def _faults(step: Step) -> Iterator[str]:
     yield from _faults_of_nodes(step)
     if isinstance(step, ClockJump) and not abs(step.by_s) <= 10 * 365 * MAX_AT_S:
         yield f"by_s: {step.by_s:g}: expected at most ten years either way"
+    if isinstance(step, Rekey) and not (step.secrets and min(step.secrets) >= 1):
+        yield "secrets: expected the numbers of one or more secrets, from 1, the one that is used first"
     if isinstance(step, RingCut) and step.reach < 1:
         yield f"reach: {step.reach}: expected how many nodes on either side are reached, at least 1"
     if isinstance(step, SlowReader) and not 0 < step.bytes_per_s < math.inf:
