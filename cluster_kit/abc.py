@@ -8,71 +8,27 @@ their topology; a dataclass declares its options by its fields, any other class 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from cluster_kit.errors import ClusterKitError, DiscoveryError
+from cluster_kit.errors import DiscoveryError
 from cluster_kit.events import Reason
 from cluster_kit.network import Network
-from cluster_kit.node import BootId, Fence, Node, canonical_key
+from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.observations import Failed as Failed  # what strategies say belongs to their contract
+from cluster_kit.observations import Found as Found
+from cluster_kit.observations import Gone as Gone
+from cluster_kit.observations import Leaving as Leaving
+from cluster_kit.observations import Observation as Observation
+from cluster_kit.observations import Seen as Seen
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
     from cluster_kit.security import Security
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The complete answer of this source: what is absent from it is gone."""
-
-    nodes: frozenset[Node]
-
-    def __init__(self, nodes: Iterable[Node]) -> None:
-        object.__setattr__(self, "nodes", frozenset(nodes))
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """This node is alive; forget it when ``ttl_s`` seconds pass without another ``Seen``."""
-
-    node: Node
-    ttl_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Leaving:
-    """This node is about to leave: don't dial it any more, keep its link until it closes."""
-
-    name: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", canonical_key(self.name))
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """This node has left, or is explicitly no longer there; ``boot_id`` limits that to one run of it."""
-
-    name: str
-    reason: Reason = Reason.GONE
-    boot_id: BootId | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", canonical_key(self.name))
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The source could not answer; nothing changes but its health."""
-
-    error: ClusterKitError
-
-
-Observation = Found | Seen | Leaving | Gone | Failed
 
 
 class Environment(Protocol):
@@ -278,6 +234,9 @@ class LinkReport(Environment, Protocol):
 
     def rtt(self, node: Node, seconds: float) -> None:
         """The round-trip time to a linked node was measured."""
+
+    def secrets(self, node: Node, ids: tuple[bytes, ...]) -> None:
+        """A linked node holds these secrets now; see ``Security.secret_ids``."""
 
     def event(self, kind: str, data: Any) -> None:
         """Tell the application something particular, as ``TopologyEvent``; plain data only."""

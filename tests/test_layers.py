@@ -15,7 +15,7 @@ LAYERS = (
     "errors _version attended throttle resolving netdevice host",
     "node events",
     "network",
-    "abc answers config diagnosis wire registry security",
+    "observations abc answers config diagnosis wire registry security",
     "hookspecs",
     "admission installed",
     "strategies | connectors | topologies | membership",

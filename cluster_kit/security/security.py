@@ -37,6 +37,11 @@ class Security:
         """Whether there is a secret."""
         return self._links is not None
 
+    @property
+    def secret_ids(self) -> tuple[bytes, ...]:
+        """The ids of the secrets, for others to know which this node holds: it uses the first, and accepts all."""
+        return () if self._keyring is None else tuple(keys.id for keys in self._keyring.accepted)
+
     def renew(self, keyring: Keyring) -> None:
         """Use other keys from now on; a link that is open stays as it is."""
         self._keyring = keyring

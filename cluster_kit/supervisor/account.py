@@ -64,7 +64,12 @@ class Account:
             sources={name: health.error for name, health in self._sources.items()},
             known=tuple(view.known[key] for key in sorted(view.known)),
             links=tuple(
-                LinkStatus(node=node, age_s=max(0.0, now - view.up_since[key]), rtt_s=inspected.rtts.get(key))
+                LinkStatus(
+                    node=node,
+                    age_s=max(0.0, now - view.up_since[key]),
+                    rtt_s=inspected.rtts.get(key),
+                    secrets=tuple(each.hex() for each in inspected.secrets.get(key, ())),
+                )
                 for key, node in sorted(view.up.items())
             ),
             unlinked=tuple(

@@ -35,11 +35,13 @@ class LinkStatus:
         node: The peer.
         age_s: For how long the link has been up.
         rtt_s: Round-trip time last measured, ``None`` where the connector does not measure it.
+        secrets: The ids of the secrets that the peer holds: it uses the first, and accepts all.
     """
 
     node: Node
     age_s: float
     rtt_s: float | None
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +121,16 @@ def as_plain(status: TopologyStatus) -> dict[str, Any]:
         "last_error": status.last_error,
         "sources": dict(status.sources),
         "known": [_node(node) for node in status.known],
-        "links": [_node(link.node) | {"age_s": round(link.age_s, 3), "rtt_s": link.rtt_s} for link in status.links],
+        "links": [_link(link) for link in status.links],
         "unlinked": [_unlinked(each) for each in status.unlinked],
         "failing": {reason.value: number for reason, number in status.failing.items()},
         "gone": [_node(each.node) | {"age_s": round(each.age_s, 3), "reason": each.reason.value} for each in status.gone],
     }
+
+
+def _link(link: LinkStatus) -> dict[str, Any]:
+    told = {"age_s": round(link.age_s, 3), "rtt_s": link.rtt_s, "secrets": list(link.secrets)}
+    return _node(link.node) | told
 
 
 def _unlinked(each: UnlinkedStatus) -> dict[str, Any]:

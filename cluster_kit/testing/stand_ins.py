@@ -18,7 +18,7 @@ from cluster_kit.security.keys import Keyring
 DEADLINE_S = 20.0  # generous: a busy machine is not a broken plugin
 FENCE = Fence("conformance", "conformance")
 
-Kind = Literal["up", "down", "updated", "leaving", "hint", "rtt", "event"]
+Kind = Literal["up", "down", "updated", "leaving", "hint", "rtt", "secrets", "event"]
 
 
 class FakeDiscovery:
@@ -79,7 +79,10 @@ class FakeDiscovery:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One thing that a connector reported; ``data`` is the seconds of ``hint`` and ``rtt``, and kind and data of ``event``."""
+    """One thing that a connector reported.
+
+    ``data`` is the seconds of ``hint`` and ``rtt``, the ids of ``secrets``, kind and data of ``event``.
+    """
 
     kind: Kind
     node: Node | None
@@ -155,6 +158,10 @@ class RecordingLinks:
     def hint(self, node: Node, ttl_s: float) -> None:
         """Keep that a peer told of a node."""
         self._keep(Report("hint", node, data=ttl_s))
+
+    def secrets(self, node: Node, ids: tuple[bytes, ...]) -> None:
+        """Keep which secrets a linked node holds."""
+        self._keep(Report("secrets", node, data=ids))
 
     def rtt(self, node: Node, seconds: float) -> None:
         """Keep a measured round-trip time."""

@@ -21,6 +21,8 @@ VERSION = 1  # another version is another protocol; what is compatible is a feat
 HEADER_BYTES = 4
 MAX_HANDSHAKE_BYTES = 4096  # a hello with the longest names and metadata, and room for features
 MAX_FRAME_BYTES = 65536
+MAX_SECRETS = 16
+MAX_SECRET_ID_BYTES = 16
 MAX_HINTS = 64  # in one frame: as many of the longest fit into it
 
 Short = Annotated[str, msgspec.Meta(max_length=64)]
@@ -186,6 +188,12 @@ class Peers(Frame, frozen=True, tag=11):
     hints: Annotated[list[Hint], msgspec.Meta(max_length=MAX_HINTS)]
 
 
+class Secrets(Frame, frozen=True, tag=12):
+    """By their ids, the secrets that the sender holds now: it uses the first, and accepts all."""
+
+    ids: Annotated[list[Annotated[bytes, msgspec.Meta(max_length=MAX_SECRET_ID_BYTES)]], msgspec.Meta(max_length=MAX_SECRETS)]
+
+
 class _Head(msgspec.Struct, array_like=True):
     type: int
 
@@ -196,7 +204,7 @@ class _Opening(msgspec.Struct, array_like=True):
     version: int
 
 
-_TYPES: tuple[type[Frame], ...] = (Hello, Answer, Refusal, Confirm, Ping, Pong, Want, Update, Goodbye, App, Peers)
+_TYPES: tuple[type[Frame], ...] = (Hello, Answer, Refusal, Confirm, Ping, Pong, Want, Update, Goodbye, App, Peers, Secrets)
 _DECODERS = {cls.__struct_config__.tag: msgspec.msgpack.Decoder(cls) for cls in _TYPES}
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _OPENING = msgspec.msgpack.Decoder(_Opening)

@@ -25,6 +25,7 @@ from cluster_kit.wire.frames import (
     Ping,
     Pong,
     Refusal,
+    Secrets,
     Update,
     Want,
     decode,
@@ -82,6 +83,7 @@ TRANSITIONS: dict[tuple[State, type[Frame]], tuple[frozenset[Role], State]] = {
     (State.UP, Update): (_BOTH, State.UP),
     (State.UP, App): (_BOTH, State.UP),
     (State.UP, Peers): (_BOTH, State.UP),
+    (State.UP, Secrets): (_BOTH, State.UP),
     (State.UP, Goodbye): (_BOTH, State.CLOSED),
 }
 

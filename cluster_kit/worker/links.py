@@ -63,6 +63,7 @@ class Links:
         self.network = network
         self.security = security
         self.rtts: dict[str, float] = {}
+        self.secret_ids: dict[str, tuple[bytes, ...]] = {}
         self._connector = connector
         self._membership = membership
         self._clock = clock
@@ -83,6 +84,7 @@ class Links:
     def down(self, node: Node, reason: Reason) -> None:
         """Report a link that went down."""
         self.rtts.pop(node.key, None)
+        self.secret_ids.pop(node.key, None)
         self._membership.link_down(node, Reason(reason), self._clock.now_s())
         self._settle()
 
@@ -108,6 +110,10 @@ class Links:
     def rtt(self, node: Node, seconds: float) -> None:
         """Keep the latest round-trip time."""
         self.rtts[node.key] = seconds
+
+    def secrets(self, node: Node, ids: tuple[bytes, ...]) -> None:
+        """Keep which secrets a linked node holds."""
+        self.secret_ids[node.key] = ids
 
     def event(self, kind: str, data: Any) -> None:
         """Pass something particular on to the application.

@@ -81,18 +81,20 @@ class Inspected(Struct, frozen=True, kw_only=True):
         rtts: Round-trip times in seconds, by node.
         unlinked: Why known nodes are not linked, by key; of a large number only the first ones.
         failing: How many known nodes are not linked in all, by the reason why the last dial failed.
+        secrets: The ids of those that a linked node holds, by node; it uses the first.
     """
 
     rtts: Mapping[str, float] = {}
     unlinked: tuple[Unlinked, ...] = ()
     failing: Mapping[ConnectReason, int] = {}
+    secrets: Mapping[str, tuple[bytes, ...]] = {}
 
     @classmethod
-    def of(cls, rtts: Mapping[str, float], unlinked: Iterable[Unlinked]) -> Self:
+    def of(cls, rtts: Mapping[str, float], unlinked: Iterable[Unlinked], secrets: Mapping[str, tuple[bytes, ...]]) -> Self:
         """Return an answer of bounded size."""
         every = list(unlinked)
         failing = Counter(each.reason for each in every if each.reason is not None)
-        return cls(rtts=dict(rtts), unlinked=tuple(every[:MAX_UNLINKED]), failing=dict(failing))
+        return cls(rtts=dict(rtts), unlinked=tuple(every[:MAX_UNLINKED]), failing=dict(failing), secrets=dict(secrets))
 
 
 class Reply(Struct, frozen=True, kw_only=True):

@@ -318,12 +318,13 @@ class Worker:
                 self._metadata.put(metadata)
             case Renew(keyring=keyring):
                 self.security.renew(keyring)
+                self._change()
             case Drain():
                 self._membership.drain()
                 self._change(leaving=True)
             case Inspect(id=number):
                 unlinked = self._membership.unlinked(self._clock.now_s())
-                self._outbox.send(Reply(id=number, value=Inspected.of(self._links.rtts, unlinked)))
+                self._outbox.send(Reply(id=number, value=Inspected.of(self._links.rtts, unlinked, self._links.secret_ids)))
             case Call():
                 task = asyncio.create_task(self._call(message))
                 self._calls.add(task)

@@ -23,6 +23,7 @@ from cluster_kit.wire.frames import (
     Ping,
     Pong,
     Refusal,
+    Secrets,
     Update,
     Want,
     decode,
@@ -74,7 +75,7 @@ def test_random_body_is_a_frame_or_a_remote_protocol_error(body):
 @settings(max_examples=500, deadline=None)
 def test_damaged_frames_are_frames_or_a_remote_protocol_error(data):
     examples = [HELLO, ANSWER, Refusal(reason="x"), Confirm(), Ping(token=9, rtt_us=1), Pong(token=9), Want(wanted=True)]
-    examples += [Update(metadata={"a": "b"}, leaving=True), Goodbye(reason="leaving", rival=(1, 2))]
+    examples += [Update(metadata={"a": "b"}, leaving=True), Goodbye(reason="leaving", rival=(1, 2)), Secrets([b"12345678"])]
     damaged = bytearray(encode(data.draw(st.sampled_from(examples)))[4:])
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))

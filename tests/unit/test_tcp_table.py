@@ -15,6 +15,7 @@ from cluster_kit.connectors.tcp.links import (
     Linked,
     PeerLeaving,
     Probe,
+    Rekeyed,
     Up,
 )
 from cluster_kit.connectors.tcp.table import LinkTable
@@ -29,6 +30,7 @@ from cluster_kit.wire.frames import (
     Hello,
     Identity,
     Refusal,
+    Secrets,
     Update,
     Want,
     decode,
@@ -46,8 +48,8 @@ DIAL, IN, IN2 = 1, 100, 101  # numbers of connections
 class Table(LinkTable):
     """A table that takes frames as if they came in on the wire."""
 
-    def __init__(self):
-        super().__init__(BOB, FENCE)
+    def __init__(self, **options):
+        super().__init__(BOB, FENCE, **options)
         self.wires = {}
 
     def established(self, conn):
@@ -173,6 +175,17 @@ class TestComingUp:
         actions = table.receive(DIAL, answer(ANN))
         assert actions[0] == Send(DIAL, Confirm())
         assert Send(DIAL, Update(metadata={"zone": "b"}, leaving=True)) in actions
+
+    def test_secrets_are_told_when_the_link_is_up_and_when_they_change(self):
+        table = Table(secrets=(b"new", b"old"))
+        dial(table, ANN)
+        assert Send(DIAL, Secrets([b"new", b"old"])) in table.receive(DIAL, answer(ANN))
+        assert table.update(BOB, leaving=False, secrets=(b"new", b"old")) == []
+        assert table.update(BOB, leaving=False, secrets=(b"new",)) == [Send(DIAL, Secrets([b"new"]))]
+
+    def test_secrets_of_a_peer_are_reported(self, table):
+        link_by_accepting(table, ANN)
+        assert table.receive(IN, Secrets([b"new", b"old"])) == [Rekeyed(ANN, (b"new", b"old"))]
 
     def test_hello_tells_the_metadata_of_that_moment(self, table):
         table.connect(DIAL, ANN)

@@ -21,6 +21,7 @@ from cluster_kit.wire.frames import (
     Ping,
     Pong,
     Refusal,
+    Secrets,
     Update,
     Want,
     decode,
@@ -72,6 +73,7 @@ FRAMES = [
     (Goodbye(reason="leaving"), [9, "leaving", None]),
     (Goodbye(reason="conflict", rival=(5, 6)), [9, "conflict", [5, 6]]),
     (Peers([Hint.of(ANN)]), [11, [["ann@10.0.0.1", "10.0.0.1:4000", [1_700_000_000_000, 2**64 - 1]]]]),
+    (Secrets([b"12345678"]), [12, [b"12345678"]]),
     (Peers([Hint("b@h", "h:1", None)]), [11, [["b@h", "h:1", None]]]),
 ]
 

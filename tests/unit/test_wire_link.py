@@ -21,6 +21,7 @@ from cluster_kit.wire.frames import (
     Ping,
     Pong,
     Refusal,
+    Secrets,
     Update,
     Want,
     encode,
@@ -44,6 +45,7 @@ EXAMPLES = {
         Goodbye(reason="leaving"),
         App(payload=msgspec.Raw(b"\xc0")),
         Peers([Hint("b@h", "h:1", None)]),
+        Secrets([b"12345678"]),
     )
 }
 

@@ -143,6 +143,6 @@ def test_node_that_is_not_meant_to_be_dialled_has_no_next_try():
 
 def test_what_a_worker_tells_is_bounded():
     every = [Unlinked(f"n{number}@there", ConnectReason.REFUSED, 1, 1.0) for number in range(10_000)]
-    inspected = Inspected.of({}, every)
+    inspected = Inspected.of({}, every, {})
     assert inspected.unlinked == tuple(every[:MAX_UNLINKED])
     assert inspected.failing == {ConnectReason.REFUSED: 10_000}

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from cluster_kit.connectors.tcp.arbitration import Case, Name, Process, Sign
 from cluster_kit.connectors.tcp.handshake import Presence
 from cluster_kit.node import Node
-from cluster_kit.wire.frames import Frame, Identity, Update, Want
+from cluster_kit.wire.frames import Frame, Identity, Secrets, Update, Want
 from cluster_kit.wire.link import Link, Role, State
 
 
@@ -39,6 +39,7 @@ class Connection:
         peer_wants: Whether the peer wanted it when it introduced itself.
         peer_leaves: Whether the peer is about to leave.
         features: What the peer can do beyond the protocol's version.
+        told_secrets: Which secrets we have told that we hold.
         echoed: Whether our own hello came in while this dial waited for its answer.
     """
 
@@ -51,6 +52,7 @@ class Connection:
     peer_wants: bool = False
     peer_leaves: bool = False
     features: tuple[str, ...] = ()
+    told_secrets: tuple[bytes, ...] = ()
     echoed: bool = False
 
     @property
@@ -91,6 +93,9 @@ class Connection:
             yield Update(metadata=self.told.metadata, leaving=self.told.leaving)
         if self.told.wanted != was.wanted:
             yield Want(wanted=self.wanted)
+        if us.secrets != self.told_secrets:
+            self.told_secrets = us.secrets
+            yield Secrets(list(us.secrets))
 
 
 class Connections:

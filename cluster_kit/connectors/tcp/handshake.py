@@ -40,6 +40,7 @@ class Presence(Struct, frozen=True):
     fence: Fence
     leaving: bool = False
     features: tuple[str, ...] = ()
+    secrets: tuple[bytes, ...] = ()
 
     def introduction(self, *, wanted: bool) -> Identity:
         """Introduce this node; ``wanted`` tells whether it wants the link for itself."""

@@ -28,6 +28,7 @@ from cluster_kit.connectors.tcp.links import (
     Linked,
     PeerLeaving,
     Probe,
+    Rekeyed,
     Send,
     Up,
 )
@@ -68,7 +69,7 @@ class Hub:
         self._loop = asyncio.get_running_loop()
         self._clock = AttendedClock(network.clock.monotonic_s, heartbeat_s)
         self._telling = Telling(local, links, lambda conn, peers: self._sessions[conn].send(peers)) if exchange else None
-        self._table = LinkTable(local, links.fence, (FEATURE,) if exchange else ())
+        self._table = LinkTable(local, links.fence, (FEATURE,) if exchange else (), secrets=links.security.secret_ids)
         self._numbers = itertools.count(1)
         self._sessions: dict[int, Session] = {}
         self._pulse = Pulse(self._clock, heartbeat_s, self._sessions, self._give_up)
@@ -98,7 +99,7 @@ class Hub:
     def update(self, local: Node, leaving: bool) -> None:
         """Tell all peers how this node is now; only its metadata can change."""
         self._local = self._local.evolve(metadata=local.metadata)
-        self._apply(self._table.update(self._local, leaving))
+        self._apply(self._table.update(self._local, leaving, secrets=self._links.security.secret_ids))
 
     async def stop(self) -> None:
         """Say goodbye, close everything, and wait until it is closed."""
@@ -238,7 +239,7 @@ class Hub:
                 case _:
                     self._report(action)
 
-    def _report(self, action: Up | Changed | PeerLeaving | Down | Conflict) -> None:
+    def _report(self, action: Up | Changed | Rekeyed | PeerLeaving | Down | Conflict) -> None:
         match action:
             case Up():
                 self._half_open.release(action.conn)
@@ -249,6 +250,8 @@ class Hub:
             case Changed():
                 self._sessions[action.conn].peer = action.peer
                 self._links.updated(action.peer)
+            case Rekeyed():
+                self._links.secrets(action.peer, action.secrets)
             case PeerLeaving():
                 self._links.leaving(action.peer)
             case Down():

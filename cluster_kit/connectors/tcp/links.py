@@ -59,6 +59,13 @@ class Changed(Struct, frozen=True):
     peer: Node
 
 
+class Rekeyed(Struct, frozen=True):
+    """Report which secrets the peer holds, by id, the one that it uses first."""
+
+    peer: Node
+    secrets: tuple[bytes, ...]
+
+
 class PeerLeaving(Struct, frozen=True):
     """Report that the peer is about to leave."""
 
@@ -99,7 +106,7 @@ class Conflict(Struct, frozen=True):
     rival: BootId | None
 
 
-Action = Dial | Send | Probe | Close | Up | Changed | PeerLeaving | Down | Linked | Failed | Echo | Conflict
+Action = Dial | Send | Probe | Close | Up | Changed | Rekeyed | PeerLeaving | Down | Linked | Failed | Echo | Conflict
 
 
 class Links:

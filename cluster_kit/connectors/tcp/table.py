@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from cluster_kit.connectors.tcp.arbitration import Sign
 from cluster_kit.connectors.tcp.connection import Connection
 from cluster_kit.connectors.tcp.handshake import HangUps, Presence, connect_error, undiallable
-from cluster_kit.connectors.tcp.links import Action, Changed, Close, Conflict, Dial, Down, Echo, Links, PeerLeaving
+from cluster_kit.connectors.tcp.links import Action, Changed, Close, Conflict, Dial, Down, Echo, Links, PeerLeaving, Rekeyed
 from cluster_kit.errors import ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node
@@ -23,6 +23,7 @@ from cluster_kit.wire.frames import (
     Hello,
     Identity,
     Refusal,
+    Secrets,
     Update,
     Want,
     read_boot,
@@ -39,10 +40,11 @@ class LinkTable:
         local: This node, with name, boot and address.
         fence: What a peer must have in common with it.
         features: What it can do beyond the protocol's version.
+        secrets: The ids of those that it holds.
     """
 
-    def __init__(self, local: Node, fence: Fence, features: tuple[str, ...] = ()) -> None:
-        self._links = Links(Presence(local, fence, features=features))
+    def __init__(self, local: Node, fence: Fence, features: tuple[str, ...] = (), *, secrets: tuple[bytes, ...] = ()) -> None:
+        self._links = Links(Presence(local, fence, features=features, secrets=secrets))
         self._connections = self._links.connections
         self._attempts = self._links.attempts
         self._hang_ups = HangUps()
@@ -78,9 +80,9 @@ class LinkTable:
             self._links.tell(link)
         return self._links.take()
 
-    def update(self, local: Node, leaving: bool) -> list[Action]:
+    def update(self, local: Node, leaving: bool, *, secrets: tuple[bytes, ...] = ()) -> list[Action]:
         """Tell every peer how this node is now."""
-        self._links.us = replace(self._links.us, local=local, leaving=leaving)
+        self._links.us = replace(self._links.us, local=local, leaving=leaving, secrets=secrets)
         for link in self._connections.links.values():
             self._links.tell(link)
         return self._links.take()
@@ -160,6 +162,8 @@ class LinkTable:
                 self._hear_want(connection, frame)
             case Update():
                 self._hear_update(connection, frame)
+            case Secrets():
+                self._links.do(Rekeyed(connection.peer, tuple(frame.ids)))
             case Goodbye():
                 self._hear_goodbye(connection, frame)
 

@@ -97,6 +97,10 @@ class WatchedLinks:
         """Pass on a round-trip time."""
         self._links.rtt(node, seconds)
 
+    def secrets(self, node: Node, ids: tuple[bytes, ...]) -> None:
+        """Pass on which secrets a linked node holds."""
+        self._links.secrets(node, ids)
+
     def event(self, kind: str, data: Any) -> None:
         """Pass on something particular."""
         self._links.event(kind, data)

@@ -1,0 +1,60 @@
+"""What strategies say of the nodes that they find; ``cluster_kit.abc`` has it for those who write one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cluster_kit.errors import ClusterKitError
+from cluster_kit.events import Reason
+from cluster_kit.node import BootId, Node, canonical_key
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The complete answer of this source: what is absent from it is gone."""
+
+    nodes: frozenset[Node]
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        object.__setattr__(self, "nodes", frozenset(nodes))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """This node is alive; forget it when ``ttl_s`` seconds pass without another ``Seen``."""
+
+    node: Node
+    ttl_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """This node is about to leave: don't dial it any more, keep its link until it closes."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", canonical_key(self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """This node has left, or is explicitly no longer there; ``boot_id`` limits that to one run of it."""
+
+    name: str
+    reason: Reason = Reason.GONE
+    boot_id: BootId | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", canonical_key(self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The source could not answer; nothing changes but its health."""
+
+    error: ClusterKitError
+
+
+Observation = Found | Seen | Leaving | Gone | Failed
