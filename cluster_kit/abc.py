@@ -269,6 +269,8 @@ class Connector(ABC):
     """False where a peer says nothing of itself over its link, so that discovery describes it also
     while it is linked. ``connect`` is called again whenever that description changes: it replaces a
     link to another run, and reports any other change by ``LinkReport.updated``."""
+    uses_secret: ClassVar[bool] = False
+    """True where every stream goes through ``links.security.protect``, so that a secret lets it serve off loopback."""
 
     @abstractmethod
     async def start(self, local: Node, links: LinkReport) -> Node:

@@ -11,7 +11,21 @@ TYPE_CHECKING = False  # as in typing
 if TYPE_CHECKING:
     from cluster_kit.cli.commands import main as main
 
-COMMANDS = ("run", "status", "watch", "demo", "simulate", "check", "schema", "doctor", "nodes", "plugins", "manifest", "new")
+COMMANDS = (
+    "run",
+    "status",
+    "watch",
+    "demo",
+    "simulate",
+    "check",
+    "schema",
+    "doctor",
+    "nodes",
+    "plugins",
+    "secret",
+    "manifest",
+    "new",
+)
 
 
 def __getattr__(name: str) -> object:

@@ -10,6 +10,7 @@ import click
 
 from cluster_kit.cli.columns import columns, pairs
 from cluster_kit.cli.configuration import read_configuration
+from cluster_kit.cli.failure import warn
 from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ def check(file: str) -> None:
     Reads the file as 'run' does, with the installed plugins and this environment, but starts nothing. Every fault is told at
     once, each with its line and column; if there is none, every part is shown with all of its options, the defaults included.
     """
+    from cluster_kit.config.advice import advice
+
     config, _ = read_configuration(file)
+    for each in advice(config):
+        warn(f"check: {each}")
     click.echo(columns(_node_rows(config)))
     for topology in config.topologies.values():
         click.echo(f"\ntopology {topology.name}")
@@ -39,6 +44,17 @@ def _node_rows(config: ClusterConfig) -> Iterator[tuple[str, str]]:
     yield "node", config.node or f"(named after its process)@{config.host}"
     yield "cluster", config.cluster
     yield "metadata", pairs(sorted(config.metadata.items()))
+    yield "secret", _secret(config)
+
+
+def _secret(config: ClusterConfig) -> str:
+    """Return where the secret comes from, and how many are accepted besides."""
+    if not config.secrets:
+        return "none: links and gossip are not protected"
+    file = config.secret_file
+    origin = "given" if file is None else f"the first line of '{file.path}'"
+    others = len(config.secrets) - 1
+    return f"{origin}; {others} more accepted" if others else origin
 
 
 def _topology_rows(topology: TopologyConfig) -> Iterator[tuple[str, str, str]]:

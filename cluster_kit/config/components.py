@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from cluster_kit.abc import Connector
 from cluster_kit.config.contract import check_contract, faults_of_instance
 from cluster_kit.config.document import Faults, Part, type_name
 from cluster_kit.config.model import Component
@@ -41,12 +42,14 @@ class ComponentReader:
         registry: Knows the plugins.
         host: Where parts serve; ``None`` where that can't be told.
         insecure: Whether they may serve off loopback unprotected.
+        has_secret: Whether the cluster has a secret.
     """
 
-    def __init__(self, registry: PluginRegistryLike, host: str | None, *, insecure: bool) -> None:
+    def __init__(self, registry: PluginRegistryLike, host: str | None, *, insecure: bool, has_secret: bool) -> None:
         self._registry = registry
         self._host = host
         self._insecure = insecure
+        self._has_secret = has_secret
 
     def ready_made(self, part: Part) -> tuple[Mapping[str, Any], str]:
         """Return the topology that a plugin ships under the name in ``part``, and what to call it in messages."""
@@ -113,9 +116,20 @@ class ComponentReader:
         except BaseException as exc:  # it is the plugin's code
             raise part.error(f"{type(built).__qualname__}{origin} cannot tell where it serves: {reason_of(exc)}") from exc
         if exposed and not self._insecure:
+            self._check_protected(part, built, f"{address!r}")
+
+    def _check_protected(self, part: Part, built: Any, address: str) -> None:
+        """Refuse a part off loopback that strangers could use: what a strategy hears are hints, which the link has to prove."""
+        if not self._has_secret:
             raise part.error(
-                f"serves off loopback on {address!r}, where anybody could join: it needs 'insecure: true' until secrets exist, "
-                "or a node name with a loopback host"
+                f"serves off loopback on {address}, where anybody could join: give the cluster a secret, by "
+                "'cluster-kit secret --output FILE' and the key 'secret_file: FILE', or the node a name with a loopback host; "
+                "'insecure: true' lets anybody in"
+            )
+        if isinstance(built, Connector) and not built.uses_secret:
+            raise part.error(
+                f"serves off loopback on {address}, where anybody could join, as {type(built).__qualname__} doesn't use the "
+                "secret: it needs 'insecure: true', or another connector, such as tcp"
             )
 
     def _of_class(self, part: Part, kind: Kind, options: Part) -> tuple[Component, object]:

@@ -39,11 +39,12 @@ class MisreadNumberError(ConfigError):
     """A number that YAML reads otherwise than it is written; the message shows it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Document:
     """Plain data and its places.
 
-    A scalar that could not be read stands in ``data`` as its ``ConfigError``, raised when somebody takes it.
+    A scalar that could not be read stands in ``data`` as its ``ConfigError``, raised when somebody takes it. Neither a document
+    nor a part of it shows its data, lest a secret in it come into a traceback.
 
     Attributes:
         errors: Faults of the text itself, such as duplicate keys.
@@ -55,19 +56,25 @@ class Document:
     values: Mapping[KeyPath, Place] = field(default_factory=dict)
     errors: tuple[ConfigError, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Document({self.file!r})"
+
     @property
     def root(self) -> Part:
         """The whole document."""
         return Part(self, (), self.data)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Part:
     """A piece of a document."""
 
     document: Document
     path: KeyPath
     raw: Any
+
+    def __repr__(self) -> str:
+        return f"Part({format_path(self.path)})"
 
     @property
     def value(self) -> Any:

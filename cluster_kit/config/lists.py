@@ -33,12 +33,13 @@ def read_list(part: Part, kind: Any) -> list[Part]:
     if not is_separable(kind):
         return part.items()
     text = _text_of(part, kind)
-    value = part.value if text is None else text
-    if isinstance(value, str):
-        value = [_element(text, kind) for text in _split(value)]
-    elif isinstance(value, int | float) and not _is_text(kind):
-        value = [value]  # what YAML makes of a variable that holds a single number
-    return part.replaced(value).items()
+    if text is not None:
+        part = part.replaced(text)
+    if isinstance(part.value, str):
+        return part.replaced([_element(text, kind) for text in _split(part.value)]).items()
+    if isinstance(part.value, int | float) and not _is_text(kind):
+        return part.replaced([part.value]).items()  # what YAML makes of a variable that holds a single number
+    return part.items()
 
 
 def with_separators_named(part: Part, errors: Iterable[ConfigError]) -> list[ConfigError]:

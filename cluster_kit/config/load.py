@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from cluster_kit.config.components import ComponentReader, PluginRegistryLike
 from cluster_kit.config.document import Document, Faults, Part
 from cluster_kit.config.model import ClusterConfig
 from cluster_kit.config.options import convert
+from cluster_kit.config.secret import SECRET_VARIABLE, Secret
+from cluster_kit.config.secret_file import MAX_SECRETS, SecretFile, read_secret_file
 from cluster_kit.config.topologies import read_topologies
 from cluster_kit.config.values import fence, ignore, plain, read_fields, switch
 from cluster_kit.errors import ConfigError
 from cluster_kit.host import is_unspecified, why_unexpanded
 from cluster_kit.node import Node, canonical_name
-
-_NO_SECRETS = "sealing and TLS do not exist yet in this version; remove it"
 
 
 def load_config(
@@ -33,7 +34,8 @@ def load_config(
         source: A YAML file, or a dict of the same shape. A ``ClusterConfig`` is returned as it is.
         registry: Knows the plugins.
         node: Takes the place of the configuration's own ``node``.
-        environ: For ``${NAME}`` in a file, by default the process's; the text in a dict is taken literally.
+        environ: For ``${NAME}`` in a file, by default the process's; the text in a dict is taken literally. CLUSTER_KIT_SECRET
+            in it counts where the configuration names no secret.
 
     Raises:
         ConfigError: It cannot be used; ``errors`` holds every fault that it has.
@@ -42,50 +44,120 @@ def load_config(
         if node is not None:
             raise ConfigError("a configuration that is loaded already cannot be renamed: load it again", path="node")
         return source
-    environ = os.environ if environ is None else environ
     document = _document(source, environ)
+    variable = _variable(environ)
+    del source  # a traceback that shows local variables would show the secrets in it
+    if isinstance(document, ConfigError):
+        raise document
     faults = Faults(document.errors)
-    with faults:
-        _refuse_environment(environ)
     with faults:
         if node is not None:
             node = _node(Part(Document(data={}), ("node",), node))
     with faults:
-        config = _cluster(document.root, registry, node)
+        config = _cluster(document.root, registry, node, variable)
     faults.check()
     return config
 
 
-def _document(source: Mapping[str, Any] | str | os.PathLike[str], environ: Mapping[str, str]) -> Document:
+def _document(source: Mapping[str, Any] | str | os.PathLike[str], environ: Mapping[str, str] | None) -> Document | ConfigError:
+    """Return the document, or why there is none: where that is raised, the text of the file is at hand."""
     if isinstance(source, Mapping):
         return Document(data=source)
     from cluster_kit.config.yaml_source import read_yaml  # a dict needs no YAML
 
-    return read_yaml(os.fspath(source), environ)
+    try:
+        return read_yaml(os.fspath(source), os.environ if environ is None else environ)
+    except ConfigError as exc:
+        exc.__cause__ = exc.__context__ = None
+        return exc.with_traceback(None)
 
 
-def _refuse_environment(environ: Mapping[str, str]) -> None:
-    if environ.get("CLUSTER_KIT_SECRET"):
-        raise ConfigError(f"environment variable CLUSTER_KIT_SECRET: {_NO_SECRETS}")
-
-
-def _cluster(root: Part, registry: PluginRegistryLike, node: str | None) -> ClusterConfig:
-    components = ComponentReader(registry, _host(root, node), insecure=_is_insecure(root))
-    given = read_fields(
-        root,
-        {
-            "node": _node if node is None else ignore,
-            "cluster": fence,
-            "metadata": _metadata,
-            "insecure": switch,
-            "topologies": partial(read_topologies, components=components),
-            **dict.fromkeys(filter(is_extension, root.by_key()), ignore),
-        },
-        required=["topologies"],
-        refused=dict.fromkeys(["secret", "secret_file", "previous_secrets"], _NO_SECRETS),
-    )
+def _cluster(root: Part, registry: PluginRegistryLike, node: str | None, variable: Secret | None) -> ClusterConfig:
+    own = root.by_key()
+    names_secret = bool(own.keys() & {"secret", "secret_file"})
+    has_secret = names_secret or variable is not None
+    components = ComponentReader(registry, _host(root, node), insecure=_is_insecure(root), has_secret=has_secret)
+    faults = Faults()
+    given: dict[str, Any] = {}
+    with faults:
+        given = read_fields(
+            root,
+            {
+                "node": _node if node is None else ignore,
+                "cluster": fence,
+                "metadata": _metadata,
+                "secret": _secret,
+                "secret_file": partial(_secret_file, beside="secret" in own),
+                "previous_secrets": partial(_previous_secrets, has_secret=has_secret),
+                "insecure": switch,
+                "topologies": partial(read_topologies, components=components),
+                **dict.fromkeys(filter(is_extension, own), ignore),
+            },
+            required=["topologies"],
+        )
+    with faults:
+        if variable is not None and not names_secret:
+            given["secret"] = _of_environment(variable)
+    faults.check()
     given = {key: value for key, value in given.items() if not is_extension(key)}
     return ClusterConfig(**(given if node is None else given | {"node": node}))
+
+
+# -- secrets -------------------------------------------------------------------------------------------------------------------
+
+
+def _secret(part: Part) -> Secret:
+    secret = Secret(convert(part, Secret).reveal().rstrip("\r\n"))
+    fault = _fault_of(secret)
+    if fault is not None:
+        raise part.error(fault)
+    return secret
+
+
+def _variable(environ: Mapping[str, str] | None) -> Secret | None:
+    value = (os.environ if environ is None else environ).get(SECRET_VARIABLE)
+    return Secret(value.rstrip("\r\n")) if value else None
+
+
+def _of_environment(secret: Secret) -> Secret:
+    fault = _fault_of(secret)
+    if fault is not None:
+        raise ConfigError(f"environment variable {SECRET_VARIABLE}: {fault}")
+    return secret
+
+
+def _fault_of(secret: Secret) -> str | None:
+    """Return what keeps ``secret`` from being one, without showing any of it."""
+    if not secret.reveal().strip():
+        return "is empty: 'cluster-kit secret' makes a secret"
+    if "\n" in secret.reveal():
+        return "has several lines: a secret is one line; others that are to be accepted belong under 'previous_secrets'"
+    if any("\ud800" <= char <= "\udc7f" or "\udd00" <= char <= "\udfff" for char in secret.reveal()):
+        return "holds half of a surrogate pair, which has no bytes: 'cluster-kit secret' makes a secret"
+    return None
+
+
+def _secret_file(part: Part, *, beside: bool) -> SecretFile:
+    if beside:
+        raise part.key_error("is given beside 'secret': give one of them")
+    path: Path = convert(part, Path)
+    try:
+        return read_secret_file(path)
+    except ConfigError as exc:
+        raise part.error(str(exc)) from None
+
+
+def _previous_secrets(part: Part, *, has_secret: bool) -> tuple[Secret, ...]:
+    secrets: tuple[Secret, ...] = convert(part, tuple[Secret, ...])
+    if not has_secret and secrets:
+        raise part.key_error(f"is accepted besides one that is used: give 'secret', 'secret_file' or {SECRET_VARIABLE}")
+    if len(secrets) > MAX_SECRETS:
+        raise part.error(f"more than {MAX_SECRETS} secrets: remove those that nobody uses any more")
+    for secret in secrets:
+        fault = _fault_of(secret)
+        if fault is not None:
+            raise part.error(f"one of them {fault}")
+    return secrets
 
 
 def is_extension(key: str) -> bool:

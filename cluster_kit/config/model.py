@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cluster_kit.config.secret import Secret
+from cluster_kit.config.secret_file import SecretFile
 from cluster_kit.config.targets import import_class
 
 Restart = Literal["permanent", "transient", "temporary"]
@@ -93,15 +95,30 @@ class ClusterConfig:
         node: ``basename@host``, or ``None`` for a unique name on loopback.
         cluster: Part of the fence; nodes of another cluster are foreign.
         metadata: This node's tags.
-        insecure: Whether parts may serve off loopback without a secret.
+        secret: What all nodes of the cluster hold, and nobody else; links and gossip are protected by it. In its place,
+            ``secret_file`` or the environment variable CLUSTER_KIT_SECRET.
+        secret_file: A file with the secret on its first line, and on each further line one that is accepted besides. It is
+            read again whenever it changes.
+        previous_secrets: Secrets that are accepted besides, and never used to send.
+        insecure: Whether parts may serve off loopback unprotected.
         topologies: By name, in written order.
     """
 
     node: str | None = None
     cluster: str = "default"
     metadata: Mapping[str, str] = field(default_factory=dict)
+    secret: Secret | None = None
+    secret_file: SecretFile | None = None
+    previous_secrets: tuple[Secret, ...] = ()
     insecure: bool = False
     topologies: Mapping[str, TopologyConfig]
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """All secrets, each once, the one that is used first; none where nothing is protected."""
+        file = () if self.secret_file is None else self.secret_file.secrets
+        own = file if self.secret is None else (self.secret,)
+        return tuple(dict.fromkeys((*own, *self.previous_secrets)))
 
     @property
     def host(self) -> str:

@@ -77,6 +77,9 @@ def _top() -> Mapping[str, Schema]:
         "node": {"type": "string"},
         "cluster": {"type": "string", "default": "default"},
         "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+        "secret": of_type(Secret),
+        "secret_file": of_type(Path),
+        "previous_secrets": of_type(tuple[Secret, ...]),
         "insecure": _or_reference({"type": "boolean", "default": False}),
         "topologies": {
             "type": "object",

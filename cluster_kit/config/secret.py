@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+SECRET_VARIABLE = "CLUSTER_KIT_SECRET"  # noqa: S105 - its name
+"""The environment variable with the cluster's secret."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Secret:
-    """An option's value that must never be shown; ``reveal`` it only where it is used."""
+    """A value that must never be shown; ``reveal`` it only where it is used.
 
-    _value: str = field(repr=False)
+    It is no dataclass: ``dataclasses.asdict``, and what compares or prints one field by field, would show it.
+
+    Args:
+        value: The text. Bytes that are no UTF-8 stand in it as surrogates (PEP 383).
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
 
     def reveal(self) -> str:
         """Return the text."""
         return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return self._value == other._value if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._value)
 
     def __repr__(self) -> str:
         return "Secret(...)"

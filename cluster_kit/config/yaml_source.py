@@ -6,6 +6,7 @@ file is ever executed. Whether the data makes sense is not judged here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _STR, _NULL, _MAP, _SEQ, _MERGE = (_TAG + name for name in ("str", "null", "map", "seq", "merge"))
 _HOW_TO_WRITE = "quote it if it is text, or write it without leading zeros and colons"
+_NAMED = re.compile(r"\b(alias|anchor|tag handle) '.*", re.DOTALL)
 _TYPED = frozenset((_NULL, _TAG + "bool", _TAG + "int", _TAG + "float"))  # other scalars, such as dates, stay text
 
 
@@ -82,6 +84,7 @@ def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> ConfigError:
     if "nesting depth" in (getattr(exc, "problem", None) or ""):  # libyaml since 0.2.6 has a bound of its own, and reads ahead
         return _too_deep(file, mark)
     problem = ", ".join(part for part in (getattr(exc, "context", None), getattr(exc, "problem", None)) if part)
+    problem = _NAMED.sub(r"\1", problem)  # a secret that begins with '*' or '!' looks like one, and isn't shown
     line = "".join(text.split("\n")[mark.line : mark.line + 1])
     if line[mark.column : mark.column + 1] == "\t" or r"'\t'" in problem:  # not any tab: within { } and [ ] it is fine
         problem, hint = "a tab cannot indent", "; replace the tab by spaces"
@@ -124,7 +127,7 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if node.tag not in {_MAP, _SEQ}:
-            return self._error(f"tag {node.tag[:80]!r} is not supported: leave it out", node, path)
+            return self._unsupported_tag(node, path)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path, depth)
         return [self._value(item, (*path, index), depth + 1) for index, item in enumerate(node.value)]
@@ -174,7 +177,7 @@ class _Reader:
         """Return a scalar's value, or why there is none."""
         implied = self._resolve(node, node.value)
         if node.tag not in {implied, _STR}:
-            return self._error(f"tag {node.tag[:80]!r} is not supported: leave it out", node, path)
+            return self._unsupported_tag(node, path)
         try:
             text = expand(node.value, self._environ) if node.tag == _STR else node.value
             self._expanded[path] = text
@@ -189,6 +192,11 @@ class _Reader:
             message = f"{given}YAML 1.1 reads {text[:80]} as {value}: {_HOW_TO_WRITE}"
             return MisreadNumberError(message, **self._where(node, path))
         return value
+
+    def _unsupported_tag(self, node: yaml.Node, path: KeyPath) -> ConfigError:
+        """Return what is wrong; a secret that begins with '!' looks like a tag, and isn't shown."""
+        tag = "a tag" if path[:1] in (("secret",), ("previous_secrets",)) else f"tag {node.tag[:80]!r}"
+        return self._error(f"{tag} is not supported: leave it out", node, path)
 
     def _resolve(self, node: yaml.ScalarNode, text: str) -> Any:
         """Return the tag that YAML gives to ``text`` written in the style of ``node``."""

@@ -23,23 +23,27 @@ class Changes:
 
     Attributes:
         added: Topologies that are new.
-        replaced: Topologies that are configured otherwise: their workers left, and others took their place.
+        replaced: Topologies that are configured otherwise: their workers left, and others took their place. All of them,
+            where there was no secret before, or there is none any more.
         removed: Topologies that are gone.
         metadata: Whether this node's tags are others.
+        secrets: Whether another secret is used, or others are accepted besides.
     """
 
     added: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     metadata: bool = False
+    secrets: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.replaced or self.removed or self.metadata)
+        return bool(self.added or self.replaced or self.removed or self.metadata or self.secrets)
 
     def __str__(self) -> str:
         topologies = (("added", self.added), ("replaced", self.replaced), ("removed", self.removed))
         parts = [f"{word} {', '.join(names)}" for word, names in topologies if names]
-        return "; ".join([*parts, *["changed the metadata"] * self.metadata]) or "changed nothing"
+        others = ["changed the metadata"] * self.metadata + ["changed the secrets"] * self.secrets
+        return "; ".join([*parts, *others]) or "changed nothing"
 
 
 def changes_between(old: ClusterConfig, new: ClusterConfig) -> Changes:
@@ -56,11 +60,17 @@ def changes_between(old: ClusterConfig, new: ClusterConfig) -> Changes:
     ]
     if faults:
         raise ConfigError.gather(faults)
+    is_protected_as_before = bool(old.secrets) == bool(new.secrets)
     return Changes(
         added=tuple(name for name in new.topologies if name not in old.topologies),
-        replaced=tuple(name for name, topology in new.topologies.items() if old.topologies.get(name, topology) != topology),
+        replaced=tuple(
+            name
+            for name, topology in new.topologies.items()
+            if name in old.topologies and not (is_protected_as_before and old.topologies[name] == topology)
+        ),
         removed=tuple(name for name in old.topologies if name not in new.topologies),
         metadata=dict(old.metadata) != dict(new.metadata),
+        secrets=(old.secrets[:1], set(old.secrets)) != (new.secrets[:1], set(new.secrets)),
     )
 
 
@@ -70,8 +80,9 @@ def with_topology(config: ClusterConfig, name: str, topology: Mapping[str, Any],
     Raises:
         ConfigError: The topology has faults.
     """
-    own = {"insecure": config.insecure} | ({"node": config.node} if config.node else {})
-    alone = load_config({**own, "topologies": {name: topology}}, plugins)
+    own = {"node": config.node, "secret": config.secrets[0] if config.secrets else None}
+    given = {key: value for key, value in own.items() if value is not None}
+    alone = load_config({"insecure": config.insecure, **given, "topologies": {name: topology}}, plugins, environ={})
     return replace(config, topologies={**config.topologies, **alone.topologies})
 
 

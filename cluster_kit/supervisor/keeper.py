@@ -102,6 +102,7 @@ class Keeper:
         self._process: WorkerProcess | None = None
         self._stopping = False
         self._retired = False
+        self._briefed = False
         self._serving = False
         self._serve_by_s = 0.0
         self._account = Account(bus.views[config.name], config.sources)
@@ -123,19 +124,23 @@ class Keeper:
             return
         self._process = process
         self._account.pid = process.pid
-        self._serving = False
+        self._briefed = self._serving = False
         self._serve_by_s = self._clock.now_s() + START_S
         self.due_at_s = self._clock.now_s() + GREET_S
         process.when_ended(lambda: self._submit(self, lambda keeper: keeper._process_ended(process)))
         self._selector.register(process.channel, selectors.EVENT_READ, self._channel_ready)
-        self.order(self._describe(self._config, tuple(self._bus.views[self.name].known.values())))
+        self._submit(self, Keeper.order)  # once all have been started, as to say what to run takes keys, which are being made
 
     @_contained
-    def order(self, message: Any) -> None:
-        """Send ``message`` to the worker, if there is one."""
+    def order(self, message: Any = None) -> None:
+        """Send ``message`` to the worker, if there is one, and before the first of them what it is to run."""
         if self._process is not None:
             try:
-                self._process.channel.send(message)
+                if not self._briefed:
+                    self._briefed = True
+                    self._process.channel.send(self._describe(self._config, tuple(self._bus.views[self.name].known.values())))
+                if message is not None:
+                    self._process.channel.send(message)
             except OSError:
                 return  # it is dying; its end is noticed by its sentinel
             self._watch_channel()

@@ -15,7 +15,8 @@ from cluster_kit.node import Fence, Node, made_up_name
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import DEFAULT_QUEUE, EventBus, Subscription
 from cluster_kit.supervisor.calls import call, inspect_all
-from cluster_kit.supervisor.changes import Changes, carry_out, changes_between, with_topology, without_links, without_topology
+from cluster_kit.supervisor.changeable import Changeable
+from cluster_kit.supervisor.changes import without_links
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.delivery import Delivery
 from cluster_kit.supervisor.former import wait_for_former_workers
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from cluster_kit.supervisor.control import ControlSocket
 
 
-class Supervisor:
+class Supervisor(Changeable):
     """Runs the topologies of a configuration and tells who is there.
 
     Use it as a context manager, or call ``start`` and ``stop``. One supervisor runs once.
@@ -61,19 +62,16 @@ class Supervisor:
         control: bool = False,
     ) -> None:
         refuse_in_worker("supervisor")
-        self._plugins = plugins or PluginRegistry.load()
-        self._config = load_config(config, self._plugins)
+        plugins = plugins or PluginRegistry.load()
+        loaded = load_config(config, plugins)
         self._observe = observe
         self._spare = spare
-        self._local = Node(name=self._name(), metadata=self._config.metadata)
+        self._local = Node(name=self._name(loaded), metadata=loaded.metadata)
         self._leaving = False
-        self._bus = EventBus(self._config.topologies)
+        super().__init__(loaded, plugins, EventBus(loaded.topologies), LogRelay(self._local.key))
         self._loop: SupervisingLoop | None = None
-        self._logs = LogRelay(self._local.key)
         self._delivery = Delivery(self._bus, self._logs)
         self._unstarted = threading.Lock()
-        self._changing = threading.Lock()
-        self._told_to_stop = False
         self._has_control = control
         self._control: ControlSocket | None = None
         self._pid = os.getpid()
@@ -108,7 +106,7 @@ class Supervisor:
             raise ClusterKitError("supervisor: it was started before: make a new one")
         if os.getpid() != self._pid:  # it was made before a fork, perhaps for several processes
             self._pid = self._bus.pid = os.getpid()
-            self._local = self._local.evolve(name=self._name())
+            self._local = self._local.evolve(name=self._name(self._config))
         try:
             self._start()
         except BaseException:
@@ -118,19 +116,24 @@ class Supervisor:
 
     def _start(self) -> None:
         wait_for_former_workers()
-        await_serving(self._bus, list(self._start_threads().keepers.values()))
+        loop = self._start_threads()
+        self._keychain.keyring()  # raises where there can be none
+        await_serving(self._bus, list(loop.keepers.values()))
+        self._advise()
+        self._watch.open()
         if self._has_control:
             self._open_control()
 
-    def _name(self) -> str:
+    def _name(self, config: ClusterConfig) -> str:
         """Return the node's name; one that is made up, made up anew."""
-        own = None if self._observe else self._config.node
-        return own or made_up_name("onlooker" if self._observe else "node", self._config.host)
+        own = None if self._observe else config.node
+        return own or made_up_name("onlooker" if self._observe else "node", config.host)
 
     def _start_threads(self) -> SupervisingLoop:
         if not self._observe:
             self._delivery.add(self._bus.subscribe(), self._plugins.notify)
         try:
+            self._keychain.begin(self._config.secrets)
             self._loop = loop = SupervisingLoop(self._topologies(), self._bus, self._logs, self._describe, self._spare)
             if self._told_to_stop:
                 loop.stop()
@@ -157,6 +160,7 @@ class Supervisor:
         if os.getpid() != self._pid:
             return
         self._told_to_stop = True
+        self._watch.close()
         if self._loop is None:
             return
         self._loop.stop()
@@ -165,6 +169,7 @@ class Supervisor:
         if self._control is not None:
             self._control.close()
         self._loop.join()
+        self._watch.join()
         if not self._delivery.is_ours:  # else the caller is a callback, before whose end neither can end
             self._delivery.join()
             self._logs.join()
@@ -294,81 +299,6 @@ class Supervisor:
         self._bus.check(topology)
         return call(self._running(), topology, command, arguments, timeout_s)
 
-    # -- changes ---------------------------------------------------------------------------------------------------------------
-
-    def reload(self, config: Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig) -> Changes:
-        """Go over to another configuration: what is the same in both goes on undisturbed.
-
-        Topologies that are configured otherwise leave, then start as configured now. Not for signal handlers.
-
-        Returns:
-            What has changed.
-
-        Raises:
-            ConfigError: The configuration has faults, or is that of another node or cluster, and nothing has changed. Or a
-                topology can't serve as configured now, and is tried again and again.
-            ClusterKitError: The supervisor does not run.
-        """
-        self._running()
-        with self._changing:
-            new = load_config(config, self._plugins)
-            changes = changes_between(self._config, new)
-            self._become(new, changes)
-        return changes
-
-    def add_topology(self, name: str, topology: Mapping[str, Any]) -> None:
-        """Start one more topology, given as under ``topologies`` of a configuration.
-
-        Raises:
-            ConfigError: It has faults, or can't serve as configured; nothing of it is left.
-            ClusterKitError: There is one of that name, or the supervisor does not run.
-        """
-        self._running()
-        with self._changing:
-            if name in self._config.topologies:
-                raise ClusterKitError(f"add_topology: {name!r} is there already: use replace_topology")
-            new = with_topology(self._config, name, topology, self._plugins)
-            try:
-                self._become(new, Changes(added=(name,)))
-            except BaseException:
-                self._become(without_topology(self._config, name), Changes(removed=(name,)))
-                raise
-
-    def replace_topology(self, name: str, topology: Mapping[str, Any]) -> None:
-        """Have a topology leave, and start it as configured now.
-
-        Raises:
-            ConfigError: It has faults, and nothing has changed. Or it can't serve as configured, and is tried again and again.
-            ClusterKitError: There is none of that name, or the supervisor does not run.
-        """
-        self._running()
-        with self._changing:
-            self._bus.check(name)
-            self._become(with_topology(self._config, name, topology, self._plugins), Changes(replaced=(name,)))
-
-    def remove_topology(self, name: str) -> None:
-        """Have a topology leave for good; its nodes are told as down and lost, and its own subscriptions end.
-
-        Raises:
-            ClusterKitError: There is none of that name, it is the last one, or the supervisor does not run.
-        """
-        self._running()
-        with self._changing:
-            self._bus.check(name)
-            if len(self._config.topologies) == 1:
-                raise ClusterKitError(f"remove_topology: {name!r} is the last one: use stop")
-            self._become(without_topology(self._config, name), Changes(removed=(name,)))
-
-    def _become(self, new: ClusterConfig, changes: Changes) -> None:
-        loop = self._running()
-        if self._bus.closed or self._told_to_stop:
-            raise ClusterKitError("supervisor: it has stopped, and can't be changed: make a new one")
-        self._config = new
-        begun = carry_out(changes, self._topologies(), loop, self._bus)
-        if changes.metadata:
-            self.update_metadata(new.metadata)
-        await_serving(self._bus, begun)
-
     def _topologies(self) -> Mapping[str, TopologyConfig]:
         topologies = self._config.topologies
         return without_links(topologies) if self._observe else topologies
@@ -382,6 +312,7 @@ class Supervisor:
             leaving=self._leaving,
             known=known,
             log_level=logging.getLogger("cluster_kit").getEffectiveLevel(),
+            keyring=self._keychain.keyring(),
         )
 
     def _running(self, *, answering: bool = False) -> SupervisingLoop:

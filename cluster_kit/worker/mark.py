@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from cluster_kit.config.secret import SECRET_VARIABLE
+
 COMMAND = "ckit-worker"
 """What the kernel calls a worker, in ``ps`` and ``top`` for instance; not as it calls a ``cluster-kit`` that was started."""
 
@@ -25,8 +27,8 @@ _worker_pid: int | None = None
 
 
 def marked(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return ``environ`` with the mark of a worker."""
-    return {**environ, _MARK: "1"}
+    """Return ``environ`` with the mark of a worker, and without the cluster's secret, of which a worker gets the keys only."""
+    return {**{name: value for name, value in environ.items() if name != SECRET_VARIABLE}, _MARK: "1"}
 
 
 def become_worker() -> None:

@@ -81,6 +81,8 @@ class Renamed(Silent):
 class Listening(Connector):
     """Listens on the node's host, or where it is told to."""
 
+    uses_secret: ClassVar[bool] = True
+
     host: str | None = None
 
     async def start(self, local: Node, links: Any) -> Node:

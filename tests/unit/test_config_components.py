@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from config_parts import Broken, Everyone, Full, Incomplete, Listening, Outer, Polling, Shelf, Silent, Unknowable, Unpicklable
@@ -231,8 +232,43 @@ class TestModulesThatFail:
             load(strategy="failing:X")
 
 
+class Unsealed(Listening):
+    """Knows of no secret."""
+
+    uses_secret: ClassVar[bool] = False
+
+
+class Multicasting(Silent):
+    def serves_on(self, host):
+        return host
+
+
 class TestExposure:
-    """What peers off this machine could reach needs ``insecure: true``."""
+    """What peers off this machine could reach needs a secret that it uses, or ``insecure: true``."""
+
+    def exposed(self, **keys):
+        return load_config({"node": "a@10.0.0.7", "topologies": {"lan": {"strategy": "silent"}}, **keys}, Shelf(), environ={})
+
+    def test_secret_allows_it(self):
+        assert self.exposed(secret="hush").secret == Secret("hush")
+
+    def test_secret_allows_no_connector_that_does_not_use_it(self):
+        topologies = {"lan": {"strategy": "silent", "connector": Unsealed}}
+        with pytest.raises(
+            ConfigError, match=r"lan\.connector: serves off loopback .* as Unsealed doesn't use the secret: it needs"
+        ):
+            self.exposed(secret="hush", topologies=topologies)
+        assert self.exposed(secret="hush", insecure=True, topologies=topologies).insecure
+
+    def test_secret_allows_strategies_as_they_give_hints(self):
+        topologies = {"lan": {"strategy": Multicasting}}
+        assert self.exposed(secret="hush", topologies=topologies)
+        with pytest.raises(ConfigError, match=r"lan\.strategy: serves off loopback"):
+            self.exposed(topologies=topologies)
+
+    def test_error_says_how_to_make_a_secret(self):
+        with pytest.raises(ConfigError, match="'cluster-kit secret --output FILE' and the key 'secret_file: FILE'"):
+            self.exposed()
 
     def test_part_off_loopback_is_refused(self):
         [fault] = faults(strategy="silent", connector={"name": "tcp", "host": "10.0.0.7"})

@@ -144,7 +144,7 @@ topologies:
 class TestTop:
     def test_unknown_key(self):
         assert fault(load, topology={}) == "topology: unknown key: did you mean 'topologies'?"
-        expected = "x: unknown key: expected one of cluster, insecure, metadata, node, topologies"
+        expected = "x: unknown key: expected one of cluster, insecure, metadata, node, previous_secrets, secret, secret_file, topologies"
         assert fault(load, x=1) == expected
 
     def test_topologies_are_needed(self):
@@ -176,25 +176,6 @@ class TestTop:
     @pytest.mark.parametrize("name", ["Lan", "1a", "a b", "", "a" * 65, "ä", "a\n"])
     def test_topology_has_a_plain_name(self, name):
         assert "invalid name: expected [a-z]" in fault(load, topologies={name: ENTRY})
-
-
-class TestSecrets:
-    """They are refused, and not shown, for as long as nothing would use them."""
-
-    @pytest.mark.parametrize("key", ["secret", "secret_file", "previous_secrets"])
-    def test_keys(self, key):
-        assert fault(load, **{key: "hunter2"}) == f"{key}: sealing and TLS do not exist yet in this version; remove it"
-
-    def test_environment(self):
-        with pytest.raises(ConfigError) as raised:
-            load_config({"topologies": {"lan": ENTRY}}, Shelf(), environ={"CLUSTER_KIT_SECRET": "hunter2"})
-        assert str(raised.value).startswith("environment variable CLUSTER_KIT_SECRET: sealing and TLS do not exist yet")
-        assert "hunter2" not in str(raised.value)
-
-    def test_environment_of_the_process_counts(self, monkeypatch):
-        monkeypatch.setenv("CLUSTER_KIT_SECRET", "hunter2")
-        with pytest.raises(ConfigError, match="CLUSTER_KIT_SECRET"):
-            load_config({"topologies": {"lan": ENTRY}}, Shelf())
 
 
 class TestNodeArgument:

@@ -1,5 +1,9 @@
 """The options of a plugin class, by the types of its fields."""
 
+import copy
+import dataclasses
+import pickle
+import pprint
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -335,12 +339,26 @@ class TestLists:
             taken(text, Listing)
 
 
+class Holder:
+    def __init__(self):
+        self.secret = Secret("hush")
+
+
 class TestSecret:
     def test_is_never_shown(self):
         secret = Secret("hush")
         shown = f"{secret} {secret!r} {secret!s:>20} {[secret]} {Full(secret=secret)}"
         assert "hush" not in shown
         assert secret.reveal() == "hush"
+
+    def test_is_not_shown_field_by_field(self):
+        full = Full(secret=Secret("hush"))
+        assert "hush" not in f"{dataclasses.asdict(full)} {pprint.pformat(full)} {vars(pickle.loads(pickle.dumps(Holder())))}"
+
+    def test_is_equal_to_the_same_text_only(self):
+        assert len({Secret("hush"), Secret("hush"), Secret("hust")}) == 2
+        assert Secret("hush") != "hush"
+        assert copy.deepcopy(Secret("hush")) == Secret("hush")
 
     def test_is_not_shown_where_it_is_wrong(self):
         assert "1234" not in str(faults({"secret": {"value": 1234}}))

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from cluster_kit.cli import main
+from cluster_kit.config import Secret
 from cluster_kit.config.schema import json_schema, of_type
 from cluster_kit.plugins import PluginRegistry, load_config
 
@@ -62,6 +63,8 @@ GOOD = [
     {"x-seeds": ["a@127.0.0.1:4000"], **with_strategy("gossip")},
     with_strategy("gossip", connect=["json", "dumps", []], list_nodes=["os", "getcwd"]),
     with_strategy("gossip", prune=False, max_nodes=10, connect_timeout_s=1.5, remember_s=60, group="x"),
+    {"secret": "s", "previous_secrets": ["t", "u"], **with_strategy("gossip")},
+    {"secret": "s", "previous_secrets": "t, u", **with_strategy("gossip")},
     {"node": "a@127.0.0.1", "cluster": "c", "metadata": {"zone": "a"}, "insecure": False, **with_strategy("gossip")},
 ]
 
@@ -89,6 +92,8 @@ def test_classes_of_ones_own_have_options_of_their_own(config):
         {"topologies": {"lan": {}}},
         {"nodes": "a", **with_strategy("gossip")},
         {"metadata": {"zone": 1}, **with_strategy("gossip")},
+        {"secret": 1234, **with_strategy("gossip")},
+        {"secret_file": ["/x"], **with_strategy("gossip")},
         with_strategy("gosip"),
         with_strategy([]),
         with_strategy("gossip", config={"tll_s": 9}),
@@ -137,6 +142,7 @@ class Retry:
 
 
 def test_options_of_every_type_have_a_schema():
+    assert of_type(Secret) == {"type": "string"}
     assert of_type(Retry)["required"] == ["times"]
     assert of_type(Retry)["properties"]["times"]["description"] == "How many times."
     assert of_type(tuple[Retry, ...])["items"] == of_type(Retry)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cluster_kit.cli.doctor.report import Report
     from cluster_kit.cli.doctor.verdict import Verdict
     from cluster_kit.config import ClusterConfig, TopologyConfig
+    from cluster_kit.security.keys import Keyring
 
 
 @click.command(
@@ -70,9 +71,10 @@ def doctor(file: str, wait_s: float, as_json: bool) -> None:
 
 def _examine(config: ClusterConfig, wait_s: float, report: Report) -> Iterator[Verdict]:
     """Start everything at once, then report one topology after the other, each finding as it comes."""
+    keyring = _keyring(config)
     with raising(), ExitStack() as running:
         started = [
-            (topology, [running.enter_context(each) for each in _examinations(config, topology, wait_s)])
+            (topology, [running.enter_context(each) for each in _examinations(config, topology, wait_s, keyring)])
             for topology in config.topologies.values()
         ]
         for topology, examinations in started:
@@ -80,7 +82,19 @@ def _examine(config: ClusterConfig, wait_s: float, report: Report) -> Iterator[V
             yield _report(examinations, report)
 
 
-def _examinations(config: ClusterConfig, topology: TopologyConfig, wait_s: float) -> Iterator[Examination]:
+def _keyring(config: ClusterConfig) -> Keyring | None:
+    if not config.secrets:
+        return None
+    from cluster_kit.supervisor.keychain import Keychain
+
+    keychain = Keychain(config.cluster)
+    keychain.change(config.secrets)
+    return keychain.keyring()
+
+
+def _examinations(
+    config: ClusterConfig, topology: TopologyConfig, wait_s: float, keyring: Keyring | None
+) -> Iterator[Examination]:
     from cluster_kit.cli.doctor.examination import Examination
     from cluster_kit.node import BootId, Fence, Node, made_up_name
     from cluster_kit.worker.examiner import Examine
@@ -89,7 +103,8 @@ def _examinations(config: ClusterConfig, topology: TopologyConfig, wait_s: float
     local = Node(name=name, metadata=config.metadata, boot_id=BootId.new())
     for number, source in enumerate(topology.sources):
         fence = Fence(config.cluster, topology.group)
-        yield Examination(source, Examine(topology=topology, source=number, local=local, fence=fence, wait_s=wait_s))
+        order = Examine(topology=topology, source=number, local=local, fence=fence, wait_s=wait_s, keyring=keyring)
+        yield Examination(source, order)
 
 
 def _report(examinations: Iterable[Examination], report: Report) -> Verdict:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from cluster_kit.abc import Connector, Discovery, LinkReport
 from cluster_kit.errors import ConnectError, raise_all
@@ -34,6 +34,8 @@ class TcpConnector(Connector):
         exchange: Whether linked nodes tell each other whom they are linked to, so that one known address leads to the whole
             cluster; by default where a strategy may know a part of it only, as ``static`` does.
     """
+
+    uses_secret: ClassVar[bool] = True
 
     host: str | None = None
     port: int = 0

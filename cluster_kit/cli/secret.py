@@ -1,0 +1,56 @@
+"""``cluster-kit secret``: makes what all nodes of a cluster share, and nobody else knows."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+import click
+
+from cluster_kit.cli.failure import Failure
+from cluster_kit.cli.teaching import TaughtCommand
+
+_BYTES = 32
+
+
+@click.command(
+    cls=TaughtCommand,
+    example="cluster-kit secret --output /etc/shop/secret",
+    exit_codes={0: "printed, or written", 1: "the file is there already, or can't be written"},
+)
+@click.option("-o", "--output", metavar="FILE", help="Write it to FILE, which is new, for your user alone (mode 0600).")
+def secret(output: str | None) -> None:
+    """Print a new secret for a cluster: one line with 256 random bits, as hexadecimal digits.
+
+    Every node of the cluster needs the same one. Copy the file to each machine, for the user that runs the node, and name it in
+    cluster.yaml as 'secret_file: /etc/shop/secret'. In Kubernetes, make a Secret of it by 'cluster-kit secret | kubectl create
+    secret generic shop --from-file=secret=/dev/stdin', mount that as a folder with 'defaultMode: 0440' and an 'fsGroup', and
+    name the file in it. To go over to another secret, append the new one to the file as a second line on every machine, then
+    move it up to the first, then remove the old one.
+    """
+    import secrets
+
+    line = f"{secrets.token_hex(_BYTES)}\n"
+    if output is None:
+        click.echo(line, nl=False)
+        return
+    try:
+        _write(output, line)
+    except FileExistsError:
+        raise Failure(f"secret: '{output}' is there already, and may be in use: name another file, or remove it") from None
+    except (OSError, ValueError) as exc:
+        raise Failure(f"secret: cannot write '{output}': {getattr(exc, 'strerror', None) or exc}") from None
+
+
+def _write(path: str, line: str) -> None:
+    """Write a new file; none is left where that fails."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "w") as stream:
+            stream.write(line)
+            stream.flush()
+            os.fsync(fd)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(path)  # noqa: PTH108 - as it was opened
+        raise
