@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -23,7 +24,10 @@ from cluster_kit.cli.interruption import INTERRUPTED
 from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
 
 if TYPE_CHECKING:
+    from cluster_kit.config import ClusterConfig
     from cluster_kit.supervisor.bus import Subscription
+    from cluster_kit.supervisor.child import SpareWorker
+    from cluster_kit.supervisor.keychain import Keychain
     from cluster_kit.supervisor.supervisor import Supervisor
 
 Ending = SimpleQueue[OSError | None]
@@ -65,13 +69,26 @@ def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
     with SpareWorker() as spare:
         _log_to_stderr()
         config, plugins = read_configuration(file, name)
+        keychain = _keychain(config, spare)
         from cluster_kit.supervisor.supervisor import Supervisor
 
-        supervisor = Supervisor(config, plugins=plugins, spare=spare, control=True)
+        supervisor = Supervisor(config, plugins=plugins, spare=spare, keychain=keychain, control=True)
         if until_eof:
             threading.Thread(target=_end_at_eof, args=(ending,), daemon=True).start()
         hangups.follow(partial(_reload, supervisor, file, name), partial(ending.put, None))
         _serve(supervisor, form, ending)
+
+
+def _keychain(config: ClusterConfig, spare: SpareWorker) -> Keychain:
+    """Begin to make keys, which takes as long as the imports that follow."""
+    from cluster_kit.supervisor.keychain import Keychain
+
+    keychain = Keychain(config.cluster)
+    if config.secrets:
+        spare.prepare()
+        with suppress(RuntimeError):  # there is no thread to be had: the start tries again, and says so
+            keychain.begin(config.secrets)
+    return keychain
 
 
 def _serve(supervisor: Supervisor, form: str, ending: Ending) -> None:

@@ -25,7 +25,7 @@ def advice(config: ClusterConfig) -> Iterator[str]:
         if bits < LEAST_BITS:
             which = "the secret" if number == 0 else f"previous secret {number}"
             yield (
-                f"{which} has at most {bits:.0f} bits by its length and characters, and whoever hears a link can guess at it: "
+                f"{which} has at most {bits:.0f} bits by its length and characters, so that it can be guessed at: "
                 f"'cluster-kit secret' makes one of 256"
             )
 

@@ -112,6 +112,7 @@ class Changeable(ABC):
             self.update_metadata(new.metadata)
         if changes.secrets:
             self._renew()
+        self._watch.open()
         await_serving(self._bus, begun)
 
     def _renew(self) -> None:
@@ -120,7 +121,6 @@ class Changeable(ABC):
         if keyring is not None:  # else all of them are others
             self._order_all(Renew(keyring))
         self._advise()
-        self._watch.open()
 
     def _take_in(self, file: SecretFile) -> None:
         """Go over to what the secret's file says now; the next look tries again where another change is under way."""

@@ -34,6 +34,7 @@ from cluster_kit.supervisor.refusal import refuse_in_worker
 from cluster_kit.worker.__main__ import GREETING, SUMMONS
 from cluster_kit.worker.frozen import preparation
 from cluster_kit.worker.mark import marked
+from cluster_kit.worker.messages import Prepare
 
 _UNKNOWN_EXIT = 255
 _HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -245,6 +246,12 @@ class SpareWorker:
             process.start()
             self._process = process
         return self
+
+    def prepare(self) -> None:
+        """Have it load what protection by a secret takes."""
+        if self._process is not None:
+            with suppress(OSError):  # it has ended: whoever takes it notices
+                self._process.channel.send(Prepare())
 
     def take(self) -> WorkerProcess | None:
         """Hand over the process, once; nothing if it has ended."""

@@ -20,6 +20,7 @@ from cluster_kit.supervisor.changes import without_links
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.delivery import Delivery
 from cluster_kit.supervisor.former import wait_for_former_workers
+from cluster_kit.supervisor.keychain import Keychain
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
 from cluster_kit.supervisor.reach import check_reachable, wait_for_nodes
@@ -45,6 +46,7 @@ class Supervisor(Changeable):
             node: it isn't counted, and plugins' hooks for nodes and events are not called.
         plugins: Loaded plugins; by default those that are installed.
         spare: A worker process that was started ahead, to be taken by the first topology.
+        keychain: One that has begun to make the keys of the configuration's secrets.
         control: Tell ``cluster-kit status`` of the same user on this machine how things are.
 
     Raises:
@@ -59,6 +61,7 @@ class Supervisor(Changeable):
         observe: bool = False,
         plugins: PluginRegistry | None = None,
         spare: SpareWorker | None = None,
+        keychain: Keychain | None = None,
         control: bool = False,
     ) -> None:
         refuse_in_worker("supervisor")
@@ -69,6 +72,7 @@ class Supervisor(Changeable):
         self._local = Node(name=self._name(loaded), metadata=loaded.metadata)
         self._leaving = False
         super().__init__(loaded, plugins, EventBus(loaded.topologies), LogRelay(self._local.key))
+        self._keychain = keychain or self._keychain
         self._loop: SupervisingLoop | None = None
         self._delivery = Delivery(self._bus, self._logs)
         self._unstarted = threading.Lock()

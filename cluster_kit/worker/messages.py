@@ -39,6 +39,10 @@ class Start(Struct, frozen=True, kw_only=True):
     keyring: Keyring | None = None
 
 
+class Prepare(Struct, frozen=True):
+    """To a worker that waits for its ``Start``: there are secrets; load what that takes while their keys are being made."""
+
+
 class SetMetadata(Struct, frozen=True):
     """To the worker: the node's metadata is now this."""
 

@@ -18,9 +18,10 @@ from cluster_kit.network.system import SystemNetwork
 from cluster_kit.pipe import last_resort
 from cluster_kit.pipe.parent import leave_with_parent
 from cluster_kit.pipe.socket_channel import SocketChannel
+from cluster_kit.security.security import load
 from cluster_kit.worker.foreign import as_config_error
 from cluster_kit.worker.mark import become_worker
-from cluster_kit.worker.messages import Beat, CannotServe, Start
+from cluster_kit.worker.messages import Beat, CannotServe, Prepare, Start
 from cluster_kit.worker.process import OwnProcess
 from cluster_kit.worker.worker import EXIT_BROKEN, Worker
 
@@ -93,5 +94,8 @@ def _first_messages(channel: SocketChannel) -> list[Any]:
             if exc.args:
                 raise ConfigError(f"a worker cannot read what it is to run: {exc}") from exc
             os._exit(EXIT_ORPHANED)
+        while messages and isinstance(messages[0], Prepare):
+            del messages[0]
+            load()
         if messages:
             return messages

@@ -144,7 +144,8 @@ topologies:
 class TestTop:
     def test_unknown_key(self):
         assert fault(load, topology={}) == "topology: unknown key: did you mean 'topologies'?"
-        expected = "x: unknown key: expected one of cluster, insecure, metadata, node, previous_secrets, secret, secret_file, topologies"
+        keys = "cluster, insecure, metadata, node, previous_secrets, secret, secret_file, topologies"
+        expected = f"x: unknown key: expected one of {keys}"
         assert fault(load, x=1) == expected
 
     def test_topologies_are_needed(self):

@@ -54,6 +54,44 @@ def test_metadata_alone_replaces_nothing():
     assert str(changes) == "changed the metadata"
 
 
+def test_secrets_alone_replace_nothing():
+    old = config(secret="a", previous_secrets=["z", "y"])
+    for other in ({"secret": "b"}, {"secret": "a"}, {"secret": "y", "previous_secrets": ["a", "z"]}):
+        changes = changes_between(old, config(**other))
+        assert changes == Changes(secrets=True)
+        assert str(changes) == "changed the secrets"
+    assert not changes_between(old, config(secret="a", previous_secrets=["y", "z"]))
+
+
+def test_secret_is_the_same_wherever_it_comes_from(tmp_path):
+    file = tmp_path / "secret"
+    file.write_text("a\nb\n")
+    file.chmod(0o600)
+    assert not changes_between(config(secret="a", previous_secrets=["b"]), config(secret_file=str(file)))
+
+
+def test_topologies_begin_anew_when_they_come_under_protection_or_lose_it():
+    both = {"a": GOSSIP, "b": GOSSIP}
+    bare, protected = config(topologies=both), config(topologies=both, secret="x")
+    for old, new in ((bare, protected), (protected, bare)):
+        assert changes_between(old, new) == Changes(replaced=("a", "b"), secrets=True)
+    assert str(changes_between(bare, protected)) == "replaced a, b; changed the secrets"
+
+
+def test_one_topology_is_protected_as_the_others_are(monkeypatch, tmp_path):
+    file = tmp_path / "secret"
+    file.write_text("a\nb\n")
+    file.chmod(0o600)
+    exposed = {"strategy": "gossip", "connector": {"name": "tcp", "host": "0.0.0.0"}}
+    old = config(secret_file=str(file), previous_secrets=["c"])
+    file.unlink()
+    new = with_topology(old, "wan", exposed, PLUGINS)
+    assert (new.secret_file, new.previous_secrets) == (old.secret_file, old.previous_secrets)
+    assert changes_between(old, new) == Changes(added=("wan",))
+    monkeypatch.setenv("CLUSTER_KIT_SECRET", "came later")
+    assert with_topology(new, "lan2", GOSSIP, PLUGINS).secrets == old.secrets
+
+
 def test_another_node_or_cluster_is_another_process():
     with pytest.raises(ConfigError) as caught:
         changes_between(config(), config(node="b@127.0.0.1", cluster="other"))

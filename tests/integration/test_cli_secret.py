@@ -1,0 +1,83 @@
+"""``cluster-kit secret``: one line, and a file that nobody else can read."""
+
+import os
+import re
+import stat
+
+import pytest
+from cli_process import cluster_kit
+
+from cluster_kit.config.advice import bits_of
+from cluster_kit.config.secret_file import read_secret_file
+
+
+def test_a_new_one_is_printed_on_a_line_and_nothing_else():
+    first, second = cluster_kit("secret"), cluster_kit("secret")
+    for done in (first, second):
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.fullmatch(r"[0-9a-f]{64}\n", done.stdout)
+        assert bits_of(done.stdout.strip()) > 240
+    assert first.stdout != second.stdout
+
+
+def test_file_is_for_its_owner_alone(tmp_path):
+    path = tmp_path / "secret"
+    umask = os.umask(0)
+    try:
+        done = cluster_kit("secret", "--output", path)
+    finally:
+        os.umask(umask)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    [secret] = read_secret_file(path).secrets
+    assert re.fullmatch(r"[0-9a-f]{64}", secret.reveal())
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_what_is_there_is_never_written_over(tmp_path, kind):
+    path = tmp_path / "secret"
+    if kind == "file":
+        path.write_text("in use")
+    else:
+        path.symlink_to(tmp_path / "elsewhere")
+    done = cluster_kit("secret", "-o", path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"secret: '{path}' is there already, and may be in use" in done.stderr
+    assert not (tmp_path / "elsewhere").exists()
+    assert kind == "link" or path.read_text() == "in use"
+
+
+def test_what_cannot_be_written_is_told(tmp_path):
+    done = cluster_kit("secret", "-o", tmp_path / "none" / "secret")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "No such file or directory" in done.stderr
+
+
+def test_nothing_is_left_of_a_file_that_cannot_be_filled(tmp_path):
+    code = f"ulimit -f 0; exec cluster-kit secret -o {tmp_path / 'secret'}"
+    done = os.system(f"trap '' XFSZ; {code} 2>{tmp_path / 'errors'}")
+    assert os.waitstatus_to_exitcode(done) == 1
+    assert "File too large" in (tmp_path / "errors").read_text()
+    assert not (tmp_path / "secret").exists()
+
+
+def test_check_says_where_it_comes_from_and_warns(tmp_path):
+    path = tmp_path / "secret"
+    cluster_kit("secret", "-o", path)
+    file = tmp_path / "cluster.yaml"
+    file.write_text(f"secret_file: {path}\nprevious_secrets: [weak]\ntopologies: {{lan: {{strategy: gossip}}}}\n")
+    path.chmod(0o644)
+    done = cluster_kit("check", file)
+    assert done.returncode == 0
+    assert f"secret    the first line of '{path}'; 1 more accepted" in done.stdout
+    told = done.stderr.splitlines()
+    assert told[0].startswith(f"cluster-kit: check: secret_file: everybody on this machine can read '{path}'")
+    assert told[1].startswith("cluster-kit: check: previous secret 1 has at most 19 bits")
+
+
+def test_check_says_how_to_make_one(tmp_path):
+    file = tmp_path / "cluster.yaml"
+    file.write_text("node: a@10.0.0.1\ntopologies: {lan: {strategy: gossip}}\n")
+    done = cluster_kit("check", file)
+    assert done.returncode == 2
+    assert "'cluster-kit secret --output FILE' and the key 'secret_file: FILE'" in done.stderr
