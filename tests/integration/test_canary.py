@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -87,17 +88,20 @@ def test_control_socket_tells_none(cluster, keys):
     node = cluster.run("a", file=cluster.write("good.yaml", static(), **keys))
     node.wait_for("ready")
     folder = Path(os.environ["XDG_RUNTIME_DIR"]) / "cluster-kit"
-    assert any(path.is_socket() for path in folder.iterdir())
-    for path in folder.iterdir():
-        assert_silent(path)
-        if path.is_socket():
-            with socket.socket(socket.AF_UNIX) as sock:
-                sock.connect(str(path))
-                sock.sendall(b"status\n")
-                with sock.makefile() as answer:
-                    told = answer.read()
-            assert json.loads(told)["topologies"]
-            assert_silent(told)
+    told = until(lambda: _asked(folder), "an answer")
+    assert json.loads(told)["topologies"]
+    assert_silent(told, *folder.iterdir())
+
+
+def _asked(folder):
+    """Return the whole answer of the socket in ``folder``, once there is one."""
+    for path in folder.glob("*") if folder.is_dir() else ():
+        with socket.socket(socket.AF_UNIX) as sock, suppress(OSError):
+            sock.connect(str(path))
+            sock.sendall(b"status\n")
+            with sock.makefile() as answer:
+                return answer.read()
+    return None
 
 
 def test_processes_of_workers_show_none(cluster, keys):

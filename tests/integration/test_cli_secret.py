@@ -3,9 +3,10 @@
 import os
 import re
 import stat
+import subprocess
 
 import pytest
-from cli_process import cluster_kit
+from cli_process import COMMAND, cluster_kit
 
 from cluster_kit.config.advice import bits_of
 from cluster_kit.config.secret_file import read_secret_file
@@ -54,10 +55,10 @@ def test_what_cannot_be_written_is_told(tmp_path):
 
 
 def test_nothing_is_left_of_a_file_that_cannot_be_filled(tmp_path):
-    code = f"ulimit -f 0; exec cluster-kit secret -o {tmp_path / 'secret'}"
-    done = os.system(f"trap '' XFSZ; {code} 2>{tmp_path / 'errors'}")
-    assert os.waitstatus_to_exitcode(done) == 1
-    assert "File too large" in (tmp_path / "errors").read_text()
+    command = f"trap '' XFSZ; ulimit -f 0; exec {COMMAND} secret -o {tmp_path / 'secret'}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "File too large" in done.stderr
     assert not (tmp_path / "secret").exists()
 
 
