@@ -46,11 +46,14 @@ class SecretWatch:
         """Begin to look, where there is a file to look at; idempotent.
 
         Raises:
-            RuntimeError: The system has no thread to give.
+            ClusterKitError: The system has no thread to give.
         """
         if self._thread is None and not self._closing and self._current() is not None:
             self._thread = UndoableThread(self._run, "cluster-kit-secrets")
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError as exc:
+                raise ClusterKitError(f"secret_file: cannot be watched: {exc}: see 'ulimit -u'") from exc
 
     def close(self) -> None:
         """Look no more; does not wait."""

@@ -9,11 +9,13 @@ import threading
 import pytest
 
 from cluster_kit import AsyncSupervisor, ClusterKitError, Supervisor
-from cluster_kit.supervisor import child, control, supervisor
+from cluster_kit.supervisor import changeable, child, control, supervisor
 from cluster_kit.supervisor.control import ControlSocket
 from cluster_kit.supervisor.delivery import Delivery
+from cluster_kit.supervisor.keychain import Keychain
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
+from cluster_kit.supervisor.secret_watch import SecretWatch
 
 TWO = {
     "topologies": {
@@ -21,10 +23,14 @@ TWO = {
         "two": {"strategy": {"name": "static", "nodes": []}},
     }
 }
-TRACED = {each.__init__.__code__.co_filename for each in (SupervisingLoop, Delivery, LogRelay, Supervisor)}
-STARTING = {"_start", "start", "_start_threads", "_open_control"}
+PARTS = (SupervisingLoop, Delivery, LogRelay, Supervisor, Keychain, SecretWatch)
+TRACED = {each.__init__.__code__.co_filename for each in PARTS}
+STARTING = {"_start", "start", "_start_threads", "_open_control", "begin", "_begun", "keyring", "open"}
 
 STEPS = {
+    "beginning with the keys": (Keychain, "begin"),
+    "awaiting the keys": (Keychain, "keyring"),
+    "watching the secret's file": (SecretWatch, "open"),
     "looking for former workers": (supervisor, "wait_for_former_workers"),
     "making the loop": (supervisor, "SupervisingLoop"),
     "making the selector": (selectors, "DefaultSelector"),
@@ -117,9 +123,14 @@ class Interrupter:
         return self
 
 
-def test_interrupt_at_any_line_of_the_start_leaves_nothing():
+@pytest.mark.parametrize("protected", [False, True])
+def test_interrupt_at_any_line_of_the_start_leaves_nothing(tmp_path, protected):
+    file = tmp_path / "secret"
+    file.write_text("secret")
+    file.chmod(0o600)
+    config = TWO | ({"secret_file": str(file)} if protected else {})
     for at in itertools.count(1):
-        starting, interrupter = Supervisor(TWO, control=True), Interrupter(at)
+        starting, interrupter = Supervisor(config, control=True), Interrupter(at)
         sys.settrace(interrupter)
         try:
             starting.start()
@@ -148,7 +159,7 @@ def test_asyncio_start_is_undone_the_same(monkeypatch, step):
 
 def test_topology_that_is_added_is_undone_by_whatever_is_raised(monkeypatch):
     with Supervisor(TWO) as running:
-        monkeypatch.setattr(supervisor, "await_serving", raising(KeyboardInterrupt()))
+        monkeypatch.setattr(changeable, "await_serving", raising(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             running.add_topology("three", TWO["topologies"]["one"])
         monkeypatch.undo()
