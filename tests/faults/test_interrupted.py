@@ -80,6 +80,7 @@ def test_run_that_still_imports_ends_without_a_word(cluster, tmp_path, module):
         ("cluster_kit.config.schema", ["schema"]),
         ("cluster_kit.cli.new.distribution", ["new", "strategy", "thing"]),
         ("cluster_kit.cli.manifest", ["manifest", "kubernetes"]),
+        ("cluster_kit.cli.secret", ["secret", "--output", "secret"]),
     ],
 )
 def test_every_command_that_still_imports_ends_without_a_word(cluster, tmp_path, module, command):
