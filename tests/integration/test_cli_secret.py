@@ -82,3 +82,26 @@ def test_check_says_how_to_make_one(tmp_path):
     done = cluster_kit("check", file)
     assert done.returncode == 2
     assert "'cluster-kit secret --output FILE' and the key 'secret_file: FILE'" in done.stderr
+
+
+ASKING = """
+from cluster_kit import Strategy
+from cluster_kit.diagnosis import Finding
+
+
+class Asking(Strategy):
+    async def discover(self, ctx):
+        return
+        yield
+
+    async def diagnose(self, ctx):
+        yield Finding(asked="whether there is a secret", got=str(ctx.security.protects))
+"""
+
+
+@pytest.mark.parametrize(("key", "protects"), [("secret: weak", "True"), ("insecure: false", "False")])
+def test_doctor_examines_with_the_keys(tmp_path, key, protects):
+    (tmp_path / "asking.py").write_text(ASKING)
+    file = tmp_path / "cluster.yaml"
+    file.write_text(f"{key}\ntopologies: {{lan: {{strategy: 'asking:Asking'}}}}\n")
+    assert f"whether there is a secret: {protects}" in cluster_kit("doctor", file, "--wait", "0.1").stdout
