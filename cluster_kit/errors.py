@@ -261,6 +261,10 @@ class RemoteProtocolError(ProtocolError):
     """The peer sent what the protocol does not allow; its link is closed, nothing else is affected."""
 
 
+class UntrustedError(RemoteProtocolError):
+    """The other end of a link does not prove that it belongs here, or does not believe that we do."""
+
+
 class RestartLimitError(ClusterKitError):
     """A topology with ``escalate: true`` failed too often, so the supervisor stopped; raised by ``join()``."""
 

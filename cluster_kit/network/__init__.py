@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Literal, NamedTuple, Protocol
 
+from cluster_kit.errors import RemoteProtocolError
+
 
 class Endpoint(NamedTuple):
     """One end of a stream, or of a datagram's way.
@@ -86,13 +88,16 @@ class Stream(ABC):
         here: Our end.
         there: The other end.
         certified: The name of the node at the other end as far as that is proved, which it is only where streams are protected.
-        distrust: Why a protected stream was lost before both ends had proved themselves.
+        certified_by: The id of the secret that proved it, where it was a secret.
+        distrust: Why a protected stream was lost before both ends had proved themselves; ``UntrustedError`` where the other end
+            did so otherwise than it must, or did not believe this one.
     """
 
     here: Endpoint
     there: Endpoint
     certified: str | None = None
-    distrust: str | None = None
+    certified_by: bytes | None = None
+    distrust: RemoteProtocolError | None = None
 
     @abstractmethod
     def start(self, reader: StreamReader) -> None:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from cluster_kit.network import Stream
+import asyncio
+
+from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.network import Stream, StreamReader
+from cluster_kit.security.authority import Proof, SecretTrust, Trust
 from cluster_kit.security.keys import Keyring
+from cluster_kit.wire.tls import Tls
+
+MAX_EARLY_BYTES = 65536  # that came in before the stream was started, which is so only for one who sends before that
 
 
 class LinkTrust:
@@ -16,12 +23,143 @@ class LinkTrust:
 
     def __init__(self, name: str, keyring: Keyring) -> None:
         self._name = name
-        self._keyring = keyring
+        self._trust: Trust = SecretTrust(name, keyring)
 
     def renew(self, keyring: Keyring) -> None:
         """Use other keys for streams from now on."""
-        self._keyring = keyring
+        self._trust = SecretTrust(self._name, keyring)
 
     def protect(self, stream: Stream, *, dialled: bool) -> Stream:
         """See ``Security.protect``."""
-        raise NotImplementedError
+        return ProtectedStream(stream, self._trust, dialled=dialled)
+
+
+class ProtectedStream(Stream):
+    """A stream under TLS, on another one that it owns.
+
+    The handshake begins when it is started, or something is sent on it. It lasts for as long as the other end takes: who wants
+    an end of that closes the stream.
+
+    Args:
+        stream: The other one.
+        trust: Whom to believe, and by what to be believed.
+        dialled: Whether this end dialled.
+    """
+
+    def __init__(self, stream: Stream, trust: Trust, *, dialled: bool) -> None:
+        self.here, self.there = stream.here, stream.there
+        self._stream = stream
+        context = trust.dialling if dialled else trust.accepting
+        self._tls: Tls[Proof] = Tls(context, dialled=dialled, read=trust.read)
+        self._reader: StreamReader | None = None
+        self._early = bytearray()
+        self._has_begun = False
+        self._is_closing = False
+        self._has_ended = False
+
+    # -- what its owner does ---------------------------------------------------------------------------------------------------
+
+    def start(self, reader: StreamReader) -> None:
+        """Begin to receive."""
+        if self._early or self._has_ended:
+            asyncio.get_running_loop().call_soon(self._hand_over, reader)
+        else:
+            self._reader = reader
+            self._begin()
+
+    def send(self, data: bytes) -> None:
+        """Send ``data`` once the other end has proved itself."""
+        if not self._is_closing and data:
+            self._begin()
+            self._pass_on(self._tls.send(data))
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits here or below."""
+        return self._tls.waiting_bytes + self._stream.unsent_bytes
+
+    def close(self) -> None:
+        """Close once everything is sent, for which the other end must have proved itself."""
+        if not self._is_closing:
+            self._is_closing = True
+            if not self._tls.waiting_bytes:
+                self._finish()
+
+    def abort(self) -> None:
+        """Close now."""
+        self._is_closing = True
+        self._early.clear()
+        self._tls.last_words()
+        self._stream.abort()
+
+    # -- what the stream below tells -------------------------------------------------------------------------------------------
+
+    def received(self, data: memoryview) -> None:
+        """Take in what is encrypted."""
+        try:
+            pieces, replies = self._tls.receive(data)
+        except RemoteProtocolError as error:
+            self._break(error)
+            return
+        if self._tls.proof is not None:
+            self.certified, self.certified_by = self._tls.proof.name, self._tls.proof.secret
+        self._pass_on(replies)
+        for piece in pieces:
+            self._deliver(piece)
+        if self._tls.has_ended:
+            self.close()
+        elif self._is_closing and not self._tls.waiting_bytes:
+            self._finish()
+
+    def lost(self) -> None:
+        """Tell that the stream has ended."""
+        self._is_closing = self._has_ended = True
+        self._tls.last_words()
+        if self._reader is not None:
+            self._reader.lost()
+
+    # -- between ---------------------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self._stream.start(self)
+            self._pass_on(self._tls.start())
+
+    def _pass_on(self, data: bytes) -> None:
+        if data:
+            self._stream.send(data)
+
+    def _deliver(self, piece: bytes) -> None:
+        if self._is_closing:
+            return
+        if self._reader is not None:
+            self._reader.received(memoryview(piece))
+        elif len(self._early) + len(piece) > MAX_EARLY_BYTES:
+            self.abort()
+        else:
+            self._early += piece
+
+    def _hand_over(self, reader: StreamReader) -> None:
+        """Tell ``reader`` what came in before it was there."""
+        self._reader = reader
+        early, self._early = self._early, bytearray()
+        if early:
+            reader.received(memoryview(early))
+        if self._has_ended:
+            reader.lost()
+
+    def _finish(self) -> None:
+        self._pass_on(self._tls.close())
+        self._stream.close()
+
+    def _break(self, error: RemoteProtocolError) -> None:
+        """End, and let the other end know why as far as it can understand that."""
+        if not self._tls.is_mutual:
+            self.distrust = error
+        self._is_closing = True
+        if words := self._tls.last_words():
+            self._stream.send(words)
+            self._stream.close()
+        else:
+            self._stream.abort()

@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
-from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
+from cluster_kit.errors import LocalProtocolError, RemoteProtocolError, UntrustedError
 from cluster_kit.node import MAX_ADDRESS_CHARS, MAX_NAME_CHARS, BootId, Fence, Node
 
 MAGIC: Literal["cluster_kit"] = "cluster_kit"
 VERSION = 1  # another version is another protocol; what is compatible is a feature instead
+PROTOCOL = b"cluster_kit/1"  # what a dialler that has a secret asks for, by ALPN. Source: RFC 7301
 HEADER_BYTES = 4
 MAX_HANDSHAKE_BYTES = 4096  # a hello with the longest names and metadata, and room for features
 MAX_FRAME_BYTES = 65536
@@ -209,6 +210,7 @@ _DECODERS = {cls.__struct_config__.tag: msgspec.msgpack.Decoder(cls) for cls in 
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _OPENING = msgspec.msgpack.Decoder(_Opening)
 _ENCODER = msgspec.msgpack.Encoder()
+_ARRAY = 0x9  # the upper half of the first byte of a short array. Source: the MessagePack specification
 
 
 def encode(frame: Frame) -> bytes:
@@ -260,6 +262,8 @@ class FrameReader:
             return None
         length = int.from_bytes(self._pending[:HEADER_BYTES], "big")
         if length > limit:
+            if is_tls(self._pending):
+                raise UntrustedError("it has a secret, and this node has none")
             raise RemoteProtocolError(f"link: frame of {length} bytes announced: at most {limit} allowed")
         end = HEADER_BYTES + length
         if len(self._pending) < end:
@@ -267,6 +271,17 @@ class FrameReader:
         body = bytes(self._pending[HEADER_BYTES:end])
         del self._pending[:end]
         return body
+
+
+def is_tls(head: bytes | bytearray) -> bool:
+    """Whether a stream that begins with ``head``, of two bytes at least, is one of TLS. Source: RFC 8446, section 5.1."""
+    return head[:2] in (b"\x15\x03", b"\x16\x03")  # an alert, or a handshake
+
+
+def is_plain(head: bytes | bytearray) -> bool:
+    """Whether a stream that begins with ``head``, of five bytes at least, is one of frames as they are."""
+    length = int.from_bytes(head[:HEADER_BYTES], "big")
+    return 0 < length <= MAX_HANDSHAKE_BYTES and len(head) > HEADER_BYTES and head[HEADER_BYTES] >> 4 == _ARRAY
 
 
 def plain_boot(boot_id: BootId | None) -> Boot | None:

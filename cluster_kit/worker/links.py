@@ -38,6 +38,8 @@ log = logging.getLogger("cluster_kit.worker")
 
 LASTING_S = 3600.0  # between two warnings about a link that cannot be, of one node for one reason
 
+_QUIET = (ConnectReason.SELF, ConnectReason.IGNORED)  # no fault of anybody
+
 
 class Links:
     """Between one connector and one membership; it is the connector's ``LinkReport``."""
@@ -167,12 +169,15 @@ class Links:
         self._settle()
 
     def _log_failure(self, node: Node, error: ConnectError) -> None:
-        """Warn of what tends to last: seldom for each node, and seldom at all, as strangers make up any number of nodes."""
+        """Warn of what tends to last: seldom for each node, and seldom at all, as strangers make up any number of nodes.
+
+        Of a secret that differs the warning comes again each minute, as long as it does.
+        """
         now_s = self._clock.now_s()
-        lasting = not error.retryable and error.reason not in (ConnectReason.SELF, ConnectReason.IGNORED)
-        told = (
-            lasting and self._throttle.passes(error.reason, now_s) and self._lasting.passes(f"{node.key} {error.reason}", now_s)
-        )
+        differs = error.reason is ConnectReason.AUTH
+        lasting = differs or not (error.retryable or error.reason in _QUIET)
+        told = lasting and self._throttle.passes(error.reason, now_s)
+        told = told and (differs or self._lasting.passes(f"{node.key} {error.reason}", now_s))
         log.log(logging.WARNING if told else logging.DEBUG, "cannot link to %s: %s", node, error)
 
     def _as_connect_error(self, node: Node, exc: BaseException, seconds: float) -> ConnectError:

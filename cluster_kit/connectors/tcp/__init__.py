@@ -1,8 +1,9 @@
 """Connector ``tcp``: one TCP connection for each pair of nodes, under the link protocol of ``cluster_kit.wire.link``.
 
 ``hub`` has the streams, ``table`` decides what becomes of them. This module declares the options and loads the rest when it
-starts, since the application imports it, too. Nothing is encrypted, and cluster and group are all
-that a peer must know: serve loopback, or a network that you trust.
+starts, since the application imports it, too. Where the cluster has a secret, each connection is
+under TLS 1.3, by which both ends prove that they hold it. Without one nothing is encrypted, and
+cluster and group are all that a peer must know: serve loopback, or a network that you trust.
 """
 
 from __future__ import annotations

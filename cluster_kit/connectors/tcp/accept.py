@@ -1,4 +1,4 @@
-"""Lets others in: where this node listens, the address that it tells, and how many connections of others it takes."""
+"""Lets others in: where this node listens, what address it tells, how many connections of others it takes, and how fast."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from cluster_kit.node import Node, join_address, split_endpoint
 
 MAX_HALF_OPEN = 256  # some hundred nodes may dial a newcomer at once
 MAX_HALF_OPEN_PER_HOST = 32  # one host can't take all places; processes of this machine share one address, so loopback may
+KEY_EXCHANGES_PER_S = 20.0  # for one host, beyond the first ``MAX_HALF_OPEN_PER_HOST``: a fraction of a processor
+MAX_HOSTS = 1024  # to remember; who comes slowly is forgotten at once
 
 SPARE = 256  # streams for handshakes, dials, sources and plugins
 LEAST = 16  # links, where hardly any streams are to be had at all
@@ -103,6 +105,26 @@ class HalfOpen:
             self._count[host] -= 1
             if not self._count[host]:
                 del self._count[host]
+
+
+class KeyExchanges:
+    """Spreads the key exchanges that others make this node take part in: each costs it a signature, and them nothing. Pure.
+
+    Source: the generic cell rate algorithm, ITU-T I.371, which is a token bucket that remembers one time for each host.
+    """
+
+    def __init__(self) -> None:
+        self._even_s: dict[str, float] = {}  # when a host will have waited for all that it caused
+
+    def wait_s(self, host: str, now_s: float) -> float:
+        """Return how long a new connection from ``host`` must wait; all of the processes of this machine share one address."""
+        share = MAX_HALF_OPEN / MAX_HALF_OPEN_PER_HOST if is_loopback(host) else 1.0
+        each_s = 1.0 / (KEY_EXCHANGES_PER_S * share)
+        if len(self._even_s) >= MAX_HOSTS:
+            self._even_s = {each: even_s for each, even_s in self._even_s.items() if even_s > now_s}
+        even_s = max(self._even_s.get(host, now_s), now_s)
+        self._even_s[host] = even_s + each_s
+        return max(0.0, even_s - now_s - each_s * (MAX_HALF_OPEN_PER_HOST * share - 1))
 
 
 class Strangers:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from cluster_kit.errors import ConnectError, ConnectReason, NameConflict, name_taken
 from cluster_kit.node import BootId, Fence, Node, host_and_port
-from cluster_kit.wire.frames import MAGIC, VERSION, Hello, Identity, Refusal, plain_boot, read_boot
+from cluster_kit.wire.frames import MAGIC, VERSION, Answer, Frame, Hello, Identity, Refusal, plain_boot, read_boot
 
 PATIENCE = 8  # hang-ups in a row; with the usual back-off, some ten seconds
 MAX_DIALLED = 256  # whoever makes us dial one after the other must not cost memory without end
@@ -21,6 +21,8 @@ _WHY = {
     ConnectReason.TIMEOUT: "no answer; is its host down, its process frozen, or a firewall in between?",
     ConnectReason.RESET: "the connection broke before the link was up; see the log of that node",
     ConnectReason.UNREACHABLE: "no way there; check its address, name resolution and routes",
+    ConnectReason.NAME: "a node speaks for nobody but itself; see what runs at that address",
+    ConnectReason.AUTH: "give both nodes the same secret",
     ConnectReason.FOREIGN: "it is of another cluster or group; give both the same, or leave it out",
     ConnectReason.SELF: "the connection leads back to this node; give the address of another one",
     ConnectReason.CROSSED: "it dials us at the same time, or holds a link to us already; that one counts",
@@ -137,6 +139,8 @@ def undiallable(target: Node) -> ConnectError | None:
 def connect_error(target: Node, reason: ConnectReason, detail: str = "", *, retryable: bool | None = None) -> ConnectError:
     """Return the error for a dial to ``target`` that came to nothing; see ``ConnectError`` for ``retryable``."""
     why = ": ".join(part for part in (detail, _WHY[reason]) if part)
+    if reason is ConnectReason.AUTH and retryable is None:
+        retryable = True  # secrets change while nodes run
     return ConnectError(f"{cannot_link_to(target)}: {why}", node=target.key, reason=reason, retryable=retryable)
 
 
@@ -157,6 +161,14 @@ def name_mismatch(target: Node, identity: Identity) -> ConnectError | None:
         return None
     message = f"tcp: {identity.name!r} answers at {target.address!r}, expected {target.name!r}: correct the name or the address"
     return ConnectError(message, node=target.key, reason=ConnectReason.NAME)
+
+
+def not_itself(certified: str | None, frame: Frame) -> str | None:
+    """Return what to say of a peer that introduces itself by another name than it has proved, ``None`` if it doesn't."""
+    identity = frame.identity if isinstance(frame, Hello | Answer | Refusal) else None
+    if identity is None or certified in (None, identity.name):
+        return None
+    return f"it calls itself {identity.name!r}, and has proved to be {certified!r}"
 
 
 def _refused(target: Node, told: str) -> ConnectError:

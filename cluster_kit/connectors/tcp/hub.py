@@ -12,9 +12,11 @@ from collections.abc import Iterable
 
 from cluster_kit.abc import LinkReport
 from cluster_kit.attended import AttendedClock
-from cluster_kit.connectors.tcp.accept import HalfOpen, Strangers, max_links
+from cluster_kit.connectors.tcp.accept import HalfOpen, KeyExchanges, Strangers, max_links
 from cluster_kit.connectors.tcp.dial import Dialler
+from cluster_kit.connectors.tcp.distrust import Distrust
 from cluster_kit.connectors.tcp.exchange import FEATURE, Telling
+from cluster_kit.connectors.tcp.handshake import not_itself
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat, Pulse
 from cluster_kit.connectors.tcp.links import (
     Action,
@@ -34,14 +36,14 @@ from cluster_kit.connectors.tcp.links import (
 )
 from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.connectors.tcp.table import LinkTable
-from cluster_kit.errors import ConnectReason, RemoteProtocolError
+from cluster_kit.errors import ConnectReason, RemoteProtocolError, UntrustedError
 from cluster_kit.events import Reason
 from cluster_kit.host import is_loopback
 from cluster_kit.network import Listener, Stream
 from cluster_kit.node import BootId, Node, host_and_port
 from cluster_kit.throttle import Throttle
-from cluster_kit.wire.frames import App, Frame, Hello, Peers, Ping, Pong
-from cluster_kit.wire.link import Link
+from cluster_kit.wire.frames import PROTOCOL, App, Frame, Hello, Peers, Ping, Pong, Refusal, encode
+from cluster_kit.wire.link import Link, Role
 
 log = logging.getLogger("cluster_kit.connectors.tcp")
 
@@ -76,6 +78,8 @@ class Hub:
         self._dialler = Dialler(network, self._table, self._numbers, self._apply, self._dialled)
         self._half_open = HalfOpen()
         self._strangers = Strangers(max_links(network.most_streams), links.knows)
+        self._key_exchanges = KeyExchanges()
+        self._distrust = Distrust()
         self._throttle = Throttle()
         self._stopped = False
         self._emptied = asyncio.Event()
@@ -135,26 +139,41 @@ class Hub:
         if self._stopped:
             stream.abort()
         elif self._half_open.admit(conn, stream.there.host):
-            self._open(conn, stream, self._table.accept(conn))
+            protected = self._links.security.protect(stream, dialled=False)
+            is_free = protected is stream
+            wait_s = 0.0 if is_free else self._key_exchanges.wait_s(stream.there.host, self._loop.time())
+            session = self._open(conn, protected, self._table.accept(conn))
+            if wait_s:
+                self._loop.call_later(wait_s, session.start)
+            else:
+                session.start()
         else:
             self._mutter(stream.there.host, "too many connections that are not links yet")
             stream.abort()
 
     def _dialled(self, conn: int, stream: Stream) -> None:
-        self._open(conn, stream, self._table.link(conn))
+        self._open(conn, self._links.security.protect(stream, dialled=True), self._table.link(conn)).start()
         self._apply(self._table.established(conn))
 
-    def _open(self, conn: int, stream: Stream, link: Link) -> None:
+    def _open(self, conn: int, stream: Stream, link: Link) -> Session:
         now_s = self._clock.now_s()
         heartbeat = Heartbeat(now_s, self._silent_s)
-        self._sessions[conn] = Session(self, conn, stream, link=link, heartbeat=heartbeat, deadline_s=now_s + HANDSHAKE_S)
+        session = Session(self, conn, stream, link=link, heartbeat=heartbeat, deadline_s=now_s + HANDSHAKE_S)
+        self._sessions[conn] = session
+        return session
 
     def received(self, session: Session, data: memoryview) -> None:
         """Handle the frames that ``data`` completes."""
         now_s = self._clock.now_s()
         try:
             for frame in session.link.receive(data):
+                if lie := not_itself(session.certified, frame):
+                    self._refute(session, lie)
+                    return
                 self._handle(session, frame, now_s)
+        except UntrustedError as error:
+            self._unprotected(session, error, data)
+            return
         except RemoteProtocolError as error:
             self._broken(session, error)
             return
@@ -202,6 +221,31 @@ class Hub:
         if rtt_s is not None and session.peer is not None:
             self._links.rtt(session.peer, rtt_s)
 
+    def _unprotected(self, session: Session, error: UntrustedError, data: memoryview) -> None:
+        """Let go of a peer that speaks TLS, which this node, without a secret, does not; tell it so if it is of our kind."""
+        self._distrusted(session, error)
+        if session.link.role is Role.ACCEPTOR and PROTOCOL in bytes(data):
+            session.write(encode(Refusal(reason=ConnectReason.AUTH)))
+            session.close(self._clock.now_s() + FLUSH_S)
+        else:
+            session.abort()
+
+    def _distrusted(self, session: Session, error: RemoteProtocolError) -> None:
+        """Note that the two ends do not trust each other; who dialled is told, by name, where the ``connect`` fails."""
+        cause = ConnectReason.AUTH if isinstance(error, UntrustedError) else ConnectReason.PROTOCOL
+        if session.link.role is Role.ACCEPTOR:
+            if cause is ConnectReason.AUTH:
+                self._distrust.tell(session.host, f"{error}; give all nodes of the cluster the same", self._clock.now_s())
+            else:
+                self._mutter(session.host, error)
+        self._apply(self._table.closed(session.conn, cause=cause, detail=str(error)))
+
+    def _refute(self, session: Session, lie: str) -> None:
+        """Let go of a member that introduces itself as somebody else."""
+        self._distrust.tell(session.host, lie, self._clock.now_s())
+        self._apply(self._table.closed(session.conn, cause=ConnectReason.NAME, detail=lie))
+        session.abort()
+
     def _broken(self, session: Session, error: RemoteProtocolError) -> None:
         if session.peer is None:
             self._mutter(session.host, error)
@@ -215,6 +259,8 @@ class Hub:
         del self._sessions[session.conn]
         self._half_open.release(session.conn)
         self._strangers.release(session.conn)
+        if session.distrust:
+            self._distrusted(session, session.distrust)
         self._apply(self._table.closed(session.conn))
         self._emptied.set()
 

@@ -13,11 +13,12 @@ from cluster_kit.abc import Discovery
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.connectors.tcp.accept import announced_address
 from cluster_kit.connectors.tcp.dial import Route, reason_of
-from cluster_kit.connectors.tcp.handshake import Presence, cannot_link_to, connect_error, undiallable
+from cluster_kit.connectors.tcp.handshake import Presence, cannot_link_to, connect_error, not_itself, undiallable
 from cluster_kit.diagnosis import Finding, Outcome
-from cluster_kit.errors import ConfigError, ConnectError, ConnectReason, NetworkError, RemoteProtocolError
+from cluster_kit.errors import ConfigError, ConnectError, ConnectReason, NetworkError, RemoteProtocolError, UntrustedError
 from cluster_kit.network import Network, Stream, StreamReader
 from cluster_kit.node import BootId, Node
+from cluster_kit.security import Security
 from cluster_kit.wire.frames import Answer, Frame, Goodbye, Identity, Refusal
 from cluster_kit.wire.link import Farewell, Link, Role
 
@@ -28,7 +29,8 @@ async def probe(options: TcpConnector, node: Node, ctx: Discovery) -> Finding:
     loop = asyncio.get_running_loop()
     since_s = loop.time()
     try:
-        identity = await _introduced(node, _stranger(ctx), ctx.network)
+        us = _stranger(ctx)
+        identity = await _introduced(node, us, ctx.network, ctx.security.of(us.local))
     except ConnectError as error:
         if error.reason is ConnectReason.REFUSED and _is_ourselves(node, options, ctx.local):
             return Finding(asked=asked, got="this node itself, which does not run", outcome=Outcome.EMPTY)
@@ -56,7 +58,7 @@ def _is_ourselves(node: Node, options: TcpConnector, local: Node) -> bool:
     return False
 
 
-async def _introduced(node: Node, us: Presence, network: Network) -> Identity:
+async def _introduced(node: Node, us: Presence, network: Network, security: Security) -> Identity:
     """Return how ``node`` introduces itself.
 
     Raises:
@@ -69,9 +71,11 @@ async def _introduced(node: Node, us: Presence, network: Network) -> Identity:
     if error := undiallable(node):
         raise error
     try:
-        word = await _greet(await Route(network, node.address).dial(), us)
+        word = await _greet(security.protect(await Route(network, node.address).dial(), dialled=True), us)
     except NetworkError as exc:
         raise connect_error(node, *reason_of(exc)) from exc
+    except UntrustedError as exc:
+        raise connect_error(node, ConnectReason.AUTH, str(exc)) from exc
     except RemoteProtocolError as exc:
         raise connect_error(node, ConnectReason.PROTOCOL, str(exc)) from exc
     if isinstance(word, Refusal):
@@ -87,7 +91,7 @@ async def _greet(stream: Stream, us: Presence) -> Frame | None:
     """Return the first word of the other end, ``None`` if it hangs up instead; close ``stream``.
 
     Raises:
-        RemoteProtocolError: It does not speak our protocol.
+        RemoteProtocolError: It does not speak our protocol, or is not whom it says; ``UntrustedError`` where it is no member.
     """
     link = Link(Role.DIALLER)
     ear = _Ear(link)
@@ -101,6 +105,10 @@ async def _greet(stream: Stream, us: Presence) -> Frame | None:
     except BaseException:
         stream.abort()
         raise
+    if stream.distrust:
+        raise stream.distrust
+    if word and (lie := not_itself(stream.certified, word)):
+        raise RemoteProtocolError(lie)
     return word
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat
+from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.network import Stream, StreamReader
 from cluster_kit.node import Node
 from cluster_kit.wire.frames import Frame
@@ -36,6 +37,8 @@ class Session(StreamReader):
 
     Attributes:
         peer: The other end, once the link is up.
+        host: Where the other end is.
+        here: Our end.
     """
 
     def __init__(self, owner: Owner, conn: int, stream: Stream, *, link: Link, heartbeat: Heartbeat, deadline_s: float) -> None:
@@ -48,12 +51,28 @@ class Session(StreamReader):
         self._owner = owner
         self._stream = stream
         self._deadline_s = deadline_s
-        stream.start(self)
+        self._is_started = False
+
+    def start(self) -> None:
+        """Begin to receive. Idempotent."""
+        if not self._is_started:
+            self._is_started = True
+            self._stream.start(self)
 
     @property
     def is_up(self) -> bool:
         """Whether it is a link, and open."""
         return self.link.state is State.UP
+
+    @property
+    def certified(self) -> str | None:
+        """The name that the other end has proved, where streams are protected."""
+        return self._stream.certified
+
+    @property
+    def distrust(self) -> RemoteProtocolError | None:
+        """Why it was lost before both ends had proved themselves."""
+        return self._stream.distrust
 
     @property
     def overdue_at_s(self) -> float:
@@ -75,11 +94,13 @@ class Session(StreamReader):
         self.link.close()
         self._deadline_s = deadline_s
         self._stream.close()
+        self.start()  # else nobody is told of the end
 
     def abort(self) -> None:
         """Close now."""
         self.link.close()
         self._stream.abort()
+        self.start()
 
     def received(self, data: memoryview) -> None:
         """Pass on what came in."""
