@@ -11,6 +11,7 @@ from typing import Any
 from cluster_kit.abc import Connector, Strategy
 from cluster_kit.network import Endpoint, Network
 from cluster_kit.node import BootId, Fence, Node, join_address, split_address
+from cluster_kit.security import Security
 from cluster_kit.testing.listener import Listener
 from cluster_kit.testing.memory.host import MemoryHost
 from cluster_kit.testing.memory.network import MemoryNetwork
@@ -154,16 +155,23 @@ class InMemory:
     def peer_apart(self, basename: str, *, dial: Node | None = None) -> AbstractAsyncContextManager[PeerInMemory]:
         """Start a peer in a process of its own."""
         suite: Any = self
-        return _apart(suite.make_connector, suite._boot(basename), self.make_links, dial)
+        local = suite._boot(basename)
+
+        def make_links() -> RecordingLinks:
+            links = self.make_links(boot_id=local.boot_id)
+            links.security = Security(local, suite.keyring)
+            return links
+
+        return _apart(suite.make_connector, local, make_links, dial)
 
 
 @asynccontextmanager
 async def _apart(
-    make_connector: Callable[[], Connector], local: Node, make_links: Callable[..., RecordingLinks], dial: Node | None
+    make_connector: Callable[[], Connector], local: Node, make_links: Callable[[], RecordingLinks], dial: Node | None
 ) -> AsyncIterator[PeerInMemory]:
     peer = PeerInMemory(local.key)
     try:
-        await peer.serve(make_connector(), local, make_links(boot_id=local.boot_id), dial)
+        await peer.serve(make_connector(), local, make_links(), dial)
         yield peer
     finally:
         peer.kill()

@@ -2,6 +2,7 @@
 
 from cluster_kit.connectors.none import NoneConnector
 from cluster_kit.connectors.tcp import TcpConnector
+from cluster_kit.security.keys import Keyring, SecretKeys
 from cluster_kit.testing import ConnectorConformance
 
 
@@ -10,6 +11,10 @@ class TestTcp(ConnectorConformance):
 
     def make_connector(self):
         return TcpConnector()
+
+
+class TestTcpWithSecret(TestTcp):
+    keyring = Keyring(SecretKeys(id=bytes(8), authority=bytes(32), datagrams=bytes(32)))
 
 
 class TestNone(ConnectorConformance):

@@ -1,6 +1,7 @@
 """The system's network, the one in memory, and one that somebody else wrote, held to the contract."""
 
 from delayed_network import DelayedNetwork, LateNetwork
+from protected_network import ProtectedNetwork
 
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.testing import InMemory, NetworkConformance
@@ -37,3 +38,44 @@ class TestLateNetwork(InMemory, NetworkConformance):
 
     def make_other(self):
         return LateNetwork(super().make_other())
+
+
+class Protected(NetworkConformance):
+    """Streams that are protected keep the contract, but that what is sent waits for the other end to be started as well."""
+
+    def make_network(self):
+        return ProtectedNetwork(super().make_network())
+
+    def make_other(self):
+        return ProtectedNetwork(super().make_other())
+
+    def test_the_end_is_not_told_before_start(self):
+        async def scenario(ann, bob):
+            async with self.pair(ann, bob) as (ours, theirs):
+                closing = self.reader(ours)
+                ours.send(b"last words")
+                ours.close()
+                reader = self.reader(theirs)
+                assert not reader.losses
+                await reader.ended()
+                assert bytes(reader.data) == b"last words"
+                await closing.ended()
+
+        self.play(scenario)
+
+
+class TestProtectedSystemNetwork(Protected, TestSystemNetwork):
+    def make_other(self):
+        return self.make_network()
+
+
+class TestProtectedMemoryNetwork(Protected, TestMemoryNetwork):
+    pass
+
+
+class TestProtectedDelayedNetwork(Protected, TestDelayedNetwork):
+    pass
+
+
+class TestProtectedLateNetwork(Protected, TestLateNetwork):
+    pass

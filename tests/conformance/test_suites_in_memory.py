@@ -3,6 +3,7 @@
 import pytest
 
 from cluster_kit.connectors.tcp import TcpConnector
+from cluster_kit.security.keys import Keyring, SecretKeys
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.testing import ConnectorConformance, InMemory, StrategyConformance
 
@@ -10,6 +11,10 @@ from cluster_kit.testing import ConnectorConformance, InMemory, StrategyConforma
 class TestTcpInMemory(InMemory, ConnectorConformance):
     def make_connector(self):
         return TcpConnector()
+
+
+class TestTcpWithSecretInMemory(TestTcpInMemory):
+    keyring = Keyring(SecretKeys(id=bytes(8), authority=bytes(32), datagrams=bytes(32)))
 
 
 class TestGossipInMemory(InMemory, StrategyConformance):

@@ -51,7 +51,7 @@ class DiagnosingRules(Stage):
     async def diagnosed(self, node: Node) -> Finding:
         """Return what ann's connector finds out about ``node``; skip the rule if that is nothing."""
         finding = await self.make_connector().diagnose(
-            node, FakeDiscovery(self.make_node("ann"), network=self.make_links().network)
+            node, FakeDiscovery(self.make_node("ann"), network=self.make_links().network, keyring=self.keyring)
         )
         if finding is None:
             pytest.skip("Connector.diagnose finds nothing out")

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from cluster_kit.abc import Connector
 from cluster_kit.node import Node
+from cluster_kit.security.keys import Keyring
 from cluster_kit.testing.processes.peer import Errand
 from cluster_kit.testing.stand_ins import DEADLINE_S
 
@@ -166,7 +167,9 @@ def _errand_for(connector: Connector) -> Errand:
 
 
 @asynccontextmanager
-async def peer_process(connector: Connector, local: Node, *, dial: Node | None) -> AsyncIterator[PeerApart]:
+async def peer_process(
+    connector: Connector, local: Node, *, dial: Node | None, keyring: Keyring | None = None
+) -> AsyncIterator[PeerApart]:
     """Start ``connector`` as ``local`` in a process of its own, which is killed at the end; see ``Stage.peer_apart``."""
     errand = _errand_for(connector)
     command = (sys.executable, "-m", "cluster_kit.testing.processes.peer")
@@ -175,7 +178,7 @@ async def peer_process(connector: Connector, local: Node, *, dial: Node | None) 
     try:
         assert process.stdin is not None
         assert process.stdout is not None
-        for part in (errand, (connector, local, dial)):
+        for part in (errand, (connector, local, dial, keyring)):
             process.stdin.write(pickle.dumps(part).hex().encode() + b"\n")
         async with asyncio.timeout(DEADLINE_S):
             told = await process.stdout.readline()

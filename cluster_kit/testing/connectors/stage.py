@@ -15,6 +15,8 @@ import pytest
 from cluster_kit.abc import Connector
 from cluster_kit.errors import ConnectError
 from cluster_kit.node import BootId, Fence, Node, host_and_port, join_address
+from cluster_kit.security import Security
+from cluster_kit.security.keys import Keyring
 from cluster_kit.testing.connectors.peers import PeerApart, Strangers, peer_process
 from cluster_kit.testing.scenarios import run_to_end, without_unhandled
 from cluster_kit.testing.stand_ins import DEADLINE_S, FENCE, RecordingLinks
@@ -56,6 +58,8 @@ class Stage:
     peer is wrong for so long. Make heartbeats frequent in ``make_connector`` and set this low for a quick suite."""
     has_strangers: bool = True
     """False where nobody but a connector can open a connection of the transport: rules about strangers are skipped."""
+    keyring: Keyring | None = None
+    """What the secret of all parties came to; by default there is none."""
     has_peers_apart: bool = True
     """False where both ends of a link must be in one process: rules about crashes and frozen peers are skipped."""
 
@@ -111,7 +115,7 @@ class Stage:
             basename: Of its node.
             dial: Whom it connects to, once it has started.
         """
-        return peer_process(self.make_connector(), self._boot(basename), dial=dial)
+        return peer_process(self.make_connector(), self._boot(basename), dial=dial, keyring=self.keyring)
 
     async def stall(self, seconds: float) -> None:
         """Hold up the event loop, as a busy machine does. Override it where ``run`` isn't on the system's clock."""
@@ -131,6 +135,7 @@ class Stage:
         if metadata is not None:
             local = local.evolve(metadata=metadata)
         links = self.make_links(fence=fence, boot_id=local.boot_id)
+        links.security = Security(local, self.keyring)
         connector = self.make_connector()
         started = await connector.start(local, links)
         try:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from cluster_kit.abc import Connector
 from cluster_kit.node import Node
+from cluster_kit.security import Security
 from cluster_kit.testing.stand_ins import RecordingLinks
 
 
@@ -33,8 +34,10 @@ def main() -> None:
     errand = _read(sys.stdin.buffer)
     sys.path[:] = errand.path
     _import(errand)
-    connector, local, dial = _read(sys.stdin.buffer)
-    asyncio.run(_serve(connector, local, dial, answers))
+    connector, local, dial, keyring = _read(sys.stdin.buffer)
+    asyncio.run(
+        _serve(connector, local, dial, answers, RecordingLinks(boot_id=local.boot_id, security=Security(local, keyring)))
+    )
 
 
 def _read(source: BinaryIO) -> Any:
@@ -52,8 +55,8 @@ def _import(errand: Errand) -> None:
         spec.loader.exec_module(module)
 
 
-async def _serve(connector: Connector, local: Node, dial: Node | None, answers: BinaryIO) -> None:
-    node = await connector.start(local, RecordingLinks(boot_id=local.boot_id))
+async def _serve(connector: Connector, local: Node, dial: Node | None, answers: BinaryIO, links: RecordingLinks) -> None:
+    node = await connector.start(local, links)
     answers.write(pickle.dumps(node).hex().encode() + b"\n")
     answers.flush()
     if dial is not None:
