@@ -1,12 +1,18 @@
 """Who may come in: bounds on connections that are no links yet, and on links of those whom nobody knows."""
 
+import pytest
+
 from cluster_kit.connectors.tcp.accept import (
+    KEY_EXCHANGES_PER_S,
     MAX_HALF_OPEN,
     MAX_HALF_OPEN_PER_HOST,
+    MAX_HOSTS,
     MAX_STRANGERS_PER_HOST,
     HalfOpen,
+    KeyExchanges,
     Strangers,
 )
+from cluster_kit.connectors.tcp.distrust import MOST_HOSTS, Distrust
 from cluster_kit.node import Node
 
 HOST, OTHER_HOST = "203.0.113.7", "203.0.113.8"
@@ -92,3 +98,52 @@ class TestHalfOpen:
         half_open.release(5)
         assert half_open.admit(1000, "203.0.113.7")
         assert not half_open.admit(1001, "203.0.113.7")
+
+
+def test_key_exchanges_of_one_host_come_at_a_bounded_rate():
+    exchanges = KeyExchanges()
+    waits_s = [exchanges.wait_s(HOST, 100.0) for _ in range(MAX_HALF_OPEN_PER_HOST + 3)]
+    assert waits_s[:MAX_HALF_OPEN_PER_HOST] == pytest.approx([0.0] * MAX_HALF_OPEN_PER_HOST)
+    assert waits_s[MAX_HALF_OPEN_PER_HOST:] == pytest.approx([n / KEY_EXCHANGES_PER_S for n in (1, 2, 3)])
+    assert exchanges.wait_s(OTHER_HOST, 100.0) == 0.0
+
+
+def test_host_that_waits_may_have_as_many_again():
+    exchanges = KeyExchanges()
+    for now_s in (100.0, 200.0):
+        waits_s = [exchanges.wait_s(HOST, now_s) for _ in range(MAX_HALF_OPEN_PER_HOST + 1)]
+        assert waits_s == pytest.approx([0.0] * MAX_HALF_OPEN_PER_HOST + [1 / KEY_EXCHANGES_PER_S])
+
+
+def test_processes_of_this_machine_have_all_of_the_room():
+    exchanges = KeyExchanges()
+    assert [exchanges.wait_s("127.0.0.1", 100.0) for _ in range(MAX_HALF_OPEN)] == pytest.approx([0.0] * MAX_HALF_OPEN)
+    assert exchanges.wait_s("127.0.0.1", 100.0) > 0.001
+
+
+def test_hosts_are_forgotten_once_they_have_waited():
+    exchanges = KeyExchanges()
+    for number in range(10 * MAX_HOSTS):
+        exchanges.wait_s(f"10.0.{number // 256}.{number % 256}", number * 0.01)
+    assert len(exchanges._even_s) <= MAX_HOSTS
+
+
+def test_host_that_is_not_let_in_is_told_of_once_a_minute(caplog):
+    distrust = Distrust()
+    for second in range(61):
+        distrust.tell(HOST, "why", float(second))
+    first, last = caplog.messages
+    assert f"{HOST} is not let in: why" in first
+    assert last == f"{first} (and 59 more of this kind before)"
+
+
+def test_few_hosts_that_are_not_let_in_are_told_of(caplog):
+    distrust = Distrust()
+    for second in range(60):
+        for number in range(1000):
+            distrust.tell(f"10.1.{number // 256}.{number % 256}", "why", float(second))
+    assert [record.args[0] for record in caplog.records[:-1]] == [f"10.1.0.{number}" for number in range(MOST_HOSTS)]
+    assert "more hosts" in caplog.records[-1].getMessage()
+    caplog.clear()
+    distrust.tell("10.2.0.0", "why", 60.0)
+    assert "10.2.0.0 is not let in" in caplog.text

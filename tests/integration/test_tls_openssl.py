@@ -1,0 +1,126 @@
+"""A protected stream against programs that know nothing of it: ``openssl`` as a server and as a client."""
+
+import asyncio
+import re
+import shutil
+
+import pytest
+from made_up_secrets import keyring, keys
+
+from cluster_kit.network import Endpoint
+from cluster_kit.network.system import SystemNetwork
+from cluster_kit.security.certificates import SEED_BYTES, Authority, pem_of_certificate, pem_of_key
+from cluster_kit.security.links import LinkTrust
+
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here")
+DEADLINE_S = 30.0
+PORT = re.compile(rb"ACCEPT .*:(\d+)")
+STRICT = ("-verify_return_error", "-x509_strict", "-tls1_3")
+
+
+class Heard:
+    def __init__(self):
+        self.data, self.has_ended, self.news = b"", False, asyncio.Event()
+
+    def received(self, data):
+        self.data += data
+        self.news.set()
+
+    def lost(self):
+        self.has_ended = True
+        self.news.set()
+
+    async def until(self, met):
+        while not met():
+            self.news.clear()
+            await self.news.wait()
+
+
+def run(scenario):
+    async def bounded():
+        async with asyncio.timeout(DEADLINE_S):
+            await scenario()
+
+    asyncio.run(bounded())
+
+
+def files(folder, secret):
+    """Write what a member has that made its certificate by hand; return the options that name it."""
+    authority, seed = Authority(keys(secret).authority, f"cluster_kit {keys(secret).id.hex()}"), bytes(range(SEED_BYTES))
+    leaf = authority.certify(seed, "cluster-kit://other@10.0.0.9")
+    (folder / "own.pem").write_bytes(pem_of_certificate(leaf) + pem_of_key(seed))
+    (folder / "ca.pem").write_bytes(pem_of_certificate(authority.certificate))
+    return ("-cert", folder / "own.pem", "-key", folder / "own.pem", "-CAfile", folder / "ca.pem", *STRICT)
+
+
+async def openssl(*options):
+    pipe = asyncio.subprocess.PIPE
+    command = ("openssl", *map(str, options))
+    return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
+
+
+async def ended(process):
+    if process.returncode is None:
+        process.kill()
+        await process.communicate()
+
+
+@pytest.mark.parametrize("secret", [1, 2])
+def test_server_of_openssl_is_dialled(tmp_path, secret):
+    async def scenario():
+        process = await openssl("s_server", "-accept", "127.0.0.1:0", "-naccept", "1", "-Verify", "1", *files(tmp_path, secret))
+        try:
+            while (port := PORT.match(await process.stdout.readline())) is None:
+                pass
+            stream = await SystemNetwork().dial(Endpoint("127.0.0.1", int(port[1])))
+            stream, heard = LinkTrust("ann@10.0.0.1", keyring(1)).protect(stream, dialled=True), Heard()
+            stream.start(heard)
+            if secret == 2:
+                await heard.until(lambda: heard.has_ended)
+                assert str(stream.distrust) == "it does not hold our secret"
+                assert stream.certified is None
+                return
+            stream.send(b"from ann\n")
+            while b"from ann" not in await process.stdout.readline():
+                pass
+            process.stdin.write(b"from openssl\n")
+            await heard.until(lambda: heard.data == b"from openssl\n")
+            assert stream.certified == "other@10.0.0.9"
+            process.stdin.write(b"Q\n")  # quit
+            await heard.until(lambda: heard.has_ended)
+        finally:
+            await ended(process)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("secret", [1, 2])
+def test_client_of_openssl_is_accepted(tmp_path, secret):
+    async def scenario():
+        accepted = asyncio.Queue()
+        listener = await SystemNetwork().listen(Endpoint("127.0.0.1", 0))
+        listener.start(accepted.put_nowait)
+        process = await openssl("s_client", "-connect", f"127.0.0.1:{listener.here.port}", *files(tmp_path, secret))
+        try:
+            stream = LinkTrust("ann@10.0.0.1", keyring(1)).protect(await accepted.get(), dialled=False)
+            heard = Heard()
+            stream.start(heard)
+            stream.send(b"from ann\n")
+            if secret == 2:
+                await heard.until(lambda: heard.has_ended)
+                assert str(stream.distrust) == "it does not accept our secret"
+                assert stream.certified is None
+                return
+            while b"from ann" not in await process.stdout.readline():
+                pass
+            process.stdin.write(b"from openssl\n")
+            await heard.until(lambda: heard.data == b"from openssl\n")
+            assert stream.certified == "other@10.0.0.9"
+            stream.close()
+            await heard.until(lambda: heard.has_ended)
+            assert b"closed" in (await process.communicate())[0]
+        finally:
+            await listener.close()
+            await ended(process)
+
+    run(scenario)

@@ -1,0 +1,342 @@
+"""One end of TLS against another, in memory: what each comes to know, and when."""
+
+import datetime
+import ssl
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from made_up_secrets import keyring, keys
+
+from cluster_kit.errors import RemoteProtocolError, UntrustedError
+from cluster_kit.security.authority import Proof, SecretTrust
+from cluster_kit.security.certificates import Authority
+from cluster_kit.wire.frames import MAGIC, PROTOCOL, Hello, Refusal, encode
+from cluster_kit.wire.tls import MAX_HANDSHAKE_BYTES, Tls, new_context
+
+HELLO = encode(Hello(magic=MAGIC, version=1, identity=None))
+
+
+class End:
+    """One end, with what it has received, and how it failed."""
+
+    def __init__(self, trust, *, dialled):
+        self.tls = Tls(trust.dialling if dialled else trust.accepting, dialled=dialled, read=trust.read)
+        self.heard = b""
+        self.error = None
+
+    def take(self, data, step=65536):
+        """Take in ``data``, and return what is to be sent."""
+        replies = b""
+        for start in range(0, len(data), step):
+            if self.error:
+                break
+            try:
+                pieces, reply = self.tls.receive(memoryview(data)[start : start + step])
+            except RemoteProtocolError as error:
+                self.error = error
+                return replies + self.tls.last_words()
+            self.heard += b"".join(pieces)
+            replies += reply
+        return replies
+
+
+def talk(dialler, acceptor, *, step=65536):
+    """Bring each what the other says until both are silent."""
+    said = dialler.tls.start()
+    while said:
+        said = acceptor.take(said, step)
+        if said:
+            said = dialler.take(said, step)
+
+
+def ends(ann, bob):
+    return End(SecretTrust("ann@10.0.0.1", ann), dialled=True), End(SecretTrust("bob@10.0.0.2", bob), dialled=False)
+
+
+def linked(*, step=65536, say=b"hello"):
+    ann, bob = ends(keyring(1), keyring(1))
+    ann.tls.send(say)
+    talk(ann, bob, step=step)
+    return ann, bob
+
+
+@pytest.mark.parametrize("step", [1, 7, 65536])
+def test_ends_with_one_secret_prove_themselves_however_slowly_it_comes_in(step):
+    ann, bob = linked(step=step)
+    assert ann.tls.proof == Proof("bob@10.0.0.2", keys(1).id)
+    assert bob.tls.proof == Proof("ann@10.0.0.1", keys(1).id)
+    assert bob.heard == b"hello"
+
+
+def test_what_is_sent_waits_until_the_other_end_has_proved_itself():
+    ann, bob = ends(keyring(1), keyring(1))
+    assert ann.tls.send(b"hel") == bob.tls.send(b"") == ann.tls.send(b"lo") == b""
+    assert ann.tls.waiting_bytes == 5
+    talk(ann, bob)
+    assert ann.tls.waiting_bytes == 0
+    assert bob.heard == b"hello"
+
+
+def test_dialler_knows_that_it_is_believed_once_the_acceptor_has_said_something():
+    ann, bob = linked()
+    assert (ann.tls.is_mutual, bob.tls.is_mutual) == (False, True)
+    ann.take(bob.tls.send(b"answer"))
+    assert ann.tls.is_mutual
+    assert ann.heard == b"answer"
+
+
+@pytest.mark.parametrize("size", [0, 1, 16384, 16385, 1_000_000])
+def test_any_amount_goes_through(size):
+    data = bytes(range(251)) * (size // 251 + 1)
+    ann, bob = linked(say=b"")
+    bob.take(ann.tls.send(data[:size]), step=65536)
+    assert bob.heard == data[:size]
+    ann.take(bob.tls.send(data[:size]), step=1000)
+    assert ann.heard == data[:size]
+
+
+def test_end_is_told():
+    ann, bob = linked()
+    rest = bob.tls.send(b"last") + bob.tls.close()
+    ann.take(rest)
+    assert ann.heard == b"last"
+    assert ann.tls.has_ended
+    assert not bob.tls.has_ended
+
+
+def test_close_before_the_handshake_is_over_says_nothing_of_what_waits():
+    ann, _ = ends(keyring(1), keyring(1))
+    ann.tls.start()
+    ann.tls.send(b"secret")
+    assert ann.tls.close() == b""
+    assert ann.tls.waiting_bytes == 0
+
+
+def test_ends_with_different_secrets_both_know_why_they_part():
+    ann, bob = ends(keyring(1), keyring(2))
+    ann.tls.send(b"hello")
+    talk(ann, bob)
+    assert str(ann.error) == "it does not hold our secret"
+    assert str(bob.error) == "it does not accept our secret"
+    assert bob.heard == b""
+
+
+def test_dialler_that_is_not_believed_learns_so_at_its_first_read():
+    ann, bob = ends(keyring(2, 1), keyring(1))  # ann believes bob
+    ann.tls.send(b"hello")
+    offer = bob.take(ann.tls.start())
+    proof = ann.take(offer)
+    assert ann.tls.proof.name == "bob@10.0.0.2"
+    assert not ann.tls.is_mutual
+    refusal = bob.take(proof)
+    assert str(bob.error) == "it does not hold our secret"
+    assert bob.heard == b""
+    ann.take(refusal)
+    assert isinstance(ann.error, UntrustedError)
+    assert str(ann.error) == "it does not accept our secret"
+
+
+STEPS = [(1,), (1, 2), (2, 1), (2,)]  # of a rotation: the secret that is used, and what is accepted besides
+
+
+@pytest.mark.parametrize(
+    ("ann", "bob"),
+    [(one, other) for one in STEPS for other in STEPS if abs(STEPS.index(one) - STEPS.index(other)) <= 1],
+    ids=str,
+)
+def test_ends_prove_themselves_in_each_step_of_a_rotation_and_from_one_to_the_next(ann, bob):
+    dialler, acceptor = ends(keyring(*ann), keyring(*bob))
+    dialler.tls.send(b"hello")
+    talk(dialler, acceptor)
+    assert acceptor.heard == b"hello"
+    assert acceptor.tls.proof.secret == keys(ann[0]).id
+    assert dialler.tls.proof.secret == keys(bob[0]).id
+
+
+@pytest.mark.parametrize("dialled", [True, False])
+@pytest.mark.parametrize(
+    ("said", "why", "answer"),
+    [
+        (HELLO, "it has no secret, and this node has one", "15030300020274"),
+        (encode(Refusal(reason="auth")), "it has no secret, and this node has one", "15030300020274"),
+        (b"GET / HTTP/1.1\r\n\r\n", "it does not speak TLS, as members do", ""),
+        (bytes(64), "it does not speak TLS, as members do", ""),
+        (b"\xff" * 64, "it does not speak TLS, as members do", ""),
+    ],
+    ids=["hello", "refusal", "http", "zeros", "ones"],
+)
+@pytest.mark.parametrize("step", [1, 65536])
+def test_what_is_no_tls_is_told_from_peers_without_a_secret(dialled, said, why, answer, step):
+    end = End(SecretTrust("ann@10.0.0.1", keyring(1)), dialled=dialled)
+    end.tls.start()
+    assert end.take(said, step).hex() == answer
+    assert str(end.error) == why
+    assert isinstance(end.error, UntrustedError) == bool(answer)
+
+
+def test_handshake_that_never_ends_is_not_listened_to():
+    end = End(SecretTrust("bob@10.0.0.2", keyring(1)), dialled=False)
+    record = bytes.fromhex("16 0301 4000") + bytes.fromhex("01 7fffff") + bytes(16380)
+    taken = 0
+    while not end.error:
+        end.take(record, step=1000)
+        taken += len(record)
+        assert taken <= 2 * MAX_HANDSHAKE_BYTES
+
+
+def test_older_tls_is_not_spoken():
+    trust = SecretTrust("bob@10.0.0.2", keyring(1))
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    old.check_hostname = False
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = old.wrap_bio(incoming, outgoing)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    end = End(trust, dialled=False)
+    end.take(outgoing.read())
+    assert "unsupported protocol" in str(end.error)
+
+
+def test_what_is_changed_on_the_way_is_noticed_after_the_handshake_as_well():
+    ann, bob = linked()
+    sealed = bytearray(ann.tls.send(b"again"))
+    sealed[-1] ^= 1
+    bob.take(bytes(sealed))
+    assert type(bob.error) is RemoteProtocolError
+    assert bob.heard == b"hello"
+
+
+def test_what_was_said_once_is_not_heard_twice():
+    ann, bob = linked()
+    sealed = ann.tls.send(b"again")
+    bob.take(sealed)
+    bob.take(sealed)
+    assert bob.heard == b"helloagain"
+    assert type(bob.error) is RemoteProtocolError
+
+
+def test_no_ticket_lets_anybody_in_without_a_certificate():
+    ann, bob = linked()
+    ann.take(bob.tls.send(b"x"))
+    assert ann.tls._tls.session is None or not ann.tls._tls.session.has_ticket
+
+
+def test_dialler_says_which_protocol_it_speaks():
+    ann, _ = ends(keyring(1), keyring(1))
+    assert PROTOCOL in ann.tls.start()
+
+
+# -- certificates of others ----------------------------------------------------------------------------------------------------
+
+
+class Forged:
+    """What somebody made by other means."""
+
+    def __init__(self, leaf, key, trusted, links=1):
+        self.trusted = trusted
+        self._chain = leaf.public_bytes(serialization.Encoding.PEM) * links + key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
+    def dialler(self, path):
+        path.write_bytes(self._chain)
+        context = new_context(dialled=True)
+        context.verify_flags |= 0x200000
+        context.load_cert_chain(path)
+        context.load_verify_locations(cadata=self.trusted)
+        trust = SecretTrust("any@x", keyring(1))
+        trust.dialling = context
+        return End(trust, dialled=True)
+
+
+def forged(
+    tmp_path,
+    *,
+    secret=1,
+    names=("cluster-kit://ann@10.0.0.1",),
+    since=datetime.timedelta(days=-1),
+    until=datetime.timedelta(days=1),
+    purpose=ExtendedKeyUsageOID.CLIENT_AUTH,
+    own=False,
+    links=1,
+):
+    """Return a dialler with a certificate that ``cryptography`` made."""
+    key, signer = Ed25519PrivateKey.generate(), Ed25519PrivateKey.from_private_bytes(keys(secret).authority)
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cluster_kit " + keys(1).id.hex())])
+    trusted = _authority()
+    key_id = x509.load_der_x509_certificate(trusted).extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(issuer if own else x509.Name([]))
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + since)
+        .not_valid_after(now + until)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
+    )
+    if names:
+        sans = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(name) for name in names])
+        builder = builder.add_extension(sans, critical=True)
+    leaf = builder.sign(key if own else signer, None)
+    return Forged(leaf, key, trusted, links).dialler(tmp_path / "chain.pem")
+
+
+def admitted(dialler):
+    bob = End(SecretTrust("bob@10.0.0.2", keyring(1)), dialled=False)
+    dialler.tls.send(b"hello")
+    talk(dialler, bob)
+    assert dialler.tls.proof is not None  # bob's certificate is right
+    assert (bob.tls.proof is None) == (bob.heard == b"")
+    return bob
+
+
+@pytest.mark.parametrize("years", [-10, 0, 10])
+def test_clocks_may_be_years_apart(tmp_path, years):
+    away = datetime.timedelta(days=365 * years)
+    day = datetime.timedelta(days=1)
+    bob = admitted(forged(tmp_path, since=away - day, until=away + day))
+    assert bob.tls.proof.name == "ann@10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"secret": 2},
+        {"own": True},
+        {"names": ()},
+        {"names": ("cluster-kit://ann@10.0.0.1", "cluster-kit://bob@10.0.0.2")},
+        {"names": ("https://ann@10.0.0.1",)},
+        {"purpose": ExtendedKeyUsageOID.CODE_SIGNING},
+        {"purpose": ExtendedKeyUsageOID.SERVER_AUTH},
+    ],
+    ids=str,
+)
+def test_certificate_that_is_none_of_a_node_is_refused(tmp_path, faults):
+    bob = admitted(forged(tmp_path, **faults))
+    assert isinstance(bob.error, UntrustedError)
+    assert bob.tls.proof is None
+
+
+def test_dialler_without_a_certificate_is_refused():
+    trust = SecretTrust("any@x", keyring(1))
+    trust.dialling = new_context(dialled=True)
+    trust.dialling.load_verify_locations(cadata=_authority())
+    bob = admitted(End(trust, dialled=True))
+    assert str(bob.error) == "it shows no certificate"
+
+
+def _authority():
+    return Authority(keys(1).authority, "cluster_kit " + keys(1).id.hex()).certificate
+
+
+def test_chain_without_end_is_not_listened_to(tmp_path):
+    bob = admitted(forged(tmp_path, links=200))
+    assert str(bob.error) == "tls: handshake of more than 65536 bytes"
