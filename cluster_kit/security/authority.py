@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import ssl
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
@@ -20,6 +18,7 @@ from cluster_kit.security.keys import Keyring
 from cluster_kit.wire.tls import new_context
 
 SCHEME = "cluster-kit://"
+_OWN_FILES = "/proc/self/fd"
 _TITLE = "cluster_kit "
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which Python has no name for
 
@@ -115,12 +114,14 @@ def _as_file(data: bytes) -> Iterator[str]:
 
     It is in memory where the system has such files; else nobody but this user can read it, and it is gone afterwards.
     """
-    if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
+    if hasattr(os, "memfd_create") and os.access(_OWN_FILES, os.X_OK):
         with os.fdopen(os.memfd_create("cluster_kit"), "wb") as file:
             file.write(data)
             file.flush()
-            yield f"/proc/self/fd/{file.fileno()}"
+            yield f"{_OWN_FILES}/{file.fileno()}"
         return
+    import tempfile  # loads much, for the few systems that need it
+
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()

@@ -14,7 +14,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from made_up_secrets import keyring
 
 from cluster_kit.errors import UntrustedError
-from cluster_kit.security import authority
 from cluster_kit.security.authority import Proof, SecretTrust, name_in, uri_of
 from cluster_kit.security.certificates import Authority, pem_of_certificate, pem_of_key
 
@@ -160,8 +159,8 @@ def test_key_is_in_no_file_that_others_can_read_or_that_stays(monkeypatch, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_key_is_in_memory_where_the_system_has_files_there(monkeypatch, tmp_path):
-    monkeypatch.setattr(authority.tempfile, "NamedTemporaryFile", None)
+def test_key_is_in_memory_where_the_system_has_files_there(monkeypatch):
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", None)
     SecretTrust("web@10.0.0.1", keyring(1))
 
 
