@@ -204,7 +204,6 @@ IGNORED = ConnectReason.IGNORED
 _FINAL_REASONS = frozenset(
     {
         ConnectReason.NAME,
-        ConnectReason.AUTH,
         ConnectReason.FOREIGN,
         ConnectReason.SELF,
         ConnectReason.PROTOCOL,

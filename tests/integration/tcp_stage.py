@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.errors import ConnectError
 from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.security import Security
 from cluster_kit.testing.stand_ins import RecordingLinks
 
 FENCE = Fence("shop", "web")
@@ -25,11 +26,12 @@ def at(sock):
 class Local:
     """A node in this event loop."""
 
-    def __init__(self, basename, *, boot_id=None, fence=FENCE, network=None, address="127.0.0.1", **options):
+    def __init__(self, basename, *, boot_id=None, fence=FENCE, network=None, address="127.0.0.1", keyring=None, **options):
         self.connector = TcpConnector(**options)
         self.links = RecordingLinks(fence=fence, boot_id=boot_id, deadline_s=DEADLINE_S, network=network)
         self.node = Node(name=f"{basename}@{address}", boot_id=self.links.boot_id)
         self.name = self.node.name
+        self.links.security = Security(self.node, keyring)
 
     async def __aenter__(self):
         self.node = await self.connector.start(self.node, self.links)

@@ -4,6 +4,7 @@ import asyncio
 from itertools import permutations
 
 import pytest
+from made_up_secrets import keyring
 from tcp_stage import Local
 
 from cluster_kit.errors import ConnectError, ConnectReason
@@ -136,20 +137,21 @@ def test_connect_under_way_when_the_connector_stops_fails_and_dials_no_more():
     run_virtually(scenario())
 
 
+@pytest.mark.parametrize("ring", [None, keyring(1)], ids=["plain", "secret"])
 @pytest.mark.parametrize("seed", range(20))
-def test_mesh_on_a_lossy_network_has_one_link_per_pair_and_tells_the_same_twice(seed):
+def test_mesh_on_a_lossy_network_has_one_link_per_pair_and_tells_the_same_twice(seed, ring):
     def story():
         async def scenario():
             lan = Lan(seed)
             lan.network.add(Delay(0.01, jitter_s=0.2))
             lan.network.add(Drop(0.1))
-            nodes = await mesh(lan, 6)
+            nodes = await mesh(lan, 6, keyring=ring)
             await asyncio.sleep(20)
             for one, other in permutations(nodes, 2):
                 assert (one.history(other)[-1], other.history(one)[-1]) in {("up", "up"), ("down", "down")}
             for node in nodes:
                 await node.connector.stop()
-            return [node.links.reports for node in nodes]
+            return [(node.links.reports, node.links.network.traffic) for node in nodes]
 
         return run_virtually(scenario())
 

@@ -32,9 +32,7 @@ def run(scenario):
 
 def node(basename, ring, **options):
     """Return a node that holds secrets, or none."""
-    made = Local(basename, **options)
-    made.links.security = Security(made.node, ring)
-    return made
+    return Local(basename, keyring=ring, **options)
 
 
 async def refusal(one, other):

@@ -139,8 +139,6 @@ def undiallable(target: Node) -> ConnectError | None:
 def connect_error(target: Node, reason: ConnectReason, detail: str = "", *, retryable: bool | None = None) -> ConnectError:
     """Return the error for a dial to ``target`` that came to nothing; see ``ConnectError`` for ``retryable``."""
     why = ": ".join(part for part in (detail, _WHY[reason]) if part)
-    if reason is ConnectReason.AUTH and retryable is None:
-        retryable = True  # secrets change while nodes run
     return ConnectError(f"{cannot_link_to(target)}: {why}", node=target.key, reason=reason, retryable=retryable)
 
 
