@@ -159,7 +159,7 @@ class InMemory:
 
         def make_links() -> RecordingLinks:
             links = self.make_links(boot_id=local.boot_id)
-            links.security = Security(local, suite.keyring)
+            links.security = Security(local, getattr(self, "keyring", None))
             return links
 
         return _apart(suite.make_connector, local, make_links, dial)

@@ -166,7 +166,7 @@ class OpeningRules(Stage):
         ],
         ids=["cluster", "group", "boundary", "case"],
     )
-    @contract("Cluster and group; a peer with another fence is refused.")
+    @contract("what carries another fence is foreign: ignored by a strategy, refused by a connector.")
     def test_a_foreigner_is_refused(self, fence: Fence) -> None:
         """Another cluster or group is another world; neither end reports a link."""
         self.needs_links()

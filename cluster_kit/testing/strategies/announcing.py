@@ -60,7 +60,7 @@ class AnnouncingRules(StrategyOverrides):
         self.run(scenario())
 
     @pytest.mark.parametrize("differing", ["cluster", "group", "boundary", "case"])
-    @contract("Cluster and group; what carries another fence is foreign and ignored.")
+    @contract("what carries another fence is foreign: ignored by a strategy, refused by a connector.")
     def test_foreign_nodes_are_ignored(self, strategy: Strategy, differing: str) -> None:
         """A node of another cluster or group that uses the same source is not found, and finds nobody."""
 
