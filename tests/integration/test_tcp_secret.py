@@ -10,7 +10,7 @@ import pytest
 from made_up_secrets import keyring
 from tcp_stage import DEADLINE_S, FENCE, Local
 
-from cluster_kit.connectors.tcp import TcpConnector, hub
+from cluster_kit.connectors.tcp import TcpConnector, accept, hub
 from cluster_kit.diagnosis import Outcome
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.node import BootId, Node, split_address
@@ -311,5 +311,24 @@ def test_flood_of_strangers_leaves_links_and_descriptors_alone():
                 while len(ann.connector._hub._sessions) > 1:  # noqa: ASYNC110 - no event tells of it
                     await asyncio.sleep(0.05)
             assert ann.history(bob) == ["up"]
+
+    run(scenario)
+
+
+def test_connector_that_stops_waits_for_nobody_s_turn(monkeypatch):
+    monkeypatch.setattr("cluster_kit.connectors.tcp.accept.is_loopback", lambda host: False)
+    monkeypatch.setattr("cluster_kit.connectors.tcp.accept.KEY_EXCHANGES_PER_S", 0.01)
+
+    async def scenario():
+        async with node("ann", keyring(1)) as ann:
+            for _ in range(accept.MAX_HALF_OPEN_PER_HOST):
+                ann.connector._hub._key_exchanges.wait_s("127.0.0.1", asyncio.get_running_loop().time())
+            reader, writer = await asyncio.open_connection(*split_address(ann.node.address))
+            while not ann.connector._hub._sessions:  # noqa: ASYNC110 - no event tells of it
+                await asyncio.sleep(0)
+            monkeypatch.setattr(hub, "FLUSH_S", DEADLINE_S)
+            await ann.connector.stop()
+            assert await reader.read() == b""
+            writer.close()
 
     run(scenario)

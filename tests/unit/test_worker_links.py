@@ -61,6 +61,13 @@ def test_a_lasting_failure_is_told_once_an_hour(links, clock, caplog):
     assert warned(caplog) == ["cannot link to b@h"] * 2
 
 
+def test_secret_that_differs_is_told_once_a_minute(links, clock, caplog):
+    for _ in range(120):
+        fail(links, "b@h", ConnectReason.AUTH)
+        clock.time_s += 30
+    assert warned(caplog) == ["cannot link to b@h"] * 60
+
+
 def test_however_many_nodes_there_are_one_is_told_a_minute(links, clock, caplog):
     for number in range(3000):
         fail(links, f"n{number}@h")
