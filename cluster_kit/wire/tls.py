@@ -70,7 +70,7 @@ class Tls(Generic[_Proof]):
         self._dialled = dialled
         self._read = read
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=not dialled)
+        self._context: ssl.SSLContext | None = context  # until it is used: who connects and says nothing costs next to nothing
         self._waiting = bytearray()
         self._head = b""
         self._taken_bytes = 0
@@ -83,6 +83,7 @@ class Tls(Generic[_Proof]):
     def start(self) -> bytes:
         """Return what to send first."""
         if self._dialled:
+            self._begin()
             with suppress(ssl.SSLWantReadError):
                 self._tls.do_handshake()
         return self._outgoing.read()
@@ -94,6 +95,7 @@ class Tls(Generic[_Proof]):
             UntrustedError: The other end has not proved what it must, or doesn't believe this one.
             RemoteProtocolError: What came in can't be made sense of. After either, ``last_words`` are to be sent.
         """
+        self._begin()
         pieces: list[bytes] = []
         replies: list[bytes] = []
         for start in range(0, len(data), RECORD_BYTES):
@@ -113,6 +115,11 @@ class Tls(Generic[_Proof]):
             if self.has_ended:
                 break
         return pieces, b"".join(replies)
+
+    def _begin(self) -> None:
+        if self._context is not None:
+            self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_side=not self._dialled)
+            self._context = None
 
     def _note(self, part: memoryview) -> None:
         self._taken_bytes += len(part)
