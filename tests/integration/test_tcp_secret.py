@@ -326,8 +326,9 @@ def test_connector_that_stops_waits_for_nobody_s_turn(monkeypatch):
             reader, writer = await asyncio.open_connection(*split_address(ann.node.address))
             while not ann.connector._hub._sessions:  # noqa: ASYNC110 - no event tells of it
                 await asyncio.sleep(0)
-            monkeypatch.setattr(hub, "FLUSH_S", DEADLINE_S)
-            await ann.connector.stop()
+            monkeypatch.setattr(hub, "FLUSH_S", 10 * DEADLINE_S)
+            async with asyncio.timeout(DEADLINE_S / 3):
+                await ann.connector.stop()
             assert await reader.read() == b""
             writer.close()
 
