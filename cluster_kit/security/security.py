@@ -61,7 +61,7 @@ class Security:
         assert self._local.name is not None
         assert self._local.boot_id is not None
         self._links = LinkTrust(self._local.name, keyring)
-        self.sealing = Sealing(self._local.boot_id, keyring)
+        self.sealing = Sealing(self._local.name, self._local.boot_id, keyring)
 
     def of(self, local: Node) -> Security:
         """Return the security of another node with the same secrets: a diagnosis shows itself by a name that nobody has."""

@@ -2,8 +2,8 @@
 
 On the wire it is ``MAGIC``, a byte for the version, a byte of flags and a MessagePack array of the fields of ``Packet``. Later
 versions may append fields and add kinds: what is unknown here is skipped. Flags are for forms that can't be read without more,
-such as sealed ones; none is defined yet. A datagram says how its sender is, not what to do: who answers whom, and which of two
-runs counts, is decided elsewhere.
+such as sealed ones (``cluster_kit.wire.sealing``). A datagram says how its sender is, not what to do: who answers whom, and
+which of two runs counts, is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         if self.port is not None:
             port = self.port
             if self.host is not None and not is_unspecified(self.host):
-                host = _seen_from(host, self.host)
+                host = seen_from(host, self.host)
         return Node(name=self.name, address=join_address(host, port), metadata=self.metadata, boot_id=self.boot_id)
 
     def padded(self, size_bytes: int) -> Packet:
@@ -116,7 +116,7 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         return msgspec.structs.replace(self, padding=bytes(max(0, size_bytes - len(encode(self)))))
 
 
-def _seen_from(source: str, host: str) -> str:
+def seen_from(source: str, host: str) -> str:
     """Return ``host`` as it is dialled from here: the sender's interface is called otherwise on its machine."""
     if not is_of_link(host):
         return host

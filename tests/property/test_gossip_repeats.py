@@ -52,7 +52,7 @@ def without_short_cuts():
 @contextmanager
 def with_each_datagram_read_anew():
     """Let it be as if so many others had been heard meanwhile that it is remembered no longer."""
-    names = ("_read", "_said", "_all_said", "_same")
+    names = ("read", "_said", "_all_said", "_same")
     with mock.patch.multiple(engine, **{name: getattr(engine, name).__wrapped__ for name in names}):
         yield
 

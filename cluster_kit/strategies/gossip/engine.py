@@ -20,8 +20,11 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.events import Reason
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import Fence, Node
+from cluster_kit.strategies.gossip.allowance import Allowance
+from cluster_kit.strategies.gossip.distrust import NO_SECRET_HERE, Distrusted
 from cluster_kit.strategies.gossip.peers import Peers, Statement, Word
 from cluster_kit.wire.gossip import Kind, Packet, decode, encode
+from cluster_kit.wire.sealing import NotOpened, fence_tag, is_sealed, read_clear
 
 ANNOUNCE_AT_S = (0.0, 0.1, 0.3, 0.9)  # more than once, since a datagram may get lost; soon, since others wait for it
 ANNOUNCE_BYTES = 512  # larger than most answers, and small enough for any path (RFC 791 asks every host to take 576)
@@ -46,8 +49,21 @@ class Ignored(Struct, frozen=True):
     why: str
 
 
-Action = Send | Ignored | Observation
-_Said = Statement | Ignored | None
+class Sooner(Struct, frozen=True):
+    """``tick`` has something to do sooner than it had."""
+
+
+Action = Send | Ignored | Distrusted | Sooner | Observation
+
+
+class _Sealed(Struct, frozen=True):
+    """A sealed datagram, of which a node without a secret can read the fence's tag alone."""
+
+    fence_tag: bytes
+    distrusted: Distrusted
+
+
+_Said = Statement | Ignored | _Sealed | None
 
 
 class GossipEngine:
@@ -61,6 +77,10 @@ class GossipEngine:
         interval_s: Seconds between two heartbeats.
         ttl_s: For how long a peer counts as alive after it was heard.
         random: Returns a number from 0 to 1, for jitter.
+        announce_bytes: To which length announcements are padded.
+
+    Attributes:
+        speaks: Whether this node makes itself known.
     """
 
     def __init__(
@@ -73,20 +93,21 @@ class GossipEngine:
         interval_s: float,
         ttl_s: float,
         random: Callable[[], float],
+        announce_bytes: int = ANNOUNCE_BYTES,
     ) -> None:
         self._local = local
         self._fence = fence
         self._leaving = leaving
-        self._speaks = announce
+        self.speaks = announce
         self._interval_s = interval_s
         self._ttl_s = ttl_s
         self._random = random
+        self._announce_bytes = announce_bytes
         self._peers = Peers(silent_s=2 * interval_s, ttl_s=ttl_s)
         self._announce_at_s: list[float] = []
         self._beat_at_s = 0.0
         self._early_after_s = 0.0
-        self._answers = ANSWERS_PER_S
-        self._answers_at_s = 0.0
+        self._answers = Allowance(ANSWERS_PER_S, ANSWERS_PER_S)
         self._own = Packet.of(local, fence, Kind.HEARTBEAT, leaving=leaving)
         self._datagrams: dict[Kind, bytes] = {}  # of that packet, by kind
 
@@ -145,17 +166,19 @@ class GossipEngine:
             return self._hear_goodbye(heard, now_s)
         if isinstance(said, Ignored):
             return [said]
+        if isinstance(said, _Sealed):
+            return [said.distrusted] if said.fence_tag == fence_tag(self._fence) else []
         if said.node.boot_id == self._local.boot_id:
             return []
         if said.fence != self._fence:
             return [_foreign(said.fence, heard)]
         word, actions = self._heard(said, now_s)
-        if word is Word.NEW and self._speaks:
+        if word is Word.NEW and self.speaks:
             actions += self._welcome(heard, now_s)
         return actions
 
     def _hear_goodbye(self, heard: Datagram, now_s: float) -> list[Action]:
-        packet = _read(heard.data)
+        packet = read(heard.data)
         if packet is None or packet.boot_id == self._local.boot_id:
             return []
         if packet.fence != self._fence:
@@ -177,37 +200,30 @@ class GossipEngine:
     def _welcome(self, heard: Datagram, now_s: float) -> list[Send]:
         """Make ourselves known to a stranger, unless he has answered us, or enough others are going to."""
         datagram, source = heard
-        packet = _read(datagram)
+        packet = read(datagram)
         if packet is None or packet.kind == Kind.ANSWER or self._random() * len(self._peers) >= ANSWERERS:
             return []
-        answer = self._datagram(Kind.ANSWER)
+        answer = self.datagram(Kind.ANSWER)
         if packet.kind == Kind.ANNOUNCE and len(answer) <= len(datagram):
-            return [Send(answer, source)] if self._may_answer(now_s) else []
+            return [Send(answer, source)] if self._answers.take(now_s) else []
         if now_s >= self._early_after_s:
             self._early_after_s = now_s + self._interval_s
             self._beat_at_s = now_s
         return []
-
-    def _may_answer(self, now_s: float) -> bool:
-        self._answers = min(ANSWERS_PER_S, self._answers + (now_s - self._answers_at_s) * ANSWERS_PER_S)
-        self._answers_at_s = now_s
-        if self._answers < 1:
-            return False
-        self._answers -= 1
-        return True
 
     def _describe(self) -> None:
         self._own = Packet.of(self._local, self._fence, Kind.HEARTBEAT, leaving=self._leaving)
         self._datagrams.clear()
 
     def _say(self, kind: Kind) -> list[Send]:
-        return [Send(self._datagram(kind))] if self._speaks else []
+        return [Send(self.datagram(kind))] if self.speaks else []
 
-    def _datagram(self, kind: Kind) -> bytes:
+    def datagram(self, kind: Kind) -> bytes:
+        """Return a packet of this node, as it is now."""
         datagram = self._datagrams.get(kind)
         if datagram is None:
             packet = replace(self._own, kind=kind)
-            datagram = encode(packet.padded(ANNOUNCE_BYTES) if kind is Kind.ANNOUNCE else packet)
+            datagram = encode(packet.padded(self._announce_bytes) if kind is Kind.ANNOUNCE else packet)
             self._datagrams[kind] = datagram
         return datagram
 
@@ -216,7 +232,7 @@ class GossipEngine:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _read(datagram: bytes) -> Packet | None:
+def read(datagram: bytes) -> Packet | None:
     """Return what a datagram holds; ``None`` where that isn't known here."""
     return decode(datagram)
 
@@ -231,12 +247,23 @@ def _all_said(heard: tuple[Datagram, ...]) -> tuple[_Said, ...]:
 def _said(heard: Datagram) -> _Said:
     """Return what a datagram says of its sender; ``None`` for a goodbye, and for what isn't known here."""
     try:
-        packet = _read(heard.data)
+        packet = read(heard.data)
     except RemoteProtocolError as error:
+        if is_sealed(heard.data):
+            return _sealed(heard)
         return Ignored(f"{error}; from {heard.source.host}")
     if packet is None or packet.kind == Kind.GOODBYE:
         return None
     return _same(packet.node(heard.source), packet.fence, packet.leaving)
+
+
+def _sealed(heard: Datagram) -> _Said:
+    """Return what a node without a secret makes of a sealed datagram."""
+    try:
+        clear = read_clear(heard.data)
+    except NotOpened as error:
+        return Ignored(f"{error}; from {heard.source.host}")
+    return _Sealed(clear.fence_tag, Distrusted(clear.name, heard.source, NO_SECRET_HERE))
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -19,8 +19,11 @@ from cluster_kit.errors import ClusterKitError, ConfigError, NetworkError
 from cluster_kit.network import Datagram, Datagrams, Group
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.causes import not_joined, not_sent
-from cluster_kit.strategies.gossip.engine import Action, GossipEngine, Ignored, Send
+from cluster_kit.strategies.gossip.distrust import Distrusted, Warnings
+from cluster_kit.strategies.gossip.engine import ANNOUNCE_BYTES, Action, GossipEngine, Ignored, Send, Sooner
+from cluster_kit.strategies.gossip.sealed import SealedEngine
 from cluster_kit.strategies.gossip.ways import group_of
+from cluster_kit.wire.envelope import ENVELOPE_BYTES
 from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES
 
 log = logging.getLogger("cluster_kit.gossip")
@@ -28,6 +31,7 @@ log = logging.getLogger("cluster_kit.gossip")
 GOODBYES = 3  # nobody asks for a lost one
 REPEAT_S = 60.0  # between two messages about datagrams that were of no use
 MAX_NEWS = 64  # that nobody has taken yet: beyond, nothing more is heard
+KEY_BYTES = 32  # of nonces
 
 
 class Session:
@@ -38,15 +42,8 @@ class Session:
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
         self._clock = AttendedClock(ctx.network.clock.monotonic_s, 2 * options.interval_s)
-        self._engine = GossipEngine(
-            ctx.local,
-            ctx.fence,
-            leaving=ctx.leaving,
-            announce=ctx.announce,
-            interval_s=options.interval_s,
-            ttl_s=options.ttl_s,
-            random=ctx.random.random,
-        )
+        self._engine = _engine(options, ctx)
+        self._warnings = Warnings()
         self._news: deque[Observation] = deque()
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -141,6 +138,8 @@ class Session:
             self._datagrams.close()
         self._group, self._datagrams = group, datagrams
         self._join_at_s = None
+        if isinstance(self._engine, SealedEngine):
+            self._engine.hears_at(datagrams.here)
         if not self._ctx.announce:
             self._works()
         self._engine.start(self._clock.now_s())
@@ -152,6 +151,10 @@ class Session:
                     self._send(action)
                 case Ignored():
                     self._mutter(action.why)
+                case Distrusted():
+                    self._warn(action)
+                case Sooner():  # who carries it out wakes up to look what is due
+                    pass
                 case _:
                     self._news.append(action)
 
@@ -188,6 +191,12 @@ class Session:
             self._quiet_until_s = self._clock.now_s() + REPEAT_S
             log.debug("port %d: %s; %d datagrams ignored so far", self._options.port, why, self._ignored)
 
+    def _warn(self, distrusted: Distrusted) -> None:
+        if self._warnings.passes(distrusted, self._clock.now_s()):
+            log.warning("%s", distrusted)
+        else:
+            self._mutter(str(distrusted))
+
     # -- ending ----------------------------------------------------------------------------------------------------------------
 
     def _say_goodbye(self) -> None:
@@ -202,3 +211,31 @@ class Session:
         if self._datagrams is not None:
             self._datagrams.close()
             self._datagrams = None
+
+
+def _engine(options: GossipStrategy, ctx: Discovery) -> GossipEngine | SealedEngine:
+    """Return what decides for the node; where the cluster has a secret, what it says is sealed."""
+    sealing = ctx.security.sealing
+    announce_bytes = ANNOUNCE_BYTES if sealing is None else ANNOUNCE_BYTES - sealing.overhead_bytes - ENVELOPE_BYTES
+    engine = GossipEngine(
+        ctx.local,
+        ctx.fence,
+        leaving=ctx.leaving,
+        announce=ctx.announce,
+        interval_s=options.interval_s,
+        ttl_s=options.ttl_s,
+        random=ctx.random.random,
+        announce_bytes=announce_bytes,
+    )
+    if sealing is None:
+        return engine
+    assert ctx.local.boot_id is not None
+    return SealedEngine(
+        engine,
+        sealing,
+        boot_id=ctx.local.boot_id,
+        fence=ctx.fence,
+        ttl_s=options.ttl_s,
+        random=ctx.random.random,
+        key=ctx.network.random("gossip nonces").randbytes(KEY_BYTES),
+    )

@@ -1,0 +1,155 @@
+"""Tells what is said now from recordings, by whomever they were made and whenever. Pure.
+
+A run that isn't known is believed once it has sent back a nonce of ours: it was there after we had made the nonce. From then on
+its stamps have to grow. They tell the time, too, so that nobody can hold back what a run says and deliver it bit by bit when the
+run is long gone: what comes later than it should by more than the time to live counts as little as that of a stranger, and so
+does what comes after as long a silence. Then the run has to send back a nonce again.
+
+Of a run's words an older one is of no use once a newer one has come, so that there is no need for a window of those that may
+still come (RFC 4303 A2): the highest stamp does.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from cluster_kit.node import BootId
+from cluster_kit.strategies.gossip.allowance import Allowance
+from cluster_kit.strategies.gossip.peers import MAX_PEERS
+from cluster_kit.wire.envelope import NO_NONCE, NONCE_BYTES
+
+NONCE_S = 5.0  # after so long there is a new nonce; the one before still counts, since an answer may be under way
+ASKS_PER_S = (
+    400.0  # as many as one socket takes in; those of a cluster of a thousand that was parted know each other in seconds
+)
+AGAIN_S = 0.05  # after so long an unknown run is asked again, and later each time: announcements come as close as that
+MAX_ASKED = 4096  # runs of which it is remembered when to ask them again
+_US = 1_000_000
+
+
+class Word(Enum):
+    """What it means to hear from a run."""
+
+    FRESH = auto()
+    """It says so now."""
+    REPEATED = auto()
+    """It, or something later of the same run, was heard before."""
+    UNPROVED = auto()
+    """It may be a recording."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run that was there when it was heard last."""
+
+    stamp: int
+    ahead_us: float  # by how much its time is ahead of ours
+    heard_s: float
+    echoed: bytes
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A run that has not sent back a nonce yet."""
+
+    next_s: float
+    wait_s: float
+    echoed: bytes
+
+
+class Freshness:
+    """What is known of the runs that speak.
+
+    Args:
+        key: What nonces are made of: random, and new for each run.
+        ttl_s: How long a run counts as alive after it was heard.
+    """
+
+    def __init__(self, key: bytes, *, ttl_s: float) -> None:
+        self._key = key
+        self._ttl_s = ttl_s
+        self._kept_s = max(ttl_s, 2 * NONCE_S)  # as long as any of its answers could be repeated
+        self._longest_wait_s = ttl_s / 2
+        self._runs: OrderedDict[BootId, _Run] = OrderedDict()  # those heard longest ago to the front
+        self._asked: OrderedDict[BootId, _Asked] = OrderedDict()
+        self._asks = Allowance(ASKS_PER_S, ASKS_PER_S)
+        self._slot = -1
+        self._nonces = (NO_NONCE, NO_NONCE)  # of now, and the one before
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def nonce(self, now_s: float) -> bytes:
+        """Return what proves, when it is sent back, that something is said no longer than two times ``NONCE_S`` ago."""
+        slot = int(now_s / NONCE_S)
+        if slot != self._slot:
+            self._slot = slot
+            self._nonces = self._made(slot), self._made(slot - 1)
+        return self._nonces[0]
+
+    def _made(self, slot: int) -> bytes:
+        return hmac.digest(self._key, slot.to_bytes(8, signed=True), "sha256")[:NONCE_BYTES]
+
+    def judge(self, boot_id: BootId, stamp: int, echo: bytes, now_s: float) -> Word:
+        """Take in that something authentic was heard."""
+        run = self._runs.get(boot_id)
+        if run is not None and stamp <= run.stamp:
+            return Word.REPEATED
+        if echo != NO_NONCE and self._is_ours(echo, now_s):
+            self._prove(boot_id, stamp, now_s)
+            return Word.FRESH
+        if run is None or now_s - run.heard_s > self._ttl_s or self._late_s(run, stamp, now_s) > self._ttl_s:
+            return Word.UNPROVED
+        run.stamp, run.heard_s = stamp, now_s
+        run.ahead_us = max(run.ahead_us, stamp - now_s * _US)
+        self._runs.move_to_end(boot_id)
+        return Word.FRESH
+
+    def _is_ours(self, echo: bytes, now_s: float) -> bool:
+        self.nonce(now_s)
+        return echo in self._nonces  # who could measure how long this takes has the secret
+
+    def _late_s(self, run: _Run, stamp: int, now_s: float) -> float:
+        return now_s + (run.ahead_us - stamp) / _US
+
+    def _prove(self, boot_id: BootId, stamp: int, now_s: float) -> None:
+        asked = self._asked.pop(boot_id, None)
+        self._runs[boot_id] = _Run(stamp, stamp - now_s * _US, now_s, asked.echoed if asked else NO_NONCE)
+        self._runs.move_to_end(boot_id)
+        while len(self._runs) > MAX_PEERS or self._is_past(next(iter(self._runs.values())), now_s):
+            self._runs.popitem(last=False)
+
+    def _is_past(self, run: _Run, now_s: float) -> bool:
+        return now_s - run.heard_s > self._kept_s
+
+    def is_proved(self, boot_id: BootId, now_s: float) -> bool:
+        """Whether the run counts as alive."""
+        run = self._runs.get(boot_id)
+        return run is not None and now_s - run.heard_s <= self._ttl_s
+
+    def may_ask(self, boot_id: BootId, echoed: bytes, now_s: float, *, in_s: float) -> bool:
+        """Return whether to ask a run for our nonce ``in_s`` seconds, and send its nonce back with that; if so, it counts as done.
+
+        Who doesn't answer is asked less and less often, so that recordings leave us room to ask others.
+        """
+        before = self._asked.get(boot_id)
+        if (before is not None and now_s < before.next_s) or not self._asks.take(now_s):
+            return False
+        wait_s = AGAIN_S if before is None else min(2 * before.wait_s, self._longest_wait_s)
+        self._asked[boot_id] = _Asked(now_s + in_s + wait_s, wait_s, echoed)
+        self._asked.move_to_end(boot_id)
+        if len(self._asked) > MAX_ASKED:
+            self._asked.popitem(last=False)
+        return True
+
+    def must_echo(self, boot_id: BootId, nonce: bytes) -> bool:
+        """Return whether to send back the nonce of a run that is known: not if we did so when we asked it for ours.
+
+        That counts once: who asks again hasn't heard it.
+        """
+        run = self._runs[boot_id]
+        echoed, run.echoed = run.echoed, NO_NONCE
+        return nonce != echoed

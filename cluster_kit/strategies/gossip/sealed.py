@@ -1,0 +1,213 @@
+"""Gossip where the cluster has a secret: the protocol of ``engine`` within sealed datagrams, none of which is a recording. Pure.
+
+What the engine sends goes out sealed, and with a nonce. Who hears it from a run that it doesn't know asks it for a nonce of its
+own, and sends back the other's with that: then the other knows it, and knows each other both when that has answered, after three
+datagrams. Both go to the address that the sender names, wherever the datagram seems to come from, and are no longer than what
+they reply to. The engine hears only what is proved to be said now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.host import is_unspecified
+from cluster_kit.network import Datagram, Endpoint
+from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.strategies.gossip.distrust import NO_SECRET_THERE, OTHER_SECRET, Distrusted
+from cluster_kit.strategies.gossip.engine import Action, GossipEngine, Ignored, Send, Sooner, read
+from cluster_kit.strategies.gossip.freshness import ASKS_PER_S, MAX_ASKED, NONCE_S, Freshness, Word
+from cluster_kit.wire.envelope import NO_NONCE, Envelope
+from cluster_kit.wire.envelope import decode as decode_envelope
+from cluster_kit.wire.envelope import encode as encode_envelope
+from cluster_kit.wire.gossip import Kind, Packet
+from cluster_kit.wire.sealing import Fault, NotOpened, Opened, Sealing
+
+FEW = 16  # peers: so many can ask a newcomer at once
+LONGEST_DELAY_S = NONCE_S - 1.0  # the nonce that is sent back has to count then
+
+
+class _Question(NamedTuple):
+    """A run to be asked, and what for."""
+
+    at_s: float
+    number: int
+    boot_id: BootId
+    to: Endpoint
+    echo: bytes
+    size_bytes: int
+
+
+class SealedEngine:
+    """One node's part in sealed gossip; used like a ``GossipEngine``.
+
+    Args:
+        engine: What is sealed.
+        sealing: Of the run.
+        boot_id: Of the run.
+        fence: Cluster and group.
+        ttl_s: For how long a peer counts as alive after it was heard.
+        random: Returns a number from 0 to 1, for jitter.
+        key: What nonces are made of: random, and new for each run.
+    """
+
+    def __init__(
+        self,
+        engine: GossipEngine,
+        sealing: Sealing,
+        *,
+        boot_id: BootId,
+        fence: Fence,
+        ttl_s: float,
+        random: Callable[[], float],
+        key: bytes,
+    ) -> None:
+        self._engine = engine
+        self._sealing = sealing
+        self._boot_id = boot_id
+        self._fence = fence
+        self._random = random
+        self._freshness = Freshness(key, ttl_s=ttl_s)
+        self._waiting: list[_Question] = []
+        self._questions = 0
+        self._here = Endpoint("", 1)
+        self._now_s = 0.0
+
+    @property
+    def next_s(self) -> float:
+        """When ``tick`` has something to do."""
+        return min([self._engine.next_s, *(question.at_s for question in self._waiting[:1])])
+
+    def hears_at(self, here: Endpoint) -> None:
+        """Tell others from now on that what is for this node alone reaches it at ``here``."""
+        self._here = here
+
+    def start(self, now_s: float) -> None:
+        """Announce this node from now on."""
+        self._engine.start(now_s)
+
+    def update(self, local: Node, now_s: float, *, leaving: bool) -> None:
+        """Take in how this node is now; ``tick`` tells the others."""
+        self._engine.update(local, now_s, leaving=leaving)
+
+    def tick(self, now_s: float) -> list[Action]:
+        """Do what is due."""
+        self._now_s = now_s
+        actions = self._sent(self._engine.tick(now_s))
+        while self._waiting and self._waiting[0].at_s <= now_s:
+            question = heappop(self._waiting)
+            if not self._freshness.is_proved(question.boot_id, now_s):
+                actions += self._ask(question, now_s)
+        return actions
+
+    def goodbye(self) -> list[Send]:
+        """Return what to send before leaving for good."""
+        return [self._seal(send) for send in self._engine.goodbye()]
+
+    def receive(self, heard: Sequence[Datagram], now_s: float) -> list[Action]:
+        """Take in what is heard at once."""
+        self._now_s = now_s
+        actions: list[Action] = []
+        believed: list[Datagram] = []
+        for datagram in heard:
+            try:
+                opened = self._sealing.open(datagram.data, self._fence)
+                envelope = decode_envelope(opened.plain)
+                packet = read(envelope.packet) if envelope.packet else None
+            except NotOpened as error:
+                actions.append(_unopened(datagram, error, self._fence))
+            except RemoteProtocolError as error:
+                actions.append(Ignored(f"{error}; from {datagram.source.host}"))
+            else:
+                if not self._is_foreign(opened, envelope, packet):
+                    actions += self._judge(datagram, opened, envelope, packet, believed)
+        return [*actions, *self._sent(self._engine.receive(believed, now_s))] if believed else actions
+
+    def _is_foreign(self, opened: Opened, envelope: Envelope, packet: Packet | None) -> bool:
+        """Whether there is nothing in it for us: of ourselves, of a later version, or what a node of ours never sends."""
+        if opened.boot_id == self._boot_id:
+            return True
+        if packet is None:
+            return bool(envelope.packet)
+        return packet.boot_id != opened.boot_id or packet.fence != self._fence
+
+    def _judge(
+        self, heard: Datagram, opened: Opened, envelope: Envelope, packet: Packet | None, believed: list[Datagram]
+    ) -> list[Action]:
+        to = envelope.reply_to(heard.source)
+        word = self._freshness.judge(opened.boot_id, opened.stamp, envelope.echo, self._now_s)
+        if word is Word.REPEATED:
+            return []
+        if word is Word.UNPROVED:
+            if packet is not None and packet.kind == Kind.GOODBYE:
+                return []
+            return self._doubt(opened.boot_id, to, envelope.nonce, len(heard.data))
+        if packet is not None:
+            believed.append(Datagram(envelope.packet, to))
+        return self._echo(opened.boot_id, to, envelope.nonce, packet)
+
+    # -- asking, and being asked -----------------------------------------------------------------------------------------------
+
+    def _echo(self, boot_id: BootId, to: Endpoint, nonce: bytes, packet: Packet | None) -> list[Action]:
+        """Answer a run that is known and asks us, rather than all who hear it."""
+        is_for_us = nonce != NO_NONCE and (packet is None or packet.kind == Kind.ANSWER)
+        if not (is_for_us and self._engine.speaks and self._freshness.must_echo(boot_id, nonce)):
+            return []
+        return [self._seal(Send(self._engine.datagram(Kind.ANSWER), to), echo=nonce)]
+
+    def _doubt(self, boot_id: BootId, to: Endpoint, nonce: bytes, size_bytes: int) -> list[Action]:
+        """Ask a run that isn't known: at once, unless it is as new to so many others that they would flood it."""
+        peers = len(self._freshness)
+        delay_s = self._random() * min(peers / ASKS_PER_S, LONGEST_DELAY_S) if peers > FEW else 0.0
+        if len(self._waiting) >= MAX_ASKED or not self._freshness.may_ask(boot_id, nonce, self._now_s, in_s=delay_s):
+            return []
+        self._questions += 1
+        question = _Question(self._now_s + delay_s, self._questions, boot_id, to, nonce, size_bytes)
+        if not delay_s:
+            return self._ask(question, self._now_s)
+        heappush(self._waiting, question)
+        return [Sooner()]
+
+    def _ask(self, question: _Question, now_s: float) -> list[Action]:
+        """Ask with a datagram no longer than the one that made us ask: with our packet, or else with what fills its place."""
+        room_bytes = question.size_bytes - self._sealing.overhead_bytes
+        asking = self._envelope(nonce=self._freshness.nonce(now_s), echo=question.echo if self._engine.speaks else NO_NONCE)
+        if self._engine.speaks:
+            telling = self._envelope(nonce=asking.nonce, echo=asking.echo, packet=self._engine.datagram(Kind.ANSWER))
+            if len(encode_envelope(telling)) <= room_bytes:
+                return [Send(self._sealed(telling), question.to)]
+        if len(encode_envelope(asking)) > room_bytes:
+            return []  # the other one asks, to whom we have more to say
+        return [Send(self._sealed(asking.padded(room_bytes)), question.to)]
+
+    # -- sealing ---------------------------------------------------------------------------------------------------------------
+
+    def _sent(self, actions: Sequence[Action]) -> list[Action]:
+        return [self._seal(action) if isinstance(action, Send) else action for action in actions]
+
+    def _seal(self, send: Send, *, echo: bytes = NO_NONCE) -> Send:
+        nonce = self._freshness.nonce(self._now_s) if send.to is None else NO_NONCE
+        return Send(self._sealed(self._envelope(nonce=nonce, echo=echo, packet=send.datagram)), send.to)
+
+    def _envelope(self, *, nonce: bytes, echo: bytes, packet: bytes = b"") -> Envelope:
+        host, port = self._here
+        return Envelope(host=None if is_unspecified(host) else host, port=port, nonce=nonce, echo=echo, packet=packet)
+
+    def _sealed(self, envelope: Envelope) -> bytes:
+        return self._sealing.seal(encode_envelope(envelope), self._fence, self._now_s)
+
+
+def _unopened(heard: Datagram, error: NotOpened, fence: Fence) -> Distrusted | Ignored:
+    """Return what to say of a datagram that doesn't open."""
+    if error.fault is Fault.OTHER_SECRET:
+        return Distrusted(error.name, heard.source, OTHER_SECRET)
+    if error.fault is Fault.UNSEALED:
+        try:
+            packet = read(heard.data)
+        except RemoteProtocolError as unreadable:
+            return Ignored(f"{unreadable}; from {heard.source.host}")
+        if packet is not None and packet.fence == fence:
+            return Distrusted(packet.name, heard.source, NO_SECRET_THERE)
+    return Ignored(f"{error}; from {heard.source.host}")
