@@ -9,8 +9,13 @@ from random import Random
 from cluster_kit.abc import Gone, Observation, Seen
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import BootId, Fence, Node
-from cluster_kit.strategies.gossip.engine import GossipEngine, Ignored, Send
+from cluster_kit.security.keys import Keyring, SecretKeys
+from cluster_kit.strategies.gossip.distrust import Distrusted
+from cluster_kit.strategies.gossip.engine import GossipEngine, Ignored, Send, Sooner
+from cluster_kit.strategies.gossip.sealed import SealedEngine
+from cluster_kit.wire import envelope
 from cluster_kit.wire.gossip import Kind, decode
+from cluster_kit.wire.sealing import NotOpened, Sealing, is_sealed
 
 FENCE = Fence("shop", "lan")
 INTERVAL_S = 1.5
@@ -18,14 +23,31 @@ TTL_S = 10.0
 DELAY_S = 0.001
 
 
+def keys(letter="k"):
+    """Return what a secret might have come to."""
+    byte = letter.encode()
+    return SecretKeys(id=byte * 8, authority=byte * 32, datagrams=byte * 32)
+
+
+KEYRING = Keyring(keys())
+SPY = Sealing("spy@nowhere", BootId(0, 0), Keyring(keys("k"), (keys("n"), keys("x"))))
+
+
 class Peer:
     """One node on the network: its engine, and what that observed."""
 
-    def __init__(self, lan, node, source, **options):
+    def __init__(self, lan, node, source, keyring=None, **options):
         options = {"interval_s": INTERVAL_S, "ttl_s": TTL_S, "random": lambda: lan.random.random(), "fence": FENCE} | options
         self.node = node
         self.source = source
         self.engine = GossipEngine(node, **options)
+        if keyring is not None:
+            self.sealing = Sealing(node.name, node.boot_id, keyring)
+            given = {key: options[key] for key in ("ttl_s", "random", "fence")}
+            key = lan.random.randbytes(32)
+            self.engine = SealedEngine(self.engine, self.sealing, boot_id=node.boot_id, key=key, **given)
+            self.engine.hears_at(Endpoint(*source))
+        self.distrusted: list[Distrusted] = []
         self.observations: list[Observation] = []
         self.vouched = {}
         self.ignored: list[str] = []
@@ -60,12 +82,14 @@ class Peer:
 class Lan:
     """The network. ``fate(random)`` returns after how many seconds each copy of a datagram arrives."""
 
-    def __init__(self, seed=0, fate=lambda random: [DELAY_S]):
+    def __init__(self, seed=0, fate=lambda random: [DELAY_S], keyring=None):
         self.random = Random(seed)
         self.now_s = 1000.0
         self.peers: list[Peer] = []
         self.sent: list[tuple[float, Peer, Kind, Send]] = []
         self.fate = fate
+        self.keyring = keyring
+        self.carried = []
         self._numbers = itertools.count(1)
         self._arrivals = []
 
@@ -78,7 +102,8 @@ class Lan:
             metadata=metadata or {},
             boot_id=boot or BootId(number, number),
         )
-        peer = Peer(self, node, (f"10.0.{number // 250}.{number % 250 + 1}", 50_000), **options)
+        source = (f"10.0.{number // 250}.{number % 250 + 1}", 50_000)
+        peer = Peer(self, node, source, **({"keyring": self.keyring} | options))
         self.peers.append(peer)
         peer.engine.start(self.now_s)
         return peer
@@ -134,19 +159,39 @@ class Lan:
         for action in actions:
             match action:
                 case Send():
-                    self.sent.append((self.now_s, peer, Kind(decode(action.datagram).kind), action))
+                    self.sent.append((self.now_s, peer, kind_of(action.datagram), action))
                     self._carry(peer, action)
                 case Ignored(why=why):
                     peer.ignored.append(why)
+                case Distrusted():
+                    peer.distrusted.append(action)
+                case Sooner():
+                    pass
                 case _:
                     peer.observe(action, self.now_s)
 
     def _carry(self, sender, send):
+        self.carried.append(send)
         for peer in self.peers:
             if send.to in (None, peer.source) and peer.island == sender.island:
                 for delay_s in self.fate(self.random):
                     arrival = (self.now_s + delay_s, next(self._numbers), peer, send.datagram, sender.source)
                     heapq.heappush(self._arrivals, arrival)
+
+
+def opened(datagram, fence=FENCE):
+    """Return what is in a sealed datagram, as who has the secret sees it."""
+    return envelope.decode(SPY.open(datagram, fence).plain)
+
+
+def kind_of(datagram):
+    """Return what a datagram is for; ``None`` for one without a packet, or of another group."""
+    if is_sealed(datagram):
+        try:
+            datagram = opened(datagram).packet
+        except NotOpened:
+            return None
+    return Kind(decode(datagram).kind) if datagram else None
 
 
 def complete(lan):

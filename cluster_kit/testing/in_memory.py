@@ -115,7 +115,8 @@ class InMemory:
 
     def discovery(self, local: Node = _ANN, *, announce: bool = True) -> FakeDiscovery:
         """Return the surroundings of a strategy on the first machine."""
-        return FakeDiscovery(local, announce=announce, network=self.make_network())
+        keyring = getattr(self, "keyring", None)
+        return FakeDiscovery(local, announce=announce, network=self.make_network(), keyring=keyring)
 
     @contextmanager
     def bystander(self, strategy: Strategy, ctx: FakeDiscovery) -> Iterator[ProcessInMemory]:

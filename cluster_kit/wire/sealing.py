@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections import OrderedDict
 from enum import StrEnum
 from functools import lru_cache
@@ -31,13 +32,14 @@ SEALED = 1  # the flag
 SEALED_HEADER = MAGIC + bytes((VERSION, SEALED))
 AUTH_TAG_BYTES = 16
 FENCE_TAG_BYTES = 8  # enough to tell the clusters of one network apart; the whole fence is authenticated besides
-MAX_SENDERS = 20_000  # whose keys are kept: as many as gossip remembers
+MAX_SENDERS = 1024  # whose ciphers are kept, 2.5 KiB each; those of others are made anew, which takes as long as all the rest
 
 _CLEAR = Struct(f">{len(SEALED_HEADER)}s{FENCE_TAG_BYTES}s8sQQQB")  # ..., id of the secret, boot, stamp, length of the name
 _BOOT = Struct(">QQ")
 _NONCE = Struct(">4xQ")
 _LENGTH = Struct(">H")
 _US = 1_000_000
+_VISIBLE = re.compile(rb"[!-~]+")
 
 
 class Fault(StrEnum):
@@ -46,7 +48,7 @@ class Fault(StrEnum):
     UNSEALED = "it is not sealed"
     MALFORMED = "it is malformed"
     FOREIGN = "it is of another cluster or group"
-    OTHER_SECRET = "it is sealed with another secret"  # noqa: S105 - no secret
+    OTHER_KEY = "it is sealed with another secret"
     FORGED = "it was not made with the secret that it names, or was changed on the way"
 
 
@@ -55,7 +57,7 @@ class NotOpened(RemoteProtocolError):  # noqa: N818 - it happens all the time, a
 
     Attributes:
         fault: Why, from a closed list.
-        name: What the sender calls itself, which anybody can write; empty where that can't be told.
+        name: What the sender calls itself, which anybody can write, in visible characters; empty where that can't be told.
     """
 
     def __init__(self, fault: Fault, name: str = "") -> None:
@@ -80,8 +82,13 @@ class Clear(NamedTuple):
     key_id: bytes
     boot: tuple[int, int]
     stamp: int
-    name: str
+    name_bytes: bytes
     size_bytes: int
+
+    @property
+    def name(self) -> str:
+        """What the sender calls itself, in visible characters; empty where that can't be told."""
+        return self.name_bytes.decode() if _VISIBLE.fullmatch(self.name_bytes) else ""
 
 
 class Sealing:
@@ -138,7 +145,7 @@ class Sealing:
             raise NotOpened(Fault.FOREIGN, clear.name)
         keys = self._accepted.get(clear.key_id)
         if keys is None:
-            raise NotOpened(Fault.OTHER_SECRET, clear.name)
+            raise NotOpened(Fault.OTHER_KEY, clear.name)
         sender = clear.key_id, clear.boot
         cipher = self._openers.get(sender) or _cipher(keys, clear.boot)
         size_bytes = clear.size_bytes
@@ -179,9 +186,9 @@ def read_clear(datagram: bytes) -> Clear:
     _, tag, key_id, started_ms, nonce, stamp, length = _CLEAR.unpack_from(datagram)
     size_bytes = _CLEAR.size + length
     name = datagram[_CLEAR.size : size_bytes]
-    if started_ms >= 2**63 or len(datagram) < size_bytes + AUTH_TAG_BYTES or not name.isascii():
+    if started_ms >= 2**63 or len(datagram) < size_bytes + AUTH_TAG_BYTES:
         raise NotOpened(Fault.MALFORMED)
-    return Clear(tag, key_id, (started_ms, nonce), stamp, name.decode("ascii"), size_bytes)
+    return Clear(tag, key_id, (started_ms, nonce), stamp, name, size_bytes)
 
 
 @lru_cache(maxsize=64)

@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from cluster_kit.security.keys import Keyring, SecretKeys
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.static import StaticStrategy
 from cluster_kit.testing import StrategyConformance
@@ -22,3 +23,7 @@ class TestGossip(StrategyConformance):
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         return GossipStrategy(port=port, interval_s=0.1, ttl_s=2.0)
+
+
+class TestSealedGossip(TestGossip):
+    keyring = Keyring(SecretKeys(id=b"k" * 8, authority=b"a" * 32, datagrams=b"d" * 32))

@@ -21,3 +21,7 @@ class TestGossipInMemory(InMemory, StrategyConformance):
     @pytest.fixture
     def strategy(self):
         return GossipStrategy(interval_s=0.05, ttl_s=2.0)
+
+
+class TestSealedGossipInMemory(TestGossipInMemory):
+    keyring = Keyring(SecretKeys(id=b"k" * 8, authority=b"a" * 32, datagrams=b"d" * 32))

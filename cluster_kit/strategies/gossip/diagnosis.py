@@ -23,7 +23,11 @@ from cluster_kit.strategies.gossip.causes import not_joined, not_sent
 from cluster_kit.strategies.gossip.engine import SPREAD
 from cluster_kit.strategies.gossip.holders import holders
 from cluster_kit.strategies.gossip.ways import group_of, interface_with, not_there
+from cluster_kit.wire.envelope import Envelope
+from cluster_kit.wire.envelope import decode as decode_envelope
+from cluster_kit.wire.envelope import encode as encode_envelope
 from cluster_kit.wire.gossip import MAGIC, MAX_DATAGRAM_BYTES, Kind, Packet, decode, encode
+from cluster_kit.wire.sealing import Fault, NotOpened, Sealing, fence_tag, is_sealed, read_clear
 
 ECHO = 0  # no kind of packet, and never to be one
 ECHOES = 3  # sent, as one may get lost where many speak
@@ -144,7 +148,9 @@ class Ear:
 
     def __init__(self, ctx: Discovery) -> None:
         self.fence = ctx.fence
-        self.echo = encode(msgspec.structs.replace(Packet.of(ctx.local, ctx.fence, Kind.HEARTBEAT, leaving=False), kind=ECHO))
+        self._sealing = ctx.security.sealing
+        echo = encode(msgspec.structs.replace(Packet.of(ctx.local, ctx.fence, Kind.HEARTBEAT, leaving=False), kind=ECHO))
+        self.echo = echo if self._sealing is None else _sealed_echo(self._sealing, ctx, echo)
         self.echoed = asyncio.Event()
         self.nodes: set[str] = set()
         self.own = False
@@ -161,15 +167,32 @@ class Ear:
             self.echoed.set()
             return
         try:
-            packet = decode(datagram)
+            packet = self._read(datagram)
+        except NotOpened as error:
+            self._keep_other(*_unopened(error), source)
         except RemoteProtocolError:
             self._keep_other(*_strange(datagram), source)
-            return
-        if packet is None:
-            return
+        else:
+            if packet is not None:
+                self._sort(packet, source, is_sealed=is_sealed(datagram))
+
+    def _read(self, datagram: bytes) -> Packet | None:
+        """Return the packet in a datagram, which need not be fresh: this only shows what is on the network."""
+        if not is_sealed(datagram):
+            return decode(datagram)
+        if self._sealing is None:
+            clear = read_clear(datagram)
+            fault = Fault.OTHER_KEY if clear.fence_tag == fence_tag(self.fence) else Fault.FOREIGN
+            raise NotOpened(fault, clear.name)
+        packet = decode_envelope(self._sealing.open(datagram, self.fence).plain).packet
+        return decode(packet) if packet else None
+
+    def _sort(self, packet: Packet, source: Endpoint, *, is_sealed: bool) -> None:
         if packet.fence != self.fence:
             who = f"cluster {packet.cluster!r}, group {packet.group!r}"
             self._keep_other(who, "give both the same cluster and group, or leave them out", source)
+        elif self._sealing is not None and not is_sealed:
+            self._keep_other(f"{packet.name} without a secret", "give it the secret of this node", source)
         elif packet.kind == Kind.GOODBYE:
             self.nodes.discard(packet.name)
         elif packet.name == self._local.name:
@@ -180,6 +203,22 @@ class Ear:
     def _keep_other(self, who: str, cure: str, source: Endpoint) -> None:
         if len(self.others) < MAX_KEPT:
             self.others[f"{who} from {source[0]}"] = cure
+
+
+def _sealed_echo(sealing: Sealing, ctx: Discovery, echo: bytes) -> bytes:
+    nowhere = Envelope(host=None, port=1, packet=echo)  # nobody replies to it
+    return sealing.seal(encode_envelope(nowhere), ctx.fence, ctx.network.clock.monotonic_s())
+
+
+def _unopened(error: NotOpened) -> tuple[str, str]:
+    """Return what a sealed datagram that doesn't open is, and what to do about it."""
+    match error.fault:
+        case Fault.FOREIGN:
+            return "sealed gossip of another cluster or group", "give both the same cluster and group, or leave them out"
+        case Fault.OTHER_KEY:
+            return f"{error.name or 'a node'} with a secret that this node doesn't have", "give both the same secret"
+        case _:
+            return "sealed gossip that was damaged or forged", "find out who sends it"
 
 
 def _strange(datagram: bytes) -> tuple[str, str]:

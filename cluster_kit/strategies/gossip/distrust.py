@@ -1,4 +1,4 @@
-"""Those who are of our cluster and group by what they say, and can't be believed: another secret, or one on one side only. Pure.
+"""Those who say that they are of our cluster and group, and can't be believed: the secrets of the two differ. Pure.
 
 What they say of themselves anybody may have written, so that it is shown with care and not too often.
 """
@@ -13,9 +13,9 @@ from cluster_kit.throttle import REPEAT_S, Throttle
 
 MOST_AT_ONCE = 8  # different senders that are warned about, and as many a minute: names are made up easily
 
-NO_SECRET_THERE = "it has no secret, and this node has one"
-NO_SECRET_HERE = "it has a secret, and this node has none"
-OTHER_SECRET = "it has another secret than this node"
+WE_ALONE = "it has no secret, and this node has one"
+THEY_ALONE = "it has a secret, and this node has none"
+ANOTHER = "it has another secret than this node"
 
 
 class Distrusted(Struct, frozen=True):

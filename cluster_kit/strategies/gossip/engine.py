@@ -21,7 +21,7 @@ from cluster_kit.events import Reason
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import Fence, Node
 from cluster_kit.strategies.gossip.allowance import Allowance
-from cluster_kit.strategies.gossip.distrust import NO_SECRET_HERE, Distrusted
+from cluster_kit.strategies.gossip.distrust import THEY_ALONE, Distrusted
 from cluster_kit.strategies.gossip.peers import Peers, Statement, Word
 from cluster_kit.wire.gossip import Kind, Packet, decode, encode
 from cluster_kit.wire.sealing import NotOpened, fence_tag, is_sealed, read_clear
@@ -263,7 +263,7 @@ def _sealed(heard: Datagram) -> _Said:
         clear = read_clear(heard.data)
     except NotOpened as error:
         return Ignored(f"{error}; from {heard.source.host}")
-    return _Sealed(clear.fence_tag, Distrusted(clear.name, heard.source, NO_SECRET_HERE))
+    return _Sealed(clear.fence_tag, Distrusted(clear.name, heard.source, THEY_ALONE))
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -1,9 +1,9 @@
 """Tells what is said now from recordings, by whomever they were made and whenever. Pure.
 
-A run that isn't known is believed once it has sent back a nonce of ours: it was there after we had made the nonce. From then on
-its stamps have to grow. They tell the time, too, so that nobody can hold back what a run says and deliver it bit by bit when the
-run is long gone: what comes later than it should by more than the time to live counts as little as that of a stranger, and so
-does what comes after as long a silence. Then the run has to send back a nonce again.
+A run that isn't known is believed once it has sent back a nonce of ours: it was there after we had made the nonce. From then
+on its stamps have to grow. They tell the time, too, so that nobody can hold back what a run says and deliver it bit by bit when
+the run is long gone: what comes later than it should by more than the time to live counts as little as the word of a stranger,
+and so does what comes after as long a silence. Then the run has to send back a nonce again.
 
 Of a run's words an older one is of no use once a newer one has come, so that there is no need for a window of those that may
 still come (RFC 4303 A2): the highest stamp does.
@@ -26,7 +26,7 @@ ASKS_PER_S = (
     400.0  # as many as one socket takes in; those of a cluster of a thousand that was parted know each other in seconds
 )
 AGAIN_S = 0.05  # after so long an unknown run is asked again, and later each time: announcements come as close as that
-MAX_ASKED = 4096  # runs of which it is remembered when to ask them again
+MAX_ASKED = 2048  # runs of which it is remembered when to ask them again
 _US = 1_000_000
 
 
@@ -131,7 +131,7 @@ class Freshness:
         return run is not None and now_s - run.heard_s <= self._ttl_s
 
     def may_ask(self, boot_id: BootId, echoed: bytes, now_s: float, *, in_s: float) -> bool:
-        """Return whether to ask a run for our nonce ``in_s`` seconds, and send its nonce back with that; if so, it counts as done.
+        """Return whether to ask a run, ``in_s`` seconds from now, and send its nonce back with that; if so, it counts as done.
 
         Who doesn't answer is asked less and less often, so that recordings leave us room to ask others.
         """

@@ -1,9 +1,10 @@
-"""Gossip where the cluster has a secret: the protocol of ``engine`` within sealed datagrams, none of which is a recording. Pure.
+"""Gossip where the cluster has a secret: the protocol of ``engine`` in sealed datagrams, none of which is a recording. Pure.
 
-What the engine sends goes out sealed, and with a nonce. Who hears it from a run that it doesn't know asks it for a nonce of its
-own, and sends back the other's with that: then the other knows it, and knows each other both when that has answered, after three
-datagrams. Both go to the address that the sender names, wherever the datagram seems to come from, and are no longer than what
-they reply to. The engine hears only what is proved to be said now.
+What the engine sends to the group goes out sealed, with a nonce. Whoever hears it from a run that isn't known there sends that
+nonce back, with a nonce of its own. By that the run knows who has answered, and sends the other nonce back in turn: both know
+each other after three datagrams. What goes to one node goes to the address that it names, wherever its datagram seems to come
+from, and what goes to one that isn't known is no longer than what caused it. The engine hears only what is proved to be said
+now.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.host import is_unspecified
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import BootId, Fence, Node
-from cluster_kit.strategies.gossip.distrust import NO_SECRET_THERE, OTHER_SECRET, Distrusted
+from cluster_kit.strategies.gossip.distrust import ANOTHER, WE_ALONE, Distrusted
 from cluster_kit.strategies.gossip.engine import Action, GossipEngine, Ignored, Send, Sooner, read
 from cluster_kit.strategies.gossip.freshness import ASKS_PER_S, MAX_ASKED, NONCE_S, Freshness, Word
 from cluster_kit.wire.envelope import NO_NONCE, Envelope
@@ -25,7 +26,7 @@ from cluster_kit.wire.envelope import encode as encode_envelope
 from cluster_kit.wire.gossip import Kind, Packet
 from cluster_kit.wire.sealing import Fault, NotOpened, Opened, Sealing
 
-FEW = 16  # peers: so many can ask a newcomer at once
+FEW = 100  # peers: so many may ask a newcomer at once, and its socket holds it all
 LONGEST_DELAY_S = NONCE_S - 1.0  # the nonce that is sent back has to count then
 
 
@@ -201,13 +202,13 @@ class SealedEngine:
 
 def _unopened(heard: Datagram, error: NotOpened, fence: Fence) -> Distrusted | Ignored:
     """Return what to say of a datagram that doesn't open."""
-    if error.fault is Fault.OTHER_SECRET:
-        return Distrusted(error.name, heard.source, OTHER_SECRET)
+    if error.fault is Fault.OTHER_KEY:
+        return Distrusted(error.name, heard.source, ANOTHER)
     if error.fault is Fault.UNSEALED:
         try:
             packet = read(heard.data)
         except RemoteProtocolError as unreadable:
             return Ignored(f"{unreadable}; from {heard.source.host}")
         if packet is not None and packet.fence == fence:
-            return Distrusted(packet.name, heard.source, NO_SECRET_THERE)
+            return Distrusted(packet.name, heard.source, WE_ALONE)
     return Ignored(f"{error}; from {heard.source.host}")

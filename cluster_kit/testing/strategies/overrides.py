@@ -10,6 +10,7 @@ import pytest
 
 from cluster_kit.abc import Strategy
 from cluster_kit.node import Node
+from cluster_kit.security.keys import Keyring
 from cluster_kit.testing.listener import Listener, vouches
 from cluster_kit.testing.scenarios import run_to_end
 from cluster_kit.testing.stand_ins import DEADLINE_S, FakeDiscovery
@@ -29,6 +30,8 @@ class StrategyOverrides:
     """How long to wait for what must come."""
     tells_changes: bool = True
     """False for a strategy that announces, to a source with no room for more than a name and an address."""
+    keyring: Keyring | None = None
+    """What the cluster's secrets came to; nodes of one cluster have the same."""
 
     @pytest.fixture
     def strategy(self) -> Strategy:
@@ -69,7 +72,7 @@ class StrategyOverrides:
         Override it to change what a strategy is told of ``local``, such as its address, or what it runs on. The name stays, by
         which the rules know a node, and all have the same fence.
         """
-        return FakeDiscovery(local, announce=announce)
+        return FakeDiscovery(local, announce=announce, keyring=self.keyring)
 
     def run(self, scenario: Coroutine[Any, Any, None]) -> None:
         """Run one scenario to its end, in an event loop of its own; every rule comes through here.
