@@ -46,7 +46,6 @@ class FakeDiscovery:
         keyring: Keyring | None = None,
     ) -> None:
         self.local = local if local.boot_id else local.evolve(boot_id=BootId.new())
-        self.security = Security(self.local, keyring)
         self.leaving = False
         self.announce = announce
         self.fence = fence
@@ -55,6 +54,12 @@ class FakeDiscovery:
         self.has_announced = asyncio.Event()
         self._changed = asyncio.Event()
         self._network = network
+        self._keyring = keyring
+
+    @cached_property
+    def security(self) -> Security:
+        """Protects what the strategy sends, in the name and boot that the node has when it is first asked for."""
+        return Security(self.local, self._keyring)
 
     @cached_property
     def network(self) -> Network:

@@ -1,0 +1,194 @@
+"""Sealed datagrams, byte by byte, and against ciphers and key derivation used on their own."""
+
+import hashlib
+import struct
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from cluster_kit.errors import LocalProtocolError
+from cluster_kit.node import BootId, Fence
+from cluster_kit.security.keys import Keyring, SecretKeys
+from cluster_kit.wire import sealing as wire
+from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES
+from cluster_kit.wire.sealing import Fault, NotOpened, Sealing, fence_tag, read_clear
+
+NAME = "web@10.0.0.7"
+BOOT = BootId(1_790_000_000_000, 0x0123456789ABCDEF)
+FENCE = Fence("shop", "lan")
+NOW_S = 12.5
+PLAIN = b"it is I"
+
+
+def keys(letter):
+    return SecretKeys(id=letter * 8, authority=letter * 32, datagrams=bytes(32 - len(letter)) + letter)
+
+
+OLD, NEW, OTHER = keys(b"o"), keys(b"n"), keys(b"x")
+CAPTURED = bytes.fromhex(
+    "636b676f0101"  # "ckgo", version 1, sealed
+    "b5d8fa416a292c6d"  # tag of the fence
+    "6f6f6f6f6f6f6f6f"  # id of the secret
+    "000001a0c4506c000123456789abcdef"  # boot
+    "0000000000bebc20"  # stamp
+    "0c7765624031302e302e302e37"  # name
+    "12f3084ce381f32e7dd74abb03c5ee34d5b4051cbc8bc8"
+)
+
+
+def sealing(keyring=None, *, name=NAME, boot=BOOT):
+    return Sealing(name, boot, keyring or Keyring(OLD))
+
+
+def encoded(fence):
+    return b"".join(len(part.encode()).to_bytes(2) + part.encode() for part in (fence.cluster, fence.group))
+
+
+def sealed_elsewhere(secret=OLD, *, boot=BOOT, fence=FENCE, stamp=12_500_000, name=NAME, plain=PLAIN):
+    """Return a datagram as another implementation would write it."""
+    info = b"cluster_kit boot" + struct.pack(">QQ", boot.started_ms, boot.nonce)
+    key = HKDFExpand(SHA256(), 32, info).derive(secret.datagrams)
+    tag = hashlib.sha256(encoded(fence)).digest()[:8]
+    clear = b"ckgo\x01\x01" + tag + secret.id + struct.pack(">QQQ", boot.started_ms, boot.nonce, stamp)
+    clear += bytes([len(name)]) + name.encode()
+    return clear + AESGCM(key).encrypt(bytes(4) + stamp.to_bytes(8), plain, clear + encoded(fence))
+
+
+def fault_of(opener, datagram, fence=FENCE):
+    with pytest.raises(NotOpened) as caught:
+        opener.open(datagram, fence)
+    return caught.value.fault
+
+
+def test_sealed_form_never_changes():
+    assert sealing().seal(PLAIN, FENCE, NOW_S) == CAPTURED
+    assert sealing().open(CAPTURED, FENCE) == (BOOT, 12_500_000, PLAIN, OLD.id)
+
+
+def test_another_implementation_writes_the_same():
+    assert sealed_elsewhere() == CAPTURED
+
+
+def test_what_another_implementation_sealed_opens():
+    other = sealed_elsewhere(boot=BootId(7, 8), stamp=9, name="db@h", plain=b"")
+    assert sealing().open(other, FENCE) == (BootId(7, 8), 9, b"", OLD.id)
+
+
+def test_no_stamp_is_used_twice_whatever_the_clock_says():
+    sender = sealing()
+    stamps = [read_clear(sender.seal(PLAIN, FENCE, now_s)).stamp for now_s in (5.0, 5.0, 4.0, 5.000001, 5.1, 0.0)]
+    assert stamps == [5_000_000, 5_000_001, 5_000_002, 5_000_003, 5_100_000, 5_100_001]
+
+
+def test_stamps_go_on_when_the_secret_changes():
+    sender = sealing()
+    sender.seal(PLAIN, FENCE, 5.0)
+    sender.renew(Keyring(NEW))
+    assert read_clear(sender.seal(PLAIN, FENCE, 0.0)).stamp == 5_000_001
+
+
+@pytest.mark.parametrize("fence", [Fence("shop", "other"), Fence("other", "lan"), Fence("shopl", "an"), Fence("", "shoplan")])
+def test_datagram_of_another_group_does_not_open(fence, monkeypatch):
+    assert fault_of(sealing(), sealing().seal(PLAIN, fence, NOW_S)) is Fault.FOREIGN
+    monkeypatch.setattr(wire, "fence_tag", lambda fence: bytes(8))  # as if the tags were the same
+    assert fault_of(sealing(), sealing().seal(PLAIN, fence, NOW_S)) is Fault.FORGED
+
+
+def test_any_change_of_any_byte_is_noticed():
+    opener = sealing()
+    for at in range(len(CAPTURED)):
+        changed = bytearray(CAPTURED)
+        changed[at] ^= 1
+        assert fault_of(opener, bytes(changed)) in set(Fault)
+
+
+@pytest.mark.parametrize("size_bytes", [0, 5, 6, 54, 70, len(CAPTURED) - 1])
+def test_truncated_datagram_does_not_open(size_bytes):
+    assert fault_of(sealing(), CAPTURED[:size_bytes]) in (Fault.UNSEALED, Fault.MALFORMED, Fault.FORGED)
+
+
+@pytest.mark.parametrize(
+    ("datagram", "fault"),
+    [
+        (b"ckgo\x01\x00" + CAPTURED[6:], Fault.UNSEALED),
+        (b"ckgo\x02\x01" + CAPTURED[6:], Fault.UNSEALED),
+        (CAPTURED + bytes(MAX_DATAGRAM_BYTES), Fault.MALFORMED),
+        (CAPTURED[:46] + b"\xff" + CAPTURED[47:], Fault.MALFORMED),  # no place for such a name
+        (CAPTURED[:22] + b"\xff" + CAPTURED[23:], Fault.MALFORMED),  # no time that there can be
+        (sealed_elsewhere(OTHER), Fault.OTHER_KEY),
+        (sealed_elsewhere(SecretKeys(OLD.id, OTHER.authority, OTHER.datagrams)), Fault.FORGED),
+    ],
+)
+def test_why_a_datagram_does_not_open(datagram, fault):
+    assert fault_of(sealing(), datagram) is fault
+
+
+@pytest.mark.parametrize(("name", "told"), [(NAME, NAME), ("a\x1b[2J@h", ""), ("", ""), ("é@h", "")])
+def test_a_stranger_s_name_is_told_if_it_can_be_shown(name, told):
+    clear = CAPTURED[:46] + bytes([len(name.encode())]) + name.encode() + bytes(16)
+    with pytest.raises(NotOpened) as caught:
+        sealing(Keyring(OTHER)).open(clear, FENCE)
+    assert caught.value.name == told
+
+
+def test_too_large_a_datagram_is_not_sealed():
+    room_bytes = MAX_DATAGRAM_BYTES - sealing().overhead_bytes
+    assert len(sealing().seal(bytes(room_bytes), FENCE, NOW_S)) == MAX_DATAGRAM_BYTES
+    with pytest.raises(LocalProtocolError, match="at most"):
+        sealing().seal(bytes(room_bytes + 1), FENCE, NOW_S)
+
+
+# -- rotation ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sender", "receiver", "opens"),
+    [
+        (Keyring(OLD), Keyring(OLD, (NEW,)), True),
+        (Keyring(NEW, (OLD,)), Keyring(OLD, (NEW,)), True),
+        (Keyring(OLD, (NEW,)), Keyring(NEW, (OLD,)), True),
+        (Keyring(NEW), Keyring(NEW, (OLD,)), True),
+        (Keyring(OLD), Keyring(NEW), False),
+        (Keyring(OLD, (NEW,)), Keyring(NEW), False),
+    ],
+)
+def test_what_is_sealed_with_any_secret_that_is_accepted_opens(sender, receiver, opens):
+    one, other = sealing(), sealing(boot=BootId(2, 2))
+    one.renew(sender)
+    other.renew(receiver)
+    datagram = one.seal(PLAIN, FENCE, NOW_S)
+    if opens:
+        assert other.open(datagram, FENCE).key_id == sender.current.id
+    else:
+        assert fault_of(other, datagram) is Fault.OTHER_KEY
+
+
+def test_a_secret_that_is_dropped_opens_nothing_any_more():
+    opener = sealing(Keyring(NEW, (OLD,)))
+    assert opener.open(CAPTURED, FENCE).plain == PLAIN
+    opener.renew(Keyring(NEW))
+    assert fault_of(opener, CAPTURED) is Fault.OTHER_KEY
+
+
+# -- what is remembered --------------------------------------------------------------------------------------------------------
+
+
+def test_only_who_is_authentic_is_remembered(monkeypatch):
+    monkeypatch.setattr(wire, "MAX_SENDERS", 10)
+    opener = sealing()
+    for number in range(100):
+        forged = bytearray(sealed_elsewhere(boot=BootId(number, 1)))
+        forged[-1] ^= 1
+        assert fault_of(opener, bytes(forged)) is Fault.FORGED
+    assert not opener._openers
+    for number in range(100):
+        opener.open(sealed_elsewhere(boot=BootId(number, 1)), FENCE)
+    assert len(opener._openers) == 10
+
+
+def test_tags_of_fences_differ_where_their_texts_run_together():
+    fences = [Fence("ab", "c"), Fence("a", "bc"), Fence("abc", ""), Fence("", "abc"), Fence("c", "ab")]
+    assert len({fence_tag(fence) for fence in fences}) == len(fences)
+    assert fence_tag(FENCE) == hashlib.sha256(b"\0\x04shop\0\x03lan").digest()[:8]
