@@ -1,6 +1,7 @@
 """Whatever happens to nodes and datagrams: once it stops, everybody vouches for those who are there, and for nobody else."""
 
-from gossip_lan import DELAY_S, FENCE, INTERVAL_S, TTL_S, Lan
+import pytest
+from gossip_lan import DELAY_S, FENCE, INTERVAL_S, KEYRING, TTL_S, Lan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,10 +49,11 @@ def happen(lan, what, *details):
             lan.run(seconds)
 
 
+@pytest.mark.parametrize("keyring", [None, KEYRING], ids=["plain", "sealed"])
 @settings(max_examples=100, deadline=None)
-@given(happenings, st.integers(0, 2**32))
-def test_after_the_last_fault_all_views_are_true(script, seed):
-    lan = Lan(seed, troubled)
+@given(script=happenings, seed=st.integers(0, 2**32))
+def test_after_the_last_fault_all_views_are_true(keyring, script, seed):
+    lan = Lan(seed, troubled, keyring)
     for event in script:
         happen(lan, *event)
     lan.fate = untroubled
@@ -81,10 +83,11 @@ def test_of_packets_in_any_order_the_first_goodbye_is_the_last_word(arriving, si
         assert not (left and peers.current(ANN.name))
 
 
+@pytest.mark.parametrize("keyring", [None, KEYRING], ids=["plain", "sealed"])
 @settings(max_examples=100, deadline=None)
-@given(happenings, st.integers(0, 2**32))
-def test_no_run_is_seen_after_its_goodbye(script, seed):
-    lan = Lan(seed, troubled)
+@given(script=happenings, seed=st.integers(0, 2**32))
+def test_no_run_is_seen_after_its_goodbye(keyring, script, seed):
+    lan = Lan(seed, troubled, keyring)
     for event in script:
         happen(lan, *event)
     for peer in lan.peers:
