@@ -3,15 +3,23 @@
 import importlib
 import json
 import re
+import struct
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 
 import msgpack
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from cluster_kit.connectors.tcp.arbitration import CASES, Case, Name, Process, Sign, Verdict
-from cluster_kit.wire import frames, gossip
+from cluster_kit.node import BootId, Fence
+from cluster_kit.security.keys import Keyring, SecretKeys
+from cluster_kit.wire import envelope, frames, gossip
 from cluster_kit.wire.link import TRANSITIONS, Farewell, Role, State
+from cluster_kit.wire.sealing import Sealing
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 
@@ -30,8 +38,10 @@ def captured():
         yield pytest.param(bytes.fromhex("".join(lines)), json.loads(value), id=title)
 
 
-FRAMES = [each for each in captured() if not each.id.startswith("gossip")]
+FRAMES = [each for each in captured() if not each.id.startswith(("gossip", "sealed"))]
 DATAGRAMS = [each for each in captured() if each.id.startswith("gossip")]
+SEALED = [each for each in captured() if each.id.startswith("sealed")]
+DATAGRAM_OF = {each.id: each.values[0] for each in DATAGRAMS}
 TYPE_OF = {cls.__name__.lower(): cls for cls in frames.Frame.__subclasses__()}
 
 
@@ -58,6 +68,29 @@ def test_captured_datagram(data, value):
     assert data[:6] == b"ckgo\x01\x00"
     assert msgpack.unpackb(data[6:]) == [*value[:-1], value[-1].encode()]
     assert gossip.encode(gossip.decode(data)) == data
+
+
+@pytest.mark.parametrize(("data", "value"), SEALED)
+def test_captured_sealed_datagram_without_our_code(data, value):
+    boot, stamp, named = data[22:38], data[38:46], 47 + data[46]
+    fence = b"".join(len(part).to_bytes(2) + part for part in (b"shop", b"lan"))
+    key = HKDFExpand(SHA256(), 32, b"cluster_kit boot" + boot).derive(bytes(range(32)))
+    plain = AESGCM(key).decrypt(bytes(4) + stamp, data[named:], data[:named] + fence)
+    host, port, nonce, echo, packet, padding = value
+    binary = [bytes.fromhex(nonce), bytes.fromhex(echo), DATAGRAM_OF[packet], padding.encode()]
+    assert msgpack.unpackb(plain) == [host, port, *binary]
+    assert data[:22] == b"ckgo\x01\x01" + sha256(fence).digest()[:8] + bytes(range(8))
+    assert (boot, int.from_bytes(stamp)) == (struct.pack(">QQ", 1_700_000_000_000, 1), 60_000_000)
+    assert data[47:named] == b"ann@10.0.0.1"
+
+
+@pytest.mark.parametrize(("data", "value"), SEALED)
+def test_captured_sealed_datagram_is_read_and_made_by_our_code(data, value):
+    keys = SecretKeys(id=bytes(range(8)), authority=b"", datagrams=bytes(range(32)))
+    sealing = Sealing("ann@10.0.0.1", BootId(1_700_000_000_000, 1), Keyring(keys))
+    plain = sealing.open(data, Fence("shop", "lan")).plain
+    assert envelope.encode(envelope.decode(plain)) == plain
+    assert sealing.seal(plain, Fence("shop", "lan"), 60.0) == data
 
 
 def test_types_of_frames():

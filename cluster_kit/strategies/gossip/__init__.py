@@ -1,13 +1,13 @@
 """Strategy ``gossip``: nodes of one network find each other by UDP multicast, with nothing to configure.
 
-``engine`` decides what to send and what to make of what is heard, ``sockets`` has the network, ``session`` puts the two
-together; ``diagnosis`` finds out why nobody is heard. This module declares the options and loads the rest when it runs, since
-the application imports it, too. Datagrams are neither sealed nor authenticated: gossip on loopback, or on a network that you
-trust.
+``engine`` decides what to send and what to make of what is heard. Where the cluster has a secret, ``sealed`` stands before it,
+and lets in only what is proved to be said now; without one, datagrams are neither sealed nor authenticated: gossip on loopback
+then, or on a network that you trust. ``session`` puts these together with the network; ``diagnosis`` finds out why nobody is
+heard. This module declares the options and loads the rest when it runs, since the application imports it, too.
 
 Source: libcluster ``Cluster.Strategy.Gossip``, lib/strategy/gossip.ex.
 Differs: a goodbye and a time to live, so that nodes also leave; each process is answered at a socket of its own; the default
-group is that of libcluster before 3.3.
+group is that of libcluster before 3.3. What is sealed is authentic, and no recording.
 """
 
 from __future__ import annotations

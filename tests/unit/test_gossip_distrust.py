@@ -1,0 +1,33 @@
+"""Warnings about those whose secret differs: each once a minute, and no more than a log can bear."""
+
+from cluster_kit.network import Endpoint
+from cluster_kit.strategies.gossip.distrust import ANOTHER, MOST_AT_ONCE, WE_ALONE, Distrusted, Warnings
+
+
+def distrusted(number=1, why=ANOTHER):
+    return Distrusted(f"node{number}@10.0.0.1", Endpoint("10.0.0.1", 40_000 + number), why)
+
+
+def test_it_names_the_sender_its_address_and_what_to_do():
+    assert str(distrusted()) == (
+        "gossip: node1@10.0.0.1 at 10.0.0.1: it has another secret than this node; give all nodes of a cluster the same secret"
+    )
+    assert str(Distrusted("", Endpoint("10.0.0.1", 1), WE_ALONE)).startswith("gossip: a node at 10.0.0.1: ")
+
+
+def test_each_sender_is_warned_about_once_a_minute():
+    warnings = Warnings()
+    passed_s = [second for second in range(180) if warnings.passes(distrusted(), float(second))]
+    assert passed_s == [0, 60, 120]
+
+
+def test_several_senders_are_warned_about_at_once():
+    warnings = Warnings()
+    assert all(warnings.passes(distrusted(number), 0.0) for number in range(3))
+    assert not warnings.passes(distrusted(0), 1.0)
+
+
+def test_made_up_senders_are_warned_about_no_more_than_a_log_can_bear():
+    warnings = Warnings()
+    passed = sum(warnings.passes(distrusted(number), number / 1000) for number in range(600_000))
+    assert passed <= MOST_AT_ONCE * 11
