@@ -106,6 +106,8 @@ class Sealing:
         self._name = name.encode("ascii")
         self._boot = boot_id.started_ms, boot_id.nonce
         self._stamp = 0
+        self._fence: Fence | None = None
+        self._of_fence = b"", b""
         self._openers: OrderedDict[tuple[bytes, tuple[int, int]], AESGCM] = OrderedDict()
         self.renew(keyring)
 
@@ -128,8 +130,9 @@ class Sealing:
             LocalProtocolError: It is larger than a peer would accept.
         """
         self._stamp = stamp = max(self._stamp + 1, int(now_s * _US))
-        clear = _CLEAR.pack(SEALED_HEADER, fence_tag(fence), self._current.id, *self._boot, stamp, len(self._name)) + self._name
-        datagram = clear + self._sealer.encrypt(_NONCE.pack(stamp), plain, clear + _encoded(fence))
+        tag, encoded = self._known(fence)
+        clear = _CLEAR.pack(SEALED_HEADER, tag, self._current.id, *self._boot, stamp, len(self._name)) + self._name
+        datagram = clear + self._sealer.encrypt(_NONCE.pack(stamp), plain, clear + encoded)
         if len(datagram) > MAX_DATAGRAM_BYTES:
             raise LocalProtocolError(f"gossip: datagram of {len(datagram)} bytes: at most {MAX_DATAGRAM_BYTES} allowed")
         return datagram
@@ -141,7 +144,8 @@ class Sealing:
             NotOpened: It was not sealed for those within ``fence``, or not with a secret that is accepted here.
         """
         clear = read_clear(datagram)
-        if clear.fence_tag != fence_tag(fence):
+        tag, encoded = self._known(fence)
+        if clear.fence_tag != tag:
             raise NotOpened(Fault.FOREIGN, clear.name)
         keys = self._accepted.get(clear.key_id)
         if keys is None:
@@ -149,7 +153,7 @@ class Sealing:
         sender = clear.key_id, clear.boot
         cipher = self._openers.get(sender) or _cipher(keys, clear.boot)
         size_bytes = clear.size_bytes
-        authenticated = datagram[:size_bytes] + _encoded(fence)
+        authenticated = datagram[:size_bytes] + encoded
         try:
             plain = cipher.decrypt(_NONCE.pack(clear.stamp), datagram[size_bytes:], authenticated)
         except self._invalid_tag:
@@ -160,6 +164,12 @@ class Sealing:
         if len(self._openers) > MAX_SENDERS:
             self._openers.popitem(last=False)
         return Opened(boot_id, clear.stamp, plain, clear.key_id)
+
+    def _known(self, fence: Fence) -> tuple[bytes, bytes]:
+        """Return tag and encoding of a fence, which is nearly always the one of the call before."""
+        if fence is not self._fence:
+            self._fence, self._of_fence = fence, (fence_tag(fence), _encoded(fence))
+        return self._of_fence
 
     @property
     def _invalid_tag(self) -> type[Exception]:

@@ -73,7 +73,8 @@ class SealedEngine:
         self._freshness = Freshness(key, ttl_s=ttl_s)
         self._waiting: list[_Question] = []
         self._questions = 0
-        self._here = Endpoint("", 1)
+        self._host: str | None = None
+        self._port = 1
         self._now_s = 0.0
 
     @property
@@ -83,7 +84,7 @@ class SealedEngine:
 
     def hears_at(self, here: Endpoint) -> None:
         """Tell others from now on that what is for this node alone reaches it at ``here``."""
-        self._here = here
+        self._host, self._port = None if is_unspecified(here.host) else here.host, here.port
 
     def start(self, now_s: float) -> None:
         """Announce this node from now on."""
@@ -132,7 +133,10 @@ class SealedEngine:
             return True
         if packet is None:
             return bool(envelope.packet)
-        return packet.boot_id != opened.boot_id or packet.fence != self._fence
+        boot_id, fence = opened.boot_id, self._fence  # compared part by part, since each datagram comes through here
+        if packet.boot != (boot_id.started_ms, boot_id.nonce):
+            return True
+        return packet.cluster != fence.cluster or packet.group != fence.group
 
     def _judge(
         self, heard: Datagram, opened: Opened, envelope: Envelope, packet: Packet | None, believed: list[Datagram]
@@ -193,8 +197,7 @@ class SealedEngine:
         return Send(self._sealed(self._envelope(nonce=nonce, echo=echo, packet=send.datagram)), send.to)
 
     def _envelope(self, *, nonce: bytes, echo: bytes, packet: bytes = b"") -> Envelope:
-        host, port = self._here
-        return Envelope(host=None if is_unspecified(host) else host, port=port, nonce=nonce, echo=echo, packet=packet)
+        return Envelope(host=self._host, port=self._port, nonce=nonce, echo=echo, packet=packet)
 
     def _sealed(self, envelope: Envelope) -> bytes:
         return self._sealing.seal(encode_envelope(envelope), self._fence, self._now_s)
