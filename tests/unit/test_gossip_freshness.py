@@ -121,7 +121,7 @@ def test_nonces_are_of_the_key():
 
 
 def may_ask(known, boot_id, now_s, *, in_s=0.0):
-    return known.may_ask(boot_id, NO_NONCE, now_s, in_s=in_s)
+    return known.may_ask(boot_id, now_s, in_s=in_s)
 
 
 def test_who_does_not_answer_is_asked_later_each_time():
@@ -150,7 +150,8 @@ def test_questions_are_limited_over_all():
 
 def test_a_nonce_that_went_back_with_the_question_does_so_once():
     known = fresh()
-    assert known.may_ask(ANN, b"n" * 16, 1.0, in_s=0.0)
+    assert may_ask(known, ANN, 1.0)
+    known.asked(ANN, b"n" * 16)
     prove(known, ANN, 1.0)
     assert not known.must_echo(ANN, b"n" * 16)
     assert known.must_echo(ANN, b"n" * 16)

@@ -139,6 +139,24 @@ def test_whom_it_means_to_ask_is_asked_in_time():
     assert lan.count(since_s)[Kind.ANSWER] <= 4  # each may have heard the other and asked
 
 
+def test_who_asks_somebody_that_means_to_ask_it_later_is_answered_at_once():
+    lan = sealed_lan()
+    peer = lan.start("peer")
+    lan.run(5)
+    for number in range(1000):
+        peer.engine._freshness._prove(BootId(5, number), 1, lan.now_s)
+    node, sealing = member()
+    lan.deliver(peer, said(node, sealing, Kind.ANNOUNCE, nonce=b"n" * 16))
+    assert peer.engine._waiting
+    asking = said(node, sealing, Kind.ANSWER, nonce=b"n" * 16, echo=peer.engine._freshness.nonce(lan.now_s))
+    seen, answer = sorted(lan.deliver(peer, asking), key=lambda action: isinstance(action, Send))
+    assert seen == Seen(node, TTL_S)
+    assert opened(answer.datagram).echo == b"n" * 16
+    since_s = lan.now_s
+    lan.run(LONGEST_DELAY_S)
+    assert Kind.ANSWER not in lan.count(since_s + DELAY_S)
+
+
 def test_steady_state_is_heartbeats_only():
     lan = sealed_lan()
     for name in ("ann", "bob", "cat"):

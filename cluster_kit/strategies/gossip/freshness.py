@@ -57,7 +57,7 @@ class _Asked:
 
     next_s: float
     wait_s: float
-    echoed: bytes
+    echoed: bytes = NO_NONCE
 
 
 class Freshness:
@@ -130,8 +130,8 @@ class Freshness:
         run = self._runs.get(boot_id)
         return run is not None and now_s - run.heard_s <= self._ttl_s
 
-    def may_ask(self, boot_id: BootId, echoed: bytes, now_s: float, *, in_s: float) -> bool:
-        """Return whether to ask a run, ``in_s`` seconds from now, and send its nonce back with that; if so, it counts as done.
+    def may_ask(self, boot_id: BootId, now_s: float, *, in_s: float) -> bool:
+        """Return whether to ask a run, ``in_s`` seconds from now; if so, it counts as done.
 
         Who doesn't answer is asked less and less often, so that recordings leave us room to ask others.
         """
@@ -139,11 +139,16 @@ class Freshness:
         if (before is not None and now_s < before.next_s) or not self._asks.take(now_s):
             return False
         wait_s = AGAIN_S if before is None else min(2 * before.wait_s, self._longest_wait_s)
-        self._asked[boot_id] = _Asked(now_s + in_s + wait_s, wait_s, echoed)
+        self._asked[boot_id] = _Asked(now_s + in_s + wait_s, wait_s)
         self._asked.move_to_end(boot_id)
         if len(self._asked) > MAX_ASKED:
             self._asked.popitem(last=False)
         return True
+
+    def asked(self, boot_id: BootId, echoed: bytes) -> None:
+        """Note that a run has been asked, and which nonce of its own went back to it with that."""
+        if (asked := self._asked.get(boot_id)) is not None:
+            asked.echoed = echoed
 
     def must_echo(self, boot_id: BootId, nonce: bytes) -> bool:
         """Return whether to send back the nonce of a run that is known: not if we did so when we asked it for ours.

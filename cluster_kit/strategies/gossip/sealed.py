@@ -26,6 +26,7 @@ from cluster_kit.wire.envelope import encode as encode_envelope
 from cluster_kit.wire.gossip import Kind, Packet
 from cluster_kit.wire.sealing import Fault, NotOpened, Opened, Sealing
 
+ASKING_BYTES = 256  # of a datagram that asks for a reply, if there is room: most replies have no more
 FEW = 100  # peers: so many may ask a newcomer at once, and its socket holds it all
 LONGEST_DELAY_S = NONCE_S - 1.0  # the nonce that is sent back has to count then
 
@@ -70,6 +71,7 @@ class SealedEngine:
         self._boot_id = boot_id
         self._fence = fence
         self._random = random
+        self._asking_bytes = ASKING_BYTES - sealing.overhead_bytes
         self._freshness = Freshness(key, ttl_s=ttl_s)
         self._waiting: list[_Question] = []
         self._questions = 0
@@ -166,7 +168,7 @@ class SealedEngine:
         """Ask a run that isn't known: at once, unless it is as new to so many others that they would flood it."""
         peers = len(self._freshness)
         delay_s = self._random() * min(peers / ASKS_PER_S, LONGEST_DELAY_S) if peers > FEW else 0.0
-        if len(self._waiting) >= MAX_ASKED or not self._freshness.may_ask(boot_id, nonce, self._now_s, in_s=delay_s):
+        if len(self._waiting) >= MAX_ASKED or not self._freshness.may_ask(boot_id, self._now_s, in_s=delay_s):
             return []
         self._questions += 1
         question = _Question(self._now_s + delay_s, self._questions, boot_id, to, nonce, size_bytes)
@@ -182,7 +184,8 @@ class SealedEngine:
         if self._engine.speaks:
             telling = self._envelope(nonce=asking.nonce, echo=asking.echo, packet=self._engine.datagram(Kind.ANSWER))
             if len(encode_envelope(telling)) <= room_bytes:
-                return [Send(self._sealed(telling), question.to)]
+                self._freshness.asked(question.boot_id, asking.echo)
+                return [Send(self._sealed(telling.padded(min(room_bytes, self._asking_bytes))), question.to)]
         if len(encode_envelope(asking)) > room_bytes:
             return []  # the other one asks, to whom we have more to say
         return [Send(self._sealed(asking.padded(room_bytes)), question.to)]
@@ -193,8 +196,10 @@ class SealedEngine:
         return [self._seal(action) if isinstance(action, Send) else action for action in actions]
 
     def _seal(self, send: Send, *, echo: bytes = NO_NONCE) -> Send:
-        nonce = self._freshness.nonce(self._now_s) if send.to is None else NO_NONCE
-        return Send(self._sealed(self._envelope(nonce=nonce, echo=echo, packet=send.datagram)), send.to)
+        if send.to is not None:
+            return Send(self._sealed(self._envelope(nonce=NO_NONCE, echo=echo, packet=send.datagram)), send.to)
+        asking = self._envelope(nonce=self._freshness.nonce(self._now_s), echo=echo, packet=send.datagram)
+        return Send(self._sealed(asking.padded(self._asking_bytes)))
 
     def _envelope(self, *, nonce: bytes, echo: bytes, packet: bytes = b"") -> Envelope:
         return Envelope(host=self._host, port=self._port, nonce=nonce, echo=echo, packet=packet)
