@@ -167,15 +167,18 @@ def test_what_is_sealed_with_any_secret_that_is_accepted_opens(sender, receiver,
 
 def test_a_secret_that_is_dropped_opens_nothing_any_more():
     opener = sealing(Keyring(NEW, (OLD,)))
-    assert opener.open(CAPTURED, FENCE).plain == PLAIN
+    opened = opener.open(CAPTURED, FENCE)
+    opener.expect(opened)
     opener.renew(Keyring(NEW))
+    assert fault_of(opener, CAPTURED) is Fault.OTHER_KEY
+    opener.expect(opened)
     assert fault_of(opener, CAPTURED) is Fault.OTHER_KEY
 
 
 # -- what is remembered --------------------------------------------------------------------------------------------------------
 
 
-def test_only_who_is_authentic_is_remembered(monkeypatch):
+def test_only_who_is_expected_is_remembered(monkeypatch):
     monkeypatch.setattr(wire, "MAX_SENDERS", 10)
     opener = sealing()
     for number in range(100):
@@ -184,8 +187,11 @@ def test_only_who_is_authentic_is_remembered(monkeypatch):
         assert fault_of(opener, bytes(forged)) is Fault.FORGED
     assert not opener._openers
     for number in range(100):
-        opener.open(sealed_elsewhere(boot=BootId(number, 1)), FENCE)
+        opened = opener.open(sealed_elsewhere(boot=BootId(number, 1)), FENCE)
+        assert len(opener._openers) == min(number, 10)
+        opener.expect(opened)
     assert len(opener._openers) == 10
+    assert opener.open(sealed_elsewhere(boot=BootId(99, 1)), FENCE) == opened
 
 
 def test_tags_of_fences_differ_where_their_texts_run_together():

@@ -23,7 +23,7 @@ from cluster_kit.strategies.gossip.freshness import ASKS_PER_S, MAX_ASKED, NONCE
 from cluster_kit.wire.envelope import NO_NONCE, Envelope
 from cluster_kit.wire.envelope import decode as decode_envelope
 from cluster_kit.wire.envelope import encode as encode_envelope
-from cluster_kit.wire.gossip import Kind, Packet
+from cluster_kit.wire.gossip import Kind, Packet, decode
 from cluster_kit.wire.sealing import Fault, NotOpened, Opened, Sealing
 
 ASKING_BYTES = 256  # of a datagram that asks for a reply, if there is room: most replies have no more
@@ -119,7 +119,7 @@ class SealedEngine:
             try:
                 opened = self._sealing.open(datagram.data, self._fence)
                 envelope = decode_envelope(opened.plain)
-                packet = read(envelope.packet) if envelope.packet else None
+                packet = self._read(opened.boot_id, envelope) if envelope.packet else None
             except NotOpened as error:
                 actions.append(_unopened(datagram, error, self._fence))
             except RemoteProtocolError as error:
@@ -128,6 +128,11 @@ class SealedEngine:
                 if not self._is_foreign(opened, envelope, packet):
                     actions += self._judge(datagram, opened, envelope, packet, believed)
         return [*actions, *self._sent(self._engine.receive(believed, now_s))] if believed else actions
+
+    def _read(self, boot_id: BootId, envelope: Envelope) -> Packet | None:
+        """Return the packet; what may be a recording is not remembered, or recordings would fill memory."""
+        may_be_known = envelope.echo != NO_NONCE or self._freshness.is_proved(boot_id, self._now_s)
+        return (read if may_be_known else decode)(envelope.packet)
 
     def _is_foreign(self, opened: Opened, envelope: Envelope, packet: Packet | None) -> bool:
         """Whether there is nothing in it for us: of ourselves, of a later version, or what a node of ours never sends."""
@@ -151,6 +156,7 @@ class SealedEngine:
             if packet is not None and packet.kind == Kind.GOODBYE:
                 return []
             return self._doubt(opened.boot_id, to, envelope.nonce, len(heard.data))
+        self._sealing.expect(opened)
         if packet is not None:
             believed.append(Datagram(envelope.packet, to))
         return self._echo(opened.boot_id, to, envelope.nonce, packet)
