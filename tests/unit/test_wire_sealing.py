@@ -9,10 +9,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from cluster_kit.errors import LocalProtocolError
-from cluster_kit.node import BootId, Fence
+from cluster_kit.host import MAX_HOST_CHARS
+from cluster_kit.node import MAX_METADATA_BYTES, BootId, Fence, Node
 from cluster_kit.security.keys import Keyring, SecretKeys
+from cluster_kit.wire import envelope
 from cluster_kit.wire import sealing as wire
-from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES
+from cluster_kit.wire.envelope import Envelope
+from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES, Kind, Packet, encode
 from cluster_kit.wire.sealing import Fault, NotOpened, Sealing, fence_tag, read_clear
 
 NAME = "web@10.0.0.7"
@@ -138,6 +141,17 @@ def test_too_large_a_datagram_is_not_sealed():
     assert len(sealing().seal(bytes(room_bytes), FENCE, NOW_S)) == MAX_DATAGRAM_BYTES
     with pytest.raises(LocalProtocolError, match="at most"):
         sealing().seal(bytes(room_bytes + 1), FENCE, NOW_S)
+
+
+def test_the_largest_node_there_can_be_fits():
+    host = ("h" * 63 + ".") * 3 + "h" * (MAX_HOST_CHARS - 192)
+    metadata = {f"{chr(33 + key // 64)}{chr(33 + key % 64)}": "" for key in range(MAX_METADATA_BYTES // 2)}
+    node = Node(name=f"n@{host}", address=f"{host}:65535", metadata=metadata, boot_id=BootId(2**63 - 1, 2**64 - 1))
+    fence = Fence("c" * 255, "g" * 255)
+    packet = encode(Packet.of(node, fence, Kind.HEARTBEAT, leaving=True))
+    plain = envelope.encode(Envelope(host=f"fe80:{'1111:' * 6}1111%{'i' * 15}", port=65535, packet=packet))
+    datagram = sealing(name=node.name, boot=node.boot_id).seal(plain, fence, NOW_S)
+    assert envelope.decode(sealing().open(datagram, fence).plain).packet == packet
 
 
 # -- rotation ------------------------------------------------------------------------------------------------------------------
