@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from cluster_kit.abc import Discovery, Failed, Observation
 from cluster_kit.attended import AttendedClock
@@ -21,10 +22,12 @@ from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.causes import not_joined, not_sent
 from cluster_kit.strategies.gossip.distrust import Distrusted, Warnings
 from cluster_kit.strategies.gossip.engine import ANNOUNCE_BYTES, Action, GossipEngine, Ignored, Send, Sooner
-from cluster_kit.strategies.gossip.sealed import SealedEngine
 from cluster_kit.strategies.gossip.ways import group_of
-from cluster_kit.wire.envelope import ENVELOPE_BYTES
 from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES
+
+if TYPE_CHECKING:
+    from cluster_kit.strategies.gossip.sealed import SealedEngine
+    from cluster_kit.wire.sealing import Sealing
 
 log = logging.getLogger("cluster_kit.gossip")
 
@@ -42,7 +45,9 @@ class Session:
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
         self._clock = AttendedClock(ctx.network.clock.monotonic_s, 2 * options.interval_s)
-        self._engine = _engine(options, ctx)
+        sealing = ctx.security.sealing
+        self._sealed = None if sealing is None else _sealed(options, ctx, sealing)
+        self._engine = self._sealed or _plain(options, ctx)
         self._warnings = Warnings()
         self._news: deque[Observation] = deque()
         self._wake = asyncio.Event()
@@ -138,8 +143,8 @@ class Session:
             self._datagrams.close()
         self._group, self._datagrams = group, datagrams
         self._join_at_s = None
-        if isinstance(self._engine, SealedEngine):
-            self._engine.hears_at(datagrams.here)
+        if self._sealed is not None:
+            self._sealed.hears_at(datagrams.here)
         if not self._ctx.announce:
             self._works()
         self._engine.start(self._clock.now_s())
@@ -213,11 +218,8 @@ class Session:
             self._datagrams = None
 
 
-def _engine(options: GossipStrategy, ctx: Discovery) -> GossipEngine | SealedEngine:
-    """Return what decides for the node; where the cluster has a secret, what it says is sealed."""
-    sealing = ctx.security.sealing
-    announce_bytes = ANNOUNCE_BYTES if sealing is None else ANNOUNCE_BYTES - sealing.overhead_bytes - ENVELOPE_BYTES
-    engine = GossipEngine(
+def _plain(options: GossipStrategy, ctx: Discovery, announce_bytes: int = ANNOUNCE_BYTES) -> GossipEngine:
+    return GossipEngine(
         ctx.local,
         ctx.fence,
         leaving=ctx.leaving,
@@ -227,11 +229,15 @@ def _engine(options: GossipStrategy, ctx: Discovery) -> GossipEngine | SealedEng
         random=ctx.random.random,
         announce_bytes=announce_bytes,
     )
-    if sealing is None:
-        return engine
+
+
+def _sealed(options: GossipStrategy, ctx: Discovery, sealing: Sealing) -> SealedEngine:
+    from cluster_kit.strategies.gossip.sealed import SealedEngine  # who has no secret loads none of this
+    from cluster_kit.wire.envelope import ENVELOPE_BYTES
+
     assert ctx.local.boot_id is not None
     return SealedEngine(
-        engine,
+        _plain(options, ctx, ANNOUNCE_BYTES - sealing.overhead_bytes - ENVELOPE_BYTES),
         sealing,
         boot_id=ctx.local.boot_id,
         fence=ctx.fence,
