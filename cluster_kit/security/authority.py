@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from cluster_kit.errors import UntrustedError
 from cluster_kit.node import Node
-from cluster_kit.security.certificates import SEED_BYTES, Authority, pem_of_certificate, pem_of_key
+from cluster_kit.security.certificates import Authority, new_seed, pem_of_certificate, pem_of_key
 from cluster_kit.security.keys import Keyring
 from cluster_kit.wire.tls import new_context
 
@@ -70,7 +70,7 @@ class SecretTrust(Trust):
 
     def __init__(self, name: str, keyring: Keyring) -> None:
         authorities = [Authority(keys.authority, _TITLE + keys.id.hex()) for keys in keyring.accepted]
-        seed = os.urandom(SEED_BYTES)
+        seed = new_seed()
         leaf = authorities[0].certify(seed, uri_of(name))
         self.accepting, self.dialling = (new_context(dialled=dialled) for dialled in (False, True))
         with _as_file(pem_of_certificate(leaf) + pem_of_key(seed)) as path:

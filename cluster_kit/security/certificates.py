@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-SEED_BYTES = 32
 _SERIAL_BYTES = 16
 _SERIAL_BOUND = 0x40  # of its first byte: neither sign nor leading zero changes its length
 
@@ -80,7 +78,8 @@ class Authority:
 
     def certify(self, seed: bytes, uri: str) -> bytes:
         """Return a certificate, as DER, for the holder of the key that ``seed`` is of; of one size for one ``uri``."""
-        serial = os.urandom(_SERIAL_BYTES)
+        public = _private_key(seed).public_key().public_bytes_raw()
+        serial = hashlib.sha256(public).digest()[:_SERIAL_BYTES]
         serial = bytes([_SERIAL_BOUND | serial[0] % _SERIAL_BOUND]) + serial[1:]
         extensions = (
             _extension(_KEY_USAGE, _MAY_SIGN, is_critical=True),
@@ -88,7 +87,7 @@ class Authority:
             _extension(_AUTHORITY_KEY, _der(_SEQUENCE, _der(_KEY_IDENTIFIER, self._key_id))),
             _extension(_SUBJECT_NAME, _der(_SEQUENCE, _der(_URI, uri.encode("ascii"))), is_critical=True),
         )
-        return self._signed(serial, _NOBODY, _private_key(seed).public_key().public_bytes_raw(), extensions)
+        return self._signed(serial, _NOBODY, public, extensions)
 
     def _signed(self, serial: bytes, subject: bytes, public: bytes, extensions: tuple[bytes, ...]) -> bytes:
         content = _der(
@@ -113,6 +112,13 @@ def _private_key(seed: bytes) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+def new_seed() -> bytes:
+    """Return what a key is of that nobody else has; its randomness is that of ``cryptography``."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Ed25519PrivateKey.generate().private_bytes_raw()
 
 
 def pem_of_certificate(der: bytes) -> bytes:

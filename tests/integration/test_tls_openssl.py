@@ -9,7 +9,7 @@ from made_up_secrets import keyring, keys
 
 from cluster_kit.network import Endpoint
 from cluster_kit.network.system import SystemNetwork
-from cluster_kit.security.certificates import SEED_BYTES, Authority, pem_of_certificate, pem_of_key
+from cluster_kit.security.certificates import Authority, pem_of_certificate, pem_of_key
 from cluster_kit.security.links import LinkTrust
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here")
@@ -46,7 +46,7 @@ def run(scenario):
 
 def files(folder, secret):
     """Write what a member has that made its certificate by hand; return the options that name it."""
-    authority, seed = Authority(keys(secret).authority, f"cluster_kit {keys(secret).id.hex()}"), bytes(range(SEED_BYTES))
+    authority, seed = Authority(keys(secret).authority, f"cluster_kit {keys(secret).id.hex()}"), bytes(range(32))
     leaf = authority.certify(seed, "cluster-kit://other@10.0.0.9")
     (folder / "own.pem").write_bytes(pem_of_certificate(leaf) + pem_of_key(seed))
     (folder / "ca.pem").write_bytes(pem_of_certificate(authority.certificate))
