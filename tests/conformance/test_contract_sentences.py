@@ -8,7 +8,13 @@ import pytest
 from cluster_kit.testing import ConnectorConformance, NetworkConformance, StrategyConformance, TopologyConformance
 
 ROOT = Path(__file__).parents[2]
-CONTRACT = ("cluster_kit/abc.py", "cluster_kit/network/__init__.py", "cluster_kit/errors.py", "docs/plugins.md")
+CONTRACT = (
+    "cluster_kit/abc.py",
+    "cluster_kit/observations.py",
+    "cluster_kit/network/__init__.py",
+    "cluster_kit/errors.py",
+    "docs/plugins.md",
+)
 SUITES = (ConnectorConformance, NetworkConformance, StrategyConformance, TopologyConformance)
 
 
