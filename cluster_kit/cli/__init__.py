@@ -23,6 +23,7 @@ COMMANDS = (
     "nodes",
     "plugins",
     "secret",
+    "rotate",
     "manifest",
     "new",
 )

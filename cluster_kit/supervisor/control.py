@@ -215,7 +215,9 @@ def _readable(files: Iterable[FileDescriptorLike], timeout_s: float) -> set[int]
     return {fd for fd, _ in poller.poll(timeout_s * 1000)}
 
 
-def describe(local: Node, cluster: str, topologies: Mapping[str, TopologyStatus], *, leaving: bool) -> Answer:
+def describe(
+    local: Node, cluster: str, topologies: Mapping[str, TopologyStatus], *, leaving: bool, secrets: Iterable[bytes] = ()
+) -> Answer:
     """Return what a supervisor in this process tells of itself."""
     return {
         "node": local.key,
@@ -223,6 +225,7 @@ def describe(local: Node, cluster: str, topologies: Mapping[str, TopologyStatus]
         "cluster": cluster,
         "metadata": dict(local.metadata),
         "leaving": leaving,
+        "secrets": [each.hex() for each in secrets],
         "version": __version__,
         "topologies": {name: as_plain(status) for name, status in topologies.items()},
     }

@@ -37,6 +37,11 @@ class Keychain:
         """
         return _keyring(self._makings.values())
 
+    def ids(self) -> tuple[bytes, ...]:
+        """Return the ids of the secrets, by which others know which ones this node holds."""
+        keyring = self.keyring()
+        return () if keyring is None else tuple(keys.id for keys in keyring.accepted)
+
     def change(self, secrets: Iterable[Secret]) -> None:
         """Make the keys of other secrets, then use them; after an error nothing has changed.
 

@@ -260,12 +260,15 @@ class Supervisor(Changeable):
             return {name: keeper.status(inspected[name]) for name, keeper in loop.keepers.items()}
 
     def _open_control(self) -> None:
-        from cluster_kit.supervisor.control import ControlSocket, describe  # which take a while to import
+        from cluster_kit.supervisor.control import Answer, ControlSocket, describe  # which take a while to import
 
         cluster = self._config.cluster  # neither it nor our name ever changes
-        control = ControlSocket(
-            lambda: describe(self._local, cluster, self.status(), leaving=self._leaving), node=self._local.key, cluster=cluster
-        )
+
+        def tell() -> Answer:
+            secrets = self._keychain.ids()
+            return describe(self._local, cluster, self.status(), leaving=self._leaving, secrets=secrets)
+
+        control = ControlSocket(tell, node=self._local.key, cluster=cluster)
         try:
             control.open()
             self._control = control  # no sooner: who stops us meanwhile would close what is half open

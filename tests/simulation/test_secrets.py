@@ -1,0 +1,56 @@
+"""Clusters with a secret in simulation: the same laws hold, and secrets are rotated without losing anybody."""
+
+import pytest
+
+from cluster_kit.testing.simulation import Crash, Freeze, Partition, Rekey, Restart, Script, Setting, random_script
+
+MESH = {"strategy": "gossip"}
+SPARSE = {"strategy": "gossip", "topology": "k_regular"}
+OLD, NEW = 1, 2
+
+
+def rotation(nodes, *, begin_s=4.0, apart_s=0.3, resting=()):
+    """Return the steps of a rotation, in each of which the nodes take their turns."""
+    steps = []
+    for number, secrets in enumerate(((OLD, NEW), (NEW, OLD), (NEW,))):
+        at_s = begin_s + number * (nodes * apart_s + 5)
+        for node in range(1, nodes + 1):
+            if (number, node) not in resting:
+                steps.append(Rekey(at_s=at_s + node * apart_s, nodes=(node,), secrets=secrets))
+    return steps
+
+
+@pytest.mark.parametrize("topology", [MESH, SPARSE], ids=["full_mesh", "k_regular"])
+@pytest.mark.parametrize("seed", range(3))
+def test_rotation_loses_no_link(topology, seed):
+    script = Script(nodes=10, steps=rotation(10))
+    Setting(topology=topology, seed=seed, secret=True).check(script)
+
+
+def test_node_that_sleeps_through_the_middle_step_returns():
+    end_s = 4 + 2 * (5 * 0.3 + 5)
+    steps = [step for step in rotation(5) if step.at_s < end_s and step.nodes != (5,)]
+    steps.append(Rekey(at_s=4.0, nodes=(5,), secrets=(OLD, NEW)))
+    steps.append(Freeze(at_s=9.0, nodes=(5,), for_s=20.0))
+    Setting(topology=MESH, secret=True).check(Script(nodes=5, steps=steps))
+
+
+def test_a_rotation_heals_with_a_partition():
+    steps = [
+        *rotation(6),
+        Partition(at_s=8.0, groups=((1, 2, 3),), for_s=10.0),
+        Crash(at_s=15.0, nodes=(2,)),
+        Restart(at_s=18.0, nodes=(2,)),
+    ]
+    Setting(topology=MESH, secret=True).check(Script(nodes=6, steps=steps))
+
+
+def test_nodes_with_different_secrets_do_not_see_each_other():
+    script = Script(nodes=4, steps=[Rekey(at_s=0.0, nodes=(3, 4), secrets=(NEW,))])
+    outcome = Setting(topology=MESH, secret=True, seconds=30).run(script)
+    assert not outcome.is_good
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_laws_hold_under_random_faults(seed):
+    Setting(topology=[MESH, SPARSE][seed % 2], seed=seed, secret=True).check(random_script(seed, nodes=6, faults=6))

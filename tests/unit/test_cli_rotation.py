@@ -1,0 +1,66 @@
+"""Whether a step of a rotation is safe, by what nodes tell of their secrets."""
+
+import pytest
+
+from cluster_kit.cli.rotation import Verdict, standings
+
+OLD, NEW = "0ld" * 5 + "0", "4e3" * 5 + "0"
+
+
+def told(links=(), known=(), gone=()):
+    return {
+        "topologies": {
+            "lan": {
+                "links": [{"node": node, "secrets": list(held)} for node, held in links],
+                "known": [{"node": node} for node in known],
+                "gone": [{"node": node} for node in gone],
+            }
+        }
+    }
+
+
+def verdicts(answer, secrets):
+    return {each.node: each.verdict for each in standings(answer, secrets)}
+
+
+@pytest.mark.parametrize(
+    ("held", "step", "verdict"),
+    [
+        ([OLD], [OLD, NEW], Verdict.READY),  # to accept more parts nobody
+        ([OLD], [NEW, OLD], Verdict.BEHIND),
+        ([OLD, NEW], [NEW, OLD], Verdict.READY),
+        ([OLD, NEW], [NEW], Verdict.BEHIND),
+        ([NEW, OLD], [NEW], Verdict.READY),
+        ([NEW], [NEW], Verdict.READY),
+        ([OLD], [NEW], Verdict.BEHIND),
+        ([], [OLD, NEW], Verdict.BEHIND),
+    ],
+)
+def test_linked_node_is_ready_if_each_goes_on_to_accept_what_the_other_uses(held, step, verdict):
+    assert verdicts(told([("a@h", held)]), step) == {"a@h": verdict}
+
+
+def test_who_is_known_or_went_just_now_is_absent_unless_it_is_linked():
+    answer = told([("a@h", [OLD, NEW])], known=["a@h", "b@h"], gone=["c@h"])
+    assert verdicts(answer, [NEW, OLD]) == {"a@h": Verdict.READY, "b@h": Verdict.ABSENT, "c@h": Verdict.ABSENT}
+
+
+def test_fault_names_the_secret():
+    [behind] = standings(told([("a@h", [OLD])]), [NEW])
+    assert behind.row == (
+        "a@h",
+        OLD[:8],
+        "-",
+        "; ".join(
+            (
+                f"does not accept {NEW[:8]} yet, which would be used: have it accepted there first",
+                f"still uses {OLD[:8]}, which would be accepted no longer: have it use another one first",
+            )
+        ),
+    )
+
+
+def test_node_of_several_topologies_counts_by_the_link_that_tells_of_secrets():
+    answer = told([("a@h", [])])
+    answer["topologies"]["wan"] = told([("a@h", [NEW])])["topologies"]["lan"]
+    assert verdicts(answer, [NEW]) == {"a@h": Verdict.READY}
