@@ -30,7 +30,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """This node is about to leave: don't dial it any more, keep its link until it closes."""
+    """This node is about to leave: don't dial it any more, keep its link until it closes.
+
+    It counts for as long as the ``Seen`` before it; who goes on leaving says it again with each.
+    """
 
     name: str
 
@@ -40,7 +43,7 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """This node has left, or is explicitly no longer there; ``boot_id`` limits that to one run of it."""
+    """This node is no longer there, or has left, which counts once its link is down; ``boot_id`` limits that to one run of it."""
 
     name: str
     reason: Reason = Reason.GONE

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from math import inf
+
+from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.merge import is_older
 from cluster_kit.node import BootId, Node
 
 BELATED_S = 3.0  # what a goodbye has overtaken comes within this time; anybody may have said it
 PROVEN_S = 60.0  # likewise, where the run itself said it, over a link
 MAX_OVER = 1024  # goodbyes to remember
+LINGER_S = 0.1  # by so much a mark outlasts the word that it came with, so that it never ends before that
 
 
 class Departures:
@@ -15,6 +19,8 @@ class Departures:
 
     def __init__(self) -> None:
         self._leaving: dict[str, BootId | None] = {}
+        self._hearsay: set[str] = set()  # of those, who has not said so himself
+        self._hearsay_until_s: Deadlines[str] = Deadlines()  # for how long that counts, where there is a limit
         self._left: dict[str, BootId] = {}
         self._over: dict[tuple[str, BootId], float] = {}  # runs that said goodbye, and until when that counts; oldest first
 
@@ -30,12 +36,28 @@ class Departures:
         """Whether this run of ``node``, not just another one, has said that it is about to leave."""
         return node.key in self._leaving and self._leaving[node.key] in (None, node.boot_id)
 
+    def is_hearsay(self, key: str) -> bool:
+        """Whether discovery alone tells that a node is about to leave."""
+        return key in self._hearsay
+
     def announce(self, key: str, boot_id: BootId | None) -> bool:
-        """Mark a node as about to leave; return whether that is news."""
-        if key in self._leaving:
+        """Mark a node as about to leave, as it has said itself; return whether that is news."""
+        if key in self._leaving and key not in self._hearsay:
             return False
+        self._hearsay.discard(key)
+        self._hearsay_until_s.discard(key)
         self._leaving[key] = boot_id
         return True
+
+    def hear(self, key: str, boot_id: BootId | None, until_s: float) -> bool:
+        """Mark a node as about to leave, as discovery tells, until ``until_s``; return whether that is news."""
+        is_news = key not in self._leaving
+        if is_news:
+            self._leaving[key] = boot_id
+            self._hearsay.add(key)
+        if key in self._hearsay and until_s < inf:
+            self._hearsay_until_s.set(key, until_s + LINGER_S)
+        return is_news
 
     def complete(self, key: str, boot_id: BootId) -> None:
         """Mark a node as having left."""
@@ -57,10 +79,26 @@ class Departures:
         if self._over and min(self._over.values()) <= now_s:
             self._over = {run: until_s for run, until_s in self._over.items() if until_s > now_s}
 
+    def lapse(self, now_s: float) -> list[str]:
+        """Take away marks that nobody has renewed, and return whose they were."""
+        lapsed = self._hearsay_until_s.pop_due(now_s)
+        for key in lapsed:
+            self._unmark(key)
+        return lapsed
+
+    def next_s(self) -> float | None:
+        """Return when ``lapse`` next has something to do."""
+        return self._hearsay_until_s.next_s()
+
+    def _unmark(self, key: str) -> None:
+        self._leaving.pop(key, None)
+        self._hearsay.discard(key)
+        self._hearsay_until_s.discard(key)
+
     def returned(self, key: str) -> None:
         """Take in that something else than a boot id tells that another run is there."""
         if key in self._leaving and self._leaving[key] is None:
-            del self._leaving[key]
+            self._unmark(key)
 
     def review(self, key: str, known: Node | None, linked: Node | None) -> None:
         """Take away marks that the node as discovery knows it, or as it is linked, has outlived."""
@@ -69,6 +107,6 @@ class Departures:
         now = known if linked is None or (known is not None and is_older(linked, known)) else linked
         leaving = self._leaving.get(key)
         if now is None or (leaving is not None and leaving != now.boot_id):
-            self._leaving.pop(key, None)
+            self._unmark(key)
         if linked is not None or known is None or known.boot_id != self._left.get(key):
             self._left.pop(key, None)

@@ -7,21 +7,21 @@ seconds; the owner calls ``tick`` and ``plan`` after every batch of reports and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from cluster_kit.abc import Gone, Leaving, Observation, Seen, Topology
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Event, Reason
-from cluster_kit.membership.deadlines import Deadlines
-from cluster_kit.membership.departures import BELATED_S, Departures
+from cluster_kit.membership.departures import Departures
+from cluster_kit.membership.doubts import Doubts
 from cluster_kit.membership.memory import Memory
-from cluster_kit.membership.merge import effective, same_run
+from cluster_kit.membership.merge import same_run, views
 from cluster_kit.membership.news import News
 from cluster_kit.membership.reconciler import Command, Reconciler
 from cluster_kit.membership.roster import EXCHANGE, PREDECESSOR, Change, Roster
 from cluster_kit.membership.unlinked import Unlinked
 from cluster_kit.membership.wish import Wish
-from cluster_kit.node import BootId, Node, is_other_run
+from cluster_kit.node import Node, is_other_run
 
 RETURN_S = 1.0  # how soon, at the earliest, a node that said goodbye may be back where no boot id would tell
 
@@ -60,6 +60,7 @@ class Membership:
         self.local = local
         self._keeps_links = keeps_links
         self._introduces = introduces
+        self._links_tell = keeps_links and introduces  # when a linked peer goes
         self._roster = Roster(prune=prune, max_nodes=max_nodes)
         self._roster.disown(local.name, local.address)
         self._memory = Memory(remember_s, max_nodes)
@@ -69,18 +70,17 @@ class Membership:
         self._news = News(name, burst=_BURST + 2 * max_nodes)
         self._met: dict[str, Node] = {}  # of those, who has had a link, as introduced there
         self._up: set[str] = set()
-        self._doubted: dict[str, Node] = {}  # links that have just come up after a goodbye of that run
-        self._doubts: Deadlines[str] = Deadlines()  # until when
+        self._doubts = Doubts()
 
     @property
     def known(self) -> tuple[Node, ...]:
         """The nodes that discovery vouches for, by key."""
-        return _sorted(self._news.known)
+        return tuple(node for _, node in sorted(self._news.known.items()))
 
     @property
     def up(self) -> tuple[Node, ...]:
         """The linked nodes, by key."""
-        return _sorted(self._news.up)
+        return tuple(node for _, node in sorted(self._news.up.items()))
 
     @property
     def leaving(self) -> frozenset[str]:
@@ -115,11 +115,7 @@ class Membership:
         self._reconciler.drain()
 
     def restore(self, known: Iterable[Node], now_s: float, ttl_s: float) -> None:
-        """Go on from the roster of a predecessor, of which the application has heard.
-
-        Each node is vouched for ``ttl_s`` seconds in which no source fails, or until a source
-        speaks of it.
-        """
+        """Go on from the roster that a predecessor told of, for ``ttl_s`` s in which no source fails, or until one speaks."""
         for node in known:
             self._news.assume(node)
             self.observe(PREDECESSOR, Seen(node, ttl_s), now_s)
@@ -129,33 +125,45 @@ class Membership:
 
     def observe(self, source: str, observation: Observation, now_s: float) -> None:
         """Take in what the strategy called ``source`` says."""
-        if isinstance(observation, Seen):
-            if self._is_over(observation.node):
-                return  # it was on its way
-            changes = self._roster.see(source, observation.node, now_s, observation.ttl_s)
-        else:
-            changes = self._roster.observe(source, observation, now_s)
-            if isinstance(observation, Gone) and observation.reason is Reason.LEFT and observation.boot_id is not None:
-                self._departures.note_goodbye(observation.name, observation.boot_id, now_s, is_proven=source == EXCHANGE)
-                if source != EXCHANGE:  # what linked peers told counts no more, either
-                    changes += self._roster.observe(EXCHANGE, observation, now_s)
-        if changes:
-            self._take(changes)
-            for change in changes:
-                if change.fresh:
-                    self._reconciler.encourage(change.key, now_s)
         match observation:
-            case Seen(node=node):
-                if source not in (EXCHANGE, PREDECESSOR):  # those know it by hearsay
-                    self._reconciler.alive(node.name or self._roster.key_of(node.key), now_s)
+            case Seen(node=node, ttl_s=ttl_s):
+                self._see(source, node, ttl_s, now_s)
             case Leaving(name=told):
-                name, said = self._roster.key_of(told), self._roster.told_by(source, told)
-                if known := self._roster.known.get(name) or self._met.get(name):
-                    self._depart(name, (said and said.boot_id) or known.boot_id)
-            case Gone(name=name, boot_id=boot_id) if name in self._memory:
-                if boot_id in (None, self._met[name].boot_id):
-                    self._memory.forget(name)
-                    self._review(name, Reason.GONE)
+                self._hear_leaving(source, told, now_s)
+            case Gone():
+                self._hear_goodbye(source, observation, now_s)
+            case _:
+                self._take(self._roster.observe(source, observation, now_s), seen_at_s=now_s)
+
+    def _see(self, source: str, node: Node, ttl_s: float, now_s: float) -> None:
+        if self._is_over(node):
+            return  # it was on its way
+        self._take(self._roster.see(source, node, now_s, ttl_s), seen_at_s=now_s)
+        if source not in (EXCHANGE, PREDECESSOR):  # those know it by hearsay
+            self._reconciler.alive(node.name or self._roster.key_of(node.key), now_s)
+
+    def _hear_leaving(self, source: str, told: str, now_s: float) -> None:
+        key, said = self._roster.key_of(told), self._roster.told_by(source, told)
+        known = self._roster.known.get(key) or (self._met[key] if key in self._up else None)
+        if known is not None:
+            boot_id, until_s = (said and said.boot_id) or known.boot_id, self._roster.told_until_s(source, told, now_s)
+            if self._departures.hear(key, boot_id, until_s):
+                self._review(key, Reason.GONE)
+
+    def _hear_goodbye(self, source: str, gone: Gone, now_s: float) -> None:
+        key = self._roster.key_of(gone.name)
+        if self._would_tell(key) and gone.reason is Reason.LEFT and gone.boot_id in (None, self._met[key].boot_id):
+            self._doubts.hold_goodbye(key, source, gone, now_s)
+            return
+        changes = self._roster.observe(source, gone, now_s)
+        if gone.reason is Reason.LEFT and gone.boot_id is not None:
+            self._departures.note_goodbye(gone.name, gone.boot_id, now_s, is_proven=source == EXCHANGE)
+            if source != EXCHANGE:  # what linked peers told counts no more, either
+                changes += self._roster.observe(EXCHANGE, gone, now_s)
+        self._take(changes, seen_at_s=now_s)
+        if gone.name in self._memory and gone.boot_id in (None, self._met[gone.name].boot_id):
+            self._memory.forget(gone.name)
+            self._review(gone.name, Reason.GONE)
 
     def source_fails(self, source: str, now_s: float) -> None:
         """Keep what ``source`` vouches for until it works again."""
@@ -177,17 +185,18 @@ class Membership:
         elif self._is_over(node):
             if node.key in self._up:
                 self.link_down(self._met[node.key], Reason.REPLACED, now_s)
-            self._doubted[node.key] = node
-            self._doubts.set(node.key, now_s + BELATED_S)
+            self._doubts.doubt_link(node, now_s)
         else:
             self._admit(node, now_s)
 
     def _admit(self, node: Node, now_s: float) -> None:
         key = node.key
-        self._undoubt(key)
+        self._doubts.settle_link(key)
         if key in self._up:
             self._news.down(key, Reason.REPLACED)
             self._departures.returned(key)
+            self._up.discard(key)
+            self._settle_goodbyes(key, now_s)
         self._met[key] = node
         self._up.add(key)
         self._reconciler.linked(key, now_s)
@@ -199,8 +208,7 @@ class Membership:
     def link_down(self, node: Node, reason: Reason, now_s: float) -> None:
         """Take in that a link is down; the end of one that has been replaced is no news."""
         key = node.key
-        if key in self._doubted and same_run(node, self._doubted[key]):
-            self._undoubt(key)
+        self._doubts.drop_link(node)
         if not self._is_current(node):
             return
         self._up.discard(key)
@@ -215,27 +223,28 @@ class Membership:
             self.observe(EXCHANGE, Gone(key, reason, node.boot_id), now_s)
             self._farewell(key, now_s)
         self._review(key, reason)
+        self._settle_goodbyes(key, now_s)
+
+    def _settle_goodbyes(self, key: str, now_s: float) -> None:
+        """Take in what was held back, now that the run of which it was said is not linked any more."""
+        for source, gone in self._doubts.take_goodbyes(key):
+            self.observe(source, gone, now_s)
 
     def link_updated(self, node: Node) -> None:
         """Take in that a linked peer told other metadata."""
-        if node.key in self._doubted and same_run(node, self._doubted[node.key]):
-            self._doubted[node.key] = node
+        self._doubts.update_link(node)
         if self._is_current(node):
             self._met[node.key] = node
             self._review(node.key, Reason.GONE)
 
     def link_leaving(self, node: Node) -> None:
         """Take in that a linked peer is about to leave."""
-        if self._is_current(node):
-            self._depart(node.key, self._met[node.key].boot_id)
+        if self._is_current(node) and self._departures.announce(node.key, self._met[node.key].boot_id):
+            self._review(node.key, Reason.GONE)
 
     def hinted(self, node: Node, ttl_s: float, now_s: float) -> None:
         """Take in that a linked peer tells of ``node``, for which that counts ``ttl_s`` seconds."""
         self.observe(EXCHANGE, Seen(node, ttl_s), now_s)
-
-    def _undoubt(self, key: str) -> None:
-        self._doubted.pop(key, None)
-        self._doubts.discard(key)
 
     def _is_over(self, node: Node) -> bool:
         """Whether this run of ``node`` has said goodbye, and discovery does not vouch for it any more."""
@@ -247,6 +256,10 @@ class Membership:
     def _is_current(self, node: Node) -> bool:
         """Whether the link that is up is to this run of the peer."""
         return node.key in self._up and same_run(node, self._met[node.key])
+
+    def _would_tell(self, key: str) -> bool:
+        """Whether there is a link whose peer says so itself when it goes, so that nobody else's word is needed."""
+        return self._links_tell and key in self._up
 
     def vouches_for(self, node: Node) -> bool:
         """Whether a source vouches for a node, or we have had a link to it; hints of other peers don't count."""
@@ -261,14 +274,7 @@ class Membership:
         self._take([*self._roster.meet(peer, dialled), *self._roster.release(node.key)])
 
     def connect_failed(self, node: Node, error: ConnectError, now_s: float, jitter: float) -> None:
-        """Take in that ``Connect(node)`` failed.
-
-        Args:
-            node: The node of the command.
-            error: Decides when to try again.
-            now_s: The time.
-            jitter: From 0 to 1.
-        """
+        """Take in that ``Connect(node)`` failed; ``error`` decides when to try again, and ``jitter``, from 0 to 1."""
         self._reconciler.failed(node.key, error, now_s, jitter)
         if error.reason is ConnectReason.SELF:
             self._memory.forget(node.key)
@@ -303,8 +309,11 @@ class Membership:
     def tick(self, now_s: float) -> None:
         """Forget nodes whose time has passed, and pass on changes that were held back."""
         self._departures.expire(now_s)
-        for key in self._doubts.pop_due(now_s):
-            self._admit(self._doubted[key], now_s)
+        for key in self._departures.lapse(now_s):
+            self._review(key, Reason.GONE)
+        self._doubts.forget_goodbyes(now_s)
+        for node in self._doubts.links_that_last(now_s):
+            self._admit(node, now_s)
         self._take(self._roster.expire(now_s))
         for key in self._memory.expire(now_s):
             self._review(key, Reason.SILENT)
@@ -327,7 +336,7 @@ class Membership:
 
     def wake_at_s(self, now_s: float) -> float | None:
         """Return when ``tick`` or ``plan`` next has something to do, if nothing else happens."""
-        parts = (self._roster, self._memory, self._reconciler, self._news, self._wish, self._doubts)
+        parts = (self._roster, self._memory, self._reconciler, self._news, self._wish, self._doubts, self._departures)
         times = [at_s for part in parts if (at_s := part.next_s()) is not None]
         return max(now_s, min(times)) if times else None
 
@@ -337,7 +346,7 @@ class Membership:
 
     # -- what follows ----------------------------------------------------------------------------------------------------------
 
-    def _take(self, changes: Iterable[Change]) -> None:
+    def _take(self, changes: Iterable[Change], *, seen_at_s: float | None = None) -> None:
         for change in changes:
             has_left = change.before is not None and self._departures.is_over(change.before)
             reason = Reason.LEFT if has_left else change.reason  # also where it is forgotten as nobody vouches for it any more
@@ -346,17 +355,16 @@ class Membership:
             elif change.before is None:
                 self._departures.returned(change.key)
             self._review(change.key, reason, lost=change.before)
+            if change.fresh and seen_at_s is not None:
+                self._reconciler.encourage(change.key, seen_at_s)
 
     def _lose(self, key: str, reason: Reason) -> None:
-        """Note that discovery has lost a node; mere silence is no goodbye, so a healthy link stays wanted."""
-        if reason is not Reason.SILENT:
-            self._memory.forget(key)
-        elif self._keeps_links and key in self._up:
+        """Note that discovery has lost a node; a healthy link stays wanted unless that is an explicit answer."""
+        is_no_answer = self._keeps_links if reason is Reason.SILENT else reason is Reason.LEFT and self._links_tell
+        if is_no_answer and key in self._up:
             self._memory.keep(key)
-
-    def _depart(self, key: str, boot_id: BootId | None) -> None:
-        if (key in self._up or key in self._roster.known) and self._departures.announce(key, boot_id):
-            self._review(key, Reason.GONE)
+        elif reason is not Reason.SILENT:
+            self._memory.forget(key)
 
     def _farewell(self, key: str, now_s: float) -> None:
         """A peer said goodbye but may still be vouched for: then only another boot, or failing that time, brings it back."""
@@ -374,11 +382,7 @@ class Membership:
         if not (known or up or missed):
             self._met.pop(key, None)
         met = self._met.get(key)
-        node = linked = effective(known, met, linked=up and self._introduces)
-        if up and known and met and not self._introduces:
-            node, linked = known if is_other_run(known, met) else node, met  # until the connector knows
-        if known and node and not self._keeps_links:
-            node = node.evolve(metadata=known.metadata)  # all that is ever said of it; also that it has none any more
+        node, linked = views(known, met, up=up, introduces=self._introduces, keeps_links=self._keeps_links)
         self._departures.review(key, known, met if up else None)
         departs = key in self._departures
         self._news.show(
@@ -389,10 +393,7 @@ class Membership:
             reason=reason,
             lost=lost,
         )
+        departs = departs and not (self._would_tell(key) and self._departures.is_hearsay(key))
         staying = None if departs else node
         dialled_anyway = staying if missed or departs else self._roster.mirrors.get(key)
         self._wish.offer(key, known=staying if known else None, missed=None if known else dialled_anyway)
-
-
-def _sorted(nodes: Mapping[str, Node]) -> tuple[Node, ...]:
-    return tuple(nodes[key] for key in sorted(nodes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cluster_kit.node import BootId, Node
+from cluster_kit.node import BootId, Node, is_other_run
 
 _NO_BOOT = BootId(0, 0)
 
@@ -58,6 +58,26 @@ def effective(found: Node | None, met: Node | None, *, linked: bool) -> Node | N
         metadata=first.metadata or second.metadata,
         boot_id=first.boot_id or second.boot_id,
     )
+
+
+def views(
+    found: Node | None, met: Node | None, *, up: bool, introduces: bool, keeps_links: bool
+) -> tuple[Node | None, Node | None]:
+    """Return the node as it is to be shown, selected and dialled, and as it is to be shown as linked.
+
+    Args:
+        found: The node as discovery knows it.
+        met: The node as it last introduced itself over a link.
+        up: Whether that link is up.
+        introduces: False where links tell nothing about the peers.
+        keeps_links: False where being known is all there is to a link.
+    """
+    node = linked = effective(found, met, linked=up and introduces)
+    if up and found and met and not introduces:
+        node, linked = found if is_other_run(found, met) else node, met  # until the connector knows
+    if found and node and not keeps_links:
+        node = node.evolve(metadata=found.metadata)  # all that is ever said of it; also that it has none any more
+    return node, linked
 
 
 def same_run(one: Node, other: Node) -> bool:

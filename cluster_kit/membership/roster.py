@@ -107,6 +107,10 @@ class Roster:
         """Return the node that a source calls ``told``, as it last told of it; another source may know another run."""
         return self._words_of(source).nodes.get(told)
 
+    def told_until_s(self, source: str, told: str, now_s: float) -> float:
+        """Return until when the word of a source holds for what it calls ``told``."""
+        return self._words_of(source).terms.until_s(told, now_s)
+
     def vouches_for(self, node: Node) -> bool:
         """Whether a source has told of a node by its name or its address; hearsay doesn't count."""
         told = [words.nodes for source, words in self._words.items() if source != EXCHANGE]

@@ -58,6 +58,10 @@ class Terms:
         """Return whether there is a word for ``key`` whose term has not passed."""
         return self._until_s.get(key, -inf) > self._own(now_s)
 
+    def until_s(self, key: str, now_s: float) -> float:
+        """Return until when the word for ``key`` holds if its source goes on as it does; infinity where there is none."""
+        return now_s + self._until_s.get(key, inf) - self._own(now_s)
+
     def lasts(self, key: str) -> bool:
         """Return whether there is a word for ``key`` without a limit."""
         return self._until_s.get(key) == inf

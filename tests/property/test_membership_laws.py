@@ -1,5 +1,7 @@
 """A membership between random sources, a random network and a connector that does what it may do: no law is ever broken."""
 
+from contextlib import contextmanager, nullcontext
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -48,6 +50,8 @@ class World(RuleBasedStateMachine):
         self.boots = [10] * PEERS
         self.links: dict[int, Node] = {}
         self.left: set[str] = set()  # who said goodbye with its last link
+        self.draining: set[int] = set()  # who has said so over the link that is up
+        self.restarted: set[int] = set()  # of whom several runs may be known
         self.opened_s: dict[int, float] = {}
         self.goodbyes: set[tuple[str, BootId]] = set()  # of which runs
         self.in_flight: list[Connect | Disconnect] = []
@@ -77,6 +81,7 @@ class World(RuleBasedStateMachine):
     @rule(peer=peers, step=st.sampled_from([-1, 1]))
     def peer_restarts(self, peer, step):
         self.boots[peer] += step
+        self.restarted.add(peer)
 
     # -- discovery -------------------------------------------------------------------------------------------------------------
 
@@ -93,11 +98,41 @@ class World(RuleBasedStateMachine):
         node = self.node(peer)
         if reason is Reason.LEFT and with_boot:
             self.goodbyes.add((node.key, node.boot_id))
-        self.membership.observe("gossip", Gone(node.name, reason, node.boot_id if with_boot else None), self.now_s)
+        with self.nobody_is_parted() if reason is Reason.LEFT else nullcontext():
+            self.membership.observe("gossip", Gone(node.name, reason, node.boot_id if with_boot else None), self.now_s)
 
     @rule(peer=peers)
     def source_says_leaving(self, peer):
-        self.membership.observe("gossip", Leaving(self.node(peer).name), self.now_s)
+        with self.nobody_is_parted():
+            self.membership.observe("gossip", Leaving(self.node(peer).name), self.now_s)
+
+    @precondition(lambda self: self.links)
+    @rule(data=st.data(), is_later=st.booleans(), leaves=st.booleans())
+    def source_lies_about_a_linked_peer(self, data, is_later, leaves):
+        """It has seen that run, or one that began later, and says that it is leaving or has left."""
+        peer = data.draw(st.sampled_from(sorted(self.links)))
+        node = self.links[peer]
+        if is_later:
+            node = node.evolve(boot_id=BootId(node.boot_id.started_ms + 1, peer))
+            self.restarted.add(peer)
+        with self.nobody_is_parted():
+            self.membership.observe("gossip", Seen(node, TTL_S), self.now_s)
+            if leaves:
+                self.goodbyes.add((node.key, node.boot_id))
+                self.membership.observe("gossip", Gone(node.name, Reason.LEFT, node.boot_id), self.now_s)
+            else:
+                self.membership.observe("gossip", Leaving(node.name), self.now_s)
+
+    @contextmanager
+    def nobody_is_parted(self):
+        """The block withdraws no wish for a link that is up, unless its peer has said over it that it is leaving."""
+        before = self.on_offer()
+        yield
+        assert before & self.linked_and_staying() <= self.on_offer()
+
+    def on_offer(self):
+        wish = self.membership._wish
+        return wish._known.by_key.keys() | wish._missed.by_key.keys()
 
     @rule()
     def source_sees_ourselves(self):
@@ -120,6 +155,7 @@ class World(RuleBasedStateMachine):
         if self.links.get(peer) != self.node(peer):
             self.links[peer], self.opened_s[peer] = self.node(peer), self.now_s
             self.left.discard(self.links[peer].key)
+            self.draining.discard(peer)
             self.membership.link_up(self.links[peer], self.now_s)
         return self.links[peer]
 
@@ -146,7 +182,9 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: self.links)
     @rule(data=st.data())
     def peer_drains(self, data):
-        self.membership.link_leaving(self.links[data.draw(st.sampled_from(sorted(self.links)))])
+        peer = data.draw(st.sampled_from(sorted(self.links)))
+        self.draining.add(peer)
+        self.membership.link_leaving(self.links[peer])
 
     @rule(peer=peers, reason=down_reasons)
     def stale_report(self, peer, reason):
@@ -172,12 +210,20 @@ class World(RuleBasedStateMachine):
         keys = [command.node.key for command in self.in_flight]
         assert len(keys) == len(set(keys))
         assert self.membership.plan(self.now_s) == []
-        staying = {node.key for node in self.membership.known} - self.membership.leaving
+        leaving = self.membership.leaving
+        staying = {node.key for node in self.membership.known} - (leaving - self.linked_and_staying())
         for command in commands:
             if isinstance(command, Connect):
-                assert command.node.key not in self.membership.leaving | {LOCAL.name, LOCAL.address}
+                assert command.node.key not in leaving - self.linked_and_staying(self.restarted) | {LOCAL.name, LOCAL.address}
             else:
                 assert command.node.key not in staying or command.node.key in self.left
+
+    def linked_and_staying(self, others=frozenset()):
+        """Return the keys of linked peers who have not said over it that they are leaving; ``others`` count as well."""
+        if not self.membership._keeps_links:
+            return set()
+        staying = {node.key for peer, node in self.links.items() if peer not in self.draining - others}
+        return staying - self.membership._doubts._links.keys()
 
     def succeed(self, command):
         if isinstance(command, Connect):
@@ -239,7 +285,7 @@ class World(RuleBasedStateMachine):
     def up_is_what_is_linked(self):
         """It is what the application is told, unless that is held back, or the link is to have outlived a goodbye first."""
         linked = {node.key: (self.opened_s[peer], node.boot_id) for peer, node in self.links.items()}
-        doubted = {key: linked[key] for key in self.membership._doubted}
+        doubted = {key: linked[key] for key in self.membership._doubts._links}
         assert all(
             self.now_s <= opened_s + BELATED_S and (key, boot) in self.goodbyes for key, (opened_s, boot) in doubted.items()
         )

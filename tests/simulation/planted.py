@@ -153,7 +153,7 @@ class Panicking(GossipStrategy):
                 if loop.time() >= panic_at_s:
                     panic_at_s += 20
                     for key in sorted(seen):
-                        yield Gone(key, Reason.LEFT)
+                        yield Gone(key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

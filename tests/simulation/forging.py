@@ -1,0 +1,54 @@
+"""Gossip amid strangers who speak in the name of others."""
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from cluster_kit.abc import Seen
+from cluster_kit.node import BootId
+from cluster_kit.strategies.gossip import GossipStrategy
+from cluster_kit.strategies.gossip.ways import group_of
+from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES, Kind, Packet, encode
+
+FROM_S, UNTIL_S = 3, 5  # so that everybody is heard again before he would be forgotten
+EVERY_S = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forging(GossipStrategy):
+    """Gossip, in which a stranger on each machine says something in the name of everybody.
+
+    Args:
+        kinds: What he says, one after the other.
+        leaving: Whether he says that they are about to leave.
+        later_by_ms: Whom he says it of: their own runs, or others that began later.
+    """
+
+    kinds: tuple[int, ...] = (Kind.HEARTBEAT,)
+    leaving: bool = False
+    later_by_ms: int = 0
+
+    async def discover(self, ctx):
+        nodes = {}
+        forging = asyncio.create_task(self.forge(ctx, nodes))
+        try:
+            async with aclosing(GossipStrategy.discover(self, ctx)) as observations:
+                async for observation in observations:
+                    if isinstance(observation, Seen):
+                        nodes.setdefault(observation.node.key, observation.node)
+                    yield observation
+        finally:
+            forging.cancel()
+
+    async def forge(self, ctx, nodes):
+        group = await group_of(self, ctx.local.host, ctx.network)
+        datagrams = await ctx.network.join(group, max_bytes=MAX_DATAGRAM_BYTES)
+        await asyncio.sleep(FROM_S)
+        for _ in range(int((UNTIL_S - FROM_S) / EVERY_S)):
+            for node in nodes.values():
+                run = BootId(node.boot_id.started_ms + self.later_by_ms, node.boot_id.nonce)
+                for kind in self.kinds:
+                    packet = Packet.of(node.evolve(boot_id=run), ctx.fence, Kind(kind), leaving=self.leaving)
+                    datagrams.send(encode(packet))
+            await asyncio.sleep(EVERY_S)
+        datagrams.close()

@@ -1,0 +1,200 @@
+"""What discovery says of a peer that is linked, and what becomes of a link after a goodbye."""
+
+import pytest
+from membership_parts import Driver, boot, node
+
+from cluster_kit.abc import Found, Gone, Leaving, Seen
+from cluster_kit.events import Reason
+from cluster_kit.membership.departures import MAX_OVER
+from cluster_kit.membership.doubts import HELD_S
+
+B = node("b", 1)
+TTL_S = 20.0
+
+
+@pytest.fixture
+def linked():
+    """A driver that is linked to ``B``, of which its source says that it lives."""
+    cluster = Driver()
+    cluster.observe(Seen(B, TTL_S))
+    cluster.carry_out()
+    return cluster.quiet()
+
+
+@pytest.fixture
+def found():
+    """A driver that knows ``B`` and has not dialled it yet."""
+    cluster = Driver()
+    cluster.observe(Seen(B, TTL_S))
+    return cluster.quiet()
+
+
+def test_word_of_discovery_that_a_linked_peer_is_leaving_is_told_and_parts_nobody(linked):
+    linked.observe(Leaving("b@there"))
+    assert linked.events() == ["leaving b@there"]
+    assert linked.planned() == []
+
+
+def test_peer_that_says_itself_that_it_is_leaving_is_wanted_no_longer(linked):
+    linked.observe(Leaving("b@there"))
+    linked.membership.link_leaving(B)
+    assert linked.planned() == ["disconnect b@there"]
+    assert linked.events() == ["leaving b@there"]
+
+
+def test_run_that_discovery_says_is_leaving_is_not_dialled_while_that_holds(found):
+    found.observe(Leaving("b@there"))
+    assert found.planned() == []
+    assert found.membership.wake_at_s(found.now_s) == found.now_s + TTL_S
+    found.wait(TTL_S / 2)
+    found.observe(Seen(B, TTL_S))
+    found.observe(Leaving("b@there"))
+    found.wait(TTL_S - 1)
+    assert found.planned() == []
+
+
+def test_word_that_a_peer_is_leaving_lapses_where_it_is_not_said_again(found):
+    found.observe(Leaving("b@there"))
+    found.wait(TTL_S - 1)
+    found.observe(Seen(B, TTL_S))
+    assert found.planned() == []
+    found.wait(2)
+    assert found.membership.leaving == frozenset()
+    assert found.planned() == ["connect b@there"]
+
+
+def test_word_of_a_link_that_its_peer_is_leaving_does_not_lapse(linked):
+    linked.membership.link_leaving(B)
+    linked.observe(Leaving("b@there"))
+    linked.wait(TTL_S + 1)
+    linked.observe(Seen(B, TTL_S))
+    assert linked.membership.leaving == {"b@there"}
+
+
+def test_leaving_holds_without_a_limit_where_a_source_vouches_without_one():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.observe(Leaving("b@there"))
+    cluster.wait(1000)
+    assert cluster.planned() == []
+
+
+def test_where_links_tell_nothing_the_word_of_discovery_counts():
+    cluster = Driver(introduces=False)
+    cluster.observe(Seen(B, TTL_S))
+    cluster.carry_out()
+    cluster.observe(Leaving("b@there"))
+    assert cluster.planned() == ["disconnect b@there"]
+
+
+@pytest.mark.parametrize("run", [B.boot_id, None])
+def test_goodbye_of_a_linked_run_is_not_believed_while_its_link_is_up(linked, run):
+    linked.observe(Gone("b@there", Reason.LEFT, run))
+    assert linked.events() == []
+    assert linked.planned() == []
+    assert linked.membership.known == (B,)
+
+
+def test_goodbye_of_a_linked_run_counts_once_its_link_is_down(linked):
+    linked.observe(Gone("b@there", Reason.LEFT, B.boot_id))
+    linked.wait(HELD_S - 1)
+    linked.link_down(B, Reason.CLOSED)
+    assert linked.events() == ["down b@there closed", "lost b@there left"]
+    linked.carry_out()
+    linked.wait(60)
+    assert linked.planned() == []
+
+
+def test_goodbye_is_told_once_where_the_link_tells_it_too(linked):
+    linked.observe(Gone("b@there", Reason.LEFT, B.boot_id))
+    linked.link_down(B, Reason.LEFT)
+    assert linked.events() == ["down b@there left", "lost b@there left"]
+
+
+def test_goodbye_of_a_run_whose_link_lasts_is_forgotten(linked):
+    linked.observe(Gone("b@there", Reason.LEFT, B.boot_id))
+    linked.wait(HELD_S + 1)
+    linked.link_down(B, Reason.CLOSED)
+    assert linked.events() == ["down b@there closed"]
+    linked.wait(1)
+    assert linked.planned() == ["connect b@there"]
+
+
+def test_goodbye_of_another_run_than_the_linked_one_counts_at_once(linked):
+    linked.observe(Seen(node("b", 2), TTL_S))
+    linked.observe(Gone("b@there", Reason.LEFT, boot(2)))
+    assert linked.events() == ["lost b@there replaced"]
+    assert linked.planned() == []
+
+
+def test_peer_that_is_linked_and_not_known_is_wanted_no_more_than_before_because_it_is_said_to_leave():
+    cluster = Driver()
+    cluster.link_up(B)
+    cluster.observe(Leaving("b@there"))
+    assert cluster.planned() == []
+
+
+def test_word_that_a_later_run_is_leaving_parts_nobody(linked):
+    linked.observe(Seen(node("b", 2), TTL_S))
+    linked.observe(Leaving("b@there"))
+    assert linked.planned() == []
+    linked.link_down(B, Reason.CLOSED)
+    linked.wait(60)
+    linked.observe(Seen(node("b", 2), TTL_S))
+    linked.observe(Leaving("b@there"))
+    assert linked.planned() == ["disconnect b@there"]
+
+
+def test_goodbyes_of_all_sources_count_once_the_link_is_down(linked):
+    linked.observe(Seen(B, TTL_S), source="t")
+    for source in "st":
+        linked.observe(Gone("b@there", Reason.LEFT, B.boot_id), source=source)
+    linked.link_down(B, Reason.CLOSED)
+    assert linked.events() == ["down b@there closed", "lost b@there left"]
+
+
+def test_goodbye_counts_once_another_run_is_linked(linked):
+    linked.observe(Gone("b@there", Reason.LEFT, B.boot_id))
+    linked.link_up(node("b", 2))
+    assert linked.events() == ["down b@there replaced", "lost b@there left", "up b@there"]
+    linked.observe(Seen(B, TTL_S))
+    assert linked.events() == []
+
+
+def test_goodbye_of_no_run_in_particular_is_none_of_the_run_that_is_linked_next(linked):
+    linked.observe(Gone("b@there", Reason.LEFT))
+    linked.link_up(node("b", 2))
+    linked.observe(Seen(node("b", 2), TTL_S))
+    linked.link_down(node("b", 2), Reason.CLOSED)
+    linked.wait(HELD_S - 1)
+    assert linked.planned() == ["connect b@there"]
+
+
+def test_goodbyes_that_are_held_are_as_many_as_there_are_links_and_sources(linked):
+    doubts = linked.membership._doubts
+    for number in range(1, 3000):
+        linked.observe(Gone(f"x{number}@there", Reason.LEFT, boot(number)))
+        linked.observe(Gone("b@there", Reason.LEFT, boot(number)))
+        linked.observe(Gone("b@there", Reason.LEFT, B.boot_id))
+        linked.now_s += 0.001
+    assert list(doubts._goodbyes) == ["b@there"]
+    assert len(doubts._held_until_s._heap) == 1
+    assert len(linked.membership._departures._over) == MAX_OVER
+    linked.wait(HELD_S)
+    assert not doubts._goodbyes
+    assert linked.planned() == []
+
+
+@pytest.mark.parametrize("options", [{"introduces": False}, {"keeps_links": False}])
+def test_where_links_tell_nothing_a_goodbye_counts_at_once(options):
+    cluster = Driver(**options)
+    cluster.observe(Seen(B, TTL_S))
+    cluster.carry_out()
+    cluster.quiet()
+    cluster.observe(Gone("b@there", Reason.LEFT, B.boot_id))
+    assert "lost b@there left" in cluster.events()
+
+
+def test_explicit_absence_withdraws_the_wish_as_ever(linked):
+    linked.observe(Gone("b@there", Reason.GONE))
+    assert linked.planned() == ["disconnect b@there"]
