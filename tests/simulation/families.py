@@ -160,3 +160,14 @@ def black_holes(random: Random) -> Script:
     """Let a newcomer dial some who don't answer before one who does."""
     at_s = _when(random)
     return Script(nodes=4, steps=(PowerOff(at_s=at_s, nodes=(1, 2)), Join(at_s=at_s + 20, nodes=(5,))))
+
+
+def while_words_are_forged(random: Random) -> Script:
+    """Let nothing happen that lasts, until the strangers of ``Forging`` have said something."""
+    return Script(nodes=random.randint(2, 5), steps=(Packets(at_s=_when(random, 6), delay_s=0.01, for_s=3.0),))
+
+
+def parted_after_forged_words(random: Random) -> Script:
+    """Part one from the others, until links are down, when the strangers of ``Forging`` say nothing more."""
+    steps = (Partition(at_s=round(5 + random.random(), 3), groups=((1,),), for_s=4.5),)
+    return Script(nodes=random.randint(2, 5), steps=steps)

@@ -3,6 +3,7 @@
 from math import inf
 
 import families
+from forging import Forging
 from hunting import FALSE_ALARM, SLOW, Family, Safeguard
 
 from cluster_kit.abc import Gone
@@ -13,10 +14,12 @@ from cluster_kit.membership.news import _State
 from cluster_kit.strategies.gossip.engine import Ignored
 from cluster_kit.strategies.gossip.peers import Word
 from cluster_kit.testing.simulation.judging.findings import Law
+from cluster_kit.wire.gossip import Kind
 from cluster_kit.wire.link import State
 
 STATIC = {"strategy": "static"}
 QUICK = {"name": "gossip", "interval_s": 0.3, "ttl_s": 2}
+FORGED_LEAVING = {"strategy": {"name": Forging, "leaving": True}}
 K_REGULAR = {"strategy": "gossip", "topology": "k_regular"}
 
 
@@ -150,6 +153,27 @@ SAFEGUARDS = [
         off=BELIEVES_NO_GOODBYE,
         family=Family(make=families.goodbye_amid_starvation, topology={"strategy": QUICK}),
         finds=Law.RUNS,
+    ),
+    # forged words
+    Safeguard(
+        name="that a peer has left is believed once its link is down",
+        off={"membership.membership:Membership._would_tell": always(False)},
+        family=Family(
+            make=families.while_words_are_forged, topology={"strategy": {"name": Forging, "kinds": (int(Kind.GOODBYE),)}}
+        ),
+        finds=FALSE_ALARM,
+    ),
+    Safeguard(
+        name="that a linked peer is leaving is believed if it says so itself",
+        off={"membership.departures:Departures.is_hearsay": always(False)},
+        family=Family(make=families.while_words_are_forged, topology=FORGED_LEAVING, within_s=1.0),
+        finds=SLOW,
+    ),
+    Safeguard(
+        name="that a peer is leaving counts no longer than it is said",
+        off={"membership.departures:Departures.lapse": always([])},
+        family=Family(make=families.parted_after_forged_words, topology=FORGED_LEAVING),
+        finds=Law.AGREEMENT,
     ),
     # several connections
     Safeguard(
