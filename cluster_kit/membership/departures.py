@@ -19,7 +19,7 @@ class Departures:
 
     def __init__(self) -> None:
         self._leaving: dict[str, BootId | None] = {}
-        self._hearsay: set[str] = set()  # of those, who has not said so himself
+        self._hearsay: set[str] = set()  # those of them of whom discovery alone tells it
         self._hearsay_until_s: Deadlines[str] = Deadlines()  # for how long that counts, where there is a limit
         self._left: dict[str, BootId] = {}
         self._over: dict[tuple[str, BootId], float] = {}  # runs that said goodbye, and until when that counts; oldest first
@@ -29,11 +29,11 @@ class Departures:
 
     @property
     def leaving(self) -> frozenset[str]:
-        """Those who have said that they are about to leave."""
+        """Those who are about to leave, as they say themselves or discovery tells."""
         return frozenset(self._leaving)
 
     def is_leaving(self, node: Node) -> bool:
-        """Whether this run of ``node``, not just another one, has said that it is about to leave."""
+        """Whether this run of ``node``, not just another one, is said to be about to leave."""
         return node.key in self._leaving and self._leaving[node.key] in (None, node.boot_id)
 
     def is_hearsay(self, key: str) -> bool:

@@ -53,8 +53,9 @@ class Doubts:
         self._goodbyes.setdefault(key, {})[source] = goodbye
         self._held_until_s.set((key, source), now_s + HELD_S)
 
-    def take_goodbyes(self, key: str) -> list[tuple[str, Gone]]:
+    def take_goodbyes(self, key: str, now_s: float) -> list[tuple[str, Gone]]:
         """Return the goodbyes that are held for ``key``, each with its source, and hold them no longer."""
+        self.forget_goodbyes(now_s)
         held = self._goodbyes.pop(key, {})
         for source in held:
             self._held_until_s.discard((key, source))

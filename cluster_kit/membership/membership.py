@@ -227,7 +227,7 @@ class Membership:
 
     def _settle_goodbyes(self, key: str, now_s: float) -> None:
         """Take in what was held back, now that the run of which it was said is not linked any more."""
-        for source, gone in self._doubts.take_goodbyes(key):
+        for source, gone in self._doubts.take_goodbyes(key, now_s):
             self.observe(source, gone, now_s)
 
     def link_updated(self, node: Node) -> None:

@@ -120,6 +120,13 @@ def test_goodbye_of_a_run_whose_link_lasts_is_forgotten(linked):
     assert linked.planned() == ["connect b@there"]
 
 
+def test_goodbye_of_a_run_whose_link_lasts_is_forgotten_also_where_nothing_else_happens_meanwhile(linked):
+    linked.observe(Gone("b@there", Reason.LEFT, B.boot_id))
+    linked.now_s += HELD_S + 1
+    linked.link_down(B, Reason.CLOSED)
+    assert linked.events() == ["down b@there closed"]
+
+
 def test_goodbye_of_another_run_than_the_linked_one_counts_at_once(linked):
     linked.observe(Seen(node("b", 2), TTL_S))
     linked.observe(Gone("b@there", Reason.LEFT, boot(2)))
