@@ -1,5 +1,6 @@
-"""What somebody on the network can do in the name of others, who speak gossip over TCP links: nothing that lasts."""
+"""What somebody on the network can do in the name of others, who speak gossip over TCP links: part nobody who is linked."""
 
+import signal
 import socket
 
 import pytest
@@ -51,17 +52,53 @@ def cluster(tmp_path):
         yield cluster
 
 
-def test_nodes_parted_by_forged_goodbyes_are_linked_again(cluster):
+NAMES = ("ann@127.0.0.1", "bob@127.0.0.1", "cid@127.0.0.1")
+ROUNDS = 3  # so that a link that is given up in one of them is down before all have heard the last one
+NOBODY_PORT = 1
+
+
+def goodbye(packet):
+    return replace(packet, kind=Kind.GOODBYE)
+
+
+def leaving(packet):
+    return replace(packet, leaving=True)
+
+
+def later_run_is_leaving(packet):
+    started_ms, nonce = packet.boot
+    return replace(packet, boot=(started_ms + 1000, nonce), leaving=True)
+
+
+def stranger(packet, number):
+    """Return the same of a node that nobody has heard of, and that nobody can be linked to."""
+    return replace(packet, kind=Kind.HEARTBEAT, name=f"zoe{number}@127.0.0.1", boot=(1, number), port=NOBODY_PORT)
+
+
+@pytest.mark.parametrize("forged", [goodbye, leaving, later_run_is_leaving])
+def test_forged_words_part_no_linked_nodes(cluster, forged):
     given = options()
     file = cluster.write("forged.yaml", {"lan": {"strategy": "gossip", "connector": "tcp", "config": given}})
-    names = ("ann@127.0.0.1", "bob@127.0.0.1")
-    ann, bob = (cluster.run(name, file=file) for name in names)
+    runs = {name: cluster.run(name, file=file) for name in NAMES}
+    pairs = [(run, other) for name, run in runs.items() for other in NAMES if other != name]
     with Mallory(given) as mallory:
-        ann.wait_for("node_up", node=names[1])
-        bob.wait_for("node_up", node=names[0])
-        for packet in [mallory.overhear(name) for name in names]:
-            mallory.say(replace(packet, kind=Kind.GOODBYE))
-        ann.wait_for("node_down", node=names[1])
-        bob.wait_for("node_down", node=names[0])
-        ann.wait_for("node_up", times=2, node=names[1])
-        bob.wait_for("node_up", times=2, node=names[0])
+        for run, other in pairs:
+            run.wait_for("node_up", node=other)
+        overheard = [mallory.overhear(name) for name in NAMES]
+        for number in range(ROUNDS):
+            for packet in overheard:
+                mallory.say(forged(packet))
+            last = stranger(overheard[0], number)
+            mallory.say(last)
+            for run in runs.values():
+                run.wait_for("node_found", node=last.name)  # so it has heard all that was said before
+            assert [run.heard("node_down") for run in runs.values()] == [[], [], []]
+    downs = []
+    for name in NAMES[:-1]:
+        leaver = runs.pop(name)
+        leaver.signal(signal.SIGTERM)
+        assert leaver.wait() == 0, leaver.errors
+        downs.append(("node_down", name))
+        for run in runs.values():
+            run.wait_for("node_down", node=name, reason="left")  # which it says over the link, so that has been up until now
+            assert run.heard("node_down") == downs
