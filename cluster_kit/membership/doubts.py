@@ -20,6 +20,7 @@ class Doubts:
 
     def __init__(self) -> None:
         self._links: dict[str, Node] = {}
+        self._leaving: set[str] = set()  # whose peer has said over it that it is about to leave
         self._admitted_at_s: Deadlines[str] = Deadlines()  # exactly those of the links
         self._goodbyes: dict[str, dict[str, Gone]] = {}  # by key, then by source; never empty
         self._held_until_s: Deadlines[tuple[str, str]] = Deadlines()  # exactly those of the goodbyes
@@ -27,12 +28,18 @@ class Doubts:
     def doubt_link(self, node: Node, now_s: float) -> None:
         """Take in that a link has come up to a run that said goodbye: one that is about to end."""
         self._links[node.key] = node
+        self._leaving.discard(node.key)
         self._admitted_at_s.set(node.key, now_s + BELATED_S)
 
     def update_link(self, node: Node) -> None:
         """Take in how the peer of a doubted link introduces itself now."""
         if (link := self._links.get(node.key)) and same_run(node, link):
             self._links[node.key] = node
+
+    def mark_leaving(self, node: Node) -> None:
+        """Take in that the peer of a doubted link is about to leave."""
+        if (link := self._links.get(node.key)) and same_run(node, link):
+            self._leaving.add(node.key)
 
     def drop_link(self, node: Node) -> None:
         """Take in that a doubted link is down."""
@@ -42,11 +49,15 @@ class Doubts:
     def settle_link(self, key: str) -> None:
         """Doubt no link to ``key`` any more, if one was doubted."""
         self._links.pop(key, None)
+        self._leaving.discard(key)
         self._admitted_at_s.discard(key)
 
-    def links_that_last(self, now_s: float) -> list[Node]:
-        """Return the peers whose links are not about to end after all, and doubt these no more."""
-        return [self._links.pop(key) for key in self._admitted_at_s.pop_due(now_s)]
+    def links_that_last(self, now_s: float) -> list[tuple[Node, bool]]:
+        """Return the peers whose links are not about to end after all, each with whether it is leaving; doubt these no more."""
+        lasting = [(self._links[key], key in self._leaving) for key in self._admitted_at_s.pop_due(now_s)]
+        for node, _ in lasting:
+            self.settle_link(node.key)
+        return lasting
 
     def hold_goodbye(self, key: str, source: str, goodbye: Gone, now_s: float) -> None:
         """Keep what a source has heard of a linked peer, until its link is down, or for ``HELD_S``."""

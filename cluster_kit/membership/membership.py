@@ -145,10 +145,9 @@ class Membership:
     def _hear_leaving(self, source: str, told: str, now_s: float) -> None:
         key, said = self._roster.key_of(told), self._roster.told_by(source, told)
         known = self._roster.known.get(key) or (self._met[key] if key in self._up else None)
-        if known is not None:
-            boot_id, until_s = (said and said.boot_id) or known.boot_id, self._roster.told_until_s(source, told, now_s)
-            if self._departures.hear(key, boot_id, until_s):
-                self._review(key, Reason.GONE)
+        until_s = self._roster.told_until_s(source, told, now_s)
+        if known and self._departures.hear(key, (said and said.boot_id) or known.boot_id, until_s):
+            self._review(key, Reason.GONE)
 
     def _hear_goodbye(self, source: str, gone: Gone, now_s: float) -> None:
         key = self._roster.key_of(gone.name)
@@ -239,6 +238,7 @@ class Membership:
 
     def link_leaving(self, node: Node) -> None:
         """Take in that a linked peer is about to leave."""
+        self._doubts.mark_leaving(node)
         if self._is_current(node) and self._departures.announce(node.key, self._met[node.key].boot_id):
             self._review(node.key, Reason.GONE)
 
@@ -312,8 +312,10 @@ class Membership:
         for key in self._departures.lapse(now_s):
             self._review(key, Reason.GONE)
         self._doubts.forget_goodbyes(now_s)
-        for node in self._doubts.links_that_last(now_s):
+        for node, is_leaving in self._doubts.links_that_last(now_s):
             self._admit(node, now_s)
+            if is_leaving:
+                self.link_leaving(node)
         self._take(self._roster.expire(now_s))
         for key in self._memory.expire(now_s):
             self._review(key, Reason.SILENT)
@@ -325,8 +327,7 @@ class Membership:
 
         Each is in flight until ``connected``, ``connect_failed`` or ``disconnected`` reports its end.
         """
-        wanted = self._wish.update(self.local, now_s)
-        if wanted is not None:
+        if (wanted := self._wish.update(self.local, now_s)) is not None:
             self._reconciler.want(wanted, now_s)
         if not self._introduces:
             for key in sorted(self._wish.changed):

@@ -5,7 +5,7 @@ from membership_parts import Driver, boot, node
 
 from cluster_kit.abc import Found, Gone, Leaving, Seen
 from cluster_kit.events import Reason
-from cluster_kit.membership.departures import MAX_OVER
+from cluster_kit.membership.departures import BELATED_S, MAX_OVER
 from cluster_kit.membership.doubts import HELD_S
 
 B = node("b", 1)
@@ -150,6 +150,32 @@ def test_word_that_a_later_run_is_leaving_parts_nobody(linked):
     linked.observe(Seen(node("b", 2), TTL_S))
     linked.observe(Leaving("b@there"))
     assert linked.planned() == ["disconnect b@there"]
+
+
+def test_what_a_peer_says_over_a_link_that_is_doubted_counts_once_it_is_up():
+    cluster = Driver()
+    cluster.observe(Gone("b@there", Reason.LEFT, B.boot_id))
+    cluster.link_up(B)
+    cluster.membership.link_leaving(B)
+    cluster.observe(Seen(node("b"), TTL_S))
+    cluster.observe(Leaving("b@there"))
+    cluster.quiet()
+    cluster.wait(BELATED_S)
+    assert "up b@there" in cluster.events()
+    assert cluster.membership.leaving == {"b@there"}
+    assert "connect b@there" not in cluster.planned()
+
+
+def test_what_one_run_said_over_a_doubted_link_is_none_of_the_next_one():
+    cluster = Driver()
+    for run in (B, node("b", 2)):
+        cluster.observe(Gone("b@there", Reason.LEFT, run.boot_id))
+    cluster.link_up(B)
+    cluster.membership.link_leaving(B)
+    cluster.link_up(node("b", 2))
+    cluster.membership.link_leaving(B)
+    cluster.wait(BELATED_S)
+    assert cluster.events() == ["up b@there"]
 
 
 def test_goodbyes_of_all_sources_count_once_the_link_is_down(linked):
