@@ -35,8 +35,10 @@ def test_python_block_compiles(code):
     "text", [block for block in blocks("yaml") if re.search("^topologies:", block.values[0], re.MULTILINE)]
 )
 def test_whole_configuration_loads(text, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("0123456789abcdef" * 4)
     path = tmp_path / "cluster.yaml"
-    path.write_text(text)
+    path.write_text(re.sub(r"^secret_file: \S+", f"secret_file: {secret}", text, flags=re.MULTILINE))
     load_config(path, PluginRegistry.load())
 
 

@@ -81,6 +81,21 @@ def test_deployment_and_configuration_fit(options):
     assert container["env"] == [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]
 
 
+@pytest.mark.parametrize("options", [(), ("--pods",)], ids=str)
+def test_secret_is_mounted_as_a_file_that_the_configuration_names_and_others_cannot_read(options):
+    deployment, configuration = commented("--name", "shop", "-n", "prod", *options)
+    pod = deployment["spec"]["template"]["spec"]
+    [mount], [volume] = pod["containers"][0]["volumeMounts"], pod["volumes"]
+    assert volume == {"name": mount["name"], "secret": {"secretName": "shop-cluster", "defaultMode": 0o440}}
+    assert mount["readOnly"]
+    assert "subPath" not in mount  # such a file never changes
+    assert pod["securityContext"]["fsGroup"]
+    assert configuration["secret_file"] == f"{mount['mountPath']}/secret"
+    assert "insecure" not in configuration
+    made = "kubectl create secret generic shop-cluster -n prod --from-file=secret=/dev/stdin"
+    assert f"cluster-kit secret | {made}" in printed("--name", "shop", "-n", "prod", *options)
+
+
 @pytest.mark.parametrize(
     "options", [("--name", "Shop"), ("-n", "a b"), ("--port", "0"), ("--service-account", "a\nb: c")], ids=str
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ROLE = "cluster-kit"
+SECRET_FOLDER = "/etc/cluster-kit"  # noqa: S105 - where it is mounted
 
 _SERVICE_ACCOUNT = """\
 apiVersion: v1
@@ -62,6 +63,10 @@ spec:
 
 _DEPLOYMENT = """\
 
+# The secret that all pods share, made once:
+#
+#   cluster-kit secret | kubectl create secret generic {name}-cluster -n {namespace} --from-file=secret=/dev/stdin
+#
 # In the Deployment or StatefulSet:
 #
 #   spec:
@@ -71,6 +76,8 @@ _DEPLOYMENT = """\
 #           app: {name}
 #       spec:
 #         serviceAccountName: {account}
+#         securityContext:
+#           fsGroup: 1000  # any number: the group that may read the secret
 #         containers:
 #           - name: {name}
 #             ports:
@@ -81,11 +88,20 @@ _DEPLOYMENT = """\
 #                 valueFrom:
 #                   fieldRef:
 #                     fieldPath: status.podIP
+#             volumeMounts:
+#               - name: cluster-secret
+#                 mountPath: {folder}  # without subPath, which would keep changes from the pod
+#                 readOnly: true
+#         volumes:
+#           - name: cluster-secret
+#             secret:
+#               secretName: {name}-cluster
+#               defaultMode: 0440
 #
 # In cluster.yaml:
 #
 #   node: {name}@${{POD_IP}}
-#   insecure: true  # links are not encrypted yet: let a NetworkPolicy admit peers only
+#   secret_file: {folder}/secret
 #   topologies:
 #     {name}:
 #       strategy: kubernetes
@@ -110,6 +126,7 @@ def manifest(*, name: str, namespace: str, account: str, port: int, pods: bool) 
         namespace=namespace,
         account=account,
         port=port,
+        folder=SECRET_FOLDER,
         role=f"{ROLE}-pods" if pods else ROLE,
         group="" if pods else "discovery.k8s.io",
         resource="pods" if pods else "endpointslices",
