@@ -6,6 +6,9 @@ left::
     python examples/embed.py a
     python examples/embed.py b
 
+On loopback it needs no secret. With ``CLUSTER_KIT_SECRET`` in both terminals, made by ``cluster-kit secret``, nobody else can join
+who runs on this machine.
+
 There is no ``if __name__ == "__main__"`` to remember: workers don't import this script.
 """
 
