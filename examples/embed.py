@@ -6,8 +6,8 @@ left::
     python examples/embed.py a
     python examples/embed.py b
 
-On loopback it needs no secret. With ``CLUSTER_KIT_SECRET`` in both terminals, made by ``cluster-kit secret``, nobody else can join
-who runs on this machine.
+On loopback it needs no secret. With one that ``cluster-kit secret`` has made as ``CLUSTER_KIT_SECRET`` in both terminals, no other
+user of this machine can join.
 
 There is no ``if __name__ == "__main__"`` to remember: workers don't import this script.
 """
