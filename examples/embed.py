@@ -6,7 +6,7 @@ left::
     python examples/embed.py a
     python examples/embed.py b
 
-On loopback it needs no secret. With one that ``cluster-kit secret`` has made as ``CLUSTER_KIT_SECRET`` in both terminals, no other
+On loopback it needs no secret. With ``CLUSTER_KIT_SECRET`` in both terminals, as ``cluster-kit secret`` makes one, no other
 user of this machine can join.
 
 There is no ``if __name__ == "__main__"`` to remember: workers don't import this script.
