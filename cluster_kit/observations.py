@@ -43,7 +43,10 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """This node is no longer there, or has left, which counts once its link is down; ``boot_id`` limits that to one run of it."""
+    """This node is no longer there, or has left, which counts once its link is down.
+
+    ``boot_id`` limits that to one run of it.
+    """
 
     name: str
     reason: Reason = Reason.GONE
