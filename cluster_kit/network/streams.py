@@ -173,8 +173,9 @@ class SystemStream(Stream):
         if self._patience is not None:
             self._patience.cancel()
         self._sock.close()
-        if self._reader is not None:
-            self._loop.call_soon(self._reader.lost)
+        reader, self._reader = self._reader, None  # it has this stream: neither is to wait for a collection of garbage
+        if reader is not None:
+            self._loop.call_soon(reader.lost)
 
 
 async def dial(to: Endpoint, inbox: memoryview) -> SystemStream:

@@ -115,8 +115,9 @@ class ProtectedStream(Stream):
         """Tell that the stream has ended."""
         self._is_closing = self._has_ended = True
         self._tls.last_words()
-        if self._reader is not None:
-            self._reader.lost()
+        reader, self._reader = self._reader, None  # nobody waits for a collection of garbage: TLS takes some 30 KB a stream
+        if reader is not None:
+            reader.lost()
 
     # -- between ---------------------------------------------------------------------------------------------------------------
 
@@ -156,7 +157,7 @@ class ProtectedStream(Stream):
     def _break(self, error: RemoteProtocolError) -> None:
         """End, and let the other end know why as far as it can understand that."""
         if not self._tls.is_mutual:
-            self.distrust = error
+            self.distrust = type(error)(str(error))  # without what it was raised from, which leads back to this stream
         self._is_closing = True
         if words := self._tls.last_words():
             self._stream.send(words)
