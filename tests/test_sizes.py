@@ -1,6 +1,7 @@
 """Small modules, small functions, few positional arguments, names that say something."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,9 @@ def test_functions_take_few_positional_arguments(path):
 @each_module
 def test_module_is_named_for_an_idea(path):
     assert not VAGUE_NAMES & {part.removesuffix(".py").strip("_") for part in path.relative_to(ROOT).parts}
+
+
+def test_no_two_modules_of_tests_have_one_name():
+    """Such as stand in different folders: run together, the second one is taken for the first."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
