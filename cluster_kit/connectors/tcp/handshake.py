@@ -163,10 +163,11 @@ def name_mismatch(target: Node, identity: Identity) -> ConnectError | None:
 
 def not_itself(certified: str | None, frame: Frame) -> str | None:
     """Return what to say of a peer that introduces itself by another name than it has proved, ``None`` if it doesn't."""
-    identity = frame.identity if isinstance(frame, Hello | Answer | Refusal) else None
-    if identity is None or certified in (None, identity.name):
+    if certified is None or not isinstance(frame, Hello | Answer | Refusal):
         return None
-    return f"it calls itself {identity.name!r}, and has proved to be {certified!r}"
+    if frame.identity is None or frame.identity.name == certified:
+        return None
+    return f"it calls itself {frame.identity.name!r}, and has proved to be {certified!r}"
 
 
 def _refused(target: Node, told: str) -> ConnectError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from cluster_kit.config import TopologyConfig
@@ -27,7 +28,13 @@ def configured(entry: Mapping[str, Any], script: Script, registry: PluginRegistr
         ConfigError: The entry can't be used.
     """
     config = {"node": node_of(1).key, "insecure": True, "topologies": {NAME: _with_lists(entry, script)}}
-    return load_config(config, registry).topologies[NAME]
+    return load_config(config, registry or _installed()).topologies[NAME]
+
+
+@cache
+def _installed() -> PluginRegistry:
+    """Return the installed plugins, looked for once: a small simulation takes hardly longer than that."""
+    return PluginRegistry.load()
 
 
 def listed_by(config: TopologyConfig) -> frozenset[str]:
