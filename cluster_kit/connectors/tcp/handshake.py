@@ -161,13 +161,12 @@ def name_mismatch(target: Node, identity: Identity) -> ConnectError | None:
     return ConnectError(message, node=target.key, reason=ConnectReason.NAME)
 
 
-def not_itself(certified: str | None, frame: Frame) -> str | None:
+def not_itself(certified: str, frame: Frame) -> str | None:
     """Return what to say of a peer that introduces itself by another name than it has proved, ``None`` if it doesn't."""
-    if certified is None or not isinstance(frame, Hello | Answer | Refusal):
+    identity = frame.identity if isinstance(frame, Hello | Answer | Refusal) else None
+    if identity is None or identity.name == certified:
         return None
-    if frame.identity is None or frame.identity.name == certified:
-        return None
-    return f"it calls itself {frame.identity.name!r}, and has proved to be {certified!r}"
+    return f"it calls itself {identity.name!r}, and has proved to be {certified!r}"
 
 
 def _refused(target: Node, told: str) -> ConnectError:

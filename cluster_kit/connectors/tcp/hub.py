@@ -165,9 +165,10 @@ class Hub:
     def received(self, session: Session, data: memoryview) -> None:
         """Handle the frames that ``data`` completes."""
         now_s = self._clock.now_s()
+        certified = session.certified
         try:
             for frame in session.link.receive(data):
-                if lie := not_itself(session.certified, frame):
+                if certified is not None and (lie := not_itself(certified, frame)):
                     self._refute(session, lie)
                     return
                 self._handle(session, frame, now_s)

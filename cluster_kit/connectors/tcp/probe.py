@@ -107,7 +107,7 @@ async def _greet(stream: Stream, us: Presence) -> Frame | None:
         raise
     if stream.distrust:
         raise stream.distrust
-    if word and (lie := not_itself(stream.certified, word)):
+    if word and stream.certified and (lie := not_itself(stream.certified, word)):
         raise RemoteProtocolError(lie)
     return word
 
