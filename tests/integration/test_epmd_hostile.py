@@ -33,26 +33,35 @@ def run(scenario):
 @contextlib.asynccontextmanager
 async def serving(host, port, behave, **options):
     """Let ``behave(request, writer)`` answer at ``host``; it is cancelled at the end of the block."""
-    tasks = set()
+    tasks, is_over = set(), False
 
     async def serve(reader, writer):
-        tasks.add(asyncio.current_task())
         try:
             (size,) = struct.unpack(">H", await reader.readexactly(2))
             await behave(await reader.readexactly(size), writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        finally:
-            writer.transport.abort()
 
-    server = await asyncio.start_server(serve, host, port, **options)
+    def accept(reader, writer):
+        """Take in a connection, of which nothing is left whether or not its task has begun by the end."""
+        if is_over:
+            writer.transport.abort()
+            return
+        task = asyncio.create_task(serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(lambda _: writer.transport.abort())
+
+    server = await asyncio.start_server(accept, host, port, **options)
     try:
         yield
     finally:
+        is_over = True
         server.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(3):  # what was being accepted is taken in, and gone, by then
+            await asyncio.sleep(0)
 
 
 def answering(answers):
