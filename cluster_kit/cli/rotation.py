@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 _SHOWN = 8
-NOBODY = "-"
+_NOTHING = "-"
 
 
 class Verdict(Enum):
@@ -41,8 +41,8 @@ class Standing:
     @property
     def row(self) -> tuple[str, str, str, str]:
         """The cells of a table: node, what it uses, what it accepts besides, and what the step means for it."""
-        uses, *accepts = map(short, self.secrets or (NOBODY,))
-        return self.node, uses, " ".join(accepts) or NOBODY, self.why
+        uses, *accepts = map(short, self.secrets or (_NOTHING,))
+        return self.node, uses, " ".join(accepts) or _NOTHING, self.why
 
 
 HEADINGS = ("NODE", "USES", "ACCEPTS BESIDES", "THIS STEP")

@@ -55,6 +55,11 @@ class Keyring(Struct, frozen=True):
         """All that it accepts, the current ones first."""
         return (self.current, *self.previous)
 
+    @property
+    def ids(self) -> tuple[bytes, ...]:
+        """The ids of the secrets, by which others know which ones this node holds: it uses the first, and accepts all."""
+        return tuple(keys.id for keys in self.accepted)
+
 
 def derive(secret: str | bytes, cluster: str) -> SecretKeys:
     """Return the keys of a secret in a cluster; the same on every machine. Takes about 0.1 s and 32 MiB.

@@ -45,8 +45,8 @@ class Security:
 
     @property
     def secret_ids(self) -> tuple[bytes, ...]:
-        """The ids of the secrets, for others to know which this node holds: it uses the first, and accepts all."""
-        return () if self._keyring is None else tuple(keys.id for keys in self._keyring.accepted)
+        """See ``Keyring.ids``; none where there is no secret."""
+        return () if self._keyring is None else self._keyring.ids
 
     def renew(self, keyring: Keyring) -> None:
         """Use other keys from now on; a link that is open stays as it is."""

@@ -38,9 +38,9 @@ class Keychain:
         return _keyring(self._makings.values())
 
     def ids(self) -> tuple[bytes, ...]:
-        """Return the ids of the secrets, by which others know which ones this node holds."""
+        """Return ``Keyring.ids``; none where there is no secret."""
         keyring = self.keyring()
-        return () if keyring is None else tuple(keys.id for keys in keyring.accepted)
+        return () if keyring is None else keyring.ids
 
     def change(self, secrets: Iterable[Secret]) -> None:
         """Make the keys of other secrets, then use them; after an error nothing has changed.

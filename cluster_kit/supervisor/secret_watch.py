@@ -68,9 +68,11 @@ class SecretWatch:
             self._ended.wait(_JOIN_S)
 
     def _run(self) -> None:
-        while not self._is_told():
-            self._look()
-        self._ended.set()
+        try:
+            while not self._is_told():
+                self._look()
+        finally:
+            self._ended.set()
 
     def _is_told(self) -> bool:
         try:
