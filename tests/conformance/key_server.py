@@ -5,6 +5,8 @@ import json
 import threading
 import time
 
+from cluster_kit.testing.leaks import close_server
+
 
 class KeyServer:
     """Serves on 127.0.0.1 in a thread of its own; ``stop`` and ``start`` restart it on its port, without its data."""
@@ -44,7 +46,7 @@ class KeyServer:
         return self.server.sockets[0].getsockname()[1]
 
     async def _close(self):
-        self.server.close()
+        await close_server(self.server)
         for writer in self.writers:
             writer.transport.abort()
         await self.server.wait_closed()

@@ -1,6 +1,7 @@
 """Whatever a block or a test leaves behind is found and named."""
 
 import asyncio
+import gc
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cluster_kit.testing import leaves_nothing
+from cluster_kit.testing.leaks import close_server
 
 pytest_plugins = "pytester"
 
@@ -145,3 +147,28 @@ def test_a_missing_program_skips_unless_it_is_required(pytester, monkeypatch):
     pytester.runpytest_subprocess("-rs").stdout.fnmatch_lines(["SKIPPED*no-such-program is not installed"])
     monkeypatch.setenv("CLUSTER_KIT_REQUIRE_SERVERS", "1")
     pytester.runpytest_subprocess().assert_outcomes(failed=1)
+
+
+def test_server_that_is_closed_while_it_accepts_leaves_no_socket():
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        closing, create_task = [], loop.create_task
+
+        def close_meanwhile(coroutine, **options):
+            if coroutine.__name__ == "_accept_connection2":
+                closing.append(create_task(close_server(server)))
+            return create_task(coroutine, **options)
+
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+        loop.create_task = close_meanwhile
+        async with leaves_nothing(grace_s=1.0):
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.close()
+            await writer.wait_closed()
+            await asyncio.gather(*closing)
+
+    gc.disable()  # it would close what is lost
+    try:
+        asyncio.run(scenario())
+    finally:
+        gc.enable()

@@ -14,6 +14,7 @@ from cluster_kit.strategies.epmd import EpmdStrategy
 from cluster_kit.strategies.erlang_hosts import ErlangHostsStrategy
 from cluster_kit.strategies.local_epmd import LocalEpmdStrategy
 from cluster_kit.testing import FakeDiscovery, Listener
+from cluster_kit.testing.leaks import close_server
 from cluster_kit.wire.epmd import MAX_LISTING_BYTES, MAX_PORT_ANSWER_BYTES
 
 ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:45001")
@@ -56,7 +57,7 @@ async def serving(host, port, behave, **options):
         yield
     finally:
         is_over = True
-        server.close()
+        await close_server(server)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -13,6 +13,7 @@ from tcp_stage import DEADLINE_S, Local
 from cluster_kit.errors import ConnectError, ConnectReason, NetworkError, NetworkFault
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import Fence, Node, split_address
+from cluster_kit.testing.leaks import close_server
 from cluster_kit.wire.frames import FrameReader, Refusal, encode
 
 SEED = "seed.test"
@@ -65,7 +66,7 @@ async def serving(handle, host="127.0.0.1", port=0):
     try:
         yield f"{host}:{server.sockets[0].getsockname()[1]}"
     finally:
-        server.close()
+        await close_server(server)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

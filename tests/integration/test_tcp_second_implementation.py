@@ -10,6 +10,7 @@ from tcp_stage import DEADLINE_S, Local
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import Node, split_address
+from cluster_kit.testing.leaks import close_server
 
 HELLO, ANSWER, REFUSAL, CONFIRM, PING, PONG, WANT, UPDATE, GOODBYE, APP, PEERS = range(1, 12)
 BOOT = [1_700_000_000_000, 7]
@@ -145,7 +146,7 @@ class Crossing:
 
     async def __aexit__(self, *exc_info):
         self.theirs.writer.close()
-        self._server.close()
+        await close_server(self._server)
         await self.node.__aexit__(*exc_info)
 
 

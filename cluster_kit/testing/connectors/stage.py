@@ -18,6 +18,7 @@ from cluster_kit.node import BootId, Fence, Node, host_and_port, join_address
 from cluster_kit.security import Security
 from cluster_kit.security.keys import Keyring
 from cluster_kit.testing.connectors.peers import PeerApart, Strangers, peer_process
+from cluster_kit.testing.leaks import close_server
 from cluster_kit.testing.scenarios import run_to_end, without_unhandled
 from cluster_kit.testing.stand_ins import DEADLINE_S, FENCE, RecordingLinks
 
@@ -223,7 +224,7 @@ async def _listen_tcp(handle: Callable[[asyncio.StreamReader, asyncio.StreamWrit
     try:
         yield join_address("127.0.0.1", server.sockets[0].getsockname()[1])
     finally:
-        server.close()
+        await close_server(server)
 
 
 async def stop(*parties: Party) -> None:
