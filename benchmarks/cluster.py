@@ -66,6 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", type=lambda text: text.split(","), default=SCENARIOS, help=",".join(SCENARIOS))
     parser.add_argument("--executable", type=Path, default=executable, help="the cluster-kit to measure")
     parser.add_argument("--former", type=Path, metavar="EXECUTABLE", help="another cluster-kit to measure beside")
+    parser.add_argument("--secret", action="store_true", help="measure cluster_kit with a secret, too")
     parser.add_argument(
         "--libcluster", type=Path, metavar="DIR", help="folder of compiled applications, such as _build/prod/lib"
     )
@@ -85,6 +86,7 @@ class Benchmark:
         self._python = str(options.executable.with_name("python"))
         self._systems: list[System] = [ClusterKit(options.executable)]
         self._systems += [ClusterKit(options.former, "former")] if options.former else []
+        self._systems += [ClusterKit(options.executable, "with a secret", secret=True)] if options.secret else []
         self._systems += [Libcluster(options.libcluster)] if options.libcluster else []
         self._systems += [Serf()] if options.serf else []
         self.results = Results([system.name for system in self._systems])
