@@ -9,8 +9,7 @@ import click
 
 from cluster_kit.cli.failure import Failure
 from cluster_kit.cli.teaching import TaughtCommand
-
-_BYTES = 32
+from cluster_kit.security.keys import new_secret
 
 
 @click.command(
@@ -20,7 +19,9 @@ _BYTES = 32
 )
 @click.option("-o", "--output", metavar="FILE", help="Write it to FILE, which is new, for your user alone (mode 0600).")
 def secret(output: str | None) -> None:
-    """Print a new secret for a cluster: one line with 256 random bits, as hexadecimal digits.
+    """Print a new secret for a cluster: one line with 256 random bits, 'ck1-' and 64 hexadecimal digits.
+
+    A node starts sooner with one that was made here, as nobody can guess it: others are stretched first (scrypt).
 
     Every node of the cluster needs the same one. Copy the file to each machine, for the user that runs the node, and name it in
     cluster.yaml as 'secret_file: /etc/shop/secret'. In Kubernetes, make a Secret of it by 'cluster-kit secret | kubectl create
@@ -28,9 +29,7 @@ def secret(output: str | None) -> None:
     name the file in it. To go over to another secret, append the new one to the file as a second line on every machine, then
     move it up to the first, then remove the old one.
     """
-    import secrets
-
-    line = f"{secrets.token_hex(_BYTES)}\n"
+    line = f"{new_secret()}\n"
     if output is None:
         click.echo(line, nl=False)
         return

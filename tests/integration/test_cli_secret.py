@@ -16,7 +16,7 @@ def test_a_new_one_is_printed_on_a_line_and_nothing_else():
     first, second = cluster_kit("secret"), cluster_kit("secret")
     for done in (first, second):
         assert (done.returncode, done.stderr) == (0, "")
-        assert re.fullmatch(r"[0-9a-f]{64}\n", done.stdout)
+        assert re.fullmatch(r"ck1-[0-9a-f]{64}\n", done.stdout)
         assert bits_of(done.stdout.strip()) > 240
     assert first.stdout != second.stdout
 
@@ -31,7 +31,7 @@ def test_file_is_for_its_owner_alone(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     [secret] = read_secret_file(path).secrets
-    assert re.fullmatch(r"[0-9a-f]{64}", secret.reveal())
+    assert re.fullmatch(r"ck1-[0-9a-f]{64}", secret.reveal())
 
 
 @pytest.mark.parametrize("kind", ["file", "link"])

@@ -1,29 +1,30 @@
 """Keys of secrets: by another implementation of the same functions, and by a vector that must never change."""
 
 import pickle
+import re
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster_kit.security.keys import Keyring, SecretKeys, derive
+from cluster_kit.security.keys import Keyring, SecretKeys, derive, new_secret
 
 ODD = ["x", " padded ", "ä🔑", "\udcff\udc80 odd \x00", "0" * 5000]
 
 
 def by_cryptography(secret: bytes, cluster: bytes) -> SecretKeys:
     stretched = Scrypt(salt=cluster, length=32, n=2**15, r=8, p=1).derive(secret)
+    return by_expanding(lambda info, length: HKDFExpand(algorithm=SHA256(), length=length, info=info).derive(stretched))
 
-    def expand(info: bytes, length: int = 32) -> bytes:
-        return HKDFExpand(algorithm=SHA256(), length=length, info=info).derive(stretched)
 
+def by_expanding(expand) -> SecretKeys:
     return SecretKeys(
         id=expand(b"cluster_kit id", 8),
-        authority=expand(b"cluster_kit links"),
-        datagrams=expand(b"cluster_kit datagrams"),
+        authority=expand(b"cluster_kit links", 32),
+        datagrams=expand(b"cluster_kit datagrams", 32),
     )
 
 
@@ -42,6 +43,23 @@ def test_keys_of_a_secret_never_change(keys):
 @pytest.mark.parametrize("secret", ODD, ids=range(len(ODD)))
 def test_keys_are_those_of_another_implementation(secret):
     assert derive(secret, "shop") == by_cryptography(secret.encode(errors="surrogateescape"), b"shop")
+
+
+def test_made_secret_is_random_and_not_stretched():
+    """RFC 5869 with the cluster's name for salt, by another implementation."""
+    one, other = new_secret(), new_secret()
+    assert one != other
+    assert re.fullmatch("ck1-[0-9a-f]{64}", one)
+    assert derive(one, "shop") == by_expanding(
+        lambda info, length: HKDF(algorithm=SHA256(), length=length, salt=b"shop", info=info).derive(one.encode())
+    )
+    assert derive("ck1-" + "0123456789abcdef" * 4, "shop-prod").id.hex() == "5b98e8c6d74ea418"
+
+
+@pytest.mark.parametrize("change", [str.upper, lambda made: made[:-1], lambda made: made + "0", lambda made: made + "\n"])
+def test_what_only_looks_like_a_made_secret_is_stretched(change):
+    secret = change(new_secret())
+    assert derive(secret, "shop") == by_cryptography(secret.encode(), b"shop")
 
 
 def test_bytes_and_their_text_are_one_secret():
