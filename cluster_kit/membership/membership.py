@@ -24,7 +24,6 @@ from cluster_kit.membership.wish import Wish
 from cluster_kit.node import Node, is_other_run
 
 RETURN_S = 1.0  # how soon, at the earliest, a node that said goodbye may be back where no boot id would tell
-
 _BURST = 1000  # reports about nodes without a wait, beside those of all nodes found and linked
 
 _FINAL = frozenset({Reason.LEFT, Reason.GONE, Reason.UNWANTED})  # a link that ends so is not missed
@@ -275,7 +274,8 @@ class Membership:
 
     def connect_failed(self, node: Node, error: ConnectError, now_s: float, jitter: float) -> None:
         """Take in that ``Connect(node)`` failed; ``error`` decides when to try again, and ``jitter``, from 0 to 1."""
-        self._reconciler.failed(node.key, error, now_s, jitter)
+        missed = self._met[node.key] if node.key in self._memory else None
+        self._reconciler.failed(node.key, error, now_s, jitter, self._roster.elsewhere(node.key, missed, now_s))
         if error.reason is ConnectReason.SELF:
             self._memory.forget(node.key)
             self._take(self._roster.set_aside(node))

@@ -6,7 +6,7 @@ A wish has to be told even where the link is up already, because the peer opened
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cluster_kit.errors import ConnectError, ConnectReason
@@ -19,6 +19,7 @@ FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 5.0
 FINAL_RETRY_S = 30.0  # after errors that don't pass by themselves, such as a wrong name
 CROSSED_RETRY_S = 1.0  # the peer's own dial is on its way; only if that fails is it our turn again
+DETOUR_EVERY = 2  # dials, where there is another address
 STABLE_S = LAST_RETRY_S  # a link that lasted this long ends the row of failures
 PROMPT_S = 0.25  # a peer that is there answers or refuses by then, most of the time; RFC 8305 (5) waits as long
 RENEW_S = 1.0  # a lost SYN is repeated after this time, and then ever more slowly (RFC 6298, 2)
@@ -100,6 +101,7 @@ class Reconciler:
         self._outdated: set[str] = set()  # who is linked, and has changed since the wish was told
         self._up_since_s: dict[str, float] = {}
         self._waits: dict[str, _Wait] = {}  # only of those wanted
+        self._detours: dict[str, Node] = {}  # of those, whom the next dial goes to elsewhere
         self._draining = False
 
     @property
@@ -120,11 +122,13 @@ class Reconciler:
         for key in changed:
             if key not in wanted:
                 self._waits.pop(key, None)
+                self._detours.pop(key, None)
             self._requeue(key, now_s)
 
     def plan(self, now_s: float) -> list[Command]:
         """Return the commands to start now; each is in flight until its end is reported, which ``GiveUp`` brings forward."""
-        dials = [Connect(self._wanted[key]) for lane in (self._hopeful, self._doubtful) for key in lane.start(now_s)]
+        due = [key for lane in (self._hopeful, self._doubtful) for key in lane.start(now_s)]
+        dials = [Connect(self._detours.pop(key, self._wanted[key])) for key in due]
         self._outdated.difference_update(dial.node.key for dial in dials)
         farewells = [Disconnect(self._told[key]) for key in self._farewells.start(now_s)]
         given_up = [GiveUp(key) for lane in self._lanes for key in lane.evict(now_s)]
@@ -140,6 +144,7 @@ class Reconciler:
         """Take in that a link is up, whoever opened it."""
         self._up_since_s[key] = now_s
         self._settled.discard(key)
+        self._detours.pop(key, None)
         self._wait(key, now_s, failures=self._failures(key), until_s=now_s)
         if key in self._waits:
             self._waits[key] = replace(self._waits[key], tries=0, reason=None)
@@ -176,19 +181,26 @@ class Reconciler:
             else:
                 self._fail(each, now_s, jitter=1.0)
 
-    def failed(self, key: str, error: ConnectError, now_s: float, jitter: float) -> None:
-        """Take in that ``Connect`` of ``key`` failed, which leaves no wish with the connector."""
+    def failed(self, key: str, error: ConnectError, now_s: float, jitter: float, elsewhere: Sequence[Node] = ()) -> None:
+        """Take in that ``Connect`` of ``key`` failed, which leaves no wish with the connector.
+
+        Where the peer is also told to be ``elsewhere``, every other dial goes there, in turns: at the address that is taken for
+        right nobody may ever answer, such as at a forged one.
+        """
         unanswered = now_s - self._end(key) >= PROMPT_S
         self._told.pop(key, None)
         self._settled.discard(key)
         if error.reason is ConnectReason.CROSSED:
             self._wait(key, now_s, failures=self._failures(key), until_s=now_s + CROSSED_RETRY_S)
-        elif error.retryable:
+        elif error.retryable or elsewhere:
             self._fail(key, now_s, jitter, unanswered=unanswered)
         else:
             self._wait(key, now_s, failures=self._failures(key) + 1, until_s=now_s + FINAL_RETRY_S * (1 + jitter) / 2)
         if key in self._waits:
-            self._waits[key] = replace(self._waits[key], tries=self._waits[key].tries + 1, reason=error.reason)
+            tries = self._waits[key].tries + 1
+            self._waits[key] = replace(self._waits[key], tries=tries, reason=error.reason)
+            if elsewhere and tries % DETOUR_EVERY == DETOUR_EVERY - 1:
+                self._detours[key] = elsewhere[tries // DETOUR_EVERY % len(elsewhere)]
 
     def disconnected(self, key: str, now_s: float) -> None:
         """Take in that ``Disconnect`` of ``key`` was carried out."""

@@ -45,12 +45,16 @@ class Change(NamedTuple):
 
 
 class _Words:
-    """What one source says: nodes by key, as it tells them, and how long each word holds."""
+    """What one source says: nodes by key, as it tells them, and how long each word holds.
 
-    __slots__ = ("nodes", "terms")
+    Of a node of which it goes on to tell two runs, ``nodes`` has the later one, and ``rivals`` the other one.
+    """
+
+    __slots__ = ("nodes", "rivals", "terms")
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
+        self.rivals: dict[str, tuple[Node, float]] = {}  # each until when its word holds
         self.terms = Terms()
 
 
@@ -110,6 +114,17 @@ class Roster:
     def told_until_s(self, source: str, told: str, now_s: float) -> float:
         """Return until when the word of a source holds for what it calls ``told``."""
         return self._words_of(source).terms.until_s(told, now_s)
+
+    def elsewhere(self, key: str, missed: Node | None, now_s: float) -> list[Node]:
+        """Return a known node as it is told, or ``missed``, at other addresses: that of the latest run may be forged."""
+        known = self.known.get(key)
+        if known is None:
+            return []
+        told = [] if missed is None else [missed]
+        told += [node for _, node in sorted(self._told_of(key), key=lambda pair: pair[0])]
+        rivals = [words.rivals[key] for words in self._words.values() if key in words.rivals]
+        told += [rival for rival, until_s in rivals if now_s < until_s]
+        return list({node.address: node for node in told if node.address not in (None, known.address)}.values())
 
     def vouches_for(self, node: Node) -> bool:
         """Whether a source has told of a node by its name or its address; hearsay doesn't count."""
@@ -242,6 +257,7 @@ class Roster:
             words = self._words_of(source)
             if words.nodes.pop(key, None) is None:
                 continue
+            words.rivals.pop(key, None)
             words.terms.discard(key)
             touched[key] = False
             self._tellers[key] -= 1
@@ -280,7 +296,11 @@ class Roster:
             return False
         if (before is node or before == node) and key not in self._inherited.nodes and words.terms.renew(key, ttl_s, now_s):
             return True
-        return is_older(node, before) and words.terms.holds(key, now_s)
+        if not (is_older(node, before) and words.terms.holds(key, now_s)):
+            return False
+        if node.address != before.address:
+            words.rivals[key] = node, now_s + ttl_s
+        return True
 
     # -- what that adds up to --------------------------------------------------------------------------------------------------
 

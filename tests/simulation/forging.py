@@ -10,7 +10,7 @@ from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.ways import group_of
 from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES, Kind, Packet, encode
 
-FROM_S, UNTIL_S = 3, 5  # so that everybody is heard again before he would be forgotten
+FROM_S = 3.0
 EVERY_S = 0.25
 
 
@@ -22,11 +22,15 @@ class Forging(GossipStrategy):
         kinds: What he says, one after the other.
         leaving: Whether he says that they are about to leave.
         later_by_ms: Whom he says it of: their own runs, or others that began later.
+        address: Where he says they are; ``None`` for where they are.
+        for_s: For how long he says it.
     """
 
     kinds: tuple[int, ...] = (Kind.HEARTBEAT,)
     leaving: bool = False
     later_by_ms: int = 0
+    address: str | None = None
+    for_s: float = 2.0  # so that everybody is heard again before he would be forgotten
 
     async def discover(self, ctx):
         nodes = {}
@@ -34,7 +38,7 @@ class Forging(GossipStrategy):
         try:
             async with aclosing(GossipStrategy.discover(self, ctx)) as observations:
                 async for observation in observations:
-                    if isinstance(observation, Seen):
+                    if isinstance(observation, Seen) and observation.node.key != ctx.local.key:
                         nodes.setdefault(observation.node.key, observation.node)
                     yield observation
         finally:
@@ -44,11 +48,13 @@ class Forging(GossipStrategy):
         group = await group_of(self, ctx.local.host, ctx.network)
         datagrams = await ctx.network.join(group, max_bytes=MAX_DATAGRAM_BYTES)
         await asyncio.sleep(FROM_S)
-        for _ in range(int((UNTIL_S - FROM_S) / EVERY_S)):
+        nodes = dict(nodes)  # as they were before anybody forged anything
+        for _ in range(int(self.for_s / EVERY_S)):
             for node in nodes.values():
                 run = BootId(node.boot_id.started_ms + self.later_by_ms, node.boot_id.nonce)
                 for kind in self.kinds:
-                    packet = Packet.of(node.evolve(boot_id=run), ctx.fence, Kind(kind), leaving=self.leaving)
+                    later = node.evolve(boot_id=run, address=self.address or node.address)
+                    packet = Packet.of(later, ctx.fence, Kind(kind), leaving=self.leaving)
                     datagrams.send(encode(packet))
             await asyncio.sleep(EVERY_S)
         datagrams.close()

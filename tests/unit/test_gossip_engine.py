@@ -300,6 +300,20 @@ def test_late_packet_of_an_old_run_is_dropped():
     assert peer.sees() == {NEW.name: NEW}
 
 
+def test_old_run_that_goes_on_is_told_of_beside_the_new_one():
+    """One of the two is forged, and nobody here can know which."""
+    lan = Lan()
+    peer = lan.start("member")
+    lan.deliver(peer, told(NEW))
+    assert lan.deliver(peer, told(OLD)) == []
+    lan.run(BELATED_S + 0.1)
+    lan.deliver(peer, told(NEW))
+    assert lan.deliver(peer, told(OLD)) == [Seen(OLD, TTL_S)]
+    lan.run(TTL_S + 2 * INTERVAL_S)
+    lan.deliver(peer, told(NEW))
+    assert lan.deliver(peer, told(OLD)) == []
+
+
 def test_late_goodbye_of_an_old_run_leaves_the_new_one():
     lan = Lan()
     peer = lan.start("member")

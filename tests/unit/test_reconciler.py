@@ -183,6 +183,30 @@ def test_final_errors_are_retried_seldom():
     assert reconciler.next_s() == FINAL_RETRY_S / 2
 
 
+@pytest.mark.parametrize("reason", ["refused", "name"])
+def test_every_other_dial_goes_elsewhere_in_turns_and_soon(reason):
+    """A name that belongs to another node is as good as no answer, where the address may be forged."""
+    reconciler, now_s, dialled = wanting(B), 0.0, []
+    elsewhere = [B.evolve(address="10.0.0.8:1"), B.evolve(address="10.0.0.9:1")]
+    while len(dialled) < 8:
+        for command in reconciler.plan(now_s):
+            dialled.append(command.node.address)
+            reconciler.failed(B.key, error(reason), now_s, 0.5, elsewhere)
+        now_s = reconciler.next_s()
+    assert dialled[::2] == [B.address] * 4
+    assert set(dialled[1::2]) == {"10.0.0.8:1", "10.0.0.9:1"}
+    assert now_s < 8 * LAST_RETRY_S
+
+
+def test_dial_after_a_link_goes_to_the_latest_address():
+    reconciler = wanting(B)
+    reconciler.plan(0)
+    reconciler.failed(B.key, error("refused"), 0, 0.5, [B.evolve(address="10.0.0.8:1")])
+    reconciler.linked(B.key, 0)
+    reconciler.unlinked(B.key, 10)
+    assert reconciler.plan(10) == [Connect(B)]
+
+
 def test_the_error_says_whether_it_is_final():
     reconciler = wanting(B)
     reconciler.plan(0)

@@ -491,3 +491,31 @@ def test_departure_counts_in_whatever_spelling_it_is_reported():
     known.observe("gossip", Found([Node("b@LocalHost"), Node("c@::1")]), 0)
     assert lost(known.observe("gossip", Gone("b@localhost.", Reason.LEFT), 1)) == {"b@localhost": Reason.LEFT}
     assert Leaving("c@0:0::1").name == "c@::1"
+
+
+# -- other addresses -----------------------------------------------------------------------------------------------------------
+
+
+def test_other_sources_and_older_runs_tell_where_else_a_node_may_be():
+    known = roster()
+    later, older, listed = (
+        B.evolve(address=f"10.0.0.{number}:1", boot_id=run) for number, run in ((9, boot(2)), (8, boot(1)), (7, None))
+    )
+    known.observe("gossip", Seen(later, 5), 0)
+    assert known.elsewhere(B.key, None, 0) == []
+    known.observe("static", Found([listed]), 0)
+    known.observe("gossip", Seen(older, 5), 1)
+    assert known.known[B.key] == later
+    assert known.elsewhere(B.key, None, 1) == [listed, older]
+    assert known.elsewhere(B.key, older, 1) == [older, listed]
+    assert known.elsewhere(B.key, None, 6) == [listed]
+    known.observe("static", Found([]), 6)
+    known.observe("gossip", Gone(B.key, Reason.LEFT, later.boot_id), 6)
+    assert known.elsewhere(B.key, older, 6) == []
+
+
+def test_older_run_at_the_same_address_is_nowhere_else():
+    known = roster()
+    known.observe("gossip", Seen(B.evolve(address="10.0.0.9:1", boot_id=boot(2)), 5), 0)
+    known.observe("gossip", Seen(B.evolve(address="10.0.0.9:1", boot_id=boot(1)), 5), 0)
+    assert known.elsewhere(B.key, None, 0) == []

@@ -191,6 +191,8 @@ class GossipEngine:
         word = self._peers.hear(said, now_s)
         if word in (Word.KNOWN, Word.LATE):
             return word, []
+        if word is Word.RIVAL:
+            return word, [Seen(said.node, self._ttl_s)]
         actions = [*_introduction(said, self._ttl_s)]
         boot_id = said.node.boot_id
         if before is not None and boot_id is not None and boot_id < before:  # who keeps the newer one takes this for late

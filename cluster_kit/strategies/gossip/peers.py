@@ -30,6 +30,8 @@ class Word(Enum):
     """The run tells the same as before."""
     LATE = auto()
     """The run has just said goodbye, or a newer one has taken its place: the packet was under way for long."""
+    RIVAL = auto()
+    """The run goes on to speak although a newer one has taken its place: one of the two is none of that node."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +61,7 @@ class Peers:
         self._said: dict[str, Statement] = {}  # by name, what was heard last
         self._heard_s: dict[Statement, float] = {}  # when that was
         self._until_s: dict[Statement, float] = {}  # until when others may rely on it
+        self._rivalled_since_s: dict[str, float] = {}  # since when an older run than the one that is known speaks, too
         self._lapsing: set[Statement] = set()  # of whom ``renew`` may come too late
         self._renewed_at_s = -inf
         self._buried: OrderedDict[BootId, float] = OrderedDict()  # until when, those who said goodbye first to the front
@@ -95,7 +98,7 @@ class Peers:
     def hear(self, said: Statement, now_s: float) -> Word:
         """Take in what was heard of a node that has a name and a boot."""
         word = self._judge(said, now_s)
-        if word is Word.LATE:
+        if word in (Word.LATE, Word.RIVAL):
             return word
         before = self._said.get(said.node.key)
         until_s = now_s + self._ttl_s
@@ -110,6 +113,10 @@ class Peers:
             self._make_room()
         return word
 
+    def _drop(self, said: Statement) -> None:
+        self._forget(said)
+        self._rivalled_since_s.pop(said.node.key, None)
+
     def _forget(self, said: Statement) -> None:
         del self._said[said.node.key], self._heard_s[said], self._until_s[said]
         self._lapsing.discard(said)
@@ -117,7 +124,7 @@ class Peers:
     def _make_room(self) -> None:
         """Forget those who have been silent for the longest time, several at once since it takes a look at all."""
         for said in nsmallest(max(1, MAX_PEERS // 16), self._heard_s, key=self._heard_s.__getitem__):
-            self._forget(said)
+            self._drop(said)
 
     def _judge(self, said: Statement, now_s: float) -> Word:
         boot_id = said.node.boot_id
@@ -130,8 +137,9 @@ class Peers:
         if boot_id == before.node.boot_id:
             is_known = said.says_the_same_as(before) and before not in self._lapsing
             return Word.KNOWN if is_known else Word.CHANGED
-        late = boot_id < before.node.boot_id and now_s - self._heard_s[before] < self._silent_s
-        return Word.LATE if late else Word.NEW
+        if boot_id > before.node.boot_id or now_s - self._heard_s[before] >= self._silent_s:
+            return Word.NEW
+        return Word.RIVAL if now_s - self._rivalled_since_s.setdefault(said.node.key, now_s) > BELATED_S else Word.LATE
 
     def renew(self, now_s: float, horizon_s: float) -> list[tuple[Statement, float]]:
         """Return those who have been heard again and on whom others may rely no longer than until ``horizon_s``.
@@ -145,7 +153,7 @@ class Peers:
             heard_s = self._heard_s[said]
             until_s = heard_s + self._ttl_s
             if until_s <= now_s:
-                self._forget(said)
+                self._drop(said)
                 continue
             if self._until_s[said] < until_s:
                 self._until_s[said] = until_s
@@ -169,5 +177,5 @@ class Peers:
         if len(self._buried) > MAX_BURIED:
             self._buried.popitem(last=False)
         if self.current(name) == boot_id:
-            self._forget(self._said[name])
+            self._drop(self._said[name])
         return True
