@@ -60,6 +60,8 @@ class Entry:
             return None
         if node.name is None or node.boot_id is None or not 0 < ttl_s <= MAX_TTL_S or state not in get_args(State):
             return None
+        if not (isinstance(fence.cluster, str) and isinstance(fence.group, str)):
+            return None
         return cls(node=node, boot_id=node.boot_id, fence=fence, ttl_s=ttl_s, state=state, renewal=renewal)
 
 

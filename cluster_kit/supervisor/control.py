@@ -300,8 +300,26 @@ def _answers(selector: selectors.BaseSelector, within_s: float) -> Iterator[Answ
         for key, _ in selector.select(left_s):
             if _is_complete(key.data, key.fileobj):
                 selector.unregister(key.fileobj)
-                with suppress(ValueError):  # it ended amid its answer
-                    yield json.loads(key.data.heard)
+                with suppress(ValueError):  # it ended amid its answer, or is of another version
+                    yield read_answer(key.data.heard)
+
+
+def read_answer(heard: bytes | bytearray) -> Answer:
+    """Return what a supervisor told of itself: whatever else that is, it names its node, its process and its cluster.
+
+    Raises:
+        ValueError: It is no such answer.
+    """
+    try:
+        answer = json.loads(heard)
+    except RecursionError as exc:
+        raise ValueError("nested too deep") from exc
+    if not isinstance(answer, dict):
+        raise ValueError("no mapping")
+    kinds = {"node": str, "pid": int, "cluster": str}
+    if any(type(answer.get(key)) is not kind for key, kind in kinds.items()):
+        raise ValueError(f"without {', '.join(kinds)}")
+    return answer
 
 
 def _is_complete(asked: _Asked, sock: Any) -> bool:

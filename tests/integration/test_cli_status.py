@@ -235,10 +235,11 @@ def test_one_that_starts_is_not_taken_for_one_that_was_left_behind(folder, monke
         listen(sock, *backlog)
 
     monkeypatch.setattr(socket.socket, "listen", asked_meanwhile)
-    control = ControlSocket(lambda: {"node": "x"})
+    told = {"node": "x", "pid": 7, "cluster": "shop"}
+    control = ControlSocket(lambda: told)
     control.open()
     try:
-        assert {"node": "x"} in list(ask_all([]))
+        assert told in list(ask_all([]))
     finally:
         control.close()
 

@@ -38,6 +38,9 @@ USUAL_KUBECONFIG = "~/.kube/config"
 
 _NO_HOME = "this user has no home directory: HOME is not set, and its number is not in passwd"
 _MOUNT = "mount the service account's token, or set kubeconfig"
+_UNUSABLE = (  # what a kubeconfig of any other shape raises; nested deep enough, it ends in a RecursionError
+    *(ConfigException, OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, RecursionError),
+)
 _FILES = {"clusters": ("certificate-authority",), "users": ("client-certificate", "client-key", "tokenFile")}
 
 
@@ -205,7 +208,7 @@ async def _by_kubeconfig(path: Path, options: KubernetesStrategy, environ: Mappi
                 f"kubeconfig {path}, context {context['name']!r}",
                 proxy,
             )
-    except (ConfigException, OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as exc:
+    except _UNUSABLE as exc:
         cure = f"try it with: kubectl --kubeconfig '{path}' get pods"
         raise _unusable(f"cannot use the kubeconfig '{path}': {_reason(exc)}; {cure}") from exc
     return access

@@ -1,0 +1,143 @@
+"""Targets: what comes in by gossip and by mDNS."""
+
+from fuzz_target import MSGPACK, Target
+from made_up_secrets import keyring
+
+from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.network import Endpoint
+from cluster_kit.node import MAX_METADATA_BYTES, BootId, Fence, Node
+from cluster_kit.strategies.mdns import records
+from cluster_kit.strategies.mdns.records import MAX_TEXT_BYTES, Told
+from cluster_kit.wire import envelope, gossip
+from cluster_kit.wire.envelope import NONCE_BYTES, Envelope
+from cluster_kit.wire.gossip import HEADER, MAX_DATAGRAM_BYTES, Kind, Packet
+from cluster_kit.wire.sealing import AUTH_TAG_BYTES, SEALED_HEADER, NotOpened, Sealing, read_clear
+
+SOURCES = (Endpoint("10.0.0.9", 45892), Endpoint("fe80::9%eth0", 45892))
+FENCE = Fence("shop", "lan")
+ANN = Node(name="ann@10.0.0.1", address="10.0.0.1:4370", metadata={"zone": "a"}, boot_id=BootId(1, 2))
+NODES = (
+    ANN,
+    Node(name="bob@host.example", address="unix:/run/bob.sock", boot_id=BootId(3, 4)),
+    Node(name="cat@fe80::7", address="[fe80::7%eth1]:4370", metadata={"k": "v" * 300, "": "\u00e9="}, boot_id=BootId(5, 6)),
+)
+PACKETS = tuple(Packet.of(node, FENCE, kind, leaving=kind is Kind.ANSWER) for node, kind in zip(NODES, Kind, strict=False))
+
+
+def check_gossip(datagram: bytes) -> bool:
+    """A packet is encoded to what decodes to its equal, and tells of a node wherever it comes from."""
+    try:
+        packet = gossip.decode(datagram)
+    except RemoteProtocolError:
+        return False
+    if packet is None:
+        return False
+    for source in SOURCES:
+        node = packet.node(source)
+        assert (node.name, node.boot_id) == (packet.name, packet.boot_id)
+        assert sum(len(key.encode()) + len(value.encode()) for key, value in node.metadata.items()) <= MAX_METADATA_BYTES
+    if len(datagram) <= MAX_DATAGRAM_BYTES - 64:  # what was left out of it may be added
+        again = gossip.encode(packet)
+        assert gossip.decode(again) == packet
+    return True
+
+
+def check_envelope(plain: bytes) -> bool:
+    """An envelope is encoded to what decodes to its equal, and tells where to reply to."""
+    try:
+        opened = envelope.decode(plain)
+    except RemoteProtocolError:
+        return False
+    assert envelope.decode(envelope.encode(opened)) == opened
+    assert len(opened.nonce) == len(opened.echo) == NONCE_BYTES
+    assert len(opened.packet) + len(opened.padding) <= len(plain)
+    for source in SOURCES:
+        assert opened.reply_to(source).port == opened.port > 0
+    return True
+
+
+OURS = Sealing("ann@10.0.0.1", BootId(1, 2), keyring(1))
+OTHERS = Sealing("mallory@10.0.0.3", BootId(7, 8), keyring(2))
+PLAIN = envelope.encode(Envelope(host="10.0.0.1", port=4370, packet=gossip.encode(PACKETS[0])))
+SEALED = {OURS.seal(plain, FENCE, 1.0): plain for plain in (PLAIN, b"", bytes(300))}
+NOT_OURS = (OTHERS.seal(PLAIN, FENCE, 1.0), OURS.seal(PLAIN, Fence("shop", "wan"), 1.0))
+
+
+def check_sealing(datagram: bytes) -> bool:
+    """Only what a member sealed opens, and what is told in the clear is what stands there."""
+    try:
+        clear = read_clear(datagram)
+    except NotOpened as exc:
+        assert exc.name == ""
+        clear = None
+    if clear is not None:
+        written = SEALED_HEADER + clear.fence_tag + clear.key_id
+        written += b"".join(each.to_bytes(8, "big") for each in (*clear.boot, clear.stamp))
+        written += bytes((len(clear.name_bytes),)) + clear.name_bytes
+        assert datagram[: clear.size_bytes] == written
+        assert clear.size_bytes + AUTH_TAG_BYTES <= len(datagram) <= MAX_DATAGRAM_BYTES
+        assert clear.name.isprintable()
+    try:
+        opened = OURS.open(datagram, FENCE)
+    except NotOpened:
+        assert datagram not in SEALED
+    else:
+        assert clear is not None
+        assert (opened.boot_id.started_ms, opened.boot_id.nonce) == clear.boot
+        assert opened.plain == SEALED[datagram]
+    return clear is not None
+
+
+TOLD = tuple(
+    Told(node=node.evolve(address=None), fence=FENCE, leaving=leaving, revision=revision)
+    for node, leaving, revision in zip(NODES, (False, True, False), (0, 7, 10**17), strict=True)
+)
+
+
+def check_txt(text: bytes) -> bool:
+    """What a TXT record tells is written to one that tells the same."""
+    try:
+        told = records.decode(text)
+    except RemoteProtocolError:
+        return False
+    assert told.node.name is not None
+    assert sum(len(key.encode()) + len(value.encode()) for key, value in told.node.metadata.items()) <= MAX_METADATA_BYTES
+    again = records.encode(told)
+    assert len(again) <= MAX_TEXT_BYTES
+    assert records.decode(again) == told
+    return True
+
+
+TARGETS = (
+    Target(
+        name="gossip",
+        of=("cluster_kit.wire.gossip:decode",),
+        check=check_gossip,
+        seeds=(*map(gossip.encode, PACKETS), gossip.encode(PACKETS[0].padded(600))),
+        form=MSGPACK._replace(head_bytes=len(HEADER)),
+    ),
+    Target(
+        name="envelope",
+        of=("cluster_kit.wire.envelope:decode",),
+        check=check_envelope,
+        seeds=(PLAIN, envelope.encode(Envelope(host=None, port=1, padding=bytes(99))), envelope.encode(Envelope(host="::1", port=9))),
+        form=MSGPACK,
+    ),
+    Target(
+        name="sealing",
+        of=(
+            "cluster_kit.wire.sealing:Sealing.open",
+            "cluster_kit.wire.sealing:read_clear",
+            "cluster_kit.wire.sealing:is_sealed",
+        ),
+        check=check_sealing,
+        seeds=(*SEALED, *NOT_OURS),
+    ),
+    Target(
+        name="mdns-txt",
+        of=("cluster_kit.strategies.mdns.records:decode",),
+        check=check_txt,
+        seeds=tuple(map(records.encode, TOLD)),
+        max_bytes=9000,
+    ),
+)

@@ -1,0 +1,106 @@
+"""Targets: what other processes of the same user say, over the control socket and over the pipe of a worker."""
+
+import json
+import socket
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from fuzz_target import JSON, Target, framed
+
+from cluster_kit.pipe import socket_channel
+from cluster_kit.pipe.socket_channel import SocketChannel
+from cluster_kit.supervisor.control import MAX_QUESTION_BYTES, _read_line, describe, read_answer
+from cluster_kit.supervisor.control_files import Wanted
+from cluster_kit.node import Node
+from cluster_kit.worker.__main__ import GREETING
+
+ANSWER = describe(Node(name="ann@10.0.0.1", metadata={"zone": "a"}), "shop", {}, leaving=False, secrets=[b"12345678"])
+
+
+def check_answer(heard: bytes) -> bool:
+    """An answer tells who it is from, so that it can be chosen by that, or is none."""
+    try:
+        answer = read_answer(heard)
+    except ValueError:
+        return False
+    assert Wanted(cluster=answer["cluster"], names=(answer["node"],)).includes(answer)
+    assert Wanted(names=(str(answer["pid"]),)).includes(answer)
+    return True
+
+
+def check_question(data: bytes) -> bool:
+    """A line is read up to its end, and of what has none no more than came in one piece beyond the limit."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(data)
+        theirs.shutdown(socket.SHUT_WR)
+        line = _read_line(ours, MAX_QUESTION_BYTES)
+    assert data.startswith(line)
+    assert line == data or line.endswith(b"\n") or len(line) > MAX_QUESTION_BYTES
+    return line.endswith(b"\n")
+
+
+def said(*messages: Any) -> bytes:
+    bodies = [json.dumps(message).encode() for message in messages]
+    return b"".join(len(body).to_bytes(4, "big") + body for body in bodies)
+
+
+def received(data: bytes, size: int) -> tuple[list[Any], str | None, bool]:
+    """Return the messages of a channel, why it ended, and whether its other end gave the greeting."""
+    ours, theirs = socket.socketpair()
+    messages: list[Any] = []
+    with theirs:
+        channel = SocketChannel(ours, GREETING)
+        try:
+            for start in range(0, len(data), size):
+                with suppress(BrokenPipeError):  # it takes nothing more once it has heard what it can't read
+                    theirs.sendall(data[start : start + size])
+                messages += channel.receive()
+            theirs.shutdown(socket.SHUT_WR)
+            channel.receive()
+        except EOFError as exc:
+            return messages, str(exc), channel.greeted
+        finally:
+            channel.close()
+    raise AssertionError("the end was not noticed")
+
+
+def check_pipe(data: bytes) -> bool:
+    """Nothing is unpickled before the greeting, and the same is heard however it comes in.
+
+    Made-up pickles run what code they like, and come from our own processes only: JSON stands in for them.
+    """
+    with patch.object(socket_channel, "pickle", SimpleNamespace(loads=json.loads)):
+        messages, _, greeted = received(data, max(1, len(data)))
+        for size in (3, 50):
+            assert received(data, size)[::2] == (messages, greeted)
+    assert greeted == data.startswith(GREETING)
+    assert greeted or not messages
+    return bool(messages)
+
+
+TARGETS = (
+    Target(
+        name="control-answer",
+        of=("cluster_kit.supervisor.control:read_answer",),
+        check=check_answer,
+        seeds=(json.dumps(ANSWER).encode() + b"\n", JSON.write({"node": "x", "pid": 7, "cluster": "c"})),
+        form=JSON,
+    ),
+    Target(
+        name="control-question",
+        of=("cluster_kit.supervisor.control:ControlSocket",),
+        check=check_question,
+        seeds=(b"status\n", b"status\nstatus\n"),
+        max_bytes=200,
+    ),
+    Target(
+        name="pipe",
+        of=("cluster_kit.pipe.socket_channel:SocketChannel.receive",),
+        check=check_pipe,
+        seeds=(GREETING + said([], {"a": 1}, "x" * 60), GREETING + said(1) + b"\0\0\0\1{"),
+        form=framed(JSON)._replace(head_bytes=len(GREETING)),
+    ),
+)

@@ -1,0 +1,58 @@
+"""No input breaks what must hold of a decoder: neither a random one, nor a valid one that was changed, nor one that was kept."""
+
+from random import Random
+
+import pytest
+from fuzz_target import mutated
+from fuzz_targets import TARGETS, kept
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+each_target = pytest.mark.parametrize("name", TARGETS)
+
+randoms = st.integers(0, 2**32 - 1).map(Random)
+
+
+@each_target
+def test_some_seeds_are_understood(name):
+    assert any([TARGETS[name].check(seed) for seed in TARGETS[name].seeds])
+
+
+@each_target
+def test_what_was_kept_holds(name):
+    for path in kept(TARGETS[name]):
+        TARGETS[name].check(path.read_bytes())
+
+
+@each_target
+def test_what_is_cut_off_holds(name):
+    for seed in TARGETS[name].seeds:
+        for length in range(0, len(seed), 1 + len(seed) // 40):
+            TARGETS[name].check(seed[:length])
+
+
+@each_target
+@pytest.mark.parametrize("piece", [b"[", b'{"a":', b"\x91", b"\xdc\xff\xff"])
+def test_what_is_nested_deeply_holds(name, piece):
+    target = TARGETS[name]
+    heads = {b""} | ({target.seeds[0][: target.form.head_bytes]} if target.form else set())
+    for head in heads:
+        target.check((head + piece * target.max_bytes)[: target.max_bytes])
+
+
+@each_target
+@settings(max_examples=40, deadline=None)
+@given(data=st.binary(max_size=300))
+def test_random_bytes_hold(name, data):
+    TARGETS[name].check(data)
+
+
+@each_target
+@settings(max_examples=80, deadline=None)
+@given(number=st.integers(0, 10_000), random=randoms)
+def test_changed_inputs_hold(name, number, random):
+    target = TARGETS[name]
+    inputs = [*target.seeds, *(path.read_bytes() for path in kept(target))]
+    data = mutated(target, inputs[number % len(inputs)], random)
+    note(f"{name}: {data!r}")
+    target.check(data)
