@@ -28,7 +28,7 @@ def _children() -> Iterator[int]:
 
 def _is_worker(pid: int) -> bool:
     with suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n") == COMMAND
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").rstrip("\n") == COMMAND  # a program is called what it likes
     return False
 
 

@@ -337,6 +337,7 @@ class TestKubeconfig:
             (None, "no such file or directory"),
             ("{", "line 1: expected the node content"),
             ("3", "expected a mapping"),
+            ("[" * 5000, "maximum recursion depth exceeded"),
             ("{}", "current-context"),
             ("current-context: x\ncontexts: []\n", "Expected"),
         ],

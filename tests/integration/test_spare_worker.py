@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -69,6 +70,27 @@ with SpareWorker() as spare:
 
     print(former._left)
 """
+
+
+CALLED_OTHERWISE = r"""
+import subprocess
+import sys
+
+RENAMED = "from pathlib import Path; Path('/proc/self/comm').write_bytes(bytes([97, 255])); print(flush=True); input()"
+
+with subprocess.Popen([sys.executable, "-c", RENAMED], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    child.stdout.readline()  # it is called so by now
+    from cluster_kit.supervisor import former
+
+    print(former._left)
+    child.communicate(b"\n")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="only Linux tells what a process is called")
+def test_child_may_be_called_what_is_no_text():
+    done = subprocess.run([sys.executable, "-c", CALLED_OTHERWISE], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_one_that_began_before_the_supervisor_was_imported_is_none_of_a_former_program():

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ SOURCE = Endpoint("10.0.0.3", 50_000)
 
 LO = Interface("lo", "127.0.0.1", is_loopback=True, has_multicast=False)
 ETH0 = Interface("eth0", "10.0.0.1")
+COMM = Path("/proc/self/comm")
 
 
 # -- the interface -------------------------------------------------------------------------------------------------------------
@@ -70,6 +72,19 @@ def test_holder_of_a_port_is_named():
         [holder] = holders(port)
         assert holder.endswith(f"({threading.get_native_id()})")
     assert holders(port) == []
+
+
+@pytest.mark.skipif(not COMM.exists(), reason="only Linux tells what a process is called")
+def test_holder_may_be_called_what_is_no_text():
+    called = COMM.read_bytes()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        COMM.write_bytes(b"a\xff\xfe")
+        try:
+            [holder] = holders(sock.getsockname()[1])
+        finally:
+            COMM.write_bytes(called.rstrip(b"\n"))
+    assert holder.startswith("a\ufffd\ufffd (")
 
 
 # -- what is heard -------------------------------------------------------------------------------------------------------------

@@ -62,6 +62,8 @@ def test_entry_is_read_as_it_was_written():
         {"ttl_s": 0},
         {"ttl_s": 1e9},
         {"ttl_s": float("nan")},
+        {"cluster": 0},
+        {"group": [float("nan")]},
         {"state": "asleep"},
         {"state": ["here"]},
         {"renewal": None},

@@ -31,4 +31,4 @@ def _programs_with(sockets: set[str]) -> Iterator[str]:
         if re.fullmatch(r"\d+", process.name):
             with suppress(OSError):  # it has ended, or is another user's
                 if any(str(fd.readlink()) in sockets for fd in (process / "fd").iterdir()):
-                    yield f"{(process / 'comm').read_text().strip()} ({process.name})"
+                    yield f"{(process / 'comm').read_text(errors='replace').strip()} ({process.name})"
