@@ -28,7 +28,8 @@ def _children() -> Iterator[int]:
 
 def _is_worker(pid: int) -> bool:
     with suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text(errors="replace").rstrip("\n") == COMMAND  # a program is called what it likes
+        called = Path(f"/proc/{pid}/comm").read_text(errors="replace")  # a process may call itself what is no text
+        return called.rstrip("\n") == COMMAND
     return False
 
 

@@ -19,17 +19,18 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))  # where the tests' own modules are
+sys.path.insert(0, str(Path(__file__).parent.parent))  # where the tests' own modules are
 
 from fuzz_target import Target
 from fuzz_targets import CORPUS, TARGETS, kept
 
+HERE = Path(__file__).parent
 CRASHES = HERE / "crashes"
 MAX_FILES = 60  # of the corpus of a target
 MAX_CORPUS_BYTES = 65536
 MERGE_S = 120.0
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _STATISTIC = re.compile(r"stat::(\w+):\s+(\d+)")
 _FEATURES = re.compile(r"\bft: (\d+)")
 
@@ -150,34 +151,40 @@ def fuzzed(target: Target, seconds: int, folder: Path) -> Outcome:
 
 def run(target: Target, arguments: Sequence[str], folder: Path, timeout_s: float) -> tuple[int, str]:
     """Run libFuzzer in ``folder``; return how it ended and what it said. Nothing of it is left, whatever happens."""
-    process = subprocess.Popen(
-        [sys.executable, str(HERE.absolute() / "fuzz_engine.py"), target.name, *arguments],
-        cwd=folder,
-        env=os.environ | {"TMPDIR": str(folder / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    environ = {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(folder / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"}
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # so that none comes when it has been started and is not known yet
     try:
-        said, _ = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired as exc:
-        return 1, f"{(exc.output or b'').decode(errors='replace')}\nit did not end within {timeout_s:g} s"
+        process = subprocess.Popen(
+            [sys.executable, str(HERE.absolute() / "fuzz_engine.py"), target.name, *arguments],
+            cwd=folder,
+            env=os.environ | environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+            said, _ = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired as exc:
+            return 1, f"{(exc.output or b'').decode(errors='replace')}\nit did not end within {timeout_s:g} s"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     return process.returncode, said
 
 
 def last_words(said: str) -> str:
     """Return what is worth reading of libFuzzer's words: all from the exception on, without its progress."""
     start = max(0, said.find("=== Uncaught Python exception"))
-    lines = [line for line in said[start:].splitlines() if not re.match(r"#\d+\s|stat::", line)]
+    lines = [line for line in said[start:].splitlines() if not re.match(r"#\d+\s|stat::|INFO: ", line)]
     return "\n".join(lines[-60:]) or "it ended without a word"
 
 

@@ -1,13 +1,21 @@
 """Targets: what comes in by gossip and by mDNS."""
 
+from contextlib import suppress
+
 from fuzz_target import MSGPACK, Target
 from made_up_secrets import keyring
 
+from cluster_kit.abc import Gone, Leaving, Seen
 from cluster_kit.errors import RemoteProtocolError
-from cluster_kit.network import Endpoint
+from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import MAX_METADATA_BYTES, BootId, Fence, Node
+from cluster_kit.strategies.gossip.diagnosis import Ear
+from cluster_kit.strategies.gossip.distrust import Distrusted
+from cluster_kit.strategies.gossip.engine import GossipEngine, Ignored, Send, Sooner
+from cluster_kit.strategies.gossip.sealed import SealedEngine
 from cluster_kit.strategies.mdns import records
 from cluster_kit.strategies.mdns.records import MAX_TEXT_BYTES, Told
+from cluster_kit.testing import FakeDiscovery
 from cluster_kit.wire import envelope, gossip
 from cluster_kit.wire.envelope import NONCE_BYTES, Envelope
 from cluster_kit.wire.gossip import HEADER, MAX_DATAGRAM_BYTES, Kind, Packet
@@ -15,6 +23,7 @@ from cluster_kit.wire.sealing import AUTH_TAG_BYTES, SEALED_HEADER, NotOpened, S
 
 SOURCES = (Endpoint("10.0.0.9", 45892), Endpoint("fe80::9%eth0", 45892))
 FENCE = Fence("shop", "lan")
+MAX_PLAIN_BYTES = 3900  # sealed, it fits into a datagram
 ANN = Node(name="ann@10.0.0.1", address="10.0.0.1:4370", metadata={"zone": "a"}, boot_id=BootId(1, 2))
 NODES = (
     ANN,
@@ -65,11 +74,9 @@ NOT_OURS = (OTHERS.seal(PLAIN, FENCE, 1.0), OURS.seal(PLAIN, Fence("shop", "wan"
 
 def check_sealing(datagram: bytes) -> bool:
     """Only what a member sealed opens, and what is told in the clear is what stands there."""
-    try:
+    clear = None
+    with suppress(NotOpened):
         clear = read_clear(datagram)
-    except NotOpened as exc:
-        assert exc.name == ""
-        clear = None
     if clear is not None:
         written = SEALED_HEADER + clear.fence_tag + clear.key_id
         written += b"".join(each.to_bytes(8, "big") for each in (*clear.boot, clear.stamp))
@@ -86,6 +93,64 @@ def check_sealing(datagram: bytes) -> bool:
         assert (opened.boot_id.started_ms, opened.boot_id.nonce) == clear.boot
         assert opened.plain == SEALED[datagram]
     return clear is not None
+
+
+# -- what a node makes of them -------------------------------------------------------------------------------------------------
+
+BOB = Node(name="bob@10.0.0.2", address="10.0.0.2:4370", boot_id=BootId(3, 4))
+
+
+def engine() -> GossipEngine:
+    """Return the part of a node in the gossip, which has just begun."""
+    begun = GossipEngine(BOB, interval_s=1.5, ttl_s=10.0, random=lambda: 0.5, fence=FENCE)
+    begun.start(1.0)
+    return begun
+
+
+def sealed_engine() -> SealedEngine:
+    sealing = Sealing("bob@10.0.0.2", BootId(3, 4), keyring(1))
+    begun = SealedEngine(
+        engine(), sealing, boot_id=BootId(3, 4), fence=FENCE, ttl_s=10.0, random=lambda: 0.5, key=bytes(range(32))
+    )
+    begun.hears_at(Endpoint("10.0.0.2", 45892))
+    return begun
+
+
+def check_engine(datagram: bytes) -> bool:
+    """Without secrets, whoever says who he is is seen, or lost, or ignored for a reason of one line."""
+    actions = engine().receive([Datagram(datagram, SOURCES[0])], 2.0)
+    for action in actions:
+        assert isinstance(action, Seen | Leaving | Gone | Send | Sooner | Ignored | Distrusted)
+        assert not isinstance(action, Ignored) or "\n" not in action.why
+        assert not isinstance(action, Send) or len(action.datagram) <= MAX_DATAGRAM_BYTES
+    return any(isinstance(action, Seen | Gone) for action in actions)
+
+
+def check_sealed_engine(data: bytes) -> bool:
+    """Nobody is seen by a first datagram: neither one that isn't sealed, nor one of a member that proves to be no recording."""
+    sent = OURS.seal(data[:MAX_PLAIN_BYTES], FENCE, 2.0)
+    understood = False
+    for datagram in (data, sent):
+        begun = sealed_engine()
+        actions = [*begun.receive([Datagram(datagram, SOURCES[0])], 2.0), *begun.tick(3.0)]
+        assert not any(isinstance(action, Seen | Leaving | Gone) for action in actions)
+        assert all(len(action.datagram) <= MAX_DATAGRAM_BYTES for action in actions if isinstance(action, Send))
+        understood = any(isinstance(action, Send) and action.to is not None for action in actions)
+    return understood
+
+
+ear_context = FakeDiscovery(BOB, fence=FENCE, keyring=keyring(1)), FakeDiscovery(BOB, fence=FENCE)
+
+
+def check_ear(data: bytes) -> bool:
+    """What the doctor hears is told in words that can be shown, and its number is bounded."""
+    heard = False
+    for ctx in ear_context:
+        ear = Ear(ctx)
+        ear.hear([Datagram(each, SOURCES[0]) for each in (data, OURS.seal(data[:MAX_PLAIN_BYTES], FENCE, 2.0))])
+        assert all(text.isprintable() for text in (*ear.nodes, *ear.others, *ear.others.values()))
+        heard = heard or bool(ear.nodes)
+    return heard
 
 
 TOLD = tuple(
@@ -120,7 +185,11 @@ TARGETS = (
         name="envelope",
         of=("cluster_kit.wire.envelope:decode",),
         check=check_envelope,
-        seeds=(PLAIN, envelope.encode(Envelope(host=None, port=1, padding=bytes(99))), envelope.encode(Envelope(host="::1", port=9))),
+        seeds=(
+            PLAIN,
+            envelope.encode(Envelope(host=None, port=1, padding=bytes(99))),
+            envelope.encode(Envelope(host="::1", port=9)),
+        ),
         form=MSGPACK,
     ),
     Target(
@@ -132,6 +201,27 @@ TARGETS = (
         ),
         check=check_sealing,
         seeds=(*SEALED, *NOT_OURS),
+    ),
+    Target(
+        name="gossip-engine",
+        of=("cluster_kit.strategies.gossip.engine:GossipEngine.receive", "cluster_kit.strategies.gossip.engine:read"),
+        check=check_engine,
+        seeds=tuple(map(gossip.encode, PACKETS)),
+        form=MSGPACK._replace(head_bytes=len(HEADER)),
+    ),
+    Target(
+        name="gossip-sealed",
+        of=("cluster_kit.strategies.gossip.sealed:SealedEngine.receive",),
+        check=check_sealed_engine,
+        seeds=(PLAIN, envelope.encode(Envelope(host="10.0.0.1", port=4370, nonce=bytes(range(16)), echo=bytes(range(16, 32))))),
+        form=MSGPACK,
+    ),
+    Target(
+        name="gossip-ear",
+        of=("cluster_kit.strategies.gossip.diagnosis:Ear.hear",),
+        check=check_ear,
+        seeds=(PLAIN, *map(gossip.encode, PACKETS)),
+        form=MSGPACK._replace(head_bytes=len(HEADER)),
     ),
     Target(
         name="mdns-txt",

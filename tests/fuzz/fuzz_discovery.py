@@ -21,7 +21,8 @@ from cluster_kit.strategies.dns import server
 from cluster_kit.strategies.dns.replies import Kind, Reply, Status, by_family
 from cluster_kit.strategies.dns.services import targets_of, who_serves
 from cluster_kit.strategies.epmd.entries import describe, judge
-from cluster_kit.strategies.epmd.lookup import LOOPBACK, Target as Asked
+from cluster_kit.strategies.epmd.lookup import LOOPBACK
+from cluster_kit.strategies.epmd.lookup import Target as Asked
 from cluster_kit.strategies.epmd.marker import Marker, decode_marker, encode_marker
 from cluster_kit.wire.epmd import (
     MAX_EXTRA_BYTES,
@@ -217,9 +218,14 @@ TARGETS = (
         answer_about(Registration(name="beam", port=0, node_type=72, extra=b"")),
         b"w\1",
     ),
-    epmd_target("names", read_names, check_names, EPMD_PORT + b"name ann at port 4370\nname b\xc3\xa9 at port 1 at port 2\n", EPMD_PORT),
     epmd_target(
-        "dump", read_dump, check_dump, EPMD_PORT + "".join(dumped(Dumped(n, 1, active=n < "b")) for n in ("a", "b", "a b>")).encode()
+        "names", read_names, check_names, EPMD_PORT + b"name ann at port 4370\nname b\xc3\xa9 at port 1 at port 2\n", EPMD_PORT
+    ),
+    epmd_target(
+        "dump",
+        read_dump,
+        check_dump,
+        EPMD_PORT + "".join(dumped(Dumped(n, 1, active=n < "b")) for n in ("a", "b", "a b>")).encode(),
     ),
     epmd_target("marker", decode_marker, check_marker, encode_marker(MARKER), encode_marker(MARKER) + b"later"),
     *map(dns_target, Kind),

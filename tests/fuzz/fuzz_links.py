@@ -198,8 +198,6 @@ def check_tls(data: bytes) -> bool:
     return error is None and len(data) > 1
 
 
-
-
 TARGETS = (
     Target(
         name="frames",

@@ -9,11 +9,11 @@ from unittest.mock import patch
 
 from fuzz_target import JSON, Target, framed
 
+from cluster_kit.node import Node
 from cluster_kit.pipe import socket_channel
 from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.supervisor.control import MAX_QUESTION_BYTES, _read_line, describe, read_answer
 from cluster_kit.supervisor.control_files import Wanted
-from cluster_kit.node import Node
 from cluster_kit.worker.__main__ import GREETING
 
 ANSWER = describe(Node(name="ann@10.0.0.1", metadata={"zone": "a"}), "shop", {}, leaving=False, secrets=[b"12345678"])

@@ -70,13 +70,34 @@ class Target:
 
 
 _ODD_BYTES = (b"\0", b"\n", b"\xff", b"\x7f", b"\x80", b"\xff\xff\xff\xff", b"\xc3\x28", b"\xed\xa0\x80", b"\xe2\x80\xa8")
-_ODD_VALUES = (None, True, 0, -1, 2**63, 2**64 - 1, 1.5, 1e308, "", "a@b", "\0", "\u2028", "x" * 300, b"", b"\xff", [], {}, [[]])
+_ODD_VALUES = (
+    None,
+    True,
+    0,
+    -1,
+    2**63,
+    2**64 - 1,
+    1.5,
+    1e308,
+    "",
+    "a@b",
+    "\0",
+    "\u2028",
+    "x" * 300,
+    b"",
+    b"\xff",
+    [],
+    {},
+    [[]],
+)
 
 
 def mutated(target: Target, data: bytes, random: Random) -> bytes:
     """Return ``data`` with some things in it changed."""
     for _ in range(random.randint(1, 3)):
-        data = _form_changed(target.form, data, random) if target.form and random.random() < 0.7 else _bytes_changed(data, random)
+        data = (
+            _form_changed(target.form, data, random) if target.form and random.random() < 0.7 else _bytes_changed(data, random)
+        )
     return data[: target.max_bytes]
 
 

@@ -1,0 +1,134 @@
+"""The table of targets has every decoder: whoever adds one adds a target, or says here why there is none."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+from fuzz_targets import CORPUS, TARGETS, kept
+
+PACKAGE = Path(__file__).parent.parent.parent / "cluster_kit"
+MAX_FILES = 60
+MAX_CORPUS_BYTES = 65536
+STAND_FOR = {decoder for target in TARGETS.values() for decoder in target.of}
+
+BYTES = re.compile(r"\b(bytes|bytearray|memoryview|Datagram)\b")
+READS = re.compile(
+    r"(^|\.)(loads|safe_load|get_single_node|from_wire|read_text|read_bytes|recv|recvfrom|unpack|unpack_from|Decoder)"
+    r"|^(msgspec\.(json|msgpack)\.)?decode$"
+)
+
+NOT_DECODERS = {
+    "abc:LinkReport.secrets": "ids that a link told, which frames have bounded",
+    "connectors.tcp.hub:Hub.received": "hands on to Link.receive",
+    "connectors.tcp.session:Owner.received": "a contract",
+    "connectors.tcp.session:Session.received": "hands on to Hub.received",
+    "connectors.tcp.session:Session.write": "sends",
+    "connectors.tcp.table:LinkTable.update": "ids of our own",
+    "netdevice:flags_of": "an answer of the kernel",
+    "network:Datagrams.listen": "a contract",
+    "network:Datagrams.send": "sends",
+    "network:Stream.send": "sends",
+    "network:StreamReader.received": "a contract",
+    "network.datagrams:SystemDatagrams.send": "sends",
+    "network.streams:SystemStream.send": "sends",
+    "network.streams:dial": "hands on",
+    "pipe.socket_channel:SocketChannel.send_raw": "sends",
+    "security.certificates:Authority.certify": "a key of our own",
+    "security.certificates:pem_of_certificate": "writes what Authority made",
+    "security.certificates:pem_of_key": "writes what Authority made",
+    "security.keys:derive": "any bytes are a secret",
+    "security.links:ProtectedStream.received": "hands on to Tls.receive",
+    "security.links:ProtectedStream.send": "sends",
+    "strategies.gossip.freshness:Freshness.asked": "a nonce of an envelope",
+    "strategies.gossip.freshness:Freshness.judge": "a nonce of an envelope",
+    "strategies.gossip.freshness:Freshness.must_echo": "a nonce of an envelope",
+    "supervisor.control:describe": "ids of our own",
+    "wire.sealing:Sealing.seal": "sends",
+    "wire.tls:Tls.send": "sends",
+    "worker.links:Links.secrets": "ids that a link told, which frames have bounded",
+    "worker.messages:Inspected.of": "ids that a link told, which frames have bounded",
+}
+READ_NO_FORM = {
+    "cli.demo.member": "lines of the demo's own nodes, which it has started",
+    "cli.new.distribution": "templates of our own",
+    "cli.plugins.survey": "a process that it has started itself",
+    "cli.simulate": "an option of the command line",
+    "config.lists": "an option's text, of which Hypothesis makes lists (test_config_laws)",
+    "installed": "metadata that pip has written",
+    "netdevice": "an answer of the kernel",
+    "network.datagrams": "whole datagrams, unread",
+    "network.interfaces": "tables of the kernel",
+    "network.streams": "pieces of streams, unread",
+    "strategies.dns.system": "words of /etc/hosts, whatever they are",
+    "strategies.erlang_hosts": "hands on to parse_hosts",
+    "strategies.gossip.holders": "tables of the kernel, and names of processes, whatever they are",
+    "strategies.mdns.browser": "hands on to records.decode",
+    "strategies.mdns.diagnosis": "compares datagrams, unread",
+    "supervisor.former": "tables of the kernel, and names of processes, whatever they are",
+    "supervisor.refusal": "compares with what a supervisor says first",
+}
+
+
+def modules():
+    """Yield the name within the package and the syntax tree of each module that may be handed what others made."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = [part for part in path.relative_to(PACKAGE).with_suffix("").parts if part != "__init__"]
+        if parts and parts[0] != "testing":
+            yield ".".join(parts), ast.parse(path.read_text())
+
+
+def functions(body, prefix=""):
+    """Yield the public functions and methods of public classes, each with its name in the module."""
+    for each in body:
+        if isinstance(each, ast.ClassDef) and not each.name.startswith("_"):
+            yield from functions(each.body, f"{prefix}{each.name}.")
+        elif isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and not each.name.startswith("_"):
+            yield f"{prefix}{each.name}", each
+
+
+def takes_bytes(function):
+    arguments = (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
+    return any(each.annotation is not None and BYTES.search(ast.unparse(each.annotation)) for each in arguments)
+
+
+def stands_for(name):
+    """Whether a target stands for the function or its class."""
+    whole = f"cluster_kit.{name}"
+    return whole in STAND_FOR or whole.rpartition(".")[0] in STAND_FOR
+
+
+def test_whatever_takes_bytes_has_a_target_or_needs_none():
+    taking = {f"{module}:{name}" for module, tree in modules() for name, each in functions(tree.body) if takes_bytes(each)}
+    assert {name for name in taking if not stands_for(name)} == NOT_DECODERS.keys()
+
+
+def test_whatever_reads_a_form_has_a_target_or_needs_none():
+    reading = {
+        module
+        for module, tree in modules()
+        if any(READS.search(ast.unparse(each.func)) for each in ast.walk(tree) if isinstance(each, ast.Call))
+    }
+    covered = {decoder.partition(":")[0].removeprefix("cluster_kit.") for decoder in STAND_FOR}
+    assert reading - covered == READ_NO_FORM.keys()
+
+
+@pytest.mark.parametrize("decoder", sorted(STAND_FOR))
+def test_decoder_is_there(decoder):
+    module, _, name = decoder.partition(":")
+    found = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    assert callable(found)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_corpus_is_small(name):
+    sizes = [path.stat().st_size for path in kept(TARGETS[name])]
+    assert len(sizes) <= MAX_FILES
+    assert sum(sizes) <= MAX_CORPUS_BYTES
+
+
+def test_corpus_is_that_of_the_targets():
+    assert {folder.name for folder in CORPUS.iterdir()} <= TARGETS.keys()
