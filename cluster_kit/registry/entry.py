@@ -55,13 +55,14 @@ class Entry:
                 told["state"],
                 int(told["renewal"]),
             )
-            fence = Fence(told["cluster"], told["group"])
+            cluster, group = told["cluster"], told["group"]
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
         if node.name is None or node.boot_id is None or not 0 < ttl_s <= MAX_TTL_S or state not in get_args(State):
             return None
-        if not (isinstance(fence.cluster, str) and isinstance(fence.group, str)):
+        if not (isinstance(cluster, str) and isinstance(group, str)):
             return None
+        fence = Fence(cluster, group)
         return cls(node=node, boot_id=node.boot_id, fence=fence, ttl_s=ttl_s, state=state, renewal=renewal)
 
 

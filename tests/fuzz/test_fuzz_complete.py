@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -71,12 +72,15 @@ READ_NO_FORM = {
 }
 
 
+@cache
 def modules():
-    """Yield the name within the package and the syntax tree of each module that may be handed what others made."""
+    """Return the name within the package and the syntax tree of each module that may be handed what others made."""
+    found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = [part for part in path.relative_to(PACKAGE).with_suffix("").parts if part != "__init__"]
         if parts and parts[0] != "testing":
-            yield ".".join(parts), ast.parse(path.read_text())
+            found.append((".".join(parts), ast.parse(path.read_text())))
+    return found
 
 
 def functions(body, prefix=""):

@@ -3,7 +3,6 @@
 import struct
 from contextlib import suppress
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,13 +83,6 @@ def test_what_was_registered_is_what_is_found(registration):
 def test_names_are_read(registered):
     lines = "".join(f"name {name} at port {port}\n" for name, port in registered.items())
     assert read_names(struct.pack(">I", 4369) + lines.encode()) == registered
-
-
-@pytest.mark.parametrize("read", [read_registered, read_port, read_names, read_dump, decode_marker])
-@given(data=noise)
-def test_random_bytes_are_survived(read, data):
-    with suppress(RemoteProtocolError):
-        read(data)
 
 
 @given(st.sampled_from([b"v", b"y"]), noise)

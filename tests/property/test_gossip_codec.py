@@ -68,11 +68,6 @@ def test_padding_changes_only_the_size(packet, size_bytes):
     assert (read.kind, read.fence, read.leaving) == (packet.kind, packet.fence, packet.leaving)
 
 
-@given(st.binary(max_size=2 * MAX_DATAGRAM_BYTES))
-def test_random_bytes_are_survived(noise):
-    survives(noise)
-
-
 @settings(max_examples=500)
 @given(st.binary(max_size=200))
 def test_random_bytes_under_our_header_are_survived(noise):

@@ -86,3 +86,10 @@ def test_line_with_commas_is_told_about_commas(line):
     (fault,) = parse(line + b"\n").faults
     assert "a comma does not separate nodes; write one" in fault.what
     assert "bracket" not in fault.what
+
+
+@pytest.mark.parametrize("line", [b"\x0b", b"\x0c", b"\x1c"])
+def test_what_python_takes_for_blank_is_one_fault_of_its_line(line):
+    [fault] = parse(line + b"\n").faults
+    assert fault.line == 1
+    assert "expected one" in fault.what

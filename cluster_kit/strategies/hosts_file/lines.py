@@ -62,7 +62,7 @@ def _faults(content: bytes, nodes: dict[Node, int]) -> Iterator[Fault]:
     said = False
     taken: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
-        said = said or bool(line.strip())
+        said = said or bool(line.strip(_BLANK.encode()))
         try:
             entry = _COMMENT.split(_text(line), maxsplit=1)[0].strip(_BLANK)
             if entry:
