@@ -12,11 +12,7 @@ from random import Random
 sys.path.insert(0, str(Path(__file__).parent.parent))  # where the tests' own modules are
 
 import atheris
-
-with atheris.instrument_imports(include=["cluster_kit"]):
-    from fuzz_targets import TARGETS
-
-from fuzz_target import Target, reformed
+from fuzz_target import Target, find, reformed
 
 
 def fuzz(target: Target, arguments: list[str]) -> None:
@@ -39,4 +35,6 @@ def fuzz(target: Target, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    fuzz(TARGETS[sys.argv[1]], sys.argv[2:])
+    with atheris.instrument_imports(include=["cluster_kit"]):
+        chosen = find(sys.argv[1])
+    fuzz(chosen, sys.argv[2:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from random import Random
 from typing import Any, NamedTuple
 
@@ -67,6 +68,15 @@ class Target:
     seeds: tuple[bytes, ...]
     form: Form | None = None
     max_bytes: int = 4200
+
+
+MODULES = ("fuzz_links", "fuzz_datagrams", "fuzz_discovery", "fuzz_files", "fuzz_processes", "fuzz_kubernetes")
+
+
+def find(name: str) -> Target:
+    """Return the target of that name; no more modules are loaded than that takes."""
+    targets = (target for module in MODULES for target in import_module(module).TARGETS)
+    return next(target for target in targets if target.name == name)
 
 
 _ODD_BYTES = (b"\0", b"\n", b"\xff", b"\x7f", b"\x80", b"\xff\xff\xff\xff", b"\xc3\x28", b"\xed\xa0\x80", b"\xe2\x80\xa8")

@@ -1,22 +1,13 @@
 """All fuzz targets, and what was kept of their inputs."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
-import fuzz_datagrams
-import fuzz_discovery
-import fuzz_files
-import fuzz_kubernetes
-import fuzz_links
-import fuzz_processes
-from fuzz_target import Target
+from fuzz_target import MODULES, Target
 
 CORPUS = Path(__file__).parent / "corpus"
-TARGETS: dict[str, Target] = {
-    target.name: target
-    for module in (fuzz_links, fuzz_datagrams, fuzz_discovery, fuzz_kubernetes, fuzz_processes, fuzz_files)
-    for target in module.TARGETS
-}
+TARGETS: dict[str, Target] = {target.name: target for module in MODULES for target in import_module(module).TARGETS}
 
 
 def kept(target: Target) -> Iterator[Path]:

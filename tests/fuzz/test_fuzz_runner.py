@@ -111,9 +111,9 @@ def test_what_is_new_is_kept(tmp_path, environ, monkeypatch, capsys):
     monkeypatch.setattr(command, "CORPUS", tmp_path / "corpus")
     monkeypatch.setattr(command, "kept", lambda target: sorted((tmp_path / "corpus" / target.name).glob("*")))
     monkeypatch.setattr(sys, "path", [str(tmp_path / "modules"), *sys.path])
-    assert command.told(TARGETS["epmd-registered"], 1)
+    assert command.told(TARGETS["frame-reader"], 1)
     assert "7 runs     9 features   1 new of 1 in the corpus\n" in capsys.readouterr().out
-    [file] = (tmp_path / "corpus" / "epmd-registered").iterdir()
+    [file] = (tmp_path / "corpus" / "frame-reader").iterdir()
     assert (file.read_bytes(), file.name) == (b"v12345", command.name_of(b"v12345"))
 
 

@@ -32,23 +32,22 @@ def test_what_is_cut_off_holds(name):
 
 
 @each_target
-@pytest.mark.parametrize("piece", [b"[", b'{"a":', b"\x91", b"\xdc\xff\xff"])
-def test_what_is_nested_deeply_holds(name, piece):
+def test_what_is_nested_deeply_holds(name):
     target = TARGETS[name]
-    heads = {b""} | ({target.seeds[0][: target.form.head_bytes]} if target.form else set())
-    for head in heads:
+    head = target.seeds[0][: target.form.head_bytes] if target.form else b""
+    for piece in (b"[", b'{"a":', b"\x91", b"\xdc\xff\xff"):
         target.check((head + piece * target.max_bytes)[: target.max_bytes])
 
 
 @each_target
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.binary(max_size=300))
 def test_random_bytes_hold(name, data):
     TARGETS[name].check(data)
 
 
 @each_target
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(number=st.integers(0, 10_000), random=randoms)
 def test_changed_inputs_hold(name, number, random):
     target = TARGETS[name]
