@@ -39,6 +39,7 @@ USUAL_KUBECONFIG = "~/.kube/config"
 _NO_HOME = "this user has no home directory: HOME is not set, and its number is not in passwd"
 _MOUNT = "mount the service account's token, or set kubeconfig"
 _MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  # what a kubeconfig of another shape raises
+_UNUSABLE = (ConfigException, OSError, yaml.YAMLError, *_MISSHAPEN)
 _FILES = {"clusters": ("certificate-authority",), "users": ("client-certificate", "client-key", "tokenFile")}
 
 
@@ -206,7 +207,7 @@ async def _by_kubeconfig(path: Path, options: KubernetesStrategy, environ: Mappi
                 f"kubeconfig {path}, context {context['name']!r}",
                 proxy,
             )
-    except (ConfigException, OSError, yaml.YAMLError, *_MISSHAPEN) as exc:
+    except _UNUSABLE as exc:
         cure = f"try it with: kubectl --kubeconfig '{path}' get pods"
         raise _unusable(f"cannot use the kubeconfig '{path}': {_reason(exc)}; {cure}") from exc
     return access
