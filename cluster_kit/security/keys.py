@@ -42,21 +42,46 @@ class SecretKeys(Struct, frozen=True):
         return [("id", self.id.hex())]
 
 
-class Keyring(Struct, frozen=True):
-    """The keys that a node holds.
+class Certificates(Struct, frozen=True):
+    """What a node was given to prove itself by, and whom it believes; all of it PEM, checked to fit together.
 
     Attributes:
-        current: What it uses.
-        previous: What it accepts besides.
+        chain: Its certificate, and those between that one and an authority.
+        key: The private key of its certificate.
+        authorities: Whose certificates it believes, at least one.
+        trust_domain: The SPIFFE trust domain whose members it believes; ``None`` where a certificate must name the host
+            of its node.
     """
 
-    current: SecretKeys
+    chain: bytes
+    key: bytes
+    authorities: bytes
+    trust_domain: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Certificates(trust_domain={self.trust_domain!r}, ...)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # msgspec's own shows every field to rich
+        return [("trust_domain", self.trust_domain)]
+
+
+class Keyring(Struct, frozen=True):
+    """What a node holds to prove itself by: secrets, certificates, or both, of which the others then ask both.
+
+    Attributes:
+        current: The keys that it uses; ``None`` where there is no secret.
+        previous: Those that it accepts besides.
+        certificates: ``None`` where it has none but those that are made of secrets.
+    """
+
+    current: SecretKeys | None = None
     previous: tuple[SecretKeys, ...] = ()
+    certificates: Certificates | None = None
 
     @property
     def accepted(self) -> tuple[SecretKeys, ...]:
         """All that it accepts, the current ones first."""
-        return (self.current, *self.previous)
+        return () if self.current is None else (self.current, *self.previous)
 
     @property
     def ids(self) -> tuple[bytes, ...]:

@@ -118,6 +118,7 @@ class Sealing:
 
     def renew(self, keyring: Keyring) -> None:
         """Use other keys from now on."""
+        assert keyring.current is not None
         self._current = keyring.current
         self._sealer = _cipher(keyring.current, self._boot)
         self._accepted = {keys.id: keys for keys in keyring.accepted}
