@@ -1,13 +1,25 @@
 """Whether a certificate that an authority issued is one of a node. Pure.
 
-By the host in the node's name, as a browser would compare it, or by a SPIFFE ID.
+By the host in the node's name, as RFC 9525 compares it, or by a SPIFFE ID.
 
 Source: RFC 9525 (service identity in TLS); the SPIFFE ID and X.509-SVID standards.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
+
+from cluster_kit.host import ip_of
+
+MAX_ID_BYTES = 2048  # SPIFFE ID, 2.3
+MAX_TRUST_DOMAIN_BYTES = 255  # the same
+_MOST_SHOWN = 5
+
+_TRUST_DOMAIN = re.compile(rf"[a-z0-9._-]{{1,{MAX_TRUST_DOMAIN_BYTES}}}")
+_SEGMENT = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]+")  # neither "." nor "..", which others may resolve
+_SPIFFE = "spiffe://"
+_WILDCARD = "*."
 
 
 def names_node(subject_names: Collection[tuple[str, str]], node: str, trust_domain: str | None) -> bool:
@@ -19,4 +31,49 @@ def names_node(subject_names: Collection[tuple[str, str]], node: str, trust_doma
         node: The name of the node, such as ``shop@10.0.0.1``.
         trust_domain: Where one is given, the certificate must have a SPIFFE ID of it, whatever the name of the node.
     """
-    raise NotImplementedError
+    if trust_domain is not None:
+        return is_member(subject_names, trust_domain)
+    host = node.partition("@")[2]
+    address = ip_of(host)
+    if address is None:
+        return any(_is_host(name, host) for kind, name in subject_names if kind == "DNS")
+    named = (ip_of(name.strip()) for kind, name in subject_names if kind == "IP Address")
+    return any(one and one.packed == address.packed for one in named)  # no certificate says on which link
+
+
+def is_member(subject_names: Collection[tuple[str, str]], trust_domain: str) -> bool:
+    """Return whether a certificate has exactly one URI, and that is the SPIFFE ID of a workload in ``trust_domain``."""
+    uris = [name for kind, name in subject_names if kind == "URI"]
+    return len(uris) == 1 and trust_domain_of(uris[0]) == trust_domain
+
+
+def trust_domain_of(uri: str) -> str | None:
+    """Return the trust domain of the SPIFFE ID that ``uri`` is; ``None`` where it is none of a workload."""
+    domain, _, path = uri.removeprefix(_SPIFFE).partition("/")
+    if not uri.startswith(_SPIFFE) or len(uri) > MAX_ID_BYTES or not is_trust_domain(domain):
+        return None
+    return domain if all(_SEGMENT.fullmatch(segment) for segment in path.split("/")) else None
+
+
+def is_trust_domain(text: str) -> bool:
+    """Whether ``text`` can be the name of a trust domain."""
+    return _TRUST_DOMAIN.fullmatch(text) is not None
+
+
+def shown(subject_names: Collection[tuple[str, str]], trust_domain: str | None) -> str:
+    """Return the names of a certificate that count, for a message: a few of them, none of them at any length."""
+    kinds = ("DNS", "IP Address") if trust_domain is None else ("URI",)
+    names = [f"{name.strip()!r:.100}" for kind, name in subject_names if kind in kinds]
+    more = [f"{len(names) - _MOST_SHOWN} more"] if len(names) > _MOST_SHOWN else []
+    return ", ".join(names[:_MOST_SHOWN] + more)
+
+
+def _is_host(name: str, host: str) -> bool:
+    """Whether a DNS name, which may begin with a wildcard, is that of a host. Source: RFC 9525, section 6.3."""
+    if not (host and name.isascii()):
+        return False  # some characters are ASCII only in lower case
+    name, host = (each.lower().removesuffix(".") for each in (name, host))
+    if not name.startswith(_WILDCARD):
+        return name == host and "*" not in name
+    first, dot, rest = host.partition(".")
+    return bool(first and dot and rest) and "*" not in rest and name.removeprefix(_WILDCARD) == rest
