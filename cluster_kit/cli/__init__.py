@@ -24,6 +24,7 @@ COMMANDS = (
     "plugins",
     "secret",
     "rotate",
+    "certs",
     "manifest",
     "new",
 )

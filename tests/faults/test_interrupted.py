@@ -81,6 +81,7 @@ def test_run_that_still_imports_ends_without_a_word(cluster, tmp_path, module):
         ("cluster_kit.cli.new.distribution", ["new", "strategy", "thing"]),
         ("cluster_kit.cli.manifest", ["manifest", "kubernetes"]),
         ("cluster_kit.cli.secret", ["secret", "--output", "secret"]),
+        ("cluster_kit.security.issuing", ["certs", "pki", "10.0.0.1"]),
     ],
 )
 def test_every_command_that_still_imports_ends_without_a_word(cluster, tmp_path, module, command):

@@ -114,10 +114,14 @@ def test_demo_needs_no_folder():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_command_that_writes_says_why_it_cannot():
+def test_commands_that_write_say_why_they_cannot():
     done = run_to_end(COMMAND, "new", "strategy", "thing")
     assert done.returncode == 1
     expected = "cluster-kit: new: cannot write to 'cluster-kit-thing': read-only file system; see --directory\n"
+    assert done.stderr == expected
+    done = run_to_end(COMMAND, "certs", "pki", "10.0.0.1")
+    assert done.returncode == 1
+    expected = "cluster-kit: certs: cannot write to 'pki': read-only file system; name a folder that you can write to\n"
     assert done.stderr == expected
 
 

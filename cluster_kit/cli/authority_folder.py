@@ -1,0 +1,151 @@
+"""The folder of an authority: its key and certificate, and a folder for each machine. It changes as a whole or not at all.
+
+What is new is written to a folder of its own within it, and moved to its place when all of it is there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+from cluster_kit.cli.failure import Failure
+
+AUTHORITY, AUTHORITY_KEY = "ca.crt", "ca.key"
+CERTIFICATE, KEY = "tls.crt", "tls.key"  # as cert-manager calls them, and the authority's in the same folder
+
+_MAX_BYTES = 1 << 20  # far more than a bundle of authorities has
+_FOR_ALL, _FOR_ITS_USER = 0o644, 0o600
+
+
+class AuthorityFolder:
+    """The folder, while nobody else changes it, and what is to change in it.
+
+    Attributes:
+        path: As it was given.
+    """
+
+    def __init__(self, path: Path, stage: Path) -> None:
+        self.path = path
+        self._stage = stage
+        self._moves: list[tuple[Path, Path]] = []
+
+    @classmethod
+    @contextmanager
+    def opened(cls, path: Path) -> Iterator[Self]:
+        """Yield the folder, which is made if it is not there, and removed again if nothing comes into it.
+
+        Raises:
+            Failure: Everybody could put an authority there, or somebody else is changing it.
+            OSError: It can't be made or written to.
+        """
+        is_new = _made(path)
+        try:
+            with _locked(path), tempfile.TemporaryDirectory(prefix=".new-", dir=path) as stage:
+                yield cls(path, Path(stage))
+        finally:
+            if is_new:
+                with suppress(OSError):  # it has become one
+                    path.rmdir()
+
+    def read(self, name: str) -> bytes | None:
+        """Return what is in a file of the folder; ``None`` where there is no such file.
+
+        Raises:
+            Failure: It can't be read.
+        """
+        path = self.path / name
+        try:
+            with path.open("rb") as stream:
+                content = stream.read(_MAX_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise Failure(f"certs: cannot read '{path}': {(exc.strerror or str(exc)).lower()}") from None
+        if len(content) > _MAX_BYTES:
+            raise Failure(f"certs: cannot use '{path}': it has more than {_MAX_BYTES} bytes")
+        return content
+
+    def leaves(self) -> list[str]:
+        """Return the names of the folders that have a certificate."""
+        return sorted(each.parent.name for each in self.path.glob(f"*/{CERTIFICATE}"))
+
+    def put(self, name: str, content: bytes, *, is_private: bool = False) -> None:
+        """Have a file come into the folder."""
+        _write(self._stage / name, content, _FOR_ITS_USER if is_private else _FOR_ALL)
+        self._moves.append((self._stage / name, self.path / name))
+
+    def put_leaf(self, name: str, contents: Mapping[str, bytes]) -> None:
+        """Have the folder of a machine come into it, or other contents into one that is there.
+
+        A node that reads one that is there may see the new key beside the old certificate for a moment, but no file in part.
+        """
+        staged, target = self._stage / name, self.path / name
+        staged.mkdir(mode=0o700)
+        for file, content in contents.items():
+            _write(staged / file, content, _FOR_ITS_USER if file == KEY else _FOR_ALL)
+        _sync(staged)
+        if target.is_dir():
+            self._moves += [(staged / file, target / file) for file in contents]
+        else:
+            self._moves.append((staged, target))
+
+    def commit(self) -> None:
+        """Put everything in its place, in the order in which it was told; Ctrl-C waits for that."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            for source, target in self._moves:
+                source.rename(target)
+            for folder in dict.fromkeys(target.parent for _, target in self._moves):
+                _sync(folder)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _made(path: Path) -> bool:
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_mode & stat.S_IWOTH:
+            why = "everybody can write there, and so could have put an authority there that is not yours"
+            raise Failure(f"certs: cannot use '{path}': {why}; name a folder for you alone")
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failure(f"certs: another 'cluster-kit certs' is writing to '{path}': wait until it has ended") from None
+        except OSError:
+            pass  # a file system without locks on folders, such as NFS
+        yield
+    finally:
+        os.close(fd)
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(fd, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(fd)
+
+
+def _sync(folder: Path) -> None:
+    """Have the system write down which files are in a folder."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

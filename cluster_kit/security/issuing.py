@@ -1,0 +1,237 @@
+"""Issues certificates that people, and tools other than this one, handle as files. Pure, but for keys and serial numbers.
+
+Keys are of ECDSA on P-256, which all that speaks TLS 1.3 has to understand (RFC 8446, section 9.1), as it does not have to
+understand Ed25519.
+
+Source: RFC 5280 (certificates); the X.509-SVID standard of SPIFFE (a leaf with an ID has no other URI).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from cluster_kit.host import ip_of
+
+AUTHORITY_DAYS = 3650
+_CLOCK_SKEW = timedelta(hours=1)
+_MAX_COMMON_NAME_CHARS = 64  # RFC 5280, appendix A.1
+_SHOWN_ID_CHARS = 8
+
+_Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Whom a certificate is of.
+
+    Attributes:
+        hosts: IP addresses, which have no zone, and DNS names; at least one.
+        uri: Its SPIFFE ID.
+    """
+
+    hosts: tuple[str, ...]
+    uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate and its key, as PEM.
+
+    Attributes:
+        chain: The certificate, and that of its issuer where somebody else has signed that one.
+        key: Its private key.
+        expires: When it does.
+    """
+
+    chain: bytes
+    key: bytes
+    expires: datetime
+
+
+class Issuer:
+    """An authority that can sign.
+
+    Args:
+        key: Its private key.
+        trusted: The certificates that nodes are to trust, its own among them. Others stand beside it while a cluster goes
+            over from one authority to another.
+
+    Attributes:
+        expires: When its own certificate does.
+
+    Raises:
+        ValueError: None of ``trusted`` is of the key, or the one that is can't sign.
+    """
+
+    def __init__(self, key: _Key, trusted: Sequence[x509.Certificate]) -> None:
+        own = [each for each in trusted if _public_key(each) == key.public_key()]
+        if not own:
+            raise ValueError("none of its certificates is of that key")
+        self._certificate = max(own, key=lambda each: each.not_valid_after_utc)
+        self._key = key
+        self._trusted = trusted
+        self._key_id = _key_id_of(self._certificate)
+        self.expires = self._certificate.not_valid_after_utc
+
+    @property
+    def trusted(self) -> bytes:
+        """All certificates that nodes are to trust, as PEM."""
+        return b"".join(each.public_bytes(Encoding.PEM) for each in self._trusted)
+
+    def issue(self, names: Names, days: int, now: datetime) -> Issued:
+        """Return a certificate for a node, with a new key; it ends with that of the authority at the latest."""
+        key = new_key()
+        expires = min(now + timedelta(days=days), self.expires)
+        title = _title(names.hosts[0]) if len(names.hosts[0]) <= _MAX_COMMON_NAME_CHARS else x509.Name([])
+        own = self._certificate
+        builder = _builder(title, own.subject, key, now, expires)
+        for extension, is_critical in (
+            (x509.BasicConstraints(ca=False, path_length=None), True),
+            (_usage(digital_signature=True), True),
+            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), False),
+            (x509.SubjectAlternativeName(_general_names(names)), not list(title)),
+            (self._key_id, False),
+        ):
+            builder = builder.add_extension(extension, critical=is_critical)
+        chain = [builder.sign(self._key, _hash(self._key)), *([own] if own.issuer != own.subject else [])]
+        return Issued(b"".join(each.public_bytes(Encoding.PEM) for each in chain), pem_of(key), expires)
+
+
+def new_key() -> _Key:
+    """Return a new private key."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def self_signed(key: _Key, now: datetime) -> x509.Certificate:
+    """Return a certificate for the authority that has ``key``; its leaves are trusted by any such certificate of that key."""
+    key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    title = _title(f"cluster_kit CA {key_id.digest.hex()[:_SHOWN_ID_CHARS]}")
+    builder = _builder(title, title, key, now, now + timedelta(days=AUTHORITY_DAYS))
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = builder.add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)
+    return builder.sign(key, _hash(key))
+
+
+def pem_of(key: _Key) -> bytes:
+    """Return a private key as PEM, which nothing protects."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def load_key(pem: bytes) -> _Key:
+    """Return a private key.
+
+    Raises:
+        ValueError: It is none, or none that can sign here.
+    """
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except TypeError:
+        raise ValueError("it is encrypted") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("it is no private key in PEM") from None
+    if not isinstance(key, _Key):
+        raise ValueError("it is a key of another kind than ECDSA, Ed25519 and RSA")
+    return key
+
+
+def load_certificates(pem: bytes) -> list[x509.Certificate]:
+    """Return the certificates in a file.
+
+    Raises:
+        ValueError: There are none, or there is something else.
+    """
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise ValueError("it has no certificate in PEM, or a broken one") from None
+
+
+def names_in(certificate: x509.Certificate) -> Names | None:
+    """Return whom a certificate is of; ``None`` where it names no host."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return None
+    hosts = [str(each.value) for each in names if isinstance(each, x509.DNSName | x509.IPAddress)]
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return Names(tuple(hosts), uris[0] if uris else None) if hosts else None
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: _Key, now: datetime, expires: datetime) -> x509.CertificateBuilder:
+    public = key.public_key()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(expires)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    )
+
+
+def _title(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _general_names(names: Names) -> list[x509.GeneralName]:
+    hosts = [_general_name(host) for host in names.hosts]
+    return hosts if names.uri is None else [*hosts, x509.UniformResourceIdentifier(names.uri)]
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    return x509.DNSName(host) if ip_of(host) is None else x509.IPAddress(ipaddress.ip_address(host))
+
+
+def _public_key(certificate: x509.Certificate) -> object:
+    try:
+        return certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None  # of somebody else, in any case
+
+
+def _key_id_of(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """Return what says in a leaf by which key it is signed, in the way in which the authority calls that key.
+
+    Raises:
+        ValueError: The certificate is of no authority that strict verification accepts (``X509_V_FLAG_X509_STRICT``).
+    """
+    extensions = certificate.extensions
+    try:
+        is_authority = extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        may_sign = extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+        key_id = extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        is_authority = may_sign = False
+    if not (is_authority and may_sign):
+        raise ValueError("its certificate of that key is of no authority: that has CA:TRUE, keyCertSign and a subject key id")
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id)
+
+
+def _hash(key: _Key) -> hashes.SHA256 | None:
+    return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
