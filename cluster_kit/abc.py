@@ -87,6 +87,9 @@ class Strategy(ABC):
     """True for a strategy that makes this node known and calls ``ctx.announced()`` when it has."""
     partial: ClassVar[bool] = False
     """True for a strategy that may know a part of the cluster only, such as a list of seeds."""
+    needs_secret: ClassVar[bool] = False
+    """True where a secret seals what it sends and hears, so that certificates, which protect links alone, don't let it serve
+    off loopback."""
 
     @abstractmethod
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
@@ -270,7 +273,8 @@ class Connector(ABC):
     while it is linked. ``connect`` is called again whenever that description changes: it replaces a
     link to another run, and reports any other change by ``LinkReport.updated``."""
     uses_secret: ClassVar[bool] = False
-    """True where every stream goes through ``links.security.protect``, so that a secret lets it serve off loopback."""
+    """True where every stream goes through ``links.security.protect``, so that a secret, or certificates, let it serve off
+    loopback."""
 
     @abstractmethod
     async def start(self, local: Node, links: LinkReport) -> Node:

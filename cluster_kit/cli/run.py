@@ -84,10 +84,10 @@ def _keychain(config: ClusterConfig, spare: SpareWorker) -> Keychain:
     from cluster_kit.supervisor.keychain import Keychain
 
     keychain = Keychain(config.cluster)
-    if config.secrets:
+    if config.secrets or config.certificates is not None:
         spare.prepare()
         with suppress(RuntimeError):  # there is no thread to be had: the start tries again, and says so
-            keychain.begin(config.secrets)
+            keychain.begin(config)
     return keychain
 
 

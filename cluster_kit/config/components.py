@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from cluster_kit.abc import Connector
+from cluster_kit.abc import Connector, Strategy
 from cluster_kit.config.contract import check_contract, faults_of_instance
 from cluster_kit.config.document import Faults, Part, type_name
 from cluster_kit.config.model import Component
@@ -43,13 +43,17 @@ class ComponentReader:
         host: Where parts serve; ``None`` where that can't be told.
         insecure: Whether they may serve off loopback unprotected.
         has_secret: Whether the cluster has a secret.
+        has_certificates: Whether this node has certificates from files.
     """
 
-    def __init__(self, registry: PluginRegistryLike, host: str | None, *, insecure: bool, has_secret: bool) -> None:
+    def __init__(
+        self, registry: PluginRegistryLike, host: str | None, *, insecure: bool, has_secret: bool, has_certificates: bool
+    ) -> None:
         self._registry = registry
         self._host = host
         self._insecure = insecure
         self._has_secret = has_secret
+        self._has_certificates = has_certificates
 
     def ready_made(self, part: Part) -> tuple[Mapping[str, Any], str]:
         """Return the topology that a plugin ships under the name in ``part``, and what to call it in messages."""
@@ -120,16 +124,23 @@ class ComponentReader:
 
     def _check_protected(self, part: Part, built: Any, address: str) -> None:
         """Refuse a part off loopback that strangers could use: what a strategy hears are hints, which the link has to prove."""
-        if not self._has_secret:
+        if not (self._has_secret or self._has_certificates):
             raise part.error(
                 f"serves off loopback on {address}, where anybody could join: give the cluster a secret, by "
                 "'cluster-kit secret --output FILE' and the key 'secret_file: FILE', or the node a name with a loopback host; "
                 "'insecure: true' lets anybody in"
             )
-        if isinstance(built, Connector) and not built.uses_secret:
+        if isinstance(built, Strategy) and built.needs_secret and not self._has_secret:
             raise part.error(
-                f"serves off loopback on {address}, where anybody could join, as {type(built).__qualname__} doesn't use the "
-                "secret: it needs 'insecure: true', or another connector, such as tcp"
+                f"serves off loopback on {address}, where anybody could make what {type(built).__qualname__} hears, as "
+                "certificates protect links alone: give the cluster a secret beside them, which seals it, by "
+                "'cluster-kit secret --output FILE' and the key 'secret_file: FILE'; 'insecure: true' lets anybody be heard"
+            )
+        if isinstance(built, Connector) and not built.uses_secret:
+            unused = "the secret" if self._has_secret else "the certificates"
+            raise part.error(
+                f"serves off loopback on {address}, where anybody could join, as {type(built).__qualname__} doesn't use "
+                f"{unused}: it needs 'insecure: true', or another connector, such as tcp"
             )
 
     def _of_class(self, part: Part, kind: Kind, options: Part) -> tuple[Component, object]:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cluster_kit.config import certificate_keys
 from cluster_kit.config.components import ComponentReader, PluginRegistryLike
 from cluster_kit.config.document import Document, Faults, Part
 from cluster_kit.config.model import ClusterConfig
@@ -76,7 +77,14 @@ def _cluster(root: Part, registry: PluginRegistryLike, node: str | None, variabl
     own = root.by_key()
     names_secret = bool(own.keys() & {"secret", "secret_file"})
     has_secret = names_secret or variable is not None
-    components = ComponentReader(registry, _host(root, node), insecure=_is_insecure(root), has_secret=has_secret)
+    host = _host(root, node)
+    components = ComponentReader(
+        registry,
+        host,
+        insecure=_is_insecure(root),
+        has_secret=has_secret,
+        has_certificates=not own.keys().isdisjoint(certificate_keys.FILES),
+    )
     faults = Faults()
     given: dict[str, Any] = {}
     with faults:
@@ -89,6 +97,7 @@ def _cluster(root: Part, registry: PluginRegistryLike, node: str | None, variabl
                 "secret": _secret,
                 "secret_file": partial(_secret_file, beside="secret" in own),
                 "previous_secrets": partial(_previous_secrets, has_secret=has_secret),
+                **dict.fromkeys(certificate_keys.KEYS, ignore),
                 "insecure": switch,
                 "topologies": partial(read_topologies, components=components),
                 **dict.fromkeys(filter(is_extension, own), ignore),
@@ -98,8 +107,11 @@ def _cluster(root: Part, registry: PluginRegistryLike, node: str | None, variabl
     with faults:
         if variable is not None and not names_secret:
             given["secret"] = _of_environment(variable)
+    with faults:
+        certificates = certificate_keys.read_certificates(root, host)
     faults.check()
-    given = {key: value for key, value in given.items() if not is_extension(key)}
+    given = {key: value for key, value in given.items() if not (is_extension(key) or key in certificate_keys.KEYS)}
+    given["certificates"] = certificates
     return ClusterConfig(**(given if node is None else given | {"node": node}))
 
 

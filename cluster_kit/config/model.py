@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.secret_file import SecretFile
 from cluster_kit.config.targets import import_class
+
+if TYPE_CHECKING:
+    from cluster_kit.config.certificate_files import CertificateFiles
 
 Restart = Literal["permanent", "transient", "temporary"]
 
@@ -100,6 +103,8 @@ class ClusterConfig:
         secret_file: A file with the secret on its first line, and on each further line one that is accepted besides. It is
             read again whenever it changes.
         previous_secrets: Secrets that are accepted besides, and never used to send.
+        certificates: What this node proves itself by, and whom it believes, from the files of ``certs``, or ``cert``, ``key``
+            and ``ca``; links are protected by it, and where there is a secret as well by both.
         insecure: Whether parts may serve off loopback unprotected.
         topologies: By name, in written order.
     """
@@ -110,6 +115,7 @@ class ClusterConfig:
     secret: Secret | None = None
     secret_file: SecretFile | None = None
     previous_secrets: tuple[Secret, ...] = ()
+    certificates: CertificateFiles | None = None
     insecure: bool = False
     topologies: Mapping[str, TopologyConfig]
 

@@ -67,6 +67,7 @@ def json_schema(registry: PluginRegistryWithNames) -> Schema:
         "$schema": DIALECT,
         "title": "cluster_kit configuration",
         **_object(keys, required=["topologies"]),
+        "dependentRequired": {"cert": ["key", "ca"], "key": ["cert", "ca"], "ca": ["cert", "key"]},
         "patternProperties": {"^x-": {"description": "Your own, such as a place for YAML anchors."}},
         "$defs": definitions | {"options": _options_beside(registry), "topology_entry": _entry(registry)},
     }
@@ -80,6 +81,7 @@ def _top() -> Mapping[str, Schema]:
         "secret": of_type(Secret),
         "secret_file": of_type(Path),
         "previous_secrets": of_type(tuple[Secret, ...]),
+        **_certificates(),
         "insecure": _or_reference({"type": "boolean", "default": False}),
         "topologies": {
             "type": "object",
@@ -88,6 +90,17 @@ def _top() -> Mapping[str, Schema]:
             "additionalProperties": {"$ref": "#/$defs/topology_entry"},
         },
     }
+
+
+def _certificates() -> Mapping[str, Schema]:
+    texts = {
+        "certs": "A folder with tls.crt, tls.key and ca.crt, as cert-manager writes them: links are protected by them.",
+        "cert": "In place of 'certs', with 'key' and 'ca': a file with this node's certificate, and those that issued it.",
+        "key": "A file with the private key of the certificate.",
+        "ca": "A file with the authorities whose certificates are believed.",
+        "trust_domain": "A SPIFFE trust domain whose members are believed, in place of nodes whose certificates name their hosts.",
+    }
+    return {key: of_type(str) | {"description": text} for key, text in texts.items()}
 
 
 def _entry(registry: PluginRegistryWithNames) -> Schema:

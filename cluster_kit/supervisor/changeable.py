@@ -6,22 +6,24 @@ import logging
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from cluster_kit.config import ClusterConfig, TopologyConfig, load_config
 from cluster_kit.config.advice import advice
+from cluster_kit.config.certificate_files import CertificateFiles
 from cluster_kit.config.secret_file import SecretFile
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.changes import Changes, carry_out, changes_between, with_topology, without_topology
+from cluster_kit.supervisor.file_watch import FileWatch
 from cluster_kit.supervisor.keychain import Keychain
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
-from cluster_kit.supervisor.secret_watch import SecretWatch
 from cluster_kit.supervisor.serving import await_serving
+from cluster_kit.supervisor.watched import ExpiryLook, look_at_certificates, look_at_secrets
 from cluster_kit.worker.messages import Renew
 
 
@@ -36,7 +38,14 @@ class Changeable(ABC):
         self._told_to_stop = False
         self._changing = threading.Lock()
         self._keychain = Keychain(config.cluster)
-        self._watch = SecretWatch(lambda: self._config.secret_file, self._take_in, logs)
+        self._watch = FileWatch(
+            [
+                look_at_secrets(self._current, self._take_in_secrets, logs),
+                look_at_certificates(self._current, self._take_in_certificates, logs),
+                ExpiryLook(self._current, logs),
+            ],
+            logs,
+        )
 
     def reload(self, config: Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig) -> Changes:
         """Go over to another configuration: what is the same in both goes on undisturbed.
@@ -105,34 +114,64 @@ class Changeable(ABC):
         loop = self._running()
         if self._bus.closed or self._told_to_stop:
             raise ClusterKitError("supervisor: it has stopped, and can't be changed: make a new one")
-        self._keychain.change(new.secrets)
+        self._keychain.change(new)
         self._config = new
         begun = carry_out(changes, self._topologies(), loop, self._bus)
         if changes.metadata:
             self.update_metadata(new.metadata)
-        if changes.secrets:
+        if changes.secrets or changes.certificates:
             self._renew()
-        self._watch.open()
+        self._watch_files()
         await_serving(self._bus, begun)
 
+    def _current(self) -> ClusterConfig:
+        return self._config
+
+    def _watch_files(self) -> None:
+        """Watch the files that the configuration names, if it names any."""
+        if self._config.secret_file is not None or self._config.certificates is not None:
+            self._watch.open()
+
     def _renew(self) -> None:
-        """Have the workers use other secrets, which they do without losing a link."""
+        """Have the workers use other secrets and certificates, which they do without losing a link."""
         keyring = self._keychain.keyring()
         if keyring is not None:  # else all of them are others
             self._order_all(Renew(keyring))
         self._advise()
 
-    def _take_in(self, file: SecretFile) -> None:
-        """Go over to what the secret's file says now; the next look tries again where another change is under way."""
+    def _take_in_secrets(self, file: SecretFile) -> None:
+        """Go over to what the secret's file says now."""
+
+        def changed(config: ClusterConfig) -> ClusterConfig | None:
+            was = config.secret_file
+            return replace(config, secret_file=file) if was is not None and was.path == file.path else None
+
+        self._take_in(changed, f"secret_file: '{file.path}'")
+
+    def _take_in_certificates(self, files: CertificateFiles) -> None:
+        """Go over to the certificates that their files have now."""
+
+        def changed(config: ClusterConfig) -> ClusterConfig | None:
+            was = config.certificates
+            return replace(config, certificates=files) if was is not None and was.paths == files.paths else None
+
+        self._take_in(changed, f"certificates: {files.paths}, valid until {files.expires_text},")
+
+    def _take_in(self, changed: Callable[[ClusterConfig], ClusterConfig | None], title: str) -> None:
+        """Go over to what files say now; the next look tries again where another change is under way.
+
+        Args:
+            changed: Returns a configuration with what they say, ``None`` where it names others meanwhile.
+            title: What is said to have changed.
+        """
         if not self._changing.acquire(blocking=False):
             return
         try:
-            was = self._config.secret_file
-            if was is not None and was.path == file.path:
-                new = replace(self._config, secret_file=file)
+            new = changed(self._config)
+            if new is not None:
                 changes = changes_between(self._config, new)
                 self._become(new, changes)
-                self._logs.log(logging.INFO, f"secret_file: '{file.path}' {changes}")
+                self._logs.log(logging.INFO, f"{title} {changes}")
         finally:
             self._changing.release()
 

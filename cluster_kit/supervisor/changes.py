@@ -24,10 +24,11 @@ class Changes:
     Attributes:
         added: Topologies that are new.
         replaced: Topologies that are configured otherwise: their workers left, and others took their place. All of them,
-            where there was no secret before, or there is none any more.
+            where there was no secret before, or there is none any more, and in the same way with certificates.
         removed: Topologies that are gone.
         metadata: Whether this node's tags are others.
         secrets: Whether another secret is used, or others are accepted besides.
+        certificates: Whether the certificates from files are others.
     """
 
     added: tuple[str, ...] = ()
@@ -35,15 +36,18 @@ class Changes:
     removed: tuple[str, ...] = ()
     metadata: bool = False
     secrets: bool = False
+    certificates: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.replaced or self.removed or self.metadata or self.secrets)
+        topologies = self.added or self.replaced or self.removed
+        return bool(topologies or self.metadata or self.secrets or self.certificates)
 
     def __str__(self) -> str:
         topologies = (("added", self.added), ("replaced", self.replaced), ("removed", self.removed))
         parts = [f"{word} {', '.join(names)}" for word, names in topologies if names]
-        others = ["changed the metadata"] * self.metadata + ["changed the secrets"] * self.secrets
-        return "; ".join([*parts, *others]) or "changed nothing"
+        others = {"metadata": self.metadata, "secrets": self.secrets, "certificates": self.certificates}
+        parts += [f"changed the {what}" for what, is_changed in others.items() if is_changed]
+        return "; ".join(parts) or "changed nothing"
 
 
 def changes_between(old: ClusterConfig, new: ClusterConfig) -> Changes:
@@ -60,7 +64,7 @@ def changes_between(old: ClusterConfig, new: ClusterConfig) -> Changes:
     ]
     if faults:
         raise ConfigError.gather(faults)
-    is_protected_as_before = bool(old.secrets) == bool(new.secrets)
+    is_protected_as_before = _protection(old) == _protection(new)
     return Changes(
         added=tuple(name for name in new.topologies if name not in old.topologies),
         replaced=tuple(
@@ -71,7 +75,13 @@ def changes_between(old: ClusterConfig, new: ClusterConfig) -> Changes:
         removed=tuple(name for name in old.topologies if name not in new.topologies),
         metadata=dict(old.metadata) != dict(new.metadata),
         secrets=(old.secrets[:1], set(old.secrets)) != (new.secrets[:1], set(new.secrets)),
+        certificates=old.certificates != new.certificates,
     )
+
+
+def _protection(config: ClusterConfig) -> tuple[bool, bool]:
+    """Return of which kinds it is: a worker goes over to others of a kind, and to no other kind."""
+    return bool(config.secrets), config.certificates is not None
 
 
 def with_topology(config: ClusterConfig, name: str, topology: Mapping[str, Any], plugins: PluginRegistry) -> ClusterConfig:
@@ -80,7 +90,7 @@ def with_topology(config: ClusterConfig, name: str, topology: Mapping[str, Any],
     Raises:
         ConfigError: The topology has faults.
     """
-    own = {"node": config.node, "secret": config.secrets[0] if config.secrets else None}
+    own = {"node": config.node, "secret": config.secrets[0] if config.secrets else None, "certs": config.certificates}
     given = {key: value for key, value in own.items() if value is not None}
     alone = load_config({"insecure": config.insecure, **given, "topologies": {name: topology}}, plugins, environ={})
     return replace(config, topologies={**config.topologies, **alone.topologies})

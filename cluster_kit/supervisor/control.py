@@ -41,6 +41,8 @@ from cluster_kit.throttle import Throttle
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
 
+    from cluster_kit.config.certificate_files import CertificateFiles
+
 ASK_S = 5.0  # for a question and its answer; a worker that doesn't answer is given a second
 QUESTION_S = 0.5  # for the question alone, and for taking the answer: others wait meanwhile
 LOOK_S = 5.0  # between two looks whether the file is still there
@@ -216,7 +218,13 @@ def _readable(files: Iterable[FileDescriptorLike], timeout_s: float) -> set[int]
 
 
 def describe(
-    local: Node, cluster: str, topologies: Mapping[str, TopologyStatus], *, leaving: bool, secrets: Iterable[bytes] = ()
+    local: Node,
+    cluster: str,
+    topologies: Mapping[str, TopologyStatus],
+    *,
+    leaving: bool,
+    secrets: Iterable[bytes] = (),
+    certificates: CertificateFiles | None = None,
 ) -> Answer:
     """Return what a supervisor in this process tells of itself."""
     return {
@@ -226,6 +234,7 @@ def describe(
         "metadata": dict(local.metadata),
         "leaving": leaving,
         "secrets": [each.hex() for each in secrets],
+        "certificates": None if certificates is None else certificates.as_plain(),
         "version": __version__,
         "topologies": {name: as_plain(status) for name, status in topologies.items()},
     }

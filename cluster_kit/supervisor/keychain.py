@@ -1,17 +1,22 @@
-"""The secrets of a configuration become keys: each secret once, in a thread of its own while the workers start."""
+"""What a configuration has to prove a node by becomes its keyring.
+
+Secrets become keys, each once, in a thread of its own while the workers start; certificates are taken as they are.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from cluster_kit.config.secret import Secret
+from cluster_kit.config import ClusterConfig, Secret
 from cluster_kit.errors import ClusterKitError, described
-from cluster_kit.security.keys import Keyring, SecretKeys, derive
+from cluster_kit.security.keys import Certificates, Keyring, SecretKeys, derive
 
 
 class Keychain:
-    """Knows the keys of the secrets in use. Thread-safe; its threads end by themselves, within some tenths of a second.
+    """Knows the keys of the secrets in use, and the certificates. Thread-safe; its threads end by themselves, within some
+    tenths of a second.
 
     Args:
         cluster: The cluster's name.
@@ -19,45 +24,46 @@ class Keychain:
 
     def __init__(self, cluster: str) -> None:
         self._cluster = cluster
-        self._makings: Mapping[Secret, _Making] = {}
+        self._held = _Held()
 
-    def begin(self, secrets: Iterable[Secret]) -> None:
-        """Begin to make the keys of ``secrets``, the first of which is used.
+    def begin(self, config: ClusterConfig) -> None:
+        """Begin to make the keys of the secrets of a configuration.
 
         Raises:
             RuntimeError: The system has no thread to give.
         """
-        self._makings = self._begun(secrets)
+        self._held = self._begun(config)
 
     def keyring(self) -> Keyring | None:
-        """Return the keys once they are made; ``None`` where there is no secret.
+        """Return the keyring once the keys are made; ``None`` where there is neither a secret nor a certificate.
 
         Raises:
             ClusterKitError: They can't be made.
         """
-        return _keyring(self._makings.values())
+        return self._held.keyring()
 
     def ids(self) -> tuple[bytes, ...]:
         """Return ``Keyring.ids``; none where there is no secret."""
         keyring = self.keyring()
         return () if keyring is None else keyring.ids
 
-    def change(self, secrets: Iterable[Secret]) -> None:
-        """Make the keys of other secrets, then use them; after an error nothing has changed.
+    def change(self, config: ClusterConfig) -> None:
+        """Make the keys of another configuration, then use them and its certificates; after an error nothing has changed.
 
         Raises:
             ClusterKitError: They can't be made.
         """
         try:
-            makings = self._begun(secrets)
+            held = self._begun(config)
         except RuntimeError as exc:
             raise ClusterKitError(f"secret: its keys cannot be made: {exc}: see 'ulimit -u'") from exc
-        _keyring(makings.values())
-        self._makings = makings
+        held.keyring()
+        self._held = held
 
-    def _begun(self, secrets: Iterable[Secret]) -> dict[Secret, _Making]:
-        held = self._makings
-        return {each: held[each] if each in held else _Making(each, self._cluster) for each in secrets}
+    def _begun(self, config: ClusterConfig) -> _Held:
+        known = self._held.makings
+        makings = {each: known[each] if each in known else _Making(each, self._cluster) for each in config.secrets}
+        return _Held(makings, None if config.certificates is None else config.certificates.content)
 
 
 class _Making:
@@ -87,6 +93,15 @@ class _Making:
         return self._keys
 
 
-def _keyring(makings: Iterable[_Making]) -> Keyring | None:
-    keys = [making.keys() for making in makings]
-    return Keyring(keys[0], tuple(keys[1:])) if keys else None
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """All that there is at one time."""
+
+    makings: Mapping[Secret, _Making] = field(default_factory=dict)
+    certificates: Certificates | None = None
+
+    def keyring(self) -> Keyring | None:
+        keys = [making.keys() for making in self.makings.values()]
+        if not keys and self.certificates is None:
+            return None
+        return Keyring(keys[0] if keys else None, tuple(keys[1:]), self.certificates)

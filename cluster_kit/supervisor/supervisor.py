@@ -124,7 +124,7 @@ class Supervisor(Changeable):
         self._keychain.keyring()  # raises where there can be none
         await_serving(self._bus, list(loop.keepers.values()))
         self._advise()
-        self._watch.open()
+        self._watch_files()
         if self._has_control:
             self._open_control()
 
@@ -137,7 +137,7 @@ class Supervisor(Changeable):
         if not self._observe:
             self._delivery.add(self._bus.subscribe(), self._plugins.notify)
         try:
-            self._keychain.begin(self._config.secrets)
+            self._keychain.begin(self._config)
             self._loop = loop = SupervisingLoop(self._topologies(), self._bus, self._logs, self._describe, self._spare)
             if self._told_to_stop:
                 loop.stop()
@@ -265,8 +265,8 @@ class Supervisor(Changeable):
         cluster = self._config.cluster  # neither it nor our name ever changes
 
         def tell() -> Answer:
-            secrets = self._keychain.ids()
-            return describe(self._local, cluster, self.status(), leaving=self._leaving, secrets=secrets)
+            secrets, files = self._keychain.ids(), self._config.certificates
+            return describe(self._local, cluster, self.status(), leaving=self._leaving, secrets=secrets, certificates=files)
 
         control = ControlSocket(tell, node=self._local.key, cluster=cluster)
         try:

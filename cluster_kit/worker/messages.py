@@ -26,7 +26,7 @@ class Start(Struct, frozen=True, kw_only=True):
 
     Attributes:
         known: The roster that its predecessor left.
-        keyring: What the secrets came to.
+        keyring: What the secrets came to, and the certificates.
     """
 
     topology: TopologyConfig
@@ -40,7 +40,7 @@ class Start(Struct, frozen=True, kw_only=True):
 
 
 class Prepare(Struct, frozen=True):
-    """To a worker that waits for its ``Start``: there are secrets; load what that takes while their keys are being made."""
+    """To a worker that waits for its ``Start``: there are secrets or certificates; load what that takes meanwhile."""
 
 
 class SetMetadata(Struct, frozen=True):
@@ -50,7 +50,7 @@ class SetMetadata(Struct, frozen=True):
 
 
 class Renew(Struct, frozen=True):
-    """To the worker: the secrets are others now."""
+    """To the worker: the secrets or the certificates are others now."""
 
     keyring: Keyring
 

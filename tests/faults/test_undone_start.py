@@ -15,7 +15,7 @@ from cluster_kit.supervisor.delivery import Delivery
 from cluster_kit.supervisor.keychain import Keychain
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
-from cluster_kit.supervisor.secret_watch import SecretWatch
+from cluster_kit.supervisor.file_watch import FileWatch
 
 TWO = {
     "topologies": {
@@ -23,14 +23,14 @@ TWO = {
         "two": {"strategy": {"name": "static", "nodes": []}},
     }
 }
-PARTS = (SupervisingLoop, Delivery, LogRelay, Supervisor, Keychain, SecretWatch)
+PARTS = (SupervisingLoop, Delivery, LogRelay, Supervisor, Keychain, FileWatch)
 TRACED = {each.__init__.__code__.co_filename for each in PARTS}
 STARTING = {"_start", "start", "_start_threads", "_open_control", "begin", "_begun", "keyring", "open"}
 
 STEPS = {
     "beginning with the keys": (Keychain, "begin"),
     "awaiting the keys": (Keychain, "keyring"),
-    "watching the secret's file": (SecretWatch, "open"),
+    "watching the secret's file": (FileWatch, "open"),
     "looking for former workers": (supervisor, "wait_for_former_workers"),
     "making the loop": (supervisor, "SupervisingLoop"),
     "making the selector": (selectors, "DefaultSelector"),

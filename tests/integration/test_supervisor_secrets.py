@@ -11,7 +11,7 @@ from waiting import until
 from cluster_kit import ClusterKitError, ConfigError, Supervisor
 from cluster_kit.config.secret_file import read_secret_file
 from cluster_kit.security.keys import derive
-from cluster_kit.supervisor import keychain, secret_watch
+from cluster_kit.supervisor import keychain, watched
 
 TAKEN_IN_S = 10.0
 
@@ -140,7 +140,7 @@ def test_file_that_is_replaced_is_taken_in(start, file, caplog):
 def test_file_that_is_written_in_place_is_taken_in_when_it_is_whole(start, file, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "cluster_kit")
     looks = []
-    monkeypatch.setattr(secret_watch, "read_secret_file", lambda path: looks.append(path) or read_secret_file(path))
+    monkeypatch.setattr(watched, "read_secret_file", lambda path: looks.append(path) or read_secret_file(path))
     a = start(secret_file=str(file))
     with file.open("w") as stream:  # which empties it
         stream.write("ne")
@@ -230,13 +230,13 @@ def test_faulty_file_changes_nothing(start, file):
 
 def test_nothing_is_left_of_a_watch(start, file):
     a = start(secret_file=str(file))
-    assert "cluster-kit-secrets" in {thread.name for thread in threading.enumerate()}
+    assert "cluster-kit-files" in {thread.name for thread in threading.enumerate()}
     a.stop()
-    assert "cluster-kit-secrets" not in {thread.name for thread in threading.enumerate()}
+    assert "cluster-kit-files" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_start_that_was_told_to_stop_watches_nothing(start, file):
     a = Supervisor(start.config(secret_file=str(file)))
     a.stop()
     with a:
-        assert "cluster-kit-secrets" not in {thread.name for thread in threading.enumerate()}
+        assert "cluster-kit-files" not in {thread.name for thread in threading.enumerate()}

@@ -83,12 +83,12 @@ def _examine(config: ClusterConfig, wait_s: float, report: Report) -> Iterator[V
 
 
 def _keyring(config: ClusterConfig) -> Keyring | None:
-    if not config.secrets:
+    if not config.secrets and config.certificates is None:
         return None
     from cluster_kit.supervisor.keychain import Keychain
 
     keychain = Keychain(config.cluster)
-    keychain.change(config.secrets)
+    keychain.change(config)
     return keychain.keyring()
 
 

@@ -50,6 +50,7 @@ class GossipStrategy(Strategy):
     """
 
     announces: ClassVar[bool] = True
+    needs_secret: ClassVar[bool] = True
 
     port: int = 45892
     if_addr: str = ANY

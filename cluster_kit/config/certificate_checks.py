@@ -1,0 +1,156 @@
+"""What is wrong with a certificate, its key and its authorities, told before others refuse them. It loads ``cryptography``.
+
+Source: RFC 5280 (certificates), RFC 7468 (PEM), RFC 9525 (which names count).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from cluster_kit.config.guarded_file import GuardedFile, unusable
+from cluster_kit.host import ip_of
+from cluster_kit.security.keys import Certificates
+from cluster_kit.security.names import names_node, shown
+from cluster_kit.security.rehearsal import rehearse
+
+MAX_CERTIFICATES = 32  # in one file
+
+_USAGES = {ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth", ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth"}
+_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the files come to; see ``CertificateFiles``."""
+
+    content: Certificates
+    names: tuple[tuple[str, str], ...]
+    begins: datetime
+    expires: datetime
+
+
+def check(cert: GuardedFile, key: GuardedFile, ca: GuardedFile, host: str, trust_domain: str | None) -> Checked:
+    """Return what the files come to.
+
+    Raises:
+        ConfigError: They can't be used. The frames of its traceback have the key.
+    """
+    own, *between = _certificates_in(cert)
+    private = _private_key_in(key)
+    authorities = _certificates_in(ca)
+    _check_pair(cert.path, own, key.path, private)
+    _check_time(cert.path, own)
+    _check_usages(cert.path, own)
+    content = Certificates(
+        chain=_pem([own, *between]),
+        key=private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        authorities=_pem(authorities),
+        trust_domain=trust_domain,
+    )
+    try:
+        names = rehearse(content)
+    except ValueError as exc:
+        why = f"others would not believe it, by the authorities in '{ca.path}': {exc}"
+        cure = "expected there who issued it, and behind it in its file all those between the two"
+        raise unusable(cert.path, why, cure) from None
+    _check_names(cert.path, names, host, trust_domain)
+    return Checked(content, names, own.not_valid_before_utc, own.not_valid_after_utc)
+
+
+def _certificates_in(file: GuardedFile) -> list[x509.Certificate]:
+    _check_blocks(file, "a certificate")
+    try:
+        certificates = x509.load_pem_x509_certificates(file.content)
+        for each in certificates:
+            each.public_key()
+    except _UNREADABLE:
+        cure = "write it as PEM, which begins with '-----BEGIN CERTIFICATE-----'"
+        raise unusable(file.path, "it holds no certificate that can be read", cure) from None
+    if len(certificates) > MAX_CERTIFICATES:
+        cure = "expected the few that the cluster has to do with"
+        raise unusable(file.path, f"it has more than {MAX_CERTIFICATES} certificates", cure)
+    return certificates
+
+
+def _private_key_in(file: GuardedFile) -> PrivateKeyTypes:
+    _check_blocks(file, "a private key")
+    try:
+        return load_pem_private_key(file.content, None)
+    except TypeError:
+        cure = f"decrypt it, as by 'openssl pkey -in {file.path} -out FILE', for nobody is there to be asked for its password"
+        raise unusable(file.path, "its private key is encrypted", cure) from None
+    except _UNREADABLE:
+        cure = "write it as PEM, which begins with '-----BEGIN PRIVATE KEY-----'"
+        raise unusable(file.path, "it holds no private key that can be read", cure) from None
+
+
+def _check_blocks(file: GuardedFile, what: str) -> None:
+    """Refuse a file that ends amid a block, of which what reads it would take no notice."""
+    if not file.content.strip():
+        raise unusable(file.path, "it is empty", f"write {what} to it, as PEM")
+    if file.content.count(b"-----BEGIN ") != file.content.count(b"-----END "):
+        raise unusable(file.path, "it ends amid a block of PEM", "write all of it")
+
+
+def _check_pair(cert: Path, own: x509.Certificate, key: Path, private: PrivateKeyTypes) -> None:
+    of_cert, of_key = (
+        each.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for each in (own.public_key(), private.public_key())
+    )
+    if of_cert != of_key:
+        why = f"it is not the key of the first certificate in '{cert}'"
+        raise unusable(key, why, "put both in place that were issued together, the node's own certificate first")
+
+
+def _check_time(cert: Path, own: x509.Certificate) -> None:
+    now = datetime.now(UTC)
+    begins, expires = own.not_valid_before_utc, own.not_valid_after_utc
+    cure = f"have it renewed, or set the clock of this machine, which says that it is {now:%Y-%m-%d}"
+    if now > expires:
+        raise unusable(cert, f"its certificate expired on {expires:%Y-%m-%d %H:%M} UTC", cure)
+    if now < begins:
+        raise unusable(cert, f"its certificate is not valid before {begins:%Y-%m-%d %H:%M} UTC", cure)
+
+
+def _check_usages(cert: Path, own: x509.Certificate) -> None:
+    try:
+        usages = own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return  # it is for everything
+    except (ValueError, x509.DuplicateExtension):
+        raise unusable(cert, "its certificate has an extension that cannot be read", "issue another") from None
+    missing = [name for usage, name in _USAGES.items() if usage not in usages]
+    if missing:
+        why = f"its certificate is not for {' and '.join(missing)}, by its extended key usage"
+        cure = "issue one for both ends of a link; in cert-manager, by 'usages: [digital signature, server auth, client auth]'"
+        raise unusable(cert, why, cure)
+
+
+def _check_names(cert: Path, names: tuple[tuple[str, str], ...], host: str, trust_domain: str | None) -> None:
+    if names_node(names, f"node@{host}", trust_domain):
+        return
+    found = shown(names, trust_domain)
+    if trust_domain is None:
+        why = f"its certificate does not name '{host}', the host of this node, but {found or 'no host at all'}"
+        kind = "ipAddresses" if ip_of(host) else "dnsNames"
+        cure = f"issue one that does, in cert-manager by '{kind}', or call the node by a host that it names"
+        raise unusable(cert, why, cure)
+    why = f"its certificate has no SPIFFE ID of the trust domain '{trust_domain}', but {found or 'no URI at all'}"
+    raise unusable(cert, why, f"issue one with exactly one URI, such as spiffe://{trust_domain}/shop")
+
+
+def _pem(certificates: list[x509.Certificate]) -> bytes:
+    return b"".join(each.public_bytes(Encoding.PEM) for each in certificates)

@@ -1,0 +1,85 @@
+"""The keys of a configuration for certificates from files: a folder, or three files, and whose members are believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cluster_kit.config.certificate_files import CertificateFiles, CertificatePaths, read_certificate_files
+from cluster_kit.config.document import Faults, Part, shown
+from cluster_kit.config.guarded_file import is_about
+from cluster_kit.config.options import convert
+from cluster_kit.config.values import text
+from cluster_kit.errors import ConfigError
+from cluster_kit.security.names import MAX_TRUST_DOMAIN_BYTES, is_trust_domain
+
+FOLDER, DOMAIN = "certs", "trust_domain"
+EACH = ("cert", "key", "ca")
+FILES = (FOLDER, *EACH)
+KEYS = (*FILES, DOMAIN)
+
+_SCHEME = "spiffe://"
+
+
+def read_certificates(root: Part, host: str | None) -> CertificateFiles | None:
+    """Return the certificates that a configuration names, ``None`` where it names none.
+
+    Args:
+        root: The whole of it.
+        host: The host part of the node's name; ``None`` where that can't be told because of a fault, and nothing is read.
+    """
+    own = {key: part for key, part in root.by_key().items() if key in KEYS}
+    if not own:
+        return None
+    loaded = own[FOLDER].value if FOLDER in own else None
+    if isinstance(loaded, CertificateFiles):
+        return loaded
+    faults = Faults()
+    domain: str | None = None
+    given: dict[str, Path] = {}
+    with faults:
+        _check_together(own)
+    with faults:
+        domain = _trust_domain(own[DOMAIN]) if DOMAIN in own else None
+    for key in own.keys() & set(FILES):
+        with faults:
+            given[key] = convert(own[key], Path)
+    faults.check()
+    return None if host is None else _read(own, given, host, domain)
+
+
+def _check_together(own: dict[str, Part]) -> None:
+    given = [key for key in EACH if key in own]
+    missing = [f"'{key}'" for key in EACH if key not in own]
+    if FOLDER in own and given:
+        raise own[given[0]].key_error(f"is given beside '{FOLDER}': give the folder, or the three files")
+    if FOLDER not in own and not given:
+        raise own[DOMAIN].key_error("says whose certificates are believed: give those of this node, by 'certs: FOLDER'")
+    if FOLDER not in own and missing:
+        why = f"is given without {' and '.join(missing)}: give all three, or the folder that has them, by 'certs: FOLDER'"
+        raise own[given[0]].key_error(why)
+
+
+def _read(own: dict[str, Part], given: dict[str, Path], host: str, domain: str | None) -> CertificateFiles:
+    first = own[FOLDER if FOLDER in own else EACH[0]]
+    try:
+        files = {key: path.absolute() for key, path in given.items()}
+    except OSError as exc:
+        raise first.error(f"cannot be found from the working directory: {exc.strerror}") from None
+    paths = CertificatePaths.within(files[FOLDER]) if FOLDER in files else CertificatePaths(**files)
+    try:
+        return read_certificate_files(paths, host, domain)
+    except ConfigError as exc:
+        culprit = next((own[key] for key, path in files.items() if is_about(exc, path)), first)
+        raise culprit.error(str(exc)) from None
+
+
+def _trust_domain(part: Part) -> str:
+    given = text(part)
+    if not is_trust_domain(given):
+        inside = given.removeprefix(_SCHEME).partition("/")[0].lower()
+        hint = f": write {inside}" if is_trust_domain(inside) else ""
+        raise part.error(
+            f"invalid value {shown(given)}: expected the name of a SPIFFE trust domain, such as example.org, of at most "
+            f"{MAX_TRUST_DOMAIN_BYTES} lower-case letters, digits, dots, dashes and underscores{hint}"
+        )
+    return given

@@ -1,0 +1,134 @@
+"""Reads files that decide whom a node believes: bounded, never held up, and not where strangers could put theirs in place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster_kit.errors import ConfigError
+
+_BY_GROUP_OR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+Identity = tuple[int, ...]
+"""What differs between two files, or two states of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedFile:
+    """A file as it was when it was read.
+
+    Attributes:
+        path: Absolute, links not followed.
+        content: All of it.
+        mode: With its type.
+        identity: That of the file which ``path`` led to.
+    """
+
+    path: Path
+    content: bytes = field(repr=False)
+    mode: int
+    identity: Identity
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others than its owner and group can read it."""
+        return bool(self.mode & stat.S_IROTH)
+
+    def check_writers(self, so: str) -> None:
+        """Refuse a file that group or others can write, ``so`` says to what end.
+
+        Raises:
+            ConfigError: They can.
+        """
+        if self.mode & _BY_GROUP_OR_OTHERS:
+            who = "everybody" if self.mode & stat.S_IWOTH else "its group"
+            why = f"{who} can write it (mode {stat.S_IMODE(self.mode):04o}), and so {so}"
+            raise unusable(self.path, why, f"chmod go-w '{self.path}'")
+
+
+def read_guarded(path: Path, limit: int, *, what: str, missing: str, large: str) -> GuardedFile:
+    """Read a file; what is none, such as a pipe without a writer, doesn't hold us up.
+
+    Args:
+        path: Which one.
+        limit: How many bytes it may have.
+        what: What it should hold, for messages.
+        missing: What to do where there is none; ``{path}`` in it stands for the path.
+        large: What to do where it is larger.
+
+    Raises:
+        ConfigError: It can't be read, or others can put another in its place; no message shows any of its content.
+    """
+    try:
+        path = path.absolute()
+        file = _read(path, limit, what, large)
+        _check_folders(path)
+    except (OSError, ValueError) as exc:
+        if isinstance(exc, ConfigError):
+            raise
+        raise _unreadable(path, exc, missing) from None
+    return file
+
+
+def identity_of(path: Path) -> Identity | None:
+    """Return the identity of the file that ``path`` leads to now; ``None`` where that can't be told."""
+    try:
+        return _identity(path.stat())
+    except OSError:
+        return None
+
+
+def unusable(path: Path, why: str, cure: str) -> ConfigError:
+    """Return the error about a file that can't be used."""
+    return ConfigError(f"{_beginning(path)}{why}; {cure}")
+
+
+def is_about(error: ConfigError, path: Path) -> bool:
+    """Whether ``unusable`` made ``error`` about this file."""
+    return str(error).startswith(_beginning(path))
+
+
+def _beginning(path: Path) -> str:
+    return f"cannot use '{str(path)[:200]}': "
+
+
+def _read(path: Path, limit: int, what: str, large: str) -> GuardedFile:
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(fd)
+        if stat.S_ISDIR(found.st_mode):
+            raise unusable(path, "it is a folder", "name the file in it")
+        if not stat.S_ISREG(found.st_mode):
+            raise unusable(path, "it is no regular file", f"write {what} to one")
+        content = os.read(fd, limit + 1)
+    finally:
+        os.close(fd)
+    if len(content) > limit:
+        raise unusable(path, f"it has more than {limit} bytes", large)
+    return GuardedFile(path, content, found.st_mode, _identity(found))
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _check_folders(path: Path) -> None:
+    """Check the folders of the file and of the link to it: who can write there can put another in its place."""
+    for folder in dict.fromkeys((path.parent, Path(os.path.realpath(path)).parent)):
+        mode = folder.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            why = f"everybody can write to its folder '{folder}' (mode {stat.S_IMODE(mode):04o}), and so replace it"
+            raise unusable(path, why, f"chmod o-w '{folder}'")
+
+
+def _unreadable(path: Path, exc: OSError | ValueError, missing: str) -> ConfigError:
+    number = exc.errno if isinstance(exc, OSError) else None
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        return unusable(path, "there is no such file", missing.format(path=path))
+    if number in (errno.EACCES, errno.EPERM):
+        cure = "give it to that user, or to a group of his; in Kubernetes, by fsGroup"
+        return unusable(path, f"no permission for user {os.geteuid()}, under whom this runs", cure)
+    return unusable(path, str(getattr(exc, "strerror", None) or exc).lower(), "name a file that can be read")
