@@ -15,6 +15,7 @@ from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
 
 if TYPE_CHECKING:
     from cluster_kit.config import ClusterConfig, Component, TopologyConfig
+    from cluster_kit.config.certificate_files import CertificateFiles
 
 
 @click.command(
@@ -45,16 +46,25 @@ def _node_rows(config: ClusterConfig) -> Iterator[tuple[str, str]]:
     yield "cluster", config.cluster
     yield "metadata", pairs(sorted(config.metadata.items()))
     yield "secret", _secret(config)
+    if config.certificates is not None:
+        yield "certificates", _certificates(config.certificates)
 
 
 def _secret(config: ClusterConfig) -> str:
     """Return where the secret comes from, and how many are accepted besides."""
     if not config.secrets:
-        return "none: links and gossip are not protected"
+        return "none: links and gossip are not protected" if config.certificates is None else "none: gossip is not sealed"
     file = config.secret_file
     origin = "given" if file is None else f"the first line of '{file.path}'"
     others = len(config.secrets) - 1
     return f"{origin}; {others} more accepted" if others else origin
+
+
+def _certificates(files: CertificateFiles) -> str:
+    """Return where the certificates come from, whose the node's own one is, and until when."""
+    domain = files.content.trust_domain
+    whom = f"; nodes of the trust domain '{domain}' are believed" if domain is not None else ""
+    return f"{files.paths}: for {', '.join(files.titles)}, valid until {files.expires_text}{whom}"
 
 
 def _topology_rows(topology: TopologyConfig) -> Iterator[tuple[str, str, str]]:

@@ -17,8 +17,21 @@ def overview(told: Mapping[str, Any]) -> str:
     """Return some lines for one supervisor."""
     leaving = ", about to leave" if told["leaving"] else ""
     head = f"{told['node']}: process {told['pid']}, cluster {told['cluster']!r}{leaving}"
-    parts = [head, *(_topology(name, topology) for name, topology in told["topologies"].items())]
+    parts = [
+        head,
+        *_certificates(told.get("certificates")),
+        *(_topology(name, topology) for name, topology in told["topologies"].items()),
+    ]
     return "\n".join(parts)
+
+
+def _certificates(told: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield what the certificate of the node is for, and until when, if it has one from a file."""
+    if told:
+        names = ", ".join(told["names"])
+        yield printable(
+            f"  certificate '{told['cert']}': for {names}, valid until {told['expires'][:16].replace('T', ' ')} UTC"
+        )
 
 
 def _topology(name: str, told: Mapping[str, Any]) -> str:

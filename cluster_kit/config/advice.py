@@ -1,4 +1,4 @@
-"""What a configuration may say of its secrets, and had better not."""
+"""What a configuration may say of its secrets and certificates, and had better not."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ def advice(config: ClusterConfig) -> Iterator[str]:
     file = config.secret_file
     if file is not None and file.exposed:
         yield f"secret_file: everybody on this machine can read '{file.path}': chmod o-r, in Kubernetes by 'defaultMode: 0440'"
+    certificates = config.certificates
+    if certificates is not None and certificates.exposed:
+        yield (
+            f"certificates: everybody on this machine can read the key '{certificates.paths.key}': chmod o-r, in Kubernetes by "
+            "'defaultMode: 0440'"
+        )
     for number, secret in enumerate(config.secrets):
         bits = bits_of(secret.reveal())
         if bits < LEAST_BITS:

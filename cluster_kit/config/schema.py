@@ -98,7 +98,7 @@ def _certificates() -> Mapping[str, Schema]:
         "cert": "In place of 'certs', with 'key' and 'ca': a file with this node's certificate, and those that issued it.",
         "key": "A file with the private key of the certificate.",
         "ca": "A file with the authorities whose certificates are believed.",
-        "trust_domain": "A SPIFFE trust domain whose members are believed, in place of nodes whose certificates name their hosts.",
+        "trust_domain": "A SPIFFE trust domain: its members are believed, in place of nodes whose hosts are certified.",
     }
     return {key: of_type(str) | {"description": text} for key, text in texts.items()}
 

@@ -12,10 +12,10 @@ from cluster_kit import AsyncSupervisor, ClusterKitError, Supervisor
 from cluster_kit.supervisor import changeable, child, control, supervisor
 from cluster_kit.supervisor.control import ControlSocket
 from cluster_kit.supervisor.delivery import Delivery
+from cluster_kit.supervisor.file_watch import FileWatch
 from cluster_kit.supervisor.keychain import Keychain
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
-from cluster_kit.supervisor.file_watch import FileWatch
 
 TWO = {
     "topologies": {

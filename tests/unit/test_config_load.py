@@ -144,7 +144,10 @@ topologies:
 class TestTop:
     def test_unknown_key(self):
         assert fault(load, topology={}) == "topology: unknown key: did you mean 'topologies'?"
-        keys = "ca, cert, certs, cluster, insecure, key, metadata, node, previous_secrets, secret, secret_file, topologies, trust_domain"
+        keys = (
+            "ca, cert, certs, cluster, insecure, key, metadata, node, previous_secrets, secret, secret_file, topologies, "
+            "trust_domain"
+        )
         expected = f"x: unknown key: expected one of {keys}"
         assert fault(load, x=1) == expected
 

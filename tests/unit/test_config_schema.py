@@ -94,6 +94,8 @@ def test_classes_of_ones_own_have_options_of_their_own(config):
         {"metadata": {"zone": 1}, **with_strategy("gossip")},
         {"secret": 1234, **with_strategy("gossip")},
         {"secret_file": ["/x"], **with_strategy("gossip")},
+        {"certs": 1, **with_strategy("gossip")},
+        {"cert": "tls.crt", "key": "tls.key", **with_strategy("gossip")},
         with_strategy("gosip"),
         with_strategy([]),
         with_strategy("gossip", config={"tll_s": 9}),
