@@ -261,7 +261,15 @@ class RemoteProtocolError(ProtocolError):
 
 
 class UntrustedError(RemoteProtocolError):
-    """The other end of a link does not prove that it belongs here, or does not believe that we do."""
+    """The other end of a link does not prove that it belongs here, or does not believe that we do.
+
+    Attributes:
+        cure: What to do about it.
+    """
+
+    def __init__(self, message: str, *, cure: str = "give both nodes the same secret") -> None:
+        super().__init__(message)
+        self.cure = cure
 
 
 class RestartLimitError(ClusterKitError):

@@ -81,13 +81,20 @@ class StreamReader(Protocol):
         """The stream has ended, whoever ended it, and holds nothing any more: called exactly once, as the last."""
 
 
+class Certified(Protocol):
+    """Who the other end of a protected stream has proved to be."""
+
+    def objection_to(self, name: str) -> str | None:
+        """Return what speaks against its being the node of this name, as in 'it ...'; ``None`` where it has proved to be."""
+
+
 class Stream(ABC):
     """An open connection; it belongs to whoever was given it, who closes it.
 
     Attributes:
         here: Our end.
         there: The other end.
-        certified: The name of the node at the other end as far as that is proved, which it is only where streams are protected.
+        certified: Who the other end has proved to be, which it does only where streams are protected.
         certified_by: The id of the secret that proved it, where it was a secret.
         distrust: Why a protected stream was lost before both ends had proved themselves; ``UntrustedError`` where the other end
             did so otherwise than it must, or did not believe this one.
@@ -95,7 +102,7 @@ class Stream(ABC):
 
     here: Endpoint
     there: Endpoint
-    certified: str | None = None
+    certified: Certified | None = None
     certified_by: bytes | None = None
     distrust: RemoteProtocolError | None = None
 

@@ -1,6 +1,7 @@
-"""What a secret protects: links and datagrams between the nodes of one cluster.
+"""What secrets and certificates protect: links and datagrams between the nodes of one cluster.
 
-``keys`` makes keys of secrets, ``links`` protects streams, ``cluster_kit.wire.sealing`` datagrams. ``Security`` is what a
+``keys`` makes keys of secrets, ``links`` protects streams, by the trust that secrets (``authority``)
+or certificates (``files``) give, and ``cluster_kit.wire.sealing`` datagrams. ``Security`` is what a
 connector or strategy has of it.
 """
 

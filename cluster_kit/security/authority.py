@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote, unquote
 
 from msgspec import Struct
@@ -14,11 +12,11 @@ from msgspec import Struct
 from cluster_kit.errors import UntrustedError
 from cluster_kit.node import Node
 from cluster_kit.security.certificates import Authority, new_seed, pem_of_certificate, pem_of_key
+from cluster_kit.security.key_files import as_file
 from cluster_kit.security.keys import Keyring
-from cluster_kit.wire.tls import new_context
+from cluster_kit.wire.tls import Trust, new_context, refuses_us, shows_no_certificate, words_of
 
 SCHEME = "cluster-kit://"
-_OWN_FILES = "/proc/self/fd"
 _TITLE = "cluster_kit "
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which Python has no name for
 
@@ -34,30 +32,12 @@ class Proof(Struct, frozen=True):
     name: str
     secret: bytes | None = None
 
-
-class Trust(Protocol):
-    """How a node proves itself, and whom it believes.
-
-    Attributes:
-        accepting: For streams that others open.
-        dialling: For streams that this node opens.
-    """
-
-    accepting: ssl.SSLContext
-    dialling: ssl.SSLContext
-
-    def read(self, certificate: Mapping[str, Any]) -> Proof:
-        """Return what a certificate proves that was verified.
-
-        Args:
-            certificate: As ``ssl.SSLObject.getpeercert`` returns it.
-
-        Raises:
-            UntrustedError: It is none of a node.
-        """
+    def objection_to(self, name: str) -> str | None:
+        """See ``cluster_kit.network.Certified``."""
+        return None if name == self.name else f"has proved to be {self.name!r}"
 
 
-class SecretTrust(Trust):
+class SecretTrust(Trust[Proof]):
     """The trust that secrets give. The key that proves this node is made here, and its certificate with it.
 
     Nothing in it depends on the time: whoever holds the secret could make a certificate for any, and a machine whose clock is
@@ -73,7 +53,7 @@ class SecretTrust(Trust):
         seed = new_seed()
         leaf = authorities[0].certify(seed, uri_of(name))
         self.accepting, self.dialling = (new_context(dialled=dialled) for dialled in (False, True))
-        with _as_file(pem_of_certificate(leaf) + pem_of_key(seed)) as path:
+        with as_file(pem_of_certificate(leaf) + pem_of_key(seed)) as path:
             for context in (self.accepting, self.dialling):
                 context.verify_flags |= _NO_CHECK_TIME
                 for authority in authorities:
@@ -89,6 +69,18 @@ class SecretTrust(Trust):
             return Proof(name_in(uri), bytes.fromhex(title.removeprefix(_TITLE)))
         except ValueError as exc:
             raise UntrustedError(f"its certificate names no node: {exc}") from exc
+
+    def distrust(self, fault: ssl.SSLError | None) -> UntrustedError:
+        """Return what to say where a handshake has failed."""
+        if fault is None:
+            return UntrustedError("it has no secret, and this node has one")
+        if isinstance(fault, ssl.SSLCertVerificationError):
+            return UntrustedError("it does not hold our secret")
+        if refuses_us(fault):
+            return UntrustedError("it does not accept our secret")
+        if shows_no_certificate(fault):
+            return UntrustedError("it shows no certificate")
+        return UntrustedError(f"its TLS handshake is broken: {words_of(fault)}")
 
 
 def uri_of(name: str) -> str:
@@ -106,23 +98,3 @@ def name_in(uri: str) -> str:
     if name is None or not uri.startswith(SCHEME):
         raise ValueError(f"{uri!r:.80}: expected a URI that begins with {SCHEME!r}")
     return name
-
-
-@contextmanager
-def _as_file(data: bytes) -> Iterator[str]:
-    """Yield the path of a file that holds ``data``, since ``ssl`` takes keys from files only.
-
-    It is in memory where the system has such files; else nobody but this user can read it, and it is gone afterwards.
-    """
-    if hasattr(os, "memfd_create") and os.access(_OWN_FILES, os.X_OK):
-        with os.fdopen(os.memfd_create("cluster_kit"), "wb") as file:
-            file.write(data)
-            file.flush()
-            yield f"{_OWN_FILES}/{file.fileno()}"
-        return
-    import tempfile  # loads much, for the few systems that need it
-
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        yield file.name

@@ -1,14 +1,20 @@
-"""Protects streams: TLS 1.3 between ends that both hold a secret of the cluster."""
+"""Protects streams: TLS 1.3 between ends that both hold a secret of the cluster, or certificates that the other believes.
+
+Where both are asked for, there are two: that of the secret goes on within that of the certificates, from end to end.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import copy
+
+from msgspec import Struct
 
 from cluster_kit.errors import RemoteProtocolError
-from cluster_kit.network import Stream, StreamReader
-from cluster_kit.security.authority import Proof, SecretTrust, Trust
+from cluster_kit.network import Certified, Stream, StreamReader
+from cluster_kit.security.authority import Proof, SecretTrust
 from cluster_kit.security.keys import Keyring
-from cluster_kit.wire.tls import Tls
+from cluster_kit.wire.tls import Tls, Trust
 
 MAX_EARLY_BYTES = 65536  # that came in before the stream was started, which is so only for one who sends before that
 
@@ -18,20 +24,48 @@ class LinkTrust:
 
     Args:
         name: Of the node.
-        keyring: The keys of its secrets.
+        keyring: What it holds, which is something.
+
+    Raises:
+        ValueError: Its certificates can't be used; see ``FileTrust``.
     """
 
     def __init__(self, name: str, keyring: Keyring) -> None:
         self._name = name
-        self._trust: Trust = SecretTrust(name, keyring)
+        self._trusts = self._of(keyring)
 
     def renew(self, keyring: Keyring) -> None:
-        """Use other keys for streams from now on."""
-        self._trust = SecretTrust(self._name, keyring)
+        """Use other keys for streams from now on; where these can't be used, keep what there was, and raise."""
+        self._trusts = self._of(keyring)
 
     def protect(self, stream: Stream, *, dialled: bool) -> Stream:
         """See ``Security.protect``."""
-        return ProtectedStream(stream, self._trust, dialled=dialled)
+        for trust in self._trusts:
+            stream = ProtectedStream(stream, trust, dialled=dialled)
+        return stream
+
+    def _of(self, keyring: Keyring) -> tuple[Trust[Certified], ...]:
+        """Return what streams are protected by, from the outside in."""
+        trusts: list[Trust[Certified]] = []
+        if keyring.certificates is not None:
+            from cluster_kit.security.files import FileTrust  # most nodes have a secret only
+
+            trusts.append(FileTrust(keyring.certificates))
+        if keyring.current is not None:
+            trusts.append(SecretTrust(self._name, keyring))
+        if not trusts:
+            raise ValueError("a keyring with neither a secret nor certificates protects nothing")
+        return tuple(trusts)
+
+
+class _Both(Struct, frozen=True):
+    """What two streams, one within the other, have proved."""
+
+    outer: Certified
+    inner: Certified
+
+    def objection_to(self, name: str) -> str | None:
+        return self.outer.objection_to(name) or self.inner.objection_to(name)
 
 
 class ProtectedStream(Stream):
@@ -46,11 +80,10 @@ class ProtectedStream(Stream):
         dialled: Whether this end dialled.
     """
 
-    def __init__(self, stream: Stream, trust: Trust, *, dialled: bool) -> None:
+    def __init__(self, stream: Stream, trust: Trust[Certified], *, dialled: bool) -> None:
         self.here, self.there = stream.here, stream.there
         self._stream = stream
-        context = trust.dialling if dialled else trust.accepting
-        self._tls: Tls[Proof] = Tls(context, dialled=dialled, read=trust.read)
+        self._tls = Tls(trust, dialled=dialled)
         self._reader: StreamReader | None = None
         self._early = bytearray()
         self._has_begun = False
@@ -101,8 +134,8 @@ class ProtectedStream(Stream):
         except RemoteProtocolError as error:
             self._break(error)
             return
-        if self._tls.proof is not None:
-            self.certified, self.certified_by = self._tls.proof.name, self._tls.proof.secret
+        if self.certified is None and self._tls.proof is not None:
+            self._note(self._tls.proof)
         self._pass_on(replies)
         for piece in pieces:
             self._deliver(piece)
@@ -115,6 +148,7 @@ class ProtectedStream(Stream):
         """Tell that the stream has ended."""
         self._is_closing = self._has_ended = True
         self._tls.last_words()
+        self.distrust = self.distrust or self._stream.distrust
         reader, self._reader = self._reader, None  # nobody waits for a collection of garbage: TLS takes some 30 KB a stream
         if reader is not None:
             reader.lost()
@@ -126,6 +160,12 @@ class ProtectedStream(Stream):
             self._has_begun = True
             self._stream.start(self)
             self._pass_on(self._tls.start())
+
+    def _note(self, proof: Certified) -> None:
+        below = self._stream.certified
+        self.certified = proof if below is None else _Both(below, proof)
+        if isinstance(proof, Proof):
+            self.certified_by = proof.secret
 
     def _pass_on(self, data: bytes) -> None:
         if data:
@@ -157,7 +197,7 @@ class ProtectedStream(Stream):
     def _break(self, error: RemoteProtocolError) -> None:
         """End, and let the other end know why as far as it can understand that."""
         if not self._tls.is_mutual:
-            self.distrust = type(error)(str(error))  # without what it was raised from, which leads back to this stream
+            self.distrust = copy.copy(error)  # without what it was raised from, which leads back to this stream
         self._is_closing = True
         if words := self._tls.last_words():
             self._stream.send(words)

@@ -1,4 +1,4 @@
-"""``Security``: what a connector or strategy has of the secrets, without seeing any."""
+"""``Security``: what a connector or strategy has of secrets and certificates, without seeing any."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ def load() -> None:
 
 
 class Security:
-    """Protects what one run of a node sends, and checks what it gets; without secrets it lets everything pass as it is.
+    """Protects what one run of a node sends, and checks what it gets; without a keyring it lets everything pass as it is.
 
     Args:
         local: The node, with name and boot.
-        keyring: The keys of its secrets.
+        keyring: What it holds to prove itself by, which is something.
 
     Attributes:
         sealing: Seals datagrams and opens them; ``None`` where there is no secret.
+
+    Raises:
+        ValueError: The keyring can't be used.
     """
 
     def __init__(self, local: Node, keyring: Keyring | None = None) -> None:
@@ -40,7 +43,7 @@ class Security:
 
     @property
     def protects(self) -> bool:
-        """Whether there is a secret."""
+        """Whether links are protected, by a secret or by certificates."""
         return self._links is not None
 
     @property
@@ -49,30 +52,39 @@ class Security:
         return () if self._keyring is None else self._keyring.ids
 
     def renew(self, keyring: Keyring) -> None:
-        """Use other keys from now on; a link that is open stays as it is."""
-        self._keyring = keyring
-        if self._links is not None and self.sealing is not None:
-            self._links.renew(keyring)
-            self.sealing.renew(keyring)
-            return
-        from cluster_kit.security.links import LinkTrust  # who has no secret loads none of this
-        from cluster_kit.wire.sealing import Sealing
+        """Use other keys and certificates from now on; a link that is open stays as it is.
+
+        Raises:
+            ValueError: They can't be used, and those that there were stay.
+        """
+        from cluster_kit.security.links import LinkTrust  # who has neither secret nor certificates loads none of this
 
         assert self._local.name is not None
         assert self._local.boot_id is not None
-        self._links = LinkTrust(self._local.name, keyring)
-        self.sealing = Sealing(self._local.name, self._local.boot_id, keyring)
+        if self._links is None:
+            self._links = LinkTrust(self._local.name, keyring)
+        else:
+            self._links.renew(keyring)
+        self._keyring = keyring
+        if keyring.current is None:
+            self.sealing = None
+        elif self.sealing is None:
+            from cluster_kit.wire.sealing import Sealing  # nor this who has no secret
+
+            self.sealing = Sealing(self._local.name, self._local.boot_id, keyring)
+        else:
+            self.sealing.renew(keyring)
 
     def of(self, local: Node) -> Security:
-        """Return the security of another node with the same secrets: a diagnosis shows itself by a name that nobody has."""
+        """Return the security of another node that holds the same: a diagnosis shows itself by a name that nobody has."""
         return Security(local, self._keyring)
 
     def protect(self, stream: Stream, *, dialled: bool) -> Stream:
-        """Return ``stream`` under TLS, where both ends prove that they hold a secret; without secrets ``stream`` itself.
+        """Return ``stream`` under TLS, where both ends prove themselves by what they hold; without a keyring ``stream`` itself.
 
         The stream that is returned owns the other one. It isn't started yet, and is used in the same way: what is
         sent before both ends have proved themselves waits, nothing is received until then, and an end that can't is
-        told as lost. Its ``certified`` is the name that the other end has proved, and its ``distrust`` why there is no trust.
+        told as lost. Its ``certified`` is who the other end has proved to be, and its ``distrust`` why there is no trust.
 
         Args:
             stream: Not started.

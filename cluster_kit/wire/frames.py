@@ -263,7 +263,8 @@ class FrameReader:
         length = int.from_bytes(self._pending[:HEADER_BYTES], "big")
         if length > limit:
             if is_tls(self._pending):
-                raise UntrustedError("it has a secret, and this node has none")
+                cure = "give both nodes the same secret, or certificates of one authority"
+                raise UntrustedError("it has a secret or certificates that this node lacks", cure=cure)
             raise RemoteProtocolError(f"link: frame of {length} bytes announced: at most {limit} allowed")
         end = HEADER_BYTES + length
         if len(self._pending) < end:

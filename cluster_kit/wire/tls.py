@@ -7,9 +7,9 @@ reads (``is_mutual``). Source: RFC 8446, section 2.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from cluster_kit.errors import RemoteProtocolError, UntrustedError
 from cluster_kit.wire.frames import PROTOCOL, is_plain, is_tls
@@ -34,6 +34,32 @@ _DISTRUSTS_US = frozenset(
 )
 
 _Proof = TypeVar("_Proof")
+_Proof_co = TypeVar("_Proof_co", covariant=True)
+
+
+class Trust(Protocol[_Proof_co]):
+    """How a node proves itself, and whom it believes.
+
+    Attributes:
+        accepting: For streams that others open; see ``new_context``.
+        dialling: For streams that this node opens.
+    """
+
+    accepting: ssl.SSLContext
+    dialling: ssl.SSLContext
+
+    def read(self, certificate: Mapping[str, Any]) -> _Proof_co:
+        """Return what a certificate proves that was verified.
+
+        Args:
+            certificate: As ``ssl.SSLObject.getpeercert`` returns it.
+
+        Raises:
+            UntrustedError: That is not enough.
+        """
+
+    def distrust(self, fault: ssl.SSLError | None) -> UntrustedError:
+        """Return what to say where a handshake has failed: OpenSSL's ``fault``, or ``None`` for one who speaks no TLS."""
 
 
 def new_context(*, dialled: bool) -> ssl.SSLContext:
@@ -53,23 +79,23 @@ class Tls(Generic[_Proof]):
     """One end of a stream.
 
     Args:
-        context: See ``new_context``, with chain and trust.
+        trust: How this end proves itself, and whom it believes.
         dialled: Whether this end opened the stream.
-        read: Returns what the other end's certificate proves; raises ``UntrustedError`` where that isn't enough.
 
     Attributes:
-        proof: What ``read`` returned; ``None`` before the other end has proved itself.
+        proof: What the other end has proved; ``None`` before the other end has proved itself.
         is_mutual: Whether both ends have proved themselves, as far as can be known here.
         has_ended: Whether the other end has said that it sends nothing more.
     """
 
-    def __init__(self, context: ssl.SSLContext, *, dialled: bool, read: Callable[[Mapping[str, Any]], _Proof]) -> None:
+    def __init__(self, trust: Trust[_Proof], *, dialled: bool) -> None:
         self.proof: _Proof | None = None
         self.is_mutual = False
         self.has_ended = False
         self._dialled = dialled
-        self._read = read
+        self._trust = trust
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = trust.dialling if dialled else trust.accepting
         self._context: ssl.SSLContext | None = context  # until it is used: who connects and says nothing costs next to nothing
         self._waiting = bytearray()
         self._head = b""
@@ -131,7 +157,7 @@ class Tls(Generic[_Proof]):
     def _advance(self, pieces: list[bytes], replies: list[bytes]) -> None:
         if self.proof is None:
             self._tls.do_handshake()
-            self.proof = self._read(self._tls.getpeercert() or {})
+            self.proof = self._trust.read(self._certificate())
             self.is_mutual = not self._dialled
             waiting, self._waiting = self._waiting, bytearray()
             replies.append(self.send(waiting))
@@ -140,23 +166,23 @@ class Tls(Generic[_Proof]):
             pieces.append(piece)
         self.has_ended = True
 
+    def _certificate(self) -> Mapping[str, Any]:
+        try:
+            return self._tls.getpeercert() or {}
+        except ValueError as exc:
+            raise UntrustedError(f"its certificate can't be read: {exc}") from exc
+
     def _fault(self, exc: ssl.SSLError) -> RemoteProtocolError:
         if self.is_mutual:
-            return RemoteProtocolError(f"tls: what came in is broken: {_words(exc)}")
+            return RemoteProtocolError(f"tls: what came in is broken: {words_of(exc)}")
         if is_plain(self._head):
             self._outgoing.read()
             self._outgoing.write(_NO_CERTIFICATE)
-            return UntrustedError("it has no secret, and this node has one")
+            return self._trust.distrust(None)
         if not is_tls(self._head):
             self._outgoing.read()
             return RemoteProtocolError("it does not speak TLS, as members do")
-        if isinstance(exc, ssl.SSLCertVerificationError):
-            return UntrustedError("it does not hold our secret")
-        if exc.reason in _DISTRUSTS_US:
-            return UntrustedError("it does not accept our secret")
-        if exc.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
-            return UntrustedError("it shows no certificate")
-        return UntrustedError(f"its TLS handshake is broken: {_words(exc)}")
+        return self._trust.distrust(exc)
 
     def send(self, data: bytes | bytearray) -> bytes:
         """Return what to send for ``data``; before the other end has proved itself nothing, and ``data`` waits for that."""
@@ -183,5 +209,16 @@ class Tls(Generic[_Proof]):
         return self._outgoing.read()
 
 
-def _words(exc: ssl.SSLError) -> str:
-    return (exc.reason or str(exc)).replace("_", " ").lower()
+def refuses_us(fault: ssl.SSLError) -> bool:
+    """Whether the other end has said that it doesn't believe this one."""
+    return fault.reason in _DISTRUSTS_US
+
+
+def shows_no_certificate(fault: ssl.SSLError) -> bool:
+    """Whether the other end has none to show."""
+    return fault.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
+
+
+def words_of(fault: ssl.SSLError) -> str:
+    """Return what OpenSSL calls a fault."""
+    return (fault.reason or str(fault)).replace("_", " ").lower()

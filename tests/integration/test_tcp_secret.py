@@ -61,7 +61,7 @@ def test_members_link_under_tls_and_know_each_other_by_proof():
             await bob.links.expect("up", ann.name)
             (session,) = bob.connector._hub._sessions.values()
             assert isinstance(session._stream, ProtectedStream)
-            assert session.certified == ann.name
+            assert session.certified.name == ann.name
             await ann.connector.stop()
             await bob.down(ann)
 
@@ -130,8 +130,8 @@ def test_node_that_is_not_believed_is_told_so(caplog):
 @pytest.mark.parametrize(
     ("anns", "bobs", "why", "whys"),
     [
-        (None, keyring(1), "it has a secret, and this node has none", "it has no secret, and this node has one"),
-        (keyring(1), None, "it has no secret, and this node has one", "it has a secret, and this node has none"),
+        (None, keyring(1), "it has a secret or certificates that this node lacks", "it has no secret, and this node has one"),
+        (keyring(1), None, "it has no secret, and this node has one", "it has a secret or certificates that this node lacks"),
     ],
     ids=["dialler", "acceptor"],
 )
@@ -276,7 +276,7 @@ def test_node_is_tried_under_its_secret():
             assert outcomes[1].outcome is Outcome.OK
             assert (outcomes[2].outcome, outcomes[2].got) == (Outcome.FAILED, "auth")
             assert "it does not hold our secret" in outcomes[2].cause
-            assert "it has a secret, and this node has none" in outcomes[None].cause
+            assert "it has a secret or certificates that this node lacks" in outcomes[None].cause
             assert bob.links.reports == []
 
     run(scenario)

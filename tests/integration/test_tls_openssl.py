@@ -85,7 +85,7 @@ def test_server_of_openssl_is_dialled(tmp_path, secret):
                 pass
             process.stdin.write(b"from openssl\n")
             await heard.until(lambda: heard.data == b"from openssl\n")
-            assert stream.certified == "other@10.0.0.9"
+            assert stream.certified.name == "other@10.0.0.9"
             process.stdin.write(b"Q\n")  # quit
             await heard.until(lambda: heard.has_ended)
         finally:
@@ -115,7 +115,7 @@ def test_client_of_openssl_is_accepted(tmp_path, secret):
                 pass
             process.stdin.write(b"from openssl\n")
             await heard.until(lambda: heard.data == b"from openssl\n")
-            assert stream.certified == "other@10.0.0.9"
+            assert stream.certified.name == "other@10.0.0.9"
             stream.close()
             await heard.until(lambda: heard.has_ended)
             assert b"closed" in (await process.communicate())[0]

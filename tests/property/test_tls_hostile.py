@@ -14,10 +14,7 @@ SECRET = b"what only members may hear"
 
 
 def ends():
-    return (
-        Tls(ANN.dialling, dialled=True, read=ANN.read),
-        Tls(BOB.accepting, dialled=False, read=BOB.read),
-    )
+    return Tls(ANN, dialled=True), Tls(BOB, dialled=False)
 
 
 def take(end, data):

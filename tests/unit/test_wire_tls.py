@@ -9,47 +9,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from made_up_secrets import keyring, keys
+from tls_ends import End, talk
 
 from cluster_kit.errors import RemoteProtocolError, UntrustedError
 from cluster_kit.security.authority import Proof, SecretTrust
 from cluster_kit.security.certificates import Authority
 from cluster_kit.wire.frames import MAGIC, PROTOCOL, Hello, Refusal, encode
-from cluster_kit.wire.tls import MAX_HANDSHAKE_BYTES, Tls, new_context
+from cluster_kit.wire.tls import MAX_HANDSHAKE_BYTES, new_context
 
 HELLO = encode(Hello(magic=MAGIC, version=1, identity=None))
-
-
-class End:
-    """One end, with what it has received, and how it failed."""
-
-    def __init__(self, trust, *, dialled):
-        self.tls = Tls(trust.dialling if dialled else trust.accepting, dialled=dialled, read=trust.read)
-        self.heard = b""
-        self.error = None
-
-    def take(self, data, step=65536):
-        """Take in ``data``, and return what is to be sent."""
-        replies = b""
-        for start in range(0, len(data), step):
-            if self.error:
-                break
-            try:
-                pieces, reply = self.tls.receive(memoryview(data)[start : start + step])
-            except RemoteProtocolError as error:
-                self.error = error
-                return replies + self.tls.last_words()
-            self.heard += b"".join(pieces)
-            replies += reply
-        return replies
-
-
-def talk(dialler, acceptor, *, step=65536):
-    """Bring each what the other says until both are silent."""
-    said = dialler.tls.start()
-    while said:
-        said = acceptor.take(said, step)
-        if said:
-            said = dialler.take(said, step)
 
 
 def ends(ann, bob):

@@ -9,7 +9,8 @@ from collections import OrderedDict
 
 from msgspec import Struct
 
-from cluster_kit.errors import ConnectError, ConnectReason, NameConflict, name_taken
+from cluster_kit.errors import ConnectError, ConnectReason, NameConflict, UntrustedError, name_taken
+from cluster_kit.network import Certified
 from cluster_kit.node import BootId, Fence, Node, host_and_port
 from cluster_kit.wire.frames import MAGIC, VERSION, Answer, Frame, Hello, Identity, Refusal, plain_boot, read_boot
 
@@ -22,7 +23,6 @@ _WHY = {
     ConnectReason.RESET: "the connection broke before the link was up; see the log of that node",
     ConnectReason.UNREACHABLE: "no way there; check its address, name resolution and routes",
     ConnectReason.NAME: "a node speaks for nobody but itself; see what runs at that address",
-    ConnectReason.AUTH: "give both nodes the same secret",
     ConnectReason.FOREIGN: "it is of another cluster or group; give both the same, or leave it out",
     ConnectReason.SELF: "the connection leads back to this node; give the address of another one",
     ConnectReason.CROSSED: "it dials us at the same time, or holds a link to us already; that one counts",
@@ -138,7 +138,7 @@ def undiallable(target: Node) -> ConnectError | None:
 
 def connect_error(target: Node, reason: ConnectReason, detail: str = "", *, retryable: bool | None = None) -> ConnectError:
     """Return the error for a dial to ``target`` that came to nothing; see ``ConnectError`` for ``retryable``."""
-    why = ": ".join(part for part in (detail, _WHY[reason]) if part)
+    why = ": ".join(part for part in (detail, _WHY.get(reason)) if part)
     return ConnectError(f"{cannot_link_to(target)}: {why}", node=target.key, reason=reason, retryable=retryable)
 
 
@@ -161,12 +161,17 @@ def name_mismatch(target: Node, identity: Identity) -> ConnectError | None:
     return ConnectError(message, node=target.key, reason=ConnectReason.NAME)
 
 
-def not_itself(certified: str, frame: Frame) -> str | None:
-    """Return what to say of a peer that introduces itself by another name than it has proved, ``None`` if it doesn't."""
+def not_itself(certified: Certified, frame: Frame) -> str | None:
+    """Return what to say of a peer that introduces itself by a name that it hasn't proved, ``None`` if it doesn't."""
     identity = frame.identity if isinstance(frame, Hello | Answer | Refusal) else None
-    if identity is None or identity.name == certified:
+    if identity is None or not (objection := certified.objection_to(identity.name)):
         return None
-    return f"it calls itself {identity.name!r}, and has proved to be {certified!r}"
+    return f"it calls itself {identity.name!r}, and {objection}"
+
+
+def distrust(error: UntrustedError) -> str:
+    """Return why two ends don't trust each other, and what to do about it."""
+    return f"{error}: {error.cure}"
 
 
 def _refused(target: Node, told: str) -> ConnectError:

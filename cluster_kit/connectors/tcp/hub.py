@@ -16,7 +16,7 @@ from cluster_kit.connectors.tcp.accept import HalfOpen, KeyExchanges, Strangers,
 from cluster_kit.connectors.tcp.dial import Dialler
 from cluster_kit.connectors.tcp.distrust import Distrust
 from cluster_kit.connectors.tcp.exchange import FEATURE, Telling
-from cluster_kit.connectors.tcp.handshake import not_itself
+from cluster_kit.connectors.tcp.handshake import distrust, not_itself
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat, Pulse
 from cluster_kit.connectors.tcp.links import (
     Action,
@@ -223,7 +223,7 @@ class Hub:
             self._links.rtt(session.peer, rtt_s)
 
     def _unprotected(self, session: Session, error: UntrustedError, data: memoryview) -> None:
-        """Let go of a peer that speaks TLS, which this node, without a secret, does not; tell it so if it is of our kind."""
+        """Let go of a peer that speaks TLS where this node does not; tell it so if it is of our kind."""
         self._distrusted(session, error)
         if session.link.role is Role.ACCEPTOR and PROTOCOL in bytes(data):
             session.write(encode(Refusal(reason=ConnectReason.AUTH)))
@@ -233,13 +233,16 @@ class Hub:
 
     def _distrusted(self, session: Session, error: RemoteProtocolError) -> None:
         """Note that the two ends do not trust each other; who dialled is told, by name, where the ``connect`` fails."""
-        cause = ConnectReason.AUTH if isinstance(error, UntrustedError) else ConnectReason.PROTOCOL
+        if isinstance(error, UntrustedError):
+            cause, why = ConnectReason.AUTH, distrust(error)
+        else:
+            cause, why = ConnectReason.PROTOCOL, str(error)
         if session.link.role is Role.ACCEPTOR:
             if cause is ConnectReason.AUTH:
-                self._distrust.tell(session.host, f"{error}; give all nodes of the cluster the same", self._clock.now_s())
+                self._distrust.tell(session.host, why, self._clock.now_s())
             else:
-                self._mutter(session.host, error)
-        self._apply(self._table.closed(session.conn, cause=cause, detail=str(error)))
+                self._mutter(session.host, why)
+        self._apply(self._table.closed(session.conn, cause=cause, detail=why))
 
     def _refute(self, session: Session, lie: str) -> None:
         """Let go of a member that introduces itself as somebody else."""

@@ -13,11 +13,11 @@ from cluster_kit.abc import Discovery
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.connectors.tcp.accept import announced_address
 from cluster_kit.connectors.tcp.dial import Route, reason_of
-from cluster_kit.connectors.tcp.handshake import Presence, cannot_link_to, connect_error, not_itself, undiallable
+from cluster_kit.connectors.tcp.handshake import Presence, cannot_link_to, connect_error, distrust, not_itself, undiallable
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import ConfigError, ConnectError, ConnectReason, NetworkError, RemoteProtocolError, UntrustedError
 from cluster_kit.network import Network, Stream, StreamReader
-from cluster_kit.node import BootId, Node
+from cluster_kit.node import MAX_NAME_CHARS, BootId, Node
 from cluster_kit.security import Security
 from cluster_kit.wire.frames import Answer, Frame, Goodbye, Identity, Refusal
 from cluster_kit.wire.link import Farewell, Link, Role
@@ -45,9 +45,10 @@ async def probe(options: TcpConnector, node: Node, ctx: Discovery) -> Finding:
 
 
 def _stranger(ctx: Discovery) -> Presence:
-    """Return somebody of our cluster and group whom nobody knows."""
+    """Return somebody of our cluster and group whom nobody knows; the host is ours, as our certificate may have to name it."""
     boot_id = BootId(int(ctx.network.clock.wall_s() * 1000), ctx.network.random("probe").getrandbits(64))
-    return Presence(Node(name=f"doctor-{boot_id.nonce:x}@nowhere", boot_id=boot_id), ctx.fence)
+    basename = f"doctor-{boot_id.nonce:x}"[: MAX_NAME_CHARS - len(f"@{ctx.local.host}")]
+    return Presence(Node(name=f"{basename}@{ctx.local.host}", boot_id=boot_id), ctx.fence)
 
 
 def _is_ourselves(node: Node, options: TcpConnector, local: Node) -> bool:
@@ -71,13 +72,16 @@ async def _introduced(node: Node, us: Presence, network: Network, security: Secu
     if error := undiallable(node):
         raise error
     try:
-        word = await _greet(security.protect(await Route(network, node.address).dial(), dialled=True), us)
+        stream = security.protect(await Route(network, node.address).dial(), dialled=True)
+        word = await _greet(stream, us)
     except NetworkError as exc:
         raise connect_error(node, *reason_of(exc)) from exc
     except UntrustedError as exc:
-        raise connect_error(node, ConnectReason.AUTH, str(exc)) from exc
+        raise connect_error(node, ConnectReason.AUTH, distrust(exc)) from exc
     except RemoteProtocolError as exc:
         raise connect_error(node, ConnectReason.PROTOCOL, str(exc)) from exc
+    if word and stream.certified and (lie := not_itself(stream.certified, word)):
+        raise connect_error(node, ConnectReason.NAME, lie)
     if isinstance(word, Refusal):
         raise us.explain(node, word)
     if not isinstance(word, Answer):
@@ -91,7 +95,7 @@ async def _greet(stream: Stream, us: Presence) -> Frame | None:
     """Return the first word of the other end, ``None`` if it hangs up instead; close ``stream``.
 
     Raises:
-        RemoteProtocolError: It does not speak our protocol, or is not whom it says; ``UntrustedError`` where it is no member.
+        RemoteProtocolError: It does not speak our protocol; ``UntrustedError`` where it is no member.
     """
     link = Link(Role.DIALLER)
     ear = _Ear(link)
@@ -107,8 +111,6 @@ async def _greet(stream: Stream, us: Presence) -> Frame | None:
         raise
     if stream.distrust:
         raise stream.distrust
-    if word and stream.certified and (lie := not_itself(stream.certified, word)):
-        raise RemoteProtocolError(lie)
     return word
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat
 from cluster_kit.errors import RemoteProtocolError
-from cluster_kit.network import Stream, StreamReader
+from cluster_kit.network import Certified, Stream, StreamReader
 from cluster_kit.node import Node
 from cluster_kit.wire.frames import Frame
 from cluster_kit.wire.link import Link, State
@@ -65,8 +65,8 @@ class Session(StreamReader):
         return self.link.state is State.UP
 
     @property
-    def certified(self) -> str | None:
-        """The name that the other end has proved, where streams are protected."""
+    def certified(self) -> Certified | None:
+        """Who the other end has proved to be, where streams are protected."""
         return self._stream.certified
 
     @property
