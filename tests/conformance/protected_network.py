@@ -1,12 +1,15 @@
-"""A network all of whose streams are protected, between nodes that hold one secret."""
+"""A network all of whose streams are protected, between nodes that hold one secret, certificates, or both."""
 
 from delayed_network import DelayedListener, DelayedNetwork
+from made_up_certificates import Authority
 
 from cluster_kit.node import BootId, Node
 from cluster_kit.security import Security
 from cluster_kit.security.keys import Keyring, SecretKeys
 
-KEYRING = Keyring(SecretKeys(id=bytes(8), authority=bytes(32), datagrams=bytes(32)))
+KEYS = SecretKeys(id=bytes(8), authority=bytes(32), datagrams=bytes(32))
+CERTIFICATES = Authority("root").certificates("nowhere")
+SECRET, FILES, BOTH = Keyring(KEYS), Keyring(certificates=CERTIFICATES), Keyring(KEYS, certificates=CERTIFICATES)
 
 
 class ProtectedListener(DelayedListener):
@@ -19,9 +22,9 @@ class ProtectedListener(DelayedListener):
 
 
 class ProtectedNetwork(DelayedNetwork):
-    def __init__(self, network):
+    def __init__(self, network, keyring):
         super().__init__(network)
-        self._security = Security(Node(name="anybody@nowhere", boot_id=BootId(1, 1)), KEYRING)
+        self._security = Security(Node(name="anybody@nowhere", boot_id=BootId(1, 1)), keyring)
 
     async def resolve(self, host, *, version=None):
         return await self._network.resolve(host, version=version)

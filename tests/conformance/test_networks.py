@@ -1,7 +1,7 @@
 """The system's network, the one in memory, and one that somebody else wrote, held to the contract."""
 
 from delayed_network import DelayedNetwork, LateNetwork
-from protected_network import ProtectedNetwork
+from protected_network import BOTH, FILES, SECRET, ProtectedNetwork
 
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.testing import InMemory, NetworkConformance
@@ -43,11 +43,13 @@ class TestLateNetwork(InMemory, NetworkConformance):
 class Protected(NetworkConformance):
     """Streams that are protected keep the contract, but that what is sent waits for the other end to be started as well."""
 
+    keyring = SECRET
+
     def make_network(self):
-        return ProtectedNetwork(super().make_network())
+        return ProtectedNetwork(super().make_network(), self.keyring)
 
     def make_other(self):
-        return ProtectedNetwork(super().make_other())
+        return ProtectedNetwork(super().make_other(), self.keyring)
 
     def test_the_end_is_not_told_before_start(self):
         async def scenario(ann, bob):
@@ -79,3 +81,23 @@ class TestProtectedDelayedNetwork(Protected, TestDelayedNetwork):
 
 class TestProtectedLateNetwork(Protected, TestLateNetwork):
     pass
+
+
+class TestProtectedSystemNetworkByFiles(TestProtectedSystemNetwork):
+    keyring = FILES
+
+
+class TestProtectedMemoryNetworkByFiles(TestProtectedMemoryNetwork):
+    keyring = FILES
+
+
+class TestProtectedSystemNetworkByBoth(TestProtectedSystemNetwork):
+    keyring = BOTH
+
+
+class TestProtectedMemoryNetworkByBoth(TestProtectedMemoryNetwork):
+    keyring = BOTH
+
+
+class TestProtectedLateNetworkByBoth(TestProtectedLateNetwork):
+    keyring = BOTH

@@ -1,36 +1,12 @@
 """Protected streams in memory: what is kept where, and for how long."""
 
-import asyncio
-from contextlib import asynccontextmanager
-
 import pytest
 from made_up_secrets import keyring, keys
+from stream_pair import DEADLINE_S, plain_pair, play, read
 
 from cluster_kit.errors import UntrustedError
-from cluster_kit.network import Endpoint
 from cluster_kit.security.links import MAX_EARLY_BYTES, LinkTrust
-from cluster_kit.testing import MemoryNetwork, run_virtually
 from cluster_kit.testing.networks.stage import Reader
-
-DEADLINE_S = 30.0
-
-
-@asynccontextmanager
-async def plain_pair():
-    """Open a stream, and yield both of its ends."""
-    network = MemoryNetwork(seed=0)
-    ann, bob = network.host("10.0.0.1"), network.host("10.0.0.2")
-    accepted = asyncio.Queue()
-    listener = await bob.listen(Endpoint("10.0.0.2", 0))
-    listener.start(accepted.put_nowait)
-    ours = await ann.dial(listener.here)
-    theirs = await accepted.get()
-    try:
-        yield ours, theirs
-    finally:
-        ours.abort()
-        theirs.abort()
-        await listener.close()
 
 
 def protected(ours, theirs, *, anns=(1,), bobs=(1,)):
@@ -38,16 +14,6 @@ def protected(ours, theirs, *, anns=(1,), bobs=(1,)):
         LinkTrust("ann@10.0.0.1", keyring(*anns)).protect(ours, dialled=True),
         LinkTrust("bob@10.0.0.2", keyring(*bobs)).protect(theirs, dialled=False),
     )
-
-
-def read(stream):
-    reader = Reader(DEADLINE_S)
-    stream.start(reader)
-    return reader
-
-
-def play(scenario):
-    run_virtually(scenario())
 
 
 def test_each_end_knows_what_the_other_has_proved_before_it_hears_anything():
