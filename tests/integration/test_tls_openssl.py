@@ -5,11 +5,15 @@ import re
 import shutil
 
 import pytest
+from made_up_certificates import DAY, pem
+from made_up_certificates import Authority as RealAuthority
+from made_up_certificates import pem_of_key as pem_of_any_key
 from made_up_secrets import keyring, keys
 
 from cluster_kit.network import Endpoint
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.security.certificates import Authority, pem_of_certificate, pem_of_key
+from cluster_kit.security.keys import Keyring
 from cluster_kit.security.links import LinkTrust
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here")
@@ -124,3 +128,86 @@ def test_client_of_openssl_is_accepted(tmp_path, secret):
             await ended(process)
 
     run(scenario)
+
+
+# -- certificates from files ---------------------------------------------------------------------------------------------------
+
+ROOT, STRANGE = RealAuthority("root"), RealAuthority("strange")
+OURS = Keyring(certificates=ROOT.certificates("127.0.0.1", "ann.example"))
+NO_AUTHORITY = "its certificate is of no authority in our ca file"
+EXPIRED = "its certificate, or that of its authority, has expired"
+THEIRS = {
+    "right": (ROOT, {}, None),
+    "rsa": (ROOT, {"kind": "rsa"}, None),
+    "ed25519": (ROOT, {"kind": "ed25519"}, None),
+    "expired": (ROOT, {"since": -2 * DAY, "until": -DAY}, EXPIRED),
+    "wrong authority": (STRANGE, {}, NO_AUTHORITY),
+    "self-signed": (STRANGE, {"own": True}, NO_AUTHORITY),
+}
+
+
+def own_files(folder, authority, options):
+    """Write what an ordinary program has; return the options that name it, by which it also checks the name of ours."""
+    leaf, key = authority.leaf("other.example", **options)
+    for name, data in (("tls.crt", pem(leaf)), ("tls.key", pem_of_any_key(key)), ("ca.crt", ROOT.pem)):
+        (folder / name).write_bytes(data)
+    names = ("-cert", "tls.crt", "-key", "tls.key", "-CAfile", "ca.crt")
+    paths = (option if option.startswith("-") else folder / option for option in names)
+    return (*paths, "-verify_return_error", "-verify_ip", "127.0.0.1", "-verify_hostname", "ann.example", "-tls1_3")
+
+
+@pytest.mark.parametrize("how", THEIRS)
+def test_server_of_openssl_with_a_certificate_is_dialled(tmp_path, how):
+    authority, options, why = THEIRS[how]
+
+    async def scenario():
+        named = own_files(tmp_path, authority, options)
+        process = await openssl("s_server", "-accept", "127.0.0.1:0", "-naccept", "1", "-Verify", "1", *named)
+        try:
+            while (port := PORT.match(await process.stdout.readline())) is None:
+                pass
+            stream = await SystemNetwork().dial(Endpoint("127.0.0.1", int(port[1])))
+            await talked(LinkTrust("ann@127.0.0.1", OURS).protect(stream, dialled=True), process, why)
+        finally:
+            await ended(process)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("how", THEIRS)
+def test_client_of_openssl_with_a_certificate_is_accepted(tmp_path, how):
+    authority, options, why = THEIRS[how]
+
+    async def scenario():
+        accepted = asyncio.Queue()
+        listener = await SystemNetwork().listen(Endpoint("127.0.0.1", 0))
+        listener.start(accepted.put_nowait)
+        named = own_files(tmp_path, authority, options)
+        process = await openssl("s_client", "-connect", f"127.0.0.1:{listener.here.port}", *named)
+        try:
+            await talked(LinkTrust("ann@127.0.0.1", OURS).protect(await accepted.get(), dialled=False), process, why)
+        finally:
+            await listener.close()
+            await ended(process)
+
+    run(scenario)
+
+
+async def talked(stream, process, why):
+    """Have both ends say something, or see why they can't."""
+    heard = Heard()
+    stream.start(heard)
+    stream.send(b"from ann\n")
+    if why:
+        await heard.until(lambda: heard.has_ended)
+        assert str(stream.distrust) == why
+        assert stream.certified is None
+        return
+    while b"from ann" not in await process.stdout.readline():
+        pass
+    process.stdin.write(b"from openssl\n")
+    await heard.until(lambda: heard.data == b"from openssl\n")
+    assert stream.certified.objection_to("web@other.example") is None
+    assert stream.certified.objection_to("ann@ann.example")
+    stream.close()
+    await heard.until(lambda: heard.has_ended)
