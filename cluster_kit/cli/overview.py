@@ -28,10 +28,8 @@ def overview(told: Mapping[str, Any]) -> str:
 def _certificates(told: Mapping[str, Any] | None) -> Iterator[str]:
     """Yield what the certificate of the node is for, and until when, if it has one from a file."""
     if told:
-        names = ", ".join(told["names"])
-        yield printable(
-            f"  certificate '{told['cert']}': for {names}, valid until {told['expires'][:16].replace('T', ' ')} UTC"
-        )
+        until = told["expires"][:16].replace("T", " ")
+        yield printable(f"  certificate '{told['cert']}': for {', '.join(told['names'])}, valid until {until} UTC")
 
 
 def _topology(name: str, told: Mapping[str, Any]) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from cluster_kit.security.authority import _as_file
+from cluster_kit.security.files import FileTrust
 from cluster_kit.security.keys import Certificates
-from cluster_kit.wire.tls import new_context
+from cluster_kit.wire.tls import words_of
 
 _ROUNDS = 3  # of a handshake without tickets, one to spare
 
@@ -21,30 +21,19 @@ def rehearse(certificates: Certificates) -> tuple[tuple[str, str], ...]:
         The subject alternative names, each with its kind, as ``ssl.SSLObject.getpeercert`` has them.
 
     Raises:
-        ValueError: The others would not believe it; says why, in OpenSSL's words.
+        ValueError: The others would not believe it; says why, mostly in OpenSSL's words.
     """
+    trust = FileTrust(certificates)
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (trust.dialling.wrap_bio(back, there), trust.accepting.wrap_bio(there, back, server_side=True))
     try:
-        return _names(*(_context(certificates, dialled=dialled) for dialled in (True, False)))
+        for _ in range(_ROUNDS):
+            for end in ends:
+                with suppress(ssl.SSLWantReadError):
+                    end.do_handshake()
     except ssl.SSLCertVerificationError as exc:
         raise ValueError(exc.verify_message) from None
     except ssl.SSLError as exc:
-        raise ValueError((exc.reason or str(exc)).replace("_", " ").lower()) from None
-
-
-def _context(certificates: Certificates, *, dialled: bool) -> ssl.SSLContext:
-    context = new_context(dialled=dialled)
-    context.load_verify_locations(cadata=certificates.authorities.decode("ascii"))
-    with _as_file(certificates.chain + certificates.key) as path:
-        context.load_cert_chain(path)
-    return context
-
-
-def _names(dialling: ssl.SSLContext, accepting: ssl.SSLContext) -> tuple[tuple[str, str], ...]:
-    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ends = (dialling.wrap_bio(back, there), accepting.wrap_bio(there, back, server_side=True))
-    for _ in range(_ROUNDS):
-        for end in ends:
-            with suppress(ssl.SSLWantReadError):
-                end.do_handshake()
+        raise ValueError(words_of(exc)) from None
     told: Mapping[str, Any] = ends[1].getpeercert() or {}
     return tuple(told.get("subjectAltName", ()))
