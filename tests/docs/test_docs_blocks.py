@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from cluster_kit import load_config
+from cluster_kit import cli, load_config
 from cluster_kit.plugins import PluginRegistry
 
 ROOT = Path(__file__).parents[2]
@@ -38,8 +39,21 @@ def test_whole_configuration_loads(text, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("0123456789abcdef" * 4)
     path = tmp_path / "cluster.yaml"
-    path.write_text(re.sub(r"^secret_file: \S+", f"secret_file: {secret}", text, flags=re.MULTILINE))
+    text = re.sub(r"^secret_file: \S+", f"secret_file: {secret}", text, flags=re.MULTILINE)
+    if re.search("^certs: ", text, re.MULTILINE):
+        text = re.sub(r"^certs: \S+", f"certs: {certificates(text, tmp_path)}", text, flags=re.MULTILINE)
+    path.write_text(text)
     load_config(path, PluginRegistry.load())
+
+
+def certificates(text, folder):
+    """Return a folder with certificates for the node of a configuration, as that asks for them."""
+    host = re.search(r"^node: \w+@(?:\S+:-)?([^}\s]+)", text, re.MULTILINE)
+    domain = re.search(r"^trust_domain: (\S+)", text, re.MULTILINE)
+    option = [] if domain is None else ["--trust-domain", domain[1]]
+    done = CliRunner().invoke(cli.main, ["certs", str(folder / "pki"), host[1], *option])
+    assert done.exit_code == 0, done.output
+    return folder / "pki" / host[1]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

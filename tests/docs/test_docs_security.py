@@ -1,10 +1,13 @@
 """The page on security is true as far as that can be told: the tests that it names are there, and its example is one."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
+from cli_process import COMMAND
 
+from cluster_kit.config.certificate_files import CertificatePaths, read_certificate_files
 from cluster_kit.security.keys import derive
 
 TESTS = Path(__file__).parents[1]
@@ -24,3 +27,27 @@ def test_all_that_look_like_tests_are_looked_at():
 def test_example_of_a_secret():
     [(secret, cluster, id_)] = re.findall(r"The secret `([^`]+)` in the cluster `([^`]+)` has the id `([^`]+)`", PAGE)
     assert derive(secret, cluster).id.hex() == id_
+
+
+def commands(word):
+    """Return the commands of the block that has ``word`` in it."""
+    [block] = [block for block in re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) if word in block]
+    return [line.removeprefix("$ ") for line in block.splitlines()]
+
+
+def test_authority_is_replaced_as_shown(tmp_path):
+    """After each step, the folders are such as nodes take, and at the end of the new authority alone."""
+
+    def run(command):
+        command = command.replace("cluster-kit ", f"'{COMMAND}' ")
+        subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+        return {host: read_certificate_files(CertificatePaths.within(tmp_path / "pki" / host), host) for host in hosts}
+
+    make, _ = commands("rsync")
+    hosts = re.findall(r"10\.\S+?(?=,)", make)
+    before = run(make)
+    for step in commands("next/ca.key"):
+        after = run(step)
+    authority = (tmp_path / "next" / "ca.crt").read_bytes()
+    assert {each.content.authorities for each in after.values()} == {authority} != {b""}
+    assert all(after[host].content.chain != before[host].content.chain for host in hosts)

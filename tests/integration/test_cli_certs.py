@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from cli_process import COMMAND, cluster_kit
+from cli_process import COMMAND, Cluster, cluster_kit
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -170,6 +170,23 @@ def test_path_that_yaml_would_misread_is_quoted(tmp_path):
 def test_without_a_host_there_is_an_authority_alone(pki):
     assert "cluster.yaml" not in made(pki)
     assert set(content(pki)) == {"ca.crt", "ca.key"}
+
+
+def test_nodes_run_with_them_and_take_in_renewed_ones(pki, tmp_path):
+    made(pki, "127.0.0.1,localhost")
+    with Cluster(tmp_path) as cluster:
+        file = cluster.write("certified.yaml", {"lan": {"strategy": "gossip"}}, certs=str(pki / "127.0.0.1"))
+        ann, bob = (cluster.run(name, file=file) for name in ("ann@127.0.0.1", "bob@localhost"))
+        ann.wait_for("node_up", node="bob@localhost")
+        made(pki, "--renew", "--days", 2)
+        told = f"certificates: '{pki}/127.0.0.1', valid until {datetime.now(UTC) + timedelta(days=2):%Y-%m-%d}"
+        for node in (ann, bob):
+            node.until(lambda node=node: any(told in line for line in node.errors), told)
+        carl = cluster.run("carl@localhost", file=file)
+        for node in (ann, bob):
+            node.wait_for("node_up", node="carl@localhost")
+            assert not node.heard("node_down")
+        assert carl.errors == []
 
 
 # -- what was there before -----------------------------------------------------------------------------------------------------
