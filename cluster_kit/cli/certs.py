@@ -211,6 +211,7 @@ def _tell(folder: Path, issuer: Issuer, wanted: Mapping[str, Names], issued: Map
     """Print where everything is, and what to do with it."""
     from cluster_kit.cli.authority_folder import AUTHORITY, AUTHORITY_KEY
     from cluster_kit.cli.columns import columns
+    from cluster_kit.cli.printable import printable
     from cluster_kit.security.names import trust_domain_of
 
     until = f"until {issuer.expires:%Y-%m-%d}"
@@ -219,7 +220,8 @@ def _tell(folder: Path, issuer: Issuer, wanted: Mapping[str, Names], issued: Map
         told = [*names.hosts, *([names.uri] if names.uri else [])]
         rows.append((str(folder / name), f"until {issued[name].expires:%Y-%m-%d}", ", ".join(told)))
     click.echo(columns(rows))
-    click.echo(f"{folder / AUTHORITY_KEY} is for you alone: whoever has it is every node, so keep it off their machines.")
+    key = printable(str(folder / AUTHORITY_KEY))
+    click.echo(f"{key} is for you alone: whoever has it is every node, so keep it off their machines.")
     if not wanted:
         return
     first = next(iter(wanted))

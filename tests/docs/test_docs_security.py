@@ -5,10 +5,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from cli_process import COMMAND
 
 from cluster_kit.config.certificate_files import CertificatePaths, read_certificate_files
 from cluster_kit.security.keys import derive
+from cluster_kit.security.names import trust_domain_of
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "security.md").read_text()
@@ -51,3 +53,15 @@ def test_authority_is_replaced_as_shown(tmp_path):
     authority = (tmp_path / "next" / "ca.crt").read_bytes()
     assert {each.content.authorities for each in after.values()} == {authority} != {b""}
     assert all(after[host].content.chain != before[host].content.chain for host in hosts)
+
+
+def test_examples_for_cert_manager_ask_for_what_nodes_take():
+    blocks = [yaml.safe_load(each) for each in re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)]
+    [domain] = [block["trust_domain"] for block in blocks if "trust_domain" in block]
+    [spec] = [block["spec"] for block in blocks if block.get("kind") == "Certificate"]
+    [[volume]] = [block["volumes"] for block in blocks if "volumes" in block]
+    asked = {name.partition("/")[2]: value for name, value in volume["csi"]["volumeAttributes"].items()}
+    for usages in (spec["usages"], asked["key-usages"].split(",")):
+        assert usages == ["digital signature", "server auth", "client auth"]
+    for uri in (*spec["uris"], re.sub(r"\$\{\w+\}", "shop", asked["uri-sans"])):
+        assert trust_domain_of(uri) == domain
