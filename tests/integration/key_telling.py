@@ -30,6 +30,12 @@ class KeyTelling(Connector):
         return keyring and [keys.id.hex() for keys in keyring.accepted]
 
     @command
+    def chain(self):
+        """Return the certificate from a file that is in use, with those behind it, as PEM."""
+        keyring = self.links.security._keyring
+        return keyring and keyring.certificates and keyring.certificates.chain.decode()
+
+    @command
     def surroundings(self):
         """Return environment and command line as anybody of this user can read them, and as the worker has them."""
         own = Path("/proc/self")

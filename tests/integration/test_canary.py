@@ -14,8 +14,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from certificate_files import write, write_folder
 from cli_process import Cluster, cluster_kit
 from key_telling import KeyTelling
+from made_up_certificates import Authority
 from waiting import until
 
 from cluster_kit import ClusterKitError, ConfigError, Supervisor, load_config
@@ -186,6 +188,61 @@ class TestInAProgram:
             with pytest.raises(ConfigError) as raised:
                 Supervisor(faulty)
             assert_silent(*_frames(raised.value))
+
+
+class TestKeyOfACertificate:
+    """The canary is the private key in a file, each line of it."""
+
+    @pytest.fixture
+    def certs(self, tmp_path):
+        return write_folder(tmp_path / "certs", Authority("one").certificates("127.0.0.1"))
+
+    @pytest.fixture
+    def assert_silent(self, certs):
+        lines = [line for line in (certs / "tls.key").read_text().splitlines() if not line.startswith("-")]
+        assert len(lines) > 2
+
+        def assert_silent(*texts):
+            for text in texts:
+                assert not [line for line in lines if line in str(text)]
+
+        with pytest.raises(AssertionError):
+            assert_silent({"key": lines[1]})
+        return assert_silent
+
+    def test_commands_show_none(self, cluster, certs, assert_silent):
+        file = cluster.write("good.yaml", static(), certs=str(certs))
+        node = cluster.run("a", file=file)
+        node.wait_for("ready")
+        for command in (["check", file], ["status"], ["status", "--json"], ["doctor", file, "--wait", "0.1"]):
+            done = cluster_kit(*command)
+            assert str(certs) in done.stdout or command[0] == "doctor"
+            assert_silent(done.stdout, done.stderr)
+        told = json.loads(cluster_kit("status", "--json", "--cluster", cluster.name).stdout)["certificates"]
+        assert (told["key"], told["names"]) == (str(certs / "tls.key"), ["127.0.0.1"])
+        key = (certs / "tls.key").read_bytes()
+        for fault in (key[:100], key + key[:150], key * 300, key.replace(b"BEGIN PRIVATE", b"BEGIN")):
+            write(certs / "tls.key", fault)
+            done = cluster_kit("check", file)
+            assert done.returncode == 2
+            assert_silent(done.stdout, done.stderr)
+        node.until(lambda: any("the last good ones stay in use" in line for line in node.errors), "a word on it")
+        node.signal(signal.SIGHUP)
+        node.until(lambda: any("reload: " in line for line in node.errors), "the fault")
+        for worker in psutil.Process(node.process.pid).children(recursive=True):
+            assert_silent(worker.environ(), worker.cmdline())
+        node.signal(signal.SIGTERM)
+        assert node.wait() == 0
+        assert_silent(node.lines, node.errors)
+
+    def test_program_and_worker_show_none(self, certs, assert_silent, caplog):
+        caplog.set_level(logging.DEBUG)
+        config = {"node": "a@127.0.0.1", "topologies": static(connector=KeyTelling), "certs": str(certs)}
+        with Supervisor(config) as supervisor:
+            assert_silent(*supervisor.call("lan", "surroundings"))
+            assert_silent(supervisor.status(), vars(supervisor), supervisor._config, supervisor._keychain.keyring())
+            assert_silent(repr(supervisor._describe(supervisor._config.topologies["lan"], ())))
+        assert_silent(caplog.text)
 
 
 def _frames(error):
