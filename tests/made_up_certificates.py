@@ -7,7 +7,7 @@ from functools import cache
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from cluster_kit.security.keys import Certificates
 
@@ -78,7 +78,7 @@ class Authority:
     def pem(self):
         return pem(self.certificate)
 
-    def leaf(self, *names, since=-DAY, until=DAY, purposes=BOTH, kind="p256", own=False):
+    def leaf(self, *names, since=-DAY, until=DAY, purposes=BOTH, kind="p256", own=False, raw=None):
         """Return a certificate and its key.
 
         Args:
@@ -88,11 +88,16 @@ class Authority:
             purposes: What it is for; nothing is said of that where there are none.
             kind: Of its key.
             own: Whether it is signed by itself.
+            raw: Its names as DER, instead.
         """
         key = MAKES[kind]()
         builder = self._builder(self.name if own else x509.Name([]), key, self, since, until)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([_name(each) for each in names]), critical=True)
+        if raw is not None:
+            builder = builder.add_extension(
+                x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, raw), critical=True
+            )
         if purposes:
             builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         if own:

@@ -30,7 +30,7 @@ class Proof(Struct, frozen=True):
     """
 
     name: str
-    secret: bytes | None = None
+    secret: bytes
 
     def objection_to(self, name: str) -> str | None:
         """See ``cluster_kit.network.Certified``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any, NoReturn
 
 from msgspec import Struct
@@ -82,12 +83,14 @@ class FileTrust(Trust[FileProof]):
         if size > MAX_CHAIN_BYTES:
             raise ValueError(f"a chain of {size} bytes: others take at most {MAX_CHAIN_BYTES}; leave out what they have in ca")
         self.accepting, self.dialling = (new_context(dialled=dialled) for dialled in (False, True))
-        with as_file(certificates.chain + b"\n" + certificates.key) as own, as_file(certificates.authorities) as authorities:
+        parts = (certificates.chain, certificates.key, certificates.authorities)
+        with ExitStack() as stack:
+            chain, key, authorities = (stack.enter_context(as_file(part)) for part in parts)
             for context in (self.accepting, self.dialling):
                 context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # ordinary authorities leave out what it asks for
                 context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
                 try:
-                    context.load_cert_chain(own, password=_nobody_knows_it)
+                    context.load_cert_chain(chain, key, password=_nobody_knows_it)
                     context.load_verify_locations(authorities)
                 except ssl.SSLError as exc:
                     raise ValueError(f"certificate, key and authorities can't be used: {words_of(exc)}") from exc

@@ -207,6 +207,9 @@ def test_certificates_alone_protect_links_and_seal_nothing():
     with_secret = security(both(ANNS, 1, 2))
     assert with_secret.sealing is not None
     assert with_secret.secret_ids == (keys(1).id, keys(2).id)
+    with_secret.renew(both(ANNS))
+    assert with_secret.sealing is None
+    assert with_secret.secret_ids == ()
 
 
 def test_keyring_of_nothing_is_refused():

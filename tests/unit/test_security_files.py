@@ -138,6 +138,23 @@ def test_certificate_of_a_host_is_no_authority():
     assert ann.heard == b""
 
 
+@pytest.mark.parametrize("raw", ["3005 8203 80ff61", "3005 8603 80ff61"], ids=["DNS", "URI"])
+def test_certificate_that_is_no_text_is_refused(raw):
+    ann, bob = ends(ROOT.certificates(raw=bytes.fromhex(raw)), ROOT.certificates(BOB))
+    assert isinstance(bob.error, UntrustedError)
+    assert "its certificate can't be read" in str(bob.error)
+    assert ann.heard == bob.heard == b""
+
+
+@pytest.mark.parametrize(
+    "raw", ["3006 8704 0a000001", "3007 8705 0a00000100", "3005 8803 2a0304", "300b 8209 612e6578616d706c65"]
+)
+def test_odd_names_are_looked_over(raw):
+    ann, bob = ends(ROOT.certificates(raw=bytes.fromhex(raw)), ROOT.certificates(BOB))
+    assert_linked(ann, bob)
+    assert (bob.tls.proof.objection_to(f"ann@{ANN}") is None) == raw.endswith("8704 0a000001")
+
+
 # -- trust domains -------------------------------------------------------------------------------------------------------------
 
 
@@ -214,6 +231,12 @@ def test_key_of_another_certificate_is_refused():
     one, other = ROOT.certificates(ANN), ROOT.certificates(ANN)
     with pytest.raises(ValueError, match="key values mismatch"):
         FileTrust(Certificates(one.chain, other.key, one.authorities))
+
+
+def test_key_in_the_file_of_the_certificate_is_looked_over():
+    one, other = ROOT.certificates(ANN), ROOT.certificates(ANN)
+    given = Certificates(other.key + one.chain, one.key, one.authorities)
+    assert_linked(*ends(given, ROOT.certificates(BOB)))
 
 
 @pytest.mark.parametrize("part", ["chain", "key", "authorities"])
