@@ -33,12 +33,24 @@ def check(file: str) -> None:
     from cluster_kit.config.advice import advice
 
     config, _ = read_configuration(file)
-    for each in advice(config):
+    for each in (*advice(config), *_expiry(config)):
         warn(f"check: {each}")
     click.echo(columns(_node_rows(config)))
     for topology in config.topologies.values():
         click.echo(f"\ntopology {topology.name}")
         click.echo(columns(_topology_rows(topology), indent="  "))
+
+
+def _expiry(config: ClusterConfig) -> Iterator[str]:
+    """Yield a warning where the node's certificate is about to expire; a node that runs gives it by itself."""
+    if config.certificates is not None:
+        from datetime import UTC, datetime
+
+        from cluster_kit.config.expiry import warning_of
+
+        warning = warning_of(config.certificates, datetime.now(UTC))
+        if warning is not None:
+            yield warning
 
 
 def _node_rows(config: ClusterConfig) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ import string
 from collections.abc import Iterator
 
 from cluster_kit.config.model import ClusterConfig
+from cluster_kit.host import is_loopback
 
 LEAST_BITS = 128
 _REPEAT_CHARS = 6  # random text of any alphabet hardly ever repeats so many
@@ -26,6 +27,8 @@ def advice(config: ClusterConfig) -> Iterator[str]:
             f"certificates: everybody on this machine can read the key '{certificates.paths.key}': chmod o-r, in Kubernetes by "
             "'defaultMode: 0440'"
         )
+    if not config.insecure:
+        yield from _unproved(config)
     for number, secret in enumerate(config.secrets):
         bits = bits_of(secret.reveal())
         if bits < LEAST_BITS:
@@ -34,6 +37,20 @@ def advice(config: ClusterConfig) -> Iterator[str]:
                 f"{which} has at most {bits:.0f} bits by its length and characters, so that it can be guessed at: "
                 f"'cluster-kit secret' makes one of 256"
             )
+
+
+def _unproved(config: ClusterConfig) -> Iterator[str]:
+    """Yield the strategies off loopback whose hints no link proves."""
+    for topology in config.topologies.values():
+        if topology.connector.build().holds_links:
+            continue
+        for source, strategy in zip(topology.sources, (each.build() for each in topology.strategies), strict=True):
+            address = strategy.serves_on(config.host)
+            if address is not None and not strategy.needs_secret and not is_loopback(address):
+                yield (
+                    f"topologies.{topology.name}: what {source} hears on {address!r} can be made up by anybody there, and no "
+                    f"link proves it, as connector {topology.connector.name} holds none"
+                )
 
 
 def bits_of(secret: str) -> float:

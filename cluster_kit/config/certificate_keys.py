@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cluster_kit.config.certificate_files import CertificateFiles, CertificatePaths, read_certificate_files
 from cluster_kit.config.document import Faults, Part, shown
 from cluster_kit.config.guarded_file import is_about
 from cluster_kit.config.options import convert
 from cluster_kit.config.values import text
 from cluster_kit.errors import ConfigError
-from cluster_kit.security.names import MAX_TRUST_DOMAIN_BYTES, is_trust_domain
+
+if TYPE_CHECKING:
+    from cluster_kit.config.certificate_files import CertificateFiles
 
 FOLDER, DOMAIN = "certs", "trust_domain"
 EACH = ("cert", "key", "ca")
@@ -30,6 +32,8 @@ def read_certificates(root: Part, host: str | None) -> CertificateFiles | None:
     own = {key: part for key, part in root.by_key().items() if key in KEYS}
     if not own:
         return None
+    from cluster_kit.config.certificate_files import CertificateFiles  # who names none loads nothing of it
+
     loaded = own[FOLDER].value if FOLDER in own else None
     if isinstance(loaded, CertificateFiles):
         return loaded
@@ -60,6 +64,8 @@ def _check_together(own: dict[str, Part]) -> None:
 
 
 def _read(own: dict[str, Part], given: dict[str, Path], host: str, domain: str | None) -> CertificateFiles:
+    from cluster_kit.config.certificate_files import CertificatePaths, read_certificate_files
+
     first = own[FOLDER if FOLDER in own else EACH[0]]
     try:
         files = {key: path.absolute() for key, path in given.items()}
@@ -74,6 +80,8 @@ def _read(own: dict[str, Part], given: dict[str, Path], host: str, domain: str |
 
 
 def _trust_domain(part: Part) -> str:
+    from cluster_kit.security.names import MAX_TRUST_DOMAIN_BYTES, is_trust_domain
+
     given = text(part)
     if not is_trust_domain(given):
         inside = given.removeprefix(_SCHEME).partition("/")[0].lower()

@@ -466,3 +466,24 @@ class TestExpiry:
 
 def test_key_of_another_curve_is_not_taken_for_it(fault_of):
     assert "is not the key of" in fault_of(key=pem_of_key(ec.generate_private_key(ec.SECP384R1())))
+
+
+class Unlinked(Listening):
+    """Holds no links."""
+
+    holds_links = False
+
+
+class TestHintsThatNoLinkProves:
+    def told(self, strategy, connector="tcp", **keys):
+        topologies = {"lan": {"strategy": strategy, "connector": connector}}
+        return list(advice(load(node="a@10.0.0.1", secret="7f" * 8 + "0123456789abcdef" * 2, topologies=topologies, **keys)))
+
+    def test_are_warned_about(self):
+        told = self.told(Hinting, Unlinked)
+        assert any("topologies.lan: what " in each and "hears on '10.0.0.1' can be made up by anybody" in each for each in told)
+
+    def test_others_are_not(self):
+        for told in (self.told(Hinting), self.told(Silent, Unlinked), self.told(Sealed, Unlinked)):
+            assert not any("made up" in each for each in told)
+        assert not any("made up" in each for each in self.told(Hinting, Unlinked, insecure=True))

@@ -1,6 +1,8 @@
 """What leads from one configuration to another."""
 
 import pytest
+from certificate_files import write_folder
+from made_up_certificates import Authority
 
 from cluster_kit import ConfigError, load_config
 from cluster_kit.plugins import PluginRegistry
@@ -8,6 +10,7 @@ from cluster_kit.supervisor.changes import Changes, changes_between, with_topolo
 
 PLUGINS = PluginRegistry.load()
 GOSSIP = {"strategy": "gossip"}
+AUTHORITY = Authority("one")
 
 
 def config(**keys):
@@ -68,6 +71,34 @@ def test_secret_is_the_same_wherever_it_comes_from(tmp_path):
     file.write_text("a\nb\n")
     file.chmod(0o600)
     assert not changes_between(config(secret="a", previous_secrets=["b"]), config(secret_file=str(file)))
+
+
+def test_certificates_alone_replace_nothing(tmp_path):
+    first, second = (
+        config(certs=str(write_folder(tmp_path / name, AUTHORITY.certificates("127.0.0.1")))) for name in ("first", "second")
+    )
+    assert changes_between(first, second) == Changes(certificates=True)
+    assert str(changes_between(first, second)) == "changed the certificates"
+    assert not changes_between(first, config(certs=str(tmp_path / "first")))
+
+
+def test_certificates_that_come_or_go_replace_all(tmp_path):
+    certs = str(write_folder(tmp_path / "certs", AUTHORITY.certificates("127.0.0.1")))
+    for keys in ({}, {"secret": "x"}):
+        with_them, without = config(certs=certs, **keys), config(**keys)
+        for old, new in ((with_them, without), (without, with_them)):
+            assert changes_between(old, new) == Changes(replaced=("lan",), certificates=True)
+    assert changes_between(config(secret="x"), config(certs=certs)).replaced == ("lan",)
+
+
+def test_one_topology_is_certified_as_the_others_are(tmp_path):
+    folder = write_folder(tmp_path / "certs", AUTHORITY.certificates("127.0.0.1"))
+    old = config(certs=str(folder))
+    (folder / "tls.key").unlink()
+    exposed = {"strategy": "static", "config": {"nodes": []}, "connector": {"name": "tcp", "host": "0.0.0.0"}}
+    new = with_topology(old, "wan", exposed, PLUGINS)
+    assert new.certificates is old.certificates
+    assert changes_between(old, new) == Changes(added=("wan",))
 
 
 def test_topologies_begin_anew_when_they_come_under_protection_or_lose_it():
