@@ -39,6 +39,7 @@ class Changeable(ABC):
         self._changing = threading.Lock()
         self._keychain = Keychain(config.cluster)
         self._watch = FileWatch(
+            lambda: self._config.secret_file is not None or self._config.certificates is not None,
             [
                 look_at_secrets(self._current, self._take_in_secrets, logs),
                 look_at_certificates(self._current, self._take_in_certificates, logs),
@@ -121,16 +122,11 @@ class Changeable(ABC):
             self.update_metadata(new.metadata)
         if changes.secrets or changes.certificates:
             self._renew()
-        self._watch_files()
+        self._watch.open()
         await_serving(self._bus, begun)
 
     def _current(self) -> ClusterConfig:
         return self._config
-
-    def _watch_files(self) -> None:
-        """Watch the files that the configuration names, if it names any."""
-        if self._config.secret_file is not None or self._config.certificates is not None:
-            self._watch.open()
 
     def _renew(self) -> None:
         """Have the workers use other secrets and certificates, which they do without losing a link."""

@@ -26,11 +26,13 @@ class FileWatch:
     """Owns a thread, from ``open`` until ``close``; a signal handler may close it.
 
     Args:
+        names_files: Returns whether there is anything to look at.
         looks: What to do each time; one that raises is a fault of ours, which is logged once, and ends nothing.
         logs: Takes that.
     """
 
-    def __init__(self, looks: Sequence[Callable[[], object]], logs: LogRelay) -> None:
+    def __init__(self, names_files: Callable[[], bool], looks: Sequence[Callable[[], object]], logs: LogRelay) -> None:
+        self._names_files = names_files
         self._looks = looks
         self._logs = logs
         self._failing: set[int] = set()
@@ -40,12 +42,12 @@ class FileWatch:
         self._thread: UndoableThread | None = None
 
     def open(self) -> None:
-        """Begin to look; idempotent.
+        """Begin to look, where there is anything to look at; idempotent.
 
         Raises:
             ClusterKitError: The system has no thread to give.
         """
-        if self._thread is None and not self._closing:
+        if self._thread is None and not self._closing and self._names_files():
             self._thread = UndoableThread(self._run, "cluster-kit-files")
             try:
                 self._thread.start()

@@ -124,7 +124,7 @@ class Supervisor(Changeable):
         self._keychain.keyring()  # raises where there can be none
         await_serving(self._bus, list(loop.keepers.values()))
         self._advise()
-        self._watch_files()
+        self._watch.open()
         if self._has_control:
             self._open_control()
 
