@@ -83,9 +83,9 @@ class FileTrust(Trust[FileProof]):
         if size > MAX_CHAIN_BYTES:
             raise ValueError(f"a chain of {size} bytes: others take at most {MAX_CHAIN_BYTES}; leave out what they have in ca")
         self.accepting, self.dialling = (new_context(dialled=dialled) for dialled in (False, True))
-        parts = (certificates.chain, certificates.key, certificates.authorities)
         with ExitStack() as stack:
-            chain, key, authorities = (stack.enter_context(as_file(part)) for part in parts)
+            chain, authorities = (stack.enter_context(as_file(each)) for each in (certificates.chain, certificates.authorities))
+            key = stack.enter_context(as_file(certificates.key))  # in no variable that a traceback would show
             for context in (self.accepting, self.dialling):
                 context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # ordinary authorities leave out what it asks for
                 context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

@@ -1,11 +1,15 @@
 """The parts that use no network but the one they are given, held to their suites in memory, in virtual time."""
 
 import pytest
+from made_up_certificates import Authority
 
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.security.keys import Keyring, SecretKeys
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.testing import ConnectorConformance, InMemory, StrategyConformance
+
+KEYS = SecretKeys(id=bytes(8), authority=bytes(32), datagrams=bytes(32))
+CERTIFICATES = Authority("root").certificates("127.0.0.1")
 
 
 class TestTcpInMemory(InMemory, ConnectorConformance):
@@ -14,7 +18,15 @@ class TestTcpInMemory(InMemory, ConnectorConformance):
 
 
 class TestTcpWithSecretInMemory(TestTcpInMemory):
-    keyring = Keyring(SecretKeys(id=bytes(8), authority=bytes(32), datagrams=bytes(32)))
+    keyring = Keyring(KEYS)
+
+
+class TestTcpWithCertificatesInMemory(TestTcpInMemory):
+    keyring = Keyring(certificates=CERTIFICATES)
+
+
+class TestTcpWithBothInMemory(TestTcpInMemory):
+    keyring = Keyring(KEYS, certificates=CERTIFICATES)
 
 
 class TestGossipInMemory(InMemory, StrategyConformance):

@@ -2,6 +2,7 @@
 
 import ssl
 from itertools import pairwise
+from traceback import TracebackException
 
 import pytest
 from made_up_certificates import CLIENT, DAY, SERVER, Authority, pem, pem_of_key
@@ -231,6 +232,17 @@ def test_key_of_another_certificate_is_refused():
     one, other = ROOT.certificates(ANN), ROOT.certificates(ANN)
     with pytest.raises(ValueError, match="key values mismatch"):
         FileTrust(Certificates(one.chain, other.key, one.authorities))
+
+
+def test_key_is_in_no_traceback():
+    one, other = ROOT.certificates(ANN), ROOT.certificates(ANN)
+    given = Certificates(one.chain, other.key, one.authorities)
+    with pytest.raises(ValueError, match="key values mismatch") as raised:
+        FileTrust(given)
+    shown = "".join(TracebackException.from_exception(raised.value, capture_locals=True).format())
+    assert "stack = " in shown
+    for line in other.key.decode().splitlines()[1:-1]:
+        assert line not in shown
 
 
 def test_key_in_the_file_of_the_certificate_is_looked_over():
