@@ -23,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from cluster_kit.config.guarded_file import GuardedFile, unusable
 from cluster_kit.host import ip_of
+from cluster_kit.security.files import FileTrust
 from cluster_kit.security.keys import Certificates
 from cluster_kit.security.names import names_node, shown
 from cluster_kit.security.rehearsal import rehearse
@@ -61,14 +62,23 @@ def check(cert: GuardedFile, key: GuardedFile, ca: GuardedFile, host: str, trust
         authorities=_pem(authorities),
         trust_domain=trust_domain,
     )
-    try:
-        names = rehearse(content)
-    except ValueError as exc:
-        why = f"others would not believe it, by the authorities in '{ca.path}': {exc}"
-        cure = "expected there who issued it, and behind it in its file all those between the two"
-        raise unusable(cert.path, why, cure) from None
+    names = _rehearsed(cert.path, ca.path, content)
     _check_names(cert.path, names, host, trust_domain)
     return Checked(content, names, own.not_valid_before_utc, own.not_valid_after_utc)
+
+
+def _rehearsed(cert: Path, ca: Path, content: Certificates) -> tuple[tuple[str, str], ...]:
+    """Return the names that the node proves to those who believe the same authorities."""
+    try:
+        trust = FileTrust(content)
+    except ValueError as exc:
+        raise unusable(cert, f"a link would not take it: {exc}", "issue another") from None
+    try:
+        return rehearse(trust)
+    except ValueError as exc:
+        why = f"others would not believe it, by the authorities in '{ca}': {exc}"
+        cure = "expected there who issued it, in its own file those between the two, and all of them valid now"
+        raise unusable(cert, why, cure) from None
 
 
 def _certificates_in(file: GuardedFile) -> list[x509.Certificate]:

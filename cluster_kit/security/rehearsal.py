@@ -8,22 +8,23 @@ from contextlib import suppress
 from typing import Any
 
 from cluster_kit.security.files import FileTrust
-from cluster_kit.security.keys import Certificates
 from cluster_kit.wire.tls import words_of
 
 _ROUNDS = 3  # of a handshake without tickets, one to spare
 
 
-def rehearse(certificates: Certificates) -> tuple[tuple[str, str], ...]:
+def rehearse(trust: FileTrust) -> tuple[tuple[str, str], ...]:
     """Open a link in memory, both ends of which are this node, and return the names that its certificate proves.
+
+    Args:
+        trust: That of the node.
 
     Returns:
         The subject alternative names, each with its kind, as ``ssl.SSLObject.getpeercert`` has them.
 
     Raises:
-        ValueError: The others would not believe it; says why, mostly in OpenSSL's words.
+        ValueError: The others would not believe it; says why, in OpenSSL's words.
     """
-    trust = FileTrust(certificates)
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = (trust.dialling.wrap_bio(back, there), trust.accepting.wrap_bio(there, back, server_side=True))
     try:

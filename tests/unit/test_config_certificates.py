@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from certificate_files import Mounted, write, write_folder
 from config_parts import Listening, Shelf, Silent
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from made_up_certificates import CLIENT, DAY, SERVER, Authority, pem_of_key
+from made_up_certificates import CLIENT, DAY, SERVER, Authority, pem, pem_of_key
 
 from cluster_kit import ConfigError
 from cluster_kit.config import certificate_files, load_config
@@ -302,10 +303,18 @@ class TestContent:
             why = f"tls.crt': others would not believe it, by the authorities in '{folder}/ca.crt': unable to get local issuer"
             assert message.startswith(why)
 
+    def test_authority_has_to_be_valid_as_well(self, fault_of):
+        past = Authority("past")
+        leaf, key = past.leaf(HOST)
+        builder = past._builder(past.name, past.key, past, -9 * DAY, -DAY)
+        expired = past.sign(builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True))
+        message = fault_of(cert=pem(leaf), key=pem_of_key(key), ca=pem(expired))
+        assert "ca.crt': certificate has expired; expected there who issued it" in message
+
     def test_weak_key_is_refused(self, fault_of):
         key = rsa.generate_private_key(65537, 1024)
         leaf = _signed(key)
-        assert "others would not believe it" in fault_of(cert=leaf, key=pem_of_key(key))
+        assert "tls.crt': a link would not take it: " in fault_of(cert=leaf, key=pem_of_key(key))
 
     @pytest.mark.parametrize(
         ("node", "names", "found"),
