@@ -203,6 +203,15 @@ class TestLinks:
         b = join("b@127.0.0.3", write_folder(tmp_path / "b", certificates[1]), a, trust_domain="example.org")
         b.wait_for(2, timeout_s=30)
 
+    def test_nodes_with_both_ask_both_of_each_other(self, join, tmp_path):
+        a = join("a@127.0.0.2", write_folder(tmp_path / "a", new("127.0.0.2")), secret="s")
+        without = join("b@127.0.0.3", write_folder(tmp_path / "b", new("127.0.0.3")), a)
+        c = join("c@127.0.0.4", write_folder(tmp_path / "c", new("127.0.0.4")), a, secret="s")
+        c.wait_for(2, timeout_s=30)
+        a.wait_for(2, timeout_s=30)
+        until(lambda: without.status()["lan"].failing.get("auth"), "a refusal")
+        assert [node.name for node in a.nodes()] == ["c@127.0.0.4"]
+
     def test_files_renewed_by_a_folder_that_is_swapped_lose_no_link(self, join, tmp_path, told):
         mounted = Mounted(tmp_path / "a", new("127.0.0.2"))
         a = join("a@127.0.0.2", mounted.folder)
@@ -215,6 +224,7 @@ class TestLinks:
         c.wait_for(2, timeout_s=30)  # it believes the new certificate only
         next_of(events, NodeUp, node="c@127.0.0.4")
         assert {node.name for node in a.nodes()} == {"b@127.0.0.3", "c@127.0.0.4"}
+        assert not a.status()["lan"].gone
         assert [node.name for node in b.nodes()] == ["a@127.0.0.2"]
         a.stop()
         rest = list(events)
