@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,11 +12,13 @@ import yaml
 from fuzz_target import Target
 
 from cluster_kit.config import ClusterConfig, load_config
+from cluster_kit.config.certificate_files import CertificatePaths, read_certificate_files
 from cluster_kit.config.secret_file import MAX_BYTES, MAX_SECRETS, read_secret_file
 from cluster_kit.config.yaml_source import read_yaml
 from cluster_kit.errors import ConfigError
 from cluster_kit.node import Node
 from cluster_kit.plugins import PluginRegistry
+from cluster_kit.security.issuing import Issuer, Names, new_key, self_signed
 from cluster_kit.strategies.dns.search import read_settings, search_domains
 from cluster_kit.strategies.epmd.hosts_file import parse_hosts
 from cluster_kit.strategies.hosts_file.lines import MAX_FAULTS, parse
@@ -207,6 +210,37 @@ def check_secret_file(content: bytes) -> bool:
     return True
 
 
+# -- certificates --------------------------------------------------------------------------------------------------------------
+
+NAMES = ("tls.crt", "tls.key", "ca.crt")
+NOW = datetime.now(UTC)
+KEY = new_key()
+ISSUER = Issuer(KEY, [self_signed(KEY, NOW)])
+LEAF = ISSUER.issue(Names(("10.0.0.1",)), 90, NOW)
+FILES = (LEAF.chain, LEAF.key, ISSUER.trusted)
+
+
+def check_certificate_files(content: bytes) -> bool:
+    """One of the three is another: which it is, the first byte says. No error shows any of a key."""
+    which, other = content[:1], content[1:]
+    files = [other if which == bytes([number]) else file for number, file in enumerate(FILES)]
+    with tempfile.TemporaryDirectory(prefix="ck-fuzz-") as folder:
+        for name, file in zip(NAMES, files, strict=True):
+            path = Path(folder, name)
+            path.write_bytes(file)
+            path.chmod(0o600)
+        try:
+            found = read_certificate_files(CertificatePaths.within(Path(folder)), "10.0.0.1")
+        except ConfigError as exc:
+            shown = str(exc).replace(folder, "").encode()
+            assert files != list(FILES)
+            assert not any(line in shown for line in files[1].split(b"\n") if len(line) > 12 and b"-----" not in line)
+            return False
+    assert found.titles
+    assert found.content.chain.startswith(b"-----BEGIN CERTIFICATE-----")
+    return True
+
+
 def target(name: str, of: Callable[..., object], check: Callable[[bytes], bool], *seeds: bytes) -> Target:
     return Target(name=name, of=(f"{of.__module__}:{of.__qualname__}",), check=check, seeds=seeds)
 
@@ -225,5 +259,14 @@ TARGETS = (
     target("yaml", read_yaml, check_yaml, *DOCUMENTS),
     target("config", load_config, check_config, CONFIGURATION),
     target("script", read_script, check_script, SCRIPT, b"nodes: 0\n"),
+    target(
+        "certificate-files",
+        read_certificate_files,
+        check_certificate_files,
+        *(bytes([number]) + file for number, file in enumerate(FILES)),
+        b"",
+        b"\x01-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        b"\x00-----BEGIN CERTIFICATE-----\nAAAA\n",
+    ),
     target("secret-file", read_secret_file, check_secret_file, b"new\r\nold\n", b"\0\xff" * 16, b"\n"),
 )

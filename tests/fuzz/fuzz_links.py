@@ -160,7 +160,7 @@ ANN, BOB = SecretTrust("ann@10.0.0.1", keyring(1)), SecretTrust("bob@10.0.0.2", 
 
 
 def ends() -> tuple[Tls, Tls]:
-    return Tls(ANN.dialling, dialled=True, read=ANN.read), Tls(BOB.accepting, dialled=False, read=BOB.read)
+    return Tls(ANN, dialled=True), Tls(BOB, dialled=False)
 
 
 def flights() -> tuple[bytes, bytes]:

@@ -22,6 +22,8 @@ READS = re.compile(
 
 NOT_DECODERS = {
     "abc:LinkReport.secrets": "ids that a link told, which frames have bounded",
+    "cli.authority_folder:AuthorityFolder.put": "writes",
+    "cli.authority_folder:AuthorityFolder.put_leaf": "writes",
     "connectors.tcp.hub:Hub.received": "hands on to Link.receive",
     "connectors.tcp.session:Owner.received": "a contract",
     "connectors.tcp.session:Session.received": "hands on to Hub.received",
@@ -39,6 +41,9 @@ NOT_DECODERS = {
     "security.certificates:Authority.certify": "a key of our own",
     "security.certificates:pem_of_certificate": "writes what Authority made",
     "security.certificates:pem_of_key": "writes what Authority made",
+    "security.issuing:load_certificates": "a file of the user's own authority, which cryptography reads",
+    "security.issuing:load_key": "a file of the user's own authority, which cryptography reads",
+    "security.key_files:as_file": "writes",
     "security.keys:derive": "any bytes are a secret",
     "security.links:ProtectedStream.received": "hands on to Tls.receive",
     "security.links:ProtectedStream.send": "sends",
