@@ -58,9 +58,9 @@ class Watched:
     def name(self, number):
         return f"n{number}@127.0.0.{number}"
 
-    def config(self, number, strategy=None, *, group=None, **keys):
+    def config(self, number, strategy=None, *, port=0, group=None, **keys):
         strategy = strategy or {"name": "gossip", "port": self.port}
-        entry = {"strategy": strategy, "connector": "tcp", **({"group": group} if group else {})}
+        entry = {"strategy": strategy, "connector": {"name": "tcp", "port": port}, **({"group": group} if group else {})}
         given = {"node": self.name(number), "cluster": self.cluster, "secret": self.secret, "topologies": {"lan": entry}}
         return {key: value for key, value in (given | keys).items() if value is not None}
 

@@ -1,0 +1,102 @@
+"""One node with a wrong secret among real ones: both sides say so within a minute, once a minute.
+
+By gossip each names the other with its address. Over a link, who dials names whom it dials. Who is dialled knows an address and
+no name, since TLS ends before a dialler that doesn't believe it has shown anything of itself.
+
+``tox -e attacks`` waits for the second minute as well.
+"""
+
+import re
+from collections import Counter
+
+import pytest
+from waiting import until
+from watched import FULL, Recorder, Watched, free_port
+
+pytestmark = [pytest.mark.once, pytest.mark.timeout(300)]
+
+WITHIN_S = 60.0
+HEARTBEATS = 4  # of each node after the first warning, none of which may be told of
+
+
+@pytest.fixture
+def watched(caplog):
+    with Watched(caplog) as watched:
+        yield watched
+
+
+def told(caplog, pattern):
+    """Return when each node warned of each other one that ``pattern`` finds in its words."""
+    found = {}
+    for record in caplog.records:
+        if match := re.search(pattern, record.getMessage()):
+            found.setdefault((record.node, match[1]), []).append(record.created)
+    return found
+
+
+def pairs(watched, right, wrong):
+    """Return who has to warn of whom."""
+    names, eve = [watched.name(number) for number in right], watched.name(wrong)
+    return {(name, eve) for name in names} | {(eve, name) for name in names}
+
+
+def comes_back_each_minute(caplog, pattern, expected):
+    """Wait for the second warning of each, in the full attack; there are no more than one a minute."""
+    if FULL:
+        until(lambda: all(len(told(caplog, pattern)[pair]) > 1 for pair in expected), "the second warnings", 2 * WITHIN_S)
+    for times in told(caplog, pattern).values():
+        assert all(later - earlier > 59 for earlier, later in zip(times, times[1:], strict=False))
+
+
+def test_gossip_says_so_at_both_ends_by_name_and_address(watched, caplog):
+    pattern = r"gossip: (\S+@(\S+)) at \2: it has another secret than this node"
+    expected = pairs(watched, (1, 2, 3), wrong=4)
+    with Recorder(watched.port) as recorder:
+        watched.form(1, 2, 3)
+        watched.start(4, secret="a guess")
+        until(lambda: expected <= told(caplog, pattern).keys(), "both sides to say so", WITHIN_S)
+
+        def beats():
+            return Counter(host for _, (host, _) in recorder.heard)
+
+        first = beats()
+        until(lambda: all(beats()[host] >= first[host] + HEARTBEATS for host in first), "heartbeats")
+    assert told(caplog, pattern).keys() == expected
+    comes_back_each_minute(caplog, pattern, expected)
+    for number in (1, 2, 3):
+        assert len(watched.nodes[watched.name(number)].nodes()) == 2
+    assert not watched.nodes[watched.name(4)].nodes(state="known")
+
+
+def test_who_dials_says_so_by_name_and_address_and_who_is_dialled_by_address(watched, caplog):
+    dialled, dialler = watched.name(1), watched.name(2)
+    ann = watched.start(1, {"name": "static", "nodes": []})
+    until(lambda: watched.addresses()[dialled], "it listens")
+    address = watched.addresses()[dialled]
+    entry = f"n1@{address}"
+    watched.start(2, {"name": "static", "nodes": [entry]}, secret="a guess")
+    by_name = rf"cannot link to '(n1@\S+)' at '{re.escape(address)}': it does not hold our secret"
+    by_address = r"a node at (127\.0\.0\.\d+) is not let in: it does not accept our secret"
+    until(lambda: told(caplog, by_name) and told(caplog, by_address), "both sides to say so", WITHIN_S)
+    assert told(caplog, by_name).keys() == {(dialler, dialled)}
+    [(teller, _)] = told(caplog, by_address)
+    assert teller == dialled
+    until(lambda: _tries(watched.nodes[dialler]) >= HEARTBEATS, "it dials again and again")
+    comes_back_each_minute(caplog, by_name, told(caplog, by_name))
+    comes_back_each_minute(caplog, by_address, told(caplog, by_address))
+    assert not ann.nodes()
+
+
+def _tries(node):
+    return max((each.tries for each in node.status()["lan"].unlinked), default=0)
+
+
+def test_nodes_that_dial_each_other_both_say_so_by_name_and_address(watched, caplog):
+    ports = {number: free_port() for number in (1, 2)}
+    for number, other in ((1, 2), (2, 1)):
+        nodes = [f"n{other}@127.0.0.{other}:{ports[other]}"]
+        watched.start(number, {"name": "static", "nodes": nodes}, secret=f"guess {number}", port=ports[number])
+    pattern = r"cannot link to '(n\d@(\S+))' at '\2:\d+': it does not hold our secret"
+    expected = pairs(watched, (1,), wrong=2)
+    until(lambda: told(caplog, pattern).keys() == expected, "both to say so", WITHIN_S)
+    comes_back_each_minute(caplog, pattern, expected)
