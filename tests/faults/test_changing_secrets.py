@@ -1,6 +1,7 @@
 """Secret files that are changed in each way that there is, on real nodes that go over to another secret: no link is lost."""
 
 import secrets
+from collections import Counter
 
 import pytest
 from waiting import until
@@ -139,7 +140,7 @@ def hold(watched, *held):
     until(all_do, f"all hold {ids}", TAKEN_IN_S)
 
 
-def test_rotation_loses_no_link_however_the_files_are_changed(watched, files):
+def test_rotation_loses_no_link_however_the_files_are_changed(watched, files, caplog):
     old, new = f"Žluťoučký kůň {secrets.token_hex(16)} ÿ", secrets.token_hex(32)
     written = files(old)
     start(watched, written)
@@ -150,6 +151,8 @@ def test_rotation_loses_no_link_however_the_files_are_changed(watched, files):
             file.put(content(type(file), held))
         hold(watched, *held)
     watched.unharmed()
+    told = Counter(record.node for record in caplog.records if "changed the secrets" in record.getMessage())
+    assert told == dict.fromkeys(watched.nodes, 3), "half of a file was taken in"
     watched.start(9, secret=new).wait_for(len(written) + 1, timeout_s=FORMATION_S)
     watched.unharmed(9)
 

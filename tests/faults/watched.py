@@ -108,7 +108,6 @@ class Watched:
         assert [worker.pid for worker in self._workers] == [self.nodes[name].status()["lan"].pid for name in old]
         most = [number + len(newcomers) for number in self._descriptors]
         until(lambda: all(w.num_fds() <= m for w, m in zip(self._workers, most, strict=True)), f"descriptors: {most}")
-        print("growth", self._rss, self._memory(), "log", self.log_bytes())
         growth = [after / before for before, after in zip(self._rss, self._memory(), strict=True)]
         assert max(growth) <= MAX_GROWTH, f"memory grew by {growth} from {self._rss}"
         assert self.log_bytes() < MAX_LOG_BYTES, "\n".join(self._caplog.messages[:50])

@@ -33,6 +33,15 @@ def test_node_that_sleeps_through_the_middle_step_returns():
     Setting(topology=MESH, secret=True).check(Script(nodes=5, steps=steps))
 
 
+@pytest.mark.once
+@pytest.mark.timeout(300)
+def test_fifty_nodes_go_through_a_rotation_while_datagrams_are_lost_and_one_sleeps():
+    """The last one is frozen when the others begin to use the new secret, and does so itself when it is back."""
+    steps = [step for step in rotation(50, apart_s=0.1) if step.nodes != (50,) or step.secrets != (NEW, OLD)]
+    steps += [Freeze(at_s=13.0, nodes=(50,), for_s=8.0), Rekey(at_s=22.5, nodes=(50,), secrets=(NEW, OLD))]
+    Setting(topology=MESH, loss=0.1, secret=True).check(Script(nodes=50, steps=steps))
+
+
 def test_partition_and_crash_amid_a_rotation_heal():
     steps = [
         *rotation(6),
