@@ -172,11 +172,8 @@ def _forged(path, name, right, *, days, signs_itself=False):
         .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri_of(name))]), critical=True)
         .sign(key if signs_itself else Ed25519PrivateKey.generate(), None)
     )
-    key_pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    key_pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path.write_bytes(leaf.public_bytes(serialization.Encoding.PEM) + key_pem)
     context = _unverifying(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     context.load_cert_chain(path)
     return context
-

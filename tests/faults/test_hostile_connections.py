@@ -2,8 +2,8 @@
 
 ``tox -e attacks`` opens 10,000 of them.
 
-A certificate that is out of date is of a wrong authority here. One of the right authority is let in whatever its dates say, since
-whoever holds the secret could make it for any time: ``unit/test_wire_tls.py::test_clocks_may_be_years_apart``.
+A certificate that is out of date is of a wrong authority here. One of the right authority is let in whatever its dates say,
+since whoever holds the secret could make it for any time: ``unit/test_wire_tls.py::test_clocks_may_be_years_apart``.
 """
 
 import asyncio

@@ -110,18 +110,25 @@ class Relays(threading.Thread):
             if kind == "joins":
                 await self._pipe(first, caller)
             else:
-                one, other = await self._dial(self.behind), await self._dial(self.behind)
-                await _first_of(
-                    self._copy(first[0], one[1]),
-                    self._copy(one[0], caller[1]),
-                    self._copy(caller[0], other[1]),
-                    self._copy(other[0], first[1]),
-                )
-                for _, writer in (one, other):
-                    writer.transport.abort()
+                await self._cross(first, caller)
         finally:
             if not done.done():
                 done.set_result(None)
+
+    async def _cross(self, one, other):
+        """Bring what one says to the node behind, and what that answers to the other one; and the reverse."""
+        behind = [await self._dial(self.behind)]
+        try:
+            behind.append(await self._dial(self.behind))
+            await _first_of(
+                self._copy(one[0], behind[0][1]),
+                self._copy(behind[0][0], other[1]),
+                self._copy(other[0], behind[1][1]),
+                self._copy(behind[1][0], one[1]),
+            )
+        finally:
+            for _, writer in behind:
+                writer.transport.abort()
 
     def splice(self, one, other):
         """Dial two nodes, and join the two connections; return once both have hung up."""

@@ -83,7 +83,7 @@ class Load(threading.Thread):
                         break
                     busy.update_metadata({"count": str(count)})
                 visits.join()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - ``end`` raises it
             self.failure = exc
 
     def _visit(self):
@@ -92,7 +92,7 @@ class Load(threading.Thread):
                 with Supervisor(self._cluster.config(GUEST, like="n2@127.0.0.2")) as guest:
                     guest.wait_for(NODES + 1, timeout_s=FORMATION_S)  # but for one that may be stopped
                 self.visits += 1
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - ``end`` raises it
             self.failure = exc
 
     def end(self):
@@ -114,9 +114,15 @@ def cluster(tmp_path, monkeypatch, old):
         yield cluster
 
 
-def others_heard(node, event, names):
-    """Return how often a node has told this of others in ``names``."""
-    return sum(name in names for _, name in node.heard(event))
+def links(node, names):
+    """Return how many links to others in ``names`` a node has told of."""
+    return sum(name in names for _, name in node.heard("node_up"))
+
+
+def until_told(node, expected, name):
+    """Wait until a node has told this of the link to another one, in order."""
+    told = [f"node_{each}" for each in expected]
+    node.until(lambda: [event for event, other in node.heard(*told) if other == name] == told, f"{told}", FORMATION_S)
 
 
 def is_safe(file):
@@ -131,7 +137,7 @@ def test_rotation_under_load_loses_no_link_and_who_sleeps_through_its_middle_ret
     sleeper = f"n{NODES}@127.0.0.{NODES}"
     awake = names - {sleeper}
     for node in cluster.nodes.values():
-        node.until(lambda node=node: others_heard(node, "node_up", names) == NODES - 1, "a full mesh", FORMATION_S)
+        node.until(lambda node=node: links(node, names) == NODES - 1, "a full mesh", FORMATION_S)
 
     def until_safe(*held):
         until(lambda: is_safe(cluster.ready(*held)), f"safe: {held}", FORMATION_S)
@@ -147,12 +153,13 @@ def test_rotation_under_load_loses_no_link_and_who_sleeps_through_its_middle_ret
         cluster.nodes[sleeper].signal_all(signal.SIGSTOP)
         cluster.put(new, old, nodes=awake)
         for name in awake:
+            until_told(cluster.nodes[name], ["up", "down"], sleeper)
             assert cluster.nodes[name].wait_for("node_down", node=sleeper)["reason"] == "silent"
         before = load.visits
         until(lambda: load.visits > before + 1 or load.failure, "a visit under the new secret", FORMATION_S)
         cluster.nodes[sleeper].signal_all(signal.SIGCONT)
         for name in awake:
-            cluster.nodes[name].wait_for("node_up", times=2, node=sleeper)
+            until_told(cluster.nodes[name], ["up", "down", "up"], sleeper)
         cluster.put(new, old, nodes=[sleeper])
 
         until_safe(new)

@@ -6,6 +6,7 @@ no name, since TLS ends before a dialler that doesn't believe it has shown anyth
 ``tox -e attacks`` waits for the second minute as well.
 """
 
+import itertools
 import re
 from collections import Counter
 
@@ -45,7 +46,7 @@ def comes_back_each_minute(caplog, pattern, expected):
     if FULL:
         until(lambda: all(len(told(caplog, pattern)[pair]) > 1 for pair in expected), "the second warnings", 2 * WITHIN_S)
     for times in told(caplog, pattern).values():
-        assert all(later - earlier > 59 for earlier, later in zip(times, times[1:], strict=False))
+        assert all(later - earlier > 59 for earlier, later in itertools.pairwise(times))
 
 
 def test_gossip_says_so_at_both_ends_by_name_and_address(watched, caplog):
