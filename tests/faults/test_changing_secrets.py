@@ -157,8 +157,26 @@ def test_rotation_loses_no_link_however_the_files_are_changed(watched, files, ca
     watched.unharmed(9)
 
 
+ODD = bytes(range(0x80, 0x100)).decode(errors="surrogateescape")
+
+
 def test_secret_of_odd_bytes_is_the_same_however_its_line_ends(watched, files):
-    odd = bytes(range(0x80, 0x100)).decode(errors="surrogateescape")
-    written = files(odd)
-    start(watched, written)
-    hold(watched, odd)
+    start(watched, files(ODD))
+    hold(watched, ODD)
+
+
+def test_secret_of_odd_bytes_is_changed_by_keys(watched, tmp_path):
+    """It is alone in its file, since a newline may be one of its bytes."""
+    file, new = new_file(tmp_path / "secret", ODD.encode(errors="surrogateescape")), secrets.token_hex(32)
+    for number in (1, 2):
+        watched.start(number, secret=None, secret_file=str(file)).wait_for(number, timeout_s=FORMATION_S)
+    watched.began()
+    for keys in (
+        {"secret": None, "secret_file": str(file), "previous_secrets": [new]},
+        {"secret": new, "previous_secrets": [ODD]},
+        {"secret": new},
+    ):
+        for number, node in enumerate(watched.nodes.values(), 1):
+            assert str(node.reload(watched.config(number, **keys))) == "changed the secrets"
+        hold(watched, keys["secret"] or ODD, *keys.get("previous_secrets", []))
+    watched.unharmed()

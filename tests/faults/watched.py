@@ -1,7 +1,7 @@
 """Real nodes that hold a secret, on loopback addresses of their own, watched for whatever an attack changes.
 
-``CLUSTER_KIT_FULL_ATTACKS=1``, as ``tox -e attacks`` has it, makes attacks in full, which takes many minutes; without it there are
-a few thousand datagrams and a few hundred connections.
+``CLUSTER_KIT_FULL_ATTACKS=1``, as ``tox -e attacks`` has it, makes attacks in full, which takes many minutes; without it there
+are a few thousand datagrams and a few hundred connections.
 """
 
 import os
