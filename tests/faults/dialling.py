@@ -21,6 +21,7 @@ HOST = "127.0.0.66"  # where they dial from, and say that they are
 HUNG_UP_S = 30.0  # within which a node must have hung up, which gives a handshake 5 s
 PATIENCE_S = 0.3  # of most of those who would wait; some wait until the node hangs up
 _DRIP_S = 0.05
+_TURNED_AWAY = (ConnectionError, ssl.SSLError)  # how a node hangs up
 
 
 class Strangers:
@@ -84,18 +85,22 @@ class Strangers:
 
     async def _say(self, address, *pieces):
         """Say something, and wait until the node hangs up or patience ends; what it may answer is TLS."""
+        with contextlib.suppress(*_TURNED_AWAY):
+            async with _dialled(address) as (reader, writer):
+                hang_up = asyncio.create_task(reader.read())
+                for piece in pieces:
+                    writer.write(piece)
+                    if hang_up in (await asyncio.wait([hang_up], timeout=_DRIP_S if len(pieces) > 1 else 0))[0]:
+                        break
+                await self._wait(hang_up)
+
+    async def _wait(self, hang_up):
         patience_s = HUNG_UP_S if self._random.random() < 0.1 else PATIENCE_S
-        async with _dialled(address) as (reader, writer):
-            hang_up = asyncio.create_task(reader.read())
-            for piece in pieces:
-                writer.write(piece)
-                if hang_up in (await asyncio.wait([hang_up], timeout=_DRIP_S if len(pieces) > 1 else 0))[0]:
-                    break
-            await asyncio.wait([hang_up], timeout=patience_s)
-            assert hang_up.done() or patience_s != HUNG_UP_S, "the node waits for us"
-            hang_up.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError):
-                assert (await hang_up)[:1] in (b"", b"\x15", b"\x16"), "an answer that is not TLS"
+        await asyncio.wait([hang_up], timeout=patience_s)
+        assert hang_up.done() or patience_s != HUNG_UP_S, "the node waits for us"
+        hang_up.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            assert (await hang_up)[:1] in (b"", b"\x15", b"\x16"), "an answer that is not TLS"
 
     # -- with TLS --------------------------------------------------------------------------------------------------------------
 
@@ -119,10 +124,12 @@ class Strangers:
 
     async def _speak(self, address, context, words):
         """Say something under TLS, and hear until the node hangs up."""
-        async with asyncio.timeout(HUNG_UP_S), _dialled(address, context) as (reader, writer):
-            writer.write(words)
-            self.heard.append(await reader.read(4096))
-            await reader.read()
+        async with asyncio.timeout(HUNG_UP_S):
+            with contextlib.suppress(*_TURNED_AWAY):
+                async with _dialled(address, context) as (reader, writer):
+                    writer.write(words)
+                    self.heard.append(await reader.read(4096))
+                    await reader.read()
 
 
 def _unverifying(context):
@@ -135,14 +142,13 @@ def _unverifying(context):
 
 @contextlib.asynccontextmanager
 async def _dialled(address, context=None):
-    """Yield a connection; whatever the node does to it is no error."""
+    """Yield a connection."""
     host, port = split_address(address)
-    with contextlib.suppress(ConnectionError, ssl.SSLError):
-        reader, writer = await asyncio.open_connection(host, port, ssl=context, local_addr=(HOST, 0))
-        try:
-            yield reader, writer
-        finally:
-            writer.transport.abort()
+    reader, writer = await asyncio.open_connection(host, port, ssl=context, local_addr=(HOST, 0))
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
 
 
 def _client_hello(context):
