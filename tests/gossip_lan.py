@@ -45,7 +45,7 @@ class Peer:
             self.sealing = Sealing(node.name, node.boot_id, keyring)
             given = {key: options[key] for key in ("ttl_s", "random", "fence")}
             key = lan.random.randbytes(32)
-            self.engine = SealedEngine(self.engine, self.sealing, boot_id=node.boot_id, key=key, **given)
+            self.engine = SealedEngine(self.engine, self.sealing, key=key, **given)
             self.engine.hears_at(Endpoint(*source))
         self.distrusted: list[Distrusted] = []
         self.observations: list[Observation] = []

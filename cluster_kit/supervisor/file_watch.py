@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
+from cluster_kit.config.guarded_file import identity_of
 from cluster_kit.errors import ClusterKitError, ConfigError
 from cluster_kit.supervisor.ending import Ending
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.thread import UndoableThread
 
-LOOK_S = 2.0  # a change is taken in after the second look that finds it
+LOOK_S = 2.0  # a change is taken in after the second look that finds it; no clock of files is as coarse as that
 _JOIN_S = 5.0
 
 Found = TypeVar("Found")
@@ -98,6 +100,7 @@ class FileLook(Generic[Found]):
     Args:
         title: What it is called in logs, and ``kept`` what is said of it where the files can't be used.
         current: Returns it as it was taken in, ``None`` where none is configured.
+        paths: Returns which files hold it.
         read: Reads it again; raises ``ConfigError``.
         take_in: Called with it when it is another one; raises ``ClusterKitError``.
         logs: Takes what goes wrong with it, once, and that nothing does any more.
@@ -109,6 +112,7 @@ class FileLook(Generic[Found]):
         kept: str,
         *,
         current: Callable[[], Found | None],
+        paths: Callable[[Found], Sequence[Path]],
         read: Callable[[Found], Found],
         take_in: Callable[[Found], object],
         logs: LogRelay,
@@ -116,17 +120,23 @@ class FileLook(Generic[Found]):
         self._title = title
         self._kept = kept
         self._current = current
+        self._paths = paths
         self._read = read
         self._take_in = take_in
         self._logs = logs
         self._last: Found | str | None = None
         self._fault: str | None = None
+        self._seen: object = None
+        self._settled: object = None
 
     def __call__(self) -> None:
-        """Look once."""
+        """Look once. Files that were read when they had been the same for a while are not read again until they change."""
         current = self._current()
         if current is None:
-            self._last = self._fault = None
+            self._last = self._fault = self._settled = None
+            return
+        seen = current, [(identity_of(path), identity_of(path.parent)) for path in self._paths(current)]
+        if seen == self._settled:
             return
         try:
             found: Found | str = self._read(current)
@@ -134,7 +144,8 @@ class FileLook(Generic[Found]):
             found = str(exc)
         if found == self._last:
             self._judge(found, current)
-        self._last = found
+        self._settled = seen if seen == self._seen and found == self._last == current else None
+        self._last, self._seen = found, seen
 
     def _judge(self, found: Found | str, current: Found) -> None:
         """Act on what two looks have found."""

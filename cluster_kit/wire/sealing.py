@@ -36,6 +36,7 @@ MAX_SENDERS = 2048  # whose ciphers are kept, 2.5 KiB each; that of another is m
 
 _CLEAR = Struct(f">{len(SEALED_HEADER)}s{FENCE_TAG_BYTES}s8sQQQB")  # ..., id of the secret, boot, stamp, length of the name
 _BOOT = Struct(">QQ")
+_BOOT_AT = len(SEALED_HEADER) + FENCE_TAG_BYTES + 8
 _NONCE = Struct(">4xQ")
 _LENGTH = Struct(">H")
 _US = 1_000_000
@@ -105,6 +106,7 @@ class Sealing:
     def __init__(self, name: str, boot_id: BootId, keyring: Keyring) -> None:
         self._name = name.encode("ascii")
         self._boot = boot_id.started_ms, boot_id.nonce
+        self._own = _BOOT.pack(*self._boot)
         self._stamp = 0
         self._fence: Fence | None = None
         self._of_fence = b"", b""
@@ -137,6 +139,10 @@ class Sealing:
         if len(datagram) > MAX_DATAGRAM_BYTES:
             raise LocalProtocolError(f"gossip: datagram of {len(datagram)} bytes: at most {MAX_DATAGRAM_BYTES} allowed")
         return datagram
+
+    def is_own(self, datagram: bytes) -> bool:
+        """Whether ``datagram`` claims to be of this run, which hears what it sends to a group; nobody else's may."""
+        return datagram.startswith(self._own, _BOOT_AT)
 
     def open(self, datagram: bytes, fence: Fence) -> Opened:
         """Return what ``datagram`` holds.

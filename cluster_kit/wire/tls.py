@@ -137,7 +137,8 @@ class Tls(Generic[_Proof]):
                 self.has_ended = True
             except ssl.SSLError as exc:
                 raise self._fault(exc) from exc
-            replies.append(self._outgoing.read())
+            if self._outgoing.pending:
+                replies.append(self._outgoing.read())
             if self.has_ended:
                 break
         return pieces, b"".join(replies)
@@ -161,10 +162,13 @@ class Tls(Generic[_Proof]):
             self.is_mutual = not self._dialled
             waiting, self._waiting = self._waiting, bytearray()
             replies.append(self.send(waiting))
-        while piece := self._tls.read(RECORD_BYTES):
+        while self._incoming.pending or self._tls.pending():  # else it would raise that it wants more, which takes its time
+            piece = self._tls.read(RECORD_BYTES)
+            if not piece:
+                self.has_ended = True
+                return
             self.is_mutual = True
             pieces.append(piece)
-        self.has_ended = True
 
     def _certificate(self) -> Mapping[str, Any]:
         try:
@@ -189,6 +193,9 @@ class Tls(Generic[_Proof]):
         if self.proof is None:
             self._waiting += data
             return b""
+        if 0 < len(data) <= RECORD_BYTES:  # as nearly always
+            self._tls.write(data)
+            return self._outgoing.read()
         sent: list[bytes] = []
         with memoryview(data) as view:
             for start in range(0, len(view), RECORD_BYTES):

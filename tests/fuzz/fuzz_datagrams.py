@@ -109,9 +109,7 @@ def engine() -> GossipEngine:
 
 def sealed_engine() -> SealedEngine:
     sealing = Sealing("bob@10.0.0.2", BootId(3, 4), keyring(1))
-    begun = SealedEngine(
-        engine(), sealing, boot_id=BootId(3, 4), fence=FENCE, ttl_s=10.0, random=lambda: 0.5, key=bytes(range(32))
-    )
+    begun = SealedEngine(engine(), sealing, fence=FENCE, ttl_s=10.0, random=lambda: 0.5, key=bytes(range(32)))
     begun.hears_at(Endpoint("10.0.0.2", 45892))
     return begun
 

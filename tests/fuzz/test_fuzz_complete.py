@@ -51,6 +51,7 @@ NOT_DECODERS = {
     "strategies.gossip.freshness:Freshness.judge": "a nonce of an envelope",
     "strategies.gossip.freshness:Freshness.must_echo": "a nonce of an envelope",
     "supervisor.control:describe": "ids of our own",
+    "wire.sealing:Sealing.is_own": "compares with our own",
     "wire.sealing:Sealing.seal": "sends",
     "wire.tls:Tls.send": "sends",
     "worker.links:Links.secrets": "ids that a link told, which frames have bounded",

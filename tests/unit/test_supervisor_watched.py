@@ -1,6 +1,9 @@
-"""When the watch of files warns of a certificate that nobody has replaced."""
+"""When the watch of files reads them again, and when it warns of a certificate that nobody has replaced."""
 
 import logging
+import os
+import shutil
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 from cluster_kit.config import ClusterConfig
 from cluster_kit.config.certificate_files import CertificateFiles, CertificatePaths
 from cluster_kit.security.keys import Certificates
+from cluster_kit.supervisor.file_watch import FileLook
 from cluster_kit.supervisor.watched import ExpiryLook
 
 BEGINS = datetime(2026, 1, 1, tzinfo=UTC)
@@ -87,3 +91,71 @@ def test_clock_that_is_set_back_silences_nothing(stage):
     assert stage.look(89)
     assert stage.look(70)
     assert stage.look(70.1) == []
+
+
+# -- looks at files ------------------------------------------------------------------------------------------------------------
+
+
+class Held:
+    """Looks at one file; counts how often it is read."""
+
+    def __init__(self, path):
+        self.path, self.reads, self.taken = path, 0, []
+        self.current = path.read_bytes()
+        self.look = FileLook(
+            "file",
+            "it stays",
+            current=lambda: self.current,
+            paths=lambda _: (path,),
+            read=self.read,
+            take_in=self.take_in,
+            logs=logging.getLogger(),
+        )
+
+    def read(self, _):
+        self.reads += 1
+        return self.path.read_bytes()
+
+    def take_in(self, found):
+        self.taken.append(found)
+        self.current = found
+
+
+@pytest.fixture
+def held(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    held = Held(path)
+    for _ in range(10):
+        held.look()
+    return held
+
+
+def test_file_that_does_not_change_is_read_no_more(held):
+    assert held.reads == 2
+    assert held.taken == []
+
+
+@pytest.mark.parametrize("kind", ["in place", "replaced", "times kept"])
+def test_file_that_changes_is_read_again(held, kind):
+    new = held.path.with_name("new")
+    if kind == "in place":
+        held.path.write_bytes(b"two")
+        os.utime(held.path, ns=(0, time.time_ns() + 1_000_000_000))  # the looks are not as far apart here as they are
+    else:
+        new.write_bytes(b"two")
+    if kind == "times kept":
+        shutil.copystat(held.path, new)
+    if kind != "in place":
+        new.replace(held.path)
+    for _ in range(5):
+        held.look()
+    assert held.taken == [b"two"]
+    assert held.reads <= 6
+
+
+def test_what_is_taken_in_otherwise_is_compared_with_the_file(held):
+    held.current = b"another"
+    for _ in range(2):
+        held.look()
+    assert held.taken == [b"one"]

@@ -48,7 +48,6 @@ class SealedEngine:
     Args:
         engine: What is sealed.
         sealing: Of the run.
-        boot_id: Of the run.
         fence: Cluster and group.
         ttl_s: For how long a peer counts as alive after it was heard.
         random: Returns a number from 0 to 1, for jitter.
@@ -60,7 +59,6 @@ class SealedEngine:
         engine: GossipEngine,
         sealing: Sealing,
         *,
-        boot_id: BootId,
         fence: Fence,
         ttl_s: float,
         random: Callable[[], float],
@@ -68,7 +66,6 @@ class SealedEngine:
     ) -> None:
         self._engine = engine
         self._sealing = sealing
-        self._boot_id = boot_id
         self._fence = fence
         self._random = random
         self._asking_bytes = ASKING_BYTES - sealing.overhead_bytes
@@ -116,6 +113,8 @@ class SealedEngine:
         actions: list[Action] = []
         believed: list[Datagram] = []
         for datagram in heard:
+            if self._sealing.is_own(datagram.data):
+                continue
             try:
                 opened = self._sealing.open(datagram.data, self._fence)
                 envelope = decode_envelope(opened.plain)
@@ -135,9 +134,7 @@ class SealedEngine:
         return (read if may_be_known else decode)(envelope.packet)
 
     def _is_foreign(self, opened: Opened, envelope: Envelope, packet: Packet | None) -> bool:
-        """Whether there is nothing in it for us: of ourselves, of a later version, or what a node of ours never sends."""
-        if opened.boot_id == self._boot_id:
-            return True
+        """Whether there is nothing in it for us: of a later version, or what a node of ours never sends."""
         if packet is None:
             return bool(envelope.packet)
         boot_id, fence = opened.boot_id, self._fence  # compared part by part, since each datagram comes through here

@@ -235,11 +235,9 @@ def _sealed(options: GossipStrategy, ctx: Discovery, sealing: Sealing) -> Sealed
     from cluster_kit.strategies.gossip.sealed import SealedEngine  # who has no secret loads none of this
     from cluster_kit.wire.envelope import ENVELOPE_BYTES
 
-    assert ctx.local.boot_id is not None
     return SealedEngine(
         _plain(options, ctx, ANNOUNCE_BYTES - sealing.overhead_bytes - ENVELOPE_BYTES),
         sealing,
-        boot_id=ctx.local.boot_id,
         fence=ctx.fence,
         ttl_s=options.ttl_s,
         random=ctx.random.random,
