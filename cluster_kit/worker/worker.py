@@ -23,7 +23,9 @@ from cluster_kit.network import Network
 from cluster_kit.node import BootId, Node
 from cluster_kit.pipe.channel import Channel
 from cluster_kit.security import Security
+from cluster_kit.security.keys import Keyring
 from cluster_kit.throttle import Throttle
+from cluster_kit.worker.dropped import Dropped
 from cluster_kit.worker.foreign import CLOSE_S, as_config_error, attempt
 from cluster_kit.worker.isolation import Isolation
 from cluster_kit.worker.latest import Latest
@@ -103,6 +105,7 @@ class Worker:
         strategies = [component.build() for component in config.strategies]
         is_partial = any(strategy.partial for strategy in strategies)
         self._links = self._new_links(partial=is_partial)
+        self._dropped = Dropped(self._links.secret_ids)
         self._sources = [self._source(*each) for each in zip(config.sources, strategies, strict=True)]
         self._unannounced = {source.name for source in self._sources}
         self._throttle = Throttle()
@@ -213,6 +216,7 @@ class Worker:
         while True:
             self._clock.tick()
             self._isolation.look(self._clock.now_s())
+            self._dropped.look(self._clock.now_s())
             self._unsettled()
             self._outbox.send(Beat())
             await asyncio.sleep(BEAT_S)
@@ -317,8 +321,7 @@ class Worker:
             case SetMetadata(metadata=metadata):
                 self._metadata.put(metadata)
             case Renew(keyring=keyring):
-                self.security.renew(keyring)
-                self._change()
+                self._renew(keyring)
             case Drain():
                 self._membership.drain()
                 self._change(leaving=True)
@@ -329,6 +332,17 @@ class Worker:
                 task = asyncio.create_task(self._call(message))
                 self._calls.add(task)
                 task.add_done_callback(self._calls.discard)
+
+    def _renew(self, keyring: Keyring) -> None:
+        """Use other keys and certificates, or keep the last ones where these can't be used."""
+        before = self.security.secret_ids
+        try:
+            self.security.renew(keyring)
+        except (ValueError, OSError) as exc:  # OSError: files in memory could not be had
+            log.warning("the new secrets or certificates can't be used: the last ones stay: %s", described(exc))
+            return
+        self._dropped.renewed(before, self.security.secret_ids, self._clock.now_s())
+        self._change()
 
     def _change_metadata(self, metadata: Mapping[str, str]) -> None:
         self._change(local=self.local.evolve(metadata=metadata))

@@ -96,6 +96,23 @@ def test_each_step_is_safe_once_all_have_taken_the_last_one_and_no_link_is_lost(
     assert [node.downs for node in nodes] == [[], []]
 
 
+def test_secret_that_is_dropped_too_early_is_warned_about_by_name_and_no_link_is_lost(nodes, caplog):
+    ann, bob = nodes
+
+    def told():
+        return [(each.node, each.getMessage()) for each in caplog.records if "dropped a secret" in each.getMessage()]
+
+    ann.put(OLD, NEW)
+    bob.put(OLD, NEW)
+    until(lambda: "-" not in {accepts for _, accepts in held(cluster_kit("rotate", "ann")).values()}, "all accept the new one")
+    ann.put(NEW)
+    until(told, "a warning", 60)
+    [(teller, text)] = told()
+    assert teller == "ann@127.0.0.1"
+    assert "still use: bob@127.0.0.2: give them one" in text
+    assert [node.downs for node in nodes] == [[], []]
+
+
 def test_absent_node_is_named(nodes, tmp_path):
     ann, bob = nodes
     bob.supervisor.stop()

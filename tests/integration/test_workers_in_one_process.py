@@ -5,13 +5,26 @@ import logging
 
 import pytest
 from gossip_process import options
+from made_up_secrets import keyring, keys
 from memory_channel import MemoryChannel
 
 from cluster_kit import load_config
 from cluster_kit.events import NodeDown, NodeFound, NodeUp, Reason
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import Fence, Node
-from cluster_kit.worker.messages import Announced, CannotServe, Drain, Happened, Serving, Start, Stop
+from cluster_kit.security.keys import Certificates, Keyring
+from cluster_kit.worker.messages import (
+    Announced,
+    CannotServe,
+    Drain,
+    Happened,
+    Inspect,
+    Renew,
+    Reply,
+    Serving,
+    Start,
+    Stop,
+)
 from cluster_kit.worker.worker import EXIT_BROKEN, Worker
 
 DEADLINE_S = 30.0
@@ -38,7 +51,7 @@ class Process:
 class Member:
     """One worker, and its supervisor."""
 
-    def __init__(self, name, config):
+    def __init__(self, name, config, keyring=None):
         loop = asyncio.get_running_loop()
         start = Start(
             topology=load_config({"node": f"{name}@127.0.0.1", "insecure": True, "topologies": {"lan": config}}).topologies[
@@ -50,6 +63,7 @@ class Member:
             leaving=False,
             known=(),
             log_level=logging.WARNING,
+            keyring=keyring,
         )
         self.process = Process()
         self.stopping = asyncio.Event()
@@ -149,6 +163,30 @@ def test_the_end_of_its_supervisor_is_its_own(gossip):
         node.channel.close()
         async with asyncio.timeout(DEADLINE_S):
             assert await node.running
+
+    run(scenario)
+
+
+def test_certificates_that_can_t_be_used_after_all_leave_the_last_good_ones_and_are_told(gossip, caplog):
+    broken = Keyring(keys(2), certificates=Certificates(b"", b"", b""))
+
+    async def scenario(start):
+        node = start("a", gossip, keyring(1))
+        node.channel.send(Renew(broken))
+        await node.until(lambda node: node.heard(Serving))
+        node.channel.send(Renew(broken))
+        node.channel.send(Inspect(1))
+        await node.until(lambda node: node.heard(Reply))
+        assert node.worker.security.secret_ids == keyring(1).ids
+        assert [message.partition(":")[0] for message in caplog.messages] == [
+            "the new secrets or certificates can't be used"
+        ] * 2
+        node.channel.send(Renew(keyring(3, 1)))
+        node.said.clear()
+        node.channel.send(Inspect(2))
+        await node.until(lambda node: node.heard(Reply))
+        assert node.worker.security.secret_ids == keyring(3, 1).ids
+        assert await node.stop()
 
     run(scenario)
 

@@ -1,5 +1,7 @@
 """Clusters with a secret in simulation: the same laws hold, and secrets are rotated without losing anybody."""
 
+import logging
+
 import pytest
 
 from cluster_kit.testing.simulation import Crash, Freeze, Law, Partition, Rekey, Restart, Script, Setting, random_script
@@ -40,6 +42,50 @@ def test_fifty_nodes_go_through_a_rotation_while_datagrams_are_lost_and_one_slee
     steps = [step for step in rotation(50, apart_s=0.1) if step.nodes != (50,) or step.secrets != (NEW, OLD)]
     steps += [Freeze(at_s=13.0, nodes=(50,), for_s=8.0), Rekey(at_s=22.5, nodes=(50,), secrets=(NEW, OLD))]
     Setting(topology=MESH, loss=0.1, secret=True).check(Script(nodes=50, steps=steps))
+
+
+@pytest.fixture
+def warned():
+    """Return what nodes have said of secrets that were dropped."""
+    said = []
+
+    def hear(record):
+        if "dropped a secret" in record.getMessage():
+            said.append(record.getMessage().partition(" still use: ")[2].partition(": ")[0])
+        return True
+
+    logger = logging.getLogger("cluster_kit.worker")
+    logger.addFilter(hear)
+    yield said
+    logger.removeFilter(hear)
+
+
+def rekeyed(at_s, nodes, *secrets):
+    return Rekey(at_s=at_s, nodes=nodes, secrets=secrets)
+
+
+def test_right_rotation_gives_no_warning(warned):
+    Setting(topology=MESH, secret=True, seconds=60).check(Script(nodes=5, steps=rotation(5)))
+    assert warned == []
+
+
+def test_secret_that_is_dropped_seconds_before_its_last_user_tells_of_another_one_gives_no_warning(warned):
+    others, last = (1, 2, 3), (4,)
+    steps = [
+        rekeyed(8.0, others + last, OLD, NEW),
+        rekeyed(16.0, others, NEW, OLD),
+        rekeyed(24.0, others, NEW),
+        rekeyed(26.0, last, NEW, OLD),
+    ]
+    Setting(topology=MESH, secret=True, seconds=60).check(Script(nodes=4, steps=steps))
+    assert warned == []
+
+
+def test_secret_that_is_dropped_too_early_is_told_with_the_names_of_those_who_are_behind(warned):
+    others, behind = (1, 2), (3, 4)
+    steps = [rekeyed(8.0, others + behind, OLD, NEW), rekeyed(16.0, others, NEW, OLD), rekeyed(24.0, others, NEW)]
+    Setting(topology=MESH, secret=True, seconds=60).run(Script(nodes=4, steps=steps))
+    assert warned == ["n0003@10.0.0.4, n0004@10.0.0.5"] * 2
 
 
 def test_partition_and_crash_amid_a_rotation_heal():

@@ -1,0 +1,82 @@
+"""Secrets that are dropped while linked nodes still use them: who is named, when, and how often."""
+
+import logging
+
+import pytest
+
+from cluster_kit.worker.dropped import GRACE_S, Dropped
+
+OLD, NEW, NEXT = b"old", b"new", b"next"
+
+
+@pytest.fixture
+def linked():
+    return {"b@h": (NEW, OLD), "c@h": (OLD, NEW), "d@h": ()}
+
+
+@pytest.fixture
+def dropped(linked):
+    return Dropped(linked)
+
+
+@pytest.fixture
+def names(caplog):
+    """Return a function that returns whom each warning names."""
+
+    def names():
+        assert all(record.levelno == logging.WARNING for record in caplog.records)
+        return [message.partition("still use: ")[2].partition(": ")[0] for message in caplog.messages]
+
+    return names
+
+
+def test_who_uses_it_is_named_once(dropped, names):
+    dropped.renewed((NEW, OLD), (NEW,), 100.0)
+    dropped.look(100.0 + GRACE_S - 0.1)
+    assert names() == []
+    for _ in range(3):
+        dropped.look(100.0 + GRACE_S)
+    assert names() == ["c@h"]
+
+
+def test_who_tells_of_another_one_in_time_is_not_named(dropped, linked, names):
+    dropped.renewed((NEW, OLD), (NEW,), 0.0)
+    linked["c@h"] = (NEW, OLD)
+    dropped.look(GRACE_S)
+    assert names() == []
+
+
+def test_whose_link_ends_in_time_is_not_named(dropped, linked, names):
+    dropped.renewed((NEW, OLD), (NEW,), 0.0)
+    del linked["c@h"]
+    dropped.look(GRACE_S)
+    assert names() == []
+
+
+def test_secret_that_comes_back_in_time_is_not_told(dropped, names):
+    dropped.renewed((NEW, OLD), (NEW,), 0.0)
+    dropped.renewed((NEW,), (NEW, OLD), 1.0)
+    dropped.look(2 * GRACE_S)
+    assert names() == []
+
+
+def test_change_that_drops_none_keeps_the_warning_that_is_due(dropped, names):
+    dropped.renewed((NEW, OLD), (NEW,), 0.0)
+    dropped.renewed((NEW,), (NEW,), GRACE_S - 1)
+    dropped.look(GRACE_S)
+    assert names() == ["c@h"]
+
+
+def test_later_change_names_those_behind_it_only(dropped, names):
+    dropped.renewed((NEW, OLD), (NEW,), 0.0)
+    dropped.look(GRACE_S)
+    dropped.renewed((NEW,), (NEXT,), 100.0)
+    dropped.look(100.0 + GRACE_S)
+    assert names() == ["c@h", "b@h"]
+
+
+def test_of_many_some_are_named(dropped, linked, names):
+    linked.update({f"n{number:03}@h": (OLD,) for number in range(200)})
+    dropped.renewed((NEW, OLD), (NEW,), 0.0)
+    dropped.look(GRACE_S)
+    assert names() == ["c@h, " + ", ".join(f"n{number:03}@h" for number in range(9)) + " and 191 more"]
