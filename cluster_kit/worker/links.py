@@ -33,6 +33,7 @@ from cluster_kit.security import Security
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.foreign import attempt
 from cluster_kit.worker.plain import check_plain
+from cluster_kit.worker.untrusting import Untrusting
 
 log = logging.getLogger("cluster_kit.worker")
 
@@ -77,6 +78,7 @@ class Links:
         self._giving_up: dict[str, asyncio.Future[None]] = {}  # of the connects under way
         self._throttle = Throttle()
         self._lasting = Throttle(LASTING_S)
+        self._untrusting = Untrusting()
 
     def up(self, node: Node) -> None:
         """Report a link that came up."""
@@ -171,14 +173,21 @@ class Links:
     def _log_failure(self, node: Node, error: ConnectError) -> None:
         """Warn of what tends to last: seldom for each node, and seldom at all, as strangers make up any number of nodes.
 
-        Of a secret that differs the warning comes again each minute, as long as it does.
+        Of a secret that differs the warning comes again each minute, as long as it does, for each of a few nodes.
         """
         now_s = self._clock.now_s()
-        differs = error.reason is ConnectReason.AUTH
-        lasting = differs or not (error.retryable or error.reason in _QUIET)
-        told = lasting and self._throttle.passes(error.reason, now_s)
-        told = told and (differs or self._lasting.passes(f"{node.key} {error.reason}", now_s))
+        if error.reason is ConnectReason.AUTH:
+            told = self._untrusting.passes(node.key, now_s)
+        else:
+            told = not (error.retryable or error.reason in _QUIET)
+            told = told and self._throttle.passes(error.reason, now_s)
+            told = told and self._lasting.passes(f"{node.key} {error.reason}", now_s)
         log.log(logging.WARNING if told else logging.DEBUG, "cannot link to %s: %s", node, error)
+
+    def look(self) -> None:
+        """Log how many nodes there was no room to name, once a minute; called regularly."""
+        if others := self._untrusting.others(self._clock.now_s()):
+            log.warning("cannot link to %d more for want of trust: see 'cluster-kit status'", others)
 
     def _as_connect_error(self, node: Node, exc: BaseException, seconds: float) -> ConnectError:
         now_s = self._clock.now_s()

@@ -217,6 +217,7 @@ class Worker:
             self._clock.tick()
             self._isolation.look(self._clock.now_s())
             self._dropped.look(self._clock.now_s())
+            self._links.look()
             self._unsettled()
             self._outbox.send(Beat())
             await asyncio.sleep(BEAT_S)

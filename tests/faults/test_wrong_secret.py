@@ -88,6 +88,18 @@ def test_who_dials_says_so_by_name_and_address_and_who_is_dialled_by_address(wat
     assert not ann.nodes()
 
 
+def test_who_dials_several_names_each_of_them(watched, caplog):
+    listed = [watched.name(number) for number in (1, 3, 4)]
+    for number in (1, 3, 4):
+        watched.start(number, {"name": "static", "nodes": []})
+    until(lambda: all(watched.addresses().values()), "they listen")
+    entries = [f"{name.partition('@')[0]}@{address}" for name, address in watched.addresses().items()]
+    watched.start(2, {"name": "static", "nodes": entries}, secret="a guess")
+    pattern = r"cannot link to '(n\d@\S+)' at '\S+': it does not hold our secret"
+    until(lambda: len(told(caplog, pattern)) == len(listed), "all to be named", WITHIN_S / 2)
+    assert told(caplog, pattern).keys() == {(watched.name(2), name) for name in listed}
+
+
 def _tries(node):
     return max((each.tries for each in node.status()["lan"].unlinked), default=0)
 

@@ -12,6 +12,7 @@ from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.security import Security
 from cluster_kit.worker.links import Links
+from cluster_kit.worker.untrusting import MOST_NAMED
 
 
 class Clock:
@@ -66,6 +67,35 @@ def test_secret_that_differs_is_told_once_a_minute(links, clock, caplog):
         fail(links, "b@h", ConnectReason.AUTH)
         clock.time_s += 30
     assert warned(caplog) == ["cannot link to b@h"] * 60
+
+
+def test_each_node_whose_secret_differs_is_told_once_a_minute(links, clock, caplog):
+    names = ["b@h", "c@h", "d@h"]
+    for _ in range(240):
+        for name in names:
+            fail(links, name, ConnectReason.AUTH)
+        links.look()
+        clock.time_s += 0.5
+    assert warned(caplog) == [f"cannot link to {name}" for name in names] * 2
+
+
+def test_of_many_nodes_whose_secret_differs_some_are_named_a_minute_and_the_others_counted(links, clock, caplog):
+    for _ in range(200):
+        for number in range(50):
+            fail(links, f"n{number}@h", ConnectReason.AUTH)
+        links.look()
+        clock.time_s += 1
+    told = warned(caplog)
+    counts = [message for message in told if "more" in message]
+    assert counts == [f"cannot link to {50 - MOST_NAMED} more for want of trust"] * 3
+    assert len(told) - len(counts) == 4 * MOST_NAMED
+
+
+def test_strangers_whose_secret_differs_cost_no_memory_without_end(links, caplog):
+    for number in range(10_000):
+        fail(links, f"n{number}@h", ConnectReason.AUTH)
+    assert len(warned(caplog)) == MOST_NAMED
+    assert len(links._untrusting._others) <= 1000
 
 
 def test_however_many_nodes_there_are_one_is_told_a_minute(links, clock, caplog):
