@@ -14,7 +14,7 @@ from cluster_kit.node import Node
 from cluster_kit.security.certificates import Authority, new_seed, pem_of_certificate, pem_of_key
 from cluster_kit.security.key_files import as_file
 from cluster_kit.security.keys import Keyring
-from cluster_kit.wire.tls import Trust, new_context, refuses_us, shows_no_certificate, words_of
+from cluster_kit.wire.tls import Trust, breakage, new_context, refuses_us, shows_no_certificate
 
 SCHEME = "cluster-kit://"
 _TITLE = "cluster_kit "
@@ -80,7 +80,7 @@ class SecretTrust(Trust[Proof]):
             return UntrustedError("it does not accept our secret")
         if shows_no_certificate(fault):
             return UntrustedError("it shows no certificate")
-        return UntrustedError(f"its TLS handshake is broken: {words_of(fault)}")
+        return breakage(fault)
 
 
 def uri_of(name: str) -> str:

@@ -17,7 +17,7 @@ from cluster_kit.errors import UntrustedError
 from cluster_kit.security.key_files import as_file
 from cluster_kit.security.keys import Certificates
 from cluster_kit.security.names import is_member, names_node, shown
-from cluster_kit.wire.tls import Trust, new_context, refuses_us, shows_no_certificate, words_of
+from cluster_kit.wire.tls import Trust, breakage, new_context, refuses_us, shows_no_certificate, words_of
 
 MAX_CHAIN_BYTES = 49152  # as DER: others take in no handshake of more than 65536
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
@@ -120,7 +120,7 @@ class FileTrust(Trust[FileProof]):
         elif shows_no_certificate(fault):
             why, cure = "it shows no certificate", _ONE_AUTHORITY
         else:
-            why, cure = f"its TLS handshake is broken: {words_of(fault)}", "see what runs there"
+            return breakage(fault)
         return UntrustedError(why, cure=cure)
 
 

@@ -226,6 +226,12 @@ def shows_no_certificate(fault: ssl.SSLError) -> bool:
     return fault.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
 
 
+def breakage(fault: ssl.SSLError) -> UntrustedError:
+    """Return what to say where none of that explains why a handshake has failed: what was said isn't what was heard."""
+    cure = "look for what changes the bytes between the two nodes, or for another program that answers there"
+    return UntrustedError(f"its TLS handshake is broken: {words_of(fault)}", cure=cure)
+
+
 def words_of(fault: ssl.SSLError) -> str:
     """Return what OpenSSL calls a fault."""
     return (fault.reason or str(fault)).replace("_", " ").lower()

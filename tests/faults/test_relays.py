@@ -45,6 +45,7 @@ class Relays(threading.Thread):
         self.pass_on = False
         self._are_up = threading.Event()
         self._waiting = {}
+        self._places = itertools.count(7, 5)  # a length, then something that nobody notices at once, and so on
 
     def __enter__(self):
         self.start()
@@ -95,7 +96,7 @@ class Relays(threading.Thread):
         elif kind == "leads back":
             await self._pipe(caller, await self._dial(self.back))
         elif kind == "changes":
-            await self._pipe(caller, await self._dial(self.behind), _with_one_bit_changed())
+            await self._pipe(caller, await self._dial(self.behind), _with_one_bit_changed(next(self._places)))
         else:
             await self._of_two(kind, caller)
 
@@ -166,8 +167,8 @@ async def _first_of(*works):
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _with_one_bit_changed():
-    places = itertools.count(7, 13)
+def _with_one_bit_changed(first):
+    places = itertools.count(first, 13)
 
     def change(data):
         changed = bytearray(data)
@@ -187,7 +188,7 @@ def links(watched):
     return told
 
 
-def test_relay_links_nobody_but_those_at_its_ends(watched):
+def test_relay_links_nobody_but_those_at_its_ends(watched, caplog):
     with Relays() as relays:
         dialled = {name: each for name, each in relays.addresses.items() if name != "leads back"}
         watched.start(3, {"name": "static", "nodes": []})
@@ -200,6 +201,10 @@ def test_relay_links_nobody_but_those_at_its_ends(watched):
             relays.splice(watched.addresses()[watched.name(1)], watched.addresses()[watched.name(2)])
         until(lambda: min(relays.tried.values()) >= TIMES, f"all were tried: {relays.tried}", DEADLINE_S)
         assert links(watched) == set()
+        at, broken = f"cannot link to '{relays.addresses['changes']}': ", "its TLS handshake is broken: "
+        until(lambda: any(at + broken in message for message in caplog.messages), "a warning of the one that changes bytes")
+        told = [message for message in caplog.messages if broken in message]
+        assert not [message for message in told if "look for what changes the bytes" not in message or "secret" in message]
         relays.pass_on = True
         for node in watched.nodes.values():
             node.wait_for(3, timeout_s=FORMATION_S)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_secrets import keyring
 
-from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.errors import RemoteProtocolError, UntrustedError
 from cluster_kit.security.authority import SecretTrust
 from cluster_kit.wire.tls import Tls
 
@@ -94,6 +94,25 @@ def test_handshake_that_is_changed_on_the_way_proves_nothing(turn, where, bits):
         if heard is None:
             break
     assert bob.proof is None
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2], ids=["hello", "offer", "proof"])
+@given(where=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
+@settings(max_examples=200)
+def test_handshake_that_is_changed_on_the_way_is_not_told_as_one_with_another_secret(turn, where, bits):
+    ann, bob = ends()
+    ann.send(SECRET)
+    said, told = ann.start(), []
+    for number, end in enumerate((bob, ann, bob, ann)):
+        if number == turn:
+            said = bytearray(said)
+            said[int(where * len(said))] ^= bits
+        try:
+            _, said = end.receive(memoryview(said))
+        except RemoteProtocolError as error:
+            said = end.last_words()
+            told.append(f"{error}: {error.cure}" if isinstance(error, UntrustedError) else str(error))
+    assert not [each for each in told if "secret" in each]
 
 
 @pytest.mark.parametrize("turn", [0, 1, 2], ids=["hello", "offer", "proof"])
