@@ -31,6 +31,7 @@ from cluster_kit.network import Network
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.security import Security
 from cluster_kit.throttle import Throttle
+from cluster_kit.worker.dropped import Dropped
 from cluster_kit.worker.foreign import attempt
 from cluster_kit.worker.plain import check_plain
 from cluster_kit.worker.untrusting import Untrusting
@@ -79,6 +80,7 @@ class Links:
         self._throttle = Throttle()
         self._lasting = Throttle(LASTING_S)
         self._untrusting = Untrusting()
+        self._dropped = Dropped(self.secret_ids)
 
     def up(self, node: Node) -> None:
         """Report a link that came up."""
@@ -184,9 +186,15 @@ class Links:
             told = told and self._lasting.passes(f"{node.key} {error.reason}", now_s)
         log.log(logging.WARNING if told else logging.DEBUG, "cannot link to %s: %s", node, error)
 
+    def renewed(self, before: tuple[bytes, ...]) -> None:
+        """Note that this node holds other secrets than ``before``, by id, or other certificates."""
+        self._dropped.renewed(before, self.security.secret_ids, self._clock.now_s())
+
     def look(self) -> None:
-        """Log how many nodes there was no room to name, once a minute; called regularly."""
-        if others := self._untrusting.others(self._clock.now_s()):
+        """Log who still uses a secret that was dropped, and how many nodes there was no room to name; called regularly."""
+        now_s = self._clock.now_s()
+        self._dropped.look(now_s)
+        if others := self._untrusting.others(now_s):
             log.warning("cannot link to %d more for want of trust: see 'cluster-kit status'", others)
 
     def _as_connect_error(self, node: Node, exc: BaseException, seconds: float) -> ConnectError:

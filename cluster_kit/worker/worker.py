@@ -25,7 +25,6 @@ from cluster_kit.pipe.channel import Channel
 from cluster_kit.security import Security
 from cluster_kit.security.keys import Keyring
 from cluster_kit.throttle import Throttle
-from cluster_kit.worker.dropped import Dropped
 from cluster_kit.worker.foreign import CLOSE_S, as_config_error, attempt
 from cluster_kit.worker.isolation import Isolation
 from cluster_kit.worker.latest import Latest
@@ -105,7 +104,6 @@ class Worker:
         strategies = [component.build() for component in config.strategies]
         is_partial = any(strategy.partial for strategy in strategies)
         self._links = self._new_links(partial=is_partial)
-        self._dropped = Dropped(self._links.secret_ids)
         self._sources = [self._source(*each) for each in zip(config.sources, strategies, strict=True)]
         self._unannounced = {source.name for source in self._sources}
         self._throttle = Throttle()
@@ -216,7 +214,6 @@ class Worker:
         while True:
             self._clock.tick()
             self._isolation.look(self._clock.now_s())
-            self._dropped.look(self._clock.now_s())
             self._links.look()
             self._unsettled()
             self._outbox.send(Beat())
@@ -342,7 +339,7 @@ class Worker:
         except (ValueError, OSError) as exc:  # OSError: files in memory could not be had
             log.warning("the new secrets or certificates can't be used: the last ones stay: %s", described(exc))
             return
-        self._dropped.renewed(before, self.security.secret_ids, self._clock.now_s())
+        self._links.renewed(before)
         self._change()
 
     def _change_metadata(self, metadata: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from cluster_kit.security.names import trust_domain_of
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "security.md").read_text()
-NAMED = sorted(set(re.findall(r"`((?:unit|property|integration|simulation|faults)/\w+\.py)(?:::(\w+))?`", PAGE)))
+NAMED = sorted(set(re.findall(r"`((?:unit|property|integration|simulation|faults|fuzz)/\w+\.py)(?:::(\w+))?`", PAGE)))
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
