@@ -20,6 +20,7 @@ MAGIC: Literal["cluster_kit"] = "cluster_kit"
 VERSION = 1  # another version is another protocol; what is compatible is a feature instead
 PROTOCOL = b"cluster_kit/1"  # what a dialler that has a secret asks for, by ALPN. Source: RFC 7301
 HEADER_BYTES = 4
+TLS_HEAD_BYTES = 5  # of each record
 MAX_HANDSHAKE_BYTES = 4096  # a hello with the longest names and metadata, and room for features
 MAX_FRAME_BYTES = 65536
 MAX_SECRETS = 16
@@ -277,6 +278,15 @@ class FrameReader:
 def is_tls(head: bytes | bytearray) -> bool:
     """Whether a stream that begins with ``head``, of two bytes at least, is one of TLS. Source: RFC 8446, section 5.1."""
     return head[:2] in (b"\x15\x03", b"\x16\x03")  # an alert, or a handshake
+
+
+def is_client_hello(first: bytes | bytearray) -> bool | None:
+    """Whether ``first`` has the first record of a stream of TLS; ``None`` while more of it may come. Source: as ``is_tls``."""
+    if len(first) < TLS_HEAD_BYTES:
+        return None
+    if not is_tls(first):
+        return False
+    return len(first) >= TLS_HEAD_BYTES + int.from_bytes(first[3:TLS_HEAD_BYTES], "big") or None
 
 
 def is_plain(head: bytes | bytearray) -> bool:

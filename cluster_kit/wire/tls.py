@@ -12,11 +12,10 @@ from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 from cluster_kit.errors import RemoteProtocolError, UntrustedError
-from cluster_kit.wire.frames import PROTOCOL, is_plain, is_tls
+from cluster_kit.wire.frames import PROTOCOL, TLS_HEAD_BYTES, is_plain, is_tls
 
 MAX_HANDSHAKE_BYTES = 65536  # taken in before the other end has proved itself; with a certificate of usual length, some 1000
 RECORD_BYTES = 16384  # the most that one record holds; whatever OpenSSL buffers, it is given no more at a time
-_HEAD_BYTES = 5
 
 _NO_CERTIFICATE = bytes.fromhex("15 0303 0002 02 74")  # the alert certificate_required, for one who speaks no TLS
 _DISTRUSTS_US = frozenset(
@@ -121,13 +120,13 @@ class Tls(Generic[_Proof]):
             UntrustedError: The other end has not proved what it must, or doesn't believe this one.
             RemoteProtocolError: What came in can't be made sense of. After either, ``last_words`` are to be sent.
         """
-        self._begin()
         pieces: list[bytes] = []
         replies: list[bytes] = []
         for start in range(0, len(data), RECORD_BYTES):
             part = data[start : start + RECORD_BYTES]
             if self.proof is None:
                 self._note(part)
+            self._begin()
             self._incoming.write(part)
             try:
                 self._advance(pieces, replies)
@@ -152,8 +151,10 @@ class Tls(Generic[_Proof]):
         self._taken_bytes += len(part)
         if self._taken_bytes > MAX_HANDSHAKE_BYTES:
             raise RemoteProtocolError(f"tls: handshake of more than {MAX_HANDSHAKE_BYTES} bytes")
-        if len(self._head) < _HEAD_BYTES:
-            self._head += part[: _HEAD_BYTES - len(self._head)]
+        if len(self._head) < TLS_HEAD_BYTES:
+            self._head += part[: TLS_HEAD_BYTES - len(self._head)]
+            if len(self._head) == TLS_HEAD_BYTES and not is_tls(self._head):
+                raise self._foreign()
 
     def _advance(self, pieces: list[bytes], replies: list[bytes]) -> None:
         if self.proof is None:
@@ -179,14 +180,15 @@ class Tls(Generic[_Proof]):
     def _fault(self, exc: ssl.SSLError) -> RemoteProtocolError:
         if self.is_mutual:
             return RemoteProtocolError(f"tls: what came in is broken: {words_of(exc)}")
+        return self._trust.distrust(exc)
+
+    def _foreign(self) -> RemoteProtocolError:
+        """Return what to say of one who speaks no TLS; OpenSSL hasn't begun, since it takes memory for as long as it lives."""
+        self._outgoing.read()
         if is_plain(self._head):
-            self._outgoing.read()
             self._outgoing.write(_NO_CERTIFICATE)
             return self._trust.distrust(None)
-        if not is_tls(self._head):
-            self._outgoing.read()
-            return RemoteProtocolError("it does not speak TLS, as members do")
-        return self._trust.distrust(exc)
+        return RemoteProtocolError("it does not speak TLS, as members do")
 
     def send(self, data: bytes | bytearray) -> bytes:
         """Return what to send for ``data``; before the other end has proved itself nothing, and ``data`` waits for that."""

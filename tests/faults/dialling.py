@@ -49,7 +49,7 @@ class Strangers:
         self._nobody = _unverifying(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         self._expired = _forged(folder / "expired", victim, right, days=-10)
         self._self_signed = _forged(folder / "self-signed", victim, right, days=10, signs_itself=True)
-        self._client_hello = _client_hello(self._nobody)
+        self._client_hello = client_hello()
         self.kinds = {
             "random bytes": self._random_bytes,
             "mutilated hello": self._mutilated_hello,
@@ -151,10 +151,11 @@ async def _dialled(address, context=None):
         writer.transport.abort()
 
 
-def _client_hello(context):
+def client_hello():
+    """Return what anybody can say first by TLS."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     with contextlib.suppress(ssl.SSLWantReadError):
-        context.wrap_bio(incoming, outgoing).do_handshake()
+        _unverifying(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)).wrap_bio(incoming, outgoing).do_handshake()
     return outgoing.read()
 
 

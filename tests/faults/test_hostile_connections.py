@@ -23,8 +23,8 @@ from cluster_kit.testing import RecordingLinks
 
 pytestmark = [pytest.mark.once, pytest.mark.timeout(3600 if FULL else 120)]
 
-CONNECTIONS = 10_000 if FULL else 500
-AT_ONCE = 150  # a third of them at each node, which has room for 256 that are not links yet
+CONNECTIONS = 10_000 if FULL else 1000
+AT_ONCE = 900  # a third of them at each node, which has room for 256 that are not links yet
 
 
 @pytest.fixture

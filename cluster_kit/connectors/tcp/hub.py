@@ -36,6 +36,7 @@ from cluster_kit.connectors.tcp.links import (
 )
 from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.connectors.tcp.table import LinkTable
+from cluster_kit.connectors.tcp.turns import Turns
 from cluster_kit.errors import ConnectReason, RemoteProtocolError, UntrustedError
 from cluster_kit.events import Reason
 from cluster_kit.host import is_loopback
@@ -79,6 +80,7 @@ class Hub:
         self._half_open = HalfOpen()
         self._strangers = Strangers(max_links(network.most_streams), links.knows)
         self._key_exchanges = KeyExchanges()
+        self._turns = Turns()
         self._distrust = Distrust()
         self._throttle = Throttle()
         self._stopped = False
@@ -139,10 +141,11 @@ class Hub:
         if self._stopped:
             stream.abort()
         elif self._half_open.admit(conn, stream.there.host):
-            protected = self._links.security.protect(stream, dialled=False)
-            is_free = protected is stream
-            wait_s = 0.0 if is_free else self._key_exchanges.wait_s(stream.there.host, self._loop.time())
-            session = self._open(conn, protected, self._table.accept(conn))
+            wait_s = 0.0
+            if self._links.security.protects:
+                wait_s = self._key_exchanges.wait_s(stream.there.host, self._loop.time())
+                stream = self._links.security.protect(self._turns.queue(conn, stream), dialled=False)
+            session = self._open(conn, stream, self._table.accept(conn))
             if wait_s:
                 self._loop.call_later(wait_s, session.start)
             else:
@@ -166,6 +169,8 @@ class Hub:
         """Handle the frames that ``data`` completes."""
         now_s = self._clock.now_s()
         certified = session.certified
+        if certified is not None:
+            self._turns.release(session.conn)
         try:
             for frame in session.link.receive(data):
                 if certified is not None and (lie := not_itself(certified, frame)):
@@ -262,6 +267,7 @@ class Hub:
         """Forget the connection, and let the table find out what that means."""
         del self._sessions[session.conn]
         self._half_open.release(session.conn)
+        self._turns.release(session.conn)
         self._strangers.release(session.conn)
         if session.distrust:
             self._distrusted(session, session.distrust)
