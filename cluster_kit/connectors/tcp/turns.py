@@ -101,10 +101,11 @@ class Turns:
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[int, Queued] = {}
         self._begun: dict[int, tuple[Queued, float]] = {}  # the oldest first
+        self._crowd = 0  # the most who have waited since somebody waits
         self._timer: asyncio.TimerHandle | None = None
 
     def queue(self, conn: int, stream: Stream) -> Queued:
-        """Return what to start in place of ``stream``; ``release`` the connection when its end has proved itself, or it is lost."""
+        """Return what to start in place of ``stream``; ``release`` the connection once its end has proved itself or is gone."""
         return Queued(stream, partial(self._ask, conn))
 
     def release(self, conn: int) -> None:
@@ -125,9 +126,10 @@ class Turns:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._crowd = max(self._crowd, len(self._waiting)) if self._waiting else 0
         if self._waiting:
             _, since_s = next(iter(self._begun.values()))
-            turn_s = min(TURN_S, WAIT_S * MAX_AT_ONCE / (MAX_AT_ONCE + len(self._waiting)))
+            turn_s = min(TURN_S, WAIT_S * MAX_AT_ONCE / (MAX_AT_ONCE + self._crowd))
             self._timer = self._loop.call_at(since_s + turn_s, self._make_way)
 
     def _next(self) -> int:
