@@ -1,9 +1,11 @@
 """Links under a secret: who is let in, what both ends are told where they don't trust each other, and what strangers can do."""
 
 import asyncio
+import gc
 import logging
 import socket
 import ssl
+from contextlib import ExitStack
 from functools import cache
 
 import pytest
@@ -11,6 +13,7 @@ from made_up_secrets import keyring
 from tcp_stage import DEADLINE_S, FENCE, Local
 
 from cluster_kit.connectors.tcp import TcpConnector, accept, hub
+from cluster_kit.connectors.tcp.turns import MAX_AT_ONCE
 from cluster_kit.diagnosis import Outcome
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.node import BootId, Node, split_address
@@ -310,6 +313,32 @@ def test_flood_of_strangers_leaves_links_and_descriptors_alone():
             async with asyncio.timeout(DEADLINE_S):
                 while len(ann.connector._hub._sessions) > 1:  # noqa: ASYNC110 - no event tells of it
                     await asyncio.sleep(0.05)
+            assert ann.history(bob) == ["up"]
+
+    run(scenario)
+
+
+def handshakes_and_links():
+    """Return how many ends of TLS this process has begun."""
+    gc.collect()
+    return sum(isinstance(each, ssl.SSLObject) for each in gc.get_objects())
+
+
+def test_member_has_its_turn_in_a_crowd_of_those_who_say_hello_and_no_more():
+    async def scenario():
+        async with node("ann", keyring(1)) as ann, node("bob", keyring(1)) as bob, node("cat", keyring(1)) as cat:
+            await bob.link(ann)
+            before = handshakes_and_links()
+            with ExitStack() as opened:
+                for _ in range(accept.MAX_HALF_OPEN - 1):
+                    sock = opened.enter_context(socket.create_connection(split_address(ann.node.address)))
+                    sock.send(hello_of_a_client())
+                turns = ann.connector._hub._turns
+                async with asyncio.timeout(DEADLINE_S):
+                    while len(turns._waiting) < accept.MAX_HALF_OPEN - 1 - MAX_AT_ONCE:  # noqa: ASYNC110 - no event tells of it
+                        await asyncio.sleep(0)
+                await cat.connect(ann)
+                assert handshakes_and_links() <= before + MAX_AT_ONCE + 2  # one link more has two ends here
             assert ann.history(bob) == ["up"]
 
     run(scenario)
