@@ -280,8 +280,8 @@ def is_tls(head: bytes | bytearray) -> bool:
     return head[:2] in (b"\x15\x03", b"\x16\x03")  # an alert, or a handshake
 
 
-def is_client_hello(first: bytes | bytearray) -> bool | None:
-    """Whether ``first`` has the first record of a stream of TLS; ``None`` while more of it may come. Source: as ``is_tls``."""
+def begins_tls(first: bytes | bytearray) -> bool | None:
+    """Whether a stream of TLS begins with ``first``, with a whole record; ``None`` while that may be. Source: as ``is_tls``."""
     if len(first) < TLS_HEAD_BYTES:
         return None
     if not is_tls(first):

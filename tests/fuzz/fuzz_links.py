@@ -31,6 +31,7 @@ from cluster_kit.wire.frames import (
     Secrets,
     Update,
     Want,
+    begins_tls,
     decode,
     encode,
 )
@@ -192,6 +193,7 @@ def heard_by(end: Tls, data: bytes, size: int) -> tuple[bytes, type[Exception] |
 def check_tls(data: bytes) -> bool:
     """The first byte is the end that hears the rest, which never proves anything, and is refused or not in any pieces."""
     which = data[:1] > b"\x7f"
+    assert begins_tls(data[1 : len(data) // 2]) in (None, begins_tls(data[1:]))
     heard, error = heard_by(ends()[which], data[1:], len(data))
     assert heard == b""
     assert (heard_by(ends()[which], data[1:], 100)[1] is None) == (error is None)
@@ -226,7 +228,12 @@ TARGETS = (
     ),
     Target(
         name="tls",
-        of=("cluster_kit.wire.tls:Tls.receive", "cluster_kit.wire.frames:is_tls", "cluster_kit.wire.frames:is_plain"),
+        of=(
+            "cluster_kit.wire.tls:Tls.receive",
+            "cluster_kit.wire.frames:begins_tls",
+            "cluster_kit.wire.frames:is_tls",
+            "cluster_kit.wire.frames:is_plain",
+        ),
         check=check_tls,
         seeds=(b"\xff" + flights()[0], b"\0" + flights()[1][:200], b"\xff" + flights()[0][:50]),
     ),

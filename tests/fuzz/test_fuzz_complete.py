@@ -29,6 +29,8 @@ NOT_DECODERS = {
     "connectors.tcp.session:Session.received": "hands on to Hub.received",
     "connectors.tcp.session:Session.write": "sends",
     "connectors.tcp.table:LinkTable.update": "ids of our own",
+    "connectors.tcp.turns:Queued.received": "hands on to ProtectedStream.received",
+    "connectors.tcp.turns:Queued.send": "sends",
     "netdevice:flags_of": "an answer of the kernel",
     "network:Datagrams.listen": "a contract",
     "network:Datagrams.send": "sends",

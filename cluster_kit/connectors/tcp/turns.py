@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from cluster_kit.network import Stream, StreamReader
-from cluster_kit.wire.frames import is_client_hello
+from cluster_kit.wire.frames import begins_tls
 
 MAX_AT_ONCE = 32  # as many as one host's nodes may want at once; some 2 MB
 TURN_S = 1.0  # while others wait, the oldest handshake then makes way; while nobody waits, none has to
@@ -46,7 +46,7 @@ class Queued(Stream):
             self._pass_on(data)
             return
         head = self._first + data[:MAX_FIRST_BYTES]
-        is_whole = is_client_hello(head)
+        is_whole = begins_tls(head)
         if is_whole is False:
             self._first = None  # it takes no turn to find out what else it is
             self._pass_on(memoryview(head + data[MAX_FIRST_BYTES:]))
