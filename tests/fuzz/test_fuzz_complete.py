@@ -56,6 +56,8 @@ NOT_DECODERS = {
     "wire.sealing:Sealing.is_own": "compares with our own",
     "wire.sealing:Sealing.seal": "sends",
     "wire.tls:Tls.send": "sends",
+    "worker.dropped:Dropped.renewed": "ids of our own",
+    "worker.links:Links.renewed": "ids of our own",
     "worker.links:Links.secrets": "ids that a link told, which frames have bounded",
     "worker.messages:Inspected.of": "ids that a link told, which frames have bounded",
 }
