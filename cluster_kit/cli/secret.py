@@ -9,7 +9,6 @@ import click
 
 from cluster_kit.cli.failure import Failure
 from cluster_kit.cli.teaching import TaughtCommand
-from cluster_kit.security.keys import new_secret
 
 
 @click.command(
@@ -29,6 +28,8 @@ def secret(output: str | None) -> None:
     name the file in it. To go over to another secret, append the new one to the file as a second line on every machine, then
     move it up to the first, then remove the old one.
     """
+    from cluster_kit.security.keys import new_secret
+
     line = f"{new_secret()}\n"
     if output is None:
         click.echo(line, nl=False)

@@ -9,7 +9,6 @@ from watched import FORMATION_S, Watched
 
 from cluster_kit.config.secret_file import read_secret_file
 from cluster_kit.security.keys import derive
-from cluster_kit.supervisor import secret_watch
 
 pytestmark = pytest.mark.once
 
@@ -104,7 +103,7 @@ def files(tmp_path, monkeypatch):
             for file in made:
                 file.looks += file.path == path
 
-    monkeypatch.setattr(secret_watch, "read_secret_file", look)
+    monkeypatch.setattr("cluster_kit.supervisor.watched.read_secret_file", look)
 
     def make(*held):
         for way in WAYS:
