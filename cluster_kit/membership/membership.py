@@ -276,7 +276,7 @@ class Membership:
         """Take in that ``Connect(node)`` failed; ``error`` decides when to try again, and ``jitter``, from 0 to 1."""
         missed = self._met[node.key] if node.key in self._memory else None
         self._reconciler.failed(node.key, error, now_s, jitter, self._roster.elsewhere(node.key, missed, now_s))
-        if error.reason is ConnectReason.SELF:
+        if error.reason is ConnectReason.SELF and not self._roster.has_elsewhere(node):
             self._memory.forget(node.key)
             self._take(self._roster.set_aside(node))
             self._review(node.key, Reason.GONE)

@@ -126,6 +126,11 @@ class Roster:
         told += [rival for rival, until_s in rivals if now_s < until_s]
         return list({node.address: node for node in told if node.address not in (None, known.address)}.values())
 
+    def has_elsewhere(self, node: Node) -> bool:
+        """Whether a node is known at another address than this one, which then says nothing of it."""
+        known = self.known.get(node.key)
+        return known is not None and known.address != node.address
+
     def vouches_for(self, node: Node) -> bool:
         """Whether a source has told of a node by its name or its address; hearsay doesn't count."""
         told = [words.nodes for source, words in self._words.items() if source != EXCHANGE]

@@ -1,5 +1,5 @@
 import pytest
-from membership_parts import Driver, boot, node
+from membership_parts import Driver, boot, error, node
 
 from cluster_kit.abc import Found, Gone, Seen
 from cluster_kit.events import Reason
@@ -205,3 +205,14 @@ def test_node_restarted_with_its_clock_set_back_stays_known():
         cluster.observe(Seen(earlier, 5))
     assert cluster.events() == []
     assert cluster.membership.known == cluster.membership.up == (earlier,)
+
+
+def test_another_address_that_leads_back_to_us_says_nothing_of_the_node():
+    """Anybody may tell that a node is at an address of ours."""
+    cluster = Driver()
+    cluster.observe(Seen(B, 50))
+    cluster.quiet()
+    cluster.membership.plan(cluster.now_s)
+    cluster.membership.connect_failed(B.evolve(address="10.0.0.99:1"), error("self"), cluster.now_s, jitter=0.0)
+    assert cluster.membership.known == (B,)
+    assert cluster.events() == []
