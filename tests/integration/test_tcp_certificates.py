@@ -1,12 +1,12 @@
 """Links under certificates from files: who is let in, and what both ends are told where they don't trust each other."""
 
 import asyncio
-import logging
 from itertools import pairwise
 
 import pytest
 from made_up_certificates import CLIENT, DAY, SERVER, Authority
 from made_up_secrets import keyring
+from tcp_refusals import refusal, told, until_told
 from tcp_stage import DEADLINE_S, FENCE, Local
 
 from cluster_kit.connectors.tcp import TcpConnector
@@ -34,25 +34,6 @@ def run(scenario):
             await scenario()
 
     asyncio.run(bounded())
-
-
-async def refusal(one, other):
-    """Return why ``one`` can't link to ``other``."""
-    with pytest.raises(ConnectError) as raised:
-        await one.connect(other)
-    return raised.value
-
-
-def told(caplog):
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-
-
-async def until_told(caplog):
-    """Return the first warning."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not told(caplog):  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(0.01)
-    return told(caplog)
 
 
 MEMBERS = {

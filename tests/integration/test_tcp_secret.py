@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import socket
 import ssl
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from functools import cache
 
 import pytest
 from made_up_secrets import keyring
+from tcp_refusals import refusal, told, until_told
 from tcp_stage import DEADLINE_S, FENCE, Local
 
 from cluster_kit.connectors.tcp import TcpConnector, accept, hub
@@ -36,25 +36,6 @@ def run(scenario):
 def node(basename, ring, **options):
     """Return a node that holds secrets, or none."""
     return Local(basename, keyring=ring, **options)
-
-
-async def refusal(one, other):
-    """Return why ``one`` can't link to ``other``."""
-    with pytest.raises(ConnectError) as raised:
-        await one.connect(other)
-    return raised.value
-
-
-def told(caplog):
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-
-
-async def until_told(caplog):
-    """Return the first warning."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not told(caplog):  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(0.01)
-    return told(caplog)
 
 
 def test_members_link_under_tls_and_know_each_other_by_proof():
