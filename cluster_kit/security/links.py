@@ -98,13 +98,16 @@ class ProtectedStream(Stream):
             asyncio.get_running_loop().call_soon(self._hand_over, reader)
         else:
             self._reader = reader
-            self._begin()
+            if not self._has_begun:
+                self._begin()
 
     def send(self, data: bytes) -> None:
         """Send ``data`` once the other end has proved itself."""
         if not self._is_closing and data:
-            self._begin()
-            self._pass_on(self._tls.send(data))
+            if not self._has_begun:
+                self._begin()
+            if encrypted := self._tls.send(data):
+                self._stream.send(encrypted)
 
     @property
     def unsent_bytes(self) -> int:
@@ -136,9 +139,15 @@ class ProtectedStream(Stream):
             return
         if self.certified is None and self._tls.proof is not None:
             self._note(self._tls.proof)
-        self._pass_on(replies)
+        if replies:
+            self._stream.send(replies)
         for piece in pieces:
-            self._deliver(piece)
+            if self._is_closing:
+                break
+            if self._reader is not None:
+                self._reader.received(memoryview(piece))
+            else:
+                self._keep(piece)
         if self._tls.has_ended:
             self.close()
         elif self._is_closing and not self._tls.waiting_bytes:
@@ -156,10 +165,9 @@ class ProtectedStream(Stream):
     # -- between ---------------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        if not self._has_begun:
-            self._has_begun = True
-            self._stream.start(self)
-            self._pass_on(self._tls.start())
+        self._has_begun = True
+        self._stream.start(self)
+        self._pass_on(self._tls.start())
 
     def _note(self, proof: Certified) -> None:
         below = self._stream.certified
@@ -171,12 +179,9 @@ class ProtectedStream(Stream):
         if data:
             self._stream.send(data)
 
-    def _deliver(self, piece: bytes) -> None:
-        if self._is_closing:
-            return
-        if self._reader is not None:
-            self._reader.received(memoryview(piece))
-        elif len(self._early) + len(piece) > MAX_EARLY_BYTES:
+    def _keep(self, piece: bytes) -> None:
+        """Keep what came in until there is a reader for it."""
+        if len(self._early) + len(piece) > MAX_EARLY_BYTES:
             self.abort()
         else:
             self._early += piece

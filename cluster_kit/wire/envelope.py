@@ -38,18 +38,19 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     packet: bytes = b""
     padding: bytes = b""
 
-    def __post_init__(self) -> None:
-        if self.host is not None:
-            _check_ip(self.host)
-
     def reply_to(self, source: Endpoint) -> Endpoint:
         """Return where the sender is reached, whatever ``source`` the datagram seems to come from."""
-        return Endpoint(source.host if self.host is None else seen_from(source.host, self.host), self.port)
+        return _reply_to(source.host, self.host, self.port)
 
     def padded(self, size_bytes: int) -> Envelope:
         """Return the envelope grown to ``size_bytes``, or one byte less."""
         missing = size_bytes - len(encode(self))
         return msgspec.structs.replace(self, padding=bytes(max(0, missing - (missing > 255))))
+
+
+@lru_cache(maxsize=2048)
+def _reply_to(source: str, host: str | None, port: int) -> Endpoint:
+    return Endpoint(source if host is None else seen_from(source, host), port)
 
 
 @lru_cache(maxsize=2048)
@@ -73,6 +74,9 @@ def decode(plain: bytes) -> Envelope:
         RemoteProtocolError: It is malformed.
     """
     try:
-        return _DECODER.decode(plain)
+        envelope = _DECODER.decode(plain)
+        if envelope.host is not None:
+            _check_ip(envelope.host)
     except (ValueError, RecursionError) as exc:
         raise RemoteProtocolError(f"gossip: malformed sealed datagram of {len(plain)} bytes: {exc}") from exc
+    return envelope

@@ -24,6 +24,7 @@ FLAGS = 0
 HEADER = MAGIC + bytes((VERSION, FLAGS))
 MAX_DATAGRAM_BYTES = 4096  # the longest names and all metadata fit; what people use fits one Ethernet frame
 
+Boot = tuple[int, int]  # a ``BootId``, which is dear to make and to look up
 FencePart = Annotated[str, msgspec.Meta(max_length=255)]
 Host = Annotated[str, msgspec.Meta(max_length=MAX_ADDRESS_CHARS)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -58,7 +59,7 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     cluster: FencePart
     group: FencePart
     name: Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
-    boot: tuple[int, int]
+    boot: Boot
     host: Host | None
     port: Port | None
     metadata: dict[str, str]

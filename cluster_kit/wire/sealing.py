@@ -18,12 +18,14 @@ from collections import OrderedDict
 from enum import StrEnum
 from functools import lru_cache
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
 from cluster_kit.node import BootId, Fence
 from cluster_kit.security.keys import Keyring, SecretKeys
-from cluster_kit.wire.gossip import MAGIC, MAX_DATAGRAM_BYTES, VERSION
+from cluster_kit.wire.gossip import MAGIC, MAX_DATAGRAM_BYTES, VERSION, Boot
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -67,21 +69,21 @@ class NotOpened(RemoteProtocolError):  # noqa: N818 - it happens all the time, a
         self.name = name
 
 
-class Opened(NamedTuple):
+class Opened(msgspec.Struct, frozen=True):
     """What a sealed datagram holds, and from whom it is; all of it is authentic."""
 
-    boot_id: BootId
+    boot: Boot
     stamp: int
     plain: bytes
     key_id: bytes
 
 
-class Clear(NamedTuple):
+class Clear(msgspec.Struct, frozen=True):
     """What a sealed datagram tells in the clear, which counts for nothing before it has opened."""
 
     fence_tag: bytes
     key_id: bytes
-    boot: tuple[int, int]
+    boot: Boot
     stamp: int
     name_bytes: bytes
     size_bytes: int
@@ -110,7 +112,7 @@ class Sealing:
         self._stamp = 0
         self._fence: Fence | None = None
         self._of_fence = b"", b""
-        self._openers: OrderedDict[tuple[bytes, tuple[int, int]], AESGCM] = OrderedDict()
+        self._openers: OrderedDict[tuple[bytes, Boot], AESGCM] = OrderedDict()
         self.renew(keyring)
 
     @property
@@ -133,7 +135,7 @@ class Sealing:
             LocalProtocolError: It is larger than a peer would accept.
         """
         self._stamp = stamp = max(self._stamp + 1, int(now_s * _US))
-        tag, encoded = self._known(fence)
+        tag, encoded = self._of_fence if fence is self._fence else self._known(fence)
         clear = _CLEAR.pack(SEALED_HEADER, tag, self._current.id, *self._boot, stamp, len(self._name)) + self._name
         datagram = clear + self._sealer.encrypt(_NONCE.pack(stamp), plain, clear + encoded)
         if len(datagram) > MAX_DATAGRAM_BYTES:
@@ -151,7 +153,7 @@ class Sealing:
             NotOpened: It was not sealed for those within ``fence``, or not with a secret that is accepted here.
         """
         clear = read_clear(datagram)
-        tag, encoded = self._known(fence)
+        tag, encoded = self._of_fence if fence is self._fence else self._known(fence)
         if clear.fence_tag != tag:
             raise NotOpened(Fault.FOREIGN, clear.name)
         keys = self._accepted.get(clear.key_id)
@@ -164,22 +166,21 @@ class Sealing:
             plain = cipher.decrypt(_NONCE.pack(clear.stamp), datagram[size_bytes:], authenticated)
         except self._invalid_tag:
             raise NotOpened(Fault.FORGED, clear.name) from None
-        return Opened(_boot_id(*clear.boot), clear.stamp, plain, clear.key_id)
+        return Opened(clear.boot, clear.stamp, plain, clear.key_id)
 
     def expect(self, opened: Opened) -> None:
         """Be ready for more from the same sender: it opens faster then."""
-        sender = opened.key_id, (opened.boot_id.started_ms, opened.boot_id.nonce)
+        sender = opened.key_id, opened.boot
         if sender in self._openers:
             self._openers.move_to_end(sender)
         elif opened.key_id in self._accepted:
-            self._openers[sender] = _cipher(self._accepted[opened.key_id], sender[1])
+            self._openers[sender] = _cipher(self._accepted[opened.key_id], opened.boot)
             if len(self._openers) > MAX_SENDERS:
                 self._openers.popitem(last=False)
 
     def _known(self, fence: Fence) -> tuple[bytes, bytes]:
-        """Return tag and encoding of a fence, which is nearly always the one of the call before."""
-        if fence is not self._fence:
-            self._fence, self._of_fence = fence, (fence_tag(fence), _encoded(fence))
+        """Return tag and encoding of a fence; the next call has nearly always the same one."""
+        self._fence, self._of_fence = fence, (fence_tag(fence), _encoded(fence))
         return self._of_fence
 
     @property
@@ -200,7 +201,7 @@ def read_clear(datagram: bytes) -> Clear:
     Raises:
         NotOpened: It is not sealed, or malformed.
     """
-    if not is_sealed(datagram):
+    if not datagram.startswith(SEALED_HEADER):
         raise NotOpened(Fault.UNSEALED)
     if not _CLEAR.size + AUTH_TAG_BYTES <= len(datagram) <= MAX_DATAGRAM_BYTES:
         raise NotOpened(Fault.MALFORMED)
@@ -224,12 +225,7 @@ def _encoded(fence: Fence) -> bytes:
     return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
 
 
-@lru_cache(maxsize=2048)
-def _boot_id(started_ms: int, nonce: int) -> BootId:
-    return BootId(started_ms, nonce)
-
-
-def _cipher(keys: SecretKeys, boot: tuple[int, int]) -> AESGCM:
+def _cipher(keys: SecretKeys, boot: Boot) -> AESGCM:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     return AESGCM(hmac.digest(keys.datagrams, b"cluster_kit boot" + _BOOT.pack(*boot) + b"\x01", "sha256"))

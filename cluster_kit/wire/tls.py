@@ -85,12 +85,14 @@ class Tls(Generic[_Proof]):
         proof: What the other end has proved; ``None`` before the other end has proved itself.
         is_mutual: Whether both ends have proved themselves, as far as can be known here.
         has_ended: Whether the other end has said that it sends nothing more.
+        waiting_bytes: What is to be sent once the other end has proved itself.
     """
 
     def __init__(self, trust: Trust[_Proof], *, dialled: bool) -> None:
         self.proof: _Proof | None = None
         self.is_mutual = False
         self.has_ended = False
+        self.waiting_bytes = 0
         self._dialled = dialled
         self._trust = trust
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -99,11 +101,6 @@ class Tls(Generic[_Proof]):
         self._waiting = bytearray()
         self._head = b""
         self._taken_bytes = 0
-
-    @property
-    def waiting_bytes(self) -> int:
-        """What is to be sent once the other end has proved itself."""
-        return len(self._waiting)
 
     def start(self) -> bytes:
         """Return what to send first."""
@@ -124,12 +121,21 @@ class Tls(Generic[_Proof]):
         replies: list[bytes] = []
         for start in range(0, len(data), RECORD_BYTES):
             part = data[start : start + RECORD_BYTES]
-            if self.proof is None:
-                self._note(part)
-            self._begin()
-            self._incoming.write(part)
             try:
-                self._advance(pieces, replies)
+                if self.proof is None:
+                    self._note(part)
+                    self._begin()
+                    self._incoming.write(part)
+                    replies.append(self._shake_hands())
+                else:
+                    self._incoming.write(part)
+                while self._incoming.pending:  # else it would raise that it wants more, which takes its time
+                    piece = self._tls.read(RECORD_BYTES)  # all that a record holds, so that OpenSSL keeps nothing back
+                    if not piece:
+                        self.has_ended = True
+                        break
+                    self.is_mutual = True
+                    pieces.append(piece)
             except ssl.SSLWantReadError:
                 pass
             except ssl.SSLZeroReturnError:
@@ -156,20 +162,13 @@ class Tls(Generic[_Proof]):
             if len(self._head) == TLS_HEAD_BYTES and not is_tls(self._head):
                 raise self._foreign()
 
-    def _advance(self, pieces: list[bytes], replies: list[bytes]) -> None:
-        if self.proof is None:
-            self._tls.do_handshake()
-            self.proof = self._trust.read(self._certificate())
-            self.is_mutual = not self._dialled
-            waiting, self._waiting = self._waiting, bytearray()
-            replies.append(self.send(waiting))
-        while self._incoming.pending or self._tls.pending():  # else it would raise that it wants more, which takes its time
-            piece = self._tls.read(RECORD_BYTES)
-            if not piece:
-                self.has_ended = True
-                return
-            self.is_mutual = True
-            pieces.append(piece)
+    def _shake_hands(self) -> bytes:
+        """Go on with the handshake; return what has waited for its end."""
+        self._tls.do_handshake()
+        self.proof = self._trust.read(self._certificate())
+        self.is_mutual = not self._dialled
+        waiting = self._forget_waiting()
+        return self.send(waiting)
 
     def _certificate(self) -> Mapping[str, Any]:
         try:
@@ -194,6 +193,7 @@ class Tls(Generic[_Proof]):
         """Return what to send for ``data``; before the other end has proved itself nothing, and ``data`` waits for that."""
         if self.proof is None:
             self._waiting += data
+            self.waiting_bytes += len(data)
             return b""
         if 0 < len(data) <= RECORD_BYTES:  # as nearly always
             self._tls.write(data)
@@ -214,8 +214,12 @@ class Tls(Generic[_Proof]):
 
     def last_words(self) -> bytes:
         """Return what to send after ``receive`` has raised, and forget what waits."""
-        self._waiting.clear()
+        self._forget_waiting()
         return self._outgoing.read()
+
+    def _forget_waiting(self) -> bytearray:
+        waiting, self._waiting, self.waiting_bytes = self._waiting, bytearray(), 0
+        return waiting
 
 
 def refuses_us(fault: ssl.SSLError) -> bool:

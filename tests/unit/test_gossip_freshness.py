@@ -4,12 +4,11 @@ from itertools import pairwise
 
 import pytest
 
-from cluster_kit.node import BootId
 from cluster_kit.strategies.gossip import freshness as module
 from cluster_kit.strategies.gossip.freshness import ASKS_PER_S, NONCE_S, Freshness, Word
 from cluster_kit.wire.envelope import NO_NONCE
 
-ANN, BOB = BootId(1, 1), BootId(2, 2)
+ANN, BOB = (1, 1), (2, 2)
 TTL_S = 10.0
 US = 1_000_000
 
@@ -98,10 +97,10 @@ def test_runs_are_bounded(monkeypatch):
     monkeypatch.setattr(module, "MAX_PEERS", 10)
     known = fresh()
     for number in range(100):
-        prove(known, BootId(number, 1), 1.0)
+        prove(known, (number, 1), 1.0)
     assert len(known) == 10
-    assert hear(known, BootId(99, 1), 2.0) is Word.FRESH
-    assert hear(known, BootId(0, 1), 2.0) is Word.UNPROVED
+    assert hear(known, (99, 1), 2.0) is Word.FRESH
+    assert hear(known, (0, 1), 2.0) is Word.UNPROVED
 
 
 def test_nonces_change_and_two_count():
@@ -109,7 +108,7 @@ def test_nonces_change_and_two_count():
     nonces = [known.nonce(NONCE_S * slot) for slot in range(10)]
     assert len(set(nonces)) == 10
     now_s = 9.5 * NONCE_S
-    counting = [known.judge(BootId(9, number), 1, nonce, now_s) is Word.FRESH for number, nonce in enumerate(nonces)]
+    counting = [known.judge((9, number), 1, nonce, now_s) is Word.FRESH for number, nonce in enumerate(nonces)]
     assert counting == [False] * 8 + [True] * 2
 
 
@@ -144,7 +143,7 @@ def test_who_is_to_be_asked_later_is_not_asked_before():
 
 def test_questions_are_limited_over_all():
     known = fresh()
-    asked = sum(may_ask(known, BootId(number, 1), number / 10_000) for number in range(20_000))
+    asked = sum(may_ask(known, (number, 1), number / 10_000) for number in range(20_000))
     assert asked == pytest.approx(ASKS_PER_S * 3, abs=1)
 
 

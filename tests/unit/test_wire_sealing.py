@@ -16,7 +16,7 @@ from cluster_kit.wire import envelope
 from cluster_kit.wire import sealing as wire
 from cluster_kit.wire.envelope import Envelope
 from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES, Kind, Packet, encode
-from cluster_kit.wire.sealing import Fault, NotOpened, Sealing, fence_tag, read_clear
+from cluster_kit.wire.sealing import Fault, NotOpened, Opened, Sealing, fence_tag, read_clear
 
 NAME = "web@10.0.0.7"
 BOOT = BootId(1_790_000_000_000, 0x0123456789ABCDEF)
@@ -67,7 +67,7 @@ def fault_of(opener, datagram, fence=FENCE):
 
 def test_sealed_form_never_changes():
     assert sealing().seal(PLAIN, FENCE, NOW_S) == CAPTURED
-    assert sealing().open(CAPTURED, FENCE) == (BOOT, 12_500_000, PLAIN, OLD.id)
+    assert sealing().open(CAPTURED, FENCE) == Opened((BOOT.started_ms, BOOT.nonce), 12_500_000, PLAIN, OLD.id)
 
 
 def test_another_implementation_writes_the_same():
@@ -76,7 +76,7 @@ def test_another_implementation_writes_the_same():
 
 def test_what_another_implementation_sealed_opens():
     other = sealed_elsewhere(boot=BootId(7, 8), stamp=9, name="db@h", plain=b"")
-    assert sealing().open(other, FENCE) == (BootId(7, 8), 9, b"", OLD.id)
+    assert sealing().open(other, FENCE) == Opened((7, 8), 9, b"", OLD.id)
 
 
 def test_no_stamp_is_used_twice_whatever_the_clock_says():

@@ -168,7 +168,7 @@ class Hub:
     def received(self, session: Session, data: memoryview) -> None:
         """Handle the frames that ``data`` completes."""
         now_s = self._clock.now_s()
-        certified = session.certified
+        certified = None if session.peer else session.certified  # whoever is a peer has introduced itself
         if certified is not None:
             self._turns.release(session.conn)
         try:

@@ -42,8 +42,9 @@ class Queued(Stream):
 
     def received(self, data: memoryview) -> None:
         """Pass on what comes in, or keep it until it is this stream's turn."""
-        if self._first is None:
-            self._pass_on(data)
+        if self._first is None:  # for nearly all of a link's life
+            assert self._reader is not None
+            self._reader.received(data)
             return
         head = self._first + data[:MAX_FIRST_BYTES]
         is_whole = begins_tls(head)

@@ -16,10 +16,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from cluster_kit.node import BootId
 from cluster_kit.strategies.gossip.allowance import Allowance
 from cluster_kit.strategies.gossip.peers import MAX_PEERS
 from cluster_kit.wire.envelope import NO_NONCE, NONCE_BYTES
+from cluster_kit.wire.gossip import Boot
 
 NONCE_S = 5.0  # after so long there is a new nonce; the one before still counts, since an answer may be under way
 ASKS_PER_S = (
@@ -73,8 +73,8 @@ class Freshness:
         self._ttl_s = ttl_s
         self._kept_s = max(ttl_s, 2 * NONCE_S)  # as long as any of its answers could be repeated
         self._longest_wait_s = ttl_s / 2
-        self._runs: OrderedDict[BootId, _Run] = OrderedDict()  # those heard longest ago to the front
-        self._asked: OrderedDict[BootId, _Asked] = OrderedDict()
+        self._runs: OrderedDict[Boot, _Run] = OrderedDict()  # those heard longest ago to the front
+        self._asked: OrderedDict[Boot, _Asked] = OrderedDict()
         self._asks = Allowance(ASKS_PER_S, ASKS_PER_S)
         self._slot = -1
         self._nonces = (NO_NONCE, NO_NONCE)  # of now, and the one before
@@ -93,68 +93,68 @@ class Freshness:
     def _made(self, slot: int) -> bytes:
         return hmac.digest(self._key, slot.to_bytes(8, signed=True), "sha256")[:NONCE_BYTES]
 
-    def judge(self, boot_id: BootId, stamp: int, echo: bytes, now_s: float) -> Word:
+    def judge(self, boot: Boot, stamp: int, echo: bytes, now_s: float) -> Word:
         """Take in that something authentic was heard."""
-        run = self._runs.get(boot_id)
+        run = self._runs.get(boot)
         if run is not None and stamp <= run.stamp:
             return Word.REPEATED
         if echo != NO_NONCE and self._is_ours(echo, now_s):
-            self._prove(boot_id, stamp, now_s)
+            self._prove(boot, stamp, now_s)
             return Word.FRESH
-        if run is None or now_s - run.heard_s > self._ttl_s or self._late_s(run, stamp, now_s) > self._ttl_s:
+        if run is None or now_s - run.heard_s > self._ttl_s:
+            return Word.UNPROVED
+        late_s = now_s + (run.ahead_us - stamp) / _US
+        if late_s > self._ttl_s:
             return Word.UNPROVED
         run.stamp, run.heard_s = stamp, now_s
         run.ahead_us = max(run.ahead_us, stamp - now_s * _US)
-        self._runs.move_to_end(boot_id)
+        self._runs.move_to_end(boot)
         return Word.FRESH
 
     def _is_ours(self, echo: bytes, now_s: float) -> bool:
         self.nonce(now_s)
         return echo in self._nonces  # who could measure how long this takes has the secret
 
-    def _late_s(self, run: _Run, stamp: int, now_s: float) -> float:
-        return now_s + (run.ahead_us - stamp) / _US
-
-    def _prove(self, boot_id: BootId, stamp: int, now_s: float) -> None:
-        asked = self._asked.pop(boot_id, None)
-        self._runs[boot_id] = _Run(stamp, stamp - now_s * _US, now_s, asked.echoed if asked else NO_NONCE)
-        self._runs.move_to_end(boot_id)
+    def _prove(self, boot: Boot, stamp: int, now_s: float) -> None:
+        asked = self._asked.pop(boot, None)
+        self._runs[boot] = _Run(stamp, stamp - now_s * _US, now_s, asked.echoed if asked else NO_NONCE)
+        self._runs.move_to_end(boot)
         while len(self._runs) > MAX_PEERS or self._is_past(next(iter(self._runs.values())), now_s):
             self._runs.popitem(last=False)
 
     def _is_past(self, run: _Run, now_s: float) -> bool:
         return now_s - run.heard_s > self._kept_s
 
-    def is_proved(self, boot_id: BootId, now_s: float) -> bool:
+    def is_proved(self, boot: Boot, now_s: float) -> bool:
         """Whether the run counts as alive."""
-        run = self._runs.get(boot_id)
+        run = self._runs.get(boot)
         return run is not None and now_s - run.heard_s <= self._ttl_s
 
-    def may_ask(self, boot_id: BootId, now_s: float, *, in_s: float) -> bool:
+    def may_ask(self, boot: Boot, now_s: float, *, in_s: float) -> bool:
         """Return whether to ask a run, ``in_s`` seconds from now; if so, it counts as done.
 
         Who doesn't answer is asked less and less often, so that recordings leave us room to ask others.
         """
-        before = self._asked.get(boot_id)
+        before = self._asked.get(boot)
         if (before is not None and now_s < before.next_s) or not self._asks.take(now_s):
             return False
         wait_s = AGAIN_S if before is None else min(2 * before.wait_s, self._longest_wait_s)
-        self._asked[boot_id] = _Asked(now_s + in_s + wait_s, wait_s)
-        self._asked.move_to_end(boot_id)
+        self._asked[boot] = _Asked(now_s + in_s + wait_s, wait_s)
+        self._asked.move_to_end(boot)
         if len(self._asked) > MAX_ASKED:
             self._asked.popitem(last=False)
         return True
 
-    def asked(self, boot_id: BootId, echoed: bytes) -> None:
+    def asked(self, boot: Boot, echoed: bytes) -> None:
         """Note that a run has been asked, and which nonce of its own went back to it with that."""
-        if (asked := self._asked.get(boot_id)) is not None:
+        if (asked := self._asked.get(boot)) is not None:
             asked.echoed = echoed
 
-    def must_echo(self, boot_id: BootId, nonce: bytes) -> bool:
+    def must_echo(self, boot: Boot, nonce: bytes) -> bool:
         """Return whether to send back the nonce of a run that is known: not if we did so when we asked it for ours.
 
         That counts once: who asks again hasn't heard it.
         """
-        run = self._runs[boot_id]
+        run = self._runs[boot]
         echoed, run.echoed = run.echoed, NO_NONCE
         return nonce != echoed

@@ -16,14 +16,14 @@ from typing import NamedTuple
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.host import is_unspecified
 from cluster_kit.network import Datagram, Endpoint
-from cluster_kit.node import BootId, Fence, Node
+from cluster_kit.node import Fence, Node
 from cluster_kit.strategies.gossip.distrust import ANOTHER, WE_ALONE, Distrusted
 from cluster_kit.strategies.gossip.engine import Action, GossipEngine, Ignored, Send, Sooner, read
 from cluster_kit.strategies.gossip.freshness import ASKS_PER_S, MAX_ASKED, NONCE_S, Freshness, Word
 from cluster_kit.wire.envelope import NO_NONCE, Envelope
 from cluster_kit.wire.envelope import decode as decode_envelope
 from cluster_kit.wire.envelope import encode as encode_envelope
-from cluster_kit.wire.gossip import Kind, Packet, decode
+from cluster_kit.wire.gossip import Boot, Kind, Packet, decode
 from cluster_kit.wire.sealing import Fault, NotOpened, Opened, Sealing
 
 ASKING_BYTES = 256  # of a datagram that asks for a reply, if there is room: most replies have no more
@@ -36,7 +36,7 @@ class _Question(NamedTuple):
 
     at_s: float
     number: int
-    boot_id: BootId
+    boot: Boot
     to: Endpoint
     echo: bytes
     size_bytes: int
@@ -99,7 +99,7 @@ class SealedEngine:
         actions = self._sent(self._engine.tick(now_s))
         while self._waiting and self._waiting[0].at_s <= now_s:
             question = heappop(self._waiting)
-            if not self._freshness.is_proved(question.boot_id, now_s):
+            if not self._freshness.is_proved(question.boot, now_s):
                 actions += self._ask(question, now_s)
         return actions
 
@@ -118,63 +118,61 @@ class SealedEngine:
             try:
                 opened = self._sealing.open(datagram.data, self._fence)
                 envelope = decode_envelope(opened.plain)
-                packet = self._read(opened.boot_id, envelope) if envelope.packet else None
+                packet = self._read(opened.boot, envelope) if envelope.packet else None
             except NotOpened as error:
                 actions.append(_unopened(datagram, error, self._fence))
             except RemoteProtocolError as error:
                 actions.append(Ignored(f"{error}; from {datagram.source.host}"))
             else:
-                if not self._is_foreign(opened, envelope, packet):
-                    actions += self._judge(datagram, opened, envelope, packet, believed)
-        return [*actions, *self._sent(self._engine.receive(believed, now_s))] if believed else actions
+                if packet is None and envelope.packet:
+                    continue  # it is of a later version
+                actions += self._judge(datagram, opened, envelope, packet, believed)
+        if believed and (told := self._engine.receive(believed, now_s)):
+            actions += self._sent(told)
+        return actions
 
-    def _read(self, boot_id: BootId, envelope: Envelope) -> Packet | None:
+    def _read(self, boot: Boot, envelope: Envelope) -> Packet | None:
         """Return the packet; what may be a recording is not remembered, or recordings would fill memory."""
-        may_be_known = envelope.echo != NO_NONCE or self._freshness.is_proved(boot_id, self._now_s)
+        may_be_known = envelope.echo != NO_NONCE or self._freshness.is_proved(boot, self._now_s)
         return (read if may_be_known else decode)(envelope.packet)
-
-    def _is_foreign(self, opened: Opened, envelope: Envelope, packet: Packet | None) -> bool:
-        """Whether there is nothing in it for us: of a later version, or what a node of ours never sends."""
-        if packet is None:
-            return bool(envelope.packet)
-        boot_id, fence = opened.boot_id, self._fence  # compared part by part, since each datagram comes through here
-        if packet.boot != (boot_id.started_ms, boot_id.nonce):
-            return True
-        return packet.cluster != fence.cluster or packet.group != fence.group
 
     def _judge(
         self, heard: Datagram, opened: Opened, envelope: Envelope, packet: Packet | None, believed: list[Datagram]
     ) -> list[Action]:
+        fence = self._fence  # compared part by part, since each datagram comes through here
+        if packet and (packet.boot != opened.boot or packet.cluster != fence.cluster or packet.group != fence.group):
+            return []  # no node of ours sends that
         to = envelope.reply_to(heard.source)
-        word = self._freshness.judge(opened.boot_id, opened.stamp, envelope.echo, self._now_s)
+        word = self._freshness.judge(opened.boot, opened.stamp, envelope.echo, self._now_s)
         if word is Word.REPEATED:
             return []
         if word is Word.UNPROVED:
             if packet is not None and packet.kind == Kind.GOODBYE:
                 return []
-            return self._doubt(opened.boot_id, to, envelope.nonce, len(heard.data))
+            return self._doubt(opened.boot, to, envelope.nonce, len(heard.data))
         self._sealing.expect(opened)
         if packet is not None:
             believed.append(Datagram(envelope.packet, to))
-        return self._echo(opened.boot_id, to, envelope.nonce, packet)
+        if envelope.nonce != NO_NONCE and (packet is None or packet.kind == Kind.ANSWER):
+            return self._echo(opened.boot, to, envelope.nonce)
+        return []
 
     # -- asking, and being asked -----------------------------------------------------------------------------------------------
 
-    def _echo(self, boot_id: BootId, to: Endpoint, nonce: bytes, packet: Packet | None) -> list[Action]:
+    def _echo(self, boot: Boot, to: Endpoint, nonce: bytes) -> list[Action]:
         """Answer a run that is known and asks us, rather than all who hear it."""
-        is_for_us = nonce != NO_NONCE and (packet is None or packet.kind == Kind.ANSWER)
-        if not (is_for_us and self._engine.speaks and self._freshness.must_echo(boot_id, nonce)):
+        if not (self._engine.speaks and self._freshness.must_echo(boot, nonce)):
             return []
         return [self._seal(Send(self._engine.datagram(Kind.ANSWER), to), echo=nonce)]
 
-    def _doubt(self, boot_id: BootId, to: Endpoint, nonce: bytes, size_bytes: int) -> list[Action]:
+    def _doubt(self, boot: Boot, to: Endpoint, nonce: bytes, size_bytes: int) -> list[Action]:
         """Ask a run that isn't known: at once, unless it is as new to so many others that they would flood it."""
         peers = len(self._freshness)
         delay_s = self._random() * min(peers / ASKS_PER_S, LONGEST_DELAY_S) if peers > FEW else 0.0
-        if len(self._waiting) >= MAX_ASKED or not self._freshness.may_ask(boot_id, self._now_s, in_s=delay_s):
+        if len(self._waiting) >= MAX_ASKED or not self._freshness.may_ask(boot, self._now_s, in_s=delay_s):
             return []
         self._questions += 1
-        question = _Question(self._now_s + delay_s, self._questions, boot_id, to, nonce, size_bytes)
+        question = _Question(self._now_s + delay_s, self._questions, boot, to, nonce, size_bytes)
         if not delay_s:
             return self._ask(question, self._now_s)
         heappush(self._waiting, question)
@@ -187,7 +185,7 @@ class SealedEngine:
         if self._engine.speaks:
             telling = self._envelope(nonce=asking.nonce, echo=asking.echo, packet=self._engine.datagram(Kind.ANSWER))
             if len(encode_envelope(telling)) <= room_bytes:
-                self._freshness.asked(question.boot_id, asking.echo)
+                self._freshness.asked(question.boot, asking.echo)
                 return [Send(self._sealed(telling.padded(min(room_bytes, self._asking_bytes))), question.to)]
         if len(encode_envelope(asking)) > room_bytes:
             return []  # the other one asks, to whom we have more to say
