@@ -128,6 +128,7 @@ class FileLook(Generic[Found]):
         self._fault: str | None = None
         self._seen: object = None
         self._settled: object = None
+        self._watched: tuple[Found | None, list[Path]] = None, []  # the files of what is current, and their folders
 
     def __call__(self) -> None:
         """Look once. Files that were read when they had been the same for a while are not read again until they change."""
@@ -135,7 +136,9 @@ class FileLook(Generic[Found]):
         if current is None:
             self._last = self._fault = self._settled = None
             return
-        seen = current, [(identity_of(path), identity_of(path.parent)) for path in self._paths(current)]
+        if current is not self._watched[0]:
+            self._watched = current, [each for path in self._paths(current) for each in (path, path.parent)]
+        seen = current, [identity_of(path) for path in self._watched[1]]
         if seen == self._settled:
             return
         try:

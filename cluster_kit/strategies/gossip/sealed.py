@@ -79,7 +79,8 @@ class SealedEngine:
     @property
     def next_s(self) -> float:
         """When ``tick`` has something to do."""
-        return min([self._engine.next_s, *(question.at_s for question in self._waiting[:1])])
+        next_s = self._engine.next_s
+        return min(next_s, self._waiting[0].at_s) if self._waiting else next_s
 
     def hears_at(self, here: Endpoint) -> None:
         """Tell others from now on that what is for this node alone reaches it at ``here``."""
