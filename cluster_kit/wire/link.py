@@ -48,6 +48,8 @@ class Role(Enum):
 class State(Enum):
     """How far the two ends have come."""
 
+    __hash__ = object.__hash__  # as quick as it can be: each frame looks up what may follow
+
     SILENT = auto()
     GREETED = auto()
     ANSWERED = auto()
@@ -66,11 +68,11 @@ class Farewell(StrEnum):
     """The receiver's name belongs to another live process, which the sender is linked to."""
 
 
-_BOTH = frozenset(Role)
-_DIALLER = frozenset({Role.DIALLER})
-_ACCEPTOR = frozenset({Role.ACCEPTOR})
+_BOTH = (Role.DIALLER, Role.ACCEPTOR)  # no set, since an ``Enum`` hashes in Python, and each frame comes through here
+_DIALLER = (Role.DIALLER,)
+_ACCEPTOR = (Role.ACCEPTOR,)
 
-TRANSITIONS: dict[tuple[State, type[Frame]], tuple[frozenset[Role], State]] = {
+TRANSITIONS: dict[tuple[State, type[Frame]], tuple[tuple[Role, ...], State]] = {
     # what is said in which state: who may say it, and the state after it
     (State.SILENT, Hello): (_DIALLER, State.GREETED),
     (State.GREETED, Answer): (_ACCEPTOR, State.ANSWERED),
@@ -129,7 +131,7 @@ class Link:
         self.state = State.CLOSED
 
     def _move(self, frame: Frame, sender: Role, error: type[ProtocolError]) -> None:
-        senders, state = TRANSITIONS.get((self.state, type(frame)), (frozenset[Role](), self.state))
+        senders, state = TRANSITIONS.get((self.state, type(frame)), ((), self.state))
         if sender not in senders:
             said, said_by = type(frame).__name__, sender.name.lower()
             raise error(f"link: {said} from the {said_by} while {self.state.name.lower()}: out of order")
