@@ -15,15 +15,21 @@ ALLOWED = {"cluster_kit", "pluggy"}
 LOADED = """
 import importlib, json, sys
 before = set(sys.modules)
-importlib.import_module(sys.argv[1])
+for module in sys.argv[1:]:
+    importlib.import_module(module)
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
 
+def modules_loaded_by(*modules: str) -> set[str]:
+    """Return the modules that a fresh interpreter loads for others."""
+    run = subprocess.run([sys.executable, "-c", LOADED, *modules], capture_output=True, text=True, check=True)
+    return set(json.loads(run.stdout))
+
+
 def loaded_by(module: str) -> set[str]:
     """Return the top-level packages that a fresh interpreter loads for a module."""
-    run = subprocess.run([sys.executable, "-c", LOADED, module], capture_output=True, text=True, check=True)
-    return {name.partition(".")[0] for name in json.loads(run.stdout)}
+    return {name.partition(".")[0] for name in modules_loaded_by(module)}
 
 
 def third_party(packages: set[str]) -> set[str]:
@@ -58,3 +64,8 @@ def test_declaring_options_loads_no_event_loop(module):
 
 def test_testing_names_load_pytest_only_when_used():
     assert "pytest" not in loaded_by("cluster_kit.testing")
+
+
+def test_worker_is_started_ahead_before_much_is_loaded():
+    loaded = modules_loaded_by("cluster_kit.cli.commands", "cluster_kit.cli.run", "cluster_kit.supervisor.child")
+    assert not loaded & {"cluster_kit.config.model", "cluster_kit.node", "cluster_kit.worker.messages", "msgspec"}

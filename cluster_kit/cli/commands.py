@@ -14,7 +14,6 @@ from cluster_kit.cli import COMMANDS
 from cluster_kit.cli.failure import Failure
 from cluster_kit.cli.interruption import INTERRUPTED, quiet, raising
 from cluster_kit.cli.streams import fill_standard_streams, give_up_stdout
-from cluster_kit.config.document import type_name
 from cluster_kit.errors import ClusterKitError, PluginError
 
 if TYPE_CHECKING:
@@ -84,6 +83,8 @@ def _of_plugin(plugins: PluginRegistry, name: str) -> click.Command | None:
     try:
         command = plugins.command(name)
         if not isinstance(command, click.Command):
+            from cluster_kit.config.document import type_name
+
             raise PluginError(f"command {name!r}: it is a {type_name(command)}, and no click command", plugin=name)
     except ClusterKitError as exc:
         return click.Command(name, callback=partial(_fail, str(exc)), short_help="(broken: see cluster-kit plugins)")

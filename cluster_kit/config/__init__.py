@@ -6,22 +6,30 @@ here knows the plugins: the registry that resolves their names comes in as an ar
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from cluster_kit.config.model import ChildSpec, ClusterConfig, Component, TopologyConfig
-from cluster_kit.config.secret import Secret
 
 if TYPE_CHECKING:
     from cluster_kit.config.load import load_config
+    from cluster_kit.config.model import ChildSpec, ClusterConfig, Component, TopologyConfig
+    from cluster_kit.config.secret import Secret
 
 __all__ = ["ChildSpec", "ClusterConfig", "Component", "Secret", "TopologyConfig", "load_config"]
 
+_MODULE_OF = {
+    "ChildSpec": "model",
+    "ClusterConfig": "model",
+    "Component": "model",
+    "Secret": "secret",
+    "TopologyConfig": "model",
+    "load_config": "load",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """Import ``load_config``, and with it msgspec, when it is first asked for (PEP 562)."""
-    if name != "load_config":
+    """Import a name from its module when it is first asked for (PEP 562): a worker is started before there is a model."""
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from cluster_kit.config.load import load_config
-
-    globals()[name] = load_config
-    return load_config
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value

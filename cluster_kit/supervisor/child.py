@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import multiprocessing.spawn
 import os
-import pkgutil
 import signal
 import socket
 import subprocess
@@ -32,9 +31,7 @@ from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.supervisor import former  # noqa: F401 - looks for workers while none of them can be ours
 from cluster_kit.supervisor.refusal import refuse_in_worker
 from cluster_kit.worker.__main__ import GREETING, SUMMONS
-from cluster_kit.worker.frozen import preparation
 from cluster_kit.worker.mark import marked
-from cluster_kit.worker.messages import Prepare
 
 _UNKNOWN_EXIT = 255
 _HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -204,6 +201,8 @@ def _command(executable: str, channel_fd: int) -> Iterator[tuple[list[str], tupl
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         yield [executable, *flags, "-P", *_program(), str(channel_fd)], (channel_fd,)
         return
+    from cluster_kit.worker.frozen import preparation
+
     reading, writing = os.pipe()
     try:
         with os.fdopen(writing, "wb") as pipe:
@@ -218,6 +217,8 @@ def _program() -> list[str]:
     file = Path(worker.__file__).with_name("__main__.py")
     if file.is_file():
         return [str(file)]
+    import pkgutil
+
     source = pkgutil.get_data(worker.__name__, file.name)
     assert source is not None, "a loader without data"
     return ["-c", source.decode()]
@@ -250,6 +251,8 @@ class SpareWorker:
     def prepare(self) -> None:
         """Have it load what protection by a secret takes."""
         if self._process is not None:
+            from cluster_kit.worker.messages import Prepare  # no sooner: until the process runs, all waits for it
+
             with suppress(OSError):  # it has ended: whoever takes it notices
                 self._process.channel.send(Prepare())
 
