@@ -96,6 +96,7 @@ def _first_messages(channel: SocketChannel) -> list[Any]:
             os._exit(EXIT_ORPHANED)
         while messages and isinstance(messages[0], Prepare):
             del messages[0]
-            load()
+            if not (messages or channel.wait(0)):  # else there is no time to be filled
+                load()
         if messages:
             return messages

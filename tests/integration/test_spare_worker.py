@@ -1,7 +1,9 @@
 """A worker process that was started ahead serves the first topology, or ends with its owner."""
 
+import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -9,9 +11,12 @@ import pytest
 from waiting import until
 
 from cluster_kit import ClusterKitError, Supervisor
+from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.supervisor import child
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.status import State
+from cluster_kit.worker import run
+from cluster_kit.worker.messages import Prepare, Stop
 
 CONFIG = {
     "node": "ann@127.0.0.1",
@@ -53,6 +58,18 @@ def test_without_means_for_a_process_there_is_none(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(child.WorkerProcess, "start", refuse)
     with SpareWorker() as spare:
         assert spare.take() is None
+
+
+def test_it_prepares_while_it_waits_for_its_orders_and_not_where_they_are_there(monkeypatch: pytest.MonkeyPatch):
+    supervisor, worker = map(SocketChannel, socket.socketpair())
+    with closing(supervisor), closing(worker):
+        loaded: list[str] = []
+        monkeypatch.setattr(run, "load", lambda: loaded.append("ahead") or supervisor.send(Stop()))
+        supervisor.send(Prepare())
+        assert (run._first_messages(worker), loaded) == ([Stop()], ["ahead"])
+        for message in (Prepare(), Stop()):
+            supervisor.send(message)
+        assert (run._first_messages(worker), loaded) == ([Stop()], ["ahead"])
 
 
 AHEAD = """

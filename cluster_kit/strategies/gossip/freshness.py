@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import hmac
 from collections import OrderedDict
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from msgspec import Struct
 
 from cluster_kit.strategies.gossip.allowance import Allowance
 from cluster_kit.strategies.gossip.peers import MAX_PEERS
@@ -41,8 +42,7 @@ class Word(Enum):
     """It may be a recording."""
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(Struct):
     """A run that was there when it was heard last."""
 
     stamp: int
@@ -51,8 +51,7 @@ class _Run:
     echoed: bytes
 
 
-@dataclass(slots=True)
-class _Asked:
+class _Asked(Struct):
     """A run that has not sent back a nonce yet."""
 
     next_s: float

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.host import is_unspecified
@@ -31,8 +32,8 @@ FEW = 100  # peers: so many may ask a newcomer at once, and its socket holds it 
 LONGEST_DELAY_S = NONCE_S - 1.0  # the nonce that is sent back has to count then
 
 
-class _Question(NamedTuple):
-    """A run to be asked, and what for."""
+class _Question(Struct, frozen=True, order=True):
+    """A run to be asked, and what for; in the order of their times, and of their numbers."""
 
     at_s: float
     number: int
