@@ -97,8 +97,10 @@ class SystemStream(Stream):
                 return
             if sent == len(data):
                 return
-            data = data[sent:]
             self._loop.add_writer(self._sock, self._send_rest)
+            with memoryview(data) as view:
+                self._unsent += view[sent:]
+            return
         self._unsent += data
 
     def _send_rest(self) -> None:
@@ -114,6 +116,8 @@ class SystemStream(Stream):
             self._loop.remove_writer(self._sock)
             if self._is_closing:
                 self._linger()
+            elif self._reader is not None:
+                self._reader.relieved()
 
     def _stop_sending(self, exc: OSError) -> None:
         """End, but not before what came in has been read: whoever closes may have said why, and then our next word is reset."""

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
+from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError, UntrustedError
 from cluster_kit.node import MAX_ADDRESS_CHARS, MAX_NAME_CHARS, BootId, Fence, Node
 
@@ -23,6 +24,7 @@ HEADER_BYTES = 4
 TLS_HEAD_BYTES = 5  # of each record
 MAX_HANDSHAKE_BYTES = 4096  # a hello with the longest names and metadata, and room for features
 MAX_FRAME_BYTES = 65536
+GREETING_BYTES = 4000  # of one piece of a greeting, so that it is a frame of a handshake
 MAX_SECRETS = 16
 MAX_SECRET_ID_BYTES = 16
 MAX_HINTS = 64  # in one frame: as many of the longest fit into it
@@ -196,6 +198,18 @@ class Secrets(Frame, frozen=True, tag=12):
     ids: Annotated[list[Annotated[bytes, msgspec.Meta(max_length=MAX_SECRET_ID_BYTES)]], msgspec.Meta(max_length=MAX_SECRETS)]
 
 
+class Greeting(Frame, frozen=True, tag=13):
+    """A piece of what the sender's application greets with, for those who have the feature ``messages``."""
+
+    data: Annotated[bytes, msgspec.Meta(min_length=1)]  # so that none is endless
+
+
+class Message(Frame, frozen=True, tag=14):
+    """What the applications say to each other, for those who have the feature ``messages``; nobody else looks inside."""
+
+    payload: Annotated[bytes, msgspec.Meta(max_length=MAX_PAYLOAD_BYTES)]
+
+
 class _Head(msgspec.Struct, array_like=True):
     type: int
 
@@ -206,7 +220,22 @@ class _Opening(msgspec.Struct, array_like=True):
     version: int
 
 
-_TYPES: tuple[type[Frame], ...] = (Hello, Answer, Refusal, Confirm, Ping, Pong, Want, Update, Goodbye, App, Peers, Secrets)
+_TYPES: tuple[type[Frame], ...] = (
+    Hello,
+    Answer,
+    Refusal,
+    Confirm,
+    Ping,
+    Pong,
+    Want,
+    Update,
+    Goodbye,
+    App,
+    Peers,
+    Secrets,
+    Greeting,
+    Message,
+)
 _DECODERS = {cls.__struct_config__.tag: msgspec.msgpack.Decoder(cls) for cls in _TYPES}
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _OPENING = msgspec.msgpack.Decoder(_Opening)
@@ -221,7 +250,7 @@ def encode(frame: Frame) -> bytes:
         LocalProtocolError: It is larger than a peer would accept.
     """
     body = _ENCODER.encode(frame)
-    limit = MAX_HANDSHAKE_BYTES if isinstance(frame, Hello | Answer | Refusal) else MAX_FRAME_BYTES
+    limit = MAX_HANDSHAKE_BYTES if isinstance(frame, Hello | Answer | Refusal | Greeting) else MAX_FRAME_BYTES
     if len(body) > limit:
         raise LocalProtocolError(f"link: {type(frame).__name__} of {len(body)} bytes: at most {limit} allowed")
     return len(body).to_bytes(HEADER_BYTES, "big") + body
