@@ -21,7 +21,8 @@ from cluster_kit.throttle import Throttle
 
 log = logging.getLogger("cluster_kit.network")
 
-INBOX_BYTES = 65536
+INBOX_BYTES = 262144  # several payloads with one call; untouched pages cost nothing
+NOT_SENT_BYTES = 131072  # that the kernel takes beyond what is under way: enough for it to go on, little ahead of a heartbeat
 BACKLOG = 1024  # a cluster that starts dials all at once; the kernel caps it at net.core.somaxconn
 BATCH = 64  # connections between two turns of the event loop: a flood starves nobody
 REST_S = 0.5  # until the next try, when connections can't be taken in
@@ -56,6 +57,8 @@ class SystemStream(Stream):
         self._patience: asyncio.TimerHandle | None = None
         with suppress(OSError):  # the other end may have broken the connection already, which the first read tells
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_BYTES)
 
     def start(self, reader: StreamReader) -> None:
         """Begin to receive."""

@@ -92,6 +92,8 @@ TRANSITIONS: dict[tuple[State, type[Frame]], tuple[frozenset[Role], State]] = {
     (State.UP, Goodbye): (_BOTH, State.CLOSED),
 }
 
+_NEVER: tuple[frozenset[Role], State] = (frozenset(), State.CLOSED)
+
 
 class Link:
     """The protocol as seen from one end."""
@@ -134,7 +136,7 @@ class Link:
         self.state = State.CLOSED
 
     def _move(self, frame: Frame, sender: Role, error: type[ProtocolError]) -> None:
-        senders, state = TRANSITIONS.get((self.state, type(frame)), (frozenset[Role](), self.state))
+        senders, state = TRANSITIONS.get((self.state, type(frame)), _NEVER)
         if sender not in senders:
             said, said_by = type(frame).__name__, sender.name.lower()
             raise error(f"link: {said} from the {said_by} while {self.state.name.lower()}: out of order")
