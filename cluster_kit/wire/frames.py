@@ -164,7 +164,9 @@ class App(Frame, frozen=True, tag=10):
     payload: msgspec.Raw
 
     def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "payload", msgspec.Raw(self.payload).copy())  # else it is a view of what is overwritten
+        msgspec.structs.force_setattr(
+            self, "payload", msgspec.Raw(self.payload).copy()
+        )  # else it is a view of what is overwritten
 
 
 class Hint(msgspec.Struct, frozen=True, array_like=True):
