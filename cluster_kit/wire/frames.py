@@ -24,6 +24,7 @@ HEADER_BYTES = 4
 TLS_HEAD_BYTES = 5  # of each record
 MAX_HANDSHAKE_BYTES = 4096  # a hello with the longest names and metadata, and room for features
 MAX_FRAME_BYTES = 65536
+MAX_GREETING_FRAMES = 128  # half as many again as the longest greeting takes
 GREETING_BYTES = 4000  # of one piece of a greeting, so that it is a frame of a handshake
 MAX_SECRETS = 16
 MAX_SECRET_ID_BYTES = 16

@@ -19,5 +19,6 @@ class ConnectorConformance(ServingRules, OpeningRules, ClosingRules, MessageRule
     """Subclass it as ``Test...`` and override ``make_connector``; a transport other than TCP needs ``listen_raw`` and
     ``dial_raw``, too. Every other override is optional.
 
-    A connector with ``holds_links = False``, or without ``carries_messages``, gets the rules that apply to it, the others are skipped.
+    A connector with ``holds_links = False``, or without ``carries_messages``, gets the rules that apply to it, the others are
+    skipped.
     """
