@@ -82,6 +82,7 @@ class StreamReader(Protocol):
 
         Until ``start`` nobody is told.
         """
+        return
 
     def lost(self) -> None:
         """The stream has ended, whoever ended it, and holds nothing any more: called exactly once, as the last."""

@@ -247,7 +247,7 @@ _HEAD = msgspec.msgpack.Decoder(_Head)
 _OPENING = msgspec.msgpack.Decoder(_Opening)
 _ENCODER = msgspec.msgpack.Encoder()
 _LIMITS: dict[type[Frame], int] = dict.fromkeys((Hello, Answer, Refusal, Greeting), MAX_HANDSHAKE_BYTES)
-_MESSAGE = bytes((0x92, Message.__struct_config__.tag))  # an array of two, and the first of them
+_MESSAGE = _ENCODER.encode(Message(b""))[:2]  # how each of them begins
 _ARRAY = 0x9  # the upper half of the first byte of a short array. Source: the MessagePack specification
 
 
