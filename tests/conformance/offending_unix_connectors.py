@@ -452,7 +452,7 @@ class WaitsForALostLink(UnixConnector):
         try:
             await super().send(node, payload)
         except ConnectError:
-            if link:
+            if link and node.boot_id == link.peer.boot_id:
                 await asyncio.Event().wait()
             raise
 

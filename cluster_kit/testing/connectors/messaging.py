@@ -161,9 +161,12 @@ class MessageRules(Stage):
     async def unsent(self, party: Party, node: Node) -> None:
         """Send to ``node``, which must fail."""
         try:
-            await party.connector.send(node, b"lost")
+            async with asyncio.timeout(self.deadline_s):
+                await party.connector.send(node, b"lost")
         except ConnectError:
             return
+        except TimeoutError:
+            raise AssertionError(f"send to {node!r}, to which there is no link, waits") from None
         raise AssertionError(f"send to {node!r}, to which there is no link, raised no ConnectError")
 
     # A peer that doesn't read
