@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
+MAX_PAYLOAD_BYTES = 65_000
+"""The longest payload that a connector carries at once; with its framing it fits into 64 KiB."""
+MAX_GREETING_BYTES = 320 * 1024
+"""The longest greeting: a thousand topics with the longest names."""
+
 
 class Environment(Protocol):
     """What strategies and connectors both have."""
@@ -217,8 +222,24 @@ class LinkReport(Environment, Protocol):
     def partial(self) -> bool:
         """Whether the topology's strategies may know a part of the cluster only: then hints of peers are of use."""
 
-    def up(self, node: Node) -> None:
-        """A link to ``node``, as it introduced itself, is up; exactly once per link, dialled or accepted."""
+    @property
+    def greeting(self) -> bytes:
+        """What a connector that carries messages tells each peer in the handshake, at most ``MAX_GREETING_BYTES``.
+
+        It may be empty, and it changes: each handshake takes that of its own moment.
+        """
+
+    def up(self, node: Node, *, greeting: bytes | None = None, told: bytes = b"") -> None:
+        """A link to ``node``, as it introduced itself, is up; exactly once per link, dialled or accepted.
+
+        Args:
+            node: The peer.
+            greeting: The peer's own greeting; ``None`` where this link can't carry messages.
+            told: The greeting that the peer was told.
+        """
+
+    def message(self, node: Node, payload: bytes) -> None:
+        """A linked node has sent ``payload``; in the order in which it was sent, each once, and none after ``down``."""
 
     def down(self, node: Node, reason: Reason) -> None:
         """A link that was up is down; exactly once per link."""
@@ -272,6 +293,11 @@ class Connector(ABC):
     """False where a peer says nothing of itself over its link, so that discovery describes it also
     while it is linked. ``connect`` is called again whenever that description changes: it replaces a
     link to another run, and reports any other change by ``LinkReport.updated``."""
+    carries_messages: ClassVar[bool] = False
+    """True where ``send`` works: the connector tells ``links.greeting`` in its handshakes, passes the
+    peer's on by ``links.up``, and reports what peers send by ``links.message``."""
+    max_message_bytes: int = 1024 * 1024
+    """The longest message that applications may send over its links, and take from them."""
     uses_secret: ClassVar[bool] = False
     """True where every stream goes through ``links.security.protect``, so that a secret, or certificates, let it serve off
     loopback."""
@@ -310,6 +336,18 @@ class Connector(ABC):
         this up. No link is taken any more from the start of this, and no task, thread, process, socket or file is left at its
         end.
         """
+
+    async def send(self, node: Node, payload: bytes) -> None:
+        """Send ``payload``, of at most ``MAX_PAYLOAD_BYTES``, over the link to ``node``; return once there is room for more.
+
+        Only of a connector that has ``carries_messages``, only while the link is up, and one at a time for each node. What
+        is sent arrives whole and in order, or not at all where the link goes down. A peer that takes nothing holds
+        up the sending to itself alone, and never a sign of life.
+
+        Raises:
+            ConnectError: There is no such link, or it is lost.
+        """
+        raise NotImplementedError
 
     async def update(self, local: Node, leaving: bool) -> None:  # noqa: B027 - an empty default is the contract
         """Tell linked peers that this node's metadata changed, or that it is about to leave; tell later ones, too.

@@ -286,6 +286,48 @@ class CommandError(ClusterKitError):
     """``Supervisor.call`` could not be carried out, or the connector's command raised."""
 
 
+class NotSentError(ClusterKitError):
+    """A message was certainly not handed to its receiver, and a question was certainly not answered by anybody.
+
+    Attributes:
+        node: Name of the receiver.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, node: str | None = None) -> None:
+        super().__init__(message)
+        self.node = node
+
+
+class NotLinkedError(NotSentError):
+    """There is no link to the receiver, or none to the run of it that was meant."""
+
+
+class UnansweredError(ClusterKitError):
+    """A question was handed over, and no answer came: its receiver may have acted on it or not.
+
+    Attributes:
+        node: Name of the receiver.
+    """
+
+    def __init__(self, message: str, *, node: str | None = None) -> None:
+        super().__init__(message)
+        self.node = node
+
+
+class RemoteError(ClusterKitError):
+    """Whoever was to answer a question raised an exception; the message is its type and text.
+
+    Attributes:
+        node: Name of the receiver.
+    """
+
+    def __init__(self, message: str, *, node: str | None = None) -> None:
+        super().__init__(message)
+        self.node = node
+
+
 class WaitTimeoutError(ClusterKitError, TimeoutError):
     """The cluster was not as wished for within the time given."""
 

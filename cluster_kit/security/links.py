@@ -132,6 +132,7 @@ class ProtectedStream(Stream):
 
     def received(self, data: memoryview) -> None:
         """Take in what is encrypted."""
+        had_to_wait = self._tls.waiting_bytes > 0
         try:
             pieces, replies = self._tls.receive(data)
         except RemoteProtocolError as error:
@@ -141,6 +142,8 @@ class ProtectedStream(Stream):
             self._note(self._tls.proof)
         if replies:
             self._stream.send(replies)
+        if had_to_wait and not self.unsent_bytes:
+            self.relieved()
         for piece in pieces:
             if self._is_closing:
                 break
@@ -152,6 +155,11 @@ class ProtectedStream(Stream):
             self.close()
         elif self._is_closing and not self._tls.waiting_bytes:
             self._finish()
+
+    def relieved(self) -> None:
+        """Tell that all has been taken, unless something waits here."""
+        if self._reader is not None and not self._is_closing and not self._tls.waiting_bytes:
+            self._reader.relieved()
 
     def lost(self) -> None:
         """Tell that the stream has ended."""

@@ -65,6 +65,7 @@ class Links:
         self.boot_id = boot_id
         self.partial = partial
         self.network = network
+        self.greeting = b""
         self.security = security
         self.rtts: dict[str, float] = {}
         self.secret_ids: dict[str, tuple[bytes, ...]] = {}
@@ -82,10 +83,13 @@ class Links:
         self._untrusting = Untrusting()
         self._dropped = Dropped(self.secret_ids)
 
-    def up(self, node: Node) -> None:
+    def up(self, node: Node, *, greeting: bytes | None = None, told: bytes = b"") -> None:
         """Report a link that came up."""
         self._membership.link_up(node, self._clock.now_s())
         self._settle()
+
+    def message(self, node: Node, payload: bytes) -> None:
+        """Lose a message."""
 
     def down(self, node: Node, reason: Reason) -> None:
         """Report a link that went down."""

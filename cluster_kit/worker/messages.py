@@ -15,7 +15,7 @@ from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import ClusterKitError, ConnectReason
 from cluster_kit.events import Event
 from cluster_kit.membership.unlinked import Unlinked
-from cluster_kit.node import Fence, Node
+from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.security.keys import Keyring
 
 MAX_UNLINKED = 500  # nodes in one answer, about 40 KB as JSON with names of usual length
@@ -27,6 +27,7 @@ class Start(Struct, frozen=True, kw_only=True):
     Attributes:
         known: The roster that its predecessor left.
         keyring: What the secrets came to, and the certificates.
+        greeting: What the application tells peers in the handshake; see ``LinkReport.greeting``.
     """
 
     topology: TopologyConfig
@@ -37,6 +38,7 @@ class Start(Struct, frozen=True, kw_only=True):
     known: tuple[Node, ...]
     log_level: int
     keyring: Keyring | None = None
+    greeting: bytes = b""
 
 
 class Prepare(Struct, frozen=True):
@@ -53,6 +55,12 @@ class Renew(Struct, frozen=True):
     """To the worker: the secrets or the certificates are others now."""
 
     keyring: Keyring
+
+
+class Greeting(Struct, frozen=True):
+    """To the worker: the application's greeting is now this."""
+
+    greeting: bytes
 
 
 class Drain(Struct, frozen=True):
@@ -114,13 +122,48 @@ class Beat(Struct, frozen=True):
 
 
 class Serving(Struct, frozen=True):
-    """From the worker: links are accepted at ``address``."""
+    """From the worker: links are accepted at ``address``.
+
+    Attributes:
+        boot_id: Of this run of the node.
+        max_message_bytes: The longest message that its links carry; ``None`` where they carry none.
+    """
 
     address: str | None
+    boot_id: BootId
+    max_message_bytes: int | None = None
 
 
 class Announced(Struct, frozen=True):
     """From the worker, once: every strategy has made this node known, as far as it does that."""
+
+
+class LinkOpened(Struct, frozen=True, kw_only=True):
+    """From the worker: a link that carries messages is up; comes before its ``NodeUp``, and is never left out.
+
+    Attributes:
+        link: Its number, by which parcels name it; never used again by this worker.
+        greeting: The peer's.
+        outdated: Whether the peer was told another greeting than that of now.
+    """
+
+    link: int
+    node: Node
+    greeting: bytes
+    outdated: bool
+
+
+class LinkClosed(Struct, frozen=True):
+    """From the worker: the link is down; no parcel of it follows."""
+
+    link: int
+
+
+class Forwarded(Struct, frozen=True):
+    """From the worker: so many more of the application's parcels for ``link`` are on their way to the peer."""
+
+    link: int
+    parcels: int
 
 
 class CannotServe(Struct, frozen=True):
