@@ -13,7 +13,7 @@ import selectors
 import time
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
@@ -23,6 +23,7 @@ from cluster_kit.node import Node
 from cluster_kit.supervisor.account import Account
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.child import SpareWorker, WorkerProcess, start_worker
+from cluster_kit.supervisor.line import WorkerLine
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.questions import Answers, Questions
 from cluster_kit.supervisor.restart import Escalate, Restart, RestartPolicy
@@ -41,9 +42,6 @@ from cluster_kit.worker.messages import (
     Stop,
     View,
 )
-
-if TYPE_CHECKING:
-    from _typeshed import FileDescriptorLike
 
 P = ParamSpec("P")
 
@@ -100,6 +98,7 @@ class Keeper:
         self._spare = spare
         self._policy = RestartPolicy(config.child_spec)
         self._process: WorkerProcess | None = None
+        self._line: WorkerLine | None = None
         self._stopping = False
         self._retired = False
         self._briefed = False
@@ -128,22 +127,20 @@ class Keeper:
         self._serve_by_s = self._clock.now_s() + START_S
         self.due_at_s = self._clock.now_s() + GREET_S
         process.when_ended(lambda: self._submit(self, lambda keeper: keeper._process_ended(process)))
-        self._selector.register(process.channel, selectors.EVENT_READ, self._channel_ready)
+        self._line = WorkerLine(
+            process.channel, self._selector, self._channel_ready, pend=lambda: self._submit(self, Keeper.watch)
+        )
         self._submit(self, Keeper.order)  # once all have been started, as to say what to run takes keys, which are being made
 
     @_contained
     def order(self, message: Any = None) -> None:
         """Send ``message`` to the worker, if there is one, and before the first of them what it is to run."""
-        if self._process is not None:
-            try:
-                if not self._briefed:
-                    self._briefed = True
-                    self._process.channel.send(self._describe(self._config, tuple(self._bus.views[self.name].known.values())))
-                if message is not None:
-                    self._process.channel.send(message)
-            except OSError:
-                return  # it is dying; its end is noticed by its sentinel
-            self._watch_channel()
+        if self._line is not None:
+            if not self._briefed:
+                self._briefed = True
+                self._line.send(self._describe(self._config, tuple(self._bus.views[self.name].known.values())))
+            if message is not None:
+                self._line.send(message)
 
     @_contained
     def ask(self, number: int, message: Any, answers: Answers) -> None:
@@ -209,33 +206,26 @@ class Keeper:
 
     @_contained
     def _channel_ready(self, mask: int) -> None:
-        process = self._process
+        process, line = self._process, self._line
         assert process is not None
+        assert line is not None
         try:
-            if mask & selectors.EVENT_WRITE:
-                process.channel.flush()
-            messages = process.channel.receive() if mask & selectors.EVENT_READ else []
+            messages = line.receive(mask)
         except (EOFError, OSError) as exc:
-            self._unwatch(process.channel)  # its end tells the rest
+            line.unwatch()  # its end tells the rest
             if isinstance(exc, EOFError) and exc.args:
                 worker = f"worker {self._account.pid} sent what cannot be read:" if process.heard else "said"
                 self._death = f"{worker} {exc}"
                 process.kill()
             return
-        self._watch_channel()
         for message in messages:
             self._hear(process, message)
 
-    def _watch_channel(self) -> None:
-        process = self._process
-        if process is not None and process.channel.fileno() in self._selector.get_map():
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if process.channel.pending_bytes else 0)
-            if self._selector.get_key(process.channel).events != events:
-                self._selector.modify(process.channel, events, self._channel_ready)
-
-    def _unwatch(self, fileobj: FileDescriptorLike) -> None:
-        if fileobj in self._selector.get_map():
-            self._selector.unregister(fileobj)
+    @_contained
+    def watch(self) -> None:
+        """Wait until the worker takes what it was sent."""
+        if self._line is not None:
+            self._line.watch()
 
     @_contained
     def _process_ended(self, process: WorkerProcess) -> None:
@@ -248,8 +238,9 @@ class Keeper:
     def _bury(self, process: WorkerProcess) -> None:
         process.join()
         code = process.exitcode
-        self._unwatch(process.channel)
-        self._process = None
+        if self._line is not None:
+            self._line.hang_up()
+        self._process = self._line = None
         self._account.pid = None
         process.close()
         death, self._death = self._death, None
