@@ -21,11 +21,12 @@ from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Node
-from cluster_kit.pipe.channel import Channel
+from cluster_kit.pipe.channel import Channel, Parcel
 from cluster_kit.security import Security
 from cluster_kit.security.keys import Keyring
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.foreign import CLOSE_S, as_config_error, attempt
+from cluster_kit.worker.forwarding import Forwarding
 from cluster_kit.worker.isolation import Isolation
 from cluster_kit.worker.latest import Latest
 from cluster_kit.worker.links import Links, run_command
@@ -35,6 +36,7 @@ from cluster_kit.worker.messages import (
     Call,
     CannotServe,
     Drain,
+    Greeting,
     Inspect,
     Inspected,
     Renew,
@@ -95,6 +97,7 @@ class Worker:
         self._loop = loop
         self._stopping = stopping
         self._outbox = Outbox(channel, self._membership, loop)
+        self._forwarding = Forwarding(self._connector, self._outbox, loop, clock=self._clock, greeting=start.greeting)
         self._process = process
         process.forward_logs(self._outbox.send, start.log_level)
         self._settling: asyncio.Handle | None = None
@@ -109,6 +112,7 @@ class Worker:
         self._throttle = Throttle()
         self._isolation = Isolation(self._membership, partial=is_partial, sources=config.sources, now_s=self._clock.now_s())
         self._full_told = False
+        self._is_told_to_stop = False
         self._early: list[object] | None = list(early)  # until there is anything to order about
 
     def _new_links(self, *, partial: bool) -> Links:
@@ -121,6 +125,7 @@ class Worker:
             network=self.network,
             security=self.security,
             clock=self._clock,
+            forwarding=self._forwarding,
             connect_timeout_s=self._start.topology.connect_timeout_s,
             settle=self._unsettled,
             tell=self._tell,
@@ -142,7 +147,7 @@ class Worker:
 
     async def main(self) -> bool:
         """Serve until told to stop; return False if serving was not possible."""
-        self._channel.attach(self._loop, hear=self._obey, ended=self._lost_supervisor, relieved=self._outbox.catch_up)
+        self._channel.attach(self._loop, hear=self._obey, ended=self._lost_supervisor, relieved=self._relieved)
         pulse = asyncio.create_task(self._pulse())
         try:
             if not await self._serve_unless_stopped():
@@ -155,6 +160,7 @@ class Worker:
             await self._leave(running)
         finally:
             pulse.cancel()
+            self._forwarding.close()
             self._channel.drain(CLOSE_S)
         return True
 
@@ -184,7 +190,7 @@ class Worker:
         if self.leaving:
             self._membership.drain()
         self._settle()  # a topology that can't select can't serve
-        self._outbox.send(Serving(self.local.address))
+        self._outbox.send(Serving(self.local.address, self.boot_id, self._forwarding.max_message_bytes))
         return True
 
     async def _look_at_address(self) -> None:
@@ -197,9 +203,11 @@ class Worker:
         """Say goodbye on every way at once, within the time that each may take."""
         self._membership.drain()
         self._links.cancel()
-        stopping = asyncio.create_task(self._have_connector("stop", self._connector.stop))
         for task in running:
             task.cancel()
+        if self._is_told_to_stop:
+            await self._forwarding.flush(CLOSE_S)
+        stopping = asyncio.create_task(self._have_connector("stop", self._connector.stop))
         await asyncio.wait([stopping, *running], timeout=CLOSE_S)
         self._settle()
 
@@ -303,6 +311,10 @@ class Worker:
             self._give_up(ConfigError(f"the supervisor sent what a worker cannot read: {fault}"))
         self._stopping.set()
 
+    def _relieved(self) -> None:
+        self._outbox.catch_up()
+        self._forwarding.catch_up()
+
     def _obey_early(self) -> None:
         """Obey what came before there was anything to order about."""
         early, self._early = self._early, None
@@ -310,11 +322,16 @@ class Worker:
             self._obey(message)
 
     def _obey(self, message: object) -> None:
-        if self._early is not None and not isinstance(message, Stop | Inspect):
+        if self._early is not None and not isinstance(message, Stop | Inspect | Greeting):
             self._early.append(message)
             return
         match message:
+            case Parcel():
+                self._forwarding.send(message)
+            case Greeting(greeting=greeting):
+                self._forwarding.greet(greeting)
             case Stop():
+                self._is_told_to_stop = True
                 self._stopping.set()
             case SetMetadata(metadata=metadata):
                 self._metadata.put(metadata)

@@ -60,9 +60,15 @@ NOT_DECODERS = {
     "wire.sealing:Sealing.seal": "sends",
     "wire.tls:Tls.send": "sends",
     "worker.dropped:Dropped.renewed": "ids of our own",
+    "worker.forwarding:Forwarding.greet": "hands on",
+    "worker.forwarding:Forwarding.message": "hands on, unread",
+    "worker.forwarding:Forwarding.up": "hands on, unread",
+    "worker.links:Links.message": "hands on, unread",
     "worker.links:Links.renewed": "ids of our own",
     "worker.links:Links.secrets": "ids that a link told, which frames have bounded",
+    "worker.links:Links.up": "hands on, unread",
     "worker.messages:Inspected.of": "ids that a link told, which frames have bounded",
+    "worker.outbox:Outbox.send_parcel": "sends",
 }
 READ_NO_FORM = {
     "cli.demo.member": "lines of the demo's own nodes, which it has started",
