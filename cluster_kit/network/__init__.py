@@ -77,6 +77,9 @@ class StreamReader(Protocol):
     def received(self, data: memoryview) -> None:
         """Bytes came in; ``data`` is overwritten after the call."""
 
+    def relieved(self) -> None:
+        """All that was unsent has been taken: called whenever ``unsent_bytes`` has come back to 0, unless that is by an end."""
+
     def lost(self) -> None:
         """The stream has ended, whoever ended it, and holds nothing any more: called exactly once, as the last."""
 

@@ -21,7 +21,8 @@ from cluster_kit.throttle import Throttle
 
 log = logging.getLogger("cluster_kit.network")
 
-INBOX_BYTES = 65536
+INBOX_BYTES = 262144  # several payloads with one call; untouched pages cost nothing
+NOT_SENT_BYTES = 131072  # that the kernel takes beyond what is under way: enough for it to go on, little ahead of a heartbeat
 BACKLOG = 1024  # a cluster that starts dials all at once; the kernel caps it at net.core.somaxconn
 BATCH = 64  # connections between two turns of the event loop: a flood starves nobody
 REST_S = 0.5  # until the next try, when connections can't be taken in
@@ -56,6 +57,8 @@ class SystemStream(Stream):
         self._patience: asyncio.TimerHandle | None = None
         with suppress(OSError):  # the other end may have broken the connection already, which the first read tells
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_BYTES)
 
     def start(self, reader: StreamReader) -> None:
         """Begin to receive."""
@@ -97,8 +100,10 @@ class SystemStream(Stream):
                 return
             if sent == len(data):
                 return
-            data = data[sent:]
             self._loop.add_writer(self._sock, self._send_rest)
+            with memoryview(data) as view:
+                self._unsent += view[sent:]
+            return
         self._unsent += data
 
     def _send_rest(self) -> None:
@@ -114,6 +119,8 @@ class SystemStream(Stream):
             self._loop.remove_writer(self._sock)
             if self._is_closing:
                 self._linger()
+            elif self._reader is not None:
+                self._reader.relieved()
 
     def _stop_sending(self, exc: OSError) -> None:
         """End, but not before what came in has been read: whoever closes may have said why, and then our next word is reset."""

@@ -129,6 +129,7 @@ class ProtectedStream(Stream):
 
     def received(self, data: memoryview) -> None:
         """Take in what is encrypted."""
+        had_to_wait = self._tls.waiting_bytes > 0
         try:
             pieces, replies = self._tls.receive(data)
         except RemoteProtocolError as error:
@@ -137,12 +138,19 @@ class ProtectedStream(Stream):
         if self.certified is None and self._tls.proof is not None:
             self._note(self._tls.proof)
         self._pass_on(replies)
+        if had_to_wait and not self.unsent_bytes:
+            self.relieved()
         for piece in pieces:
             self._deliver(piece)
         if self._tls.has_ended:
             self.close()
         elif self._is_closing and not self._tls.waiting_bytes:
             self._finish()
+
+    def relieved(self) -> None:
+        """Tell that all has been taken, unless something waits here."""
+        if self._reader is not None and not self._is_closing and not self._tls.waiting_bytes:
+            self._reader.relieved()
 
     def lost(self) -> None:
         """Tell that the stream has ended."""

@@ -18,7 +18,7 @@ from cluster_kit.security.keys import Keyring
 DEADLINE_S = 20.0  # generous: a busy machine is not a broken plugin
 FENCE = Fence("conformance", "conformance")
 
-Kind = Literal["up", "down", "updated", "leaving", "hint", "rtt", "secrets", "event"]
+Kind = Literal["up", "down", "message", "updated", "leaving", "hint", "rtt", "secrets", "event"]
 
 
 class FakeDiscovery:
@@ -86,13 +86,16 @@ class FakeDiscovery:
 class Report:
     """One thing that a connector reported.
 
-    ``data`` is the seconds of ``hint`` and ``rtt``, the ids of ``secrets``, kind and data of ``event``.
+    ``data`` is the seconds of ``hint`` and ``rtt``, the ids of ``secrets``, the payload of ``message``, kind and data of
+    ``event``; ``greeting`` and ``told`` are those of ``up``.
     """
 
     kind: Kind
     node: Node | None
     reason: Reason | None = None
     data: Any = None
+    greeting: bytes | None = None
+    told: bytes = b""
 
 
 def _system_network() -> Network:
@@ -113,6 +116,7 @@ class RecordingLinks:
 
     Attributes:
         known: The keys of those for whom discovery vouches.
+        greeting: What peers are told in handshakes from now on.
     """
 
     partial = False
@@ -132,6 +136,7 @@ class RecordingLinks:
         self._deadline_s = deadline_s
         self.boot_id = boot_id or BootId.new()
         self.known: set[str] = set()
+        self.greeting = b""
         self.reports: list[Report] = []
         self._news = asyncio.Event()
 
@@ -140,9 +145,13 @@ class RecordingLinks:
         """What the connector runs on."""
         return self._network or _system_network()
 
-    def up(self, node: Node) -> None:
+    def up(self, node: Node, *, greeting: bytes | None = None, told: bytes = b"") -> None:
         """Keep that a link is up."""
-        self._keep(Report("up", node))
+        self._keep(Report("up", node, greeting=greeting, told=told))
+
+    def message(self, node: Node, payload: bytes) -> None:
+        """Keep what a linked node has sent."""
+        self._keep(Report("message", node, data=payload))
 
     def down(self, node: Node, reason: Reason) -> None:
         """Keep that a link is down."""

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
+from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError, UntrustedError
 from cluster_kit.node import MAX_ADDRESS_CHARS, MAX_NAME_CHARS, BootId, Fence, Node
 
@@ -23,6 +24,7 @@ HEADER_BYTES = 4
 TLS_HEAD_BYTES = 5  # of each record
 MAX_HANDSHAKE_BYTES = 4096  # a hello with the longest names and metadata, and room for features
 MAX_FRAME_BYTES = 65536
+GREETING_BYTES = 4000  # of one piece of a greeting, so that it is a frame of a handshake
 MAX_SECRETS = 16
 MAX_SECRET_ID_BYTES = 16
 MAX_HINTS = 64  # in one frame: as many of the longest fit into it
@@ -161,6 +163,9 @@ class App(Frame, frozen=True, tag=10):
 
     payload: msgspec.Raw
 
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "payload", msgspec.Raw(self.payload).copy())  # else it is a view of what is overwritten
+
 
 class Hint(msgspec.Struct, frozen=True, array_like=True):
     """A node that the sender is linked to; it has a name, an address and a boot."""
@@ -196,6 +201,18 @@ class Secrets(Frame, frozen=True, tag=12):
     ids: Annotated[list[Annotated[bytes, msgspec.Meta(max_length=MAX_SECRET_ID_BYTES)]], msgspec.Meta(max_length=MAX_SECRETS)]
 
 
+class Greeting(Frame, frozen=True, tag=13):
+    """A piece of what the sender's application greets with, for those who have the feature ``messages``."""
+
+    data: Annotated[bytes, msgspec.Meta(min_length=1)]  # so that none is endless
+
+
+class Message(Frame, frozen=True, tag=14):
+    """What the applications say to each other, for those who have the feature ``messages``; nobody else looks inside."""
+
+    payload: Annotated[bytes, msgspec.Meta(max_length=MAX_PAYLOAD_BYTES)]
+
+
 class _Head(msgspec.Struct, array_like=True):
     type: int
 
@@ -206,11 +223,28 @@ class _Opening(msgspec.Struct, array_like=True):
     version: int
 
 
-_TYPES: tuple[type[Frame], ...] = (Hello, Answer, Refusal, Confirm, Ping, Pong, Want, Update, Goodbye, App, Peers, Secrets)
+_TYPES: tuple[type[Frame], ...] = (
+    Hello,
+    Answer,
+    Refusal,
+    Confirm,
+    Ping,
+    Pong,
+    Want,
+    Update,
+    Goodbye,
+    App,
+    Peers,
+    Secrets,
+    Greeting,
+    Message,
+)
 _DECODERS = {cls.__struct_config__.tag: msgspec.msgpack.Decoder(cls) for cls in _TYPES}
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _OPENING = msgspec.msgpack.Decoder(_Opening)
 _ENCODER = msgspec.msgpack.Encoder()
+_LIMITS: dict[type[Frame], int] = dict.fromkeys((Hello, Answer, Refusal, Greeting), MAX_HANDSHAKE_BYTES)
+_MESSAGE = bytes((0x92, Message.__struct_config__.tag))  # an array of two, and the first of them
 _ARRAY = 0x9  # the upper half of the first byte of a short array. Source: the MessagePack specification
 
 
@@ -221,19 +255,21 @@ def encode(frame: Frame) -> bytes:
         LocalProtocolError: It is larger than a peer would accept.
     """
     body = _ENCODER.encode(frame)
-    limit = MAX_HANDSHAKE_BYTES if isinstance(frame, Hello | Answer | Refusal) else MAX_FRAME_BYTES
+    limit = _LIMITS.get(type(frame), MAX_FRAME_BYTES)
     if len(body) > limit:
         raise LocalProtocolError(f"link: {type(frame).__name__} of {len(body)} bytes: at most {limit} allowed")
     return len(body).to_bytes(HEADER_BYTES, "big") + body
 
 
-def decode(body: bytes) -> Frame | None:
+def decode(body: bytes | memoryview) -> Frame | None:
     """Return the frame that ``body`` holds, ``None`` if its type is unknown.
 
     Raises:
         RemoteProtocolError: It is malformed.
     """
     try:
+        if body[:2] == _MESSAGE:  # as most are
+            return _DECODERS[Message.__struct_config__.tag].decode(body)
         number = _HEAD.decode(body).type
         if number == Hello.__struct_config__.tag and (version := _OPENING.decode(body).version) != VERSION:
             return Hello(magic=MAGIC, version=version, identity=None)
@@ -243,39 +279,68 @@ def decode(body: bytes) -> Frame | None:
         raise RemoteProtocolError(f"link: malformed frame of {len(body)} bytes: {exc}") from exc
 
 
+_NOTHING = memoryview(b"")
+
+
 class FrameReader:
-    """Cuts a stream into frames; holds at most one frame and what came with it."""
+    """Cuts a stream into frames, and copies of it no more than what is incomplete, which is at most one frame."""
 
     def __init__(self) -> None:
-        self._pending = bytearray()
+        self._pending = bytearray()  # how the next frame begins
+        self._data = _NOTHING  # how it goes on
 
     def feed(self, data: bytes | memoryview) -> None:
-        """Take in what was received."""
-        self._pending += data
+        """Take in what was received, which must not change until ``next`` has returned ``None``."""
+        self._data = memoryview(data)
 
-    def next(self, limit: int) -> bytes | None:
-        """Return the body of the next frame, ``None`` if it isn't complete.
+    def next(self, limit: int) -> memoryview | None:
+        """Return the body of the next frame, ``None`` if it isn't complete; it lasts as long as what was received.
 
         Raises:
             RemoteProtocolError: It claims to be longer than ``limit`` bytes.
         """
-        if len(self._pending) < HEADER_BYTES:
+        if self._pending:
+            return self._complete(limit)
+        end = _end_of(self._data, limit)
+        if end is None or end > len(self._data):
+            self._pending += self._data
+            self._data = _NOTHING
             return None
-        length = int.from_bytes(self._pending[:HEADER_BYTES], "big")
-        if length > limit:
-            if is_tls(self._pending):
-                cure = "give both nodes the same secret, or certificates of one authority"
-                raise UntrustedError("it has a secret or certificates that this node lacks", cure=cure)
-            raise RemoteProtocolError(f"link: frame of {length} bytes announced: at most {limit} allowed")
-        end = HEADER_BYTES + length
-        if len(self._pending) < end:
-            return None
-        body = bytes(self._pending[HEADER_BYTES:end])
-        del self._pending[:end]
+        body, self._data = self._data[HEADER_BYTES:end], self._data[end:]
         return body
 
+    def _complete(self, limit: int) -> memoryview | None:
+        """Return what ``next`` does where a part of the frame came in before."""
+        self._take_in(HEADER_BYTES)
+        end = _end_of(self._pending, limit)
+        if end is not None:
+            self._take_in(end)
+        if end is None or len(self._pending) < end:
+            self._data = _NOTHING
+            return None
+        frame, self._pending = self._pending, bytearray()
+        return memoryview(frame)[HEADER_BYTES:]
 
-def is_tls(head: bytes | bytearray) -> bool:
+    def _take_in(self, end: int) -> None:
+        if (missing := end - len(self._pending)) > 0:
+            self._pending += self._data[:missing]
+            self._data = self._data[missing:]
+
+
+def _end_of(start: bytearray | memoryview, limit: int) -> int | None:
+    """Return how long the frame is that begins with ``start``, with its length; ``None`` if that can't be told yet."""
+    if len(start) < HEADER_BYTES:
+        return None
+    length = int.from_bytes(start[:HEADER_BYTES], "big")
+    if length > limit:
+        if is_tls(start):
+            cure = "give both nodes the same secret, or certificates of one authority"
+            raise UntrustedError("it has a secret or certificates that this node lacks", cure=cure)
+        raise RemoteProtocolError(f"link: frame of {length} bytes announced: at most {limit} allowed")
+    return HEADER_BYTES + length
+
+
+def is_tls(head: bytes | bytearray | memoryview) -> bool:
     """Whether a stream that begins with ``head``, of two bytes at least, is one of TLS. Source: RFC 8446, section 5.1."""
     return head[:2] in (b"\x15\x03", b"\x16\x03")  # an alert, or a handshake
 

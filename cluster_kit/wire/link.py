@@ -1,7 +1,7 @@
 """One end of one connection under the link protocol: bytes in, frames out, and which frame may follow which.
 
 The dialler says ``Hello``, the acceptor ``Answer`` or ``Refusal``, the dialler ``Confirm``; from then on both are equals until
-one says ``Goodbye``. An acceptor sends nothing before a valid hello. Both ends keep the same state by the same table, since it
+one says ``Goodbye``. What an application greets with goes before the answer, and before the confirmation. An acceptor sends nothing before a valid hello. Both ends keep the same state by the same table, since it
 moves with each frame, whoever sent it. No socket, no clock, and no opinion on whom to link to.
 """
 
@@ -20,7 +20,9 @@ from cluster_kit.wire.frames import (
     Frame,
     FrameReader,
     Goodbye,
+    Greeting,
     Hello,
+    Message,
     Peers,
     Ping,
     Pong,
@@ -73,8 +75,10 @@ _ACCEPTOR = frozenset({Role.ACCEPTOR})
 TRANSITIONS: dict[tuple[State, type[Frame]], tuple[frozenset[Role], State]] = {
     # what is said in which state: who may say it, and the state after it
     (State.SILENT, Hello): (_DIALLER, State.GREETED),
+    (State.GREETED, Greeting): (_ACCEPTOR, State.GREETED),
     (State.GREETED, Answer): (_ACCEPTOR, State.ANSWERED),
     (State.GREETED, Refusal): (_ACCEPTOR, State.CLOSED),
+    (State.ANSWERED, Greeting): (_DIALLER, State.ANSWERED),
     (State.ANSWERED, Confirm): (_DIALLER, State.UP),
     (State.ANSWERED, Goodbye): (_BOTH, State.CLOSED),
     (State.UP, Ping): (_BOTH, State.UP),
@@ -84,8 +88,11 @@ TRANSITIONS: dict[tuple[State, type[Frame]], tuple[frozenset[Role], State]] = {
     (State.UP, App): (_BOTH, State.UP),
     (State.UP, Peers): (_BOTH, State.UP),
     (State.UP, Secrets): (_BOTH, State.UP),
+    (State.UP, Message): (_BOTH, State.UP),
     (State.UP, Goodbye): (_BOTH, State.CLOSED),
 }
+
+_NEVER: tuple[frozenset[Role], State] = (frozenset(), State.CLOSED)
 
 
 class Link:
@@ -129,7 +136,7 @@ class Link:
         self.state = State.CLOSED
 
     def _move(self, frame: Frame, sender: Role, error: type[ProtocolError]) -> None:
-        senders, state = TRANSITIONS.get((self.state, type(frame)), (frozenset[Role](), self.state))
+        senders, state = TRANSITIONS.get((self.state, type(frame)), _NEVER)
         if sender not in senders:
             said, said_by = type(frame).__name__, sender.name.lower()
             raise error(f"link: {said} from the {said_by} while {self.state.name.lower()}: out of order")

@@ -13,7 +13,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 import pytest
 
 from cluster_kit import Endpoint, Group, NetworkError, NetworkFault
-from cluster_kit.network import faults, streams
+from cluster_kit.network import StreamReader, faults, streams
 from cluster_kit.network.datagrams import BATCH
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.testing import leaves_nothing
@@ -31,7 +31,7 @@ def run(scenario):
     asyncio.run(bounded())
 
 
-class Collector:
+class Collector(StreamReader):
     """A reader that keeps what comes in."""
 
     def __init__(self, stream):

@@ -12,7 +12,7 @@ from tcp_stage import DEADLINE_S, FENCE, Local
 from cluster_kit.connectors.tcp import TcpConnector
 from cluster_kit.diagnosis import Outcome
 from cluster_kit.errors import ConnectError, ConnectReason
-from cluster_kit.network import Endpoint
+from cluster_kit.network import Endpoint, StreamReader
 from cluster_kit.node import BootId, Node, split_address
 from cluster_kit.security.keys import Keyring
 from cluster_kit.testing import FakeDiscovery, MemoryNetwork, run_virtually
@@ -234,7 +234,7 @@ def test_relay_with_a_certificate_of_its_own_is_not_believed():
     run(scenario)
 
 
-class _Relay:
+class _Relay(StreamReader):
     """Hands on what it hears."""
 
     def __init__(self, to):

@@ -10,7 +10,7 @@ from made_up_certificates import Authority as RealAuthority
 from made_up_certificates import pem_of_key as pem_of_any_key
 from made_up_secrets import keyring, keys
 
-from cluster_kit.network import Endpoint
+from cluster_kit.network import Endpoint, StreamReader
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.security.certificates import Authority, pem_of_certificate, pem_of_key
 from cluster_kit.security.keys import Keyring
@@ -22,7 +22,7 @@ PORT = re.compile(rb"ACCEPT .*:(\d+)")
 STRICT = ("-verify_return_error", "-x509_strict", "-tls1_3")
 
 
-class Heard:
+class Heard(StreamReader):
     def __init__(self):
         self.data, self.has_ended, self.news = b"", False, asyncio.Event()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster_kit import Endpoint, Group, NetworkError, NetworkFault
+from cluster_kit import Endpoint, Group, NetworkError, NetworkFault, StreamReader
 from cluster_kit.testing import (
     BlackHole,
     Cut,
@@ -29,7 +29,7 @@ from cluster_kit.testing.memory.network import LOOPBACK_LATENCY_S
 PORT = 4370
 
 
-class Reader:
+class Reader(StreamReader):
     def __init__(self, stream):
         self.stream = stream
         self.got = []

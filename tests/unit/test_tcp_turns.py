@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from cluster_kit import Endpoint
+from cluster_kit import Endpoint, StreamReader
 from cluster_kit.connectors.tcp.accept import MAX_HALF_OPEN
 from cluster_kit.connectors.tcp.hub import HANDSHAKE_S
 from cluster_kit.connectors.tcp.turns import MAX_AT_ONCE, MAX_FIRST_BYTES, TURN_S, WAIT_S, Turns
@@ -21,7 +21,7 @@ def now():
     return asyncio.get_running_loop().time()
 
 
-class Reader:
+class Reader(StreamReader):
     """The end that a handshake would go on at."""
 
     def __init__(self):
@@ -36,7 +36,7 @@ class Reader:
         self.ended_s = now()
 
 
-class Mute:
+class Mute(StreamReader):
     def received(self, data):
         pass
 

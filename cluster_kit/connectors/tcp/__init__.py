@@ -34,8 +34,10 @@ class TcpConnector(Connector):
         silent_s: Seconds without one after which a link is down.
         exchange: Whether linked nodes tell each other whom they are linked to, so that one known address leads to the whole
             cluster; by default where a strategy may know a part of it only, as ``static`` does.
+        max_message_bytes: The longest message to send, and to take from others; each tells its own.
     """
 
+    carries_messages: ClassVar[bool] = True
     uses_secret: ClassVar[bool] = True
 
     host: str | None = None
@@ -44,6 +46,7 @@ class TcpConnector(Connector):
     heartbeat_s: float = 1.0
     silent_s: float = 3.5
     exchange: bool | None = None
+    max_message_bytes: int = 1024 * 1024
 
     def __post_init__(self) -> None:
         self._hub: Hub | None = None
@@ -88,6 +91,12 @@ class TcpConnector(Connector):
         if self._hub is not None:
             self._hub.disconnect(node)
 
+    async def send(self, node: Node, payload: bytes) -> None:
+        """Send ``payload``; see ``Connector.send``."""
+        if self._hub is None:
+            raise ConnectError(f"tcp: cannot send to {node.key!r}: the connector is not running; start it first", node=node.key)
+        await self._hub.send(node, payload)
+
     async def update(self, local: Node, leaving: bool) -> None:
         """Tell all peers how this node is now."""
         if self._hub is not None:
@@ -115,6 +124,8 @@ def _faults(options: TcpConnector) -> Iterator[str]:
         yield f"heartbeat_s {options.heartbeat_s:g}: expected seconds, more than 0"
     elif not options.heartbeat_s < options.silent_s / 2:
         yield f"silent_s {options.silent_s:g}: expected more than two heartbeats, heartbeat_s is {options.heartbeat_s:g}"
+    if options.max_message_bytes < 1:
+        yield f"max_message_bytes {options.max_message_bytes}: expected 1 or more"
     if options.advertise is not None:
         yield from _faults_of_advertise(options.advertise)
 

@@ -16,13 +16,17 @@ state                 as dialler                                 as acceptor
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from cluster_kit.abc import MAX_GREETING_BYTES
 from cluster_kit.connectors.tcp.arbitration import Case, Name, Process, Sign
 from cluster_kit.connectors.tcp.handshake import Presence
+from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import Node
 from cluster_kit.wire.frames import Frame, Identity, Secrets, Update, Want
 from cluster_kit.wire.link import Link, Role, State
+
+MESSAGES = "messages"  # in the hello of those whose links carry them
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +44,7 @@ class Connection:
         peer_leaves: Whether the peer is about to leave.
         features: What the peer can do beyond the protocol's version.
         told_secrets: Which secrets we have told that we hold.
+        told_greeting: With what we have greeted, until the link is up.
         echoed: Whether our own hello came in while this dial waited for its answer.
     """
 
@@ -53,7 +58,9 @@ class Connection:
     peer_leaves: bool = False
     features: tuple[str, ...] = ()
     told_secrets: tuple[bytes, ...] = ()
+    told_greeting: bytes = b""
     echoed: bool = False
+    _greeting: bytearray = field(default_factory=bytearray)
 
     @property
     def name(self) -> str:
@@ -72,6 +79,26 @@ class Connection:
         self.peer_wants = identity.wanted
         self.peer_leaves = identity.leaving
         self.features = tuple(identity.features)
+
+    def carries_messages(self, us: Presence) -> bool:
+        """Whether both ends can."""
+        return MESSAGES in us.features and MESSAGES in self.features
+
+    def greet(self, data: bytes) -> None:
+        """Take in a piece of the peer's greeting.
+
+        Raises:
+            RemoteProtocolError: It has become longer than one may be.
+        """
+        self._greeting += data
+        if len(self._greeting) > MAX_GREETING_BYTES:
+            raise RemoteProtocolError(f"link: greeting of more than {MAX_GREETING_BYTES} bytes")
+
+    def take_greetings(self, us: Presence) -> tuple[bytes | None, bytes]:
+        """Return the peer's greeting, ``None`` where the link can't carry messages, and ours, and keep neither."""
+        greeting, told = bytes(self._greeting) if self.carries_messages(us) else None, self.told_greeting
+        self._greeting, self.told_greeting = bytearray(), b""
+        return greeting, told
 
     def same_process(self, other: Connection) -> bool:
         """Whether both lead to the same run of the peer."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from cluster_kit.abc import LinkReport
 from cluster_kit.attended import AttendedClock
 from cluster_kit.connectors.tcp.accept import HalfOpen, KeyExchanges, Strangers, max_links
+from cluster_kit.connectors.tcp.connection import MESSAGES
 from cluster_kit.connectors.tcp.dial import Dialler
 from cluster_kit.connectors.tcp.distrust import Distrust
 from cluster_kit.connectors.tcp.exchange import FEATURE, Telling
@@ -34,7 +35,7 @@ from cluster_kit.connectors.tcp.links import (
     Send,
     Up,
 )
-from cluster_kit.connectors.tcp.session import Session
+from cluster_kit.connectors.tcp.session import Session, no_way_to
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.connectors.tcp.turns import Turns
 from cluster_kit.errors import ConnectReason, RemoteProtocolError, UntrustedError
@@ -43,7 +44,7 @@ from cluster_kit.host import is_loopback
 from cluster_kit.network import Listener, Stream
 from cluster_kit.node import BootId, Node, host_and_port
 from cluster_kit.throttle import Throttle
-from cluster_kit.wire.frames import PROTOCOL, App, Frame, Hello, Peers, Ping, Pong, Refusal, encode
+from cluster_kit.wire.frames import PROTOCOL, App, Frame, Hello, Message, Peers, Ping, Pong, Refusal, encode
 from cluster_kit.wire.link import Link, Role
 
 log = logging.getLogger("cluster_kit.connectors.tcp")
@@ -72,7 +73,13 @@ class Hub:
         self._loop = asyncio.get_running_loop()
         self._clock = AttendedClock(network.clock.monotonic_s, heartbeat_s)
         self._telling = Telling(local, links, lambda conn, peers: self._sessions[conn].send(peers)) if exchange else None
-        self._table = LinkTable(local, links.fence, (FEATURE,) if exchange else (), secrets=links.security.secret_ids)
+        self._table = LinkTable(
+            local,
+            links.fence,
+            (FEATURE, MESSAGES) if exchange else (MESSAGES,),
+            secrets=links.security.secret_ids,
+            greeting=lambda: links.greeting,
+        )
         self._numbers = itertools.count(1)
         self._sessions: dict[int, Session] = {}
         self._pulse = Pulse(self._clock, heartbeat_s, self._sessions, self._give_up)
@@ -101,6 +108,13 @@ class Hub:
     def disconnect(self, node: Node) -> None:
         """Want the link to ``node`` no longer."""
         self._apply(self._table.disconnect(node))
+
+    async def send(self, node: Node, payload: bytes) -> None:
+        """Send a message to ``node``, and return once there is room for more."""
+        session = self._sessions.get(self._table.conn_to(node) or 0)
+        if session is None or not session.carries:
+            raise no_way_to(node)
+        await session.carry(payload)
 
     def update(self, local: Node, leaving: bool) -> None:
         """Tell all peers how this node is now; only its metadata can change."""
@@ -190,6 +204,9 @@ class Hub:
 
     def _handle(self, session: Session, frame: Frame, now_s: float) -> None:
         match frame:
+            case Message():
+                if session.carries and session.peer:
+                    self._links.message(session.peer, frame.payload)
             case Ping():
                 session.send(Pong(token=frame.token))
                 self._measured(session, session.heartbeat.asked(frame))
@@ -299,8 +316,9 @@ class Hub:
         match action:
             case Up():
                 self._half_open.release(action.conn)
-                self._sessions[action.conn].peer = action.peer
-                self._links.up(action.peer)
+                session = self._sessions[action.conn]
+                session.peer, session.carries = action.peer, action.greeting is not None
+                self._links.up(action.peer, greeting=action.greeting, told=action.told)
                 if self._telling:
                     self._telling.up(action.conn, action.peer, listens=FEATURE in action.features)
             case Changed():

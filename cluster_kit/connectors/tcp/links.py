@@ -6,6 +6,8 @@ Structs rather than dataclasses, each of which would cost a worker a millisecond
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from cluster_kit.connectors.tcp.arbitration import Sign, Verdict, judge
@@ -14,7 +16,7 @@ from cluster_kit.connectors.tcp.handshake import Presence, connect_error
 from cluster_kit.errors import ConnectError, ConnectReason, NameConflict
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
-from cluster_kit.wire.frames import Answer, Confirm, Frame, Goodbye, plain_boot
+from cluster_kit.wire.frames import GREETING_BYTES, Answer, Confirm, Frame, Goodbye, Greeting, plain_boot
 from cluster_kit.wire.link import Farewell
 
 
@@ -45,11 +47,16 @@ class Close(Struct, frozen=True):
 
 
 class Up(Struct, frozen=True):
-    """Report the link up; ``features`` are the peer's."""
+    """Report the link up; ``features`` are the peer's, ``greeting`` as well, and ``told`` is ours.
+
+    ``greeting`` is ``None`` where the link can't carry messages.
+    """
 
     conn: int
     peer: Node
     features: tuple[str, ...] = ()
+    greeting: bytes | None = None
+    told: bytes = b""
 
 
 class Changed(Struct, frozen=True):
@@ -114,6 +121,7 @@ class Links:
 
     Args:
         us: This node.
+        greeting: Returns what the application greets with now.
 
     Attributes:
         us: This node as it is now.
@@ -121,8 +129,9 @@ class Links:
         attempts: Whom each ``connect`` wants, by its number.
     """
 
-    def __init__(self, us: Presence) -> None:
+    def __init__(self, us: Presence, greeting: Callable[[], bytes] = bytes) -> None:
         self.us = us
+        self._greeting = greeting
         self.connections = Connections()
         self.attempts: dict[int, Node] = {}
         self._actions: list[Action] = []
@@ -198,15 +207,24 @@ class Links:
             self.drop(dial)
         newcomer.told = self.us.introduction(wanted=bool(self._waiting_for(newcomer)))
         self.connections.answered[newcomer.name] = newcomer
+        self._greet(newcomer)
         self.say(newcomer, Answer(identity=newcomer.told))
+
+    def _greet(self, connection: Connection) -> None:
+        """Greet by what is to be said now; nothing takes no word."""
+        if connection.carries_messages(self.us) and (greeting := self._greeting()):
+            connection.told_greeting = greeting
+            for start in range(0, len(greeting), GREETING_BYTES):
+                self.say(connection, Greeting(greeting[start : start + GREETING_BYTES]))
 
     def bring_up(self, link: Connection) -> None:
         """Bring the link up."""
         self.connections.answered.pop(link.name, None)
         self.connections.links[link.name] = link
         if link.target:
+            self._greet(link)
             self.say(link, Confirm())
-        self.do(Up(link.number, link.peer, link.features))
+        self.do(Up(link.number, link.peer, link.features, *link.take_greetings(self.us)))
         if link.peer_leaves:
             self.do(PeerLeaving(link.peer))
         for attempt, node in list(self.attempts.items()):

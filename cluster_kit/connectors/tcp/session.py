@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat
-from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.errors import ConnectError, ConnectReason, RemoteProtocolError
 from cluster_kit.network import Certified, Stream, StreamReader
 from cluster_kit.node import Node
-from cluster_kit.wire.frames import Frame
+from cluster_kit.wire.frames import Frame, Message
 from cluster_kit.wire.link import Link, State
 
+MAX_UNSENT_BYTES = 128 * 1024  # beyond that messages wait: so a sign of life has little ahead of it
 MAX_OUTGOING_BYTES = 1024 * 1024  # far more than heartbeats: a peer that lets this much lie does not read
 
 
@@ -37,6 +39,7 @@ class Session(StreamReader):
 
     Attributes:
         peer: The other end, once the link is up.
+        carries: Whether the link carries messages.
         host: Where the other end is.
         here: Our end.
     """
@@ -46,12 +49,14 @@ class Session(StreamReader):
         self.link = link
         self.heartbeat = heartbeat
         self.peer: Node | None = None
+        self.carries = False
         self.host = stream.there.host
         self.here = stream.here
         self._owner = owner
         self._stream = stream
         self._deadline_s = deadline_s
         self._is_started = False
+        self._room: asyncio.Future[None] | None = None  # for messages, while there is none
 
     def start(self) -> None:
         """Begin to receive. Idempotent."""
@@ -89,17 +94,43 @@ class Session(StreamReader):
         if self._stream.unsent_bytes > MAX_OUTGOING_BYTES:
             self._stream.abort()
 
+    async def carry(self, payload: bytes) -> None:
+        """Send a message in its turn, and return once there is room for more.
+
+        Raises:
+            ConnectError: The link is lost.
+        """
+        await self._has_room()  # which it has, unless somebody gave up waiting
+        self.send(Message(payload))
+        await self._has_room()
+
+    async def _has_room(self) -> None:
+        while self._stream.unsent_bytes > MAX_UNSENT_BYTES and self.is_up:
+            if self._room is None:
+                self._room = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+        if not self.is_up:
+            raise no_way_to(self.peer)
+
+    def relieved(self) -> None:
+        """Let messages go on."""
+        if self._room is not None:
+            self._room.set_result(None)
+            self._room = None
+
     def close(self, deadline_s: float) -> None:
         """Receive nothing more, and close once everything is sent, which must be done by ``deadline_s``."""
         self.link.close()
         self._deadline_s = deadline_s
         self._stream.close()
+        self.relieved()
         self.start()  # else nobody is told of the end
 
     def abort(self) -> None:
         """Close now."""
         self.link.close()
         self._stream.abort()
+        self.relieved()
         self.start()
 
     def received(self, data: memoryview) -> None:
@@ -109,3 +140,12 @@ class Session(StreamReader):
     def lost(self) -> None:
         """Tell that the stream has ended."""
         self._owner.lost(self)
+        self.link.close()
+        self.relieved()
+
+
+def no_way_to(node: Node | None) -> ConnectError:
+    """Return the error for a message to ``node`` that can't be sent."""
+    key = node.key if node else None
+    message = f"tcp: cannot send to {key!r}: there is no link to it that carries messages, or it is lost"
+    return ConnectError(message, node=key, reason=ConnectReason.RESET)

@@ -6,6 +6,8 @@ done in ``links``, and which of several connections counts in ``arbitration``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from cluster_kit.connectors.tcp.arbitration import Sign
@@ -20,6 +22,7 @@ from cluster_kit.wire.frames import (
     Confirm,
     Frame,
     Goodbye,
+    Greeting,
     Hello,
     Identity,
     Refusal,
@@ -41,10 +44,19 @@ class LinkTable:
         fence: What a peer must have in common with it.
         features: What it can do beyond the protocol's version.
         secrets: The ids of those that it holds.
+        greeting: Returns what its application greets with now.
     """
 
-    def __init__(self, local: Node, fence: Fence, features: tuple[str, ...] = (), *, secrets: tuple[bytes, ...] = ()) -> None:
-        self._links = Links(Presence(local, fence, features=features, secrets=secrets))
+    def __init__(
+        self,
+        local: Node,
+        fence: Fence,
+        features: tuple[str, ...] = (),
+        *,
+        secrets: tuple[bytes, ...] = (),
+        greeting: Callable[[], bytes] = bytes,
+    ) -> None:
+        self._links = Links(Presence(local, fence, features=features, secrets=secrets), greeting)
         self._connections = self._links.connections
         self._attempts = self._links.attempts
         self._hang_ups = HangUps()
@@ -117,6 +129,11 @@ class LinkTable:
         self._links.say(dial, self._links.us.hello())
         return self._links.take()
 
+    def conn_to(self, node: Node) -> int | None:
+        """Return the number of the connection that is the link to ``node``; to that run of it, where it tells one."""
+        link = self._connections.link_to(node)
+        return link.number if link and node.boot_id in (None, link.peer.boot_id) else None
+
     def refuse(self, conn: int, reason: ConnectReason) -> list[Action]:
         """Turn away a connection that we accepted, whoever it is that dialled."""
         self._links.refuse(conn, reason)
@@ -152,6 +169,8 @@ class LinkTable:
 
     def _hear(self, connection: Connection, frame: Frame) -> None:
         match frame:
+            case Greeting():
+                connection.greet(frame.data)
             case Answer():
                 self._hear_answer(connection, frame.identity)
             case Refusal():

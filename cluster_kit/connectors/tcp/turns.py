@@ -68,6 +68,11 @@ class Queued(Stream):
         assert self._reader is not None
         self._reader.received(data)
 
+    def relieved(self) -> None:
+        """Tell that all has been taken."""
+        if self._reader is not None:
+            self._reader.relieved()
+
     def lost(self) -> None:
         """Tell that the stream has ended."""
         reader, self._reader = self._reader, None

@@ -228,6 +228,13 @@ class MemoryStream(Stream):
         self._is_window_closed = False
         if not self._has_ended:
             self._send_unsent()
+            if self._context is not None:
+                self._loop.arrive(self._context, self._relieve)
+
+    def _relieve(self) -> None:
+        assert self._reader is not None
+        if not self._unsent and not self._is_closing:
+            self._reader.relieved()
 
     def _finish(self) -> None:
         self._say_finished()

@@ -57,12 +57,15 @@ class Reader(Ear):
     Attributes:
         data: What was received.
         losses: How often the end was told.
-        late: How much was received after that.
+        late: How often something was told after that.
+        reliefs: What was unsent each time that all had been taken.
     """
 
-    def __init__(self, deadline_s: float) -> None:
+    def __init__(self, deadline_s: float, stream: Stream | None = None) -> None:
         super().__init__(deadline_s)
+        self._stream = stream
         self.data = bytearray()
+        self.reliefs: list[int] = []
         self.losses = 0
         self.late = 0
 
@@ -74,6 +77,12 @@ class Reader(Ear):
         self.late += bool(self.losses)
         self.data += data
         self._note("received")
+
+    def relieved(self) -> None:
+        """Keep what is unsent."""
+        self.late += bool(self.losses)
+        self.reliefs.append(self._stream.unsent_bytes if self._stream else 0)
+        self._note("relieved")
 
     def lost(self) -> None:
         """Count."""
@@ -151,7 +160,7 @@ class NetworkStage:
 
     def reader(self, stream: Stream) -> Reader:
         """Start ``stream`` with a reader."""
-        reader = Reader(self.deadline_s)
+        reader = Reader(self.deadline_s, stream)
         stream.start(reader)
         return reader
 

@@ -28,7 +28,7 @@ class WatchedLinks:
     def __init__(self, links: LinkReport, tell: Tell) -> None:
         self._links = links
         self._tell = tell
-        self.up_now: dict[Run, None] = {}
+        self.up_now: dict[Run, bool] = {}  # whether it carries messages
         self.ever_up: set[str] = set()
 
     @property
@@ -56,14 +56,25 @@ class WatchedLinks:
         """What protects its streams."""
         return self._links.security
 
-    def up(self, node: Node) -> None:
+    @property
+    def greeting(self) -> bytes:
+        """What peers are told."""
+        return self._links.greeting
+
+    def up(self, node: Node, *, greeting: bytes | None = None, told: bytes = b"") -> None:
         """Pass on that a link is up, which it may not be already."""
         run = node.key, node.boot_id
         if run in self.up_now:
             self._tell(Law.LINKS, f"the link to {node} was reported up twice")
-        self.up_now[run] = None
+        self.up_now[run] = greeting is not None
         self.ever_up.add(node.key)
-        self._links.up(node)
+        self._links.up(node, greeting=greeting, told=told)
+
+    def message(self, node: Node, payload: bytes) -> None:
+        """Pass on what a linked node has sent, over a link that carries messages."""
+        if not self.up_now.get((node.key, node.boot_id)):
+            self._tell(Law.LINKS, f"a message of {node} was reported, but no link to it was up that carries any")
+        self._links.message(node, payload)
 
     def down(self, node: Node, reason: Reason) -> None:
         """Pass on that a link is down, which was up."""
@@ -144,6 +155,9 @@ class _WatchedConnector(Connector):
             for key, _ in self._links.up_now:
                 self._tell(Law.LINKS, f"stopped, but the link to {key} was never reported down")
 
+    async def send(self, node: Node, payload: bytes) -> None:
+        await self._connector.send(node, payload)
+
     async def update(self, local: Node, leaving: bool) -> None:
         await self._connector.update(local, leaving)
 
@@ -171,7 +185,12 @@ class _WatchedConnector(Connector):
 
 def watched_connector(connector: Connector, tell: Tell) -> Connector:
     """Return ``connector`` under watch."""
-    declared = {"holds_links": connector.holds_links, "introduces": connector.introduces}
+    declared = {
+        "holds_links": connector.holds_links,
+        "introduces": connector.introduces,
+        "carries_messages": connector.carries_messages,
+        "max_message_bytes": connector.max_message_bytes,
+    }
     watched: type[_WatchedConnector] = type("WatchedConnector", (_WatchedConnector,), declared)
     return watched(connector, tell)
 
