@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cluster_kit.errors import NotSentError, RemoteError, RemoteProtocolError, UnansweredError
+from cluster_kit.errors import ClusterKitError, NotSentError, RemoteError, RemoteProtocolError, UnansweredError
 from cluster_kit.topics import outcomes
 from cluster_kit.topics.incoming import Stream
 from cluster_kit.topics.link import Link
@@ -179,9 +179,8 @@ class Hearing:
         if ticket is None:
             return
         if len(answered.data) > self._local.max_message_bytes:
-            self._fail(
-                ticket, UnansweredError(f"{link.name}: the answer is too long: {len(answered.data)} bytes", node=link.name)
-            )
+            text = f"{link.name}: its answer is too long: {len(answered.data)} bytes"
+            self._fail(ticket, UnansweredError(text, node=link.name))
         else:
             self._local.outcomes.append(outcomes.Replied(ticket, answered.data))
 
@@ -195,5 +194,5 @@ class Hearing:
         if ticket is not None:
             self._fail(ticket, NotSentError(f"{link.name}: the question was not answered: {declined.reason}", node=link.name))
 
-    def _fail(self, ticket: int, error: Exception) -> None:
+    def _fail(self, ticket: int, error: ClusterKitError) -> None:
         self._local.outcomes.append(outcomes.Failed(ticket, error))

@@ -114,7 +114,7 @@ class Lanes:
             self._turns.append(lane)
 
     def put_missed(self, lane: Lane, missed: wire.Missed) -> None:
-        """Tell behind what waits in ``lane`` that something is lost; needs no room, as there is at most one such record in a row."""
+        """Tell behind what waits in ``lane`` that something is lost. It needs no room, as no two such records come in a row."""
         if lane.items and type(lane.items[-1][0]) is wire.Missed:
             lane.items[-1] = (missed, lane.items[-1][1])
         else:

@@ -251,11 +251,11 @@ class Link:
             size = len(record.data) + wire.RECORD_BYTES
             limit = self._known_peer().max_message_bytes
             if len(record.data) > limit:
-                record = wire.Raised(
-                    question.number, f"the answer has {len(record.data)} bytes: {self.name} takes at most {limit}"
-                )
+                text = f"the answer has {len(record.data)} bytes: {self.name} takes at most {limit}"
+                record = wire.Raised(question.number, text)
             elif not self.lanes.has_reply_room(size):
-                record = wire.Raised(question.number, f"there is no room for the answer: too many wait for {self.name} already")
+                text = f"there is no room for the answer: too many wait for {self.name} already"
+                record = wire.Raised(question.number, text)
         self.put_reply(record)
 
     def put_reply(self, record: wire.Answered | wire.Raised | wire.Declined) -> None:

@@ -41,10 +41,9 @@ class Outgoing:
     def has_room(self, size: int) -> bool:
         """Whether a message of ``size`` bytes may be handed over now, as far as the window goes."""
         window = self.window
-        return window is not None and (
-            (self.count < window.messages and self.outstanding_bytes + size <= window.bytes)
-            or (self.count == 0 < window.messages)
-        )
+        if window is None or self.count >= window.messages:
+            return False
+        return self.count == 0 or self.outstanding_bytes + size <= window.bytes
 
     def use(self, size: int) -> int:
         """Return the number of a message that is handed over."""

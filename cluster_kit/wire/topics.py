@@ -69,8 +69,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Opening(Record, frozen=True, tag=1):
     """The sender's first word on a link; said again where the line was not known at first.
 
-    ``run`` is that of the application. ``line`` differs wherever it begins to count anew for the receiver, and is 0 where it has
-    certainly never counted for it before; it is ``None`` as long as the sender doesn't know whom it talks to.
+    ``run`` is that of the application. ``line`` differs wherever it begins to count anew for the receiver, and is 0 where it
+    has certainly never counted for it before; it is ``None`` as long as the sender doesn't know whom it talks to.
     """
 
     run: Run
