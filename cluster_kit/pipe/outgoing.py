@@ -17,6 +17,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -57,13 +58,12 @@ class Outgoing:
     @property
     def pending_bytes(self) -> int:
         """What was added and is not sent; while another thread writes, roughly."""
-        try:
-            head, tail = self._pieces[0], self._pieces[-1]
-        except IndexError:
-            waiting = 0
-        else:
-            waiting = tail.end - head.end + len(head.data) - sum(head.sent)
-        return waiting + sum(len(piece.data) for piece in tuple(self._added))
+        pending = sum(len(piece.data) for piece in tuple(self._added)) if self._added else 0
+        with suppress(IndexError):  # all of it has just been sent
+            if self._pieces:
+                head, tail = self._pieces[0], self._pieces[-1]
+                pending += tail.end - head.end + len(head.data) - sum(head.sent)
+        return pending
 
     def write(self) -> bool:
         """Send what can be sent at once; return whether that is all, as far as is known.
