@@ -22,6 +22,7 @@ from itertools import islice
 from typing import Any
 
 _TOGETHER = 64  # pieces in one call of the system
+_CLOSE_S = 1.0  # far longer than any write takes
 
 
 class _Piece:
@@ -41,9 +42,10 @@ class _Piece:
 
 
 class Outgoing:
-    """Sends through a non-blocking stream socket, which belongs to somebody else."""
+    """Sends through a non-blocking stream socket, which it closes when told to."""
 
     def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
         self._send: Callable[[Any], int] = sock.send
         self._send_several: Callable[[Any], int] = sock.sendmsg
         self._added: deque[_Piece] = deque()  # by anybody
@@ -79,6 +81,16 @@ class Outgoing:
                 if not self._write():
                     return False
         return True
+
+    def close(self) -> None:
+        """Close the socket once nobody writes, or else its number might be somebody else's by then.
+
+        Who has interrupted the writer can't wait for that, and goes ahead after a while.
+        """
+        is_held = self._lock.acquire(timeout=_CLOSE_S)
+        self._socket.close()
+        if is_held:
+            self._lock.release()
 
     def _take_in(self) -> None:
         while self._added:
