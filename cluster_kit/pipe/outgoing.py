@@ -17,10 +17,12 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 _TOGETHER = 64  # pieces in one call of the system
+_CLOSE_S = 1.0  # far longer than any write takes
 
 
 class _Piece:
@@ -40,9 +42,10 @@ class _Piece:
 
 
 class Outgoing:
-    """Sends through a non-blocking stream socket, which belongs to somebody else."""
+    """Sends through a non-blocking stream socket, which it closes when told to."""
 
     def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
         self._send: Callable[[Any], int] = sock.send
         self._send_several: Callable[[Any], int] = sock.sendmsg
         self._added: deque[_Piece] = deque()  # by anybody
@@ -57,13 +60,12 @@ class Outgoing:
     @property
     def pending_bytes(self) -> int:
         """What was added and is not sent; while another thread writes, roughly."""
-        try:
-            head, tail = self._pieces[0], self._pieces[-1]
-        except IndexError:
-            waiting = 0
-        else:
-            waiting = tail.end - head.end + len(head.data) - sum(head.sent)
-        return waiting + sum(len(piece.data) for piece in tuple(self._added))
+        pending = sum(len(piece.data) for piece in tuple(self._added)) if self._added else 0
+        with suppress(IndexError):  # all of it has just been sent
+            if self._pieces:
+                head, tail = self._pieces[0], self._pieces[-1]
+                pending += tail.end - head.end + len(head.data) - sum(head.sent)
+        return pending
 
     def write(self) -> bool:
         """Send what can be sent at once; return whether that is all, as far as is known.
@@ -79,6 +81,16 @@ class Outgoing:
                 if not self._write():
                     return False
         return True
+
+    def close(self) -> None:
+        """Close the socket once nobody writes, or else its number might be somebody else's by then.
+
+        Who has interrupted the writer can't wait for that, and goes ahead after a while.
+        """
+        is_held = self._lock.acquire(timeout=_CLOSE_S)
+        self._socket.close()
+        if is_held:
+            self._lock.release()
 
     def _take_in(self) -> None:
         while self._added:

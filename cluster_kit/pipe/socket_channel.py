@@ -144,7 +144,7 @@ class SocketChannel(Channel):
         """See ``Channel.close``."""
         if self._attached is not None:
             self._attached.detach()
-        self._socket.close()
+        self._outgoing.close()
 
 
 class _Attached:

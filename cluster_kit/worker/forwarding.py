@@ -258,7 +258,7 @@ class Forwarding:
         link.is_over = True
         link.takes_parcels = False
         del self._by_number[link.number]
-        if link.incoming:
+        if link in self._waiting:
             self._waiting.remove(link)
         for queue in (link.incoming, link.outgoing):
             queue.clear()

@@ -94,8 +94,7 @@ class Worker:
         self._membership = _membership(config, self.local, self._connector)
         self._clock = AttendedClock(network.clock.monotonic_s, BEAT_S)
         self._channel = channel
-        self._loop = loop
-        self._stopping = stopping
+        self._loop, self._stopping = loop, stopping
         self._outbox = Outbox(channel, self._membership, loop)
         self._forwarding = Forwarding(self._connector, self._outbox, loop, clock=self._clock, greeting=start.greeting)
         self._process = process
@@ -112,7 +111,6 @@ class Worker:
         self._throttle = Throttle()
         self._isolation = Isolation(self._membership, partial=is_partial, sources=config.sources, now_s=self._clock.now_s())
         self._full_told = False
-        self._is_told_to_stop = False
         self._early: list[object] | None = list(early)  # until there is anything to order about
 
     def _new_links(self, *, partial: bool) -> Links:
@@ -205,8 +203,7 @@ class Worker:
         self._links.cancel()
         for task in running:
             task.cancel()
-        if self._is_told_to_stop:
-            await self._forwarding.flush(CLOSE_S)
+        await self._forwarding.flush(CLOSE_S)
         stopping = asyncio.create_task(self._have_connector("stop", self._connector.stop))
         await asyncio.wait([stopping, *running], timeout=CLOSE_S)
         self._settle()
@@ -309,6 +306,7 @@ class Worker:
     def _lost_supervisor(self, fault: str | None) -> None:
         if fault is not None:
             self._give_up(ConfigError(f"the supervisor sent what a worker cannot read: {fault}"))
+        self._forwarding.close()  # nobody is left to wait for
         self._stopping.set()
 
     def _relieved(self) -> None:
@@ -331,7 +329,6 @@ class Worker:
             case Greeting(greeting=greeting):
                 self._forwarding.greet(greeting)
             case Stop():
-                self._is_told_to_stop = True
                 self._stopping.set()
             case SetMetadata(metadata=metadata):
                 self._metadata.put(metadata)

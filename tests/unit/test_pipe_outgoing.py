@@ -3,6 +3,7 @@
 import dis
 import socket
 import sys
+import threading
 from contextlib import ExitStack, closing
 from functools import cache, partial
 
@@ -10,6 +11,8 @@ import pytest
 
 from cluster_kit.pipe import outgoing
 from cluster_kit.pipe.outgoing import Outgoing
+
+DEADLINE_S = 30.0
 
 
 class InterruptedHere(BaseException):
@@ -142,6 +145,40 @@ def test_who_interrupts_a_writer_and_sends_waits_for_nobody_and_comes_behind():
         assert done or narrow.taken == expected + b"interruption", number
         assert out.pending_bytes == 0
     assert number > 50
+
+
+class Slow(Narrow):
+    """A socket whose sending takes until the test lets it go on."""
+
+    def __init__(self):
+        super().__init__(most=1000)
+        self.is_sending, self.may_go_on = threading.Event(), threading.Event()
+        self.closed_after = None
+
+    def sendmsg(self, buffers):
+        self.is_sending.set()
+        assert self.may_go_on.wait(DEADLINE_S)
+        return super().sendmsg(buffers)
+
+    def close(self):
+        self.closed_after = bytes(self.taken)
+
+
+def test_nobody_closes_a_socket_that_another_thread_writes_to(monkeypatch):
+    monkeypatch.setattr(outgoing, "_CLOSE_S", DEADLINE_S)
+    slow = Slow()
+    out = Outgoing(slow)
+    out.add(b"parcel")
+    writer, closer = (threading.Thread(target=each) for each in (out.write, out.close))
+    writer.start()
+    assert slow.is_sending.wait(DEADLINE_S)
+    closer.start()
+    out.add(b"left")
+    assert not out.write()  # who adds something meanwhile waits for nobody
+    slow.may_go_on.set()
+    writer.join(DEADLINE_S)
+    closer.join(DEADLINE_S)
+    assert slow.closed_after.startswith(b"parcel")
 
 
 def test_the_gone_are_told_again_and_again():

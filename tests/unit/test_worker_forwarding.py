@@ -134,7 +134,10 @@ def staged(scenario):
         async def main():
             stage = Stage()
             stage.caplog = caplog
+            raised = []
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
             await scenario(stage)
+            assert not raised
 
         asyncio.run(main())
 
@@ -402,6 +405,7 @@ async def test_what_a_link_brought_before_its_end_is_passed_on_while_it_is_littl
     ours = [each for each in stage.heard if isinstance(each, Parcel | LinkClosed) and each.link == 2]
     assert ours == [*(Parcel(2, bytes([number])) for number in range(3)), LinkClosed(2)]
     assert sum(len(each.payload) for each in stage.heard if isinstance(each, Parcel)) > MAX_PENDING_BYTES - ROOM_BYTES
+    assert not stage.forwarding._waiting
 
 
 @staged
