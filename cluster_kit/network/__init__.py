@@ -78,7 +78,11 @@ class StreamReader(Protocol):
         """Bytes came in; ``data`` is overwritten after the call."""
 
     def relieved(self) -> None:
-        """All that was unsent has been taken: called whenever ``unsent_bytes`` has come back to 0, unless that is by an end."""
+        """All that was unsent has been taken: called when ``unsent_bytes`` has come back to 0, unless the stream is closing.
+
+        Until ``start`` nobody is told.
+        """
+        return
 
     def lost(self) -> None:
         """The stream has ended, whoever ended it, and holds nothing any more: called exactly once, as the last."""

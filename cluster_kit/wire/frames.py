@@ -24,6 +24,7 @@ HEADER_BYTES = 4
 TLS_HEAD_BYTES = 5  # of each record
 MAX_HANDSHAKE_BYTES = 4096  # a hello with the longest names and metadata, and room for features
 MAX_FRAME_BYTES = 65536
+MAX_GREETING_FRAMES = 128  # half as many again as the longest greeting takes
 GREETING_BYTES = 4000  # of one piece of a greeting, so that it is a frame of a handshake
 MAX_SECRETS = 16
 MAX_SECRET_ID_BYTES = 16
@@ -164,7 +165,9 @@ class App(Frame, frozen=True, tag=10):
     payload: msgspec.Raw
 
     def __post_init__(self) -> None:
-        msgspec.structs.force_setattr(self, "payload", msgspec.Raw(self.payload).copy())  # else it is a view of what is overwritten
+        msgspec.structs.force_setattr(
+            self, "payload", msgspec.Raw(self.payload).copy()
+        )  # else it is a view of what is overwritten
 
 
 class Hint(msgspec.Struct, frozen=True, array_like=True):
@@ -244,7 +247,7 @@ _HEAD = msgspec.msgpack.Decoder(_Head)
 _OPENING = msgspec.msgpack.Decoder(_Opening)
 _ENCODER = msgspec.msgpack.Encoder()
 _LIMITS: dict[type[Frame], int] = dict.fromkeys((Hello, Answer, Refusal, Greeting), MAX_HANDSHAKE_BYTES)
-_MESSAGE = bytes((0x92, Message.__struct_config__.tag))  # an array of two, and the first of them
+_MESSAGE = _ENCODER.encode(Message(b""))[:2]  # how each of them begins
 _ARRAY = 0x9  # the upper half of the first byte of a short array. Source: the MessagePack specification
 
 

@@ -1,8 +1,9 @@
 """One end of one connection under the link protocol: bytes in, frames out, and which frame may follow which.
 
-The dialler says ``Hello``, the acceptor ``Answer`` or ``Refusal``, the dialler ``Confirm``; from then on both are equals until
-one says ``Goodbye``. What an application greets with goes before the answer, and before the confirmation. An acceptor sends nothing before a valid hello. Both ends keep the same state by the same table, since it
-moves with each frame, whoever sent it. No socket, no clock, and no opinion on whom to link to.
+The dialler says ``Hello``, the acceptor ``Answer`` or ``Refusal``, the dialler ``Confirm``; from then on both are equals
+until one says ``Goodbye``. What the application of an end greets with goes before its answer or confirmation. An acceptor
+sends nothing before a valid hello. Both ends keep the same state by the same table, since it moves with each frame, whoever
+sent it. No socket, no clock, and no opinion on whom to link to.
 """
 
 from __future__ import annotations

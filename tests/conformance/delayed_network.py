@@ -30,6 +30,13 @@ class DelayedStream(Stream):
         if not self._is_closed and not self._has_ended:
             self._reader.received(memoryview(data))
 
+    def relieved(self):
+        self._loop.call_later(DELAY_S, self._relieve)
+
+    def _relieve(self):
+        if not self._is_closed and not self._has_ended and not self.unsent_bytes:
+            self._reader.relieved()
+
     def lost(self):
         self._loop.call_later(DELAY_S, self._lose)
 
@@ -163,6 +170,10 @@ class LateStream(Stream):
     def received(self, data):
         if not self._is_closed:
             self._reader.received(data)
+
+    def relieved(self):
+        if not self._is_closed:
+            self._reader.relieved()
 
     def lost(self):
         self._is_closed = True

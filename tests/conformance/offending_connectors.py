@@ -45,6 +45,7 @@ def breaks(*rules):
 class Memory(Connector):
     """Sound: links are entries in each other's tables."""
 
+    carries_messages = True
     listening: ClassVar = {}
     ports = itertools.count(1)
 
@@ -92,7 +93,25 @@ class Memory(Connector):
 
     def link(self, peer):
         self.linked[peer.local.key] = peer
-        self.links.up(peer.local)
+        self.report_up(peer)
+
+    def report_up(self, peer):
+        self.links.up(peer.local, greeting=peer.greeting(), told=self.greeting())
+
+    def greeting(self):
+        return self.links.greeting
+
+    async def send(self, node, payload):
+        peer = self.linked.get(node.key)
+        if peer is None or not self.is_meant(node, peer):
+            raise ConnectError("memory: there is no link", node=node.key, reason=ConnectReason.RESET)
+        peer.hear(self, payload)
+
+    def is_meant(self, node, peer):
+        return node.boot_id in (None, peer.local.boot_id)
+
+    def hear(self, peer, payload):
+        self.links.message(peer.local, payload)
 
     def unlink(self, peer, reason):
         if self.linked.pop(peer.local.key, None):
@@ -182,7 +201,7 @@ class ReportsUpLate(Memory):
     async def open(self, peer):
         peer.link(self)
         self.linked[peer.local.key] = peer
-        asyncio.get_running_loop().call_soon(self.links.up, peer.local)
+        asyncio.get_running_loop().call_soon(self.report_up, peer)
 
     async def stop(self):
         await asyncio.sleep(0)
@@ -425,6 +444,97 @@ class KeepsOnlyTheFirstLine(Memory):
         super().link(peer)
 
 
+@breaks("test_a_link_without_messages_says_so", "test_each_handshake_has_the_greeting_of_its_moment")
+class TakesAnEmptyGreetingForNone(Memory):
+    def greeting(self):
+        return super().greeting() or None
+
+
+@breaks("test_both_ends_greet_before_the_link_is_up", "test_the_longest_greeting_gets_through")
+class GreetsInText(Memory):
+    def greeting(self):
+        return super().greeting().decode(errors="ignore").encode()
+
+
+@breaks(
+    "test_both_ends_greet_before_the_link_is_up",
+    "test_the_longest_greeting_gets_through",
+    "test_each_handshake_has_the_greeting_of_its_moment",
+)
+class DoesNotKnowWhatItHasSaid(Memory):
+    def report_up(self, peer):
+        self.links.up(peer.local, greeting=peer.greeting())
+
+
+@breaks("test_the_longest_greeting_gets_through")
+class GreetsBriefly(Memory):
+    def greeting(self):
+        return super().greeting()[:4096]
+
+
+@breaks("test_each_handshake_has_the_greeting_of_its_moment")
+class GreetsAsItDidFirst(Memory):
+    first = None
+
+    def greeting(self):
+        self.first = self.first or super().greeting()
+        return self.first
+
+
+@breaks("test_messages_arrive_whole_and_in_order")
+class CutsLongMessages(Memory):
+    def hear(self, peer, payload):
+        super().hear(peer, payload[:50_000])
+
+
+@breaks("test_messages_arrive_whole_and_in_order")
+class JoinsMessages(Memory):
+    rest = b""
+
+    def hear(self, peer, payload):
+        if len(payload) == 1:
+            self.rest = payload
+        else:
+            super().hear(peer, self.rest + payload)
+            self.rest = b""
+
+
+@breaks("test_messages_arrive_whole_and_in_order")
+class BringsALongMessageTwice(Memory):
+    def hear(self, peer, payload):
+        super().hear(peer, payload)
+        if len(payload) > 50_000 and payload[:1] == bytes([49]):
+            super().hear(peer, payload)
+
+
+@breaks("test_messages_arrive_whole_and_in_order")
+class ShortOnesOvertake(Memory):
+    def hear(self, peer, payload):
+        if len(payload) > 50_000:
+            asyncio.get_running_loop().call_soon(self.links.message, peer.local, payload)
+        else:
+            super().hear(peer, payload)
+
+
+@breaks("test_messages_come_between_up_and_down")
+class BringsMessagesWhenTheLinkIsDown(Memory):
+    def hear(self, peer, payload):
+        asyncio.get_running_loop().call_soon(self.links.message, peer.local, payload)
+
+
+@breaks("test_who_is_not_linked_is_sent_nothing")
+class SendsToAnybody(Memory):
+    async def send(self, node, payload):
+        if node.key in self.linked:
+            await super().send(node, payload)
+
+
+@breaks("test_who_is_not_linked_is_sent_nothing")
+class SendsToAnotherRun(Memory):
+    def is_meant(self, node, peer):
+        return True
+
+
 @breaks("test_the_event_loop_is_never_blocked")
 class BlocksWhileItConnects(Memory):
     async def open(self, peer):
@@ -479,6 +589,15 @@ class Unlinked(Connector):
         for node in [*self.linked.values()]:
             del self.linked[node.key]
             self.links.down(node, Reason.SHUTDOWN)
+
+
+@breaks("test_a_link_without_messages_says_so")
+class UnlinkedThatGreets(Unlinked):
+    async def connect(self, node):
+        if node.key not in self.linked:
+            self.linked[node.key] = node
+            self.links.up(node, greeting=b"")
+        return node
 
 
 @breaks("test_connect_again_keeps_the_one_link")

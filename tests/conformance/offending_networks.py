@@ -36,6 +36,9 @@ class SoundStream(Stream):
     def received(self, data):
         self.reader.received(data)
 
+    def relieved(self):
+        self.reader.relieved()
+
     def lost(self):
         self.reader.lost()
 
@@ -199,10 +202,83 @@ class ForgetsWhatCameBeforeStartWhenItEnds(SoundStream):
 @breaks(
     "test_what_nobody_reads_is_counted_as_unsent",
     "test_closing_sends_the_rest_first",
+    "test_who_sends_is_told_when_all_is_taken",
+    "test_who_closes_is_not_told_what_is_taken",
     "test_the_end_is_told_once_to_who_aborts",
 )
 class SaysThatAllIsSent(SoundStream):
     unsent_bytes = 0
+
+
+@breaks("test_who_sends_is_told_when_all_is_taken")
+class NeverTellsThatAllIsTaken(SoundStream):
+    def relieved(self):
+        pass
+
+
+@breaks("test_who_sends_is_told_when_all_is_taken")
+class TellsOnceThatAllIsTaken(SoundStream):
+    has_told = False
+
+    def relieved(self):
+        if not self.has_told:
+            self.has_told = True
+            super().relieved()
+
+
+@breaks("test_who_sends_is_told_when_all_is_taken")
+class TellsThatAllIsTakenWithinSend(SoundStream):
+    has_had_much = False
+
+    def send(self, data):
+        super().send(data)
+        if self.has_had_much:
+            self.relieved()
+
+    def relieved(self):
+        self.has_had_much = True
+        super().relieved()
+
+
+class TellsTooMuch(SoundStream):
+    is_closing = False
+
+    def tell_soon(self):
+        if self.unsent_bytes and self.reader is not None:
+            asyncio.get_running_loop().call_soon(self.tell)
+
+    def tell(self):
+        if not self.is_closing:
+            self.relieved()
+
+    def close(self):
+        self.is_closing = True
+        super().close()
+
+    def abort(self):
+        self.is_closing = True
+        super().abort()
+
+
+@breaks("test_who_sends_is_told_when_all_is_taken")
+class TellsThatSomeIsTaken(TellsTooMuch):
+    def send(self, data):
+        self.tell_soon()
+        super().send(data)
+
+
+@breaks("test_who_closes_is_not_told_what_is_taken")
+class TellsWhatIsTakenAfterClose(TellsTooMuch):
+    def close(self):
+        self.tell_soon()
+        self.inner.close()
+
+
+@breaks("test_who_closes_is_not_told_what_is_taken")
+class TellsWhatIsTakenAfterAbort(TellsTooMuch):
+    def abort(self):
+        self.tell_soon()
+        self.inner.abort()
 
 
 @breaks("test_closing_sends_the_rest_first")
@@ -230,6 +306,10 @@ class SendsAfterClose(SoundStream):
 @breaks("test_nothing_is_received_after_close")
 class ReceivesAfterClose(SoundStream):
     is_closing = False
+
+    def relieved(self):
+        if not self.is_closing:
+            super().relieved()
 
     def close(self):
         self.is_closing = True

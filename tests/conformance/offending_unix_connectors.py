@@ -4,7 +4,6 @@ Collected by ``test_offending_unix_connectors`` only, in processes of its own.
 """
 
 import asyncio
-import json
 import socket
 import sys
 import tempfile
@@ -64,9 +63,9 @@ class HasNoHeartbeat(UnixConnector):
 
 
 class Deaf(Link):
-    async def hear(self):
+    async def hear(self, *most):
         try:
-            return await super().hear()
+            return await super().hear(*most)
         except (OSError, ValueError):
             self.quiet_beats = -1000
             await asyncio.Event().wait()
@@ -123,12 +122,11 @@ class Picky(Link):
     def is_judged(self):
         return not self.is_up
 
-    async def hear(self):
-        line = await self.reader.readline()
+    async def hear(self, *most):
         try:
-            return dict(json.loads(line))
-        except ValueError:
-            if line and self.is_judged():
+            return await super().hear(*most)
+        except ValueError as exc:
+            if getattr(exc, "doc", "") and self.is_judged():
                 raise RuntimeError("garbage") from None
             raise
 
@@ -419,3 +417,52 @@ class BelievesAnyLength(UnixConnector):
     def _accept(self, reader, writer):
         reader._limit = 2**40
         super()._accept(reader, writer)
+
+
+@loses_peers("test_who_does_not_read_holds_up_only_what_is_sent_to_it", "test_what_waits_fails_when_the_link_is_lost")
+class LetsMessagesPileUp(UnixConnector):
+    async def send(self, node, payload):
+        self._links[node.key].say({"message": True}, payload)
+
+
+@loses_peers("test_who_does_not_read_holds_up_only_what_is_sent_to_it")
+class SendsToOneAfterTheOther(UnixConnector):
+    async def send(self, node, payload):
+        self.turns = getattr(self, "turns", None) or asyncio.Lock()
+        async with self.turns:
+            await super().send(node, payload)
+
+
+@loses_peers("test_who_does_not_read_holds_up_only_what_is_sent_to_it")
+class SendsOnWhenCancelled(UnixConnector):
+    async def send(self, node, payload):
+        sending = asyncio.create_task(super().send(node, payload))
+        while not sending.done():
+            try:
+                await asyncio.wait([sending])
+            except asyncio.CancelledError:
+                continue
+        return sending.result()
+
+
+@loses_peers("test_what_waits_fails_when_the_link_is_lost")
+class WaitsForALostLink(UnixConnector):
+    async def send(self, node, payload):
+        link = self._links.get(node.key)
+        try:
+            await super().send(node, payload)
+        except ConnectError:
+            if link:
+                await asyncio.Event().wait()
+            raise
+
+
+@loses_peers("test_what_waits_fails_when_the_link_is_lost")
+class SaysNothingOfALostLink(UnixConnector):
+    async def send(self, node, payload):
+        link = self._links.get(node.key)
+        try:
+            await super().send(node, payload)
+        except ConnectError:
+            if not link or node.boot_id != link.peer.boot_id:
+                raise

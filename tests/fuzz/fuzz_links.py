@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from fuzz_target import MSGPACK, Target, framed
 from made_up_secrets import keyring
 
+from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.errors import RemoteProtocolError, UntrustedError
 from cluster_kit.node import MAX_METADATA_BYTES, BootId, Fence, Node
 from cluster_kit.security.authority import SecretTrust
@@ -21,9 +22,11 @@ from cluster_kit.wire.frames import (
     Frame,
     FrameReader,
     Goodbye,
+    Greeting,
     Hello,
     Hint,
     Identity,
+    Message,
     Peers,
     Ping,
     Pong,
@@ -59,6 +62,8 @@ FRAMES: tuple[Frame, ...] = (
     App(payload=MSGPACK.write(["topic", b"payload"])),
     Peers(hints=[Hint(name="bob@host.example", address="[fe80::7]:4370", boot=(5, 6)), Hint("cat@h", "unix:/run/cat", None)]),
     Secrets(ids=[b"12345678", b"abcdefgh"]),
+    Greeting(data=b"I am free"),
+    Message(payload=b"\x00\xff"),
 )
 
 
@@ -86,6 +91,10 @@ def check_frame(body: bytes) -> bool:
         case Peers(hints=hints):
             assert len(hints) <= MAX_HINTS
             assert all(hint.node().key for hint in hints)
+        case Greeting(data=data):
+            assert data
+        case Message(payload=payload):
+            assert len(payload) <= MAX_PAYLOAD_BYTES
         case Secrets(ids=ids):
             assert len(ids) <= MAX_SECRETS
             assert all(len(each) <= MAX_SECRET_ID_BYTES for each in ids)
@@ -110,7 +119,7 @@ def cut(data: bytes, size: int, limit: int) -> tuple[list[bytes], type[Exception
         reader.feed(piece)
         try:
             while (body := reader.next(limit)) is not None:
-                bodies.append(body)
+                bodies.append(bytes(body))
         except RemoteProtocolError as exc:
             return bodies, type(exc)
         assert len(reader._pending) < HEADER_BYTES + limit
@@ -220,9 +229,12 @@ TARGETS = (
         check=check_link,
         seeds=(
             b"\x82" + encode(FRAMES[0]),  # an acceptor that has heard nothing
-            b"\x84" + b"".join(map(encode, (FRAMES[4], *FRAMES[5:9], FRAMES[12], FRAMES[9]))),  # one that has answered
-            b"\x01" + b"".join(map(encode, (FRAMES[2], FRAMES[9]))),  # a dialler that has said hello
-            b"\x03" + b"".join(map(encode, FRAMES[5:13])),  # one whose link is up
+            # one that has answered
+            b"\x84" + b"".join(map(encode, (FRAMES[13], FRAMES[4], *FRAMES[5:9], FRAMES[12], FRAMES[14], FRAMES[9]))),
+            # a dialler that has said hello
+            b"\x01" + b"".join(map(encode, (FRAMES[13], FRAMES[2], FRAMES[9]))),
+            # one whose link is up
+            b"\x03" + b"".join(map(encode, (*FRAMES[5:9], *FRAMES[10:13], FRAMES[14], FRAMES[9]))),
         ),
         form=framed(MSGPACK)._replace(head_bytes=1),
     ),

@@ -22,10 +22,17 @@ READS = re.compile(
 
 NOT_DECODERS = {
     "abc:LinkReport.secrets": "ids that a link told, which frames have bounded",
+    "abc:Connector.send": "a contract",
+    "abc:LinkReport.message": "a contract",
+    "abc:LinkReport.up": "a contract",
     "cli.authority_folder:AuthorityFolder.put": "writes",
     "cli.authority_folder:AuthorityFolder.put_leaf": "writes",
+    "connectors.tcp:TcpConnector.send": "sends",
+    "connectors.tcp.connection:Connection.greet": "pieces that frames have bounded",
     "connectors.tcp.hub:Hub.received": "hands on to Link.receive",
+    "connectors.tcp.hub:Hub.send": "sends",
     "connectors.tcp.session:Owner.received": "a contract",
+    "connectors.tcp.session:Session.carry": "sends",
     "connectors.tcp.session:Session.received": "hands on to Hub.received",
     "connectors.tcp.session:Session.write": "sends",
     "connectors.tcp.table:LinkTable.update": "ids of our own",

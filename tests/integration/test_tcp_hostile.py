@@ -7,7 +7,8 @@ import socket
 from contextlib import AsyncExitStack, ExitStack
 
 import pytest
-from tcp_stage import DEADLINE_S, FENCE, Local
+from tcp_stage import DEADLINE_S, Local
+from tcp_strangers import MALLORY, Stranger, hello, run
 
 from cluster_kit.connectors.tcp import accept, hub
 from cluster_kit.connectors.tcp.connection import Connection
@@ -15,22 +16,7 @@ from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node, split_address
-from cluster_kit.wire.frames import Answer, Confirm, FrameReader, Hello, Identity, Ping, Refusal, decode, encode
-
-MALLORY = Node(name="mallory@127.0.0.1", boot_id=BootId(5, 5))
-
-
-def run(scenario):
-    async def bounded():
-        async with asyncio.timeout(2 * DEADLINE_S):
-            await scenario()
-
-    asyncio.run(bounded())
-
-
-def hello(fence=FENCE, node=MALLORY):
-    identity = Identity.of(node, fence, leaving=False, wanted=True)
-    return Hello(magic="cluster_kit", version=1, identity=identity)
+from cluster_kit.wire.frames import Answer, Confirm, Hello, Ping, Refusal, encode
 
 
 async def forgotten(*kinds):
@@ -40,44 +26,6 @@ async def forgotten(*kinds):
         if sum(isinstance(each, kinds) for each in gc.get_objects()) <= 1:
             return
         await asyncio.sleep(0.05)
-
-
-class Stranger:
-    """A bare socket at the door of a node."""
-
-    def __init__(self, node):
-        self._address = split_address(node.address)
-        self._frames = FrameReader()
-
-    async def __aenter__(self):
-        self.reader, self.writer = await asyncio.open_connection(*self._address)
-        return self
-
-    async def __aexit__(self, *exc_info):
-        self.writer.close()
-
-    def say(self, *frames):
-        self.writer.write(b"".join(encode(frame) for frame in frames))
-
-    async def hear(self):
-        while (body := self._frames.next(65536)) is None:
-            data = await self.reader.read(4096)
-            if not data:
-                return None
-            self._frames.feed(data)
-        return decode(body)
-
-    async def shut_out(self):
-        """Return what is received until the node closes."""
-        try:
-            return await self.reader.read()
-        except ConnectionResetError:
-            return b""
-
-    async def link(self, node=MALLORY):
-        self.say(hello(node=node))
-        assert isinstance(await self.hear(), Answer)
-        self.say(Confirm())
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ import pytest
 from made_up_secrets import keyring
 from tcp_stage import Local
 
+from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
-from cluster_kit.testing import BlackHole, Cut, Delay, Drop, MemoryNetwork, run_virtually
+from cluster_kit.testing import BlackHole, Cut, Delay, Drop, MemoryNetwork, SlowReader, run_virtually
 
 
 class Lan:
@@ -88,6 +89,29 @@ def test_peer_behind_a_cut_is_silent_in_time_and_linked_again_after():
         assert ann.history(bob) == bob.history(ann) == ["up", "down", "up"]
         for node in (ann, bob):
             await node.connector.stop()
+
+    run_virtually(scenario())
+
+
+def test_messages_to_a_slow_reader_delay_no_sign_of_life_for_long():
+    async def scenario():
+        lan = Lan()
+        ann, bob = await mesh(lan, 2, silent_s=5.0)
+        lan.network.add(SlowReader(200_000))  # bytes a second: what is under way in the window takes a good second
+
+        async def send():
+            while True:
+                await ann.connector.send(bob.node, bytes(MAX_PAYLOAD_BYTES))
+
+        sending = asyncio.create_task(send())
+        await asyncio.sleep(60)
+        assert ann.history(bob) == bob.history(ann) == ["up"]
+        assert sum(len(report.data) for report in bob.links.of("message", ann.name)) > 60 * 200_000 * 0.9
+        assert max(report.data for report in ann.links.of("rtt", bob.name)) < 3.0
+        await ann.connector.stop()
+        with pytest.raises(ConnectError, match="it is lost"):
+            await sending
+        await bob.connector.stop()
 
     run_virtually(scenario())
 

@@ -12,7 +12,7 @@ from cluster_kit.events import Reason
 from cluster_kit.node import Node, split_address
 from cluster_kit.testing.leaks import close_server
 
-HELLO, ANSWER, REFUSAL, CONFIRM, PING, PONG, WANT, UPDATE, GOODBYE, APP, PEERS = range(1, 12)
+HELLO, ANSWER, REFUSAL, CONFIRM, PING, PONG, WANT, UPDATE, GOODBYE, APP, PEERS, SECRETS, GREETING, MESSAGE = range(1, 15)
 BOOT = [1_700_000_000_000, 7]
 OTHER = "eve@127.0.0.1"
 
@@ -104,6 +104,72 @@ def test_link_that_the_other_implementation_accepts():
             host, port = server.sockets[0].getsockname()
             assert (await ann.connector.connect(Node(name=OTHER, address=f"{host}:{port}"))).metadata == {"lang": "other"}
             assert await ann.down(Node(name=OTHER)) is Reason.LEFT
+
+    run(scenario)
+
+
+LONG = bytes(range(250)) * 50  # of three frames
+
+
+def test_messages_with_the_other_implementation_that_dials():
+    async def scenario():
+        async with Local("ann") as ann:
+            ann.links.greeting = LONG
+            wire = Wire(*await asyncio.open_connection(*split_address(ann.node.address)))
+            wire.say(HELLO, "cluster_kit", 1, identity(features=["messages"]))
+            said = b""
+            while len(said) < len(LONG):
+                said += (await wire.hear(GREETING, ANSWER))[0]
+            assert said == LONG
+            (introduced,) = await wire.hear(GREETING, ANSWER)
+            assert "messages" in introduced[8]
+            for word in (b"I am ", b"free"):
+                wire.say(GREETING, word, "a field of a later release")
+            wire.say(CONFIRM)
+            wire.say(MESSAGE, b"at once")
+            up = await ann.links.expect("up", OTHER)
+            assert (up.greeting, up.told) == (b"I am free", LONG)
+            assert (await ann.links.expect("message", OTHER)).data == b"at once"
+            for payload in (b"", b"x" * 65_000):
+                await ann.connector.send(up.node, payload)
+                assert await wire.hear(MESSAGE) == [payload]
+            wire.writer.close()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("features", "greeting"), [(["messages"], b""), ([], None)])
+def test_messages_with_the_other_implementation_that_accepts(features, greeting):
+    heard = []
+
+    async def accept(reader, writer):
+        wire = Wire(reader, writer)
+        assert "messages" in (await wire.hear(HELLO))[2][8]
+        wire.say(ANSWER, identity(features=features))
+        while word := await wire.hear(GREETING, CONFIRM):
+            heard.append(word[0])
+        if features:
+            heard.extend(await wire.hear(MESSAGE))
+        wire.say(MESSAGE, b"hello")
+        wire.say(GOODBYE, "leaving")
+        writer.close()
+
+    async def scenario():
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        async with server, Local("ann") as ann:
+            ann.links.greeting = b"I am ann"
+            host, port = server.sockets[0].getsockname()
+            peer = await ann.connector.connect(Node(name=OTHER, address=f"{host}:{port}"))
+            up = await ann.links.expect("up", OTHER)
+            assert up.greeting == greeting
+            if features:
+                await ann.connector.send(peer, b"hello")
+            else:
+                with pytest.raises(ConnectError, match="no link to it that carries messages"):
+                    await ann.connector.send(peer, b"hello")
+            assert await ann.down(Node(name=OTHER)) is Reason.LEFT
+            assert heard == ([b"I am ann", b"hello"] if features else [])
+            assert [report.data for report in ann.links.of("message")] == ([b"hello"] if features else [])
 
     run(scenario)
 

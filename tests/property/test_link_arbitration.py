@@ -1,5 +1,7 @@
 """Whatever is dialled, and in whatever order it arrives, two nodes end up with one link and the same opinion of it.
 
+Each has the greeting that the other has told over that link, and no other.
+
 The link tables and link protocols of both ends are the real ones; between them are connections in memory, and Hypothesis picks
 what happens next: a dial that gets through, a frame that arrives, an end that is noticed, or the next wish of one of the nodes.
 """
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cluster_kit.connectors.tcp.connection import MESSAGES
 from cluster_kit.connectors.tcp.links import Close, Dial, Down, Failed, Linked, Probe, Send, Up
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason
@@ -35,9 +38,16 @@ class Host:
     attempts: dict[int, Node] = field(default_factory=dict)
     wishes: set[str] = field(default_factory=set)
     alive: bool = True
+    moment: int = 0
+    greetings: dict[str, tuple[bytes | None, bytes]] = field(default_factory=dict)
 
     def __post_init__(self):
-        self.table = LinkTable(self.node, FENCE)
+        self.table = LinkTable(self.node, FENCE, (MESSAGES,), greeting=self.greet)
+
+    def greet(self):
+        """Return another greeting each time, of no frame, one or several."""
+        self.moment += 1
+        return f"{self.node.name} {self.moment} ".encode() * (self.moment % 3 * 300)
 
     def linked(self):
         return {name for name, history in self.ups.items() if history[-1] == "up"}
@@ -179,6 +189,7 @@ class World:
                     history = host.ups.setdefault(action.peer.key, [])
                     assert history[-1:] != ["up"], "up is reported once"
                     history.append("up")
+                    host.greetings[action.peer.key] = (action.greeting, action.told)
                 case Down():
                     assert host.ups[action.peer.key][-1] == "up", "down is reported once"
                     host.ups[action.peer.key].append("down")
@@ -198,6 +209,10 @@ class World:
             assert all(end.link.state is State.UP and end.other.link.state is State.UP for end in ends)
             peers = [end.other.host.node.name for end in ends]
             assert sorted(peers) == sorted(host.linked())
+            for peer in (end.other.host for end in ends):
+                greeting, told = peer.greetings[host.node.name]
+                assert host.greetings[peer.node.name] == (told, greeting), "each got what the other says that it has said"
+                assert not told or told.startswith(peer.node.name.encode())
 
 
 def node(name: str, boot: int) -> Node:

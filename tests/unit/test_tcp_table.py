@@ -3,6 +3,7 @@
 import pytest
 
 from cluster_kit.connectors.tcp import links as do
+from cluster_kit.connectors.tcp.connection import MESSAGES
 from cluster_kit.connectors.tcp.handshake import MAX_DIALLED, PATIENCE, HangUps
 from cluster_kit.connectors.tcp.links import (
     Changed,
@@ -19,14 +20,17 @@ from cluster_kit.connectors.tcp.links import (
     Up,
 )
 from cluster_kit.connectors.tcp.table import LinkTable
-from cluster_kit.errors import ConnectReason, NameConflict
+from cluster_kit.errors import ConnectReason, NameConflict, RemoteProtocolError
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.wire.frames import (
+    GREETING_BYTES,
     HEADER_BYTES,
+    MAX_GREETING_FRAMES,
     Answer,
     Confirm,
     Goodbye,
+    Greeting,
     Hello,
     Identity,
     Refusal,
@@ -77,8 +81,8 @@ def said(action):
     return decode(action.data[HEADER_BYTES:])
 
 
-def identity(node, *, wanted=True, leaving=False, fence=FENCE):
-    return Identity.of(node, fence, leaving=leaving, wanted=wanted)
+def identity(node, *, wanted=True, leaving=False, fence=FENCE, features=()):
+    return Identity.of(node, fence, leaving=leaving, wanted=wanted, features=features)
 
 
 def hello(node, **said):
@@ -621,3 +625,71 @@ def test_address_of_another_connector_is_refused_for_good(table):
     (failed,) = table.connect(DIAL, Node(name="eve@h", address="unix:/run/eve.sock"))
     assert (failed.error.reason, failed.error.retryable) == (ConnectReason.UNREACHABLE, False)
     assert "its address is not host:port, it belongs to another connector" in str(failed.error)
+
+
+# greetings
+
+
+def greeting_table(*greetings):
+    """Return a table of a node that greets otherwise each time."""
+    return Table(features=(MESSAGES,), greeting=iter(greetings).__next__)
+
+
+def frames(actions):
+    return [said(action) for action in actions if isinstance(action, do.Send)]
+
+
+def up(actions):
+    (link,) = [action for action in actions if isinstance(action, Up)]
+    return link.greeting, link.told
+
+
+def test_acceptor_greets_before_its_answer_with_the_greeting_of_that_moment():
+    table = greeting_table(b"now", b"later")
+    greeted, answered = frames(table.receive(IN, hello(ANN, features=[MESSAGES])))
+    assert greeted == Greeting(b"now")
+    assert isinstance(answered, Answer)
+    assert table.receive(IN, Greeting(b"I am ")) == table.receive(IN, Greeting(b"ann")) == []
+    assert up(table.receive(IN, Confirm())) == (b"I am ann", b"now")
+    assert frames(table.receive(IN2, hello(CAT, features=[MESSAGES])))[0] == Greeting(b"later")
+
+
+def test_dialler_greets_before_it_confirms():
+    table = greeting_table(b"now")
+    dial(table, ANN)
+    assert table.receive(DIAL, Greeting(b"I am ann")) == []
+    actions = table.receive(DIAL, answer(ANN, features=[MESSAGES]))
+    assert frames(actions) == [Greeting(b"now"), Confirm()]
+    assert up(actions) == (b"I am ann", b"now")
+
+
+def test_long_greeting_is_said_in_pieces():
+    greeting = bytes(range(200)) * 50
+    greeted = frames(greeting_table(greeting).receive(IN, hello(ANN, features=[MESSAGES])))[:-1]
+    assert [len(piece.data) for piece in greeted] == [GREETING_BYTES, GREETING_BYTES, 2000]
+    assert b"".join(piece.data for piece in greeted) == greeting
+
+
+def test_empty_greeting_takes_no_word():
+    table = greeting_table(b"")
+    (answered,) = frames(table.receive(IN, hello(ANN, features=[MESSAGES])))
+    assert isinstance(answered, Answer)
+    assert up(table.receive(IN, Confirm())) == (b"", b"")
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [((), [MESSAGES]), ((MESSAGES,), []), ((), [])])
+def test_who_carries_no_messages_is_not_greeted_and_does_not_greet(ours, theirs):
+    table = Table(features=ours, greeting=lambda: b"now")
+    (answered,) = frames(table.receive(IN, hello(ANN, features=theirs)))
+    assert isinstance(answered, Answer)
+    table.receive(IN, Greeting(b"all the same"))
+    assert up(table.receive(IN, Confirm())) == (None, b"")
+
+
+def test_greeting_in_too_many_pieces_breaks_the_protocol():
+    table = greeting_table(b"")
+    table.receive(IN, hello(ANN, features=[MESSAGES]))
+    for _ in range(MAX_GREETING_FRAMES):
+        table.receive(IN, Greeting(b"x"))
+    with pytest.raises(RemoteProtocolError, match="greeting of more than"):
+        table.receive(IN, Greeting(b"x"))

@@ -14,9 +14,11 @@ from cluster_kit.wire.frames import (
     App,
     Confirm,
     Goodbye,
+    Greeting,
     Hello,
     Hint,
     Identity,
+    Message,
     Peers,
     Ping,
     Pong,
@@ -46,6 +48,8 @@ EXAMPLES = {
         App(payload=msgspec.Raw(b"\xc0")),
         Peers([Hint("b@h", "h:1", None)]),
         Secrets([b"12345678"]),
+        Greeting(b"hello"),
+        Message(b"payload"),
     )
 }
 

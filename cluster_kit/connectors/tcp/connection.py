@@ -23,7 +23,7 @@ from cluster_kit.connectors.tcp.arbitration import Case, Name, Process, Sign
 from cluster_kit.connectors.tcp.handshake import Presence
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import Node
-from cluster_kit.wire.frames import Frame, Identity, Secrets, Update, Want
+from cluster_kit.wire.frames import MAX_GREETING_FRAMES, Frame, Identity, Secrets, Update, Want
 from cluster_kit.wire.link import Link, Role, State
 
 MESSAGES = "messages"  # in the hello of those whose links carry them
@@ -60,7 +60,7 @@ class Connection:
     told_secrets: tuple[bytes, ...] = ()
     told_greeting: bytes = b""
     echoed: bool = False
-    _greeting: bytearray = field(default_factory=bytearray)
+    _greeting: list[bytes] = field(default_factory=list)  # the pieces of the peer's
 
     @property
     def name(self) -> str:
@@ -90,14 +90,15 @@ class Connection:
         Raises:
             RemoteProtocolError: It has become longer than one may be.
         """
-        self._greeting += data
-        if len(self._greeting) > MAX_GREETING_BYTES:
-            raise RemoteProtocolError(f"link: greeting of more than {MAX_GREETING_BYTES} bytes")
+        self._greeting.append(data)
+        if len(self._greeting) > MAX_GREETING_FRAMES or sum(map(len, self._greeting)) > MAX_GREETING_BYTES:
+            most = f"{MAX_GREETING_BYTES} bytes, or {MAX_GREETING_FRAMES} pieces"
+            raise RemoteProtocolError(f"link: greeting of more than {most}")
 
     def take_greetings(self, us: Presence) -> tuple[bytes | None, bytes]:
         """Return the peer's greeting, ``None`` where the link can't carry messages, and ours, and keep neither."""
-        greeting, told = bytes(self._greeting) if self.carries_messages(us) else None, self.told_greeting
-        self._greeting, self.told_greeting = bytearray(), b""
+        greeting, told = b"".join(self._greeting) if self.carries_messages(us) else None, self.told_greeting
+        self._greeting, self.told_greeting = [], b""
         return greeting, told
 
     def same_process(self, other: Connection) -> bool:

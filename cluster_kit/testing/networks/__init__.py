@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+from cluster_kit.testing.networks.backlog import BacklogRules
 from cluster_kit.testing.networks.datagrams import DatagramRules
 from cluster_kit.testing.networks.streams import StreamRules
 from cluster_kit.testing.networks.surroundings import SurroundingsRules
 
 
-class NetworkConformance(StreamRules, DatagramRules, SurroundingsRules):
+class NetworkConformance(StreamRules, BacklogRules, DatagramRules, SurroundingsRules):
     """Subclass it as ``Test...`` and override ``make_network``; every other override is optional.
 
     No rule is about speed: a network may be slow, and run in virtual time.

@@ -13,6 +13,9 @@ from cluster_kit.testing.leaks import leaves_nothing
 from cluster_kit.testing.scenarios import run_to_end, without_unhandled
 from cluster_kit.testing.stand_ins import DEADLINE_S
 
+BULK = bytes(range(256)) * 1024  # more than one packet
+MOST_BULKS = 400  # 100 MB: no system takes in more than that for somebody who doesn't read
+CLOSE = "Receive nothing more, and close once everything is sent. Idempotent."
 SAY_AGAIN_S = 0.5  # a datagram may be lost
 
 
@@ -163,6 +166,30 @@ class NetworkStage:
         reader = Reader(self.deadline_s, stream)
         stream.start(reader)
         return reader
+
+    async def fill(self, stream: Stream) -> int:
+        """Send until something stays unsent; return how often ``BULK`` was sent."""
+        for count in range(1, MOST_BULKS + 1):
+            stream.send(BULK)
+            if stream.unsent_bytes > len(BULK):
+                return count
+            await asyncio.sleep(0.01)  # on a slow network it takes a while until nothing more gets through
+        raise AssertionError(f"{MOST_BULKS * len(BULK)} bytes were sent to who doesn't read, and none is unsent")
+
+    async def once(self, met: Callable[[], bool], what: str) -> None:
+        """Wait for what no event tells of."""
+
+        async def wait() -> None:
+            while not met():  # noqa: ASYNC110 - no event tells of it
+                await asyncio.sleep(0.01)
+
+        await self.within(wait(), what)
+
+    async def a_while(self, ann: Network, bob: Network) -> None:
+        """Wait as long as another stream takes to open and close: what was under way has come in by then."""
+        async with self.pair(ann, bob) as (ours, theirs):
+            ours.close()
+            await self.reader(theirs).ended()
 
     @asynccontextmanager
     async def serving(self, other: Network) -> AsyncIterator[tuple[Listener, asyncio.Queue[Stream]]]:

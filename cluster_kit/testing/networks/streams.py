@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from cluster_kit.errors import NetworkFault
 from cluster_kit.network import Endpoint, Network, Stream
 from cluster_kit.testing.contract import contract
-from cluster_kit.testing.networks.stage import NetworkStage, Reader
-
-BULK = bytes(range(256)) * 1024  # more than one packet
-MOST_BULKS = 400  # 100 MB: no system takes in more than that for somebody who doesn't read
+from cluster_kit.testing.networks.stage import BULK, CLOSE, NetworkStage, Reader
 
 NOT_OURS = "No interface of this machine has the address."
 NO_PORT = "A port is 0 to 65535; one beyond fails as ``failed``."
 IMPOSSIBLE_PORTS = (-1, 65536)
 CLOSE_LISTENER = "Accept nothing more, abort what was not handed on, and return when nothing of it is left. Idempotent."
 START = "Begin to receive, never within this call; until then bytes wait, and the end is not told."
-CLOSE = "Receive nothing more, and close once everything is sent. Idempotent."
 LOST = "The stream has ended, whoever ended it, and holds nothing any more: called exactly once, as the last."
 
 
@@ -218,7 +213,7 @@ class StreamRules(NetworkStage):
                 ours.send(b"last words")
                 ours.close()
                 await closing.ended()
-                await self._a_while(ann, bob)
+                await self.a_while(ann, bob)
                 reader = self.reader(theirs)
                 assert not reader.losses, "the end was told within start"
                 await reader.ended()
@@ -226,52 +221,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
-    @contract("What the other end, or the way there, has not taken yet and is kept here.")
-    def test_what_nobody_reads_is_counted_as_unsent(self) -> None:
-        """``unsent_bytes`` grows while the other end doesn't read, and is zero again once it has."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.pair(ann, bob) as (ours, theirs):
-                assert ours.unsent_bytes == 0
-                bulks = await self._fill(ours)
-                reader = self.reader(theirs)
-                await reader.got(bulks * len(BULK))
-                await self._once(lambda: ours.unsent_bytes == 0, "no unsent bytes after all was received")
-
-        self.play(scenario)
-
-    async def _fill(self, stream: Stream) -> int:
-        """Send until something stays unsent; return how often ``BULK`` was sent."""
-        for count in range(1, MOST_BULKS + 1):
-            stream.send(BULK)
-            if stream.unsent_bytes > len(BULK):
-                return count
-            await asyncio.sleep(0.01)  # on a slow network it takes a while until nothing more gets through
-        raise AssertionError(f"{MOST_BULKS * len(BULK)} bytes were sent to who doesn't read, and none is unsent")
-
-    async def _once(self, met: Callable[[], bool], what: str) -> None:
-        async def wait() -> None:
-            while not met():  # noqa: ASYNC110 - no event tells of it
-                await asyncio.sleep(0.01)
-
-        await self.within(wait(), what)
-
     # Ending
-
-    @contract(CLOSE)
-    def test_closing_sends_the_rest_first(self) -> None:
-        """``close`` loses nothing of what was sent before, also where that waits for a reader."""
-
-        async def scenario(ann: Network, bob: Network) -> None:
-            async with self.pair(ann, bob) as (ours, theirs):
-                bulks = await self._fill(ours)
-                ours.close()
-                reader = self.reader(theirs)
-                await reader.ended()
-                assert len(reader.data) == bulks * len(BULK), f"of {bulks * len(BULK)} bytes, {len(reader.data)} came in"
-                assert reader.data == BULK * bulks
-
-        self.play(scenario)
 
     @contract("on a stream that is closing or lost, do nothing")
     def test_nothing_is_sent_after_close(self) -> None:
@@ -337,7 +287,7 @@ class StreamRules(NetworkStage):
         async def scenario(ann: Network, bob: Network) -> None:
             async with self.pair(ann, bob) as (ours, theirs):
                 reader = self.reader(ours)
-                await self._fill(ours)
+                await self.fill(ours)
                 ours.close()
                 ours.abort()
                 ours.abort()
@@ -367,13 +317,7 @@ class StreamRules(NetworkStage):
         """Wait for the ends of both, and for a second end that may follow."""
         for reader in readers:
             await reader.ended()
-        await self._a_while(ann, bob)
+        await self.a_while(ann, bob)
         for reader in readers:
             assert reader.losses == 1, f"lost() was called {reader.losses} times"
             assert not reader.late, "bytes were received after lost()"
-
-    async def _a_while(self, ann: Network, bob: Network) -> None:
-        """Wait as long as another stream takes to open and close: what was under way has come in by then."""
-        async with self.pair(ann, bob) as (ours, theirs):
-            ours.close()
-            await self.reader(theirs).ended()

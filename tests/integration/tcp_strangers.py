@@ -1,0 +1,64 @@
+"""Who dials a node by hand, and says what no node would."""
+
+import asyncio
+
+from tcp_stage import DEADLINE_S, FENCE
+
+from cluster_kit.node import BootId, Node, split_address
+from cluster_kit.wire.frames import Answer, Confirm, FrameReader, Hello, Identity, decode, encode
+
+MALLORY = Node(name="mallory@127.0.0.1", boot_id=BootId(5, 5))
+
+
+def run(scenario):
+    """Run a scenario on the system's clock."""
+
+    async def bounded():
+        async with asyncio.timeout(2 * DEADLINE_S):
+            await scenario()
+
+    asyncio.run(bounded())
+
+
+def hello(fence=FENCE, node=MALLORY, features=()):
+    """Return the first word of who dials."""
+    identity = Identity.of(node, fence, leaving=False, wanted=True, features=features)
+    return Hello(magic="cluster_kit", version=1, identity=identity)
+
+
+class Stranger:
+    """A bare socket at the door of a node."""
+
+    def __init__(self, node):
+        self._address = split_address(node.address)
+        self._frames = FrameReader()
+
+    async def __aenter__(self):
+        self.reader, self.writer = await asyncio.open_connection(*self._address)
+        return self
+
+    async def __aexit__(self, *exc_info):
+        self.writer.close()
+
+    def say(self, *frames):
+        self.writer.write(b"".join(encode(frame) for frame in frames))
+
+    async def hear(self):
+        while (body := self._frames.next(65536)) is None:
+            data = await self.reader.read(4096)
+            if not data:
+                return None
+            self._frames.feed(data)
+        return decode(body)
+
+    async def shut_out(self):
+        """Return what is received until the node closes."""
+        try:
+            return await self.reader.read()
+        except ConnectionResetError:
+            return b""
+
+    async def link(self, node=MALLORY, features=()):
+        self.say(hello(node=node, features=features))
+        assert isinstance(await self.hear(), Answer)
+        self.say(Confirm())
