@@ -95,4 +95,4 @@ class WorkerLine:
 
     @property
     def _is_watched(self) -> bool:
-        return self._channel in self._selector.get_map()
+        return not self._hung_up and self._channel in self._selector.get_map()

@@ -64,6 +64,10 @@ NOT_DECODERS = {
     "strategies.gossip.freshness:Freshness.must_echo": "a nonce of an envelope",
     "supervisor.control:describe": "ids of our own",
     "wire.sealing:Sealing.is_own": "compares with our own",
+    "supervisor.line:WorkerLine.send_parcel": "sends",
+    "supervisor.topics.switchboard:Switchboard.ask": "sends",
+    "supervisor.topics.switchboard:Switchboard.publish": "sends",
+    "supervisor.topics.switchboard:Switchboard.send": "sends",
     "wire.sealing:Sealing.seal": "sends",
     "wire.tls:Tls.send": "sends",
     "worker.dropped:Dropped.renewed": "ids of our own",
@@ -95,6 +99,9 @@ READ_NO_FORM = {
     "strategies.mdns.diagnosis": "compares datagrams, unread",
     "supervisor.former": "tables of the kernel, and names of processes, whatever they are",
     "supervisor.refusal": "compares with what a supervisor says first",
+    "supervisor.topics.answering": "hands on to topics.data.decode",
+    "supervisor.topics.errand": "hands on to topics.data.decode",
+    "supervisor.topics.subscription": "hands on to topics.data.decode",
 }
 
 
