@@ -47,10 +47,14 @@ if TYPE_CHECKING:
         NameConflict,
         NetworkError,
         NetworkFault,
+        NotLinkedError,
+        NotSentError,
         PluginError,
         ProtocolError,
+        RemoteError,
         RemoteProtocolError,
         RestartLimitError,
+        UnansweredError,
         WaitTimeoutError,
     )
     from cluster_kit.events import (
@@ -88,6 +92,9 @@ if TYPE_CHECKING:
     from cluster_kit.supervisor.aio import AsyncSupervisor
     from cluster_kit.supervisor.bus import Subscription
     from cluster_kit.supervisor.supervisor import Supervisor
+    from cluster_kit.supervisor.topics.aio import AsyncTopic
+    from cluster_kit.supervisor.topics.items import Gap, Message
+    from cluster_kit.supervisor.topics.topic import Topic
 
 _HOME = {
     "abc": "Answer Connector Discovery Failed Found Gone Leaving LinkReport Observation PollingStrategy Seen Strategy Topology "
@@ -95,7 +102,8 @@ _HOME = {
     "config": "ClusterConfig Secret",
     "diagnosis": "Finding Outcome",
     "errors": "IGNORED ClusterKitError CommandError ConfigError ConnectError ConnectReason DiscoveryError LocalProtocolError "
-    "NameConflict NetworkError NetworkFault PluginError ProtocolError RemoteProtocolError RestartLimitError WaitTimeoutError",
+    "NameConflict NetworkError NetworkFault NotLinkedError NotSentError PluginError ProtocolError RemoteError "
+    "RemoteProtocolError RestartLimitError UnansweredError WaitTimeoutError",
     "events": "Event NodeDown NodeFound NodeLeaving NodeLost NodeUp NodeUpdated Reason Snapshot TopologyDegraded "
     "TopologyEvent TopologyReady TopologyRecovered TopologyRestarted",
     "hookspecs": "hookimpl",
@@ -106,6 +114,9 @@ _HOME = {
     "supervisor.aio": "AsyncSupervisor",
     "supervisor.bus": "Subscription",
     "supervisor.supervisor": "Supervisor",
+    "supervisor.topics.aio": "AsyncTopic",
+    "supervisor.topics.items": "Gap Message",
+    "supervisor.topics.topic": "Topic",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
@@ -113,6 +124,7 @@ __all__ = [
     "IGNORED",
     "Answer",
     "AsyncSupervisor",
+    "AsyncTopic",
     "BootId",
     "Clock",
     "ClusterConfig",
@@ -132,6 +144,7 @@ __all__ = [
     "Fence",
     "Finding",
     "Found",
+    "Gap",
     "Gone",
     "Group",
     "Interface",
@@ -139,6 +152,7 @@ __all__ = [
     "LinkReport",
     "Listener",
     "LocalProtocolError",
+    "Message",
     "NameConflict",
     "Network",
     "NetworkError",
@@ -150,6 +164,8 @@ __all__ = [
     "NodeLost",
     "NodeUp",
     "NodeUpdated",
+    "NotLinkedError",
+    "NotSentError",
     "Observation",
     "Outcome",
     "PluginError",
@@ -157,6 +173,7 @@ __all__ = [
     "ProtocolError",
     "Reason",
     "RegistryStrategy",
+    "RemoteError",
     "RemoteProtocolError",
     "RestartLimitError",
     "Secret",
@@ -167,12 +184,14 @@ __all__ = [
     "StreamReader",
     "Subscription",
     "Supervisor",
+    "Topic",
     "Topology",
     "TopologyDegraded",
     "TopologyEvent",
     "TopologyReady",
     "TopologyRecovered",
     "TopologyRestarted",
+    "UnansweredError",
     "WaitTimeoutError",
     "__version__",
     "command",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 from cluster_kit.errors import described
-from cluster_kit.pipe.channel import Channel
+from cluster_kit.pipe.channel import Channel, Parcel
 
 ROOM_BYTES = 1 << 17  # what one end takes in before it is heard, as the system does for a pair of sockets
 NOMINAL_BYTES = 256  # a message that nobody pickled counts as so many
@@ -54,13 +54,19 @@ class MemoryChannel(Channel):
 
     def send(self, message: Any) -> None:
         """See ``Channel.send``."""
-        if self._is_closed or self._other._is_closed:
-            raise BrokenPipeError("the other end is closed")
         if self._pickled:
             data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-            sent = _Sent(data, len(data))
+            self._send(_Sent(data, len(data)))
         else:
-            sent = _Sent(message, NOMINAL_BYTES)
+            self._send(_Sent(message, NOMINAL_BYTES))
+
+    def send_parcel(self, link: int, payload: bytes) -> None:
+        """See ``Channel.send_parcel``."""
+        self._send(_Sent(Parcel(link, payload), len(payload)))
+
+    def _send(self, sent: _Sent) -> None:
+        if self._is_closed or self._other._is_closed:
+            raise BrokenPipeError("the other end is closed")
         self._waiting.append(sent)
         self._waiting_bytes += sent.size
         self._push()
@@ -112,7 +118,7 @@ class MemoryChannel(Channel):
             if self._attached is None:  # closed by who heard the one before
                 return
             try:
-                message = pickle.loads(sent.what) if self._pickled else sent.what
+                message = pickle.loads(sent.what) if isinstance(sent.what, bytes) and self._pickled else sent.what
             except BaseException as exc:  # noqa: BLE001 - whatever it is, it can't be read
                 self._end(described(exc))
                 return

@@ -69,3 +69,12 @@ def test_testing_names_load_pytest_only_when_used():
 def test_worker_is_started_ahead_before_much_is_loaded():
     loaded = modules_loaded_by("cluster_kit.cli.commands", "cluster_kit.cli.run", "cluster_kit.supervisor.child")
     assert not loaded & {"cluster_kit.config.model", "cluster_kit.node", "cluster_kit.worker.messages", "msgspec"}
+
+
+def test_a_supervisor_loads_what_topics_take_with_the_first_of_them():
+    program = "import cluster_kit.supervisor.supervisor, json, sys; print(json.dumps(sorted(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(json.loads(run.stdout))
+    assert "cluster_kit.supervisor.topics.switchboard" in loaded
+    assert not {name for name in loaded if name.startswith("cluster_kit.topics")}
+    assert not loaded & {"cluster_kit.wire.topics", "cluster_kit.supervisor.topics.topic", "asyncio"}

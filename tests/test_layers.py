@@ -18,7 +18,7 @@ LAYERS = (
     "observations abc answers config diagnosis wire registry security",
     "hookspecs",
     "admission installed",
-    "strategies | connectors | topologies | membership",
+    "strategies | connectors | topologies | membership | topics",
     "plugins",
     "pipe",
     "worker",

@@ -15,20 +15,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from cluster_kit.errors import described
 from cluster_kit.pipe.channel import Channel
+from cluster_kit.pipe.incoming import LENGTH_BYTES, Incoming, parcel_head
+from cluster_kit.pipe.outgoing import Outgoing
 
 if TYPE_CHECKING:
     import asyncio
 
-_HEADER_BYTES = 4
-_READ_BYTES = 65536
+_SHORT_BYTES = 4096  # what costs less to copy than to send as two pieces
 
 
 class SocketChannel(Channel):
     """Sends and receives messages; owns its socket.
 
     A worker has its event loop see to it, see ``attach``. Who has none waits on ``fileno`` and calls ``receive`` and ``flush``.
+    Any thread may send and flush, and so may a signal handler, see ``outgoing``; one receives.
 
     Args:
         sock: One end of a connected pair.
@@ -37,11 +38,9 @@ class SocketChannel(Channel):
 
     def __init__(self, sock: socket.socket, greeting: bytes = b"") -> None:
         sock.setblocking(False)
-        self._greeting = greeting
         self._socket = sock
-        self._incoming = bytearray()
-        self._outgoing = bytearray()
-        self._unreadable: str | None = None
+        self._incoming = Incoming(sock, greeting)
+        self._outgoing = Outgoing(sock)
         self._attached: _Attached | None = None
 
     @classmethod
@@ -68,12 +67,12 @@ class SocketChannel(Channel):
     @property
     def pending_bytes(self) -> int:
         """What has been sent but not yet taken by the operating system."""
-        return len(self._outgoing)
+        return self._outgoing.pending_bytes
 
     @property
     def greeted(self) -> bool:
         """Whether the other end has given its greeting."""
-        return not self._greeting
+        return not self._incoming.greeting
 
     def send_raw(self, data: bytes) -> None:
         """Queue ``data`` as it is, and send what can be sent at once; for what comes before the first message.
@@ -81,18 +80,25 @@ class SocketChannel(Channel):
         Raises:
             OSError: The other end is gone.
         """
-        self._outgoing += data
-        if not self.flush() and self._attached is not None:
-            self._attached.write_later()
+        self._send(data)
 
     def send(self, message: Any) -> None:
-        """Queue ``message`` and send what can be sent at once.
-
-        Raises:
-            OSError: The other end is gone.
-        """
+        """See ``Channel.send``."""
         data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        self.send_raw(len(data).to_bytes(_HEADER_BYTES, "big") + data)
+        self._send(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+
+    def send_parcel(self, link: int, payload: bytes) -> None:
+        """See ``Channel.send_parcel``."""
+        head = parcel_head(link, payload)
+        if len(payload) <= _SHORT_BYTES:
+            self._send(head + payload)
+        else:
+            self._send(head, payload)
+
+    def _send(self, *data: bytes) -> None:
+        self._outgoing.add(*data)
+        if not self._outgoing.write() and self._attached is not None:
+            self._attached.write_later()
 
     def flush(self) -> bool:
         """Send what is pending; return whether all of it is out.
@@ -100,13 +106,7 @@ class SocketChannel(Channel):
         Raises:
             OSError: The other end is gone.
         """
-        while self._outgoing:
-            try:
-                sent = self._socket.send(self._outgoing)
-            except BlockingIOError:
-                return False
-            del self._outgoing[:sent]
-        return True
+        return self._outgoing.write()
 
     def drain(self, timeout_s: float | None = None) -> None:
         """See ``Channel.drain``."""
@@ -130,73 +130,21 @@ class SocketChannel(Channel):
         Raises:
             EOFError: The other end closed; or, with a text, it sent what can't be read, and nothing after that counts.
         """
-        return self._take() if self._unreadable or self._read() else []
+        return self._incoming.take() if self._incoming.fault or self._incoming.read() else []
 
     def receive_rest(self) -> list[Any]:
         """Return all that the other end sent before it died, as far as it can be read."""
-        with suppress(EOFError):
-            while self._read():
-                pass
-        with suppress(EOFError):
-            return self._take()
-        return []
-
-    def _read(self) -> bool:
-        """Read once; return whether there was something."""
-        try:
-            data = self._socket.recv(_READ_BYTES)
-        except BlockingIOError:
-            return False
-        except ConnectionError as exc:
-            raise EOFError from exc
-        if not data:
-            raise EOFError
-        self._incoming += data
-        return True
-
-    def _take(self) -> list[Any]:
-        if self._unreadable is not None:
-            raise EOFError(self._unreadable)
-        if not self._take_greeting():
-            return []
         messages = []
-        start = 0
-        while len(self._incoming) - start >= _HEADER_BYTES:
-            body = start + _HEADER_BYTES
-            end = body + int.from_bytes(self._incoming[start:body], "big")
-            if len(self._incoming) < end:
-                break
-            try:
-                messages.append(pickle.loads(self._incoming[body:end]))  # noqa: S301 - from our own process only
-            except BaseException as exc:
-                self._unreadable = described(exc)
-                self._incoming.clear()
-                if messages:
-                    self._socket.shutdown(socket.SHUT_RD)  # so that whoever waits for more wakes up and is told
-                    return messages
-                raise EOFError(self._unreadable) from exc
-            start = end
-        del self._incoming[:start]
+        with suppress(EOFError):
+            while self._incoming.fault is None and self._incoming.read():
+                messages += self._incoming.take()
         return messages
-
-    def _take_greeting(self) -> bool:
-        """Return whether it is there; raises ``EOFError`` where something else is."""
-        if not self._greeting:
-            return True
-        said = bytes(self._incoming[: len(self._greeting)])
-        if not self._greeting.startswith(said):
-            self._unreadable = f"{said!r} where {self._greeting!r} was expected"
-            raise EOFError(self._unreadable)
-        if said == self._greeting:
-            del self._incoming[: len(said)]
-            self._greeting = b""
-        return not self._greeting
 
     def close(self) -> None:
         """See ``Channel.close``."""
         if self._attached is not None:
             self._attached.detach()
-        self._socket.close()
+        self._outgoing.close()
 
 
 class _Attached:

@@ -1,15 +1,15 @@
 """What a keeper writes down about its topology, for ``Supervisor.status()``.
 
-Written on the supervising thread, read by any under the bus's lock. Holds no process and decides nothing.
+Written on the supervising thread, read by any under the bus's lock. Holds no process.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from cluster_kit.errors import name_taken
-from cluster_kit.events import Event, TopologyEvent
+from cluster_kit.events import Event, TopologyDegraded, TopologyEvent, TopologyRecovered
 from cluster_kit.supervisor.status import GoneStatus, LinkStatus, State, TopologyStatus, UnlinkedStatus
 from cluster_kit.supervisor.view import GONE_S, TopologyView
 from cluster_kit.worker.messages import Inspected, SourceHealth
@@ -38,11 +38,16 @@ class Account:
         self.announced = False
         self._sources = {name: SourceHealth(name, None) for name in self._sources}
 
-    def source_changed(self, health: SourceHealth) -> None:
-        """A strategy works again, or fails."""
+    def source_changed(self, health: SourceHealth) -> Iterator[Event]:
+        """A strategy works again, or fails; yield what that makes of the topology."""
+        was_degraded = self.degraded
         self._sources[health.source] = health
         if health.error is not None:
             self.last_error = health.error
+        if self.degraded and not was_degraded:
+            yield TopologyDegraded(topology=self._view.topology, error=health.error or "", t=time.time())
+        elif was_degraded and not self.degraded:
+            yield TopologyRecovered(topology=self._view.topology, t=time.time())
 
     def told(self, event: Event) -> None:
         """An event passed by: of two live processes of one name, the one that is shut out would look healthy."""

@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from cluster_kit.config import ClusterConfig
 from cluster_kit.events import Event
@@ -22,6 +22,9 @@ from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.supervisor import Supervisor
 from cluster_kit.supervisor.view import NodeState
 from cluster_kit.throttle import Throttle
+
+if TYPE_CHECKING:
+    from cluster_kit.supervisor.topics.aio import AsyncTopic
 
 _Result = TypeVar("_Result")
 
@@ -108,6 +111,7 @@ class AsyncSupervisor:
 
     async def start(self) -> Self:
         """Start the workers and return once each serves; see ``Supervisor.start``."""
+        self._sync._boards.loop = asyncio.get_running_loop()
         try:
             await _apart(self._sync.start)
         except asyncio.CancelledError:
@@ -163,6 +167,12 @@ class AsyncSupervisor:
     ) -> AsyncSubscription:
         """Hear what happens, from a snapshot on; see ``Supervisor.subscribe``. A callback runs in the event loop."""
         return AsyncSubscription(self._sync.subscribe(topology=topology, maxsize=maxsize), callback)
+
+    def topic(self, name: str, *, topology: str | None = None) -> AsyncTopic:
+        """Return a named stream of messages between the applications of linked nodes; see ``Supervisor.topic``."""
+        from cluster_kit.supervisor.topics.aio import AsyncTopic
+
+        return AsyncTopic(self._sync.topic(name, topology=topology))
 
     async def status(self) -> Mapping[str, TopologyStatus]:
         """Return how each topology is doing."""

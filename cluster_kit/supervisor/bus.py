@@ -180,6 +180,13 @@ class EventBus:
                 found |= view.up if state == "up" else view.known
         return tuple(found[key] for key in sorted(found))
 
+    def current(self, topology: str, nodes: Iterable[Node]) -> tuple[Node, ...]:
+        """Return linked nodes as they are now: their metadata may be others than when the link came up."""
+        with self.guard():
+            view = self.views.get(topology)
+            up = view.up if view is not None else {}
+            return tuple(now if (now := up.get(each.key)) and now.boot_id == each.boot_id else each for each in nodes)
+
     def check(self, topology: str | None) -> None:
         """Check that there is such a topology; raises ``ClusterKitError``."""
         if topology is not None and topology not in self.views:

@@ -13,26 +13,33 @@ import selectors
 import time
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import ClusterKitError, RestartLimitError, described
 from cluster_kit.events import Event, Reason, TopologyDegraded, TopologyReady, TopologyRecovered, TopologyRestarted
 from cluster_kit.node import Node
+from cluster_kit.pipe.channel import Parcel
 from cluster_kit.supervisor.account import Account
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.child import SpareWorker, WorkerProcess, start_worker
+from cluster_kit.supervisor.line import WorkerLine
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.questions import Answers, Questions
 from cluster_kit.supervisor.restart import Escalate, Restart, RestartPolicy
 from cluster_kit.supervisor.status import TopologyStatus
+from cluster_kit.supervisor.topics.switchboard import Switchboard
 from cluster_kit.worker.messages import (
     Announced,
     Beat,
     CannotServe,
+    Forwarded,
+    Greeting,
     Happened,
     Inspected,
+    LinkClosed,
+    LinkOpened,
     Logged,
     Reply,
     Serving,
@@ -41,9 +48,6 @@ from cluster_kit.worker.messages import (
     Stop,
     View,
 )
-
-if TYPE_CHECKING:
-    from _typeshed import FileDescriptorLike
 
 P = ParamSpec("P")
 
@@ -75,6 +79,7 @@ class Keeper:
         config: TopologyConfig,
         *,
         bus: EventBus,
+        board: Switchboard,
         logs: LogRelay,
         selector: selectors.BaseSelector,
         clock: AttendedClock,
@@ -91,6 +96,7 @@ class Keeper:
         self.due_at_s: float | None = None
         self._config = config
         self._bus = bus
+        self._board = board
         self._logs = logs
         self._selector = selector
         self._clock = clock
@@ -100,10 +106,9 @@ class Keeper:
         self._spare = spare
         self._policy = RestartPolicy(config.child_spec)
         self._process: WorkerProcess | None = None
-        self._stopping = False
-        self._retired = False
-        self._briefed = False
-        self._serving = False
+        self._line: WorkerLine | None = None
+        self._stopping = self._retired = False
+        self._briefed = self._serving = False
         self._serve_by_s = 0.0
         self._account = Account(bus.views[config.name], config.sources)
         self._death: str | None = None
@@ -128,22 +133,24 @@ class Keeper:
         self._serve_by_s = self._clock.now_s() + START_S
         self.due_at_s = self._clock.now_s() + GREET_S
         process.when_ended(lambda: self._submit(self, lambda keeper: keeper._process_ended(process)))
-        self._selector.register(process.channel, selectors.EVENT_READ, self._channel_ready)
+        self._line = WorkerLine(
+            process.channel, self._selector, self._channel_ready, pend=lambda: self._submit(self, Keeper.watch)
+        )
+        self._board.attach(self._line, greet=self._greet)
         self._submit(self, Keeper.order)  # once all have been started, as to say what to run takes keys, which are being made
 
     @_contained
     def order(self, message: Any = None) -> None:
         """Send ``message`` to the worker, if there is one, and before the first of them what it is to run."""
-        if self._process is not None:
-            try:
-                if not self._briefed:
-                    self._briefed = True
-                    self._process.channel.send(self._describe(self._config, tuple(self._bus.views[self.name].known.values())))
-                if message is not None:
-                    self._process.channel.send(message)
-            except OSError:
-                return  # it is dying; its end is noticed by its sentinel
-            self._watch_channel()
+        if self._line is not None:
+            if not self._briefed:
+                self._briefed = True
+                self._line.send(self._describe(self._config, tuple(self._bus.views[self.name].known.values())))
+            if message is not None:
+                self._line.send(message)
+
+    def _greet(self) -> None:
+        self._submit(self, lambda keeper: keeper.order(Greeting(keeper._board.greeting)))
 
     @_contained
     def ask(self, number: int, message: Any, answers: Answers) -> None:
@@ -161,6 +168,7 @@ class Keeper:
         if self._process is None:
             self._finish()
             return
+        self._board.leave(self._clock.now_s())
         self.order(Stop())
         self.due_at_s = self._clock.now_s() + self._config.child_spec.shutdown_s
 
@@ -180,6 +188,7 @@ class Keeper:
         """Do what is due: start a successor, or put an end to a worker that is silent."""
         if self.finished:
             return
+        self._board.tick(self._clock.now_s())
         if self._policy.recover(self._clock.now_s()):
             self._publish(TopologyRecovered(topology=self.name, t=time.time()))
         if self.due_at_s is None or self._clock.now_s() < self.due_at_s:
@@ -209,33 +218,26 @@ class Keeper:
 
     @_contained
     def _channel_ready(self, mask: int) -> None:
-        process = self._process
+        process, line = self._process, self._line
         assert process is not None
+        assert line is not None
         try:
-            if mask & selectors.EVENT_WRITE:
-                process.channel.flush()
-            messages = process.channel.receive() if mask & selectors.EVENT_READ else []
+            messages = line.receive(mask)
         except (EOFError, OSError) as exc:
-            self._unwatch(process.channel)  # its end tells the rest
+            line.unwatch()  # its end tells the rest
             if isinstance(exc, EOFError) and exc.args:
                 worker = f"worker {self._account.pid} sent what cannot be read:" if process.heard else "said"
                 self._death = f"{worker} {exc}"
                 process.kill()
             return
-        self._watch_channel()
         for message in messages:
             self._hear(process, message)
 
-    def _watch_channel(self) -> None:
-        process = self._process
-        if process is not None and process.channel.fileno() in self._selector.get_map():
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if process.channel.pending_bytes else 0)
-            if self._selector.get_key(process.channel).events != events:
-                self._selector.modify(process.channel, events, self._channel_ready)
-
-    def _unwatch(self, fileobj: FileDescriptorLike) -> None:
-        if fileobj in self._selector.get_map():
-            self._selector.unregister(fileobj)
+    @_contained
+    def watch(self) -> None:
+        """Wait until the worker takes what it was sent."""
+        if self._line is not None:
+            self._line.watch()
 
     @_contained
     def _process_ended(self, process: WorkerProcess) -> None:
@@ -248,8 +250,9 @@ class Keeper:
     def _bury(self, process: WorkerProcess) -> None:
         process.join()
         code = process.exitcode
-        self._unwatch(process.channel)
-        self._process = None
+        if self._line is not None:
+            self._line.hang_up()
+        self._process = self._line = None
         self._account.pid = None
         process.close()
         death, self._death = self._death, None
@@ -272,6 +275,8 @@ class Keeper:
         if self._serving and not self._stopping:
             self.due_at_s = self._clock.now_s() + SILENT_S
         match message:
+            case Parcel() | Forwarded() | LinkOpened() | LinkClosed():
+                self._board.hear(message, self._clock.now_s())
             case Beat():
                 pass
             case Happened(events=events):
@@ -279,25 +284,26 @@ class Keeper:
                     self._account.told(event)
                     self._publish(event)
             case View(known=known, up=up):
-                for event in self._bus.views[self.name].catch_up(known, up, time.time()):
-                    self._publish(event)
-            case Serving(address=address):
-                self._now_serving(address)
+                self._publish(*self._bus.views[self.name].catch_up(known, up, time.time()))
+            case Serving():
+                self._now_serving(message)
             case Announced():
                 self._now_announced()
             case CannotServe(error=error):
                 self.start_error = error
                 self._death = str(error)
             case SourceHealth():
-                self._source_changed(message)
+                self._publish(*self._account.source_changed(message))
             case Reply():
                 self._questions.answered(message)
             case Logged():
                 self._logs.replay(message, self.name)
 
-    def _now_serving(self, address: str | None) -> None:
+    def _now_serving(self, serving: Serving) -> None:
         self._serving = self.served = True
-        self._account.serving(address)
+        self._account.serving(serving.address)
+        if serving.max_message_bytes is not None:
+            self._board.limit(serving.max_message_bytes)
         self.due_at_s = self._clock.now_s() + SILENT_S
         self._policy.serving(self._clock.now_s())
         self._notify()
@@ -306,22 +312,14 @@ class Keeper:
         self._account.announced = True
         self._publish(TopologyReady(topology=self.name, address=self._account.address, t=time.time()))
 
-    def _source_changed(self, health: SourceHealth) -> None:
-        was_degraded = self._account.degraded
-        self._account.source_changed(health)
-        if self._account.degraded and not was_degraded:
-            self._publish(TopologyDegraded(topology=self.name, error=health.error or "", t=time.time()))
-        elif was_degraded and not self._account.degraded:
-            self._publish(TopologyRecovered(topology=self.name, t=time.time()))
-
     # -- life and death ------------------------------------------------------------------------------------------------------
 
     def _died(self, error: str, *, normal: bool) -> None:
         """Account for a worker's end: its links are down, its questions unanswered, its successor planned."""
         self._questions.lost(f"lost its worker before it answered: {error}")
+        self._board.detach(self._clock.now_s())
         reason = Reason.SHUTDOWN if self._stopping else Reason.WORKER
-        for event in self._bus.views[self.name].all_down(reason, time.time()):
-            self._publish(event)
+        self._publish(*self._bus.views[self.name].all_down(reason, time.time()))
         self._serving = self._account.announced = False
         if self._stopping:
             self._finish()
@@ -376,8 +374,7 @@ class Keeper:
 
     def _finish(self) -> None:
         if self._retired:
-            for event in self._bus.views[self.name].all_lost(Reason.SHUTDOWN, time.time()):
-                self._publish(event)
+            self._publish(*self._bus.views[self.name].all_lost(Reason.SHUTDOWN, time.time()))
         self.finished = True
         self.due_at_s = None
         self._notify()
@@ -385,8 +382,9 @@ class Keeper:
     def _log(self, level: int, text: str, exc: BaseException | None = None) -> None:
         self._logs.log(level, f"{self.name}: {text}", exc)
 
-    def _publish(self, event: Event) -> None:
-        self._bus.publish(event)
+    def _publish(self, *events: Event) -> None:
+        for event in events:
+            self._bus.publish(event)
 
     def _notify(self) -> None:
         with self._bus.lock:

@@ -20,6 +20,7 @@ from cluster_kit.supervisor.ending import Ending
 from cluster_kit.supervisor.keeper import Describe, Keeper, Task
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.thread import UndoableThread
+from cluster_kit.supervisor.topics.switchboards import Switchboards
 
 _TICK_S = 1.0
 
@@ -36,11 +37,14 @@ class SupervisingLoop:
         topologies: Mapping[str, TopologyConfig],
         bus: EventBus,
         logs: LogRelay,
+        *,
+        boards: Switchboards,
         describe: Describe,
         spare: SpareWorker | None,
     ) -> None:
         self.failure: ClusterKitError | None = None
         self._bus = bus
+        self._boards = boards
         self._logs = logs
         self._clock = AttendedClock(time.monotonic, _TICK_S)
         self._bell = Bell()
@@ -51,11 +55,9 @@ class SupervisingLoop:
             self._bell.close()
             raise
         self._tasks: collections.deque[tuple[Keeper, Task]] = collections.deque()
-        self._closed = False
-        self._started = False
+        self._closed = self._started = False
         self._ended = Ending()
-        self._held = False
-        self._stopping = False
+        self._held = self._stopping = False
         self._keep = partial(
             Keeper,
             bus=bus,
@@ -66,7 +68,9 @@ class SupervisingLoop:
             submit=self._submit,
             escalate=self._escalated,
         )
-        self.keepers: Mapping[str, Keeper] = {name: self._keep(each, spare=spare) for name, each in topologies.items()}
+        self.keepers: Mapping[str, Keeper] = {
+            name: self._keep(each, board=boards.of(name), spare=spare) for name, each in topologies.items()
+        }
         self._thread = UndoableThread(self._run, "cluster-kit-supervisor")
 
     def start(self) -> None:
@@ -117,10 +121,11 @@ class SupervisingLoop:
     def forget(self, name: str) -> None:
         """Know nothing more of a topology that has left."""
         self.keepers = {each: keeper for each, keeper in self.keepers.items() if each != name}
+        self._boards.remove(name)
 
     def begin(self, config: TopologyConfig) -> Keeper:
         """Start a topology, in the place of one that has left if it is called the same."""
-        keeper = self._keep(config, spare=None)
+        keeper = self._keep(config, board=self._boards.of(config.name), spare=None)
         self.keepers = {**self.keepers, config.name: keeper}
         self.submit(config.name, Keeper.start)
         if self._stopping:  # who stopped us may not have seen it
@@ -175,6 +180,7 @@ class SupervisingLoop:
             except BaseException as exc:  # noqa: BLE001 - whatever happened to its descriptors, the others have to end
                 self._logs.log(logging.ERROR, f"supervisor: ending: {described(exc)}", exc)
         self._bell.close()
+        self._boards.close()
         self._bus.close()
         self._ended.set()
 

@@ -28,11 +28,13 @@ from cluster_kit.supervisor.refusal import refuse_in_worker
 from cluster_kit.supervisor.serving import await_serving
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.timeouts import checked_s_or_none
+from cluster_kit.supervisor.topics.switchboards import Switchboards
 from cluster_kit.supervisor.view import NodeState
 from cluster_kit.worker.messages import Drain, SetMetadata, Start
 
 if TYPE_CHECKING:
     from cluster_kit.supervisor.control import ControlSocket
+    from cluster_kit.supervisor.topics.topic import Topic
 
 
 class Supervisor(Changeable):
@@ -75,6 +77,7 @@ class Supervisor(Changeable):
         self._keychain = keychain or self._keychain
         self._loop: SupervisingLoop | None = None
         self._delivery = Delivery(self._bus, self._logs)
+        self._boards = Switchboards(lambda text: self._logs.log(logging.WARNING, text))
         self._unstarted = threading.Lock()
         self._has_control = control
         self._control: ControlSocket | None = None
@@ -111,6 +114,7 @@ class Supervisor(Changeable):
         if os.getpid() != self._pid:  # it was made before a fork, perhaps for several processes
             self._pid = self._bus.pid = os.getpid()
             self._local = self._local.evolve(name=self._name(self._config))
+            self._boards.fork(self._pid)
         try:
             self._start()
         except BaseException:
@@ -138,12 +142,15 @@ class Supervisor(Changeable):
             self._delivery.add(self._bus.subscribe(), self._plugins.notify)
         try:
             self._keychain.begin(self._config)
-            self._loop = loop = SupervisingLoop(self._topologies(), self._bus, self._logs, self._describe, self._spare)
+            self._loop = loop = SupervisingLoop(
+                self._topologies(), self._bus, self._logs, boards=self._boards, describe=self._describe, spare=self._spare
+            )
             if self._told_to_stop:
                 loop.stop()
             self._logs.start()
             self._delivery.start()
             loop.start()
+            self._boards.start()
         except (OSError, RuntimeError) as exc:
             raise ClusterKitError(f"supervisor: cannot start: {exc}: see 'ulimit -n' and 'ulimit -u'") from exc
         return loop
@@ -168,12 +175,13 @@ class Supervisor(Changeable):
         if self._loop is None:
             return
         self._loop.stop()
-        if self._bus.entered:  # as a signal handler, called amid our own work: waiting would be for ourselves
+        if self._bus.entered or self._boards.entered:  # a signal handler came amid our own work: waiting would be for ourselves
             return
         if self._control is not None:
             self._control.close()
         self._loop.join()
         self._watch.join()
+        self._boards.join()
         if not self._delivery.is_ours:  # else the caller is a callback, before whose end neither can end
             self._delivery.join()
             self._logs.join()
@@ -252,6 +260,30 @@ class Supervisor(Changeable):
             self._delivery.add(subscription, callback)
         return subscription
 
+    def topic(self, name: str, *, topology: str | None = None) -> Topic:
+        """Return a named stream of messages between the applications of linked nodes.
+
+        A topology that is replaced keeps its topics; one that is removed ends them.
+
+        Args:
+            name: At most 255 bytes as UTF-8.
+            topology: Whose links carry it; by default the only one that can.
+
+        Raises:
+            ConfigError: No topology carries messages, or several do.
+            ValueError: That is no name.
+        """
+        from cluster_kit.supervisor.topics.carrier import carrier_of  # which take a while to import
+        from cluster_kit.supervisor.topics.topic import Topic
+
+        self._bus.check(topology)
+        if self._observe:
+            raise ClusterKitError("topic: who only observes has no links, and so no messages: run a node")
+        carrier, max_message_bytes = carrier_of(self._topologies(), topology)
+        board = self._boards.of(carrier)
+        board.limit(max_message_bytes)
+        return Topic(name, boards=self._boards, board=board, running=self._running, current=self._bus.current)
+
     def status(self) -> Mapping[str, TopologyStatus]:
         """Return how each topology is doing; what its worker knows of links is missing if it does not answer at once."""
         loop = self._running()
@@ -320,6 +352,7 @@ class Supervisor(Changeable):
             known=known,
             log_level=logging.getLogger("cluster_kit").getEffectiveLevel(),
             keyring=self._keychain.keyring(),
+            greeting=self._boards.greeting(config),
         )
 
     def _running(self, *, answering: bool = False) -> SupervisingLoop:

@@ -33,6 +33,7 @@ from cluster_kit.security import Security
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.dropped import Dropped
 from cluster_kit.worker.foreign import attempt
+from cluster_kit.worker.forwarding import Forwarding
 from cluster_kit.worker.plain import check_plain
 from cluster_kit.worker.untrusting import Untrusting
 
@@ -57,6 +58,7 @@ class Links:
         network: Network,
         security: Security,
         clock: AttendedClock,
+        forwarding: Forwarding,
         connect_timeout_s: float,
         settle: Callable[[], None],
         tell: Callable[[TopologyEvent], None],
@@ -65,13 +67,13 @@ class Links:
         self.boot_id = boot_id
         self.partial = partial
         self.network = network
-        self.greeting = b""
         self.security = security
         self.rtts: dict[str, float] = {}
         self.secret_ids: dict[str, tuple[bytes, ...]] = {}
         self._connector = connector
         self._membership = membership
         self._clock = clock
+        self._forwarding = forwarding
         self._connect_timeout_s = connect_timeout_s
         self._settle = settle
         self._tell = tell
@@ -83,16 +85,34 @@ class Links:
         self._untrusting = Untrusting()
         self._dropped = Dropped(self.secret_ids)
 
+    @property
+    def greeting(self) -> bytes:
+        """What the application tells peers."""
+        return self._forwarding.greeting
+
     def up(self, node: Node, *, greeting: bytes | None = None, told: bytes = b"") -> None:
-        """Report a link that came up."""
+        """Report a link that came up.
+
+        Raises:
+            TypeError: The greeting is no ``bytes``.
+            ValueError: It is too long.
+        """
+        self._forwarding.up(node, greeting, told)
         self._membership.link_up(node, self._clock.now_s())
         self._settle()
 
     def message(self, node: Node, payload: bytes) -> None:
-        """Lose a message."""
+        """Report what a linked node has sent.
+
+        Raises:
+            TypeError: It is no ``bytes``.
+            ValueError: It is too long.
+        """
+        self._forwarding.message(node, payload)
 
     def down(self, node: Node, reason: Reason) -> None:
         """Report a link that went down."""
+        self._forwarding.down(node)
         self.rtts.pop(node.key, None)
         self.secret_ids.pop(node.key, None)
         self._membership.link_down(node, Reason(reason), self._clock.now_s())

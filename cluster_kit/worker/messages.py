@@ -145,12 +145,15 @@ class LinkOpened(Struct, frozen=True, kw_only=True):
         link: Its number, by which parcels name it; never used again by this worker.
         greeting: The peer's.
         outdated: Whether the peer was told another greeting than that of now.
+        greetings: How many ``Greeting`` the worker has heard: one that is still on its way to it
+            outdates what the peer was told, too.
     """
 
     link: int
     node: Node
     greeting: bytes
     outdated: bool
+    greetings: int = 0
 
 
 class LinkClosed(Struct, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 from cluster_kit.errors import CommandError, described
@@ -30,6 +31,16 @@ class Outbox:
         self._view_due = False
         self._dropped_logs = 0
         self._throttle = Throttle()
+
+    @property
+    def pending_bytes(self) -> int:
+        """What waits for the supervisor to take what came before."""
+        return self._channel.pending_bytes
+
+    def send_parcel(self, link: int, payload: bytes) -> None:
+        """Send a parcel; who sends many sees to it that few are pending."""
+        with suppress(OSError):
+            self._channel.send_parcel(link, payload)
 
     def send(self, message: Any) -> None:
         """Send ``message``; beats and log records are left out while the supervisor takes nothing."""

@@ -21,11 +21,12 @@ from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Node
-from cluster_kit.pipe.channel import Channel
+from cluster_kit.pipe.channel import Channel, Parcel
 from cluster_kit.security import Security
 from cluster_kit.security.keys import Keyring
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.foreign import CLOSE_S, as_config_error, attempt
+from cluster_kit.worker.forwarding import Forwarding
 from cluster_kit.worker.isolation import Isolation
 from cluster_kit.worker.latest import Latest
 from cluster_kit.worker.links import Links, run_command
@@ -35,6 +36,7 @@ from cluster_kit.worker.messages import (
     Call,
     CannotServe,
     Drain,
+    Greeting,
     Inspect,
     Inspected,
     Renew,
@@ -92,9 +94,9 @@ class Worker:
         self._membership = _membership(config, self.local, self._connector)
         self._clock = AttendedClock(network.clock.monotonic_s, BEAT_S)
         self._channel = channel
-        self._loop = loop
-        self._stopping = stopping
+        self._loop, self._stopping = loop, stopping
         self._outbox = Outbox(channel, self._membership, loop)
+        self._forwarding = Forwarding(self._connector, self._outbox, loop, clock=self._clock, greeting=start.greeting)
         self._process = process
         process.forward_logs(self._outbox.send, start.log_level)
         self._settling: asyncio.Handle | None = None
@@ -121,6 +123,7 @@ class Worker:
             network=self.network,
             security=self.security,
             clock=self._clock,
+            forwarding=self._forwarding,
             connect_timeout_s=self._start.topology.connect_timeout_s,
             settle=self._unsettled,
             tell=self._tell,
@@ -142,7 +145,7 @@ class Worker:
 
     async def main(self) -> bool:
         """Serve until told to stop; return False if serving was not possible."""
-        self._channel.attach(self._loop, hear=self._obey, ended=self._lost_supervisor, relieved=self._outbox.catch_up)
+        self._channel.attach(self._loop, hear=self._obey, ended=self._lost_supervisor, relieved=self._relieved)
         pulse = asyncio.create_task(self._pulse())
         try:
             if not await self._serve_unless_stopped():
@@ -155,6 +158,7 @@ class Worker:
             await self._leave(running)
         finally:
             pulse.cancel()
+            self._forwarding.close()
             self._channel.drain(CLOSE_S)
         return True
 
@@ -184,7 +188,7 @@ class Worker:
         if self.leaving:
             self._membership.drain()
         self._settle()  # a topology that can't select can't serve
-        self._outbox.send(Serving(self.local.address))
+        self._outbox.send(Serving(self.local.address, self.boot_id, self._forwarding.max_message_bytes))
         return True
 
     async def _look_at_address(self) -> None:
@@ -197,9 +201,10 @@ class Worker:
         """Say goodbye on every way at once, within the time that each may take."""
         self._membership.drain()
         self._links.cancel()
-        stopping = asyncio.create_task(self._have_connector("stop", self._connector.stop))
         for task in running:
             task.cancel()
+        await self._forwarding.flush(CLOSE_S)
+        stopping = asyncio.create_task(self._have_connector("stop", self._connector.stop))
         await asyncio.wait([stopping, *running], timeout=CLOSE_S)
         self._settle()
 
@@ -301,7 +306,12 @@ class Worker:
     def _lost_supervisor(self, fault: str | None) -> None:
         if fault is not None:
             self._give_up(ConfigError(f"the supervisor sent what a worker cannot read: {fault}"))
+        self._forwarding.close()  # nobody is left to wait for
         self._stopping.set()
+
+    def _relieved(self) -> None:
+        self._outbox.catch_up()
+        self._forwarding.catch_up()
 
     def _obey_early(self) -> None:
         """Obey what came before there was anything to order about."""
@@ -310,10 +320,14 @@ class Worker:
             self._obey(message)
 
     def _obey(self, message: object) -> None:
-        if self._early is not None and not isinstance(message, Stop | Inspect):
+        if self._early is not None and not isinstance(message, Stop | Inspect | Greeting):
             self._early.append(message)
             return
         match message:
+            case Parcel():
+                self._forwarding.send(message)
+            case Greeting(greeting=greeting):
+                self._forwarding.greet(greeting)
             case Stop():
                 self._stopping.set()
             case SetMetadata(metadata=metadata):

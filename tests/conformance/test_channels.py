@@ -7,7 +7,8 @@ from contextlib import ExitStack, closing
 import pytest
 from memory_channel import MemoryChannel
 
-from cluster_kit.pipe.channel import Channel
+from cluster_kit.abc import MAX_PAYLOAD_BYTES
+from cluster_kit.pipe.channel import Channel, Parcel
 from cluster_kit.pipe.socket_channel import SocketChannel
 
 DEADLINE_S = 30.0
@@ -108,6 +109,42 @@ class ChannelConformance:
 
         self.run(scenario())
 
+    def test_parcels_arrive_as_they_are_in_their_turn(self, ends):
+        async def scenario():
+            one, other = ends
+            Listener(one)
+            listener = Listener(other)
+            said = []
+            for number, size in enumerate((0, 1, 100, 5_000, MAX_PAYLOAD_BYTES) * 5):
+                payload = bytes([number]) * size
+                one.send({"number": number})
+                one.send_parcel(2**40 + number, payload)
+                said += [{"number": number}, Parcel(2**40 + number, payload)]
+            await listener.until(lambda: len(listener.heard) == len(said))
+            assert listener.heard == said
+            assert all(type(each.payload) is bytes for each in listener.heard[1::2])
+
+        self.run(scenario())
+
+    def test_parcels_that_are_not_taken_wait(self, ends):
+        async def scenario():
+            one, other = ends
+            sender = Listener(one)
+            count = 0
+            while one.pending_bytes < 20 * MAX_PAYLOAD_BYTES and count < 100_000:
+                one.send_parcel(count, LARGE[:MAX_PAYLOAD_BYTES])
+                one.send_parcel(count, b"")
+                count += 1
+            assert one.pending_bytes >= 20 * MAX_PAYLOAD_BYTES
+            taker = Listener(other)
+            await sender.until(lambda: sender.reliefs)
+            assert one.pending_bytes == 0
+            await taker.until(lambda: len(taker.heard) == 2 * count)
+            assert [parcel.link for parcel in taker.heard[::2]] == list(range(count))
+            assert {len(parcel.payload) for parcel in taker.heard[::2]} == {MAX_PAYLOAD_BYTES}
+
+        self.run(scenario())
+
     def test_sending_never_hears(self, ends):
         async def scenario():
             one, other = ends
@@ -182,6 +219,8 @@ class ChannelConformance:
         other.close()
         with pytest.raises(OSError):
             one.send("anybody there?")
+        with pytest.raises(OSError):
+            one.send_parcel(1, b"anybody there?")
 
 
 class Pickles(ChannelConformance):

@@ -11,8 +11,9 @@ from types import ModuleType
 
 import pytest
 import yaml
+from waiting import until
 
-from cluster_kit import IGNORED, Gone, Node, Seen, Supervisor, cli, load_config
+from cluster_kit import IGNORED, AsyncSupervisor, Gone, Node, Seen, Supervisor, cli, load_config
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.testing import FakeDiscovery, Listener
 
@@ -45,6 +46,7 @@ def test_no_python_block_is_missing_here():
     here = {
         "docs/callback.md": 1,
         "docs/configuration.md": 1,
+        "docs/messages.md": 3,
         "docs/operating.md": 2,
         "docs/plugins.md": 6,
         "docs/simulation.md": 1,
@@ -83,6 +85,31 @@ def test_operating(tmp_path, monkeypatch):
         assert list(supervisor.status()) == ["lan"]
         run(leaving, supervisor=supervisor)
         assert supervisor.join(0)
+
+
+def test_messages():
+    dropping, asking, talking = blocks("python", "docs/messages.md")
+    config = {"topologies": {"lan": {"strategy": "gossip", "config": {"port": 46_113}}}}
+    shelf, far_shelf = {"user:7": 1, 7: "near"}, {"user:7": 1, 7: "far"}
+    cluster, far = Supervisor(config), Supervisor(config)
+    run(asking.partition("for node")[0], cluster=far, shelf=far_shelf)
+    far.topic("cache").subscribe(run(dropping.partition("cache =")[0], shelf=far_shelf)["drop"])
+    with cluster, far:
+        cluster.wait_for(2, timeout_s=30)
+        run(dropping, cluster=cluster, shelf=shelf)
+        until(lambda: "user:7" not in far_shelf, "it is dropped")
+        assert list(run(asking, cluster=cluster, shelf=shelf)["answers"].values()) == ["far"]
+    asyncio.run(_talk(run(talking)["talk"], config))
+
+
+async def _talk(talk, config):
+    async with AsyncSupervisor(config) as cluster, AsyncSupervisor(config) as far:
+        await cluster.wait_for(2, timeout_s=30)
+        talking = asyncio.create_task(talk(cluster))
+        while not talking.done():
+            await far.topic("cache").publish("user:8")
+            await asyncio.sleep(0.02)
+        await talking
 
 
 def test_topologies():

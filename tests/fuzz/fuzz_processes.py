@@ -10,7 +10,8 @@ from unittest.mock import patch
 from fuzz_target import JSON, Target, framed
 
 from cluster_kit.node import Node
-from cluster_kit.pipe import socket_channel
+from cluster_kit.pipe import incoming
+from cluster_kit.pipe.incoming import parcel_head
 from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.supervisor.control import MAX_QUESTION_BYTES, _read_line, describe, read_answer
 from cluster_kit.supervisor.control_files import Wanted
@@ -72,7 +73,7 @@ def check_pipe(data: bytes) -> bool:
 
     Made-up pickles run what code they like, and come from our own processes only: JSON stands in for them.
     """
-    with patch.object(socket_channel, "pickle", SimpleNamespace(loads=json.loads)):
+    with patch.object(incoming, "pickle", SimpleNamespace(loads=lambda body: json.loads(bytes(body)))):
         messages, _, greeted = received(data, max(1, len(data)))
         for size in (3, 50):
             assert received(data, size)[::2] == (messages, greeted)
@@ -98,9 +99,14 @@ TARGETS = (
     ),
     Target(
         name="pipe",
-        of=("cluster_kit.pipe.socket_channel:SocketChannel.receive",),
+        of=("cluster_kit.pipe.incoming:Incoming.take",),
         check=check_pipe,
-        seeds=(GREETING + said([], {"a": 1}, "x" * 60), GREETING + said(1) + b"\0\0\0\1{"),
+        seeds=(
+            GREETING + said([], {"a": 1}, "x" * 60),
+            GREETING + said(1) + b"\0\0\0\1{",
+            GREETING + said(1) + parcel_head(7, b"payload") + b"payload" + said(2),
+            GREETING + said(1) + b"\0\0\0\3\1\0\0" + said(2),
+        ),
         form=framed(JSON)._replace(head_bytes=len(GREETING)),
     ),
 )

@@ -3,6 +3,10 @@
 import pytest
 from worker_pipe import pipe
 
+from cluster_kit.abc import MAX_PAYLOAD_BYTES
+from cluster_kit.pipe.channel import Parcel
+from cluster_kit.pipe.incoming import MAX_MESSAGE_BYTES, parcel_head
+
 
 @pytest.fixture
 def ends():
@@ -96,3 +100,39 @@ def test_rest_of_a_dead_end_is_what_can_be_read(ends):
         a.send(message)
     a.close()
     assert b.receive_rest() == ["before"]
+
+
+def test_a_large_message_comes_through_with_what_is_around_it_and_leaves_no_large_buffer(ends):
+    a, b = ends
+    messages = ["before", b"x" * (5 << 20), "after"]
+    for message in messages:
+        a.send(message)
+    a.send_parcel(7, b"payload")
+    received = []
+    while len(received) < 4:
+        a.flush()
+        received += b.receive()
+    assert received == [*messages, Parcel(7, b"payload")]
+    b.receive()
+    assert len(b._incoming._buffer) < 1 << 18
+
+
+@pytest.mark.parametrize(
+    ("frame", "told"),
+    [
+        (parcel_head(7, b"x" * (MAX_PAYLOAD_BYTES + 1)), "a parcel of"),
+        ((2**32 - 1).to_bytes(4, "big"), "a message of"),
+        ((MAX_MESSAGE_BYTES + 1).to_bytes(4, "big") + b"\x80", "a message of"),
+        (b"\0\0\0\5\1\0\0\0\0", "error"),
+        (b"\0\0\0\0", "EOFError"),
+    ],
+    ids=["parcel", "anything", "message", "torn", "nothing"],
+)
+def test_what_is_too_long_or_too_short_ends_the_channel_before_it_has_arrived(ends, frame, told):
+    a, b = ends
+    a.send("before")
+    a.send_raw(frame)
+    assert receive(b, 1) == ["before"]
+    for _ in range(2):
+        with pytest.raises(EOFError, match=told):
+            b.receive()

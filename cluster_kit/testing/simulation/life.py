@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from cluster_kit.config import Component, TopologyConfig
 from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
-from cluster_kit.pipe.channel import Channel
+from cluster_kit.pipe.channel import Channel, Parcel
 from cluster_kit.security.keys import Keyring
 from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.testing.simulation.judging.runs import Runs
@@ -183,6 +183,10 @@ class _Ear(Channel):
     def send(self, message: Any) -> None:
         """Let the application hear ``message``."""
         self._hear(message)
+
+    def send_parcel(self, link: int, payload: bytes) -> None:
+        """Let the application hear a parcel."""
+        self._hear(Parcel(link, payload))
 
     @property
     def pending_bytes(self) -> int:

@@ -1,0 +1,134 @@
+"""What one end of a pipe hears: bytes become messages and parcels.
+
+Each frame is its length, then its body. A parcel's body begins with ``PARCEL`` and the number of its link; any other is a
+pickle, which begins with the opcode ``PROTO`` (0x80) since version 2 of that format.
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import struct
+from typing import Any
+
+from cluster_kit.abc import MAX_PAYLOAD_BYTES
+from cluster_kit.errors import described
+from cluster_kit.pipe.channel import Parcel
+
+LENGTH_BYTES = 4
+PARCEL = b"\x01"
+MAX_MESSAGE_BYTES = 2**28  # far beyond any view, of ten thousand nodes with all the metadata they may have
+
+_PARCEL_HEAD = struct.Struct(">cQ")
+_PARCEL_FRAME = struct.Struct(">IcQ")
+_MAX_PARCEL_BYTES = _PARCEL_HEAD.size + MAX_PAYLOAD_BYTES
+_READ_BYTES = 2**17  # room for two parcels of the longest
+
+
+def parcel_head(link: int, payload: bytes) -> bytes:
+    """Return what comes before the payload of a parcel."""
+    return _PARCEL_FRAME.pack(_PARCEL_HEAD.size + len(payload), PARCEL, link)
+
+
+class Incoming:
+    """Reads from a non-blocking stream socket, which belongs to somebody else.
+
+    Args:
+        sock: What to read from.
+        greeting: What the other end says before its first message.
+    """
+
+    def __init__(self, sock: socket.socket, greeting: bytes) -> None:
+        self.greeting = greeting
+        """What is still to come of it."""
+        self.fault: str | None = None
+        """Why nothing more can be read."""
+        self._socket = sock
+        self._buffer = bytearray(_READ_BYTES)
+        self._start = self._end = 0  # of what was read and is not taken
+
+    def read(self) -> bool:
+        """Read once; return whether there was something.
+
+        Raises:
+            EOFError: The other end closed.
+        """
+        self._make_room()
+        try:
+            count = self._socket.recv_into(memoryview(self._buffer)[self._end :])
+        except BlockingIOError:
+            return False
+        except ConnectionError as exc:
+            raise EOFError from exc
+        if not count:
+            raise EOFError
+        self._end += count
+        return True
+
+    def _make_room(self) -> None:
+        """Move what is not taken to the front, and to a larger buffer where it fills half of this one."""
+        rest = self._end - self._start
+        before = self._buffer
+        if rest > len(before) // 2:
+            self._buffer = bytearray(2 * len(before))
+        elif not rest and len(before) > _READ_BYTES:
+            self._buffer = bytearray(_READ_BYTES)  # what was large is taken
+        if self._start or self._buffer is not before:
+            memoryview(self._buffer)[:rest] = memoryview(before)[self._start : self._end]
+        self._start, self._end = 0, rest
+
+    def take(self) -> list[Any]:
+        """Return what is there in whole, perhaps nothing.
+
+        Raises:
+            EOFError: It can't be read, as the text says. What came before that is returned first.
+        """
+        if self.fault is not None:
+            raise EOFError(self.fault)
+        if not self._take_greeting():
+            return []
+        messages: list[Any] = []
+        try:
+            with memoryview(self._buffer) as view:
+                self._take_into(messages, view)
+        except BaseException as exc:
+            self.fault = described(exc)
+            self._start = self._end
+            if not messages:
+                raise EOFError(self.fault) from exc
+            self._socket.shutdown(socket.SHUT_RD)  # so that whoever waits for more wakes up and is told
+        return messages
+
+    def _take_into(self, messages: list[Any], view: memoryview) -> None:
+        while (body := self._start + LENGTH_BYTES) <= self._end:
+            length = int.from_bytes(view[self._start : body], "big")
+            if length > _MAX_PARCEL_BYTES:
+                _check_length(length, view[body : min(body + 1, self._end)])
+            end = body + length
+            if end > self._end:
+                break
+            if view[body : body + 1] == PARCEL:
+                _, link = _PARCEL_HEAD.unpack_from(view[:end], body)
+                messages.append(Parcel(link, bytes(view[body + _PARCEL_HEAD.size : end])))
+            else:
+                messages.append(pickle.loads(view[body:end]))  # noqa: S301 - from our own process only
+            self._start = end
+
+    def _take_greeting(self) -> bool:
+        """Return whether it is there; raises ``EOFError`` where something else is."""
+        if not self.greeting:
+            return True
+        said = bytes(self._buffer[self._start : min(self._end, self._start + len(self.greeting))])
+        if not self.greeting.startswith(said):
+            self.fault = f"{said!r} where {self.greeting!r} was expected"
+            raise EOFError(self.fault)
+        if said == self.greeting:
+            self._start += len(said)
+            self.greeting = b""
+        return not self.greeting
+
+
+def _check_length(length: int, begins: memoryview) -> None:
+    if length > MAX_MESSAGE_BYTES or begins == PARCEL:
+        what = "parcel" if begins == PARCEL else "message"
+        raise ValueError(f"a {what} of {length} bytes, which is too long")

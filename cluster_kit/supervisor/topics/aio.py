@@ -1,0 +1,151 @@
+"""``AsyncTopic``: a topic for asyncio programs, with the same names, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Any, Self
+
+from cluster_kit.node import Node
+from cluster_kit.supervisor.topics.callbacks import Receiver
+from cluster_kit.supervisor.topics.items import Gap, Message
+from cluster_kit.supervisor.topics.subscription import DEFAULT_BYTES, DEFAULT_MESSAGES, TopicSubscription
+from cluster_kit.supervisor.topics.topic import Topic, _Function, checked_callback
+from cluster_kit.throttle import Throttle
+
+log = logging.getLogger("cluster_kit.supervisor")
+
+
+class AsyncTopicSubscription:
+    """An async iterator over messages and gaps; for one reader at a time, which a callback is."""
+
+    def __init__(self, subscription: TopicSubscription, callback: Receiver | None) -> None:
+        self._subscription = subscription
+        self._loop = asyncio.get_running_loop()
+        self._ready = asyncio.Event()
+        self._throttle = Throttle()
+        subscription.listen(self._wake)
+        self._reader = self._loop.create_task(self._read(callback)) if callback is not None else None
+
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # the loop was closed: nobody reads this
+            self._loop.call_soon_threadsafe(self._ready.set)
+
+    async def _read(self, callback: Receiver) -> None:
+        async for item in self:
+            try:
+                callback(item)
+            except (Exception, asyncio.CancelledError) as exc:
+                if isinstance(exc, asyncio.CancelledError) and self._reader is not None and self._reader.cancelling():
+                    raise
+                kind = type(exc).__name__
+                if self._throttle.passes(kind, self._loop.time()):
+                    more = self._throttle.more(kind)
+                    log.exception("callback %r raised on %.200r%s", callback, item, more)
+
+    def __aiter__(self) -> AsyncIterator[Message | Gap]:
+        return self
+
+    async def __anext__(self) -> Message | Gap:
+        while True:
+            item = self._subscription.poll()
+            if item is not None:
+                return item
+            self._ready.clear()
+            if self._subscription.expect():
+                await self._ready.wait()
+            elif self._subscription.exhausted:
+                raise StopAsyncIteration
+
+    async def close(self) -> None:
+        """Stop receiving; what is queued can still be read."""
+        self._subscription.close()
+        self._ready.set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class AsyncTopic:
+    """A topic of one topology; see ``Topic``. Nothing here blocks the event loop."""
+
+    def __init__(self, topic: Topic) -> None:
+        self._sync = topic
+
+    @property
+    def name(self) -> str:
+        """Name of the topic."""
+        return self._sync.name
+
+    @property
+    def topology(self) -> str:
+        """Name of the topology whose links carry it."""
+        return self._sync.topology
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} of topology {self.topology!r}>"
+
+    async def publish(self, data: Any) -> int:
+        """Say ``data`` to every linked node that listens; see ``Topic.publish``."""
+        return self._sync.publish(data)
+
+    async def send(self, to: Node | str, data: Any, *, timeout_s: float = 5.0) -> None:
+        """Say ``data`` to one node; see ``Topic.send``."""
+        [result] = await self._errand([to], data, timeout_s, verb="send")
+        if result is not None:
+            raise result
+
+    async def ask(self, to: Node | str, data: Any, *, timeout_s: float = 5.0) -> Any:
+        """Ask one node; see ``Topic.ask``."""
+        [result] = await self._errand([to], data, timeout_s, verb="ask")
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def ask_all(self, data: Any, *, timeout_s: float = 5.0) -> dict[Node, Any]:
+        """Ask every linked node that answers; see ``Topic.ask_all``."""
+        nodes = self._sync.nodes(answering=True)
+        return dict(zip(nodes, await self._errand(nodes, data, timeout_s, verb="ask_all"), strict=True))
+
+    async def nodes(self, *, answering: bool = False) -> tuple[Node, ...]:
+        """Return the linked nodes that listen, or those that answer questions, by name."""
+        return self._sync.nodes(answering=answering)
+
+    async def _errand(self, nodes: Sequence[Node | str], data: Any, timeout_s: float, *, verb: str) -> list[Any]:
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop was closed: nobody awaits this
+                loop.call_soon_threadsafe(ready.set)
+
+        errand = self._sync._begin(nodes, data, timeout_s, verb=verb, wake=wake)
+        try:
+            async with asyncio.timeout(errand.left_s):
+                while not errand.collect():
+                    await ready.wait()
+                    ready.clear()
+        except TimeoutError:
+            pass
+        finally:
+            errand.give_up()
+        return errand.results()
+
+    def subscribe(
+        self, callback: Receiver | None = None, *, max_messages: int = DEFAULT_MESSAGES, max_bytes: int = DEFAULT_BYTES
+    ) -> AsyncTopicSubscription:
+        """Hear what others say from now on; see ``Topic.subscribe``. A callback runs in the event loop."""
+        checked_callback(callback)
+        return AsyncTopicSubscription(self._sync.subscribe(max_messages=max_messages, max_bytes=max_bytes), callback)
+
+    def answer(self, function: _Function) -> _Function:
+        """Answer others' questions by ``function``; see ``Topic.answer``. A coroutine function runs in the event loop."""
+        return self._sync.answer(function)
+
+    def stop_answering(self) -> None:
+        """Answer no more questions; see ``Topic.stop_answering``."""
+        self._sync.stop_answering()

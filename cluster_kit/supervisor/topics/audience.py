@@ -1,0 +1,101 @@
+"""Who in this application listens to which topic: its subscriptions, and who answers. Guarded by the switchboard's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from cluster_kit.errors import ClusterKitError
+
+if TYPE_CHECKING:
+    from cluster_kit.supervisor.topics.answering import Answerer
+    from cluster_kit.supervisor.topics.subscription import TopicSubscription
+    from cluster_kit.topics.outcomes import Arrived, Interest, Missing
+
+
+class Audience:
+    """The subscriptions and answerers of one topology's topics."""
+
+    def __init__(self) -> None:
+        self._subscriptions: dict[str, tuple[TopicSubscription, ...]] = {}
+        self._answerers: dict[str, Answerer] = {}
+        self._roused: dict[TopicSubscription, None] = {}
+
+    @property
+    def topics(self) -> Iterable[str]:
+        """What anybody listens to."""
+        return {**self._subscriptions, **self._answerers}
+
+    def interest(self, topic: str) -> Interest | None:
+        """Return how much of a topic there is room for: as much as its largest queue has; ``None`` where nobody listens."""
+        from cluster_kit.topics.outcomes import Interest
+
+        subscriptions, answers = self._subscriptions.get(topic, ()), topic in self._answerers
+        if not (subscriptions or answers):
+            return None
+        return Interest(
+            messages=max((each.max_messages for each in subscriptions), default=0),
+            bytes=max((each.max_bytes for each in subscriptions), default=0),
+            answers=answers,
+        )
+
+    # -- changes ---------------------------------------------------------------------------------------------------------------
+
+    def add(self, subscription: TopicSubscription) -> None:
+        """Deliver to ``subscription`` from now on."""
+        topic = subscription.topic
+        self._subscriptions[topic] = (*self._subscriptions.get(topic, ()), subscription)
+
+    def remove(self, subscription: TopicSubscription) -> bool:
+        """Deliver nothing more to ``subscription``; return whether it was there."""
+        topic = subscription.topic
+        before = self._subscriptions.get(topic, ())
+        rest = tuple(each for each in before if each is not subscription)
+        if rest:
+            self._subscriptions[topic] = rest
+        else:
+            self._subscriptions.pop(topic, None)
+        return len(rest) != len(before)
+
+    def add_answerer(self, topic: str, answerer: Answerer) -> None:
+        """Have ``answerer`` answer from now on; raises ``ClusterKitError`` where another one does."""
+        if topic in self._answerers:
+            name = self._answerers[topic].name
+            raise ClusterKitError(f"answer: {name} answers topic {topic!r} already: call stop_answering() first")
+        self._answerers[topic] = answerer
+
+    def remove_answerer(self, topic: str) -> bool:
+        """Have nobody answer; return whether anybody did."""
+        return self._answerers.pop(topic, None) is not None
+
+    def dismiss(self) -> list[TopicSubscription]:
+        """Listen to nothing any more; return the subscriptions, which are to be ended."""
+        every = [each for row in self._subscriptions.values() for each in row]
+        self._subscriptions.clear()
+        self._answerers.clear()
+        return every
+
+    # -- delivery --------------------------------------------------------------------------------------------------------------
+
+    def arrived(self, arrived: Arrived) -> None:
+        """Queue a message."""
+        for subscription in self._subscriptions.get(arrived.topic, ()):
+            subscription.offer(arrived)
+            self._roused[subscription] = None
+
+    def missing(self, missing: Missing) -> None:
+        """Queue a gap."""
+        for subscription in self._subscriptions.get(missing.topic, ()):
+            subscription.miss(missing)
+            self._roused[subscription] = None
+
+    def answerer(self, topic: str) -> Answerer | None:
+        """Return who answers."""
+        return self._answerers.get(topic)
+
+    def roused(self) -> Iterable[TopicSubscription]:
+        """Return those that something was queued for since the last call."""
+        if not self._roused:
+            return ()
+        roused, self._roused = self._roused, {}
+        return roused

@@ -1,0 +1,142 @@
+"""What one call has handed over, and what came of each part of it; the wait for that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from cluster_kit.errors import NotSentError, RemoteError, RemoteProtocolError, UnansweredError
+from cluster_kit.node import Node
+from cluster_kit.supervisor.timeouts import checked_s
+from cluster_kit.supervisor.topics.switchboard import Switchboard
+from cluster_kit.topics.data import decode
+from cluster_kit.topics.outcomes import Failed, Replied, Sent
+
+Outcome = Sent | Replied | Failed
+
+
+class Errand:
+    """One message or question to each of some nodes, under way from the moment when this is made.
+
+    Args:
+        board: Of the topology.
+        topic: Name of the topic.
+        nodes: To whom, each a node or its name.
+        data: What is said, encoded.
+        timeout_s: How long to wait in all.
+        asking: Whether it is a question.
+        wake: Called, in any thread, when something has come of it.
+    """
+
+    def __init__(
+        self,
+        board: Switchboard,
+        topic: str,
+        nodes: Sequence[Node | str],
+        data: bytes,
+        *,
+        timeout_s: float,
+        asking: bool,
+        wake: Callable[[], None] | None = None,
+    ) -> None:
+        self._board = board
+        self._topic = topic
+        self._timeout_s = timeout_s
+        self._verb = "ask" if asking else "send"
+        self._deadline_s = time.monotonic() + timeout_s
+        self._outcomes: dict[int, Outcome] = {}
+        self._come: SimpleQueue[Outcome] = SimpleQueue()  # a signal handler may interrupt who waits for it
+        self._wake = wake
+        self._nodes: dict[int, Node | str] = {}
+        try:
+            for node in nodes:
+                self._nodes[self._hand_over(node, data, asking=asking)] = node
+        except BaseException:
+            self.give_up()
+            raise
+
+    def _hand_over(self, node: Node | str, data: bytes, *, asking: bool) -> int:
+        if asking:
+            return self._board.ask(node, self._topic, data, self._timeout_s, self._tell)
+        return self._board.send(node, self._topic, data, self._tell)
+
+    def _tell(self, outcome: Outcome) -> None:
+        self._come.put(outcome)
+        if self._wake is not None:
+            self._wake()
+
+    @property
+    def left_s(self) -> float:
+        """For how long there still is to wait."""
+        return max(0.0, self._deadline_s - time.monotonic())
+
+    def wait(self) -> None:
+        """Wait until something came of every part of it, or it takes too long."""
+        try:
+            while len(self._outcomes) < len(self._nodes):
+                outcome = self._come.get(timeout=self.left_s)
+                self._outcomes[outcome.ticket] = outcome
+        except Empty:
+            pass
+        finally:
+            self.give_up()
+
+    def collect(self) -> bool:
+        """Take in what has come; return whether that is all there is to wait for."""
+        try:
+            while True:
+                outcome = self._come.get_nowait()
+                self._outcomes[outcome.ticket] = outcome
+        except Empty:
+            return len(self._outcomes) == len(self._nodes)
+
+    def give_up(self) -> None:
+        """Wait no longer: what nothing came of has failed."""
+        for ticket, node in self._nodes.items():
+            if ticket not in self._outcomes:
+                self._board.give_up(ticket, self._unsent(node), self._unanswered(node))
+        self.collect()
+
+    def results(self) -> list[Any]:
+        """Return, for each node, what came of it: the answer, ``None`` for a message that was sent, or the error."""
+        return [self._result(self._outcomes[ticket], node) for ticket, node in self._nodes.items()]
+
+    def _result(self, outcome: Outcome, node: Node | str) -> Any:
+        match outcome:
+            case Failed(error=error):
+                return error
+            case Replied(data=data):
+                try:
+                    return decode(data)
+                except RemoteProtocolError as exc:
+                    return RemoteError(f"ask: the answer of {node} can't be read: {exc}", node=str(node))
+            case _:
+                return None
+
+    def _unsent(self, node: Node | str) -> NotSentError:
+        text = (
+            f"{self._verb}: {node} had no room in topic {self._topic!r} for {self._timeout_s:g} s, as it has not read what "
+            "came before: have it read faster, or wait for longer"
+        )
+        return NotSentError(text, node=str(node))
+
+    def _unanswered(self, node: Node | str) -> UnansweredError:
+        text = (
+            f"{self._verb}: no answer from {node} in topic {self._topic!r} within {self._timeout_s:g} s: it may still act on "
+            "the question: wait for longer, or ask what is safe to be done twice"
+        )
+        return UnansweredError(text, node=str(node))
+
+
+def checked_receiver(to: Any, verb: str) -> Node | str:
+    """Return a node, or a node's name; raises ``TypeError`` for what is neither."""
+    if not isinstance(to, Node | str):
+        raise TypeError(f"{verb}: {to!r:.80}: expected a node, or its name")
+    return to
+
+
+def checked_patience_s(timeout_s: Any, verb: str) -> float:
+    """Return for how long to wait; raises ``TypeError`` for what is no number of seconds."""
+    return max(0.0, checked_s(timeout_s, f"{verb}: timeout_s"))

@@ -1,0 +1,232 @@
+"""One reader of a topic, and its queue, which is bounded by count and by bytes.
+
+The supervising thread fills the queue and never waits; the reader empties it without taking the switchboard's lock, and tells
+now and then how far it has come, which is what makes room at the senders. Where the queue has no room, the messages of a sender
+become a gap at their place, and those that follow are counted into it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Self
+
+from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.node import Node
+from cluster_kit.supervisor.timeouts import checked_s_or_none
+from cluster_kit.supervisor.topics.items import Gap, Message
+from cluster_kit.throttle import Throttle
+from cluster_kit.topics.data import decode
+from cluster_kit.topics.outcomes import Arrived, Missing, Stream
+
+if TYPE_CHECKING:
+    from cluster_kit.supervisor.topics.switchboard import Switchboard
+
+DEFAULT_MESSAGES = 10_000
+DEFAULT_BYTES = 8 * 1024 * 1024
+
+_REPORT_EACH = 64  # messages that are read between two reports to their senders
+_PART = 8  # of the queue's bounds, at which a report is due anyway
+_MOST_GAPS = 1024  # at the end of a queue that nobody reads, of as many runs of senders
+
+log = logging.getLogger("cluster_kit.supervisor")
+
+
+class _Hole:
+    """A gap that waits in the queue, and grows there."""
+
+    __slots__ = ("lost", "number", "sender", "stream")
+
+    def __init__(self, stream: Stream, sender: Node, number: int, lost: int | None) -> None:
+        self.stream = stream
+        self.sender = sender
+        self.number = number
+        self.lost = lost
+
+    def widen(self, number: int, lost: int | None) -> None:
+        self.number = number
+        self.lost = None if lost is None or self.lost is None else self.lost + lost
+
+
+class TopicSubscription:
+    """An iterator over messages and gaps; ends when it, its topology or its supervisor is closed.
+
+    For one reader at a time. Use it in ``for``, or ``with`` to close it early.
+    """
+
+    def __init__(self, board: Switchboard, topic: str, *, max_messages: int, max_bytes: int) -> None:
+        for option, bound in (("max_messages", max_messages), ("max_bytes", max_bytes)):
+            if type(bound) is not int or bound < 1:
+                raise ValueError(f"subscribe: {option} {bound!r:.80}: expected a number from 1 up")
+        self.topic = topic
+        self.max_messages = max_messages
+        self.max_bytes = max_bytes
+        self._board = board
+        self._queue: deque[Arrived | _Hole] = deque()
+        self._holes: dict[Stream, _Hole] = {}  # after which nothing of their stream is queued
+        self._bytes_in = 0  # counted by who fills the queue
+        self._bytes_out = 0  # counted by the reader, so that neither needs a lock
+        self._read_up_to: dict[Stream, int] = {}  # and not reported yet
+        self._unreported = 0
+        self._bytes_reported = 0
+        self._report_each = max(1, min(_REPORT_EACH, max_messages // _PART))
+        self._report_bytes = max_bytes // _PART
+        self._closed = False
+        self._waiting = False
+        self._tokens: SimpleQueue[None] = SimpleQueue()
+        self._wake: Callable[[], None] = self._put_token
+        self._throttle = Throttle()
+
+    # -- the reader ------------------------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Message | Gap]:
+        return self
+
+    def __next__(self) -> Message | Gap:
+        item = self.get()
+        if item is None:
+            raise StopIteration
+        return item
+
+    def get(self, timeout_s: float | None = None) -> Message | Gap | None:
+        """Return the next message or gap; ``None`` when the subscription has ended.
+
+        Raises:
+            TimeoutError: Nothing came for ``timeout_s`` seconds.
+        """
+        item = self.poll()
+        if item is not None:
+            return item
+        patience_s = checked_s_or_none(timeout_s, "get: timeout_s")
+        deadline_s = None if patience_s is None else time.monotonic() + patience_s
+        while item is None:
+            if not self.expect() and (item := self.poll()) is None and self._closed:
+                return None
+            if item is None:
+                left_s = None if deadline_s is None else deadline_s - time.monotonic()
+                if left_s is not None and left_s <= 0:
+                    raise TimeoutError(f"topic {self.topic!r}: nothing came within {timeout_s:g} s")
+                with suppress(Empty):
+                    self._tokens.get(timeout=left_s)
+                item = self.poll()
+        return item
+
+    def poll(self) -> Message | Gap | None:
+        """Return the next message or gap if there is one."""
+        try:
+            entry = self._queue.popleft()
+        except IndexError:
+            return None
+        if type(entry) is _Hole:
+            return self._gap(entry)
+        assert isinstance(entry, Arrived)
+        self._bytes_out += len(entry.data)
+        self._note(entry.stream, entry.number)
+        try:
+            return Message(sender=entry.sender, data=decode(entry.data), topic=self.topic)
+        except RemoteProtocolError as exc:
+            if self._throttle.passes(entry.sender.key, time.monotonic()):
+                more = self._throttle.more(entry.sender.key)
+                log.warning("topic %r: a message of %s is a gap: %s%s", self.topic, entry.sender, exc, more)
+            return Gap(sender=entry.sender, lost=1, topic=self.topic)
+
+    @property
+    def queued(self) -> int:
+        """How many messages and gaps wait to be read."""
+        return len(self._queue)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is queued and nothing will be."""
+        return self._closed and not self._queue
+
+    def close(self) -> None:
+        """Stop receiving; what is queued can still be read."""
+        self._board.unsubscribe(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called, in any thread, in place of waking who waits in ``get``."""
+        self._wake = wake
+
+    def expect(self) -> bool:
+        """Ask to be woken; return whether that will be, else there is something to read, or there won't be any more."""
+        self._board.check_process()
+        with suppress(Empty):  # of a waking that nobody waited for
+            self._tokens.get_nowait()
+        self._waiting = True
+        if self._queue or self._closed:
+            self._waiting = False
+            return False
+        return True
+
+    def _put_token(self) -> None:
+        self._tokens.put(None)
+
+    def _gap(self, hole: _Hole) -> Gap:
+        with self._board.lock:  # it may be growing this very moment, and must not any more
+            if self._holes.get(hole.stream) is hole:
+                del self._holes[hole.stream]
+        self._note(hole.stream, hole.number)
+        return Gap(sender=hole.sender, lost=hole.lost, topic=self.topic)
+
+    def _note(self, stream: Stream, number: int) -> None:
+        """Note what is read, and report it before its sender could run out of room for want of a report."""
+        self._read_up_to[stream] = number
+        self._unreported += 1
+        unreported_bytes = self._bytes_out - self._bytes_reported
+        if not self._queue or self._unreported >= self._report_each or unreported_bytes >= self._report_bytes:
+            read = self._read_up_to
+            if self._board.taken(read):
+                self._read_up_to = {}
+                self._unreported = 0
+                self._bytes_reported = self._bytes_out
+
+    # -- the supervising thread, under the switchboard's lock ------------------------------------------------------------------
+
+    def offer(self, arrived: Arrived) -> None:
+        """Queue a message, or count it as lost."""
+        queue, size = self._queue, len(arrived.data)
+        if queue and (len(queue) >= self.max_messages or self._bytes_in - self._bytes_out + size > self.max_bytes):
+            self._miss(arrived.stream, arrived.sender, arrived.number, 1)
+            return
+        if self._holes:
+            self._holes.pop(arrived.stream, None)
+        self._bytes_in += size
+        queue.append(arrived)
+
+    def miss(self, missing: Missing) -> None:
+        """Queue a gap."""
+        self._miss(missing.stream, missing.sender, missing.number, missing.lost)
+
+    def _miss(self, stream: Stream, sender: Node, number: int, lost: int | None) -> None:
+        hole = self._holes.get(stream)
+        if hole is not None:
+            hole.widen(number, lost)
+            return
+        if len(self._holes) >= _MOST_GAPS:
+            oldest = self._holes.pop(next(iter(self._holes)))
+            with suppress(ValueError):
+                self._queue.remove(oldest)
+        hole = self._holes[stream] = _Hole(stream, sender, number, lost)
+        self._queue.append(hole)
+
+    def rouse(self) -> None:
+        """Wake the reader if it waits; without the lock."""
+        if self._waiting:
+            self._waiting = False
+            self._wake()
+
+    def end(self) -> None:
+        """Nothing more will be queued."""
+        self._closed = True
+        self.rouse()

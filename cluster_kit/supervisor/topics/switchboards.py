@@ -1,0 +1,137 @@
+"""All switchboards of a supervisor, and the threads in which the application's functions hear messages and answer questions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from cluster_kit.config import TopologyConfig
+from cluster_kit.supervisor.topics.switchboard import Switchboard
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from cluster_kit.supervisor.topics.answering import Answerer, AnswerThreads, BackgroundLoop
+    from cluster_kit.supervisor.topics.callbacks import CallbackReader, Receiver
+    from cluster_kit.supervisor.topics.items import Message
+    from cluster_kit.supervisor.topics.subscription import TopicSubscription
+
+_STOPPED = "the supervisor has stopped, and carries no messages any more: make a new one"
+
+
+class Switchboards:
+    """One for each topology. Threads run from ``start`` on, those that are needed; ``close`` ends them.
+
+    Args:
+        warn: Takes warnings.
+
+    Attributes:
+        loop: The application's event loop, where coroutine functions answer; ``None`` where it has none.
+    """
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._warn = warn
+        self._boards: dict[str, Switchboard] = {}
+        self._lock = threading.RLock()
+        self._readers: list[CallbackReader] = []
+        self._threads: AnswerThreads | None = None
+        self._background: BackgroundLoop | None = None
+        self._wants_loop = False
+        self._is_running = False
+
+    def of(self, topology: str) -> Switchboard:
+        """Return the switchboard of ``topology``, whether that has begun or not."""
+        board = self._boards.get(topology)
+        return board or self._boards.setdefault(topology, Switchboard(topology, self._warn))
+
+    def greeting(self, config: TopologyConfig) -> bytes:
+        """Return what a worker of the topology is to tell peers; its connector may be another one than the last worker's."""
+        board = self.of(config.name)
+        if board.has_topics:
+            board.limit(config.connector.build().max_message_bytes)
+        return board.greeting
+
+    def remove(self, topology: str) -> None:
+        """End what belongs to a topology that is not configured any more."""
+        board = self._boards.pop(topology, None)
+        if board is not None:
+            board.end(f"topology {topology!r} was removed")
+
+    @property
+    def entered(self) -> bool:
+        """Whether this very thread is inside: a signal handler may interrupt it there."""
+        return self._lock._is_owned() or any(board.entered for board in self._boards.values())  # type: ignore[attr-defined]
+
+    # -- life ------------------------------------------------------------------------------------------------------------------
+
+    def fork(self, pid: int) -> None:
+        """Belong to another process, where this was made before a fork; nothing of it runs yet."""
+        self._lock = threading.RLock()
+        for board in self._boards.values():
+            board.fork(pid)
+
+    def start(self) -> None:
+        """Start the threads that are needed; raises ``RuntimeError`` if the system has none to give."""
+        with self._lock:
+            self._is_running = True
+            for reader in self._readers:
+                reader.start()
+            self._need_loop()
+
+    def close(self) -> None:
+        """End all subscriptions, and those to come; then the threads end once they are through. Idempotent."""
+        for board in list(self._boards.values()):
+            board.end(_STOPPED)
+        with self._lock:
+            self._is_running = False
+            for each in (self._threads, self._background):
+                if each is not None:
+                    each.close()
+
+    def join(self) -> None:
+        """Wait until the threads have ended, but not for long for a function of the application that blocks."""
+        for reader in self._readers:
+            reader.join()
+        for each in (self._threads, self._background):
+            if each is not None:
+                each.join()
+
+    # -- the application's functions -------------------------------------------------------------------------------------------
+
+    def read(self, subscription: TopicSubscription, receiver: Receiver) -> None:
+        """Have ``receiver`` called with all that ``subscription`` gives, in a thread of its own."""
+        from cluster_kit.supervisor.topics.callbacks import CallbackReader
+
+        reader = CallbackReader(subscription, receiver)
+        with self._lock:
+            self._readers = [*(each for each in self._readers if not each.ended), reader]
+            if self._is_running:
+                reader.start()
+
+    def answerer(self, function: Callable[[Message], Any]) -> Answerer:
+        """Return what has ``function`` answer questions."""
+        from cluster_kit.supervisor.topics.answering import Answerer, AnswerThreads, is_async
+
+        with self._lock:
+            if self._threads is None:
+                self._threads = AnswerThreads()
+            if is_async(function):
+                self._wants_loop = True
+                self._need_loop()
+            return Answerer(function, self._threads, self._answering_loop)
+
+    def _need_loop(self) -> None:
+        """Start the background's event loop where there is none for coroutine functions."""
+        if self._wants_loop and self._is_running and self.loop is None and self._background is None:
+            from cluster_kit.supervisor.topics.answering import BackgroundLoop
+
+            self._background = BackgroundLoop()
+
+    def _answering_loop(self) -> asyncio.AbstractEventLoop:
+        if self.loop is not None:
+            return self.loop
+        if self._background is None:
+            raise RuntimeError("it has not started")
+        return self._background.loop

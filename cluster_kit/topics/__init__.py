@@ -1,0 +1,1 @@
+"""Messages between the applications of linked nodes."""

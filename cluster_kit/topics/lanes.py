@@ -1,0 +1,211 @@
+"""What waits for one link, and in which order it goes.
+
+Each topic has a lane of its own, and so have questions and answers. They take turns, so that a long message delays no short one
+of another lane by more than a part. A payload is filled from lane after lane, so that many short messages cost one payload.
+
+No more goes than the peer's application can be behind by (the transit): else megabytes of messages would stand in sockets and
+pipes ahead of whatever comes next.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from cluster_kit.abc import MAX_PAYLOAD_BYTES
+from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.wire import topics as wire
+
+MAX_QUEUED_BYTES = 8 * 1024 * 1024  # of messages and questions for one link
+MAX_REPLY_BYTES = 32 * 1024 * 1024  # of answers for one link
+MAX_TRANSIT_BYTES = 1024 * 1024
+HEARD_STEP_BYTES = MAX_TRANSIT_BYTES // 8
+
+_TURN_BYTES = 8 * 1024
+_MIN_PART_BYTES = 4 * 1024  # less isn't worth a part of its own
+_MAX_WHOLE_BYTES = MAX_PAYLOAD_BYTES - wire.ARRAY_BYTES
+
+
+class Lane:
+    """The records of one topic, or all questions, or all answers."""
+
+    __slots__ = ("_body", "_slot", "_start", "is_queued", "items")
+
+    def __init__(self) -> None:
+        self.items: deque[tuple[wire.Record, int]] = deque()  # with the most bytes that each takes
+        self.is_queued = False
+        self._body: memoryview | None = None  # of the first item, where it goes in parts
+        self._start = 0
+        self._slot = 0
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a part of the first item is gone already."""
+        return self._body is not None
+
+    def remove(self, record: wire.Record) -> int | None:
+        """Take back a record none of which is gone; return its bytes, ``None`` if it's too late."""
+        for at, (each, size) in enumerate(self.items):
+            if each is record and not (at == 0 and self.is_begun):
+                del self.items[at]
+                return size
+        return None
+
+    def cut(self, room: int, slots: list[int]) -> wire.Part | None:
+        """Return the next part of the first item, ``None`` if it has to wait for one of ``slots``."""
+        body = self._body
+        if body is None:
+            if not slots:
+                return None
+            body = self._body = memoryview(wire.encode_record(self.items[0][0]))
+            self._slot, self._start = slots.pop(), 0
+        end = min(self._start + min(room - wire.RECORD_BYTES, wire.PART_BYTES), len(body))
+        part = wire.Part(self._slot, end == len(body), body[self._start : end])  # type: ignore[arg-type]  # encoded as it is
+        self._start = end
+        if part.last:
+            slots.append(self._slot)
+            self._body = None
+        return part
+
+
+class Lanes:
+    """All that waits for one link.
+
+    Attributes:
+        queued: Bytes of messages and questions.
+        is_tight: Whether somebody found no room here since that was last looked at.
+    """
+
+    def __init__(self) -> None:
+        self.questions = Lane()
+        self.replies = Lane()
+        self.queued = 0
+        self.is_tight = False
+        self._reply_bytes = 0
+        self._turns: deque[Lane] = deque()
+        self._slots = list(range(wire.MAX_LANES))
+        self._sent = 0  # bytes on this link
+        self._heard = 0  # of these, as far as the peer has said
+
+    # -- what waits ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._turns
+
+    @property
+    def may_go(self) -> bool:
+        """Whether something waits that may go now."""
+        return bool(self._turns) and self._sent - self._heard <= MAX_TRANSIT_BYTES - MAX_PAYLOAD_BYTES
+
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes more may wait; one record that is longer may, where nothing else does."""
+        if self.queued + size <= MAX_QUEUED_BYTES or self.queued == 0:
+            return True
+        self.is_tight = True
+        return False
+
+    def put(self, lane: Lane, record: wire.Record, size: int) -> None:
+        """Have a message or a question wait, for which there is room."""
+        self.queued += size
+        lane.items.append((record, size))
+        if not lane.is_queued:
+            lane.is_queued = True
+            self._turns.append(lane)
+
+    def put_missed(self, lane: Lane, missed: wire.Missed) -> None:
+        """Tell behind what waits in ``lane`` that something is lost. It needs no room, as no two such records come in a row."""
+        if lane.items and type(lane.items[-1][0]) is wire.Missed:
+            lane.items[-1] = (missed, lane.items[-1][1])
+        else:
+            self.put(lane, missed, wire.RECORD_BYTES + wire.MAX_TOPIC_BYTES)
+
+    def has_reply_room(self, size: int) -> bool:
+        """Whether an answer of so many bytes may wait."""
+        return self._reply_bytes + size <= MAX_REPLY_BYTES or self._reply_bytes == 0
+
+    def put_reply(self, record: wire.Record, size: int) -> None:
+        """Have an answer wait."""
+        self.put(self.replies, record, size)
+        self.queued -= size
+        self._reply_bytes += size
+
+    def take_back(self, question: wire.Asked) -> bool:
+        """Take back a question; return whether it was not too late."""
+        size = self.questions.remove(question)
+        if size is None:
+            return False
+        self.queued -= size
+        if not self.questions.items:
+            self.questions.is_queued = False
+            self._turns.remove(self.questions)
+        return True
+
+    # -- what goes -------------------------------------------------------------------------------------------------------------
+
+    def fill(self, records: list[wire.Record], used: int) -> None:
+        """Add what goes next to ``records``, which take ``used`` bytes of a payload."""
+        turns = self._turns
+        held_up = 0  # lanes in a row that have to wait for a slot
+        while held_up < len(turns):
+            lane = turns[0]
+            before = used
+            used, is_over = self._turn(lane, records, used)
+            if not lane.items:
+                lane.is_queued = False
+                turns.popleft()
+            elif is_over:
+                return  # it has the first turn of the next payload
+            else:
+                turns.rotate(-1)
+            held_up = held_up + 1 if used == before else 0
+
+    def _turn(self, lane: Lane, records: list[wire.Record], used: int) -> tuple[int, bool]:
+        """Add some of one lane; return the bytes used then, and whether the payload is full."""
+        items = lane.items
+        end = min(used + _TURN_BYTES, _MAX_WHOLE_BYTES)
+        while items:
+            record, size = items[0]
+            if size > _MAX_WHOLE_BYTES:
+                return self._part(lane, records, used)
+            if used + size > _MAX_WHOLE_BYTES:
+                return used, True
+            items.popleft()
+            records.append(record)
+            used += size
+            self._gone(lane, size)
+            if used >= end:
+                break
+        return used, False
+
+    def _part(self, lane: Lane, records: list[wire.Record], used: int) -> tuple[int, bool]:
+        room = _MAX_WHOLE_BYTES - used
+        if room < _MIN_PART_BYTES:
+            return used, True
+        part = lane.cut(room, self._slots)
+        if part is None:
+            return used, False
+        records.append(part)
+        if part.last:
+            self._gone(lane, lane.items.popleft()[1])
+        return used + wire.RECORD_BYTES + len(part.data), False
+
+    def _gone(self, lane: Lane, size: int) -> None:
+        if lane is self.replies:
+            self._reply_bytes -= size
+        else:
+            self.queued -= size
+
+    def sent(self, size: int) -> None:
+        """A payload of ``size`` bytes is on its way."""
+        self._sent += size
+
+    def heard(self, total: int) -> None:
+        """So much of what was sent has arrived.
+
+        Raises:
+            RemoteProtocolError: That can't be.
+        """
+        if not self._heard <= total <= self._sent:
+            raise RemoteProtocolError(f"messages: {total} bytes have arrived, the peer says: {self._sent} were sent")
+        self._heard = total

@@ -1,0 +1,52 @@
+"""What all links of one application share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cluster_kit.topics.incoming import Heeds, Stream
+from cluster_kit.topics.outcomes import Outcome
+from cluster_kit.topics.peers import Peers
+
+if TYPE_CHECKING:
+    from cluster_kit.topics.link import Link
+
+
+class Place(NamedTuple):
+    """Where what has a ticket is; ``topic`` is that of a message that waits for room, ``None`` for a question."""
+
+    link: Link
+    topic: str | None
+
+
+class Local:
+    """This application.
+
+    Attributes:
+        outcomes: Those that nobody was told yet.
+        audience: The links to those who listen, by topic and then by the name of the node.
+        places: Of what was neither handed over nor given up, or not answered, by ticket.
+        ready: The links that may have something to send.
+        owed: The streams whose senders don't know of all that is read.
+    """
+
+    def __init__(self, run: bytes, max_message_bytes: int) -> None:
+        self.run = run
+        self.max_message_bytes = max_message_bytes
+        self.heeds = Heeds()
+        self.outcomes: list[Outcome] = []
+        self.peers = Peers(self.heeds, self.outcomes)
+        self.audience: dict[str, dict[str, Link]] = {}
+        self.places: dict[int, Place] = {}
+        self.ready: set[int] = set()
+        self.owed: dict[Stream, None] = {}
+
+    def hears(self, topic: str, name: str, link: Link) -> None:
+        """The node of that name listens to ``topic``."""
+        self.audience.setdefault(topic, {})[name] = link
+
+    def hears_no_more(self, topic: str, name: str) -> None:
+        """It doesn't, or is not linked any more."""
+        links = self.audience.get(topic)
+        if links is not None and links.pop(name, None) is not None and not links:
+            del self.audience[topic]

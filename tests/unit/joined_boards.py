@@ -1,0 +1,113 @@
+"""Applications whose topics are joined in memory: real switchboards and messengers; worker and links are stood in for."""
+
+import threading
+from functools import partial
+from queue import SimpleQueue
+
+from waiting import until
+
+from cluster_kit.node import BootId, Node
+from cluster_kit.pipe.channel import Parcel
+from cluster_kit.supervisor.topics.switchboards import Switchboards
+from cluster_kit.supervisor.topics.topic import Topic
+from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened
+
+
+class Application:
+    """One node, in one topology; a thread of its own stands for the supervising thread.
+
+    Attributes:
+        forwards: Whether its worker passes parcels on; else they are ``held``, until ``forward``.
+    """
+
+    def __init__(self, name, boot=1):
+        self.node = Node(name=f"{name}@h", boot_id=BootId(boot, 1))
+        self.warnings = []
+        self.boards = Switchboards(self.warnings.append)
+        self.board = self.boards.of("lan")
+        self.forwards = True
+        self.held = []
+        self.parcels = 0
+        self.now_s = 0.0
+        self._links = {}
+        self._last_link = 0
+        self._orders = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.board.attach(self, greet=lambda: None)
+
+    def start(self):
+        self._thread.start()
+        self.boards.start()
+        return self
+
+    def stop(self):
+        self.boards.close()
+        self._orders.put(None)
+        self._thread.join(10)
+        self.boards.join()
+
+    def topic(self, name):
+        return Topic(name, boards=self.boards, board=self.board, running=lambda: None, current=lambda _, nodes: tuple(nodes))
+
+    # -- the supervising thread, and the worker's end of the line --------------------------------------------------------------
+
+    def _run(self):
+        while (order := self._orders.get()) is not None:
+            order()
+
+    def order(self, order, *arguments):
+        self._orders.put(partial(order, *arguments))
+
+    def hear(self, message):
+        self.order(lambda: self.board.hear(message, self.now_s))
+
+    def settle(self):
+        """Wait until everything that was ordered so far is done."""
+        done = threading.Event()
+        self.order(done.set)
+        assert done.wait(10)
+
+    def send_parcel(self, link, payload):
+        self.parcels += 1
+        self.held.append((link, payload))
+        if self.forwards:
+            self.forward()
+
+    def forward(self):
+        """Pass on what is held."""
+        held, self.held = self.held, []
+        for link, payload in held:
+            if link in self._links:
+                peer, there = self._links[link]
+                peer.hear(Parcel(there, payload))
+            self.hear(Forwarded(link, 1))
+
+    # -- links -----------------------------------------------------------------------------------------------------------------
+
+    def link(self, peer):
+        """Open a link, as after a handshake; return its numbers at both ends."""
+        greetings = [each.board.greeting for each in (self, peer)]
+        self._last_link += 1
+        peer._last_link += 1
+        here, there = self._last_link, peer._last_link
+        self._links[here], peer._links[there] = (peer, there), (self, here)
+        self.hear(LinkOpened(link=here, node=peer.node, greeting=greetings[1], outdated=False))
+        peer.hear(LinkOpened(link=there, node=self.node, greeting=greetings[0], outdated=False))
+        self.settle()
+        peer.settle()
+        return here, there
+
+    def cut(self, here):
+        """Lose a link, and what is on its way."""
+        peer, there = self._links.pop(here)
+        del peer._links[there]
+        self.hear(LinkClosed(here))
+        peer.hear(LinkClosed(there))
+        self.settle()
+        peer.settle()
+
+
+def listening(topic, *applications):
+    """Wait until a topic's owner knows that these applications listen."""
+    names = {each.node.name for each in applications}
+    until(lambda: {node.name for node in topic.nodes()} == names, f"{names} listen")

@@ -1,0 +1,433 @@
+"""Topics of applications joined in memory: what is said arrives in order, or is told as lost, and nobody waits in vain."""
+
+import os
+import threading
+
+import pytest
+from joined_boards import Application, listening
+from waiting import until
+
+from cluster_kit.errors import ClusterKitError, NotLinkedError, NotSentError
+from cluster_kit.node import BootId
+from cluster_kit.pipe.channel import Parcel
+from cluster_kit.supervisor.topics.items import Gap, Message
+from cluster_kit.worker.messages import Forwarded
+
+
+@pytest.fixture
+def ann():
+    application = Application("ann").start()
+    yield application
+    application.stop()
+
+
+@pytest.fixture
+def bob():
+    application = Application("bob").start()
+    yield application
+    application.stop()
+
+
+def read(subscription, count):
+    return [subscription.get(10) for _ in range(count)]
+
+
+def lost(items):
+    return [item.lost if isinstance(item, Gap) else item.data for item in items]
+
+
+def test_what_is_published_arrives_in_order(ann, bob):
+    heard = bob.topic("cache").subscribe()
+    ann.link(bob)
+    cache = ann.topic("cache")
+    assert [cache.publish({"user": number}) for number in range(1000)] == [1] * 1000
+    assert read(heard, 1000) == [Message(sender=ann.node, data={"user": number}, topic="cache") for number in range(1000)]
+
+
+def test_who_does_not_listen_is_not_told(ann, bob):
+    heard = bob.topic("cache").subscribe()
+    ann.link(bob)
+    assert ann.topic("else").publish(1) == 0
+    assert ann.topic("cache").publish(2) == 1
+    assert heard.get(10).data == 2
+
+
+def test_what_is_published_as_soon_as_the_link_is_up_arrives(ann, bob):
+    heard = bob.topic("cache").subscribe()
+    ann.link(bob)
+    assert ann.topic("cache").publish("first") == 1
+    assert heard.get(10).data == "first"
+
+
+def test_topics_made_after_the_link_are_told_over_it(ann, bob):
+    ann.link(bob)
+    cache = ann.topic("cache")
+    assert cache.nodes() == ()
+    with bob.topic("cache").subscribe() as heard:
+        listening(cache, bob)
+        cache.publish(1)
+        assert heard.get(10).data == 1
+    listening(cache)
+
+
+def test_a_peer_that_speaks_first_is_understood_by_who_had_no_topic_yet(ann, bob):
+    ann.link(bob)
+    heard = bob.topic("cache").subscribe()
+    bob.settle()
+    ann.settle()
+    assert ann.topic("cache").publish(1) == 1
+    assert heard.get(10).data == 1
+
+
+def test_each_subscription_hears_everything(ann, bob):
+    one, other = bob.topic("cache").subscribe(), bob.topic("cache").subscribe()
+    ann.link(bob)
+    ann.topic("cache").publish(1)
+    assert [one.get(10).data, other.get(10).data] == [1, 1]
+
+
+# -- to one --------------------------------------------------------------------------------------------------------------------
+
+
+def test_send_goes_to_one_by_its_name_or_to_this_very_run(ann, bob):
+    heard = bob.topic("cache").subscribe()
+    ann.link(bob)
+    cache = ann.topic("cache")
+    cache.send("bob@h", 1)
+    cache.send(bob.node, 2)
+    cache.send(bob.node.evolve(boot_id=None), 3)
+    assert [item.data for item in read(heard, 3)] == [1, 2, 3]
+    with pytest.raises(NotLinkedError):
+        cache.send(bob.node.evolve(boot_id=BootId(2, 1)), 4)
+    with pytest.raises(NotLinkedError):
+        cache.send("eve@h", 5)
+
+
+def test_send_waits_for_room_and_no_longer_than_it_may(ann, bob):
+    heard = bob.topic("cache").subscribe(max_messages=1)
+    ann.link(bob)
+    cache = ann.topic("cache")
+    cache.send("bob@h", 1)
+    with pytest.raises(NotSentError, match=r"bob@h had no room in topic 'cache' for 0.05 s, .*: have it read faster"):
+        cache.send("bob@h", 2, timeout_s=0.05)
+    sender = threading.Thread(target=cache.send, args=("bob@h", 3))
+    sender.start()
+    assert heard.get(10).data == 1
+    sender.join(10)
+    assert not sender.is_alive()
+    assert heard.get(10).data == 3
+
+
+@pytest.mark.parametrize(("to", "data", "timeout_s"), [(7, 1, 1), ("b@h", {1, 2}, 1), ("b@h", 1, "soon"), ("b@h", 1, None)])
+def test_what_cannot_be_sent_is_an_error_at_once(ann, to, data, timeout_s):
+    with pytest.raises(TypeError, match=r"^send: "):
+        ann.topic("cache").send(to, data, timeout_s=timeout_s)
+
+
+def test_path_of_what_cannot_be_sent_is_in_the_error(ann):
+    with pytest.raises(TypeError, match=r"^publish: data\['user'\]\[1\]"):
+        ann.topic("cache").publish({"user": [1, object()]})
+
+
+def test_no_longer_message_than_may_be(ann, bob):
+    bob.topic("cache").subscribe()
+    ann.board.limit(1000)
+    ann.link(bob)
+    assert ann.topic("cache").publish("x" * 900) == 1
+    with pytest.raises(ValueError, match="1000"):
+        ann.topic("cache").publish("x" * 1001)
+
+
+# -- what is lost --------------------------------------------------------------------------------------------------------------
+
+
+def test_full_queue_becomes_a_gap_at_its_place(ann, bob):
+    heard = bob.topic("cache").subscribe(max_messages=10)
+    ann.link(bob)
+    cache = ann.topic("cache")
+    handed_over = sum(cache.publish(number) for number in range(100))
+    bob.settle()
+    items = read(heard, handed_over)
+    assert [item.data for item in items] == list(range(handed_over))
+    until(lambda: cache.publish("after"), "there is room again")
+    items = read(heard, 2)
+    assert items[0] == Gap(sender=ann.node, lost=items[0].lost, topic="cache")
+    assert items[0].lost >= 100 - handed_over
+    assert items[1].data == "after"
+
+
+def test_several_senders_share_a_queue_and_each_hears_of_its_own_gap(bob):
+    senders = [Application(f"sender{number}").start() for number in range(3)]
+    heard = bob.topic("cache").subscribe(max_messages=10)
+    for sender in senders:
+        sender.link(bob)
+        assert sum(sender.topic("cache").publish(number) for number in range(10)) == 10
+        sender.settle()
+        bob.settle()
+    assert heard.queued == 12
+    items = read(heard, 12)
+    assert [item.sender for item in items] == [senders[0].node] * 10 + [senders[1].node, senders[2].node]
+    assert lost(items) == [*range(10), 10, 10]
+    for sender in senders:
+        sender.stop()
+
+
+def test_bytes_are_bounded_too(ann, bob):
+    heard = bob.topic("cache").subscribe(max_bytes=1000)
+    carl = Application("carl").start()
+    for sender in (ann, carl):
+        sender.link(bob)
+        assert sum(sender.topic("cache").publish("x" * 200) for _ in range(4)) == 4
+        sender.settle()
+        bob.settle()
+    assert [type(item) for item in read(heard, 5)] == [Message] * 4 + [Gap]
+    carl.stop()
+
+
+def test_a_slow_subscription_loses_its_own_messages_only(ann, bob):
+    slow, fast = bob.topic("cache").subscribe(max_messages=5), bob.topic("cache").subscribe(max_messages=100)
+    ann.link(bob)
+    for number in range(50):
+        assert ann.topic("cache").publish(number) == 1
+        assert fast.get(10).data == number
+    assert lost(read(slow, 6)) == [0, 1, 2, 3, 4, 45]
+
+
+def test_link_that_breaks_loses_a_number_or_nothing_and_doubles_nothing(ann, bob):
+    heard = bob.topic("cache").subscribe()
+    cache = ann.topic("cache")
+    here, _ = ann.link(bob)
+    cache.publish(1)
+    assert heard.get(10).data == 1
+    ann.forwards = False
+    assert [cache.publish(number) for number in (2, 3, 4)] == [1, 1, 1]
+    ann.held.clear()
+    ann.cut(here)
+    ann.forwards = True
+    ann.link(bob)
+    cache.publish(5)
+    assert lost(read(heard, 2)) == [3, 5]
+
+
+def test_worker_that_is_replaced_loses_what_it_had_and_doubles_nothing(ann, bob):
+    heard = bob.topic("cache").subscribe()
+    cache = ann.topic("cache")
+    here, _ = ann.link(bob)
+    cache.publish(1)
+    assert heard.get(10).data == 1
+    ann.forwards = False
+    cache.publish(2)
+    ann.held.clear()
+    ann.order(ann.board.detach, 1.0)
+    ann.cut(here)
+    assert cache.nodes() == ()
+    ann.forwards = True
+    ann.order(ann.board.attach, ann, lambda: None)
+    ann.link(bob)
+    cache.publish(3)
+    assert lost(read(heard, 2)) == [1, 3]
+
+
+def test_another_run_of_the_sender_loses_what_nobody_can_count(ann, bob):
+    heard = bob.topic("cache").subscribe()
+    here, _ = ann.link(bob)
+    ann.topic("cache").publish(1)
+    assert heard.get(10).data == 1
+    ann.cut(here)
+    again = Application("ann", boot=2).start()
+    again.link(bob)
+    again.topic("cache").publish(2)
+    items = read(heard, 2)
+    assert lost(items) == [None, 2]
+    assert [item.sender for item in items] == [ann.node, again.node]
+    again.stop()
+
+
+def test_sender_that_stays_away_is_a_gap_after_a_while(ann, bob):
+    heard = bob.topic("cache").subscribe()
+    here, _ = ann.link(bob)
+    ann.topic("cache").publish(1)
+    assert heard.get(10).data == 1
+    ann.cut(here)
+    bob.order(bob.board.tick, 5.0)
+    bob.settle()
+    assert heard.queued == 0
+    bob.order(bob.board.tick, 60.0)
+    assert heard.get(10) == Gap(sender=ann.node, lost=None, topic="cache")
+
+
+def test_goodbye_comes_after_all_that_was_said(ann, bob):
+    heard = bob.topic("cache").subscribe()
+    here, _ = ann.link(bob)
+    ann.forwards = False
+    for number in range(2000):
+        assert ann.topic("cache").publish(number) == 1
+    ann.order(ann.board.leave, 1.0)
+    ann.settle()
+    ann.forward()
+    assert [item.data for item in read(heard, 2000)] == list(range(2000))
+    bob.settle()
+    ann.cut(here)
+    bob.order(bob.board.tick, 60.0)
+    bob.settle()
+    assert heard.queued == 0
+
+
+def test_what_cannot_be_read_costs_its_own_link_only(ann, bob):
+    heard = bob.topic("cache").subscribe()
+    _, there = ann.link(bob)
+    carl = Application("carl").start()
+    carl.link(bob)
+    bob.hear(Parcel(there, b"\xc1garbage"))
+    carl.topic("cache").publish(1)
+    assert heard.get(10).data == 1
+    assert len(bob.warnings) == 1
+    assert "no messages from ann@h" in bob.warnings[0]
+    assert bob.topic("cache").publish(1) == 0
+    carl.stop()
+
+
+# -- what is in the worker's hands ---------------------------------------------------------------------------------------------
+
+
+def test_worker_gets_four_parcels_and_small_messages_share_the_next(ann, bob):
+    heard = bob.topic("cache").subscribe()
+    here, _ = ann.link(bob)
+    ann.forwards, ann.parcels = False, 0
+    cache = ann.topic("cache")
+    for number in range(1000):
+        assert cache.publish(number) == 1
+    assert ann.parcels == 4
+    ann.forward()
+    ann.settle()
+    assert 4 < ann.parcels <= 8
+    ann.forwards = True
+    ann.forward()
+    assert [item.data for item in read(heard, 1000)] == list(range(1000))
+    assert here
+
+
+def test_what_the_worker_says_of_links_that_are_gone_is_nothing(ann, bob):
+    here, _ = ann.link(bob)
+    ann.cut(here)
+    ann.hear(Forwarded(here, 1))
+    ann.hear(Parcel(here, b"late"))
+    ann.settle()
+    assert ann.warnings == []
+
+
+# -- callbacks -----------------------------------------------------------------------------------------------------------------
+
+
+def test_callback_hears_messages_also_after_it_raised(ann, bob, caplog):
+    heard = []
+
+    def hear(item):
+        heard.append(item.data)
+        if item.data == 1:
+            raise LookupError("no such shelf")
+
+    bob.topic("cache").subscribe(hear)
+    ann.link(bob)
+    for number in range(3):
+        ann.topic("cache").publish(number)
+    until(lambda: heard == [0, 1, 2], "all were heard")
+    assert "callback test_callback_hears_messages_also_after_it_raised.<locals>.hear raised" in caplog.text
+
+
+def test_slow_callback_holds_up_no_other(ann, bob):
+    let_go = threading.Event()
+    heard = []
+    bob.topic("slow").subscribe(lambda _: let_go.wait(30))
+    bob.topic("fast").subscribe(lambda item: heard.append(item.data))
+    ann.link(bob)
+    ann.topic("slow").publish(1)
+    ann.topic("fast").publish(2)
+    until(lambda: heard == [2], "the other one is called")
+    let_go.set()
+
+
+async def coroutine(item):
+    pass
+
+
+@pytest.mark.parametrize("callback", [7, "print", coroutine])
+def test_what_is_no_callback_is_refused(ann, callback):
+    with pytest.raises(TypeError, match=r"^subscribe: .*expected a plain function"):
+        ann.topic("cache").subscribe(callback)
+
+
+@pytest.mark.parametrize("bounds", [{"max_messages": 0}, {"max_bytes": 0}, {"max_messages": 1.5}, {"max_messages": True}])
+def test_bounds_are_numbers_from_one_up(ann, bounds):
+    with pytest.raises(ValueError, match="expected a number from 1 up"):
+        ann.topic("cache").subscribe(**bounds)
+
+
+# -- the end -------------------------------------------------------------------------------------------------------------------
+
+
+def test_end_of_the_supervisor_ends_subscriptions_behind_what_is_queued(ann, bob):
+    heard = bob.topic("cache").subscribe()
+    ann.link(bob)
+    ann.topic("cache").publish(1)
+    bob.settle()
+    bob.boards.close()
+    assert [item.data for item in heard] == [1]
+    assert heard.exhausted
+    for call in (lambda: bob.topic("cache").publish(1), bob.topic("cache").nodes, bob.topic("cache").subscribe):
+        with pytest.raises(ClusterKitError, match=r"^topic: the supervisor has stopped"):
+            call()
+    heard.close()
+
+
+def test_topology_that_is_removed_ends_its_topics(bob):
+    cache = bob.topic("cache")
+    heard = cache.subscribe()
+    bob.boards.remove("lan")
+    assert heard.get(10) is None
+    with pytest.raises(ClusterKitError, match=r"^topic: topology 'lan' was removed"):
+        cache.publish(1)
+
+
+def test_who_waits_is_woken_by_the_end(bob):
+    heard = bob.topic("cache").subscribe()
+    items = []
+    reader = threading.Thread(target=lambda: items.extend(heard))
+    reader.start()
+    heard.close()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert items == []
+
+
+def test_get_waits_no_longer_than_it_may(bob):
+    heard = bob.topic("cache").subscribe()
+    with pytest.raises(TimeoutError, match=r"topic 'cache': nothing came within 0.01 s"):
+        heard.get(0.01)
+    with pytest.raises(TypeError, match="get: timeout_s"):
+        heard.get("soon")
+
+
+def test_signal_handler_amid_a_call_gets_an_error_and_no_deadlock(ann):
+    cache = ann.topic("cache")
+    with ann.board.lock:  # as the handler finds it
+        for call in (lambda: cache.publish(1), lambda: cache.send("bob@h", 1), cache.subscribe, cache.nodes):
+            with pytest.raises(ClusterKitError, match="signal handler"):
+                call()
+    assert cache.publish(1) == 0
+
+
+def test_child_after_a_fork_gets_an_error_and_no_deadlock(bob):
+    cache = bob.topic("cache")
+    heard = cache.subscribe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            for call in (lambda: cache.publish(1), lambda: heard.get(5), heard.close):
+                with pytest.raises(ClusterKitError, match="after the fork"):
+                    call()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0

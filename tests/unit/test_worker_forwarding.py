@@ -1,0 +1,455 @@
+"""What applications say to each other passes through their workers unread, in order, and in bounded memory."""
+
+import asyncio
+import logging
+import pickle
+
+import pytest
+from memory_channel import ROOM_BYTES, MemoryChannel
+
+from cluster_kit.abc import MAX_GREETING_BYTES, MAX_PAYLOAD_BYTES, Connector
+from cluster_kit.errors import ConnectError, ConnectReason
+from cluster_kit.node import BootId, Node
+from cluster_kit.pipe.channel import Parcel
+from cluster_kit.worker.forwarding import MAX_WAITING_BYTES, Forwarding
+from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened
+from cluster_kit.worker.outbox import MAX_PENDING_BYTES, Outbox
+
+DEADLINE_S = 30.0
+BOB = Node(name="bob@h", boot_id=BootId(1, 1))
+LATER_BOB = BOB.evolve(boot_id=BootId(2, 2))
+CAT = Node(name="cat@h", boot_id=BootId(1, 1))
+LARGE = b"x" * MAX_PAYLOAD_BYTES
+
+
+class Carrier(Connector):
+    """Sends what there is room for, and fails as told."""
+
+    carries_messages = True
+    max_message_bytes = 1000
+
+    def __init__(self):
+        self.sent = []
+        self.room = asyncio.Event()
+        self.room.set()
+        self.error = None
+        self.under_way = 0
+        self.tried = 0
+        self.news = asyncio.Event()
+
+    async def start(self, local, links):
+        return local
+
+    async def connect(self, node):
+        return node
+
+    async def disconnect(self, node):
+        pass
+
+    async def stop(self):
+        pass
+
+    async def send(self, node, payload):
+        assert not self.under_way
+        self.under_way += 1
+        self.tried += 1
+        self.news.set()
+        try:
+            await self.room.wait()
+            if self.error is not None:
+                raise self.error
+            self.sent.append((node, payload))
+        finally:
+            self.under_way -= 1
+
+
+class Deaf(Carrier):
+    carries_messages = False
+
+
+class Clock:
+    def now_s(self):
+        return 0.0
+
+
+class Stage:
+    """A worker's forwarding, and its application at the other end of the pipe."""
+
+    def __init__(self, connector=Carrier):
+        loop = asyncio.get_running_loop()
+        self.connector = connector()
+        self._far, channel = MemoryChannel.pair(pickled=True)
+        outbox = Outbox(channel, None, loop)
+        self.channel = channel
+        self.forwarding = Forwarding(self.connector, outbox, loop, clock=Clock(), greeting=b"hello")
+        self.heard = []
+        self._news = asyncio.Event()
+        channel.attach(loop, hear=self.forwarding.send, ended=lambda _: None, relieved=self.forwarding.catch_up)
+
+    def listen(self):
+        """Let the application take what it is sent."""
+        self._far.attach(asyncio.get_running_loop(), hear=self._hear, ended=lambda _: None, relieved=lambda: None)
+
+    def _hear(self, message):
+        self.heard.append(message)
+        self._news.set()
+
+    def send(self, link, *payloads):
+        for payload in payloads:
+            self._far.send_parcel(link, payload)
+
+    async def until(self, met):
+        async with asyncio.timeout(DEADLINE_S):
+            while not met():
+                self._news.clear()
+                await self._news.wait()
+
+    async def until_tried(self, count):
+        """Wait until the connector was told to send so many payloads."""
+        async with asyncio.timeout(DEADLINE_S):
+            while self.connector.tried < count:
+                self.connector.news.clear()
+                await self.connector.news.wait()
+
+    async def until_heard(self, *last):
+        await self.until(lambda: self.heard[-len(last) :] == list(last))
+
+    async def fill_pipe(self):
+        """Have the application take nothing, and the pipe be full."""
+        self.forwarding.up(CAT, b"", b"hello")
+        while self.channel.pending_bytes <= MAX_PAYLOAD_BYTES:
+            self.forwarding.message(CAT, LARGE)
+        for _ in range(10):
+            self.forwarding.message(CAT, LARGE)
+
+
+def opened(link, node=BOB, *, greeting=b"", outdated=False, greetings=0):
+    return LinkOpened(link=link, node=node, greeting=greeting, outdated=outdated, greetings=greetings)
+
+
+def staged(scenario):
+    """Run the test on a stage of its own."""
+
+    def test(caplog):
+        async def main():
+            stage = Stage()
+            stage.caplog = caplog
+            raised = []
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
+            await scenario(stage)
+            assert not raised
+
+        asyncio.run(main())
+
+    test.__name__ = scenario.__name__
+    return test
+
+
+def told(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@staged
+async def test_links_are_numbered_and_their_greetings_told(stage):
+    stage.listen()
+    stage.forwarding.up(BOB, b"his", b"hello")
+    stage.forwarding.up(CAT, b"", b"an older one")
+    stage.forwarding.down(BOB)
+    stage.forwarding.greet(b"newer")
+    stage.forwarding.up(BOB, b"his", b"hello")
+    await stage.until_heard(
+        opened(1, greeting=b"his"),
+        opened(2, CAT, outdated=True),
+        LinkClosed(1),
+        opened(3, greeting=b"his", outdated=True, greetings=1),
+    )
+    assert stage.forwarding.greeting == b"newer"
+    assert stage.forwarding.max_message_bytes == 1000
+
+
+@staged
+async def test_parcels_go_over_their_link_in_order_and_the_application_is_told_once_a_turn(stage):
+    stage.listen()
+    stage.forwarding.up(BOB, b"", b"hello")
+    stage.forwarding.up(CAT, b"", b"hello")
+    stage.send(1, b"1", b"2")
+    stage.send(2, b"to cat")
+    stage.send(1, b"3")
+    stage.send(3, b"to nobody")
+    await stage.until_heard(Forwarded(1, 3), Forwarded(2, 1))
+    assert stage.connector.sent == [(BOB, b"1"), (BOB, b"2"), (BOB, b"3"), (CAT, b"to cat")]
+
+
+@staged
+async def test_a_link_without_room_holds_up_itself_alone_and_goes_on(stage):
+    stage.listen()
+    stage.forwarding.up(BOB, b"", b"hello")
+    stage.connector.room.clear()
+    stage.send(1, b"1", b"2")
+    await stage.until_tried(1)
+    assert (stage.connector.sent, stage.connector.under_way) == ([], 1)
+    stage.send(1, b"3")
+    stage.connector.room.set()
+    await stage.until(lambda: sum(each.parcels for each in stage.heard if isinstance(each, Forwarded)) == 3)
+    assert [payload for _, payload in stage.connector.sent] == [b"1", b"2", b"3"]
+
+
+@staged
+async def test_what_comes_over_links_is_passed_on_in_its_turn(stage):
+    stage.listen()
+    stage.forwarding.up(BOB, b"", b"hello")
+    stage.forwarding.message(BOB, b"1")
+    stage.forwarding.message(BOB, LARGE)
+    stage.forwarding.down(BOB)
+    await stage.until_heard(opened(1), Parcel(1, b"1"), Parcel(1, LARGE), LinkClosed(1))
+
+
+@staged
+async def test_links_that_carry_nothing_are_none_and_what_comes_over_them_is_told_once(stage):
+    stage.listen()
+    stage.forwarding.up(BOB, None, b"")
+    for _ in range(3):
+        stage.forwarding.message(BOB, b"?")
+        stage.forwarding.message(CAT, b"?")
+    stage.forwarding.down(BOB)
+    stage.forwarding.down(CAT)
+    stage.forwarding.up(CAT, b"", b"hello")
+    stage.forwarding.message(CAT.evolve(boot_id=BootId(3, 3)), b"of another run")
+    await stage.until_heard(opened(1, CAT))
+    assert stage.heard == [opened(1, CAT)]
+    assert told(stage.caplog) == ["message: bob@h has sent one, but no link to it carries any: it is ignored"]
+
+
+def test_connector_that_carries_nothing_opens_no_link():
+    async def scenario():
+        stage = Stage(Deaf)
+        stage.listen()
+        assert stage.forwarding.max_message_bytes is None
+        stage.forwarding.up(BOB, b"", b"hello")
+        stage.forwarding.down(BOB)
+        stage.channel.send("last")
+        await stage.until_heard("last")
+        assert stage.heard == ["last"]
+
+    asyncio.run(scenario())
+
+
+@staged
+async def test_a_later_run_replaces_the_link_to_an_earlier_one(stage):
+    stage.listen()
+    stage.forwarding.up(BOB, b"", b"hello")
+    stage.forwarding.up(LATER_BOB, b"", b"hello")
+    stage.forwarding.down(BOB)
+    stage.forwarding.message(LATER_BOB, b"here")
+    stage.forwarding.up(LATER_BOB, None, b"")
+    await stage.until_heard(opened(1), LinkClosed(1), opened(2, LATER_BOB), Parcel(2, b"here"), LinkClosed(2))
+
+
+@staged
+async def test_a_lost_link_drops_what_was_for_it_and_still_passes_on_what_had_come(stage):
+    stage.listen()
+    stage.forwarding.up(BOB, b"", b"hello")
+    stage.connector.error = ConnectError("tcp: lost", node="bob@h", reason=ConnectReason.RESET)
+    stage.forwarding.up(CAT, b"", b"hello")
+    stage.send(1, b"1", b"2")
+    await stage.until_tried(1)
+    stage.connector.error = None
+    stage.send(1, b"3")
+    stage.send(2, b"to cat")
+    await stage.until_heard(Forwarded(2, 1))
+    stage.forwarding.message(BOB, b"last")
+    stage.forwarding.down(BOB)
+    await stage.until_heard(Forwarded(2, 1), Parcel(1, b"last"), LinkClosed(1))
+    assert stage.connector.sent == [(CAT, b"to cat")]
+    assert told(stage.caplog) == []
+
+
+@pytest.mark.parametrize("raised", [RuntimeError("boom"), SystemExit(), KeyboardInterrupt(), asyncio.CancelledError()])
+def test_a_connector_that_raises_costs_one_link_its_messages_and_is_told_once(raised, caplog):
+    async def scenario():
+        stage = Stage()
+        stage.listen()
+        stage.forwarding.up(BOB, b"", b"hello")
+        stage.forwarding.up(CAT, b"", b"hello")
+        stage.connector.error = raised
+        stage.send(1, b"1", b"2")
+        await stage.until_heard(LinkClosed(1))
+        stage.connector.error = None
+        stage.send(1, b"3")
+        stage.send(2, b"to cat")
+        stage.forwarding.message(BOB, b"not passed on")
+        await stage.until_heard(Forwarded(2, 1))
+        stage.connector.error = raised
+        stage.send(2, b"1")
+        await stage.until_heard(LinkClosed(2))
+        stage.connector.error = None
+        stage.forwarding.down(BOB)
+        stage.forwarding.up(BOB, b"", b"hello")
+        stage.send(3, b"again")
+        await stage.until_heard(opened(3), Forwarded(3, 1))
+        assert stage.connector.sent == [(CAT, b"to cat"), (BOB, b"again")]
+        [error] = told(caplog)
+        assert error.startswith(f"send: the connector raised for bob@h: {type(raised).__name__}")
+
+    asyncio.run(scenario())
+
+
+def test_a_connector_that_cancels_its_own_task_costs_its_messages():
+    class Cancels(Carrier):
+        async def send(self, node, payload):
+            asyncio.current_task().cancel()
+
+    async def scenario():
+        stage = Stage(Cancels)
+        stage.listen()
+        stage.forwarding.up(BOB, b"", b"hello")
+        stage.send(1, b"1", b"2")
+        await stage.until_heard(LinkClosed(1))
+
+    asyncio.run(scenario())
+
+
+def test_a_connector_whose_send_is_not_async_is_told(caplog):
+    class Plain(Carrier):
+        def send(self, node, payload):
+            return None
+
+    async def scenario():
+        stage = Stage(Plain)
+        stage.listen()
+        stage.forwarding.up(BOB, b"", b"hello")
+        stage.send(1, b"1")
+        await stage.until_heard(LinkClosed(1))
+
+    asyncio.run(scenario())
+    assert "TypeError" in told(caplog)[0]
+
+
+@staged
+async def test_the_end_of_a_link_ends_the_sending_over_it(stage):
+    stage.listen()
+    stage.forwarding.up(BOB, b"", b"hello")
+    stage.connector.room.clear()
+    stage.send(1, b"1", b"2")
+    await stage.until_tried(1)
+    stage.forwarding.down(BOB)
+    stage.forwarding.up(BOB, b"", b"hello")
+    await stage.until_heard(LinkClosed(1), opened(2))
+    assert stage.connector.under_way == 0
+    stage.connector.room.set()
+    stage.send(2, b"anew")
+    await stage.until_heard(Forwarded(2, 1))
+    assert stage.connector.sent == [(BOB, b"anew")]
+    assert told(stage.caplog) == []
+
+
+@staged
+async def test_an_application_that_takes_nothing_has_little_of_it_in_the_pipe_and_gets_all_of_it_in_turn(stage):
+    await stage.fill_pipe()
+    stage.forwarding.up(BOB, b"", b"hello")
+    for number in range(30):
+        stage.forwarding.message(BOB, bytes([number]) * MAX_PAYLOAD_BYTES)
+        stage.forwarding.message(CAT, bytes([number]) * MAX_PAYLOAD_BYTES)
+    assert stage.channel.pending_bytes < MAX_PENDING_BYTES // 2
+    stage.listen()
+    await stage.until(lambda: sum(isinstance(each, Parcel) and each.link == 2 for each in stage.heard) == 30)
+    await stage.until(lambda: stage.heard[-1] == Parcel(1, bytes([29]) * MAX_PAYLOAD_BYTES))
+    assert [each.payload[0] for each in stage.heard if isinstance(each, Parcel) and each.link == 2] == list(range(30))
+    first = stage.heard.index(Parcel(2, bytes([0]) * MAX_PAYLOAD_BYTES))
+    assert [each.link for each in stage.heard[first : first + 20] if isinstance(each, Parcel)] == [2, 1] * 10
+    assert not stage.forwarding._waiting
+    stage.forwarding.message(BOB, b"at once")
+    await stage.until_heard(Parcel(2, b"at once"))
+
+
+@pytest.mark.parametrize("size", [0, 1, MAX_PAYLOAD_BYTES])
+def test_a_peer_that_sends_what_is_not_taken_loses_its_link_and_no_memory_is_held(size, caplog):
+    async def scenario():
+        stage = Stage()
+        await stage.fill_pipe()
+        stage.forwarding.up(BOB, b"", b"hello")
+        for _ in range(2 * MAX_WAITING_BYTES // (size + 64)):
+            stage.forwarding.message(BOB, b"x" * size)
+        assert [each.node for each in stage.forwarding._waiting] == [CAT]
+        stage.forwarding.message(CAT, b"last")
+        stage.listen()
+        await stage.until_heard(Parcel(1, b"last"))
+        assert [each for each in stage.heard if not isinstance(each, Parcel)] == [opened(1, CAT), opened(2), LinkClosed(2)]
+        assert all(each.link == 1 for each in stage.heard if isinstance(each, Parcel))
+        stage.send(2, b"to bob")
+        stage.send(1, b"to cat")
+        await stage.until_heard(Forwarded(1, 1))
+        stage.forwarding.down(BOB)
+        stage.forwarding.up(BOB, b"", b"hello")
+        stage.forwarding.message(BOB, b"anew")
+        await stage.until_heard(opened(3), Parcel(3, b"anew"))
+
+    asyncio.run(scenario())
+    [warning] = told(caplog)
+    assert warning.startswith("bob@h: more than 4 MiB of its messages wait for this application")
+
+
+@staged
+async def test_what_a_link_brought_before_its_end_is_passed_on_while_it_is_little(stage):
+    await stage.fill_pipe()
+    stage.forwarding.up(BOB, b"", b"hello")
+    for number in range(3):
+        stage.forwarding.message(BOB, bytes([number]))
+    stage.forwarding.down(BOB)
+    for _ in range(40):
+        stage.forwarding.message(CAT, LARGE)
+    stage.forwarding.down(CAT)
+    assert stage.channel.pending_bytes < MAX_PENDING_BYTES
+    stage.listen()
+    await stage.until_heard(LinkClosed(1))
+    ours = [each for each in stage.heard if isinstance(each, Parcel | LinkClosed) and each.link == 2]
+    assert ours == [*(Parcel(2, bytes([number])) for number in range(3)), LinkClosed(2)]
+    assert sum(len(each.payload) for each in stage.heard if isinstance(each, Parcel)) > MAX_PENDING_BYTES - ROOM_BYTES
+    assert not stage.forwarding._waiting
+
+
+@staged
+async def test_flushing_waits_for_what_is_queued_and_no_longer_than_it_may(stage):
+    await stage.forwarding.flush(DEADLINE_S)
+    stage.forwarding.up(BOB, b"", b"hello")
+    stage.connector.room.clear()
+    for payload in (b"1", b"2"):
+        stage.forwarding.send(Parcel(1, payload))
+    await stage.forwarding.flush(0.01)
+    assert stage.connector.sent == []
+    asyncio.get_running_loop().call_later(0.01, stage.connector.room.set)
+    await stage.forwarding.flush(DEADLINE_S)
+    assert [payload for _, payload in stage.connector.sent] == [b"1", b"2"]
+
+
+@staged
+async def test_at_the_end_all_links_are(stage):
+    stage.listen()
+    stage.forwarding.up(BOB, b"", b"hello")
+    stage.forwarding.up(CAT, b"", b"hello")
+    stage.connector.room.clear()
+    stage.forwarding.send(Parcel(1, b"1"))
+    await asyncio.sleep(0)
+    stage.forwarding.close()
+    stage.forwarding.message(BOB, b"late")
+    stage.forwarding.down(BOB)
+    await stage.until_heard(opened(1), opened(2, CAT), LinkClosed(1), LinkClosed(2))
+    assert told(stage.caplog) == []
+
+
+@pytest.mark.parametrize(("payload", "error"), [("text", TypeError), (bytearray(b"x"), TypeError), (LARGE + b"x", ValueError)])
+def test_a_connector_that_reports_nonsense_is_told_where_it_does(payload, error):
+    async def scenario():
+        stage = Stage()
+        stage.forwarding.up(BOB, b"", b"hello")
+        with pytest.raises(error, match="message: payload"):
+            stage.forwarding.message(BOB, payload)
+        with pytest.raises(error, match="up: greeting"):
+            stage.forwarding.up(CAT, payload * (MAX_GREETING_BYTES // 50_000) if error is ValueError else payload, b"")
+
+    asyncio.run(scenario())
+
+
+def test_what_is_told_of_links_can_be_sent():
+    for message in (opened(1), LinkClosed(1), Forwarded(1, 2)):
+        assert pickle.loads(pickle.dumps(message)) == message
