@@ -18,7 +18,11 @@ from cluster_kit.topics.peers import DOUBT_S
 from cluster_kit.wire.topics import Said, Taken, decode
 
 STEADY, FICKLE = "steady", "fickle"  # one is always listened to, the other now and then
-WINDOWS = (Interest(messages=3, bytes=200_000, answers=True), Interest(messages=40, bytes=90_000), Interest(messages=8, bytes=50))
+WINDOWS = (
+    Interest(messages=3, bytes=200_000, answers=True),
+    Interest(messages=40, bytes=90_000),
+    Interest(messages=8, bytes=50),
+)
 SIZES = (0, 10, 100, 40_000, 70_000, 150_000)
 MAX_BYTES = 200_000
 
@@ -40,6 +44,7 @@ class Link:
 class Account:
     """What one application knows of one stream; ``number`` is ``None`` where it was told that nobody can know."""
 
+    stream: Stream
     number: int | None = 0
     seen: dict[str, int] = field(default_factory=dict)  # the last of each kind
 
@@ -72,6 +77,7 @@ class World:
         self.links: dict[int, Link] = {}
         self.apps: dict[str, App] = {}
         self.sent: Counter[tuple[bytes, bytes, str]] = Counter()  # numbers used: sender, receiver, topic
+        self.lines: dict[tuple[bytes, bytes], int] = {}  # by which sender and receiver know them
         self.app_of: dict[bytes, App] = {}
         for each in range(names):
             self.start(f"n{each}@h")
@@ -147,7 +153,7 @@ class World:
         handed = app.messenger.publish(topic, data)
         assert 0 <= handed <= len(listeners)
         for node in listeners:
-            self.sent[app.run, self.run_linked(app, node.name), topic] += 1
+            self.count(app, self.run_linked(app, node.name), topic)
         self.pump(name)
 
     def send(self, name: str, peer: str, topic: str, size: int) -> None:
@@ -224,13 +230,26 @@ class World:
         head = app.run + kind.encode().ljust(8) + next(self.numbers).to_bytes(8, "big")
         return head + bytes(size)
 
+    def count(self, app: App, receiver: bytes, topic: str) -> None:
+        """A number was used."""
+        peer = app.messenger._local.peers._known[self.app_of[receiver].name, receiver]
+        if self.lines.setdefault((app.run, receiver), peer.line) != peer.line:
+            self.lines[app.run, receiver] = peer.line  # it was forgotten, and is counted for anew
+            for key in [key for key in self.sent if key[:2] == (app.run, receiver)]:
+                del self.sent[key]
+        self.sent[app.run, receiver, topic] += 1
+
     def run_linked(self, app: App, peer: str) -> bytes:
         """Return the run of the peer at the other end of the link that ``app`` has to it."""
         return app.messenger._by_name[peer].peer.run
 
     @staticmethod
     def data_bytes(payload: bytes) -> int:
-        return len(payload) if any(type(record).__name__ in ("Said", "Part", "Asked", "Answered") for record in decode(payload)) else 0
+        return (
+            len(payload)
+            if any(type(record).__name__ in ("Said", "Part", "Asked", "Answered") for record in decode(payload))
+            else 0
+        )
 
     def pump(self, name: str) -> None:
         app = self.apps[name]
@@ -254,7 +273,7 @@ class World:
                     app.questions.append((outcome.question, outcome.data))
                 case Sent(ticket):
                     _, topic, _, run = app.tickets.pop(ticket)
-                    self.sent[app.run, run, topic] += 1
+                    self.count(app, run, topic)
                 case Replied(ticket) | Failed(ticket):
                     assert ticket in app.tickets, "one outcome for each ticket"
                     del app.tickets[ticket]
@@ -262,7 +281,10 @@ class World:
     def account(self, app: App, outcome) -> Account:
         run = self.run_heard(app, outcome)
         accounts = app.fickle_accounts if outcome.topic == FICKLE else app.accounts
-        return accounts.setdefault((run, outcome.topic), Account())
+        account = accounts.setdefault((run, outcome.topic), Account(outcome.stream))
+        if account.stream is not outcome.stream:  # the sender counts anew, or this end has forgotten it
+            account.stream, account.number = outcome.stream, 0
+        return account
 
     @staticmethod
     def run_heard(app: App, outcome) -> bytes:
@@ -337,7 +359,8 @@ class World:
         for (sender, receiver, topic), number in self.sent.items():
             app = self.app_of[receiver]
             if topic == STEADY and receiver in living and (everybody or sender in living):
-                account = app.accounts.get((sender, topic), Account())
+                account = app.accounts.get((sender, topic))
+                assert account is not None
                 assert account.number in (None, number), f"{sender.hex()[-2:]} to {app.name}: {account.number} of {number}"
 
 
