@@ -1,7 +1,7 @@
 """A cache that all nodes share: each entry is loaded by one of them, kept by all who ask, and dropped everywhere at once.
 
-Run it in terminals, each time with another name, and type ``get apple`` in several: the first answer takes a second, as one node,
-the owner of ``apple``, loads it; all others are there at once. ``drop apple`` makes every node forget it::
+Run it in terminals, each time with another name, and type ``get apple`` in several: the first answer takes a second, in which
+the owner of ``apple``, one of the nodes, loads it; all others are there at once. ``drop apple`` makes every node forget it::
 
     python examples/cache.py a
 """

@@ -1,7 +1,7 @@
 """A pool of workers that grows and shrinks with the cluster; the jobs of a worker that dies are done by another.
 
-The boss asks each node that answers on the topic ``primes``, one question at a time. Run it in terminals, in any order, and stop
-and start workers as you like; the boss ends when all jobs are done::
+The boss asks each node that answers on the topic ``primes``, one question at a time. Run it in terminals, in any order, and
+stop and start workers as you like; the boss ends when all jobs are done::
 
     python examples/pool.py worker a
     python examples/pool.py worker b
