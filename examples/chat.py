@@ -1,8 +1,8 @@
 """A chat whose messages reach the browsers of all nodes: an ASGI app on each, and nothing between them but the cluster.
 
-Each node tells the others its HTTP address in its metadata, and passes on there what its own browsers say::
+What a browser says, its node publishes to all others on the topic ``chat``::
 
-    pip install starlette uvicorn httpx
+    pip install starlette uvicorn
     python examples/chat.py a 8001
     python examples/chat.py b 8002
 
@@ -16,14 +16,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from html import escape
 
-import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from cluster_kit import AsyncSupervisor
+from cluster_kit import AsyncSupervisor, Gap, Message
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>{name}</title>
 <h1>{name}</h1><ul></ul><form><input autofocus><button>say</button></form>
@@ -46,23 +45,23 @@ LONGEST = 1000
 class Chat:
     """One node's browsers, and its way to the other nodes."""
 
-    def __init__(self, name: str, port: int) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
         self.leaving = False
         self._browsers: set[asyncio.Queue[str]] = set()
-        self._client = httpx.AsyncClient(timeout=2)
         config = {
             "node": f"{name}@127.0.0.1",
             "cluster": "chat-example",
-            "metadata": {"http": f"http://127.0.0.1:{port}"},
             "topologies": {"lan": {"strategy": "gossip"}},
         }
         self._cluster = AsyncSupervisor(config)
+        self._topic = self._cluster.topic("chat")
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         """Be in the cluster for as long as the app serves."""
-        async with self._client, self._cluster:
+        async with self._cluster:
+            self._topic.subscribe(self._hear)
             yield
 
     async def page(self, request: Request) -> Response:
@@ -73,19 +72,16 @@ class Chat:
         """A browser of ours says something: show it to the others, and have the other nodes do the same."""
         message = f"{self.name}: {await text_of(request)}"
         self._show(message)
-        nodes = await self._cluster.nodes()
-        told = [self._pass_on(message, node.metadata["http"]) for node in nodes if "http" in node.metadata]
-        await asyncio.gather(*told)
+        await self._topic.publish(message)
         return Response(status_code=204)
 
-    async def _pass_on(self, message: str, address: str) -> None:
-        with suppress(httpx.HTTPError):  # it is just leaving, and so are its browsers
-            await self._client.post(f"{address}/relay", content=message)
-
-    async def relay(self, request: Request) -> Response:
-        """Another node passes something on."""
-        self._show(await text_of(request))
-        return Response(status_code=204)
+    def _hear(self, item: Message | Gap) -> None:
+        """Another node publishes something, or something that it did is lost."""
+        match item:
+            case Message(data=str(message)):
+                self._show(message)
+            case Gap(sender=sender):
+                self._show(f"(some of what was said at {sender} is missing here)")
 
     def _show(self, message: str) -> None:
         for queue in self._browsers:
@@ -128,12 +124,11 @@ class Server(uvicorn.Server):
 
 
 def main(name: str, port: int) -> None:
-    chat = Chat(name, port)
+    chat = Chat(name)
     routes = [
         Route("/", chat.page),
         Route("/messages", chat.messages),
         Route("/say", chat.say, methods=["POST"]),
-        Route("/relay", chat.relay, methods=["POST"]),
     ]
     app = Starlette(routes=routes, lifespan=chat.lifespan)
     print(f"{name}: http://127.0.0.1:{port}", flush=True)

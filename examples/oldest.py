@@ -1,16 +1,15 @@
-"""A leader without an election: whoever has been running longest.
+"""One of many does the chore: whoever has been running longest.
 
-Run it in three terminals, each time with another name. All name the same leader; end that one, and the others name the next::
+Run it in three terminals, each time with another name. The first one is on duty; end it, and the next oldest takes over::
 
     python examples/oldest.py a
 
-Everybody decides alone, by what the others' metadata say of their start. That is enough for chores that do no harm when they
-are done twice, because while the network is parted each part has a leader of its own. Where that may never be, take a lock in
-a store that has consensus.
+While the network is parted, each part has a node on duty, which is enough for chores that do no harm when they are done twice.
+With ``min_nodes``, more than half of all nodes there are, only one part has. Where two may never do it, not even for the
+moment that it takes to notice a cut, take a lease in a store that has consensus.
 """
 
 import sys
-import time
 from contextlib import suppress
 
 from cluster_kit import Supervisor
@@ -18,14 +17,13 @@ from cluster_kit import Supervisor
 config = {
     "node": f"{sys.argv[1]}@127.0.0.1",
     "cluster": "oldest-example",
-    "metadata": {"started": f"{time.time_ns():020}"},  # text of one length sorts as the numbers do
     "topologies": {"lan": {"strategy": "gossip"}},
 }
 
-leader = None
 with suppress(KeyboardInterrupt), Supervisor(config) as cluster:
-    for _ in cluster.subscribe():  # the first event is a snapshot; after each the answer may be another
-        oldest = min([cluster.local, *cluster.nodes()], key=lambda node: (node.metadata["started"], node.name))
-        if oldest.name != leader:
-            leader = oldest.name
-            print("leader:", "myself" if leader == cluster.local.name else leader, flush=True)
+    while True:
+        print("waiting", flush=True)
+        with cluster.once("chore") as duty:
+            print("on duty", flush=True)
+            while duty.wait(1):
+                print("working, for all of:", *cluster.nodes(), flush=True)

@@ -1,7 +1,7 @@
 """A pool of workers that grows and shrinks with the cluster; the jobs of a worker that dies are done by another.
 
-The boss gives a job at a time to each node whose metadata says where it works. Run it in terminals, in any order, and stop and
-start workers as you like; the boss ends when all jobs are done::
+The boss asks each node that answers on the topic ``primes``, one question at a time. Run it in terminals, in any order, and
+stop and start workers as you like; the boss ends when all jobs are done::
 
     python examples/pool.py worker a
     python examples/pool.py worker b
@@ -12,34 +12,22 @@ import asyncio
 import sys
 from contextlib import suppress
 
-from cluster_kit import AsyncSupervisor, Node, NodeDown, NodeUp, Snapshot
+from cluster_kit import AsyncSupervisor, Message, Node, NodeDown, NodeUp, NotSentError, Snapshot, UnansweredError
 
 
-def config(name: str, metadata: dict[str, str]) -> dict[str, object]:
-    return {
-        "node": f"{name}@127.0.0.1",
-        "cluster": "pool-example",
-        "metadata": metadata,
-        "topologies": {"lan": {"strategy": "gossip"}},
-    }
-
-
-def primes_below(limit: int) -> int:
-    return sum(all(number % divisor for divisor in range(2, int(number**0.5) + 1)) for number in range(2, limit))
+def config(name: str) -> dict[str, object]:
+    return {"node": f"{name}@127.0.0.1", "cluster": "pool-example", "topologies": {"lan": {"strategy": "gossip"}}}
 
 
 async def work(name: str) -> None:
-    """Answer each line with a number by a line with the number of primes below it."""
+    """Answer each number by how many primes are below it."""
+    cluster = AsyncSupervisor(config(name))
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async for line in reader:
-            answer = await asyncio.to_thread(primes_below, int(line))
-            writer.write(f"{answer}\n".encode())
-        writer.close()
+    @cluster.topic("primes").answer
+    def primes(message: Message) -> int:  # in a thread, as it is no coroutine
+        return sum(all(number % divisor for divisor in range(2, int(number**0.5) + 1)) for number in range(2, message.data))
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    async with AsyncSupervisor(config(name, {"works at": f"{host}:{port}"})):
+    async with cluster:
         print("working", flush=True)
         await asyncio.Event().wait()
 
@@ -54,51 +42,43 @@ class Boss:
         self._done = asyncio.Event()
         self._left = jobs
         self._workers: dict[str, asyncio.Task[None]] = {}
+        self._cluster = AsyncSupervisor(config("boss"))
+        self._primes = self._cluster.topic("primes")
 
     async def run(self) -> None:
         """Return when all jobs are done."""
-        async with AsyncSupervisor(config("boss", {})) as cluster, asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(self._watch(cluster, tasks))
+        async with self._cluster, asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self._watch(tasks))
             await self._done.wait()
             for task in (watching, *self._workers.values()):
                 task.cancel()
 
-    async def _watch(self, cluster: AsyncSupervisor, tasks: asyncio.TaskGroup) -> None:
-        async for event in cluster.subscribe():
+    async def _watch(self, tasks: asyncio.TaskGroup) -> None:
+        async for event in self._cluster.subscribe():
             match event:
-                case Snapshot(up=nodes):
-                    for node in nodes:
+                case Snapshot() | NodeUp():
+                    for node in await self._primes.nodes():
                         self._hire(node, tasks)
-                case NodeUp(node=node):
-                    self._hire(node, tasks)
                 case NodeDown(node=node, reason=reason) if worker := self._workers.pop(node.key, None):
                     worker.cancel()
                     print(f"{reason}: {node}; {len(self._workers)} at work", flush=True)
 
     def _hire(self, node: Node, tasks: asyncio.TaskGroup) -> None:
-        if "works at" in node.metadata and node.key not in self._workers:
+        if node.key not in self._workers:
             self._workers[node.key] = tasks.create_task(self._employ(node))
             print(f"hired: {node}; {len(self._workers)} at work", flush=True)
 
     async def _employ(self, node: Node) -> None:
         """Give it one job after the other; whatever ends that, the job that is under way is still to be done."""
-        host, _, port = node.metadata["works at"].rpartition(":")
-        with suppress(OSError):  # it is about to be down
-            reader, writer = await asyncio.open_connection(host, int(port))
-            try:
-                while True:
-                    job = await self._todo.get()
-                    try:
-                        writer.write(f"{job}\n".encode())
-                        found = int(await reader.readline())
-                    except BaseException:
-                        self._todo.put_nowait(job)
-                        raise
-                    self._finish(job, found, node)
-            except ValueError:  # an empty line: it has ended amid the job
-                return
-            finally:
-                writer.close()
+        with suppress(NotSentError, UnansweredError):  # it is about to be down
+            while True:
+                job = await self._todo.get()
+                try:
+                    found = await self._primes.ask(node, job, timeout_s=60)
+                except BaseException:
+                    self._todo.put_nowait(job)
+                    raise
+                self._finish(job, found, node)
 
     def _finish(self, job: int, found: int, node: Node) -> None:
         print(f"{found} primes below {job}, says {node}", flush=True)

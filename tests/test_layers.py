@@ -13,7 +13,7 @@ PACKAGE = Path(cluster_kit.__file__).parent
 # From the bottom up. Parts in one string with bars between them are strangers to each other.
 LAYERS = (
     "errors _version attended throttle resolving netdevice host",
-    "node events",
+    "node events rendezvous duty",
     "network",
     "observations abc answers config diagnosis wire registry security",
     "hookspecs",
