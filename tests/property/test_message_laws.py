@@ -219,6 +219,8 @@ RECORDS = st.one_of(
             (wire.Raised, {"question": numbers, "text": topics}),
             (wire.Declined, {"question": numbers, "reason": topics}),
             (wire.Closing, {}),
+            (wire.Sync, {"number": numbers}),
+            (wire.Synced, {"number": numbers}),
         ]
     )
 )
