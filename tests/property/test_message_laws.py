@@ -199,7 +199,7 @@ def test_answers_to_questions_that_nobody_asked_are_ignored(victim):
 
 RECORDS = st.one_of(
     *(
-        st.builds(kind, **{name: values for name, values in fields.items()})
+        st.builds(kind, **fields)
         for numbers in [st.sampled_from([0, 1, 2, 3, 100, 2**40, wire.MAX_NUMBER])]
         for wanted in [st.builds(wire.Interest, numbers, numbers, numbers, st.booleans())]
         for topics in [st.sampled_from(["t", "u", "v"])]
