@@ -390,40 +390,70 @@ def play(world: World, steps) -> None:
         names = list(world.apps)
         name, peer = names[who % len(names)], names[(who + 1 + whom % (len(names) - 1)) % len(names)]
         links = [number for number, link in world.links.items() if link.is_alive]
-        size = SIZES[much % len(SIZES)]
         topic = FICKLE if much % 5 == 4 else STEADY
-        match what:
-            case 0 | 1:
+        step = Step(world, name, peer, topic, SIZES[much % len(SIZES)], who, whom, much)
+        if what <= 5:
+            if what <= 1:
                 world.connect(name, peer)
-            case 2 if links and much % 8 == 0:
-                world.cut(links[whom % len(links)])
-            case 3 | 4 | 5 if links:
-                number = links[whom % len(links)]
-                world.carry(number, world.links[number].ends[who % 2], much % 10)
-            case 6 | 7 | 8:
-                world.process(name, much % 12)
-            case 9 | 10 | 11:
-                world.publish(name, topic, size)
-            case 12 | 13:
-                world.send(name, peer, topic, size)
-            case 14:
-                world.ask(name, peer, size)
-            case 15 | 16 | 17:
-                world.read(name, much % 9)
-            case 18:
-                world.answer(name, much)
-            case 19:
-                world.tick((0.5, 1.0, DOUBT_S if much % 5 == 0 else 0.2)[much % 3])
-            case 20 if much % 12 == 0:
-                world.restart(name, closes=whom % 2 == 0, renamed=whom % 3 == 0)
-            case 21:
-                world.listen(name, STEADY, WINDOWS[much % len(WINDOWS)])
-            case 22:
-                world.listen(name, FICKLE, None if much % 2 else WINDOWS[whom % len(WINDOWS)])
-            case 23:
-                world.withdraw(name, much)
-            case 24 if much % 9 == 0:
-                world.replace_worker(name)
+            elif links:
+                on_link(step, what, links[whom % len(links)])
+        else:
+            DEEDS[what](step)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do: by whom, to whom, and numbers for the rest."""
+
+    world: World
+    name: str
+    peer: str
+    topic: str
+    size: int
+    who: int
+    whom: int
+    much: int
+
+
+def on_link(step: Step, what: int, number: int) -> None:
+    if what > 2:
+        step.world.carry(number, step.world.links[number].ends[step.who % 2], step.much % 10)
+    elif step.much % 8 == 0:
+        step.world.cut(number)
+
+
+def restart(step: Step) -> None:
+    if step.much % 12 == 0:
+        step.world.restart(step.name, closes=step.whom % 2 == 0, renamed=step.whom % 3 == 0)
+
+
+def replace_worker(step: Step) -> None:
+    if step.much % 9 == 0:
+        step.world.replace_worker(step.name)
+
+
+def tick(step: Step) -> None:
+    step.world.tick((0.5, 1.0, DOUBT_S if step.much % 5 == 0 else 0.2)[step.much % 3])
+
+
+def listen_now_and_then(step: Step) -> None:
+    step.world.listen(step.name, FICKLE, None if step.much % 2 else WINDOWS[step.whom % len(WINDOWS)])
+
+
+DEEDS = {
+    **dict.fromkeys((6, 7, 8), lambda step: step.world.process(step.name, step.much % 12)),
+    **dict.fromkeys((9, 10, 11), lambda step: step.world.publish(step.name, step.topic, step.size)),
+    **dict.fromkeys((12, 13), lambda step: step.world.send(step.name, step.peer, step.topic, step.size)),
+    14: lambda step: step.world.ask(step.name, step.peer, step.size),
+    **dict.fromkeys((15, 16, 17), lambda step: step.world.read(step.name, step.much % 9)),
+    18: lambda step: step.world.answer(step.name, step.much),
+    19: tick,
+    20: restart,
+    21: lambda step: step.world.listen(step.name, STEADY, WINDOWS[step.much % len(WINDOWS)]),
+    22: listen_now_and_then,
+    23: lambda step: step.world.withdraw(step.name, step.much),
+    24: replace_worker,
+}
 
 
 def random_steps(random: Random, steps: int):
