@@ -3,7 +3,7 @@
 import pytest
 from message_ends import BOB, WIDE, End, Pair
 
-from cluster_kit.errors import NotLinkedError, NotSentError
+from cluster_kit.errors import NotLinkedError, NotSentError, RemoteProtocolError
 from cluster_kit.node import BootId, Node
 from cluster_kit.topics import link, peers
 from cluster_kit.topics.outcomes import Arrived, Failed, Interest, Missing, Sent
@@ -106,6 +106,37 @@ def test_peer_that_was_told_an_outdated_greeting_is_told_all(pair):
     pair.pump()
     assert pair.ann.messenger.listeners("t") == ()
     assert all(pair.ann.messenger.listeners(f"{'x' * 200}{number}") for number in range(300))
+
+
+def test_nobody_is_linked_to_himself(pair):
+    with pytest.raises(RemoteProtocolError, match="leads back"):
+        pair.bob.messenger.up(9, Node("bob2@h"), pair.bob.messenger.greeting, outdated=False)
+    pair.bob.messenger.down(9, 0.0)
+    pair.bob.messenger.up(10, Node("bob2@h"), b"", outdated=False)
+    with pytest.raises(RemoteProtocolError, match="leads back"):
+        pair.bob.messenger.receive(10, wire.encode([wire.Opening(b"\2" * 16, 0)]))
+    pair.bob.messenger.down(10, 0.0)
+    assert pair.bob.messenger.publish("t", b"") == 0
+
+
+@pytest.mark.parametrize("greeting", [b"\xc1", b"\x90"])
+def test_greeting_that_cannot_be_read_is_the_peers_fault(pair, greeting):
+    with pytest.raises(RemoteProtocolError, match="greeting"):
+        pair.bob.messenger.up(9, Node("cat@h"), greeting, outdated=False)
+    assert pair.bob.messenger.down(9, 0.0) == []
+
+
+def test_what_comes_before_a_breach_is_not_lost(pair):
+    with pytest.raises(RemoteProtocolError):
+        pair.bob.hear(wire.Opening(b"\1" * 16, 0), wire.Said(1, 1, b"x"), wire.Heard(10**6))
+    assert [each.data for each in pair.bob.messenger.down(1, 0.0)] == [b"x"]
+    assert pair.bob.messenger.receive(1, b"whatever still comes") == []
+
+
+def test_nothing_is_said_before_who_it_is(pair):
+    for record in (wire.Said(1, 1, b""), wire.Missed(1, 1), wire.Asked(1, "t", 1, b"")):
+        with pytest.raises(RemoteProtocolError, match="before it has said who it is"):
+            pair.bob.hear(record)
 
 
 def test_many_topics_fit_into_many_payloads(pair):
@@ -371,6 +402,20 @@ def test_few_messages_may_be_unread_whatever_room_there_is(monkeypatch):
     pair.bob.messenger.listen("t", WIDE)
     pair.pump()
     assert pair.ann.messenger.publish("t", b"") == 1
+
+
+def test_who_waits_where_too_many_are_unread_is_served_when_others_are_read(monkeypatch):
+    monkeypatch.setattr(link, "MAX_OUTSTANDING", 2)
+    pair = Pair(interest=Interest(messages=4, bytes=10_000))
+    pair.bob.messenger.listen("u", WIDE)
+    pair.pump()
+    for _ in range(2):
+        pair.ann.messenger.publish("t", b"")
+    assert pair.ann.messenger.send("bob@h", "u", b"", 1) == []
+    pair.pump()
+    pair.read(pair.bob.told())
+    pair.pump()
+    assert pair.ann.told() == [Sent(1)]
 
 
 # -- links that break ----------------------------------------------------------------------------------------------------------
