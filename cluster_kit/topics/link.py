@@ -53,7 +53,13 @@ class Link:
     # -- who the peer is, and what it wants ------------------------------------------------------------------------------------
 
     def bind(self, run: bytes, greeting: wire.Greeting | None) -> None:
-        """The peer's application is that run; go on where it was left."""
+        """The peer's application is that run; go on where it was left.
+
+        Raises:
+            RemoteProtocolError: It is this very application.
+        """
+        if run == self._local.run:
+            raise RemoteProtocolError("messages: the link leads back to this application")
         peer, is_known = self._local.peers.meet(self.node, run)
         self.peer, peer.link = peer, self
         self.control.line = peer.line

@@ -140,7 +140,7 @@ class Messenger:
             outdated: Whether the peer was told another greeting than that of now.
 
         Raises:
-            RemoteProtocolError: ``greeting`` can't be read; ignore the link.
+            RemoteProtocolError: ``greeting`` can't be read, or is this application's own: call ``down``, and ignore the link.
         """
         told = wire.decode_greeting(greeting)
         assert node.name is not None
