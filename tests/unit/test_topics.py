@@ -118,6 +118,24 @@ def test_send_waits_for_room_and_no_longer_than_it_may(ann, bob):
     assert heard.get(10).data == 3
 
 
+def test_who_waits_for_room_in_the_link_is_told_as_soon_as_there_is_some(ann, bob):
+    bob.topic("cache").subscribe(max_bytes=1 << 30)
+    ann.link(bob)
+    ann.settle()
+    ann.forwards = bob.forwards = False
+    cache = ann.topic("cache")
+    while cache.publish(bytes(1_000_000)):
+        pass
+    sender = threading.Thread(target=cache.send, args=("bob@h", bytes(500_000)), kwargs={"timeout_s": 30})
+    sender.start()
+    until(lambda: ann.board._tickets, "it waits")
+    for _ in range(8):
+        ann.forward()
+        ann.settle()
+    sender.join(0.5)
+    assert not sender.is_alive()
+
+
 @pytest.mark.parametrize(("to", "data", "timeout_s"), [(7, 1, 1), ("b@h", {1, 2}, 1), ("b@h", 1, "soon"), ("b@h", 1, None)])
 def test_what_cannot_be_sent_is_an_error_at_once(ann, to, data, timeout_s):
     with pytest.raises(TypeError, match=r"^send: "):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 RUN_BYTES = 16
 
 _MOST_IN_HAND = 4  # parcels of one link, together less than 256 KiB: what goes on its way while the worker asks for more
+_NO_LINK = -1  # on which nothing is ever heard: what comes of other calls is told all the same
 _TICK_S = 1.0
 
 Ended = Callable[["Sent | Replied | Failed"], None]
@@ -242,6 +243,8 @@ class Switchboard:
                     break
                 in_hand[link] += 1
                 line.send_parcel(link, payload)
+        if self._tickets:  # what goes makes room for what waits, and whoever waits has to know
+            self._take(messenger.receive(_NO_LINK, b""))
 
     # -- what comes of it ------------------------------------------------------------------------------------------------------
 
