@@ -86,6 +86,16 @@ def test_each_subscription_hears_everything(ann, bob):
     assert [one.get(10).data, other.get(10).data] == [1, 1]
 
 
+def test_worker_is_told_once_of_many_changes_in_a_row(bob):
+    subscriptions = [bob.topic(f"topic{number}").subscribe() for number in range(100)]
+    assert bob.greeted == 1
+    greeting = bob.board.greeting
+    assert b"topic99" in greeting
+    subscriptions[0].close()
+    assert bob.greeted == 2
+    assert bob.board.greeting != greeting
+
+
 # -- to one --------------------------------------------------------------------------------------------------------------------
 
 
@@ -373,6 +383,24 @@ async def coroutine(item):
 def test_what_is_no_callback_is_refused(ann, callback):
     with pytest.raises(TypeError, match=r"^subscribe: .*expected a plain function"):
         ann.topic("cache").subscribe(callback)
+
+
+def test_callback_that_does_not_return_is_left_behind(ann, bob, monkeypatch, caplog):
+    monkeypatch.setattr("cluster_kit.supervisor.topics.callbacks._CALL_S", 0.1)
+    let_go, called = threading.Event(), threading.Event()
+
+    def wait(item):
+        called.set()
+        let_go.wait(30)
+
+    bob.topic("cache").subscribe(wait)
+    ann.link(bob)
+    ann.topic("cache").publish(1)
+    assert called.wait(10)
+    bob.boards.close()
+    bob.boards.join()
+    assert "wait has not returned for 0.1 s: left behind" in caplog.text
+    let_go.set()
 
 
 @pytest.mark.parametrize("bounds", [{"max_messages": 0}, {"max_bytes": 0}, {"max_messages": 1.5}, {"max_messages": True}])

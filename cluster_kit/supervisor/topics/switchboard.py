@@ -53,6 +53,7 @@ class Switchboard:
         self._warn = warn
         self._line: WorkerLine | None = None
         self._greet: Callable[[], None] | None = None
+        self._greeting_is_due = False
         self._links: dict[int, LinkOpened] = {}
         self._in_hand: dict[int, int] = {}
         self._leaving = False
@@ -144,6 +145,7 @@ class Switchboard:
     def greeting(self) -> bytes:
         """What peers are told in the handshake."""
         with self.lock:
+            self._greeting_is_due = False
             return self._speaker().greeting if self.has_topics else b""
 
     @property
@@ -155,7 +157,7 @@ class Switchboard:
         """Speak through a new worker; ``greet`` has the greeting of the moment told to it, from any thread."""
         with self.lock:
             self._line, self._greet = line, greet
-            self._leaving = False
+            self._leaving = self._greeting_is_due = False
 
     def detach(self, now_s: float) -> None:
         """The worker is dead, and all links with it."""
@@ -353,7 +355,9 @@ class Switchboard:
         self._pump()
 
     def _say_greeting(self) -> None:
-        if self._greet is not None:
+        """Have the worker told of the greeting of the moment when that is its turn: of many changes in a row, the last one."""
+        if self._greet is not None and not self._greeting_is_due:
+            self._greeting_is_due = True
             self._greet()
 
     def taken(self, numbers: Mapping[Stream, int]) -> bool:
