@@ -35,9 +35,9 @@ class Control:
         self._opened = False
         self._line_told = False
         self._interests: list[dict[str, wire.Interest]] = []  # pieces of all of them
-        self._changes: dict[str, bool] = {}  # topics, and whether they have been given up since the peer was told last
-        self._beginnings: dict[str, wire.Record] = {}
-        self._read: dict[str, Stream] = {}
+        self._changes: dict[str, None] = {}  # topics
+        self._missed: list[wire.Missed] = []
+        self._read: dict[Stream, None] = {}
         self._arrived = 0
         self._told_arrived = 0
 
@@ -47,24 +47,20 @@ class Control:
         """Say all that is listened to now, as the peer was told otherwise."""
         topics = list(self._heeds.by_topic.items())
         pieces = [topics[start : start + _PIECE_TOPICS] for start in range(0, len(topics), _PIECE_TOPICS)] or [[]]
-        self._interests = [{topic: heed.interest for topic, heed in piece} for piece in pieces]
+        self._interests = [{topic: heed.told for topic, heed in piece} for piece in pieces]
         self._changes.clear()
 
-    def tell_interest(self, topic: str, *, ended: bool) -> None:
-        """Say what is listened to of one topic; ``ended`` where it was given up, for good or not."""
-        self._changes[topic] = ended or self._changes.get(topic, False)
+    def tell_interest(self, topic: str) -> None:
+        """Say how one topic is listened to."""
+        self._changes[topic] = None
 
-    def begin(self, record: wire.Begins | wire.Missed) -> None:
-        """Say where a stream begins, before anything is said on it."""
-        self._beginnings[record.topic] = record
-
-    def forget_beginnings(self) -> None:
-        """Say nothing of where streams begin."""
-        self._beginnings.clear()
+    def tell_missed(self, missed: list[wire.Missed]) -> None:
+        """Say where streams go on, before anything else is said on them."""
+        self._missed = missed
 
     def tell_read(self, stream: Stream) -> None:
         """Say up to where a stream is read."""
-        self._read[stream.topic] = stream
+        self._read[stream] = None
 
     def forget_read(self) -> None:
         """Say nothing of streams that were read: the peer counts anew."""
@@ -82,7 +78,7 @@ class Control:
         return bool(
             self._interests
             or self._changes
-            or self._beginnings
+            or self._missed
             or (self._read and self.may_tell)
             or self._arrived - self._told_arrived >= HEARD_STEP_BYTES
             or (self.must_open and not self._line_told)
@@ -114,16 +110,14 @@ class Control:
     def _due(self) -> Iterator[wire.Record]:
         """Yield what is to be said; each record counts as said when it is yielded."""
         while self._changes:
-            topic, ended = self._changes.popitem()
+            topic, _ = self._changes.popitem()
             heed = self._heeds.by_topic.get(topic)
-            if ended and heed is not None:
-                self._changes[topic] = False  # next
-            yield wire.Uninterested(topic) if ended or heed is None else wire.Interested(topic, heed.interest)
-        while self._beginnings:
-            yield self._beginnings.popitem()[1]
+            yield wire.Uninterested(topic) if heed is None else wire.Interested(topic, heed.told)
+        while self._missed:
+            yield self._missed.pop()
         while self._read and self.may_tell:
-            topic, stream = self._read.popitem()
-            yield wire.Taken(topic, stream.tell())
+            stream, _ = self._read.popitem()
+            yield wire.Taken(stream.heed.number, stream.tell())
         if self._arrived - self._told_arrived >= HEARD_STEP_BYTES:
             self._told_arrived = self._arrived
             yield wire.Heard(self._arrived)

@@ -15,7 +15,7 @@ from cluster_kit.wire import topics as wire
 
 MAX_DECLINED = 1024  # that wait for one link
 
-_SLICED_BYTES = wire.RECORD_BYTES + wire.MAX_TOPIC_BYTES  # of a message in parts, besides its data
+_SLICED_BYTES = wire.RECORD_BYTES + wire.MAX_TOPIC_BYTES  # of a record in parts, besides its data
 
 
 class Hearing:
@@ -29,9 +29,8 @@ class Hearing:
             wire.Interested: lambda link, record: link.set_interest(record.topic, record.interest),
             wire.Uninterested: lambda link, record: link.set_interest(record.topic, None),
             wire.Said: self._said,
-            wire.Begins: self._begins,
             wire.Missed: self._missed,
-            wire.Taken: lambda link, record: link.taken(record.topic, record.number),
+            wire.Taken: lambda link, record: link.taken(record.stream, record.number),
             wire.Heard: lambda link, record: link.lanes.heard(record.bytes),
             wire.Part: self._part,
             wire.Asked: self._asked,
@@ -72,17 +71,15 @@ class Hearing:
     def _go_on(self, link: Link, peer: Peer, line: int) -> None:
         """The peer's numbers are of that line; where they were left off, it says what is missing."""
         peers, incoming = self._local.peers, peer.incoming
-        if incoming.line is None:
-            if line > 0 and peers.is_in_doubt(peer):  # whatever was said before, and didn't arrive, may be of another line
+        if incoming.line != line:
+            if incoming.line is not None or line > 0:  # what was said before, and didn't arrive, may be of another line
                 peers.give_up(peer)
-            incoming.line = line
-        elif incoming.line != line:
-            peers.give_up(peer)
             incoming.begin_line(line)
             link.control.forget_read()
         peers.clear_doubt(peer)
         link.control.may_tell = True
         for stream in incoming.streams.values():
+            stream.doubt_told()
             if stream.is_owed:
                 link.control.tell_read(stream)
 
@@ -99,14 +96,14 @@ class Hearing:
 
     # -- messages --------------------------------------------------------------------------------------------------------------
 
-    def _stream(self, link: Link, topic: str) -> Stream | None:
+    def _stream(self, link: Link, number: int) -> Stream | None:
         peer = link.peer
         if peer is None or not link.control.may_tell:
             raise RemoteProtocolError("messages: it speaks before it has said who it is")
-        return peer.incoming.stream(topic)
+        return peer.incoming.stream(number)
 
     def _said(self, link: Link, said: wire.Said) -> None:
-        stream = self._stream(link, said.topic)
+        stream = self._stream(link, said.stream)
         if stream is None:
             return
         number, size = said.number, len(said.data)
@@ -115,7 +112,7 @@ class Hearing:
         if number != stream.last + 1:
             self._lose(link, stream, number - 1)
         stream.arrive(number, size)
-        self._local.outcomes.append(outcomes.Arrived(stream, link.node, said.topic, number, said.data))
+        self._local.outcomes.append(outcomes.Arrived(stream, link.node, stream.topic, number, said.data))
 
     def _lose(self, link: Link, stream: Stream, number: int) -> None:
         """What didn't arrive up to ``number`` won't any more."""
@@ -128,15 +125,9 @@ class Hearing:
             self._local.outcomes.append(outcomes.Missing(stream, link.node, stream.topic, number, lost))
 
     def _missed(self, link: Link, missed: wire.Missed) -> None:
-        stream = self._stream(link, missed.topic)
+        stream = self._stream(link, missed.stream)
         if stream is not None and missed.number >= stream.last:
             self._lose(link, stream, missed.number)
-
-    def _begins(self, link: Link, begins: wire.Begins) -> None:
-        stream = self._stream(link, begins.topic)
-        if stream is not None:
-            stream.skip(begins.number)
-            self._is_read(link, stream)
 
     def _is_read(self, link: Link, stream: Stream) -> None:
         if stream.is_due(self._local.max_message_bytes):
@@ -157,7 +148,7 @@ class Hearing:
     # -- questions -------------------------------------------------------------------------------------------------------------
 
     def _asked(self, link: Link, asked: wire.Asked) -> None:
-        self._stream(link, asked.topic)  # only once it has said who it is
+        self._stream(link, 0)  # only once it has said who it is
         heed = self._local.heeds.by_topic.get(asked.topic)
         reason = None
         if asked.question in link.questions.open:

@@ -118,7 +118,7 @@ class Lanes:
         if lane.items and type(lane.items[-1][0]) is wire.Missed:
             lane.items[-1] = (missed, lane.items[-1][1])
         else:
-            self.put(lane, missed, wire.RECORD_BYTES + wire.MAX_TOPIC_BYTES)
+            self.put(lane, missed, wire.RECORD_BYTES)
 
     def has_reply_room(self, size: int) -> bool:
         """Whether an answer of so many bytes may wait."""

@@ -16,6 +16,7 @@ from cluster_kit.wire import topics as wire
 
 MAX_OUTSTANDING = 128 * 1024  # messages that one peer hasn't read, whatever room it gives
 
+_SAID_BYTES = wire.RECORD_BYTES
 _CLOSING_BYTES = 8
 
 
@@ -59,16 +60,13 @@ class Link:
         for stream in peer.streams.values():
             stream.lane, stream.skipped_bytes = Lane(), None
         interests: dict[str, wire.Interest] = {} if greeting is None else greeting.interests
-        for topic in [topic for topic in peer.interests if topic not in interests]:
-            self.set_interest(topic, None)
-        before = dict(peer.interests)
-        for topic, interest in interests.items():
-            self.set_interest(topic, interest)
-            if is_known and interest.messages > 0 and topic in before and before[topic].messages > 0:
-                self.control.begin(wire.Missed(topic, _number(peer.streams.get(topic))))
-        if not is_known:
-            self.control.forget_beginnings()  # all begin with 1
+        self.set_interests(interests)
         self.control.must_open = bool(interests)
+        if is_known:
+            told = [
+                (interest.stream, peer.by_number.get(interest.stream)) for interest in interests.values() if interest.messages
+            ]
+            self.control.tell_missed([wire.Missed(number, 0 if stream is None else stream.number) for number, stream in told])
 
     def set_interests(self, interests: dict[str, wire.Interest]) -> None:
         """The peer listens to that, and to nothing else."""
@@ -89,23 +87,38 @@ class Link:
             peer.interests[topic] = interest
             if len(peer.interests) > wire.MAX_TOPICS:
                 raise RemoteProtocolError(f"messages: it listens to more than {wire.MAX_TOPICS} topics")
-        listened, listens = before is not None and before.messages > 0, interest is not None and interest.messages > 0
-        stream = peer.streams.get(topic)
-        if stream is not None:
-            stream.window = interest if listens else None
-        if listens:
-            self._local.hears(topic, self.name, self)
-            if not listened:
-                self.control.begin(wire.Begins(topic, _number(stream)))
-            elif stream is not None:
-                self._serve(topic, stream)
-        elif listened:
+        if interest is None or interest.messages == 0:
             self._local.hears_no_more(topic, self.name)
+            stream = self._drop(peer, topic)
             if stream is not None:
-                peer.outstanding -= stream.forget()
                 self._end_parked(stream, NotSentError(f"topic {topic!r}: {self.name} doesn't listen any more", node=self.name))
+        else:
+            self._local.hears(topic, self.name, self)
+            self._set_window(peer, topic, interest)
         if before is not None and before.answers and not (interest is not None and interest.answers):
             self._end_questions(topic)
+
+    def _set_window(self, peer: Peer, topic: str, interest: wire.Interest) -> None:
+        stream = peer.streams.get(topic)
+        if stream is None:
+            return
+        if stream.stream == interest.stream:
+            stream.window = interest
+        else:  # it has begun to listen anew; who waits for room is not of any stream yet
+            self._drop(peer, topic)
+            parked, stream = stream.parked, self._begin(peer, topic)
+            stream.parked = parked
+            self._blocked[topic] = stream
+        self._serve(topic, stream)
+
+    def _drop(self, peer: Peer, topic: str) -> Outgoing | None:
+        """Say nothing more on a stream, and return it; what waits in its lane still goes."""
+        stream = peer.streams.pop(topic, None)
+        if stream is not None:
+            peer.by_number.pop(stream.stream, None)
+            peer.outstanding -= stream.count
+            self._blocked.pop(topic, None)
+        return stream
 
     def _known_peer(self) -> Peer:
         if self.peer is None:
@@ -120,7 +133,7 @@ class Link:
         assert peer is not None
         stream = peer.streams.get(topic) or self._begin(peer, topic)
         if not stream.parked and size <= peer.max_message_bytes and self._has_room(peer, stream, size):
-            self._hand_over(peer, stream, topic, data)
+            self._hand_over(peer, stream, data)
             return True
         stream.skip(size if size <= peer.max_message_bytes else 0)
         self._blocked[topic] = stream
@@ -145,35 +158,36 @@ class Link:
             self._serve(topic, stream)
 
     def _begin(self, peer: Peer, topic: str) -> Outgoing:
-        stream = peer.streams[topic] = Outgoing(wire.check_topic(topic) + wire.RECORD_BYTES)
-        stream.window = peer.interests[topic]
+        stream = peer.streams[topic] = Outgoing(topic, peer.interests[topic])
+        peer.by_number[stream.stream] = stream
         return stream
 
     def _has_room(self, peer: Peer, stream: Outgoing, size: int) -> bool:
-        return peer.outstanding < MAX_OUTSTANDING and stream.has_room(size) and self.lanes.has_room(size + stream.cost)
+        return peer.outstanding < MAX_OUTSTANDING and stream.has_room(size) and self.lanes.has_room(size + _SAID_BYTES)
 
-    def _hand_over(self, peer: Peer, stream: Outgoing, topic: str, data: bytes) -> None:
+    def _hand_over(self, peer: Peer, stream: Outgoing, data: bytes) -> None:
         size = len(data)
         peer.outstanding += 1
-        self.lanes.put(stream.lane, wire.Said(topic, stream.use(size), data), size + stream.cost)
+        self.lanes.put(stream.lane, wire.Said(stream.stream, stream.use(size), data), size + _SAID_BYTES)
         self._local.ready.add(self.number)
 
-    def taken(self, topic: str, number: int) -> None:
+    def taken(self, stream_number: int, number: int) -> None:
         """The peer has read everything up to ``number``.
 
         Raises:
             RemoteProtocolError: That was never said to it.
         """
         peer = self._known_peer()
-        stream = peer.streams.get(topic)
-        if number > _number(stream):
-            raise RemoteProtocolError(f"messages: topic {topic!r:.80}: it has read {number}: {_number(stream)} were sent")
-        if stream is not None:
-            was_full = peer.outstanding >= MAX_OUTSTANDING
-            peer.outstanding -= stream.take(number)
-            self._serve(topic, stream)
-            if was_full:
-                self._serve_all()
+        stream = peer.by_number.get(stream_number)
+        if stream is None:
+            return  # it was not listened to meanwhile
+        if number > stream.number:
+            raise RemoteProtocolError(f"messages: topic {stream.topic!r}: it has read {number}: {stream.number} were sent")
+        was_full = peer.outstanding >= MAX_OUTSTANDING
+        peer.outstanding -= stream.take(number)
+        self._serve(stream.topic, stream)
+        if was_full:
+            self._serve_all()
 
     def _serve(self, topic: str, stream: Outgoing) -> None:
         """Hand over what waits for room, as far as there is any, and tell of what there was none for."""
@@ -185,17 +199,17 @@ class Link:
             if not self._has_room(peer, stream, len(data)):
                 return
             del stream.parked[ticket], self._local.places[ticket]
-            self._hand_over(peer, stream, topic, data)
+            self._hand_over(peer, stream, data)
             self._local.outcomes.append(Sent(ticket))
-        if stream.skipped_bytes is None or stream.window is None:
+        if stream.skipped_bytes is None:
             del self._blocked[topic]
         elif self._has_room(peer, stream, stream.skipped_bytes):
-            self._tell_skipped(topic, stream)
+            self._tell_skipped(stream)
             del self._blocked[topic]
 
-    def _tell_skipped(self, topic: str, stream: Outgoing) -> None:
+    def _tell_skipped(self, stream: Outgoing) -> None:
         stream.skipped_bytes = None
-        self.lanes.put_missed(stream.lane, wire.Missed(topic, stream.number))
+        self.lanes.put_missed(stream.lane, wire.Missed(stream.stream, stream.number))
         self._local.ready.add(self.number)
 
     def _serve_all(self) -> None:
@@ -312,9 +326,9 @@ class Link:
         """Say nothing more than what waits already, then that this was all."""
         if not self._is_closing:
             self._is_closing = True
-            for topic, stream in self._blocked.items():
-                if stream.skipped_bytes is not None and stream.window is not None:
-                    self._tell_skipped(topic, stream)
+            for stream in self._blocked.values():
+                if stream.skipped_bytes is not None:
+                    self._tell_skipped(stream)
             self._local.ready.add(self.number)
 
     def _end_parked(self, stream: Outgoing, error: NotSentError) -> None:
@@ -362,7 +376,3 @@ class Link:
         if self.lanes.is_tight:
             self._serve_all()
         return payload
-
-
-def _number(stream: Outgoing | None) -> int:
-    return 0 if stream is None else stream.number

@@ -9,7 +9,7 @@ from __future__ import annotations
 from cluster_kit.errors import NotLinkedError
 from cluster_kit.node import Node, canonical_key
 from cluster_kit.topics.hearing import Hearing
-from cluster_kit.topics.incoming import Stream
+from cluster_kit.topics.incoming import Interest, Stream
 from cluster_kit.topics.link import Link
 from cluster_kit.topics.local import Local
 from cluster_kit.topics.outcomes import Failed, Outcome
@@ -55,13 +55,13 @@ class Messenger:
         """What peers are to be told in the handshake, as of now."""
         if self._greeting is None:
             local = self._local
-            interests = {topic: heed.interest for topic, heed in local.heeds.by_topic.items()}
+            interests = {topic: heed.told for topic, heed in local.heeds.by_topic.items()}
             self._greeting = wire.encode_greeting(wire.Greeting(local.run, local.max_message_bytes, interests))
         return self._greeting
 
     # -- what this application wants -------------------------------------------------------------------------------------------
 
-    def listen(self, topic: str, interest: wire.Interest | None) -> None:
+    def listen(self, topic: str, interest: Interest | None) -> None:
         """Listen to ``topic`` so from now on, or, with ``None``, not any more.
 
         Raises:
@@ -69,23 +69,20 @@ class Messenger:
         """
         wire.check_topic(topic)
         heeds = self._local.heeds
-        heed = heeds.by_topic.get(topic)
-        if interest is None:
-            if heed is None:
-                return
-            del heeds.by_topic[topic]
-            self._local.peers.forget_topic(topic)
-        elif heed is not None:
-            heed.change(interest)
-            for stream in self._streams(topic):
-                self._flush(stream)  # the new window may be smaller than what is owed
-        elif len(heeds.by_topic) >= wire.MAX_TOPICS:
+        is_new = topic not in heeds.by_topic
+        if is_new and interest is None:
+            return
+        if is_new and len(heeds.by_topic) >= wire.MAX_TOPICS:
             raise ValueError(f"topic {topic!r}: at most {wire.MAX_TOPICS} topics can be listened to")
-        else:
-            heeds.begin(topic, interest)
+        ended = heeds.set(topic, interest)
+        if ended is not None:
+            self._local.peers.forget_stream(ended.number)
+        elif not is_new:
+            for stream in self._streams(heeds.by_topic[topic].number):
+                self._flush(stream)  # the new window may be smaller than what is owed
         self._greeting = None
         for link in self._links.values():
-            link.control.tell_interest(topic, ended=interest is None)
+            link.control.tell_interest(topic)
             self._local.ready.add(link.number)
 
     def listeners(self, topic: str, *, answering: bool = False) -> tuple[Node, ...]:
@@ -292,8 +289,8 @@ class Messenger:
         if link is not None:
             link.answer(question, record)
 
-    def _streams(self, topic: str) -> list[Stream]:
-        return [stream for peer in self._local.peers if (stream := peer.incoming.streams.get(topic)) is not None]
+    def _streams(self, number: int) -> list[Stream]:
+        return [stream for peer in self._local.peers if (stream := peer.incoming.streams.get(number)) is not None]
 
     def _flush(self, stream: Stream) -> None:
         """Have the sender told of all that is read, if it doesn't know."""

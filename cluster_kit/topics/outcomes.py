@@ -6,9 +6,8 @@ import msgspec
 
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.node import Node
-from cluster_kit.topics.incoming import Stream
+from cluster_kit.topics.incoming import Interest, Stream
 from cluster_kit.topics.questions import Question
-from cluster_kit.wire.topics import Interest
 
 __all__ = ["Arrived", "Asked", "Failed", "Interest", "Missing", "Outcome", "Question", "Replied", "Sent", "Stream"]
 

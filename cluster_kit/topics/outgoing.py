@@ -18,19 +18,32 @@ class Outgoing:
     """A stream.
 
     Attributes:
+        stream: What the peer calls it; see ``wire.topics.Interest``.
         number: The last that was used.
-        window: What the peer gives room for; ``None`` while it doesn't listen.
+        window: What the peer gives room for.
         parked: Those who wait for room: data by ticket.
         skipped_bytes: How long the last message was that there was no room for; ``None`` if the peer will find out.
         lane: Where its messages wait for the link, while there is one.
     """
 
-    __slots__ = ("_outstanding", "cost", "count", "lane", "number", "outstanding_bytes", "parked", "skipped_bytes", "window")
+    __slots__ = (
+        "_outstanding",
+        "count",
+        "lane",
+        "number",
+        "outstanding_bytes",
+        "parked",
+        "skipped_bytes",
+        "stream",
+        "topic",
+        "window",
+    )
 
-    def __init__(self, cost: int) -> None:
-        self.cost = cost  # of a message besides its data
+    def __init__(self, topic: str, window: Interest) -> None:
+        self.topic = topic
+        self.stream = window.stream
+        self.window = window
         self.number = 0
-        self.window: Interest | None = None
         self.parked: OrderedDict[int, bytes] = OrderedDict()
         self.skipped_bytes: int | None = None
         self.lane = Lane()
@@ -41,7 +54,7 @@ class Outgoing:
     def has_room(self, size: int) -> bool:
         """Whether a message of ``size`` bytes may be handed over now, as far as the window goes."""
         window = self.window
-        if window is None or self.count >= window.messages:
+        if self.count >= window.messages:
             return False
         return self.count == 0 or self.outstanding_bytes + size <= window.bytes
 
@@ -68,12 +81,6 @@ class Outgoing:
             self.count -= count
             self.outstanding_bytes -= size
         return before - self.count
-
-    def forget(self) -> int:
-        """Give the whole window anew, as the peer begins to listen anew; return how many messages were outstanding."""
-        count, self.count, self.outstanding_bytes = self.count, 0, 0
-        self._outstanding = deque()
-        return count
 
     def compact(self) -> None:
         """Take no more memory than a number, as the peer is away for long: what is outstanding is read as a whole or not."""

@@ -26,6 +26,7 @@ class Peer:
         line: By which it knows these numbers from those that it was told earlier; see ``wire.topics.Opening``.
         interests: What it listens to, as it has last said.
         streams: What was said to it, by topic.
+        by_number: The same streams by the numbers that it has given them.
         outstanding: How many messages in all of them it has not read.
     """
 
@@ -37,6 +38,7 @@ class Peer:
         self.max_message_bytes = MAX_NUMBER
         self.interests: dict[str, Interest] = {}
         self.streams: dict[str, Outgoing] = {}
+        self.by_number: dict[int, Outgoing] = {}
         self.outstanding = 0
         self.link: Link | None = None
 
@@ -94,12 +96,12 @@ class Peers:
     def peer_of(self, stream: Stream) -> Peer | None:
         """Return who says a stream, ``None`` if that is over."""
         peer = self._owners.get(stream.owner)
-        return peer if peer is not None and stream.owner.streams.get(stream.topic) is stream else None
+        return peer if peer is not None and stream.owner.streams.get(stream.heed.number) is stream else None
 
-    def forget_topic(self, topic: str) -> None:
+    def forget_stream(self, number: int) -> None:
         """Drop what was heard on a topic that isn't listened to any more."""
         for peer in self._known.values():
-            peer.incoming.streams.pop(topic, None)
+            peer.incoming.streams.pop(number, None)
 
     # -- doubt -----------------------------------------------------------------------------------------------------------------
 

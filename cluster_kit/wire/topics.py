@@ -26,7 +26,7 @@ MAX_NUMBER = 2**63 - 1
 
 ARRAY_BYTES = 8  # around all records of a payload, at most
 RECORD_BYTES = 32  # of a record besides what is named in it and its data, at most
-INTEREST_BYTES = 32  # of an interest besides its topic, at most
+INTEREST_BYTES = 40  # of an interest besides its topic, at most
 
 Topic = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TOPIC_BYTES)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
@@ -37,11 +37,13 @@ class Interest(msgspec.Struct, frozen=True, array_like=True):
     """What an application wants of one topic.
 
     Attributes:
+        stream: The number by which it will know what is said there; another one each time that it begins to listen.
         messages: How many it takes in before it has read them, from each sender; 0 if it doesn't listen.
         bytes: The same of their data. One message that is longer passes where nothing else waits.
         answers: Whether it answers questions.
     """
 
+    stream: Number
     messages: Number
     bytes: Number
     answers: bool = False
@@ -107,39 +109,32 @@ class Uninterested(Record, frozen=True, tag=4):
 class Said(Record, frozen=True, tag=5):
     """One message."""
 
-    topic: Topic
+    stream: Number
     number: Number
     data: bytes
 
 
-class Begins(Record, frozen=True, tag=6):
-    """What follows on ``topic`` begins behind ``number``; nothing that was wanted is missing before."""
-
-    topic: Topic
-    number: Number
-
-
-class Missed(Record, frozen=True, tag=7):
+class Missed(Record, frozen=True, tag=6):
     """Everything up to ``number`` that has not arrived is lost."""
 
-    topic: Topic
+    stream: Number
     number: Number
 
 
-class Taken(Record, frozen=True, tag=8):
+class Taken(Record, frozen=True, tag=7):
     """Everything up to ``number`` is read, or lost: that is room for the receiver of this."""
 
-    topic: Topic
+    stream: Number
     number: Number
 
 
-class Heard(Record, frozen=True, tag=9):
+class Heard(Record, frozen=True, tag=8):
     """So many bytes of payloads have arrived on this link."""
 
     bytes: Number
 
 
-class Part(Record, frozen=True, tag=10):
+class Part(Record, frozen=True, tag=9):
     """A slice of the encoding of one record that is too large for a payload."""
 
     lane: Annotated[int, msgspec.Meta(ge=0, lt=MAX_LANES)]
@@ -147,7 +142,7 @@ class Part(Record, frozen=True, tag=10):
     data: bytes
 
 
-class Asked(Record, frozen=True, tag=11):
+class Asked(Record, frozen=True, tag=10):
     """A question; who asks waits for ``patience_ms``."""
 
     question: Number
@@ -156,28 +151,28 @@ class Asked(Record, frozen=True, tag=11):
     data: bytes
 
 
-class Answered(Record, frozen=True, tag=12):
+class Answered(Record, frozen=True, tag=11):
     """The answer to a question."""
 
     question: Number
     data: bytes
 
 
-class Raised(Record, frozen=True, tag=13):
+class Raised(Record, frozen=True, tag=12):
     """Whoever was to answer has raised an exception."""
 
     question: Number
     text: Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS)]
 
 
-class Declined(Record, frozen=True, tag=14):
+class Declined(Record, frozen=True, tag=13):
     """The question was not answered by anybody, and won't be."""
 
     question: Number
     reason: Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARS)]
 
 
-class Closing(Record, frozen=True, tag=15):
+class Closing(Record, frozen=True, tag=14):
     """All was said; nothing follows on this link."""
 
 
@@ -187,7 +182,6 @@ _Any = (
     | Interested
     | Uninterested
     | Said
-    | Begins
     | Missed
     | Taken
     | Heard

@@ -1,0 +1,242 @@
+"""Applications that talk over links that break, and with peers that lie: no law of messages is ever broken."""
+
+import tracemalloc
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from message_world import MAX_BYTES, World, play, random_steps
+
+from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.node import BootId, Node
+from cluster_kit.topics import control, lanes, link, peers
+from cluster_kit.topics.hearing import MAX_DECLINED
+from cluster_kit.topics.messenger import Messenger
+from cluster_kit.topics.outcomes import Interest
+from cluster_kit.topics.questions import MAX_OPEN
+from cluster_kit.wire import topics as wire
+
+STEPS = st.lists(st.tuples(*(st.integers(0, most) for most in (24, 5, 5, 59))), max_size=80)
+HOSTILE_RUN = b"h" * wire.RUN_BYTES
+MIB = 1024 * 1024
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch):
+    """Make everything small, so that little fills it."""
+    monkeypatch.setattr(lanes, "MAX_TRANSIT_BYTES", 200_000)
+    monkeypatch.setattr(lanes, "MAX_QUEUED_BYTES", 300_000)
+    monkeypatch.setattr(control, "HEARD_STEP_BYTES", 25_000)
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps=STEPS)
+def test_laws_hold(steps):
+    world = World()
+    play(world, steps)
+    world.settle()
+
+
+@pytest.mark.parametrize("first", range(0, 160, 20))
+def test_laws_hold_in_long_runs(first):
+    for seed in range(first, first + 20):
+        world = World(names=2 + seed % 3)
+        play(world, random_steps(Random(seed), 600))
+        world.settle()
+
+
+@pytest.mark.parametrize("first", range(0, 80, 20))
+def test_laws_hold_where_peers_are_forgotten(monkeypatch, first):
+    monkeypatch.setattr(peers, "MAX_AWAY", 2)
+    for seed in range(first, first + 20):
+        world = World()
+        play(world, random_steps(Random(seed), 400))
+        world.settle()
+
+
+@pytest.mark.parametrize("first", range(0, 40, 20))
+def test_laws_hold_where_few_may_be_unread(monkeypatch, first):
+    monkeypatch.setattr(link, "MAX_OUTSTANDING", 4)
+    for seed in range(first, first + 20):
+        world = World()
+        play(world, random_steps(Random(seed), 400))
+        world.settle()
+
+
+# -- hostile peers -------------------------------------------------------------------------------------------------------------
+
+
+class Victim:
+    """An application with one link to somebody who says what it likes."""
+
+    def __init__(self):
+        self.messenger = Messenger(b"v" * wire.RUN_BYTES, max_message_bytes=MAX_BYTES)
+        self.messenger.listen("t", Interest(messages=100, bytes=10_000, answers=True))
+        self.link = 0
+        self.outcomes = 0
+        self.connect()
+
+    def connect(self):
+        self.link += 1
+        interests = {"t": wire.Interest(1, 2**60, 2**60, True)}
+        greeting = wire.encode_greeting(wire.Greeting(HOSTILE_RUN, 2**60, interests))
+        self.messenger.up(self.link, Node("h@h", boot_id=BootId(1, 1)), greeting, outdated=False)
+        self.hear(wire.Opening(HOSTILE_RUN, self.link))
+
+    def hear(self, *records):
+        """Hear what is said; return whether it broke the protocol, and there is a new link."""
+        try:
+            self.outcomes += len(self.messenger.receive(self.link, wire.encode(records)))
+        except RemoteProtocolError:
+            self.messenger.down(self.link, 0.0)
+            self.connect()
+            return True
+        return False
+
+    def drain(self):
+        """Send what may be sent; the other end never says that it has arrived."""
+        return sum(1 for _ in iter(lambda: self.messenger.next_payload(self.link), None))
+
+
+@pytest.fixture
+def victim():
+    return Victim()
+
+
+@pytest.fixture
+def grown():
+    """Return a function that tells by how many bytes the memory in use has grown."""
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    yield lambda: tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+
+
+def names(number):
+    return f"{number}".rjust(200, "x")
+
+
+def test_a_million_topics_are_not_kept(victim, grown):
+    wanted = wire.Interest(2, 1, 1)
+    broken = [
+        victim.hear(*(wire.Interested(names(n), wanted) for n in range(start, start + 200))) for start in range(0, 40_000, 200)
+    ]
+    assert any(broken)
+    for start in range(0, 40_000, 100):
+        victim.hear(
+            *(
+                record
+                for n in range(start, start + 100)
+                for record in (wire.Interested(names(n), wanted), wire.Uninterested(names(n)))
+            )
+        )
+    for start in range(0, 40_000, 100):
+        victim.hear(wire.Interests({names(n): wanted for n in range(start, start + 100)}, False))
+    assert grown() < 2 * MIB
+
+
+def test_questions_that_nobody_reads_the_answers_of_are_not_kept(victim, grown):
+    for start in range(0, 100_000, 1000):
+        victim.hear(*(wire.Asked(n, "t", 1, b"x" * 20) for n in range(start, start + 1000)))
+        victim.drain()
+    assert victim.outcomes == MAX_OPEN
+    assert len(victim.messenger._links[1].lanes.replies.items) <= MAX_DECLINED
+    assert grown() < 2 * MIB
+
+
+def test_messages_that_never_end_are_not_kept(victim, grown):
+    for _ in range(200):
+        for lane in range(wire.MAX_LANES):
+            victim.hear(wire.Part(lane, False, bytes(wire.PART_BYTES)))
+    assert grown() < wire.MAX_LANES * MAX_BYTES * 1.5 + MIB
+
+
+def test_nothing_is_kept_for_who_never_reads(victim, grown):
+    handed = sum(victim.messenger.publish("t", bytes(1000)) for _ in range(50_000))
+    victim.drain()
+    assert handed < 300
+    for _ in range(200_000):
+        victim.messenger.publish("t", b"")
+    assert grown() < 12 * MIB
+
+
+def test_messages_beyond_the_window_are_dropped(victim):
+    for start in range(1, 100_001, 1000):
+        victim.hear(*(wire.Said(1, n, b"x") for n in range(start, start + 1000)))
+    assert victim.outcomes < 300
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        (wire.Heard(10**9),),
+        (wire.Heard(wire.MAX_NUMBER),),
+        (wire.Closing(), wire.Heard(0)),
+        (wire.Opening(HOSTILE_RUN, 1),),
+        (wire.Opening(b"o" * wire.RUN_BYTES, 1),),
+        (wire.Asked(1, "t", 1, b""), wire.Asked(1, "t", 1, b"")),
+        (wire.Part(0, True, wire.encode_record(wire.Heard(0))),),
+        (wire.Part(0, True, b"\xc1"),),
+    ],
+    ids=lambda lie: " ".join(type(record).__name__ for record in lie),
+)
+def test_lie_ends_the_link(victim, lie):
+    assert victim.hear(*lie)
+
+
+def test_reading_what_was_never_said_ends_the_link(victim):
+    victim.messenger.publish("t", b"x")
+    assert not victim.hear(wire.Taken(1, 1))
+    assert victim.hear(wire.Taken(1, 2))
+
+
+def test_answers_to_questions_that_nobody_asked_are_ignored(victim):
+    for number in range(1000):
+        assert not victim.hear(wire.Answered(number, b""), wire.Raised(number, "no"), wire.Declined(number, "no"))
+    assert victim.outcomes == 0
+
+
+RECORDS = st.one_of(
+    *(
+        st.builds(kind, **fields)
+        for numbers in [st.sampled_from([0, 1, 2, 3, 100, 2**40, wire.MAX_NUMBER])]
+        for wanted in [st.builds(wire.Interest, numbers, numbers, numbers, st.booleans())]
+        for topics in [st.sampled_from(["t", "u", "v"])]
+        for data in [st.sampled_from([b"", b"x" * 100, wire.encode_record(wire.Said(1, 5, b"y"))])]
+        for kind, fields in [
+            (wire.Opening, {"run": st.just(HOSTILE_RUN), "line": numbers | st.none()}),
+            (wire.Interests, {"interests": st.dictionaries(topics, wanted), "last": st.booleans()}),
+            (wire.Interested, {"topic": topics, "interest": wanted}),
+            (wire.Uninterested, {"topic": topics}),
+            (wire.Said, {"stream": numbers, "number": numbers, "data": data}),
+            (wire.Missed, {"stream": numbers, "number": numbers}),
+            (wire.Taken, {"stream": numbers, "number": numbers}),
+            (wire.Heard, {"bytes": numbers}),
+            (wire.Part, {"lane": st.integers(0, 7), "last": st.booleans(), "data": data}),
+            (wire.Asked, {"question": numbers, "topic": topics, "patience_ms": numbers, "data": data}),
+            (wire.Answered, {"question": numbers, "data": data}),
+            (wire.Raised, {"question": numbers, "text": topics}),
+            (wire.Declined, {"question": numbers, "reason": topics}),
+            (wire.Closing, {}),
+        ]
+    )
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(payloads=st.lists(st.lists(RECORDS, max_size=5), max_size=20), data=st.data())
+def test_whatever_a_peer_says_is_heard_or_ends_its_link(payloads, data):
+    victim = Victim()
+    tickets, ended = 0, 0
+    for payload in payloads:
+        victim.hear(*payload)
+        victim.messenger.publish("t", b"x")
+        for say in (victim.messenger.send, lambda to, topic, said, ticket: victim.messenger.ask(to, topic, said, ticket, 1.0)):
+            tickets += 1
+            say("h@h", data.draw(st.sampled_from("tu")), b"x", tickets)
+        victim.drain()
+    victim.messenger.down(victim.link, 1.0)
+    ended = len(victim.messenger._local.places)
+    assert ended == 0
+    assert victim.messenger.tick(100.0) is not None
