@@ -17,28 +17,13 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from itertools import islice
 from typing import Any
 
 _TOGETHER = 64  # pieces in one call of the system
 _CLOSE_S = 1.0  # far longer than any write takes
 
 
-class _Piece:
-    """One piece of the stream.
-
-    Attributes:
-        sent: How many bytes each call of the system has sent, of this piece and then of those behind it.
-        end: Its end, counted from where the first of those that wait with it begins or began.
-    """
-
-    __slots__ = ("data", "end", "sent")
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.sent: list[int] = []
-        self.end = 0
+_Piece = list[Any]  # what is to be sent, then how many bytes each call of the system has sent, of this and what is behind it
 
 
 class Outgoing:
@@ -48,24 +33,23 @@ class Outgoing:
         self._socket = sock
         self._send: Callable[[Any], int] = sock.send
         self._send_several: Callable[[Any], int] = sock.sendmsg
-        self._added: deque[_Piece] = deque()  # by anybody
-        self._pieces: deque[_Piece] = deque()  # moved by who holds the lock
+        self._pieces: deque[_Piece] = deque()  # anybody adds some; who holds the lock takes them away
         self._lock = threading.Lock()
 
-    def add(self, *data: bytes) -> None:
+    def add(self, data: bytes, *more: bytes) -> None:
         """Add ``data``, all of it together, without sending it."""
-        pieces = [_Piece(each) for each in data]
-        self._added.extend(pieces)  # at once, so that nothing comes between them
+        if more:
+            self._pieces.extend([[data], *([each] for each in more)])  # at once, so that nothing comes between them
+        else:
+            self._pieces.append([data])
 
     @property
     def pending_bytes(self) -> int:
         """What was added and is not sent; while another thread writes, roughly."""
-        pending = sum(len(piece.data) for piece in tuple(self._added)) if self._added else 0
-        with suppress(IndexError):  # all of it has just been sent
-            if self._pieces:
-                head, tail = self._pieces[0], self._pieces[-1]
-                pending += tail.end - head.end + len(head.data) - sum(head.sent)
-        return pending
+        if not self._pieces:
+            return 0
+        pieces = tuple(self._pieces)
+        return sum(len(piece[0]) for piece in pieces) - sum(sum(piece[1:]) for piece in pieces[:1])
 
     def write(self) -> bool:
         """Send what can be sent at once; return whether that is all, as far as is known.
@@ -73,11 +57,10 @@ class Outgoing:
         Raises:
             OSError: The other end is gone.
         """
-        while self._added or self._pieces:
+        while self._pieces:
             if self._lock.locked():
                 return False  # whoever holds it looks again
             with self._lock:
-                self._take_in()
                 if not self._write():
                     return False
         return True
@@ -92,36 +75,33 @@ class Outgoing:
         if is_held:
             self._lock.release()
 
-    def _take_in(self) -> None:
-        while self._added:
-            piece = self._added[0]
-            if not (self._pieces and self._pieces[-1] is piece):
-                piece.end = (self._pieces[-1].end if self._pieces else 0) + len(piece.data)
-                self._pieces.append(piece)
-            self._added.popleft()
-
     def _write(self) -> bool:
         """Send what there is, for who holds the lock; return whether all of it is out."""
-        while self._pieces:
-            head = self._pieces[0]
-            sent = sum(head.sent)
-            if sent < len(head.data):
+        pieces = self._pieces
+        while pieces:
+            head = pieces[0]
+            data: bytes = head[0]
+            sent = sum(head[1:]) if len(head) > 1 else 0
+            if sent < len(data):
                 try:
-                    self._write_from(head, sent)
+                    # ``extend`` and ``map`` note what was sent before any signal handler runs
+                    if sent or len(pieces) > 1:
+                        head.extend(map(self._send_several, (self._first_of(pieces, sent),)))
+                    else:
+                        head.extend(map(self._send, (data,)))
                 except BlockingIOError:
                     return False
-                continue
-            if sent > len(head.data):
-                self._pieces[1].sent[:] = (sent - len(head.data),)
-            self._pieces.popleft()
+                sent = sum(head[1:])
+            if sent > len(data):
+                pieces[1][1:] = (sent - len(data),)
+            if sent >= len(data):
+                pieces.popleft()
         return True
 
-    def _write_from(self, head: _Piece, sent: int) -> None:
-        # ``extend`` and ``map`` note what was sent before any signal handler runs
-        if len(self._pieces) == 1:
-            head.sent.extend(map(self._send, (memoryview(head.data)[sent:] if sent else head.data,)))
-            return
-        buffers: list[bytes | memoryview] = [piece.data for piece in islice(self._pieces, _TOGETHER)]
+    @staticmethod
+    def _first_of(pieces: deque[_Piece], sent: int) -> list[bytes | memoryview]:
+        """Return what is to be sent together, without the part of it that was ``sent``."""
+        data: list[bytes | memoryview] = [pieces[index][0] for index in range(min(len(pieces), _TOGETHER))]
         if sent:
-            buffers[0] = memoryview(head.data)[sent:]
-        head.sent.extend(map(self._send_several, (buffers,)))
+            data[0] = memoryview(data[0])[sent:]
+        return data

@@ -80,23 +80,22 @@ class SocketChannel(Channel):
         Raises:
             OSError: The other end is gone.
         """
-        self._send(data)
+        self._send(data, b"")
 
     def send(self, message: Any) -> None:
         """See ``Channel.send``."""
         data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        self._send(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+        self._send(len(data).to_bytes(LENGTH_BYTES, "big"), data)
 
     def send_parcel(self, link: int, payload: bytes) -> None:
         """See ``Channel.send_parcel``."""
-        head = parcel_head(link, payload)
-        if len(payload) <= _SHORT_BYTES:
-            self._send(head + payload)
-        else:
-            self._send(head, payload)
+        self._send(parcel_head(link, payload), payload)
 
-    def _send(self, *data: bytes) -> None:
-        self._outgoing.add(*data)
+    def _send(self, head: bytes, data: bytes) -> None:
+        if len(data) <= _SHORT_BYTES:
+            self._outgoing.add(head + data)
+        else:
+            self._outgoing.add(head, data)
         if not self._outgoing.write() and self._attached is not None:
             self._attached.write_later()
 

@@ -48,6 +48,7 @@ NOT_DECODERS = {
     "network.streams:dial": "hands on",
     "pipe.channel:Channel.send_parcel": "a contract",
     "pipe.incoming:parcel_head": "sends",
+    "pipe.outgoing:Outgoing.add": "sends",
     "pipe.socket_channel:SocketChannel.send_parcel": "sends",
     "pipe.socket_channel:SocketChannel.send_raw": "sends",
     "security.certificates:Authority.certify": "a key of our own",
