@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from random import Random
 
-from cluster_kit.abc import Found, Seen
+from cluster_kit.abc import MAX_PAYLOAD_BYTES, Found, Seen
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Connect
+from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip.engine import GossipEngine
 from cluster_kit.topologies.full_mesh import FullMeshTopology
@@ -22,12 +23,13 @@ from cluster_kit.topologies.k_regular import KRegularTopology
 from cluster_kit.topologies.ring import RingTopology
 from cluster_kit.topologies.star import StarTopology
 from cluster_kit.wire import frames, gossip
+from cluster_kit.wire.link import Link, Role, State
 
 REPETITIONS = 5
 CALLS = 20_000
 SIZES = (1_000, 10_000)
 FENCE = Fence("shop", "lan")
-SOURCE = ("10.0.0.2", 45892)
+SOURCE = Endpoint("10.0.0.2", 45892)
 TTL_S = 10.0
 
 Row = tuple[str, int | None, float]  # what, cluster size, seconds each
@@ -36,7 +38,7 @@ Row = tuple[str, int | None, float]  # what, cluster size, seconds each
 def main() -> None:
     print("| | nodes | µs each | per second |\n| --- | --- | --- | --- |")
     sized = (row for size in SIZES for row in (*membership(size), *topologies(size)))
-    for what, n, seconds in (*codecs(), *sized):
+    for what, n, seconds in (*codecs(), *messages(), *sized):
         print(f"| {what} | {n or ''} | {seconds * 1e6:,.2f} | {1 / seconds:,.0f} |")
 
 
@@ -46,7 +48,7 @@ def codecs() -> Iterator[Row]:
     yield "gossip: encode a heartbeat", None, _repeated(lambda: gossip.encode(packet))
     yield "gossip: decode a heartbeat", None, _repeated(lambda: gossip.decode(datagram))
     engine = GossipEngine(_node(0), FENCE, interval_s=1.0, ttl_s=TTL_S, random=Random(0).random)
-    yield "gossip: take in a known node's heartbeat", None, _repeated(lambda: engine.receive([(datagram, SOURCE)], 0.0))
+    yield "gossip: take in a known node's heartbeat", None, _repeated(lambda: engine.receive([Datagram(datagram, SOURCE)], 0.0))
     ping = frames.Ping(token=123_456_789, rtt_us=250)
     data = frames.encode(ping)
     reader = frames.FrameReader()
@@ -59,6 +61,19 @@ def codecs() -> Iterator[Row]:
 
     yield "link: encode a ping", None, _repeated(lambda: frames.encode(ping))
     yield "link: read and decode a ping", None, _repeated(read)
+
+
+def messages() -> Iterator[Row]:
+    for size in (100, MAX_PAYLOAD_BYTES):
+        yield from _message(bytes(size))
+
+
+def _message(payload: bytes) -> Iterator[Row]:
+    dialler, acceptor = Link(Role.DIALLER), Link(Role.ACCEPTOR)
+    dialler.state = acceptor.state = State.UP
+    received = memoryview(dialler.send(frames.Message(payload)))
+    yield f"link: send a message of {len(payload)} B", None, _repeated(lambda: dialler.send(frames.Message(payload)))
+    yield f"link: receive a message of {len(payload)} B", None, _repeated(lambda: list(acceptor.receive(received)))
 
 
 def membership(n: int) -> Iterator[Row]:

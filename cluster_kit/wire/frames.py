@@ -246,7 +246,10 @@ _DECODERS = {cls.__struct_config__.tag: msgspec.msgpack.Decoder(cls) for cls in 
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _OPENING = msgspec.msgpack.Decoder(_Opening)
 _ENCODER = msgspec.msgpack.Encoder()
-_LIMITS: dict[type[Frame], int] = dict.fromkeys((Hello, Answer, Refusal, Greeting), MAX_HANDSHAKE_BYTES)
+_LIMITS: dict[type[Frame], int] = {
+    **dict.fromkeys((Hello, Answer, Refusal, Greeting), MAX_HANDSHAKE_BYTES),
+    Message: MAX_PAYLOAD_BYTES + 5,  # an array, its type, and that so many bytes follow
+}
 _MESSAGE = _ENCODER.encode(Message(b""))[:2]  # how each of them begins
 _ARRAY = 0x9  # the upper half of the first byte of a short array. Source: the MessagePack specification
 

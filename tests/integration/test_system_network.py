@@ -2,12 +2,15 @@
 
 import asyncio
 import errno
+import fcntl
 import logging
 import os
 import resource
 import select
 import socket
+import sys
 import time
+from array import array
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 import pytest
@@ -18,6 +21,7 @@ from cluster_kit.network.datagrams import BATCH
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.testing import leaves_nothing
 
+SIOCOUTQNSD = 0x894B  # <linux/sockios.h>
 ANY = Endpoint("127.0.0.1", 0)
 HAS_IPV6 = SystemNetwork().has_address("::1")
 needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 on this machine")
@@ -286,6 +290,23 @@ def test_what_the_system_does_not_take_is_kept_and_sent_when_it_does():
         assert len(taker.data) == sent + len(b"the end")
         assert taker.data.endswith(b"the end")
         assert (sender.losses, taker.losses, here.unsent_bytes) == (1, 1, 0)
+
+    run(scenario)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel what it has not sent yet")
+def test_kernel_keeps_little_that_it_does_not_send():
+    async def scenario(network):
+        here, there = await pair(network)
+        Collector(here)
+        while here.unsent_bytes < 4 * streams.NOT_SENT_BYTES:
+            here.send(bytes(65536))
+            await asyncio.sleep(0)
+        count = array("i", [0])
+        fcntl.ioctl(here._sock, SIOCOUTQNSD, count)
+        assert count[0] < 2 * streams.NOT_SENT_BYTES
+        here.abort()
+        there.abort()
 
     run(scenario)
 

@@ -114,6 +114,7 @@ def test_serves_on_its_host_else_on_that_of_the_name():
         ({"advertise": ""}, "advertise ''"),
         ({"heartbeat_s": 0}, "heartbeat_s 0: expected seconds, more than 0"),
         ({"silent_s": 1.5}, "silent_s 1.5: expected more than two heartbeats"),
+        ({"max_message_bytes": 0}, "max_message_bytes 0: expected 1 or more"),
     ],
 )
 def test_options_that_make_no_sense(options, message):

@@ -3,6 +3,7 @@
 import msgpack
 import pytest
 
+from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.wire.frames import (
@@ -14,9 +15,11 @@ from cluster_kit.wire.frames import (
     Confirm,
     FrameReader,
     Goodbye,
+    Greeting,
     Hello,
     Hint,
     Identity,
+    Message,
     Peers,
     Ping,
     Pong,
@@ -72,6 +75,9 @@ FRAMES = [
     (Update(metadata={"zone": "b"}, leaving=True), [8, {"zone": "b"}, True]),
     (Goodbye(reason="leaving"), [9, "leaving", None]),
     (Goodbye(reason="conflict", rival=(5, 6)), [9, "conflict", [5, 6]]),
+    (Greeting(b"I am \x00 free"), [13, b"I am \x00 free"]),
+    (Message(b""), [14, b""]),
+    (Message(bytes(MAX_PAYLOAD_BYTES)), [14, bytes(MAX_PAYLOAD_BYTES)]),
     (Peers([Hint.of(ANN)]), [11, [["ann@10.0.0.1", "10.0.0.1:4000", [1_700_000_000_000, 2**64 - 1]]]]),
     (Secrets([b"12345678"]), [12, [b"12345678"]]),
     (Peers([Hint("b@h", "h:1", None)]), [11, [["b@h", "h:1", None]]]),
@@ -198,6 +204,24 @@ def test_frame_too_large_to_be_accepted_is_our_own_fault():
     nobody = Identity.of(ANN, Fence("c" * MAX_HANDSHAKE_BYTES, "g"), leaving=False, wanted=True)
     with pytest.raises(LocalProtocolError, match="Answer of 4"):
         encode(Answer(identity=nobody))
+
+
+def test_message_longer_than_others_take_is_our_own_fault():
+    assert decode(encode(Message(bytes(MAX_PAYLOAD_BYTES)))[4:]).payload == bytes(MAX_PAYLOAD_BYTES)
+    with pytest.raises(LocalProtocolError, match="Message of 65006 bytes"):
+        encode(Message(bytes(MAX_PAYLOAD_BYTES + 1)))
+
+
+@pytest.mark.parametrize(
+    "frame", [*(frame for frame, _ in FRAMES), App(payload=msgpack.packb([1, "two"]))], ids=lambda frame: type(frame).__name__
+)
+def test_frame_outlasts_the_bytes_that_it_was_read_from(frame):
+    received = bytearray(encode(frame))
+    reader = FrameReader()
+    reader.feed(received)
+    heard = decode(reader.next(MAX_FRAME_BYTES))
+    received[:] = b"\xdb" * len(received)
+    assert heard == frame
 
 
 class TestReader:
