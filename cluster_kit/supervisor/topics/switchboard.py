@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cluster_kit.topics.outcomes import Asked, Stream
 
 _MOST_IN_HAND = 4  # parcels of one link, together less than 256 KiB: what goes on its way while the worker asks for more
+_NO_LINK = -1  # on which nothing is ever heard: what comes of other calls is told all the same
 _TICK_S = 1.0
 
 
@@ -48,6 +49,7 @@ class Switchboard:
         self._warn = warn
         self._line: WorkerLine | None = None
         self._greet: Callable[[], None] | None = None
+        self._greeting_is_due = False
         self._links: dict[int, LinkOpened] = {}
         self._in_hand: dict[int, int] = {}
         self._leaving = False
@@ -129,6 +131,7 @@ class Switchboard:
     def greeting(self) -> bytes:
         """What peers are told in the handshake."""
         with self.lock:
+            self._greeting_is_due = False
             return self._speaker().greeting if self.has_topics else b""
 
     @property
@@ -140,7 +143,7 @@ class Switchboard:
         """Speak through a new worker; ``greet`` has the greeting of the moment told to it, from any thread."""
         with self.lock:
             self._line, self._greet = line, greet
-            self._leaving = False
+            self._leaving = self._greeting_is_due = False
 
     def serves(self, serving: Serving) -> None:
         """The worker runs this node."""
@@ -240,6 +243,8 @@ class Switchboard:
                     break
                 in_hand[link] += 1
                 line.send_parcel(link, payload)
+        if self._tickets:  # what goes makes room for what waits, and whoever waits has to know
+            self._take(messenger.receive(_NO_LINK, b""))
 
     def _watch(self) -> None:
         changes = None if self._messenger is None else self._messenger.changes
@@ -346,7 +351,9 @@ class Switchboard:
         self._pump()
 
     def _say_greeting(self) -> None:
-        if self._greet is not None:
+        """Have the worker told of the greeting of the moment when that is its turn: of many changes in a row, the last one."""
+        if self._greet is not None and not self._greeting_is_due:
+            self._greeting_is_due = True
             self._greet()
 
     def is_answered(self, topic: str) -> bool:
