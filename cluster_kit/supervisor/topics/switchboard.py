@@ -36,10 +36,7 @@ class Switchboard:
     """Lives as long as its topology is configured, and through all of its workers.
 
     Without topics it costs next to nothing: the messenger is made for the first of them, or when a peer has something to say.
-
-    Args:
-        topology: Its name.
-        warn: Takes warnings.
+    ``warn`` takes warnings.
     """
 
     def __init__(self, topology: str, warn: Callable[[str], None]) -> None:
