@@ -47,9 +47,9 @@ def captured():
         yield pytest.param(bytes.fromhex("".join(lines)), json.loads(value), id=title)
 
 
-FRAMES = [each for each in captured() if not each.id.startswith(("gossip", "message", "sealed"))]
-PAYLOADS = [each for each in captured() if each.id.startswith("message") and each.id != "message greeting"]
-GREETINGS = [each for each in captured() if each.id == "message greeting"]
+FRAMES = [each for each in captured() if not each.id.startswith(("gossip", "topic", "sealed"))]
+PAYLOADS = [each for each in captured() if each.id.startswith("topic") and each.id != "topic greeting"]
+GREETINGS = [each for each in captured() if each.id == "topic greeting"]
 DATAGRAMS = [each for each in captured() if each.id.startswith("gossip")]
 SEALED = [each for each in captured() if each.id.startswith("sealed")]
 DATAGRAM_OF = {each.id: each.values[0] for each in DATAGRAMS}
