@@ -88,7 +88,7 @@ def test_operating(tmp_path, monkeypatch):
 
 
 def test_messages():
-    dropping, asking, talking = blocks("python", "docs/messages.md")
+    dropping, asking, owning, chores, talking = blocks("python", "docs/messages.md")
     config = {"topologies": {"lan": {"strategy": "gossip", "config": {"port": 46_113}}}}
     shelf, far_shelf = {"user:7": 1, 7: "near"}, {"user:7": 1, 7: "far"}
     cluster, far = Supervisor(config), Supervisor(config)
@@ -99,6 +99,11 @@ def test_messages():
         run(dropping, cluster=cluster, shelf=shelf)
         until(lambda: "user:7" not in far_shelf, "it is dropped")
         assert list(run(asking, cluster=cluster, shelf=shelf)["answers"].values()) == ["far"]
+        owned = run(owning, cluster=cluster)
+        assert {owned["first"], *owned["others"]} == {cluster.local, *cluster.nodes()}
+        assert owned["owner"] == owned["first"]
+        run(chores, cluster=cluster, shelf=shelf)
+        assert shelf == {}
     asyncio.run(_talk(run(talking)["talk"], config))
 
 
