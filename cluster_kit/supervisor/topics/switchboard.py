@@ -54,7 +54,7 @@ class Switchboard:
         self._greet: Callable[[], None] | None = None
         self._links: dict[int, LinkOpened] = {}
         self._in_hand: dict[int, int] = {}
-        self._leaving = False
+        self._leaving = self._has_heard = False
         self._over: str | None = None
         self._messenger: Messenger | None = None
         self._takers: Mapping[type, Callable[[Any], None]] = {}
@@ -175,7 +175,13 @@ class Switchboard:
         self._rouse()
 
     def hear(self, message: Parcel | Forwarded | LinkOpened | LinkClosed, now_s: float) -> None:
-        """Take in what the worker says of its links."""
+        """Take in what the worker says of its links, and do what follows."""
+        self.note(message, now_s)
+        self.settle()
+
+    def note(self, message: Parcel | Forwarded | LinkOpened | LinkClosed, now_s: float) -> None:
+        """Take in what the worker says of its links; ``settle`` is to be called once all is noted that is there."""
+        self._has_heard = True
         with self.lock:
             match message:
                 case Parcel(link=link, payload=payload) if link in self._links:
@@ -188,8 +194,14 @@ class Switchboard:
                         self._open_link(message, now_s)
                 case LinkClosed(link=link):
                     self._close_link(link, now_s)
-            self._pump()
-        self._rouse()
+
+    def settle(self) -> None:
+        """Do what follows from what was noted, if anything was: say what is due, and wake readers."""
+        if self._has_heard:
+            self._has_heard = False
+            with self.lock:
+                self._pump()
+            self._rouse()
 
     def _receive(self, link: int, payload: bytes, now_s: float) -> None:
         speaker = self._speaker()
