@@ -94,7 +94,7 @@ class Forwarding:
         self._by_key: dict[str, _Link] = {}
         self._waiting: deque[_Link] = deque()  # those of which something waits for the application
         self._forwarded: list[_Link] = []  # those of which the application is to be told so
-        self._telling: asyncio.TimerHandle | None = None  # that
+        self._tells_later = False  # that, by a timer
         self._throttle = Throttle()
 
     # -- from the application --------------------------------------------------------------------------------------------------
@@ -139,18 +139,17 @@ class Forwarding:
             self._forwarded.append(link)
         link.forwarded += 1
         if link.forwarded == _FORWARDED_TOGETHER:
-            self._tell_forwarded_in(0)
-        elif self._telling is None:
-            self._tell_forwarded_in(_FORWARDED_S)
+            self._loop.call_soon(self._tell_forwarded)
+        elif not self._tells_later:
+            self._tells_later = True
+            self._loop.call_later(_FORWARDED_S, self._tell_late)
 
-    def _tell_forwarded_in(self, seconds: float) -> None:
-        if self._telling is not None:
-            self._telling.cancel()
-        self._telling = self._loop.call_later(seconds, self._tell_forwarded)
+    def _tell_late(self) -> None:
+        self._tells_later = False
+        self._tell_forwarded()
 
     def _tell_forwarded(self) -> None:
         """Tell the application of all parcels that were sent since it was told."""
-        self._telling = None
         links, self._forwarded = self._forwarded, []
         for link in links:
             parcels, link.forwarded = link.forwarded, 0
