@@ -144,13 +144,12 @@ class ProtectedStream(Stream):
             self._stream.send(replies)
         if had_to_wait and not self.unsent_bytes:
             self.relieved()
-        for piece in pieces:
-            if self._is_closing:
-                break
+        if pieces and not self._is_closing:
+            plain = pieces[0] if len(pieces) == 1 else b"".join(pieces)  # a long frame comes in several
             if self._reader is not None:
-                self._reader.received(memoryview(piece))
+                self._reader.received(memoryview(plain))
             else:
-                self._keep(piece)
+                self._keep(plain)
         if self._tls.has_ended:
             self.close()
         elif self._is_closing and not self._tls.waiting_bytes:

@@ -232,6 +232,7 @@ class Keeper:
             return
         for message in messages:
             self._hear(process, message)
+        self._board.settle()
 
     @_contained
     def watch(self) -> None:
@@ -245,6 +246,7 @@ class Keeper:
             return  # it is buried already
         for message in process.channel.receive_rest():
             self._hear(process, message)
+        self._board.settle()
         self._bury(process)
 
     def _bury(self, process: WorkerProcess) -> None:
@@ -276,7 +278,7 @@ class Keeper:
             self.due_at_s = self._clock.now_s() + SILENT_S
         match message:
             case Parcel() | Forwarded() | LinkOpened() | LinkClosed():
-                self._board.hear(message, self._clock.now_s())
+                self._board.note(message, self._clock.now_s())
             case Beat():
                 pass
             case Happened(events=events):

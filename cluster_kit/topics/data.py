@@ -53,7 +53,7 @@ def decode(body: bytes) -> Any:
         RemoteProtocolError: It is nothing that ``encode`` makes.
     """
     try:
-        if len(body) > _SMALL_BYTES and _LARGE_MAP.search(body):
+        if len(body) > _SMALL_BYTES and _may_hold_large_map(body):
             _check_keys(body)
         data = _DECODER.decode(body)
     except (ValueError, IndexError, OverflowError, RecursionError) as exc:
@@ -61,6 +61,13 @@ def decode(body: bytes) -> Any:
     if not _is_plain(data, MAX_DEPTH):
         raise RemoteProtocolError(f"message: data of {len(body)} bytes holds what no message may hold")
     return data
+
+
+def _may_hold_large_map(body: bytes) -> bool:
+    """Whether one may begin anywhere; a mere text or ``bytes`` is none, and most others lack the byte that it begins with."""
+    if body[0] in _LENGTH_BYTES:
+        return False
+    return (b"\xde" in body or b"\xdf" in body) and _LARGE_MAP.search(body) is not None
 
 
 def _check_keys(body: bytes) -> None:

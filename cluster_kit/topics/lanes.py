@@ -18,7 +18,7 @@ from cluster_kit.wire import topics as wire
 MAX_QUEUED_BYTES = 8 * 1024 * 1024  # of messages and questions for one link
 MAX_REPLY_BYTES = 32 * 1024 * 1024  # of answers for one link
 MAX_TRANSIT_BYTES = 1024 * 1024
-HEARD_STEP_BYTES = MAX_TRANSIT_BYTES // 8
+HEARD_STEP_BYTES = MAX_TRANSIT_BYTES // 4
 
 _TURN_BYTES = 8 * 1024
 _MIN_PART_BYTES = 4 * 1024  # less isn't worth a part of its own

@@ -172,6 +172,10 @@ class Link:
             self._fail(ticket, self._too_long(topic, len(data), peer))
         else:
             stream = peer.streams.get(topic) or self._begin(peer, topic)
+            if not stream.parked and self._has_room(peer, stream, len(data)):
+                self._hand_over(peer, stream, data)
+                self._local.outcomes.append(Sent(ticket))
+                return
             stream.parked[ticket] = data
             self._local.places[ticket] = Place(self, topic)
             self._blocked[topic] = stream

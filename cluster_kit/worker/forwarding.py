@@ -29,6 +29,8 @@ log = logging.getLogger("cluster_kit.worker")
 MAX_WAITING_BYTES = 4 << 20  # of one link, for the application; a peer that keeps to the protocol never has as much in transit
 _AHEAD_BYTES = 1 << 18  # in the pipe, ahead of anything else that a worker has to tell
 _MOST_AHEAD_BYTES = MAX_PENDING_BYTES - 2 * MAX_PAYLOAD_BYTES  # where a link ends: no event gives way to them
+_FORWARDED_TOGETHER = 2  # parcels of one link, of which the application is told at once: it gives out four before that
+_FORWARDED_S = 0.002  # until it is told of a single one, as each telling wakes it
 _PARCEL_BYTES = 64  # what a parcel costs besides its payload
 _TOO_MUCH = (
     f"more than {MAX_WAITING_BYTES >> 20} MiB of its messages wait for this application: "
@@ -92,6 +94,7 @@ class Forwarding:
         self._by_key: dict[str, _Link] = {}
         self._waiting: deque[_Link] = deque()  # those of which something waits for the application
         self._forwarded: list[_Link] = []  # those of which the application is to be told so
+        self._tells_later = False  # that, by a timer
         self._throttle = Throttle()
 
     # -- from the application --------------------------------------------------------------------------------------------------
@@ -133,13 +136,20 @@ class Forwarding:
 
     def _is_on_its_way(self, link: _Link) -> None:
         if not link.forwarded:
-            if not self._forwarded:
-                self._loop.call_soon(self._tell_forwarded)
             self._forwarded.append(link)
         link.forwarded += 1
+        if link.forwarded == _FORWARDED_TOGETHER:
+            self._loop.call_soon(self._tell_forwarded)
+        elif not self._tells_later:
+            self._tells_later = True
+            self._loop.call_later(_FORWARDED_S, self._tell_late)
+
+    def _tell_late(self) -> None:
+        self._tells_later = False
+        self._tell_forwarded()
 
     def _tell_forwarded(self) -> None:
-        """Tell the application of all parcels that were sent in one turn of the event loop."""
+        """Tell the application of all parcels that were sent since it was told."""
         links, self._forwarded = self._forwarded, []
         for link in links:
             parcels, link.forwarded = link.forwarded, 0

@@ -81,7 +81,8 @@ class Errand:
         except Empty:
             pass
         finally:
-            self.give_up()
+            if len(self._outcomes) < len(self._nodes):
+                self.give_up()
 
     def collect(self) -> bool:
         """Take in what has come; return whether that is all there is to wait for."""

@@ -49,7 +49,7 @@ class Switchboard:
         self._greeting_is_due = False
         self._links: dict[int, LinkOpened] = {}
         self._in_hand: dict[int, int] = {}
-        self._leaving = False
+        self._leaving = self._has_heard = False
         self.over: str | None = None
         self.boot_id: BootId | None = None
         self._messenger: Messenger | None = None
@@ -171,7 +171,13 @@ class Switchboard:
         self._rouse()
 
     def hear(self, message: Parcel | Forwarded | LinkOpened | LinkClosed, now_s: float) -> None:
-        """Take in what the worker says of its links."""
+        """Take in what the worker says of its links, and do what follows."""
+        self.note(message, now_s)
+        self.settle()
+
+    def note(self, message: Parcel | Forwarded | LinkOpened | LinkClosed, now_s: float) -> None:
+        """Take in what the worker says of its links; ``settle`` is to be called once all is noted that is there."""
+        self._has_heard = True
         with self.lock:
             match message:
                 case Parcel(link=link, payload=payload) if link in self._links:
@@ -184,9 +190,15 @@ class Switchboard:
                         self._open_link(message, now_s)
                 case LinkClosed(link=link):
                     self._close_link(link, now_s)
-            self._watch()
-            self._pump()
-        self._rouse()
+
+    def settle(self) -> None:
+        """Do what follows from what was noted, if anything was: say what is due, and wake readers."""
+        if self._has_heard:
+            self._has_heard = False
+            with self.lock:
+                self._watch()
+                self._pump()
+            self._rouse()
 
     def _receive(self, link: int, payload: bytes, now_s: float) -> None:
         speaker = self._speaker()
