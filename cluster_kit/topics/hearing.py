@@ -11,6 +11,7 @@ from cluster_kit.topics.incoming import Stream
 from cluster_kit.topics.link import Link
 from cluster_kit.topics.local import Local
 from cluster_kit.topics.peers import Peer
+from cluster_kit.topics.questions import MAX_OPEN
 from cluster_kit.wire import topics as wire
 
 MAX_DECLINED = 1024  # that wait for one link
@@ -162,7 +163,7 @@ class Hearing:
             reason = "nobody answers there"
         elif len(asked.data) > self._local.max_message_bytes:
             reason = f"it takes at most {self._local.max_message_bytes} bytes"
-        elif (question := link.questions.take(asked.question)) is None:
+        elif len(link.lanes.replies.items) >= MAX_OPEN or (question := link.questions.take(asked.question)) is None:
             reason = "it is busy: too many questions are open"
         else:
             patience_s = asked.patience_ms / 1000

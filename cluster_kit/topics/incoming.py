@@ -121,6 +121,13 @@ class Stream:
             self._unread.pop()  # gaps without a message in between are one
         self._unread.append((number, _GAP))
 
+    def compact(self) -> None:
+        """Take no more memory than a number, as the sender is away for long: it is told once all of this is read."""
+        if len(self._unread) > 1:
+            self._gap_read = self._gap_read or any(size == _GAP for _, size in self._unread)
+            size = sum(size for _, size in self._unread if size != _GAP)
+            self._unread = deque([(self._unread[-1][0], size)])
+
     def skip(self, number: int) -> None:
         """Go on behind ``number``; the application has no need to know."""
         self.last = max(self.last, number)
@@ -209,6 +216,11 @@ class Incoming:
         for stream in doubtful:
             stream.is_covered = True
         return doubtful
+
+    def compact(self) -> None:
+        """Take little memory, as the sender is away for long."""
+        for stream in self.streams.values():
+            stream.compact()
 
     def begin_line(self, line: int) -> None:
         """Forget all streams: the sender counts anew."""

@@ -83,6 +83,7 @@ class Peers:
         """The link is down; without ``now_s`` nothing is in doubt."""
         self._away[peer] = None
         self._doubts.pop(peer, None)
+        peer.interests = {topic: peer.interests[topic] for topic in peer.streams}  # it may have listened to much
         if now_s is None:
             self._settle_for_long(peer)
         else:
@@ -130,5 +131,6 @@ class Peers:
     def _settle_for_long(self, peer: Peer) -> None:
         self.give_up(peer)
         if peer.link is None:
+            peer.incoming.compact()
             for stream in peer.streams.values():
                 stream.compact()

@@ -47,9 +47,11 @@ class _Link:
         forwarded: Parcels that were sent since the application was told.
         takes_parcels: Not any more once sending has failed.
         is_over: The application was told that it is closed; what comes over it is nobody's.
+        untold: How the application is to be told of it, if it was not.
     """
 
     def __init__(self, number: int, node: Node) -> None:
+        self.untold: LinkOpened | None = None
         self.number = number
         self.node = node
         self.outgoing: deque[bytes] = deque()
@@ -199,7 +201,10 @@ class Forwarding:
         self._by_number[link.number] = self._by_key[node.key] = link
         outdated = told != self.greeting
         opened = LinkOpened(link=link.number, node=node, greeting=greeting, outdated=outdated, greetings=self._greetings)
-        self._outbox.send(opened)
+        if self._outbox.pending_bytes <= _MOST_AHEAD_BYTES:
+            self._outbox.send(opened)
+        else:
+            link.untold = opened
 
     def down(self, node: Node) -> None:
         """Tell the application that a link is closed, if it was told of it."""
@@ -221,7 +226,7 @@ class Forwarding:
             if self._throttle.passes("unknown", self._clock.now_s()):
                 more = self._throttle.more("unknown")
                 log.warning("message: %s has sent one, but no link to it carries any: it is ignored%s", node, more)
-        elif link.incoming or not (link.is_over or self._has_room()):
+        elif link.incoming or not (link.is_over or (link.untold is None and self._has_room())):
             self._keep(link, payload)
         elif not link.is_over:
             self._outbox.send_parcel(link.number, payload)
@@ -240,6 +245,13 @@ class Forwarding:
 
     # -- to the application ----------------------------------------------------------------------------------------------------
 
+    def tell_links(self) -> None:
+        """Tell of the links that came while the application took nothing, and are still there."""
+        for link in self._by_number.values():
+            if link.untold is not None:
+                opened, link.untold = link.untold, None
+                self._outbox.send(opened)
+
     def catch_up(self) -> None:
         """Pass on some of what waits, of each link in turn: the application has taken what came before."""
         while self._waiting and self._has_room():
@@ -255,7 +267,7 @@ class Forwarding:
 
     def _close(self, link: _Link) -> None:
         """End ``link`` behind what it has brought, as far as there is room in the pipe."""
-        while link.incoming and self._outbox.pending_bytes <= _MOST_AHEAD_BYTES:
+        while link.incoming and link.untold is None and self._outbox.pending_bytes <= _MOST_AHEAD_BYTES:
             self._pass_on(link)
         self._end(link)
 
@@ -275,7 +287,8 @@ class Forwarding:
         link.incoming_bytes = 0
         if link.sending is not None:
             link.sending.cancel()
-        self._outbox.send(LinkClosed(link.number))
+        if link.untold is None:
+            self._outbox.send(LinkClosed(link.number))
 
 
 def _check(what: str, data: bytes, most: int) -> None:

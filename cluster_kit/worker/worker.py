@@ -310,6 +310,7 @@ class Worker:
         self._stopping.set()
 
     def _relieved(self) -> None:
+        self._forwarding.tell_links()
         self._outbox.catch_up()
         self._forwarding.catch_up()
 

@@ -77,12 +77,12 @@ class Victim:
         self.outcomes = 0
         self.connect()
 
-    def connect(self):
+    def connect(self, run=HOSTILE_RUN, interests=None):
         self.link += 1
-        interests = {"t": wire.Interest(1, 2**60, 2**60, True)}
-        greeting = wire.encode_greeting(wire.Greeting(HOSTILE_RUN, 2**60, interests))
+        interests = interests or {"t": wire.Interest(1, 2**60, 2**60, True)}
+        greeting = wire.encode_greeting(wire.Greeting(run, 2**60, interests))
         self.messenger.up(self.link, Node("h@h", boot_id=BootId(1, 1)), greeting, outdated=False)
-        self.hear(wire.Opening(HOSTILE_RUN, self.link))
+        self.hear(wire.Opening(run, self.link))
 
     def hear(self, *records):
         """Hear what is said; return whether it broke the protocol, and there is a new link."""
@@ -143,6 +143,36 @@ def test_questions_that_nobody_reads_the_answers_of_are_not_kept(victim, grown):
     assert victim.outcomes == MAX_OPEN
     assert len(victim.messenger._links[1].lanes.replies.items) <= MAX_DECLINED
     assert grown() < 2 * MIB
+
+
+@pytest.mark.parametrize("end", ["reply", "fail"])
+def test_answers_that_are_not_taken_are_not_kept(victim, grown, end):
+    """Each question ends with its answer, so that there is room for the next one."""
+    said = {"reply": b"x" * 100, "fail": "x" * wire.MAX_TEXT_CHARS}[end]
+    for start in range(0, 20_000, 100):
+        asked = wire.encode([wire.Asked(n, "t", 1, b"x") for n in range(start, start + 100)])
+        for outcome in victim.messenger.receive(victim.link, asked):
+            getattr(victim.messenger, end)(outcome.question, said)
+        victim.drain()
+    assert len(victim.messenger._links[1].lanes.replies.items) <= MAX_DECLINED
+    assert grown() < 4 * MIB
+
+
+def test_what_runs_listen_to_that_are_gone_is_not_kept(victim, grown):
+    wanted = {names(n): wire.Interest(2, 1, 1) for n in range(wire.MAX_TOPICS)}
+    for run in range(30):
+        victim.connect(run=run.to_bytes(wire.RUN_BYTES), interests=wanted)
+    assert grown() < 2 * MIB
+
+
+def test_what_is_not_read_of_runs_that_are_gone_is_a_number(victim, grown):
+    victim.messenger.listen("t", Interest(messages=10_000, bytes=MIB))
+    for run in range(30):
+        victim.connect(run=run.to_bytes(wire.RUN_BYTES))
+        for start in range(1, 10_001, 1000):
+            victim.hear(*(wire.Said(1, n, b"") for n in range(start, start + 1000)))
+    assert victim.outcomes > 30 * 9000
+    assert grown() < 4 * MIB
 
 
 def test_messages_that_never_end_are_not_kept(victim, grown):

@@ -292,6 +292,13 @@ def test_who_sends_waits_for_room_in_turn():
     assert pair.ann.told() == [Sent(3), Sent(4)]
 
 
+def test_who_waits_is_not_overtaken_by_who_needs_less_room():
+    pair = narrow(messages=100, size=1000)
+    assert [pair.ann.messenger.send("bob@h", "t", bytes(600), ticket) for ticket in (1, 2)] == [[Sent(1)], []]
+    assert pair.ann.messenger.publish("t", b"short") == 0
+    assert pair.ann.messenger.send("bob@h", "t", b"short", 3) == []
+
+
 def test_bytes_are_room_as_well():
     pair = narrow(messages=100, size=1000)
     assert [pair.ann.messenger.publish("t", b"x" * 400) for _ in range(3)] == [1, 1, 0]
@@ -506,6 +513,16 @@ def test_who_closes_leaves_no_doubt(pair):
     assert pair.bob.messenger.tick(DOUBT_S * 2) == []
 
 
+def test_who_closes_says_all_that_waits_for_the_link_first():
+    pair = Pair(interest=Interest(messages=100, bytes=10**8))
+    for _ in range(6):
+        pair.ann.messenger.publish("t", bytes(500_000))
+    pair.ann.messenger.close()
+    pair.pump()
+    assert len(pair.bob.data()) == 6
+    assert pair.bob.messenger._links[1].has_closed
+
+
 def test_who_closes_tells_what_there_was_no_room_for():
     pair = narrow(messages=1)
     for _ in range(3):
@@ -596,7 +613,7 @@ def test_what_was_heard_before_it_was_forgotten_is_not_counted_as_lost(pair, mon
 
 
 def test_the_loss_of_a_link_is_read_before_there_is_room_again():
-    pair = Pair(interest=Interest(messages=100, bytes=10_000))
+    pair = Pair(interest=Interest(messages=100, bytes=10_000), max_message_bytes=2000)
     for _ in range(5):
         pair.ann.messenger.publish("t", b"x" * 2000)
     pair.cut()

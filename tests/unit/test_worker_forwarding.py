@@ -84,11 +84,15 @@ class Stage:
         self.forwarding = Forwarding(self.connector, outbox, loop, clock=Clock(), greeting=b"hello")
         self.heard = []
         self._news = asyncio.Event()
-        channel.attach(loop, hear=self.forwarding.send, ended=lambda _: None, relieved=self.forwarding.catch_up)
+        channel.attach(loop, hear=self.forwarding.send, ended=lambda _: None, relieved=self._relieved)
 
     def listen(self):
         """Let the application take what it is sent."""
         self._far.attach(asyncio.get_running_loop(), hear=self._hear, ended=lambda _: None, relieved=lambda: None)
+
+    def _relieved(self):
+        self.forwarding.tell_links()
+        self.forwarding.catch_up()
 
     def _hear(self, message):
         self.heard.append(message)
@@ -406,6 +410,25 @@ async def test_what_a_link_brought_before_its_end_is_passed_on_while_it_is_littl
     assert ours == [*(Parcel(2, bytes([number])) for number in range(3)), LinkClosed(2)]
     assert sum(len(each.payload) for each in stage.heard if isinstance(each, Parcel)) > MAX_PENDING_BYTES - ROOM_BYTES
     assert not stage.forwarding._waiting
+
+
+@staged
+async def test_links_that_come_and_go_while_the_application_takes_nothing_are_not_kept(stage):
+    greeting = bytes(MAX_GREETING_BYTES)
+    for _ in range(100):
+        stage.forwarding.up(BOB, greeting, b"hello")
+        stage.forwarding.message(BOB, b"lost with its link")
+        stage.forwarding.down(BOB)
+    assert stage.channel.pending_bytes <= MAX_PENDING_BYTES + MAX_GREETING_BYTES
+    stage.forwarding.up(BOB, greeting, b"hello")
+    stage.forwarding.up(CAT, b"I am cat", b"hello")
+    stage.forwarding.message(CAT, b"here")
+    stage.listen()
+    await stage.until(lambda: Parcel(102, b"here") in stage.heard)
+    numbers = [message.link for message in stage.heard if isinstance(message, LinkOpened)]
+    closed = [message.link for message in stage.heard if isinstance(message, LinkClosed)]
+    assert closed == numbers[:-2] == list(range(1, len(closed) + 1))
+    assert numbers[-2:] == [101, 102]
 
 
 @staged
