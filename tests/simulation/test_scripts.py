@@ -58,7 +58,7 @@ EVERY_KIND = (
     Listen(at_s=15, nodes=(4,), topic="extra", messages=3, bytes=1000),
     Unlisten(at_s=15, nodes=(4,)),
     Stall(at_s=15, nodes=(4,), for_s=3.5),
-    Read(at_s=15, nodes=(4,), late_s=0.2),
+    Read(at_s=15, nodes=(4,), late_s=0.2, for_s=5),
     KillWorker(at_s=16, nodes=(1,)),
 )
 

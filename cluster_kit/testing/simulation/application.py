@@ -15,7 +15,7 @@ from cluster_kit.errors import NotSentError, RemoteError, RemoteProtocolError, U
 from cluster_kit.events import Event, NodeUp
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Parcel
-from cluster_kit.testing.simulation.judging.ledger import HEAD_BYTES, Ledger, Party
+from cluster_kit.testing.simulation.judging.ledger import HEAD_BYTES, Ledger, Party, Tie
 from cluster_kit.testing.simulation.naming import node_of
 from cluster_kit.testing.simulation.scripts.talking import (
     TOPIC,
@@ -49,10 +49,10 @@ Order = Callable[[Any], None]
 
 @dataclass(slots=True)
 class _Link:
-    """One that is up; ``run`` is the peer's, and ``in_hand`` how many parcels the worker has for it."""
+    """One that is up; ``tie`` is the ledger's, and ``in_hand`` how many parcels the worker has for it."""
 
     node: Node
-    run: bytes
+    tie: Tie
     in_hand: int = 0
 
 
@@ -95,12 +95,12 @@ class Application:
     @property
     def linked(self) -> dict[str, bytes]:
         """The runs of those who are linked, by the key of the node."""
-        return {link.node.key: link.run for link in self._links.values()}
+        return {link.node.key: link.tie.run for link in self._links.values()}
 
     @property
-    def has_unread(self) -> bool:
-        """Whether something waits to be read."""
-        return bool(self._unread)
+    def is_late(self) -> bool:
+        """Whether it does not read at once, so that others may wait for room for long."""
+        return self._late_s > 0 or not self._is_reading
 
     def attach(self, order: Order, node: Node) -> None:
         """Speak through a worker that has just been started with the greeting of now; ``node`` is its run."""
@@ -164,21 +164,21 @@ class Application:
 
     def _open(self, opened: LinkOpened) -> None:
         told = wire.decode_greeting(opened.greeting)
-        run = b"" if told is None else told.run
-        self._links[opened.link] = _Link(opened.node, run)
-        self._ledger.linked(self.party, opened.link, run)
+        tie = self._ledger.linked(self.party, b"" if told is None else told.run)
+        self._links[opened.link] = _Link(opened.node, tie)
         outdated = opened.outdated or opened.greetings != self._greetings
         self._take(self.messenger.up(opened.link, opened.node, opened.greeting, outdated=outdated))
 
     def _close(self, link: int) -> None:
         self._take(self._left_over())
-        if self._links.pop(link, None) is not None:
-            self._ledger.unlinked(self.party, link)
+        closed = self._links.pop(link, None)
+        if closed is not None:
+            self._ledger.unlinked(self.party, closed.tie)
             self._take(self.messenger.down(link, self._timeline.now_s))
 
     def _receive(self, link: int, payload: bytes) -> None:
         try:
-            self._ledger.carried(self.party, link, payload)
+            self._ledger.carried(self._links[link].tie, payload)
             self._take(self.messenger.receive(link, payload))
         except RemoteProtocolError as exc:
             self._ledger.broken(self.party, f"takes {self._links[link].node} to break the protocol: {exc}")
@@ -195,7 +195,7 @@ class Application:
                 if payload is None:
                     break
                 self._take(self._left_over())
-                self._ledger.handed_over(self.party, number, payload)
+                self._ledger.handed_over(self.party, link.tie, payload)
                 link.in_hand += 1
                 assert order is not None
                 order(Parcel(number, payload))
@@ -228,6 +228,8 @@ class Application:
             case Read():
                 self._late_s = step.late_s
                 self._go_on_reading()
+                if step.for_s is not None:
+                    self._later(step.for_s, self._read_at_once)
         self._pump()
 
     def _later(self, delay_s: float, act: Callable[[], None]) -> None:
@@ -282,8 +284,8 @@ class Application:
             self._said(node.key, topic, serial, is_handed_over=count == len(listeners))
 
     def _said(self, key: str, topic: str, serial: int, *, is_handed_over: bool) -> None:
-        number = next(number for number, link in self._links.items() if link.node.key == key)
-        self._ledger.said(self.party, number, topic, serial, is_handed_over=is_handed_over)
+        tie = next(link.tie for link in self._links.values() if link.node.key == key)
+        self._ledger.said(self.party, tie, topic, serial, is_handed_over=is_handed_over)
 
     def _send(self, key: str, topic: str, size: int) -> None:
         data, serial = self._ledger.data(self.party, size)
@@ -367,6 +369,10 @@ class Application:
     def _put(self, stream: Stream, number: int) -> None:
         self._unread.append((stream, number))
         self._later(self._late_s, self._read)
+
+    def _read_at_once(self) -> None:
+        self._late_s = 0.0
+        self._read()
 
     def _go_on_reading(self) -> None:
         self._is_reading = True

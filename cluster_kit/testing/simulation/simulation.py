@@ -247,6 +247,8 @@ class Simulation:
             return
         there = [each.application for each in self._members.values() if each.is_there]
         applications = [each for each in there if each is not None]
+        if any(each.is_late for each in applications):
+            return
         ledger.conclude({each.party.run: each.messenger.listeners for each in applications})
         for each in applications:
             for serial in each.waits_for:

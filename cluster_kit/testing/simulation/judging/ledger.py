@@ -44,13 +44,28 @@ class Party:
     is_over: bool = False
 
 
+@dataclass(slots=True, eq=False)
+class Tie:
+    """One link of one application.
+
+    Attributes:
+        run: The other's.
+        sent: How many bytes were handed over to it.
+        heard: How many of these have arrived, as far as the other has said.
+    """
+
+    run: bytes
+    sent: int = 0
+    heard: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Said:
     """One message to one peer; ``is_handed_over`` where there certainly was room for it."""
 
     serial: int
     at_s: float
-    link: int
+    tie: Tie
     is_handed_over: bool
 
 
@@ -71,15 +86,6 @@ class _Account:
     position: int = 0
     lost: int = 0
     is_loose: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class _Link:
-    """One link of one application: the other's run, and the bytes sent over it and heard of to have arrived."""
-
-    run: bytes
-    sent: int = 0
-    heard: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -107,7 +113,7 @@ class Ledger:
         self._serials = 0
         self._speakers: dict[int, Party] = {}
         self._accounts: dict[tuple[bytes, bytes, str], _Account] = {}  # by the runs of receiver and sender
-        self._links: dict[tuple[bytes, int], _Link] = {}
+        self._ties: dict[Tie, Party] = {}  # those that are up
         self._met: dict[tuple[bytes, bytes], float] = {}  # when the latest link was over at the first
         self._waiting: dict[Stream, deque[int]] = {}  # sizes of what is not read
         self._inquiries: dict[int, _Inquiry] = {}
@@ -144,37 +150,47 @@ class Ledger:
 
     # -- links -----------------------------------------------------------------------------------------------------------------
 
-    def linked(self, party: Party, link: int, run: bytes) -> None:
+    def linked(self, party: Party, run: bytes) -> Tie:
         """Take in a new link of an application to that run of another."""
-        self._links[party.run, link] = _Link(run)
+        tie = Tie(run)
+        self._ties[tie] = party
         self._met.setdefault((party.run, run), -inf)
+        return tie
 
-    def unlinked(self, party: Party, link: int) -> None:
+    def unlinked(self, party: Party, tie: Tie) -> None:
         """Take in that a link is down."""
-        run = self._links.pop((party.run, link)).run
-        self.broken_s = self._met[party.run, run] = self._now_s()
+        del self._ties[tie]
+        self.broken_s = self._met[party.run, tie.run] = self._now_s()
 
     def is_up(self, party: Party, node: Node, listeners: Callable[[str], tuple[Node, ...]]) -> None:
-        """Judge that a node is up: what its application has listened to from its beginning is known."""
+        """Judge that a node is up: unless the link is down again, what it has listened to from its beginning is known."""
         peer, since_s = self._boots[node.boot_id] if node.boot_id is not None else (None, 0.0)
-        for topic, listening_s in peer.listening.items() if peer is not None else ():
+        if peer is None or (party.run, peer.run) not in self._met:
+            self.broken(party, f"{node} is up, and nothing that carries messages leads to it", Law.REACH)
+        elif any(tie.run == peer.run and self._ties[tie] is party for tie in self._ties):
+            self._judge_reach(party, peer, node, since_s, listeners)
+
+    def _judge_reach(
+        self, party: Party, peer: Party, node: Node, since_s: float, listeners: Callable[[str], tuple[Node, ...]]
+    ) -> None:
+        for topic, listening_s in peer.listening.items():
             if listening_s <= since_s and all(each.key != node.key for each in listeners(topic)):
                 self.broken(party, f"{node} is up, and doesn't listen to {topic} as far as is known", Law.REACH)
 
-    def handed_over(self, party: Party, link: int, payload: bytes) -> None:
+    def handed_over(self, party: Party, tie: Tie, payload: bytes) -> None:
         """Judge a payload that is sent: so much that isn't known to have arrived is not on its way."""
-        account = self._links[party.run, link]
-        ahead = account.sent - account.heard
-        account.sent += len(payload)
+        ahead = tie.sent - tie.heard
+        tie.sent += len(payload)
         limit = lanes.MAX_TRANSIT_BYTES - MAX_PAYLOAD_BYTES
         if ahead > limit and any(isinstance(each, _HEAVY) for each in wire.decode(payload)):
             self.broken(party, f"sends more while {ahead} bytes are on their way; {limit} at most may be", Law.ROOM)
 
-    def carried(self, party: Party, link: int, payload: bytes) -> None:
+    @staticmethod
+    def carried(tie: Tie, payload: bytes) -> None:
         """Take in what a payload says of others that have arrived."""
         for record in wire.decode(payload):
             if isinstance(record, wire.Heard):
-                self._links[party.run, link].heard = record.bytes
+                tie.heard = record.bytes
 
     # -- messages --------------------------------------------------------------------------------------------------------------
 
@@ -189,11 +205,11 @@ class Ledger:
         """Return the serial of a message."""
         return int.from_bytes(data[:HEAD_BYTES])
 
-    def said(self, party: Party, link: int, topic: str, serial: int, *, is_handed_over: bool) -> None:
+    def said(self, party: Party, tie: Tie, topic: str, serial: int, *, is_handed_over: bool) -> None:
         """Take in that something is said over a link, and whether there certainly was room."""
-        account = self._account(self._links[party.run, link].run, party.run, topic)
+        account = self._account(tie.run, party.run, topic)
         account.place[serial] = len(account.said)
-        account.said.append(_Said(serial, self._now_s(), link, is_handed_over))
+        account.said.append(_Said(serial, self._now_s(), tie, is_handed_over))
 
     def arrived(self, party: Party, arrived: Arrived) -> None:
         """Judge a message that has arrived."""
@@ -242,7 +258,7 @@ class Ledger:
             self.broken(party, what, Law.GAPS)
         since_s = self._met.get((party.run, sender.run), -inf)
         for said in gone:
-            is_whole = (sender.run, said.link) in self._links and not sender.is_over and since_s < said.at_s
+            is_whole = said.tie in self._ties and not sender.is_over and since_s < said.at_s
             if said.is_handed_over and is_whole:
                 what = f"has lost {said.serial} of {missing.sender} on {missing.topic}, though the link has not broken"
                 self.broken(party, what, Law.REACH)
@@ -307,9 +323,9 @@ class Ledger:
             if is_meant and not account.is_loose and missing != account.lost:
                 what = f"{missing} messages of {label_of(self._parties[sender].number)} on {topic} are missing at the end"
                 self.broken(party, f"{what}, and {account.lost} were told", Law.GAPS)
-        for (run, _), link in self._links.items():
-            if run in listeners and link.run in listeners:
-                self._judge_listeners(self._parties[run], self._parties[link.run], listeners[run])
+        for tie, party in self._ties.items():
+            if party.run in listeners and tie.run in listeners:
+                self._judge_listeners(party, self._parties[tie.run], listeners[party.run])
 
     def _judge_listeners(self, party: Party, peer: Party, listeners: Callable[[str], tuple[Node, ...]]) -> None:
         for topic in sorted(peer.widest):

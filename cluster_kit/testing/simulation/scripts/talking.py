@@ -138,11 +138,12 @@ class Stall(Talk):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read(Talk):
-    """Nodes read each message ``late_s`` seconds after it has come, from now on."""
+    """Nodes read each message ``late_s`` seconds after it has come."""
 
     verb = "read"
 
     late_s: float = 0.0
+    for_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
