@@ -56,6 +56,9 @@ class _Part(click.ParamType[Any]):
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all randomness.")
 @click.option("--script", "file", metavar="FILE", help="What happens, as YAML; - is standard input.")
 @click.option("--faults", type=click.IntRange(0, 1000), help="Make up so many faults from the seed, in place of a script.")
+@click.option(
+    "--messages", type=click.IntRange(0, 1000), help="Make up so many steps in which applications talk, with --faults."
+)
 @click.option("--loss", type=click.FloatRange(0, MOST_LOSS), default=0.0, show_default=True, help="Packets lost all the time.")
 @click.option("--secret", is_flag=True, help="Give the cluster a secret: gossip is sealed then, and links are TLS.")
 @click.option("--seconds", type=Seconds(), help="Simulate for so long; by default until all agree, or should have.")
@@ -71,6 +74,7 @@ def simulate(
     seed: int,
     file: str | None,
     faults: int | None,
+    messages: int | None,
     loss: float,
     secret: bool,
     seconds: float | None,
@@ -94,6 +98,9 @@ def simulate(
       - {at_s: 20, restart: 2}
 
     Others are join, leave, power_off, freeze, thaw, starve, clock_jump, rekey, cut, ring_cut, packets, slow_reader and heal.
+    Applications talk in publish, send and ask, which take topic, times, every_s and bytes, and in listen, unlisten, stall and
+    read; kill_worker has one lose its worker. In a script with any of these no message may come twice, out of order, or get
+    lost untold.
     """  # noqa: D301 - click wants the character itself
     from cluster_kit.cli.configuration import see_modules_beside
     from cluster_kit.errors import ConfigError
@@ -105,7 +112,7 @@ def simulate(
     entry = {"strategy": strategy, "connector": connector, "topology": topology, **keys}
     setting = Setting(topology=entry, seed=seed, loss=loss, secret=secret, seconds=seconds)
     try:
-        script = _script(nodes, file, faults, seed)
+        script = _script(nodes, file, faults, messages, seed=seed)
         outcome = _run(setting, script, trace=trace)
     except ConfigError as exc:
         raise Faults("\n".join(str(error) for error in exc.errors)) from exc
@@ -113,18 +120,21 @@ def simulate(
         _fail(setting, outcome, shrink=shrink)
 
 
-def _script(nodes: int | None, file: str | None, faults: int | None, seed: int) -> Script:
+def _script(nodes: int | None, file: str | None, faults: int | None, messages: int | None, *, seed: int) -> Script:
     from cluster_kit.testing.simulation.scripts.chaos import random_script
     from cluster_kit.testing.simulation.scripts.file import read_script
     from cluster_kit.testing.simulation.scripts.script import Script
 
-    if file is not None and faults is not None:
-        raise click.UsageError("--script and --faults exclude each other: one says what happens, the other makes it up")
+    made_up = [option for option, given in (("--faults", faults), ("--messages", messages)) if given is not None]
+    if file is not None and made_up:
+        raise click.UsageError(f"--script and {made_up[0]} exclude each other: one says what happens, the other makes it up")
     if file is not None:
         return read_script(file, nodes=nodes)
     if nodes is None:
         raise click.UsageError("give --nodes, or a --script that says how many there are")
-    return Script(nodes=nodes) if faults is None else random_script(seed, nodes=nodes, faults=faults)
+    if not made_up:
+        return Script(nodes=nodes)
+    return random_script(seed, nodes=nodes, faults=faults or 0, messages=messages or 0)
 
 
 def _run(setting: Setting, script: Script, *, trace: bool) -> Outcome:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Step,
         Thaw,
     )
+    from cluster_kit.testing.simulation.scripts.talking import Ask, KillWorker, Listen, Publish, Read, Send, Stall, Unlisten
     from cluster_kit.testing.simulation.simulation import Simulation
 
 _MODULE_OF = {
@@ -57,6 +58,7 @@ _MODULE_OF = {
 
 __all__ = [
     "ALL",
+    "Ask",
     "ClockJump",
     "Crash",
     "Cut",
@@ -65,22 +67,29 @@ __all__ = [
     "Freeze",
     "Heal",
     "Join",
+    "KillWorker",
     "Law",
     "Leave",
+    "Listen",
     "Outcome",
     "Packets",
     "Partition",
     "PowerOff",
+    "Publish",
+    "Read",
     "Rekey",
     "Restart",
     "RingCut",
     "Script",
+    "Send",
     "Setting",
     "Simulation",
     "SlowReader",
+    "Stall",
     "Starve",
     "Step",
     "Thaw",
+    "Unlisten",
     "random_script",
     "read_script",
     "script_from",

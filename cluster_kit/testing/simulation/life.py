@@ -13,13 +13,27 @@ from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
 from cluster_kit.pipe.channel import Channel, Parcel
 from cluster_kit.security.keys import Keyring
+from cluster_kit.testing.simulation.application import Application
 from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.testing.simulation.judging.runs import Runs
 from cluster_kit.testing.simulation.judging.view import NodeView, Told
 from cluster_kit.testing.simulation.judging.watching import Tell, WatchedTopology, watched_connector
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
 from cluster_kit.testing.virtual_time.timeline import Timeline
-from cluster_kit.worker.messages import CannotServe, Drain, Happened, Logged, Renew, Serving, Start, Stop, View
+from cluster_kit.worker.messages import (
+    CannotServe,
+    Drain,
+    Forwarded,
+    Happened,
+    LinkClosed,
+    LinkOpened,
+    Logged,
+    Renew,
+    Serving,
+    Start,
+    Stop,
+    View,
+)
 from cluster_kit.worker.worker import Worker
 
 _FENCE = Fence("simulation", "simulation")
@@ -38,6 +52,7 @@ class Life:
         told: Called with each event of the application.
         ended: Called when the process has ended by itself.
         keyring: The keys of its secrets, if it has any.
+        application: Talks through it, if it talks at all.
     """
 
     def __init__(
@@ -52,12 +67,14 @@ class Life:
         told: Told,
         ended: Callable[[], None],
         keyring: Keyring | None = None,
+        application: Application | None = None,
     ) -> None:
         self.loop = VirtualLoop(timeline, name=node.key)
         self.view = NodeView(tell, told, max_nodes=config.max_nodes, runs=runs, own=node.key)
         self.is_serving = False
         self._tell = tell
         self._ended = ended
+        self._application = application
         self._stopping = asyncio.Event()
         start = Start(
             topology=_own(config, tell),
@@ -68,10 +85,13 @@ class Life:
             known=(),
             log_level=0,
             keyring=keyring,
+            greeting=b"" if application is None else application.messenger.greeting,
         )
         self._channel = _Ear(self._hear)
         self.worker = Worker(start, (), self._channel, self.loop, self._stopping, network=network, process=self)
         runs.began(self.node)
+        if application is not None:
+            application.attach(self._channel.order, self.node)
         self._main = self.loop.create_task(self.worker.main(), name=f"worker {node}")
         self._main.add_done_callback(self._has_ended)
 
@@ -112,8 +132,14 @@ class Life:
             case Happened(events=events):
                 for event in events:
                     self.view.apply(event)
-            case Serving():
+                    if self._application is not None:
+                        self._application.happened(event)
+            case Parcel() | Forwarded() | LinkOpened() | LinkClosed() if self._application is not None:
+                self._application.hear(message)
+            case Serving(max_message_bytes=most):
                 self.is_serving = True
+                if self._application is not None:
+                    self._application.limit(most)
             case CannotServe(error=error):
                 self._tell(Law.SERVING, f"cannot serve: {error}")
             case View():

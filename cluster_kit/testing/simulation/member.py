@@ -10,11 +10,14 @@ from cluster_kit.config import TopologyConfig
 from cluster_kit.events import Reason
 from cluster_kit.network import Network
 from cluster_kit.node import Node
+from cluster_kit.testing.simulation.application import Application
 from cluster_kit.testing.simulation.disturbances import Disturbance, History
 from cluster_kit.testing.simulation.judging.findings import Findings, Law
+from cluster_kit.testing.simulation.judging.ledger import Ledger
 from cluster_kit.testing.simulation.judging.runs import Runs
 from cluster_kit.testing.simulation.life import Life
 from cluster_kit.testing.simulation.naming import label_of, node_of
+from cluster_kit.testing.simulation.scripts.talking import Talk
 from cluster_kit.testing.simulation.secrets import keyring_of
 from cluster_kit.testing.simulation.trace import Trace
 from cluster_kit.testing.virtual_time.timeline import Event, Timeline
@@ -46,6 +49,7 @@ class Member:
         timeline: Time.
         random: How a starved process gets its turns.
         secret: Whether the cluster has one.
+        ledger: Of the messages of all applications; ``None`` where they don't talk.
     """
 
     def __init__(
@@ -62,11 +66,13 @@ class Member:
         trace: Trace,
         heard: Heard,
         secret: bool = False,
+        ledger: Ledger | None = None,
     ) -> None:
         self.number = number
         self.label = label_of(number)
         self.state = State.ABSENT
         self.life: Life | None = None
+        self.application: Application | None = None
         self._network = network
         self._config = config
         self._timeline = timeline
@@ -76,6 +82,7 @@ class Member:
         self._findings = findings
         self._trace = trace
         self._heard = heard
+        self._ledger = ledger
         self._keyring = keyring_of([1]) if secret else None
         self._absence: Disturbance | None = history.node_gone(number, 0.0, was_there=False)
         self._starving: Event | None = None
@@ -104,6 +111,12 @@ class Member:
         self._leaves_when_thawed = False
         self._returns()
         self.note("starts")
+        if self._ledger is not None:
+            party = self._ledger.begins(self.number)
+            self.application = Application(party, self._timeline, ledger=self._ledger, note=self.note)
+        self._start_worker()
+
+    def _start_worker(self) -> None:
         self.life = Life(
             node_of(self.number),
             self._config,
@@ -114,6 +127,7 @@ class Member:
             told=self._told,
             ended=self._ended,
             keyring=self._keyring,
+            application=self.application,
         )
 
     def rekey(self, secrets: Sequence[int]) -> None:
@@ -142,6 +156,8 @@ class Member:
         self.left_at_s = self._timeline.now_s
         self._goes()
         self._runs.left(self.node)
+        if self.application is not None:
+            self.application.leave()
         self.life.stop()
 
     def kill(self) -> None:
@@ -149,8 +165,26 @@ class Member:
         assert self.life is not None
         self.eat()
         self.life.kill()
+        if self.application is not None:
+            self.application.end()
         self.state = State.GONE
         self._goes()
+
+    def kill_worker(self) -> None:
+        """End its worker, and start another; its application goes on."""
+        assert self.life is not None
+        self.eat()
+        self.life.kill()
+        self._goes()
+        if self.application is not None:
+            self.application.detach()
+        self._returns()
+        self._start_worker()
+
+    def talk(self, step: Talk) -> None:
+        """Have its application go through a step."""
+        assert self.application is not None
+        self.application.play(step)
 
     def bury(self) -> None:
         """End whatever runs, once nobody looks any more."""
@@ -162,6 +196,8 @@ class Member:
         assert self.life is not None
         self.eat()
         self.life.loop.pause()
+        if self.application is not None:
+            self.application.freeze()
         self.state = State.FROZEN
         self._goes()
 
@@ -169,6 +205,8 @@ class Member:
         """Let its process go on."""
         assert self.life is not None
         self.life.loop.resume()
+        if self.application is not None:
+            self.application.thaw()
         self.state = State.RUNNING
         self._returns()
         if self._leaves_when_thawed:
@@ -213,6 +251,8 @@ class Member:
         self.eat()
         if self.state is not State.LEAVING:
             self._goes()
+        if self.application is not None:
+            self.application.end()
         self.state = State.GONE
 
     def _goes(self) -> None:

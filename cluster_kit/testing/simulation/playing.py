@@ -16,6 +16,7 @@ from cluster_kit.testing.simulation.scripts.steps import (
     Freeze,
     Heal,
     Join,
+    KillWorker,
     Leave,
     Packets,
     Partition,
@@ -28,6 +29,7 @@ from cluster_kit.testing.simulation.scripts.steps import (
     Step,
     Thaw,
 )
+from cluster_kit.testing.simulation.scripts.talking import Talk
 from cluster_kit.testing.simulation.trace import Trace
 from cluster_kit.testing.simulation.weather import Weather
 from cluster_kit.testing.virtual_time.timeline import Timeline
@@ -54,6 +56,8 @@ _NEEDED: Mapping[type[Step], tuple[frozenset[State], str]] = {
     ClockJump: (frozenset(State), ""),
     Rekey: (frozenset(State), ""),
     SlowReader: (frozenset(State), ""),
+    KillWorker: (frozenset({State.RUNNING}), "it doesn't run"),
+    Talk: (frozenset({State.RUNNING}), "it doesn't run"),
 }
 """In which states a node goes through a step, and why it doesn't in others."""
 
@@ -111,11 +115,11 @@ class Player:
         nodes: tuple[int, ...] = getattr(step, "nodes", ALL)
         if nodes:
             return [self._members[node] for node in nodes]
-        states, _ = _NEEDED[type(step)]
+        states, _ = _needed_by(step)
         return [member for member in self._members.values() if member.state in states and member.state is not State.ABSENT]
 
     def _play_for(self, step: Step, member: Member) -> None:
-        states, why_not = _NEEDED[type(step)]
+        states, why_not = _needed_by(step)
         if member.state not in states:
             member.note(f"skips {step.verb}: {why_not}, it is {member.state}")
             return
@@ -127,6 +131,10 @@ class Player:
                 self._leave(step, member)
             case Crash():
                 member.kill()
+            case KillWorker():
+                member.kill_worker()
+            case Talk():
+                member.talk(step)
             case PowerOff():
                 self._weather.power(member.number, on=False)
                 member.kill()
@@ -210,3 +218,7 @@ class Player:
 
     def _say(self, what: str) -> None:
         self._trace.add(self._timeline.now_s, "script", what)
+
+
+def _needed_by(step: Step) -> tuple[frozenset[State], str]:
+    return _NEEDED[Talk if isinstance(step, Talk) else type(step)]

@@ -17,6 +17,7 @@ from cluster_kit.testing.simulation.disturbances import History
 from cluster_kit.testing.simulation.judging.bound import aftermath_s, bound_s
 from cluster_kit.testing.simulation.judging.findings import Findings, Law
 from cluster_kit.testing.simulation.judging.judge import Judge
+from cluster_kit.testing.simulation.judging.ledger import Ledger
 from cluster_kit.testing.simulation.judging.runs import Runs
 from cluster_kit.testing.simulation.life import Exited
 from cluster_kit.testing.simulation.logs import watched_logs
@@ -31,9 +32,11 @@ from cluster_kit.testing.simulation.trace import Trace
 from cluster_kit.testing.simulation.weather import Weather
 from cluster_kit.testing.virtual_time.loop import VirtualLoop
 from cluster_kit.testing.virtual_time.timeline import Timeline
+from cluster_kit.topics.peers import DOUBT_S
 
 START_S = 1.0  # within which the nodes of the start come up, one by one
 CALM_S = 5.0  # for so long all must agree before a simulation without a set length ends
+_LAST_WORDS_S = 3.0  # beyond the doubt: a tick, and what is said then
 _SLICE_S = 0.25  # of simulated time between two looks at how far it is
 _COLLECT_NODE_S = 100_000.0  # between two collections of garbage
 _PAIR_BYTES = 1400  # what a node takes to know another one, with the garbage of a run
@@ -89,6 +92,7 @@ class Simulation:
         self._findings = Findings()
         self._history = History()
         self._runs = Runs()
+        self._ledger = Ledger(self._tell_of, lambda: self._timeline.now_s) if self.script.has_messages else None
         self._weather = Weather(seed, self._timeline, size=len(self.script.numbers), loss=loss)
         self._members = {number: self._member(number) for number in self.script.numbers}
         self._judge = self._make_judge()
@@ -160,6 +164,7 @@ class Simulation:
             trace=self._trace,
             heard=self._heard,
             secret=self._secret,
+            ledger=self._ledger,
         )
 
     # -- running ---------------------------------------------------------------------------------------------------------------
@@ -207,7 +212,7 @@ class Simulation:
         self._judge.settle(self._timeline.now_s)
 
     def _run(self) -> None:
-        end_s = self._calm_s + self.bound_s if self._seconds is None else self._seconds
+        end_s = self._calm_s + self.bound_s + self._quiet_s if self._seconds is None else self._seconds
         collect_at_node_s = _COLLECT_NODE_S
         while self._timeline.now_s < end_s and not self._is_over():
             before_s = self._timeline.now_s
@@ -226,13 +231,39 @@ class Simulation:
         gc.collect()  # a failed task that nobody awaited tells so when it goes
         self._note_unhandled()
         self._judge.conclude(self._timeline.now_s, is_lossy=self._loss > 0 or not self._history.is_whole)
+        self._conclude_messages()
+
+    @property
+    def _quiet_s(self) -> float:
+        """How long it takes, once all agree, until every loss is told."""
+        return 0.0 if self._ledger is None else DOUBT_S + _LAST_WORDS_S
+
+    def _conclude_messages(self) -> None:
+        """Judge what came of messages, if there was time for all that has to come of them."""
+        ledger = self._ledger
+        if ledger is None or not self._judge.is_agreed or not self._history.is_whole:
+            return
+        if max(ledger.broken_s, self._judge.agreed_s, self._calm_s) + self._quiet_s > self._timeline.now_s:
+            return
+        there = [each.application for each in self._members.values() if each.is_there]
+        applications = [each for each in there if each is not None]
+        if any(each.is_late for each in applications):
+            return
+        ledger.conclude({each.party.run: each.messenger.listeners for each in applications})
+        for each in applications:
+            for serial in each.waits_for:
+                ledger.broken(each.party, f"nothing has come of {serial}, a question or a message to one node")
+
+    def _tell_of(self, law: Law, number: int, what: str) -> None:
+        self._members[number].tell(law, what)
 
     def _is_over(self) -> bool:
         now_s = self._timeline.now_s
         if self._seconds is not None or now_s < self._calm_s:
             return False
         is_agreed = self._judge.is_agreed or self._loss > 0
-        return is_agreed and self._judge.agreed_s + CALM_S <= now_s
+        broken_s = self._judge.agreed_s if self._ledger is None else max(self._ledger.broken_s, self._judge.agreed_s)
+        return is_agreed and broken_s + CALM_S + self._quiet_s <= now_s
 
     # -- watching --------------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from random import Random
 
 from cluster_kit.errors import raise_all
+from cluster_kit.testing.simulation.scripts.chatter import BEGINS_AT_S, chatter
 from cluster_kit.testing.simulation.scripts.script import Script, faults_of_size
 from cluster_kit.testing.simulation.scripts.steps import (
     ALL,
@@ -36,7 +37,9 @@ def stream(seed: int, concern: str) -> Random:
     return Random(int.from_bytes(blake2b(f"{seed}:{concern}".encode(), digest_size=16).digest()))
 
 
-def random_script(seed: int, *, nodes: int = 5, faults: int = 5, kinds: Collection[str] | None = None) -> Script:
+def random_script(
+    seed: int, *, nodes: int = 5, faults: int = 5, kinds: Collection[str] | None = None, messages: int = 0
+) -> Script:
     """Make up a script.
 
     Everything that breaks is mended by its end, except that some nodes are gone.
@@ -46,6 +49,7 @@ def random_script(seed: int, *, nodes: int = 5, faults: int = 5, kinds: Collecti
         nodes: How many there are at the start.
         faults: How many things go wrong; some are followed by a restart.
         kinds: The verbs of what may go wrong; everything by default.
+        messages: In how many steps somebody talks, listens or loses a worker. The faults are the same with any number.
 
     Raises:
         ConfigError: There can't be so many nodes.
@@ -62,6 +66,9 @@ def random_script(seed: int, *, nodes: int = 5, faults: int = 5, kinds: Collecti
     for _ in range(faults if nodes else 0):
         steps += random.choice(makers)()
         maker.at_s = round(maker.at_s + random.choice(_GAPS_S), 3)
+    if nodes and messages:
+        until_s = max(maker.at_s, FIRST_AT_S) + BEGINS_AT_S
+        steps += chatter(stream(seed, "messages"), range(1, nodes + 1), until_s=until_s, steps=messages)
     return Script(nodes=nodes, steps=tuple(steps))
 
 

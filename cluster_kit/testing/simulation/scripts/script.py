@@ -9,6 +9,7 @@ from typing import Any
 
 from cluster_kit.errors import ConfigError, raise_all
 from cluster_kit.testing.simulation.scripts.steps import KINDS, Join, Step
+from cluster_kit.testing.simulation.scripts.talking import Speech, Talk
 
 MAX_NODES = 10_000  # as many as a roster holds by default
 Fault = tuple[int, str, str]
@@ -49,6 +50,11 @@ class Script:
         """When nothing happens any more: the last step is done, and what lasts for a time is over."""
         return max((step.at_s + lasts_s(step) for step in self.steps), default=0.0)
 
+    @property
+    def has_messages(self) -> bool:
+        """Whether applications talk."""
+        return any(isinstance(step, Talk) for step in self.steps)
+
     def as_yaml(self) -> str:
         """Return the text of a file that says the same."""
         lines = [f"nodes: {self.nodes}", "steps:" if self.steps else "steps: []"]
@@ -58,6 +64,8 @@ class Script:
 
 def lasts_s(step: Step) -> float:
     """Return for how long a step changes anything by itself."""
+    if isinstance(step, Speech):
+        return step.lasts_s
     return max(getattr(step, "for_s", None) or 0.0, getattr(step, "drain_s", 0.0))
 
 

@@ -114,6 +114,8 @@ def _simpler(step: Step) -> Iterator[Step]:
         has_default = isinstance(value, float | bool) and isinstance(field.default, float | bool)
         if has_default and value != field.default:
             yield _changed(step, field.name, field.default)
+    if (times := getattr(step, "times", 1)) > 1:
+        yield from (_changed(step, "times", fewer) for fewer in dict.fromkeys((1, times // 2)))
     if (lasts_s := getattr(step, "for_s", None)) is not None:
         yield from (_changed(step, "for_s", shorter) for shorter in _shorter(lasts_s))
 

@@ -9,59 +9,60 @@ until another step ends it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import ClassVar, Literal
+from typing import Literal
 
-from cluster_kit.errors import raise_all
+from cluster_kit.testing.simulation.scripts.step import ALL, MAX_AT_S, OfNodes, Step, faults_of_list
+from cluster_kit.testing.simulation.scripts.talking import Ask, KillWorker, Listen, Publish, Read, Send, Stall, Unlisten
 
-ALL: tuple[int, ...] = ()
-MAX_AT_S = 86_400.0
-
-_TIMES = ("for_s", "drain_s", "most_s", "delay_s", "jitter_s")
-_RATES = ("loss", "duplicate", "reorder")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """Something that happens.
-
-    Args:
-        at_s: When, in seconds from the start of the simulation.
-    """
-
-    verb: ClassVar[str]
-    subject: ClassVar[str] = "nodes"  # the field that a file gives as the value of the verb
-
-    at_s: float
-
-    def __post_init__(self) -> None:
-        raise_all(_faults(self))
-
-    @property
-    def named(self) -> frozenset[int]:
-        """The nodes that the step names; ``ALL`` names none."""
-        nodes: tuple[int, ...] = getattr(self, "nodes", ())
-        return frozenset(nodes)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _OfNodes(Step):
-    """A step that each of some nodes goes through."""
-
-    nodes: tuple[int, ...] = ALL
+__all__ = [
+    "ALL",
+    "KINDS",
+    "MAX_AT_S",
+    "Ask",
+    "ClockJump",
+    "Crash",
+    "Cut",
+    "Freeze",
+    "Heal",
+    "Join",
+    "KillWorker",
+    "Leave",
+    "Listen",
+    "Packets",
+    "Partition",
+    "PowerOff",
+    "Publish",
+    "Read",
+    "Rekey",
+    "Restart",
+    "RingCut",
+    "Send",
+    "SlowReader",
+    "Stall",
+    "Starve",
+    "Step",
+    "Thaw",
+    "Unlisten",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Join(_OfNodes):
+class Join(OfNodes):
     """Nodes beyond those of the start appear, named one by one. Skipped where one has been there."""
 
     verb = "join"
 
+    def own_faults(self) -> Iterator[str]:
+        """Yield that nobody joins."""
+        if not self.nodes:
+            yield "nodes: expected who joins, by number"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leave(_OfNodes):
+class Leave(OfNodes):
     """Nodes leave with a goodbye; for ``drain_s`` seconds before they are about to. Skipped unless a
     node runs.
     """
@@ -72,7 +73,7 @@ class Leave(_OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crash(_OfNodes):
+class Crash(OfNodes):
     """Processes are killed; their machines go on, and reset the connections. Skipped unless a node
     runs or is frozen.
     """
@@ -81,7 +82,7 @@ class Crash(_OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PowerOff(_OfNodes):
+class PowerOff(OfNodes):
     """Machines fall silent, and nothing answers there any more. Skipped unless a node runs or is
     frozen.
     """
@@ -90,14 +91,14 @@ class PowerOff(_OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restart(_OfNodes):
+class Restart(OfNodes):
     """Nodes start again under their names. Skipped unless a node has been there and is gone."""
 
     verb = "restart"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Freeze(_OfNodes):
+class Freeze(OfNodes):
     """The processes of nodes stop, as by SIGSTOP; their kernels go on. Skipped unless a node runs."""
 
     verb = "freeze"
@@ -106,14 +107,14 @@ class Freeze(_OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thaw(_OfNodes):
+class Thaw(OfNodes):
     """Frozen nodes go on. Skipped unless a node is frozen."""
 
     verb = "thaw"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Starve(_OfNodes):
+class Starve(OfNodes):
     """Nodes get the processor now and then only, with pauses of up to ``most_s`` seconds at random.
     Skipped unless a node runs.
     """
@@ -125,16 +126,21 @@ class Starve(_OfNodes):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClockJump(_OfNodes):
+class ClockJump(OfNodes):
     """The wall clocks of nodes jump by ``by_s`` seconds, forwards or backwards."""
 
     verb = "clock_jump"
 
     by_s: float
 
+    def own_faults(self) -> Iterator[str]:
+        """Yield that a clock jumps too far."""
+        if not abs(self.by_s) <= 10 * 365 * MAX_AT_S:
+            yield f"by_s: {self.by_s:g}: expected at most ten years either way"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rekey(_OfNodes):
+class Rekey(OfNodes):
     """Nodes get other ``secrets``, by number: they use the first, and accept all. Those of the start have number 1. Skipped
     where the simulation is one without.
     """
@@ -142,6 +148,11 @@ class Rekey(_OfNodes):
     verb = "rekey"
 
     secrets: tuple[int, ...]
+
+    def own_faults(self) -> Iterator[str]:
+        """Yield that these are no secrets."""
+        if not (self.secrets and min(self.secrets) >= 1):
+            yield "secrets: expected the numbers of one or more secrets, from 1, the one that is used first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +169,16 @@ class Partition(Step):
     def named(self) -> frozenset[int]:
         """The nodes in groups."""
         return frozenset(node for group in self.groups for node in group)
+
+    def own_faults(self) -> Iterator[str]:
+        """Yield what is wrong with the groups."""
+        for group in self.groups:
+            yield from faults_of_list("groups", group)
+        if not all(self.groups) or not self.groups:
+            yield "groups: expected lists of nodes, none of them empty"
+        for one, other in combinations(self.groups, 2):
+            if both := sorted({*one} & {*other}):
+                yield f"groups: {both[0]} is in two groups"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +197,11 @@ class Cut(Step):
         """The nodes at both ends."""
         return frozenset((*self.nodes, *self.to))
 
+    def own_faults(self) -> Iterator[str]:
+        """Yield that somebody is at both ends."""
+        if both := sorted({*self.nodes} & {*self.to}):
+            yield f"to: {both[0]} is at both ends"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RingCut(Step):
@@ -188,6 +214,11 @@ class RingCut(Step):
 
     reach: int = 1
     for_s: float | None = None
+
+    def own_faults(self) -> Iterator[str]:
+        """Yield that nobody is reached."""
+        if self.reach < 1:
+            yield f"reach: {self.reach}: expected how many nodes on either side are reached, at least 1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,13 +251,18 @@ class Packets(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlowReader(_OfNodes):
+class SlowReader(OfNodes):
     """Nodes take no more than ``bytes_per_s`` from each connection."""
 
     verb = "slow_reader"
 
     bytes_per_s: float
     for_s: float | None = None
+
+    def own_faults(self) -> Iterator[str]:
+        """Yield that nothing is taken at all."""
+        if not 0 < self.bytes_per_s < math.inf:
+            yield f"bytes_per_s: {self.bytes_per_s:g}: expected more than 0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,51 +296,13 @@ KINDS: dict[str, type[Step]] = {
         Packets,
         SlowReader,
         Heal,
+        Publish,
+        Send,
+        Ask,
+        Listen,
+        Unlisten,
+        Stall,
+        Read,
+        KillWorker,
     )
 }
-
-
-def _faults(step: Step) -> Iterator[str]:
-    if not 0 <= step.at_s <= MAX_AT_S:
-        yield f"at_s: {step.at_s:g}: expected 0 to {MAX_AT_S:g} seconds from the start"
-    for name in _TIMES:
-        value = getattr(step, name, None)
-        if value is not None and not 0 <= value <= MAX_AT_S:
-            yield f"{name}: {value:g}: expected 0 to {MAX_AT_S:g} seconds"
-    for name in _RATES:
-        if not 0 <= getattr(step, name, 0.0) <= 1:
-            yield f"{name}: {getattr(step, name):g}: expected a fraction from 0 to 1"
-    yield from _faults_of_nodes(step)
-    if isinstance(step, ClockJump) and not abs(step.by_s) <= 10 * 365 * MAX_AT_S:
-        yield f"by_s: {step.by_s:g}: expected at most ten years either way"
-    if isinstance(step, Rekey) and not (step.secrets and min(step.secrets) >= 1):
-        yield "secrets: expected the numbers of one or more secrets, from 1, the one that is used first"
-    if isinstance(step, RingCut) and step.reach < 1:
-        yield f"reach: {step.reach}: expected how many nodes on either side are reached, at least 1"
-    if isinstance(step, SlowReader) and not 0 < step.bytes_per_s < math.inf:
-        yield f"bytes_per_s: {step.bytes_per_s:g}: expected more than 0"
-
-
-def _faults_of_nodes(step: Step) -> Iterator[str]:
-    lists = [("groups", group) for group in step.groups] if isinstance(step, Partition) else []
-    lists += [(name, getattr(step, name, ())) for name in ("nodes", "to")]
-    for name, nodes in lists:
-        if min(nodes, default=1) < 1:
-            yield f"{name}: {min(nodes)}: expected the numbers of nodes, from 1"
-        if len(set(nodes)) < len(nodes):
-            yield f"{name}: {_twice(nodes)} is given twice"
-    if isinstance(step, Join) and not step.nodes:
-        yield "nodes: expected who joins, by number"
-    if isinstance(step, Partition):
-        if not all(step.groups) or not step.groups:
-            yield "groups: expected lists of nodes, none of them empty"
-        for one, other in combinations(step.groups, 2):
-            if both := sorted({*one} & {*other}):
-                yield f"groups: {both[0]} is in two groups"
-    if isinstance(step, Cut) and (both := sorted({*step.nodes} & {*step.to})):
-        yield f"to: {both[0]} is at both ends"
-
-
-def _twice(nodes: Iterable[int]) -> int:
-    seen: set[int] = set()
-    return next(node for node in nodes if node in seen or seen.add(node))  # type: ignore[func-returns-value]
