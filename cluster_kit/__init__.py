@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from cluster_kit.supervisor.bus import Subscription
     from cluster_kit.supervisor.supervisor import Supervisor
     from cluster_kit.supervisor.topics.aio import AsyncTopic
+    from cluster_kit.supervisor.topics.duty import AsyncDuty, Duty
     from cluster_kit.supervisor.topics.items import Gap, Message
     from cluster_kit.supervisor.topics.topic import Topic
 
@@ -114,6 +115,7 @@ _HOME = {
     "supervisor.aio": "AsyncSupervisor",
     "supervisor.bus": "Subscription",
     "supervisor.supervisor": "Supervisor",
+    "supervisor.topics.duty": "AsyncDuty Duty",
     "supervisor.topics.aio": "AsyncTopic",
     "supervisor.topics.items": "Gap Message",
     "supervisor.topics.topic": "Topic",
@@ -123,6 +125,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.
 __all__ = [
     "IGNORED",
     "Answer",
+    "AsyncDuty",
     "AsyncSupervisor",
     "AsyncTopic",
     "BootId",
@@ -138,6 +141,7 @@ __all__ = [
     "Datagrams",
     "Discovery",
     "DiscoveryError",
+    "Duty",
     "Endpoint",
     "Event",
     "Failed",

@@ -23,17 +23,14 @@ from cluster_kit.observations import Gone as Gone
 from cluster_kit.observations import Leaving as Leaving
 from cluster_kit.observations import Observation as Observation
 from cluster_kit.observations import Seen as Seen
+from cluster_kit.payloads import MAX_GREETING_BYTES as MAX_GREETING_BYTES
+from cluster_kit.payloads import MAX_PAYLOAD_BYTES as MAX_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
     from cluster_kit.security import Security
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
-
-MAX_PAYLOAD_BYTES = 65_000
-"""The longest payload that a connector carries at once; with its framing it fits into 64 KiB."""
-MAX_GREETING_BYTES = 320 * 1024
-"""The longest greeting: a thousand topics with the longest names."""
 
 
 class Environment(Protocol):

@@ -79,6 +79,11 @@ class Candidacy:
         self._judge()
 
     @property
+    def is_held(self) -> bool:
+        """Whether this node has the duty."""
+        return self.stage is Stage.HELD
+
+    @property
     def to_ask(self) -> frozenset[int]:
         """The links to nodes that have to be asked whether they are free."""
         return frozenset(self._neighbours.keys() - self._free) if self.stage is Stage.ASKING else frozenset()

@@ -48,10 +48,10 @@ class Cache:
                 return str(self._topic.ask(owner, key, timeout_s=5))
         return self._load(key)
 
-    def drop(self, key: str) -> None:
-        """Have everybody forget ``key``."""
+    def drop(self, key: str) -> int:
+        """Have everybody forget ``key``; return how many others were told."""
         self._forget(key)
-        self._topic.publish(key)
+        return self._topic.publish(key)
 
     def _hear(self, item: Message | Gap) -> None:
         match item:
@@ -80,10 +80,12 @@ config = {
 
 with suppress(KeyboardInterrupt), Supervisor(config) as cluster:
     cache = Cache(cluster, load)
-    print("get KEY or drop KEY", flush=True)
+    print("get KEY or drop KEY; nodes says who is there", flush=True)
     for line in sys.stdin:
         match line.split():
             case ["get", key]:
                 print(cache.get(key), flush=True)
             case ["drop", key]:
-                cache.drop(key)
+                print("told:", cache.drop(key), flush=True)
+            case ["nodes"]:
+                print(*cluster.nodes(), flush=True)

@@ -57,7 +57,7 @@ class Boss:
         async for event in self._cluster.subscribe():
             match event:
                 case Snapshot() | NodeUp():
-                    for node in await self._primes.nodes():
+                    for node in await self._primes.nodes(answering=True):
                         self._hire(node, tasks)
                 case NodeDown(node=node, reason=reason) if worker := self._workers.pop(node.key, None):
                     worker.cancel()

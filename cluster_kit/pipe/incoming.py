@@ -11,8 +11,8 @@ import socket
 import struct
 from typing import Any
 
-from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.errors import described
+from cluster_kit.payloads import MAX_PAYLOAD_BYTES
 from cluster_kit.pipe.channel import Parcel
 
 LENGTH_BYTES = 4

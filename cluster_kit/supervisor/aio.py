@@ -25,6 +25,7 @@ from cluster_kit.throttle import Throttle
 
 if TYPE_CHECKING:
     from cluster_kit.supervisor.topics.aio import AsyncTopic
+    from cluster_kit.supervisor.topics.duty import AsyncDuty
 
 _Result = TypeVar("_Result")
 
@@ -167,6 +168,22 @@ class AsyncSupervisor:
     ) -> AsyncSubscription:
         """Hear what happens, from a snapshot on; see ``Supervisor.subscribe``. A callback runs in the event loop."""
         return AsyncSubscription(self._sync.subscribe(topology=topology, maxsize=maxsize), callback)
+
+    async def owner(self, key: str | bytes, *, where: Mapping[str, str] | None = None, topology: str | None = None) -> Node:
+        """Return the node that owns ``key``; see ``Supervisor.owner``."""
+        return self._sync.owner(key, where=where, topology=topology)
+
+    async def owners(
+        self, key: str | bytes, n: int, *, where: Mapping[str, str] | None = None, topology: str | None = None
+    ) -> tuple[Node, ...]:
+        """Return the ``n`` first owners of ``key``; see ``Supervisor.owners``."""
+        return self._sync.owners(key, n, where=where, topology=topology)
+
+    def once(self, name: str, *, min_nodes: int = 1, topology: str | None = None, timeout_s: float | None = None) -> AsyncDuty:
+        """Return a block, for ``async with``, that at most one node is in; see ``Supervisor.once``."""
+        from cluster_kit.supervisor.topics.duty import AsyncDuty
+
+        return AsyncDuty(self._sync._candidate(name, min_nodes, topology), timeout_s)
 
     def topic(self, name: str, *, topology: str | None = None) -> AsyncTopic:
         """Return a named stream of messages between the applications of linked nodes; see ``Supervisor.topic``."""

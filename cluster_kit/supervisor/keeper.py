@@ -302,8 +302,7 @@ class Keeper:
     def _now_serving(self, serving: Serving) -> None:
         self._serving = self.served = True
         self._account.serving(serving.address)
-        if serving.max_message_bytes is not None:
-            self._board.limit(serving.max_message_bytes)
+        self._board.serves(serving)
         self.due_at_s = self._clock.now_s() + SILENT_S
         self._policy.serving(self._clock.now_s())
         self._notify()

@@ -28,16 +28,16 @@ from cluster_kit.supervisor.refusal import refuse_in_worker
 from cluster_kit.supervisor.serving import await_serving
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.timeouts import checked_s_or_none
+from cluster_kit.supervisor.topics.speaking import Speaking
 from cluster_kit.supervisor.topics.switchboards import Switchboards
 from cluster_kit.supervisor.view import NodeState
 from cluster_kit.worker.messages import Drain, SetMetadata, Start
 
 if TYPE_CHECKING:
     from cluster_kit.supervisor.control import ControlSocket
-    from cluster_kit.supervisor.topics.topic import Topic
 
 
-class Supervisor(Changeable):
+class Supervisor(Changeable, Speaking):
     """Runs the topologies of a configuration and tells who is there.
 
     Use it as a context manager, or call ``start`` and ``stop``. One supervisor runs once.
@@ -259,30 +259,6 @@ class Supervisor(Changeable):
         if callback is not None:
             self._delivery.add(subscription, callback)
         return subscription
-
-    def topic(self, name: str, *, topology: str | None = None) -> Topic:
-        """Return a named stream of messages between the applications of linked nodes.
-
-        A topology that is replaced keeps its topics; one that is removed ends them.
-
-        Args:
-            name: At most 255 bytes as UTF-8.
-            topology: Whose links carry it; by default the only one that can.
-
-        Raises:
-            ConfigError: No topology carries messages, or several do.
-            ValueError: That is no name.
-        """
-        from cluster_kit.supervisor.topics.carrier import carrier_of  # which take a while to import
-        from cluster_kit.supervisor.topics.topic import Topic
-
-        self._bus.check(topology)
-        if self._observe:
-            raise ClusterKitError("topic: who only observes has no links, and so no messages: run a node")
-        carrier, max_message_bytes = carrier_of(self._topologies(), topology)
-        board = self._boards.of(carrier)
-        board.limit(max_message_bytes)
-        return Topic(name, boards=self._boards, board=board, running=self._running, current=self._bus.current)
 
     def status(self) -> Mapping[str, TopologyStatus]:
         """Return how each topology is doing; what its worker knows of links is missing if it does not answer at once."""

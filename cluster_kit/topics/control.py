@@ -38,6 +38,8 @@ class Control:
         self._changes: dict[str, None] = {}  # topics
         self._missed: list[wire.Missed] = []
         self._read: dict[Stream, None] = {}
+        self._sync: int | None = None
+        self._synced: int | None = None
         self._arrived = 0
         self._told_arrived = 0
 
@@ -66,6 +68,14 @@ class Control:
         """Say nothing of streams that were read: the peer counts anew."""
         self._read.clear()
 
+    def sync(self, number: int) -> None:
+        """Ask the peer to say when all that is said here before has been heard."""
+        self._sync = number
+
+    def synced(self, number: int) -> None:
+        """Say that what the peer had said before that number has been heard."""
+        self._synced = number
+
     def arrived(self, size: int) -> None:
         """A payload has arrived."""
         self._arrived += size
@@ -80,6 +90,8 @@ class Control:
             or self._changes
             or self._missed
             or (self._read and self.may_tell)
+            or self._sync is not None
+            or self._synced is not None
             or self._arrived - self._told_arrived >= HEARD_STEP_BYTES
             or (self.must_open and not self._line_told)
         )
@@ -113,6 +125,12 @@ class Control:
             topic, _ = self._changes.popitem()
             heed = self._heeds.by_topic.get(topic)
             yield wire.Uninterested(topic) if heed is None else wire.Interested(topic, heed.told)
+        if self._sync is not None:
+            number, self._sync = self._sync, None
+            yield wire.Sync(number)
+        if self._synced is not None:
+            number, self._synced = self._synced, None
+            yield wire.Synced(number)
         while self._missed:
             yield self._missed.pop()
         while self._read and self.may_tell:

@@ -142,7 +142,7 @@ def _explain(data: Any, path: str, above: list[Any]) -> None:
 def _explain_key(key: Any, path: str) -> None:
     if type(key) not in _KEYS:
         raise TypeError(f"{path} has a key of type {type(key).__qualname__}: expected str, int or bytes")
-    _explain(key, f"{path}: key {key!r:.80}", [])
+    _explain(key, f"{path}: a key", [])
 
 
 def _explain_text(text: str, path: str) -> None:

@@ -38,6 +38,8 @@ class Hearing:
             wire.Raised: self._raised,
             wire.Declined: self._declined,
             wire.Closing: self._closing,
+            wire.Sync: lambda link, record: link.control.synced(record.number),
+            wire.Synced: self._synced,
         }
 
     def hear(self, link: Link, payload: bytes) -> None:
@@ -93,6 +95,9 @@ class Hearing:
 
     def _closing(self, link: Link, _: wire.Closing) -> None:
         link.has_closed = True
+
+    def _synced(self, link: Link, synced: wire.Synced) -> None:
+        self._local.outcomes.extend(outcomes.Synced(ticket) for ticket in link.end_syncs(synced.number))
 
     # -- messages --------------------------------------------------------------------------------------------------------------
 

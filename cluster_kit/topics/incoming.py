@@ -105,7 +105,7 @@ class Stream:
     @property
     def is_full(self) -> bool:
         """Whether more was sent than there ever was room for: nothing that an honest sender does."""
-        return len(self._unread) > 2 * self.heed.most  # with a gap before each message
+        return len(self._unread) >= 2 * self.heed.most  # with a gap before each message
 
     def arrive(self, number: int, size: int) -> None:
         """Take the message ``number``, behind ``last``."""

@@ -28,6 +28,7 @@ class Local:
         places: Of what was neither handed over nor given up, or not answered, by ticket.
         ready: The links that may have something to send.
         owed: The streams whose senders don't know of all that is read.
+        changes: How often a link came or went, or a peer listened otherwise than before.
     """
 
     def __init__(self, run: bytes, max_message_bytes: int) -> None:
@@ -40,6 +41,7 @@ class Local:
         self.places: dict[int, Place] = {}
         self.ready: set[int] = set()
         self.owed: dict[Stream, None] = {}
+        self.changes = 0
 
     def hears(self, topic: str, name: str, link: Link) -> None:
         """The node of that name listens to ``topic``."""

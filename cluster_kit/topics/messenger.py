@@ -51,6 +51,11 @@ class Messenger:
         self._greeting = None
 
     @property
+    def changes(self) -> int:
+        """A number that changes whenever ``linked`` and ``listeners`` may."""
+        return self._local.changes
+
+    @property
     def greeting(self) -> bytes:
         """What peers are to be told in the handshake, as of now."""
         if self._greeting is None:
@@ -95,6 +100,22 @@ class Messenger:
                 found.append(link.node)
         return tuple(found)
 
+    def linked(self, topic: str) -> dict[int, tuple[Node, bool]]:
+        """Return the nodes at the other ends of all links, and whether each answers in ``topic``."""
+        found = {}
+        for number, link in self._links.items():
+            interest = link.peer.interests.get(topic) if link.peer is not None else None
+            found[number] = (link.node, interest is not None and interest.answers)
+        return found
+
+    def sync(self, link: int, ticket: int) -> None:
+        """Have ``Synced`` tell of ``ticket`` when the peer has heard all that it was told on ``link`` before, and said what
+        follows from that; nothing if the link is down, or goes down before.
+        """
+        found = self._links.get(link)
+        if found is not None:
+            found.sync(ticket)
+
     def taken(self, stream: Stream, number: int) -> None:
         """Take everything of ``stream`` up to ``number`` for read; what is over already is ignored."""
         peer = self._local.peers.peer_of(stream)
@@ -119,7 +140,7 @@ class Messenger:
             outdated: Whether the peer was told another greeting than that of now.
 
         Raises:
-            RemoteProtocolError: ``greeting`` can't be read; ignore the link.
+            RemoteProtocolError: ``greeting`` can't be read, or is this application's own: call ``down``, and ignore the link.
         """
         told = wire.decode_greeting(greeting)
         assert node.name is not None
@@ -127,6 +148,7 @@ class Messenger:
         if before is not None:
             self._end(before, self._now_s)
         opened = self._links[link] = self._by_name[node.name] = Link(self._local, link, node)
+        self._local.changes += 1
         if told is not None:
             opened.bind(told.run, told)
         if outdated:
@@ -267,6 +289,7 @@ class Messenger:
 
     def _end(self, link: Link, now_s: float) -> None:
         del self._links[link.number], self._by_name[link.name]
+        self._local.changes += 1
         self._local.ready.discard(link.number)
         link.down(now_s)
 

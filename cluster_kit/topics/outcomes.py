@@ -9,7 +9,7 @@ from cluster_kit.node import Node
 from cluster_kit.topics.incoming import Interest, Stream
 from cluster_kit.topics.questions import Question
 
-__all__ = ["Arrived", "Asked", "Failed", "Interest", "Missing", "Outcome", "Question", "Replied", "Sent", "Stream"]
+__all__ = ["Arrived", "Asked", "Failed", "Interest", "Missing", "Outcome", "Question", "Replied", "Sent", "Stream", "Synced"]
 
 
 class Arrived(msgspec.Struct, frozen=True, gc=False):
@@ -79,4 +79,10 @@ class Failed(msgspec.Struct, frozen=True):
     error: ClusterKitError
 
 
-Outcome = Arrived | Missing | Asked | Sent | Replied | Failed
+class Synced(msgspec.Struct, frozen=True):
+    """The peer has heard all that it had been told before ``Messenger.sync``."""
+
+    ticket: int
+
+
+Outcome = Arrived | Missing | Asked | Sent | Replied | Failed | Synced

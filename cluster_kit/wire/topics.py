@@ -176,6 +176,18 @@ class Closing(Record, frozen=True, tag=14):
     """All was said; nothing follows on this link."""
 
 
+class Sync(Record, frozen=True, tag=15):
+    """Say ``Synced`` with this number behind whatever has been said so far; a later one makes up for it."""
+
+    number: Number
+
+
+class Synced(Record, frozen=True, tag=16):
+    """Whatever came before that ``Sync`` has been heard, and what had to be said of it is said."""
+
+    number: Number
+
+
 _Any = (
     Opening
     | Interests
@@ -191,6 +203,8 @@ _Any = (
     | Raised
     | Declined
     | Closing
+    | Sync
+    | Synced
 )
 _Sliced = Said | Asked | Answered
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cluster_kit.connectors.tcp.arbitration import CASES, Case, Name, Process, Sign, Verdict
 from cluster_kit.node import BootId, Fence
 from cluster_kit.security.keys import Keyring, SecretKeys
-from cluster_kit.wire import envelope, frames, gossip
+from cluster_kit.wire import envelope, frames, gossip, topics
 from cluster_kit.wire.link import TRANSITIONS, Farewell, Role, State
 from cluster_kit.wire.sealing import Sealing
 
@@ -35,6 +35,8 @@ def plain(value):
     """Return a decoded value with bytes in hexadecimal, as the page has them."""
     if isinstance(value, list):
         return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
     return value.hex() if isinstance(value, bytes) else value
 
 
@@ -45,10 +47,13 @@ def captured():
         yield pytest.param(bytes.fromhex("".join(lines)), json.loads(value), id=title)
 
 
-FRAMES = [each for each in captured() if not each.id.startswith(("gossip", "sealed"))]
+FRAMES = [each for each in captured() if not each.id.startswith(("gossip", "message", "sealed"))]
+PAYLOADS = [each for each in captured() if each.id.startswith("message") and each.id != "message greeting"]
+GREETINGS = [each for each in captured() if each.id == "message greeting"]
 DATAGRAMS = [each for each in captured() if each.id.startswith("gossip")]
 SEALED = [each for each in captured() if each.id.startswith("sealed")]
 DATAGRAM_OF = {each.id: each.values[0] for each in DATAGRAMS}
+RECORD_OF = {cls.__name__.lower(): cls for cls in topics.Record.__subclasses__()}
 TYPE_OF = {cls.__name__.lower(): cls for cls in frames.Frame.__subclasses__()}
 
 
@@ -68,6 +73,26 @@ def test_captured_frame_is_read_and_made_by_our_code(data, value):
 
 def test_each_frame_is_captured():
     assert {each.values[1][0] for each in FRAMES} == {cls.__struct_config__.tag for cls in TYPE_OF.values()}
+
+
+@pytest.mark.parametrize(("data", "value"), PAYLOADS)
+def test_captured_payload(data, value):
+    assert plain(msgpack.unpackb(data)) == value
+    records = topics.decode(data)
+    assert [type(record).__struct_config__.tag for record in records] == [plain[0] for plain in value]
+    assert topics.encode(records) == data
+
+
+def test_each_record_is_captured():
+    assert {value[0] for each in PAYLOADS for value in each.values[1]} == {
+        cls.__struct_config__.tag for cls in RECORD_OF.values()
+    }
+
+
+@pytest.mark.parametrize(("data", "value"), GREETINGS)
+def test_captured_greeting_of_an_application(data, value):
+    assert plain(msgpack.unpackb(data)) == value
+    assert topics.encode_greeting(topics.decode_greeting(data)) == data
 
 
 @pytest.mark.parametrize(("data", "value"), DATAGRAMS)
@@ -104,6 +129,20 @@ def test_types_of_frames():
     assert {name: int(number) for number, name, *_ in table("type", "frame", "fields", "said by")} == {
         name: cls.__struct_config__.tag for name, cls in TYPE_OF.items()
     }
+
+
+def test_types_of_records():
+    told = {name: (int(number), parts) for number, name, parts, _ in table("type", "record", "parts", "meaning")}
+    assert {name: number for name, (number, _) in told.items()} == {
+        name: cls.__struct_config__.tag for name, cls in RECORD_OF.items()
+    }
+    assert {name: len(parts.split(", ")) if parts else 0 for name, (_, parts) in told.items()} == {
+        name: len(cls.__struct_fields__) for name, cls in RECORD_OF.items()
+    }
+
+
+def test_parts_of_a_greeting():
+    assert len(table("#", "part", "as", "of the greeting")) == len(topics.Greeting.__struct_fields__)
 
 
 def test_states():

@@ -70,7 +70,7 @@ class Target:
     max_bytes: int = 4200
 
 
-MODULES = ("fuzz_links", "fuzz_datagrams", "fuzz_discovery", "fuzz_files", "fuzz_processes", "fuzz_kubernetes")
+MODULES = ("fuzz_links", "fuzz_messages", "fuzz_datagrams", "fuzz_discovery", "fuzz_files", "fuzz_processes", "fuzz_kubernetes")
 
 
 def find(name: str) -> Target:

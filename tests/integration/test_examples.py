@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,6 +48,21 @@ def book(tmp_path):
     return [os.environ | {"PHONE_BOOK": str(path), "PORT": str(port)} for port in ports]
 
 
+class Typed(Process):
+    """A process that somebody types at."""
+
+    def __init__(self, *command):
+        super().__init__(*command, stdin=subprocess.PIPE)
+
+    def say(self, line):
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def end(self):
+        self.process.stdin.close()
+        super().end()
+
+
 def script(name, *arguments):
     return sys.executable, EXAMPLES / name, *arguments
 
@@ -84,18 +100,39 @@ def test_homemade_strategy_and_topology(start, book):
     assert c.wait() == 0
 
 
-def test_the_oldest_leads_until_it_leaves(start):
+def test_the_oldest_is_on_duty_until_it_leaves(start):
     names = [f"{basename}-{secrets.token_hex(4)}" for basename in "abc"]
     nodes = []
     for name in names:
         nodes.append(start(Process, *script("oldest.py", name)))
-        nodes[0].until_printed("leader: myself")
-        for node in nodes[1:]:
-            node.until_printed(f"leader: {names[0]}@127.0.0.1")
+        nodes[-1].until_printed("waiting")
+        nodes[0].until_printed(f" {name}@127.0.0.1" if len(nodes) > 1 else "on duty")
     nodes[0].signal(signal.SIGINT)
-    nodes[2].until_printed(f"leader: {names[1]}@127.0.0.1")
-    nodes[1].until(lambda: nodes[1].lines[-1] == "leader: myself", "the second oldest to lead")
+    nodes[1].until_printed("on duty")
     assert nodes[0].wait() == 0
+    nodes[1].until_printed(f"working, for all of: {names[2]}@127.0.0.1")
+    assert "on duty" not in nodes[2].lines
+    assert [node.errors for node in nodes] == [[], [], []]
+
+
+def test_a_cache_loads_once_and_drops_everywhere(start, names):
+    nodes = [start(Typed, *script("cache.py", name)) for name in names]
+    for node, other in zip(nodes, reversed(names), strict=True):
+        node.until_printed("get KEY or drop KEY")
+        while not any(f"{other}@127.0.0.1" in line for line in node.lines):
+            count = len(node.lines)
+            node.say("nodes")
+            node.until(lambda node=node, count=count: len(node.lines) > count, "an answer")
+    for node in nodes:
+        node.say("get apple")
+        node.until_printed("apple of ")
+    assert sum(line == "loading apple" for node in nodes for line in node.lines) == 1
+    nodes[1].say("drop apple")
+    nodes[1].until_printed("told: 1")
+    for node in nodes:
+        node.say("get apple")
+        node.until(lambda node=node: sum(line.startswith("apple of ") for line in node.lines) == 2, "a fresh apple")
+    assert sum(line == "loading apple" for node in nodes for line in node.lines) == 2
 
 
 def test_backends_are_listed_while_they_run(start, names, tmp_path):

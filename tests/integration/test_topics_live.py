@@ -452,6 +452,26 @@ def test_supervisor_that_was_made_before_a_fork_has_topics_in_the_child(nodes):
     assert os.waitpid(child, 0)[1] == 0
 
 
+@pytest.mark.parametrize("how", ["callback", "answer", "coroutine"])
+def test_stop_by_what_messages_call(nodes, how):
+    ann, bob = nodes.make("ann"), nodes.make("bob")
+
+    async def stop(_):
+        bob.stop()
+
+    if how == "callback":
+        bob.topic("end").subscribe(lambda _: bob.stop())
+    else:
+        bob.topic("end").answer(stop if how == "coroutine" else lambda _: bob.stop())
+    nodes.start(ann, bob)
+    if how == "callback":
+        ann.topic("end").publish(None)
+    else:
+        with pytest.raises(UnansweredError):
+            ann.topic("end").ask("bob@127.0.0.1", None, timeout_s=DEADLINE_S)
+    assert bob.join(DEADLINE_S)
+
+
 def test_stop_in_a_signal_handler_amid_a_call(nodes):
     ann, bob = nodes.make("ann"), nodes.make("bob")
     bob.topic("cache").subscribe(max_messages=10)

@@ -10,12 +10,12 @@ from itertools import combinations, count
 from random import Random
 
 from cluster_kit.node import BootId, Node
-from cluster_kit.topics.incoming import Stream
 from cluster_kit.topics import lanes
+from cluster_kit.topics.incoming import Stream
 from cluster_kit.topics.messenger import Messenger
 from cluster_kit.topics.outcomes import Arrived, Asked, Failed, Interest, Missing, Replied, Sent
 from cluster_kit.topics.peers import DOUBT_S
-from cluster_kit.wire.topics import Said, Taken, decode
+from cluster_kit.wire.topics import decode
 
 STEADY, FICKLE = "steady", "fickle"  # one is always listened to, the other now and then
 WINDOWS = (
@@ -77,6 +77,9 @@ class World:
         self.links: dict[int, Link] = {}
         self.apps: dict[str, App] = {}
         self.sent: Counter[tuple[bytes, bytes, str]] = Counter()  # numbers used: sender, receiver, topic
+        self.used: Counter[tuple[bytes, bytes, str]] = Counter()  # the same, in all lines
+        self.told: Counter[tuple[bytes, bytes, str]] = Counter()  # what arrived or was counted as lost
+        self.all_linked = False
         self.lines: dict[tuple[bytes, bytes], int] = {}  # by which sender and receiver know them
         self.app_of: dict[bytes, App] = {}
         for each in range(names):
@@ -119,12 +122,15 @@ class World:
             link.is_alive = False
             link.wires.clear()
             for name in link.ends:
-                self.apps[name].inbox.append(("down", number))
+                if name in self.apps:
+                    self.apps[name].inbox.append(("down", number))
 
     def carry(self, number: int, sender: str, payloads: int) -> None:
         link = self.links[number]
         for _ in range(min(payloads, len(link.wires[sender]))):
-            self.apps[link.other(sender)].inbox.append(("payload", number, link.wires[sender].popleft()))
+            payload = link.wires[sender].popleft()
+            if link.other(sender) in self.apps:
+                self.apps[link.other(sender)].inbox.append(("payload", number, payload))
 
     def process(self, name: str, events: int) -> None:
         app = self.apps[name]
@@ -204,7 +210,7 @@ class World:
             self.hear(app, app.messenger.tick(self.now_s))
             self.pump(name)
 
-    def restart(self, name: str, *, closes: bool) -> None:
+    def restart(self, name: str, *, closes: bool, renamed: bool) -> None:
         """End one run and begin another; one that closes says all, as far as its links let it."""
         app = self.apps[name]
         if closes:
@@ -217,6 +223,9 @@ class World:
         for number, link in self.links.items():
             if name in link.ends:
                 self.cut(number)
+        if renamed:
+            del self.apps[name]
+            name = f"n{next(self.numbers)}@h"
         self.start(name)
 
     def replace_worker(self, name: str) -> None:
@@ -238,6 +247,7 @@ class World:
             for key in [key for key in self.sent if key[:2] == (app.run, receiver)]:
                 del self.sent[key]
         self.sent[app.run, receiver, topic] += 1
+        self.used[app.run, receiver, topic] += 1
 
     def run_linked(self, app: App, peer: str) -> bytes:
         """Return the run of the peer at the other end of the link that ``app`` has to it."""
@@ -300,6 +310,7 @@ class World:
         if account.number is not None:
             assert arrived.number == account.number + 1, "what is missing is told"
         account.number = arrived.number
+        self.told[run, app.run, arrived.topic] += 1
         app.unread.append((arrived.stream, arrived.number, len(arrived.data)))
         waiting = [size for stream, _, size in app.unread if stream is arrived.stream and size >= 0]
         messages, size = app.widest[arrived.topic]
@@ -310,11 +321,13 @@ class World:
         account = self.account(app, missing)
         if missing.lost is None:
             account.number = None
+            assert not (self.all_linked and self.run_heard(app, missing) in self.living()), "what can be counted is counted"
         else:
             assert missing.lost > 0
             if account.number is not None:
                 assert missing.number - missing.lost == account.number, "no more is told than is missing"
             account.number = missing.number
+            self.told[self.run_heard(app, missing), app.run, missing.topic] += missing.lost
         app.unread.append((missing.stream, missing.number, -1))
 
     # -- the end ---------------------------------------------------------------------------------------------------------------
@@ -324,6 +337,7 @@ class World:
         for one, other in combinations(self.apps, 2):
             self.connect(one, other)
         self.until_quiet()
+        self.all_linked = True
         self.check_accounts(everybody=False)
         for app in self.apps.values():
             assert not app.tickets, "whoever waits for room gets it"
@@ -354,14 +368,20 @@ class World:
     def progress(self) -> tuple:
         return tuple(len(app.tickets) for app in self.apps.values()), sum(self.sent.values())
 
+    def living(self) -> set[bytes]:
+        return {app.run for app in self.apps.values()}
+
     def check_accounts(self, *, everybody: bool) -> None:
-        living = {app.run for app in self.apps.values()}
+        living = self.living()
         for (sender, receiver, topic), number in self.sent.items():
             app = self.app_of[receiver]
-            if topic == STEADY and receiver in living and (everybody or sender in living):
+            is_settled = everybody or self.app_of[sender].name in self.apps
+            if topic == STEADY and receiver in living and is_settled:
                 account = app.accounts.get((sender, topic))
                 assert account is not None
                 assert account.number in (None, number), f"{sender.hex()[-2:]} to {app.name}: {account.number} of {number}"
+        for key, number in self.told.items():
+            assert number <= self.used[key], "no more is told than was said"
 
 
 def play(world: World, steps) -> None:
@@ -370,40 +390,70 @@ def play(world: World, steps) -> None:
         names = list(world.apps)
         name, peer = names[who % len(names)], names[(who + 1 + whom % (len(names) - 1)) % len(names)]
         links = [number for number, link in world.links.items() if link.is_alive]
-        size = SIZES[much % len(SIZES)]
         topic = FICKLE if much % 5 == 4 else STEADY
-        match what:
-            case 0 | 1:
+        step = Step(world, name, peer, topic, SIZES[much % len(SIZES)], who, whom, much)
+        if what <= 5:
+            if what <= 1:
                 world.connect(name, peer)
-            case 2 if links and much % 8 == 0:
-                world.cut(links[whom % len(links)])
-            case 3 | 4 | 5 if links:
-                number = links[whom % len(links)]
-                world.carry(number, world.links[number].ends[who % 2], much % 10)
-            case 6 | 7 | 8:
-                world.process(name, much % 12)
-            case 9 | 10 | 11:
-                world.publish(name, topic, size)
-            case 12 | 13:
-                world.send(name, peer, topic, size)
-            case 14:
-                world.ask(name, peer, size)
-            case 15 | 16 | 17:
-                world.read(name, much % 9)
-            case 18:
-                world.answer(name, much)
-            case 19:
-                world.tick((0.5, 1.0, DOUBT_S if much % 5 == 0 else 0.2)[much % 3])
-            case 20 if much % 12 == 0:
-                world.restart(name, closes=whom % 2 == 0)
-            case 21:
-                world.listen(name, STEADY, WINDOWS[much % len(WINDOWS)])
-            case 22:
-                world.listen(name, FICKLE, None if much % 2 else WINDOWS[whom % len(WINDOWS)])
-            case 23:
-                world.withdraw(name, much)
-            case 24 if much % 9 == 0:
-                world.replace_worker(name)
+            elif links:
+                on_link(step, what, links[whom % len(links)])
+        else:
+            DEEDS[what](step)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do: by whom, to whom, and numbers for the rest."""
+
+    world: World
+    name: str
+    peer: str
+    topic: str
+    size: int
+    who: int
+    whom: int
+    much: int
+
+
+def on_link(step: Step, what: int, number: int) -> None:
+    if what > 2:
+        step.world.carry(number, step.world.links[number].ends[step.who % 2], step.much % 10)
+    elif step.much % 8 == 0:
+        step.world.cut(number)
+
+
+def restart(step: Step) -> None:
+    if step.much % 12 == 0:
+        step.world.restart(step.name, closes=step.whom % 2 == 0, renamed=step.whom % 3 == 0)
+
+
+def replace_worker(step: Step) -> None:
+    if step.much % 9 == 0:
+        step.world.replace_worker(step.name)
+
+
+def tick(step: Step) -> None:
+    step.world.tick((0.5, 1.0, DOUBT_S if step.much % 5 == 0 else 0.2)[step.much % 3])
+
+
+def listen_now_and_then(step: Step) -> None:
+    step.world.listen(step.name, FICKLE, None if step.much % 2 else WINDOWS[step.whom % len(WINDOWS)])
+
+
+DEEDS = {
+    **dict.fromkeys((6, 7, 8), lambda step: step.world.process(step.name, step.much % 12)),
+    **dict.fromkeys((9, 10, 11), lambda step: step.world.publish(step.name, step.topic, step.size)),
+    **dict.fromkeys((12, 13), lambda step: step.world.send(step.name, step.peer, step.topic, step.size)),
+    14: lambda step: step.world.ask(step.name, step.peer, step.size),
+    **dict.fromkeys((15, 16, 17), lambda step: step.world.read(step.name, step.much % 9)),
+    18: lambda step: step.world.answer(step.name, step.much),
+    19: tick,
+    20: restart,
+    21: lambda step: step.world.listen(step.name, STEADY, WINDOWS[step.much % len(WINDOWS)]),
+    22: listen_now_and_then,
+    23: lambda step: step.world.withdraw(step.name, step.much),
+    24: replace_worker,
+}
 
 
 def random_steps(random: Random, steps: int):

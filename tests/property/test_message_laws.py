@@ -161,6 +161,18 @@ def test_nothing_is_kept_for_who_never_reads(victim, grown):
     assert grown() < 12 * MIB
 
 
+def test_little_is_kept_of_what_is_heard_and_never_read(victim, grown):
+    victim.messenger.publish("t", b"")
+    sent = sum(map(len, iter(lambda: victim.messenger.next_payload(victim.link), None)))
+    handed = 0
+    for _ in range(200):
+        handed += sum(victim.messenger.publish("t", b"") for _ in range(1000))
+        sent += sum(map(len, iter(lambda: victim.messenger.next_payload(victim.link), None)))
+        assert not victim.hear(wire.Heard(sent))
+    assert handed < link.MAX_OUTSTANDING
+    assert grown() < 40 * MIB
+
+
 def test_messages_beyond_the_window_are_dropped(victim):
     for start in range(1, 100_001, 1000):
         victim.hear(*(wire.Said(1, n, b"x") for n in range(start, start + 1000)))
@@ -199,7 +211,7 @@ def test_answers_to_questions_that_nobody_asked_are_ignored(victim):
 
 RECORDS = st.one_of(
     *(
-        st.builds(kind, **{name: values for name, values in fields.items()})
+        st.builds(kind, **fields)
         for numbers in [st.sampled_from([0, 1, 2, 3, 100, 2**40, wire.MAX_NUMBER])]
         for wanted in [st.builds(wire.Interest, numbers, numbers, numbers, st.booleans())]
         for topics in [st.sampled_from(["t", "u", "v"])]
@@ -219,6 +231,8 @@ RECORDS = st.one_of(
             (wire.Raised, {"question": numbers, "text": topics}),
             (wire.Declined, {"question": numbers, "reason": topics}),
             (wire.Closing, {}),
+            (wire.Sync, {"number": numbers}),
+            (wire.Synced, {"number": numbers}),
         ]
     )
 )

@@ -33,7 +33,8 @@ class Application:
         self._last_link = 0
         self._orders = SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self.board.attach(self, greet=lambda: None)
+        self.greeted = 0
+        self.board.attach(self, greet=self._greet)
 
     def start(self):
         self._thread.start()
@@ -66,6 +67,9 @@ class Application:
         done = threading.Event()
         self.order(done.set)
         assert done.wait(10)
+
+    def _greet(self):
+        self.greeted += 1
 
     def send_parcel(self, link, payload):
         self.parcels += 1

@@ -86,6 +86,16 @@ def test_each_subscription_hears_everything(ann, bob):
     assert [one.get(10).data, other.get(10).data] == [1, 1]
 
 
+def test_worker_is_told_once_of_many_changes_in_a_row(bob):
+    subscriptions = [bob.topic(f"topic{number}").subscribe() for number in range(100)]
+    assert bob.greeted == 1
+    greeting = bob.board.greeting
+    assert b"topic99" in greeting
+    subscriptions[0].close()
+    assert bob.greeted == 2
+    assert bob.board.greeting != greeting
+
+
 # -- to one --------------------------------------------------------------------------------------------------------------------
 
 
@@ -116,6 +126,24 @@ def test_send_waits_for_room_and_no_longer_than_it_may(ann, bob):
     sender.join(10)
     assert not sender.is_alive()
     assert heard.get(10).data == 3
+
+
+def test_who_waits_for_room_in_the_link_is_told_as_soon_as_there_is_some(ann, bob):
+    bob.topic("cache").subscribe(max_bytes=1 << 30)
+    ann.link(bob)
+    ann.settle()
+    ann.forwards = bob.forwards = False
+    cache = ann.topic("cache")
+    while cache.publish(bytes(1_000_000)):
+        pass
+    sender = threading.Thread(target=cache.send, args=("bob@h", bytes(500_000)), kwargs={"timeout_s": 30})
+    sender.start()
+    until(lambda: ann.board._tickets, "it waits")
+    for _ in range(8):
+        ann.forward()
+        ann.settle()
+    sender.join(0.5)
+    assert not sender.is_alive()
 
 
 @pytest.mark.parametrize(("to", "data", "timeout_s"), [(7, 1, 1), ("b@h", {1, 2}, 1), ("b@h", 1, "soon"), ("b@h", 1, None)])
@@ -355,6 +383,24 @@ async def coroutine(item):
 def test_what_is_no_callback_is_refused(ann, callback):
     with pytest.raises(TypeError, match=r"^subscribe: .*expected a plain function"):
         ann.topic("cache").subscribe(callback)
+
+
+def test_callback_that_does_not_return_is_left_behind(ann, bob, monkeypatch, caplog):
+    monkeypatch.setattr("cluster_kit.supervisor.topics.callbacks._CALL_S", 0.1)
+    let_go, called = threading.Event(), threading.Event()
+
+    def wait(item):
+        called.set()
+        let_go.wait(30)
+
+    bob.topic("cache").subscribe(wait)
+    ann.link(bob)
+    ann.topic("cache").publish(1)
+    assert called.wait(10)
+    bob.boards.close()
+    bob.boards.join()
+    assert "wait has not returned for 0.1 s: left behind" in caplog.text
+    let_go.set()
 
 
 @pytest.mark.parametrize("bounds", [{"max_messages": 0}, {"max_bytes": 0}, {"max_messages": 1.5}, {"max_messages": True}])

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cluster_kit.errors import ClusterKitError
 
 if TYPE_CHECKING:
-    from cluster_kit.supervisor.topics.answering import Answerer
     from cluster_kit.supervisor.topics.subscription import TopicSubscription
-    from cluster_kit.topics.outcomes import Arrived, Interest, Missing
+    from cluster_kit.supervisor.topics.switchboard import Switchboard
+    from cluster_kit.topics.messenger import Messenger
+    from cluster_kit.topics.outcomes import Arrived, Asked, Interest, Missing
+
+
+class Answers(Protocol):
+    """Whoever answers the questions of a topic; ``name`` is what to call it in messages."""
+
+    name: str
+
+    def take(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
+        """Answer a question, now or later; never waits, and is called with the lock held."""
 
 
 class Audience:
@@ -18,7 +28,7 @@ class Audience:
 
     def __init__(self) -> None:
         self._subscriptions: dict[str, tuple[TopicSubscription, ...]] = {}
-        self._answerers: dict[str, Answerer] = {}
+        self._answerers: dict[str, Answers] = {}
         self._roused: dict[TopicSubscription, None] = {}
 
     @property
@@ -57,7 +67,7 @@ class Audience:
             self._subscriptions.pop(topic, None)
         return len(rest) != len(before)
 
-    def add_answerer(self, topic: str, answerer: Answerer) -> None:
+    def add_answerer(self, topic: str, answerer: Answers) -> None:
         """Have ``answerer`` answer from now on; raises ``ClusterKitError`` where another one does."""
         if topic in self._answerers:
             name = self._answerers[topic].name
@@ -89,7 +99,7 @@ class Audience:
             subscription.miss(missing)
             self._roused[subscription] = None
 
-    def answerer(self, topic: str) -> Answerer | None:
+    def answerer(self, topic: str) -> Answers | None:
         """Return who answers."""
         return self._answerers.get(topic)
 

@@ -8,41 +8,35 @@ payload.
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cluster_kit.errors import ClusterKitError, NotSentError, RemoteProtocolError, UnansweredError
-from cluster_kit.node import Node
+from cluster_kit.node import BootId, Node
 from cluster_kit.pipe.channel import Parcel
 from cluster_kit.supervisor.line import WorkerLine
-from cluster_kit.supervisor.topics.audience import Audience
-from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened
+from cluster_kit.supervisor.topics.audience import Answers, Audience
+from cluster_kit.supervisor.topics.lookout import Lookout
+from cluster_kit.supervisor.topics.tickets import Ended, Tickets
+from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened, Serving
 
 if TYPE_CHECKING:
-    from cluster_kit.supervisor.topics.answering import Answerer
     from cluster_kit.supervisor.topics.subscription import TopicSubscription
     from cluster_kit.topics.messenger import Messenger
-    from cluster_kit.topics.outcomes import Asked, Failed, Replied, Sent, Stream
-
-RUN_BYTES = 16
+    from cluster_kit.topics.outcomes import Asked, Stream
 
 _MOST_IN_HAND = 4  # parcels of one link, together less than 256 KiB: what goes on its way while the worker asks for more
+_NO_LINK = -1  # on which nothing is ever heard: what comes of other calls is told all the same
 _TICK_S = 1.0
-
-Ended = Callable[["Sent | Replied | Failed"], None]
 
 
 class Switchboard:
     """Lives as long as its topology is configured, and through all of its workers.
 
     Without topics it costs next to nothing: the messenger is made for the first of them, or when a peer has something to say.
-
-    Args:
-        topology: Its name.
-        warn: Takes warnings.
+    ``warn`` takes warnings.
     """
 
     def __init__(self, topology: str, warn: Callable[[str], None]) -> None:
@@ -52,17 +46,19 @@ class Switchboard:
         self._warn = warn
         self._line: WorkerLine | None = None
         self._greet: Callable[[], None] | None = None
+        self._greeting_is_due = False
         self._links: dict[int, LinkOpened] = {}
         self._in_hand: dict[int, int] = {}
         self._leaving = False
-        self._over: str | None = None
+        self.over: str | None = None
+        self.boot_id: BootId | None = None
         self._messenger: Messenger | None = None
         self._takers: Mapping[type, Callable[[Any], None]] = {}
         self._max_message_bytes: int | None = None
         self._audience = Audience()
         self._tick_at_s = 0.0
-        self._numbers = itertools.count(1)
-        self._tickets: dict[int, Ended] = {}
+        self._tickets = Tickets()
+        self.lookout = Lookout()
 
     # -- life ------------------------------------------------------------------------------------------------------------------
 
@@ -75,9 +71,10 @@ class Switchboard:
     def end(self, why: str) -> None:
         """End all subscriptions, those to come, and whatever is waited for; idempotent."""
         with self.lock:
-            self._over = self._over or why
+            self.over = self.over or why
+            self._watch()
             every = self._audience.dismiss()
-            for ticket in list(self._tickets):
+            for ticket in self._tickets:
                 self.give_up(ticket, NotSentError(f"topic: {why}"), UnansweredError(f"topic: {why}"))
         for subscription in every:
             subscription.end()
@@ -102,8 +99,8 @@ class Switchboard:
 
     def _guard(self) -> threading.RLock:
         """Return the lock for a call of the application."""
-        if self._over is not None:
-            raise ClusterKitError(f"topic: {self._over}")
+        if self.over is not None:
+            raise ClusterKitError(f"topic: {self.over}")
         return self._own_lock()
 
     def _own_lock(self) -> threading.RLock:
@@ -117,22 +114,10 @@ class Switchboard:
     def _speaker(self) -> Messenger:
         """Return the messenger, who is made now if there is none and told all that is known."""
         if self._messenger is None:
-            from cluster_kit.topics import outcomes
-            from cluster_kit.topics.messenger import Messenger
+            from cluster_kit.supervisor.topics import speaker
 
-            self._takers = {
-                outcomes.Arrived: self._audience.arrived,
-                outcomes.Missing: self._audience.missing,
-                outcomes.Asked: self._asked,
-                outcomes.Sent: self._ended,
-                outcomes.Replied: self._ended,
-                outcomes.Failed: self._ended,
-            }
-            self._messenger = Messenger(os.urandom(RUN_BYTES))
-            if self._max_message_bytes is not None:
-                self._messenger.max_message_bytes = self._max_message_bytes
-            for topic in self._audience.topics:
-                self._messenger.listen(topic, self._audience.interest(topic))
+            self._takers = speaker.takers(self._audience, self._asked, self._tickets.ended)
+            self._messenger = speaker.begin(self._audience, self._max_message_bytes)
             for opened in list(self._links.values()):
                 self._open_link(opened, 0.0)
         return self._messenger
@@ -143,6 +128,7 @@ class Switchboard:
     def greeting(self) -> bytes:
         """What peers are told in the handshake."""
         with self.lock:
+            self._greeting_is_due = False
             return self._speaker().greeting if self.has_topics else b""
 
     @property
@@ -154,13 +140,22 @@ class Switchboard:
         """Speak through a new worker; ``greet`` has the greeting of the moment told to it, from any thread."""
         with self.lock:
             self._line, self._greet = line, greet
-            self._leaving = False
+            self._leaving = self._greeting_is_due = False
+
+    def serves(self, serving: Serving) -> None:
+        """The worker runs this node."""
+        with self.lock:
+            self.boot_id = serving.boot_id
+            if serving.max_message_bytes is not None:
+                self.limit(serving.max_message_bytes)
+            self._watch()
 
     def detach(self, now_s: float) -> None:
         """The worker is dead, and all links with it."""
         with self.lock:
-            self._line = self._greet = None
+            self._line = self._greet = self.boot_id = None
             self._close_links(now_s)
+            self._watch()
         self._rouse()
 
     def leave(self, now_s: float) -> None:
@@ -171,7 +166,8 @@ class Switchboard:
                 self._pump(most_in_hand=None)
             self._close_links(now_s)
             self._leaving = True
-            self._messenger = None  # the next one is another run
+            self._messenger = self.boot_id = None  # the next one is another run
+            self._watch()
         self._rouse()
 
     def hear(self, message: Parcel | Forwarded | LinkOpened | LinkClosed, now_s: float) -> None:
@@ -188,6 +184,7 @@ class Switchboard:
                         self._open_link(message, now_s)
                 case LinkClosed(link=link):
                     self._close_link(link, now_s)
+            self._watch()
             self._pump()
         self._rouse()
 
@@ -206,6 +203,7 @@ class Switchboard:
         with self.lock:
             if self._messenger is not None:
                 self._take(self._messenger.tick(now_s))
+                self._watch()
                 self._pump()
         self._rouse()
 
@@ -242,6 +240,12 @@ class Switchboard:
                     break
                 in_hand[link] += 1
                 line.send_parcel(link, payload)
+        if self._tickets:  # what goes makes room for what waits, and whoever waits has to know
+            self._take(messenger.receive(_NO_LINK, b""))
+
+    def _watch(self) -> None:
+        changes = None if self._messenger is None else self._messenger.changes
+        self.lookout.look((self.over, self.boot_id, changes))
 
     # -- what comes of it ------------------------------------------------------------------------------------------------------
 
@@ -256,11 +260,6 @@ class Switchboard:
             speaker.decline(asked.question, "nobody answers there any more")
         else:
             answerer.take(self, speaker, asked)
-
-    def _ended(self, outcome: Sent | Replied | Failed) -> None:
-        tell = self._tickets.pop(outcome.ticket, None)
-        if tell is not None:
-            tell(outcome)
 
     def _rouse(self) -> None:
         """Wake the readers of what was delivered; without the lock, which they may want."""
@@ -287,12 +286,11 @@ class Switchboard:
 
     def _submit(self, hand_over: Callable[[Messenger, int], Iterable[Any]], tell: Ended) -> int:
         with self._guard():
-            speaker, ticket = self._speaker(), next(self._numbers)
-            self._tickets[ticket] = tell
+            speaker, ticket = self._speaker(), self._tickets.new(tell)
             try:
                 self._take(hand_over(speaker, ticket))
             except BaseException:
-                self._tickets.pop(ticket, None)
+                self._tickets.take_back(ticket)
                 raise
             self._pump()
             return ticket
@@ -302,7 +300,7 @@ class Switchboard:
         from cluster_kit.topics.outcomes import Failed
 
         with self.lock:
-            tell = self._tickets.pop(ticket, None)
+            tell = self._tickets.take_back(ticket)
             if tell is not None:
                 is_withdrawn = self._messenger is None or self._messenger.withdraw(ticket)
                 tell(Failed(ticket, unsent if is_withdrawn else sent))
@@ -326,7 +324,7 @@ class Switchboard:
                 self._listen(subscription.topic)
         subscription.end()
 
-    def answer(self, topic: str, answerer: Answerer) -> None:
+    def answer(self, topic: str, answerer: Answers) -> None:
         """Have ``answerer`` answer from now on."""
         with self._guard():
             self._audience.add_answerer(topic, answerer)
@@ -350,8 +348,38 @@ class Switchboard:
         self._pump()
 
     def _say_greeting(self) -> None:
-        if self._greet is not None:
+        """Have the worker told of the greeting of the moment when that is its turn: of many changes in a row, the last one."""
+        if self._greet is not None and not self._greeting_is_due:
+            self._greeting_is_due = True
             self._greet()
+
+    def is_answered(self, topic: str) -> bool:
+        """Whether somebody answers in this application."""
+        with self._guard():
+            return self._audience.answerer(topic) is not None
+
+    # -- for who watches, mostly with the lock held ----------------------------------------------------------------------------
+
+    def watch(self, look: Callable[[], None]) -> None:
+        """Have ``look`` called now, and whenever ``boot_id``, ``over`` or what ``linked`` returns may have changed."""
+        with self._guard():
+            self.lookout.add(look)
+            self.lookout.again()
+            self._watch()
+            self._pump()
+
+    def linked(self, topic: str) -> Mapping[int, tuple[Node, bool]]:
+        """Return the nodes at the other ends of all links, and whether each answers in ``topic``."""
+        return self._speaker().linked(topic)
+
+    def ask_on(self, link: int, topic: str, patience_s: float, tell: Ended) -> None:
+        """Ask on a link that is up; see ``ask``."""
+        node = self._links[link].node
+        self._take(self._speaker().ask(node, topic, b"", self._tickets.new(tell), patience_s))
+
+    def sync(self, link: int, tell: Ended) -> None:
+        """Have ``tell`` told when the peer has heard all that it was told so far; not if the link goes down before."""
+        self._speaker().sync(link, self._tickets.new(tell))
 
     def taken(self, numbers: Mapping[Stream, int]) -> bool:
         """Tell the senders up to where they were read; return whether that could be done, else it is for later."""

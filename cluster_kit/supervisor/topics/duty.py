@@ -1,0 +1,229 @@
+"""``Duty`` and ``AsyncDuty``: what at most one of the nodes that see each other does at a time.
+
+``cluster_kit.duty`` says who has it; here that is joined with the links. A candidate answers on a topic that no application can
+name, so that others know of it by their handshakes already. Another candidate is asked whether it is free, and answers once it
+is. Whoever is no candidate has only to hear that this node is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from cluster_kit.duty import Candidacy, Neighbour
+from cluster_kit.errors import ClusterKitError, WaitTimeoutError
+from cluster_kit.supervisor.timeouts import checked_s_or_none
+from cluster_kit.topics.outcomes import Asked, Replied, Synced
+from cluster_kit.wire.topics import MAX_TOPIC_BYTES
+
+if TYPE_CHECKING:
+    from cluster_kit.supervisor.topics.switchboard import Switchboard
+    from cluster_kit.topics.messenger import Messenger
+
+PREFIX = "$once/"
+MAX_NAME_BYTES = MAX_TOPIC_BYTES - len(PREFIX)
+_PATIENCE_S = 3600.0  # whoever has a duty may take long to stop; then it is asked again
+
+
+class Candidate:
+    """This node as a candidate for one duty, from ``begin`` until ``end``.
+
+    Args:
+        board: Of the topology in which others are seen.
+        name: Of the duty.
+        min_nodes: See ``Candidacy``.
+        changed: Called in any thread when ``has_duty`` or ``over`` may have changed; it must not wait.
+    """
+
+    def __init__(self, board: Switchboard, name: str, min_nodes: int, changed: Callable[[], None]) -> None:
+        self.name = f"once {name!r}"
+        self.over: str | None = None
+        self._board = board
+        self._topic = PREFIX + name
+        self._candidacy = Candidacy(min_nodes)
+        self._changed = changed
+        self._asked: set[int] = set()
+        self._waiting: list[Callable[[], None]] = []  # the answers to those who wait for this node to be free
+
+    @property
+    def has_duty(self) -> bool:
+        """Whether this node has the duty now."""
+        return self.over is None and self._candidacy.is_held
+
+    def begin(self) -> None:
+        """Be a candidate.
+
+        Raises:
+            ClusterKitError: This process is one already, or the supervisor has stopped.
+        """
+        if self._board.is_answered(self._topic):
+            raise ClusterKitError(f"{self.name}: this process waits for that duty already, or has it")
+        self._board.answer(self._topic, self)
+        self._board.watch(self._look)
+
+    def end(self) -> None:
+        """Be none any more, having stopped what the duty took. Idempotent."""
+        with self._board.lock:
+            self._board.lookout.remove(self._look)
+            has_ended, self.over = self.over is not None, self.over or "it has ended"
+            self._say_free()
+        if not has_ended:
+            self._board.stop_answering(self._topic)
+
+    # -- with the switchboard's lock held --------------------------------------------------------------------------------------
+
+    def take(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
+        """Answer another candidate as soon as this node is free."""
+        self._waiting.append(partial(board.respond, messenger, partial(messenger.reply, asked.question, b"")))
+        self._say_free()
+
+    def _say_free(self) -> None:
+        if self.over is not None or self._candidacy.says_free:
+            waiting, self._waiting = self._waiting, []
+            for answer in waiting:
+                answer()
+
+    def _look(self) -> None:
+        """See who is there, and ask those that have to be asked."""
+        self.over = self.over or self._board.over
+        linked = self._board.linked(self._topic) if self.over is None else {}
+        seen = {link: Neighbour(node.boot_id, answers) for link, (node, answers) in linked.items() if node.boot_id}
+        self._asked &= seen.keys()
+        self._candidacy.see(self._board.boot_id, seen)
+        for link in sorted(self._candidacy.to_ask - self._asked):
+            self._asked.add(link)
+            if seen[link].is_candidate:
+                self._board.ask_on(link, self._topic, _PATIENCE_S, partial(self._told, link))
+            else:
+                self._board.sync(link, partial(self._told, link))
+        self._changed()
+
+    def _told(self, link: int, outcome: Any) -> None:
+        """Note what came of asking; the next look does the rest."""
+        self._asked.discard(link)
+        _, is_candidate = self._board.linked(self._topic).get(link, (None, False))
+        if isinstance(outcome, Replied) or (isinstance(outcome, Synced) and not is_candidate):
+            self._candidacy.is_free(link)
+        self._board.lookout.again()
+
+
+class Duty:
+    """A context manager that is entered when this node has the duty; see ``Supervisor.once``. For one thread, once.
+
+    Args:
+        candidate: Returns the candidate, given what to call when something changes.
+        timeout_s: How long to wait for the duty; ``None`` for as long as it takes.
+    """
+
+    def __init__(self, candidate: Callable[[Callable[[], None]], Candidate], timeout_s: float | None) -> None:
+        self._timeout_s = checked_s_or_none(timeout_s, "once: timeout_s")
+        self._change = threading.Condition()
+        self._candidate = candidate(self._changed)
+
+    def _changed(self) -> None:
+        with self._change:
+            self._change.notify_all()
+
+    @property
+    def held(self) -> bool:
+        """Whether this node has the duty now."""
+        return self._candidate.has_duty
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for so many seconds, or, with ``None``, for as long as this node has the duty; return whether it still has.
+
+        It returns at once when the duty is lost, which it stays: leave the block then, since another node waits for that.
+        """
+        patience_s = checked_s_or_none(timeout_s, "wait: timeout_s")
+        return not self._wait_for(lambda: not self._candidate.has_duty, patience_s)
+
+    def _wait_for(self, met: Callable[[], bool], timeout_s: float | None) -> bool:
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        with self._change:
+            while not met():
+                left_s = None if deadline_s is None else deadline_s - time.monotonic()
+                if left_s is not None and left_s <= 0:
+                    return False
+                self._change.wait(left_s)
+        return True
+
+    def __enter__(self) -> Self:
+        candidate = self._candidate
+        try:
+            candidate.begin()
+            self._wait_for(lambda: candidate.has_duty or candidate.over is not None, self._timeout_s)
+        except BaseException:
+            candidate.end()
+            raise
+        if not candidate.has_duty:
+            why = not_had(candidate, self._timeout_s)
+            candidate.end()
+            raise why
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self._candidate.end()
+
+
+def not_had(candidate: Candidate, timeout_s: float | None) -> ClusterKitError:
+    """Return why a candidate has not got the duty."""
+    if candidate.over is not None or timeout_s is None:
+        return ClusterKitError(f"{candidate.name}: {candidate.over}")
+    return WaitTimeoutError(f"{candidate.name}: not had within {timeout_s:g} s: another node has it, or too few are linked")
+
+
+class AsyncDuty:
+    """The same for asyncio programs: ``async with``, and ``await duty.wait(...)``; see ``Duty``. For one task, once."""
+
+    def __init__(self, candidate: Callable[[Callable[[], None]], Candidate], timeout_s: float | None) -> None:
+        self._timeout_s = checked_s_or_none(timeout_s, "once: timeout_s")
+        self._loop = asyncio.get_running_loop()
+        self._change = asyncio.Event()
+        self._candidate = candidate(self._changed)
+
+    def _changed(self) -> None:
+        with suppress(RuntimeError):  # the loop was closed: nobody waits
+            self._loop.call_soon_threadsafe(self._change.set)
+
+    @property
+    def held(self) -> bool:
+        """Whether this node has the duty now."""
+        return self._candidate.has_duty
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait, and return whether this node still has the duty; see ``Duty.wait``."""
+        patience_s = checked_s_or_none(timeout_s, "wait: timeout_s")
+        return not await self._wait_for(lambda: not self._candidate.has_duty, patience_s)
+
+    async def _wait_for(self, met: Callable[[], bool], timeout_s: float | None) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not met():
+                    await self._change.wait()
+                    self._change.clear()
+        except TimeoutError:
+            return False
+        return True
+
+    async def __aenter__(self) -> Self:
+        candidate = self._candidate
+        try:
+            candidate.begin()
+            await self._wait_for(lambda: candidate.has_duty or candidate.over is not None, self._timeout_s)
+        except BaseException:
+            candidate.end()
+            raise
+        if not candidate.has_duty:
+            why = not_had(candidate, self._timeout_s)
+            candidate.end()
+            raise why
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self._candidate.end()

@@ -1,0 +1,184 @@
+"""What messages may hold, checked at both ends, and against another implementation of MessagePack."""
+
+import enum
+import time
+from collections import OrderedDict, defaultdict
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from math import inf, nan
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.topics.data import MAX_DEPTH, decode, encode
+
+NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
+KEYS = st.text(st.characters(exclude_categories=["Cs"])) | st.integers(-(2**63), 2**64 - 1) | st.binary()
+TIMES = st.datetimes(timezones=st.just(UTC))
+FLAT = st.none() | st.booleans() | KEYS | st.floats(allow_nan=False) | TIMES
+DATA = st.recursive(FLAT, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner), max_leaves=20)
+
+
+class Color(enum.IntEnum):
+    RED = 1
+
+
+def nested(depth):
+    data = []
+    for _ in range(depth - 1):
+        data = [data]
+    return data
+
+
+@given(DATA)
+def test_data_comes_back(data):
+    assert decode(encode(data)) == data
+
+
+@given(DATA)
+def test_data_reads_as_plain_messagepack(data):
+    assert msgpack.unpackb(encode(data), timestamp=3, strict_map_key=False) == data
+
+
+@given(DATA)
+def test_plain_messagepack_reads_as_data(data):
+    assert decode(msgpack.packb(data, datetime=True)) == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, True, 0, -(2**63), 2**64 - 1, 1.5, inf, "", "ü", b"\xff", [], {}, {"a": {1: b"x"}}, NOON, nested(MAX_DEPTH)],
+    ids=lambda data: repr(data)[:30],
+)
+def test_suitable_data(data):
+    assert decode(encode(data)) == data
+
+
+def test_kinds_are_kept():
+    assert decode(encode([True, 1, 1.0])) == [True, 1, 1.0]
+    assert [type(each) for each in decode(encode([True, 1, 1.0]))] == [bool, int, float]
+    assert str(decode(encode(nan))) == "nan"
+    assert decode(encode((1, (2,)))) == [1, [2]]
+
+
+def test_datetime_comes_back_in_utc():
+    there = NOON.astimezone(timezone(timedelta(hours=5)))
+    assert decode(encode(there)) == NOON
+    assert decode(encode(there)).tzinfo == UTC
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "text"),
+    [
+        ({"user": [1, 2, 3, {1}]}, TypeError, "publish: data['user'][3] is of type set: .*; send it as a list"),
+        (Decimal(1), TypeError, "publish: data is of type Decimal: expected None, bool"),
+        (Color.RED, TypeError, "publish: data is of type Color: the receiver would get no more than a int: send it as one"),
+        ([OrderedDict()], TypeError, r"publish: data\[0\] is of type OrderedDict: .* dict"),
+        (defaultdict(list), TypeError, "of type defaultdict"),
+        (bytearray(b"x"), TypeError, "of type bytearray"),
+        ({"a": {(1, 2): 3}}, TypeError, r"publish: data\['a'\] has a key of type tuple: expected str, int or bytes"),
+        ({True: 1}, TypeError, "has a key of type bool"),
+        ({None: 1}, TypeError, "has a key of type NoneType"),
+        ([2**64], ValueError, r"publish: data\[0\] is an int of 65 bits"),
+        (-(2**63) - 1, ValueError, "64 bits: expected"),
+        (10**5000, ValueError, "an int of 16610 bits"),
+        ({10**5000: 1}, ValueError, "a key is an int of 16610 bits"),
+        ({2**64: 1}, ValueError, "data: a key is an int of 65 bits"),
+        ("\ud800", ValueError, "is not text that UTF-8 can hold"),
+        ({"a": {"\udfff": 1}}, ValueError, r"publish: data\['a'\]: a key is not text"),
+        ([datetime(2026, 1, 1)], ValueError, r"publish: data\[0\] is a datetime without a time zone: .*now\(UTC\)"),
+        (datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), ValueError, "that UTC can't hold"),
+        (nested(MAX_DEPTH + 1), ValueError, "more than 64 lists and dicts in one another"),
+    ],
+    ids=lambda value: value if type(value) is str else "",
+)
+def test_unsuitable_data_is_refused_with_its_path(data, error, text):
+    with pytest.raises(error, match=text.replace("['user'][3]", r"\['user'\]\[3\]")):
+        encode(data, "publish")
+
+
+def test_data_that_contains_itself_is_refused():
+    data = {"list": []}
+    data["list"] += [data, data]
+    with pytest.raises(ValueError, match=r"data\['list'\]\[0\] contains itself"):
+        encode(data)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xc1",
+        b"\x01\x02",
+        b"\x92\x01",
+        b"\xa1\xff",
+        b"\x91" * 100_000,
+        b"\x91" * (MAX_DEPTH + 1) + b"\xc0",
+        b"\x81\xc0\x01",
+        b"\x81\xc3\x01",
+        b"\x81\x91\x01\x01",
+        b"\x81\xcb\0\0\0\0\0\0\0\0\x01",
+        b"\xd4\x05x",
+        b"\xd6\xff\xff\xff\xff\xff" + b"x",
+        b"\xc7\x0c\xff" + b"\xff" * 12,
+    ],
+    ids=lambda body: repr(body)[:30],
+)
+def test_what_encode_never_makes_is_refused(body):
+    with pytest.raises(RemoteProtocolError):
+        decode(body)
+
+
+@given(st.binary(max_size=200))
+def test_whatever_decodes_is_suitable(body):
+    try:
+        data = decode(body)
+    except RemoteProtocolError:
+        return
+    again = encode(data)
+    assert encode(decode(again)) == again
+
+
+def large(data):
+    """Return the bytes of ``data`` with enough around them that every key is looked at."""
+    return encode([dict.fromkeys(range(2000)), data])
+
+
+@given(DATA)
+def test_large_data_comes_back(data):
+    body = large(data)
+    assert decode(body)[1] == data
+
+
+@pytest.mark.parametrize(
+    "data", [-200, 40_000, 2**40, -(2**40), 1.5, "x" * 40, "x" * 300, "x" * 70_000, b"x" * 300, b"x" * 70_000]
+)
+def test_all_lengths_are_stepped_over(data):
+    assert decode(large([data, {"k": data}, NOON, [None] * 20, [None] * 70_000]))[1][:3] == [data, {"k": data}, NOON]
+
+
+def colliding(keys):
+    """Yield pairs of numbers that make tuples of one hash. Source: ``tuplehash`` in CPython's tupleobject.c."""
+    prime_1, prime_2, prime_5, word = 11400714785074694791, 14029467366897019727, 2870177450012600261, 2**64
+    inverse, first = pow(prime_2, -1, word), 0
+    while keys:
+        first += 1
+        lane = (prime_5 + first * prime_2) % word
+        lane = ((lane << 31) | (lane >> 33)) % word * prime_1 % word
+        second = (1 - lane) * inverse % word
+        if second < 2**61 - 1:
+            keys -= 1
+            yield first, second
+
+
+def test_keys_of_one_hash_cost_no_time():
+    pairs = list(colliding(20_000))
+    assert len({hash(pair) for pair in pairs}) == 1
+    body = b"\xdf" + len(pairs).to_bytes(4, "big") + b"".join(msgpack.packb(pair) + b"\x00" for pair in pairs)
+    began_s = time.process_time()
+    with pytest.raises(RemoteProtocolError, match="a key is an array"):
+        decode(body)
+    assert time.process_time() - began_s < 1.0

@@ -1,0 +1,228 @@
+"""Questions and their four ends: an answer, an exception, certainly not asked, and nobody knows."""
+
+import pytest
+from message_ends import BOB, Pair
+
+from cluster_kit.errors import NotLinkedError, NotSentError, RemoteError, UnansweredError
+from cluster_kit.topics import lanes
+from cluster_kit.topics.outcomes import Asked, Failed, Interest, Replied
+from cluster_kit.topics.questions import MAX_OPEN
+from cluster_kit.wire import topics as wire
+
+
+@pytest.fixture
+def pair():
+    return Pair()
+
+
+def ask(pair, ticket, data=b"?", patience_s=1.5):
+    pair.ann.outcomes += pair.ann.messenger.ask("bob@h", "t", data, ticket, patience_s)
+
+
+def asked(pair):
+    pair.pump()
+    return pair.bob.told(Asked)
+
+
+def ends(pair):
+    pair.pump()
+    return [(each.ticket, each.data if type(each) is Replied else type(each.error)) for each in pair.ann.told()]
+
+
+def test_question_is_answered(pair):
+    ask(pair, 7, b"how?")
+    [question] = asked(pair)
+    assert (question.sender.name, question.topic, question.data, question.patience_s) == ("ann@h", "t", b"how?", 1.5)
+    pair.bob.messenger.reply(question.question, b"so")
+    assert ends(pair) == [(7, b"so")]
+
+
+def test_exception_is_told_as_text(pair):
+    ask(pair, 7)
+    pair.bob.messenger.fail(asked(pair)[0].question, "ValueError: no such sku")
+    pair.pump()
+    [failed] = pair.ann.told()
+    assert type(failed.error) is RemoteError
+    assert str(failed.error) == "bob@h: ValueError: no such sku"
+    assert failed.error.node == "bob@h"
+
+
+def test_text_of_an_exception_is_made_fit(pair):
+    ask(pair, 7)
+    pair.bob.messenger.fail(asked(pair)[0].question, "\ud800" + "x" * 100_000)
+    pair.pump()
+    [failed] = pair.ann.told()
+    assert len(str(failed.error)) < 5000
+
+
+def test_declined_question_was_not_answered(pair):
+    ask(pair, 7)
+    pair.bob.messenger.decline(asked(pair)[0].question, "the answerer has left")
+    pair.pump()
+    [failed] = pair.ann.told()
+    assert type(failed.error) is NotSentError
+    assert "the answerer has left" in str(failed.error)
+
+
+def test_each_question_ends_once(pair):
+    ask(pair, 7)
+    question = asked(pair)[0].question
+    pair.bob.messenger.reply(question, b"1")
+    pair.bob.messenger.reply(question, b"2")
+    pair.bob.messenger.fail(question, "3")
+    assert ends(pair) == [(7, b"1")]
+
+
+def test_who_does_not_answer_is_not_asked():
+    pair = Pair(interest=Interest(messages=10, bytes=10))
+    ask(pair, 1)
+    assert ends(pair) == [(1, NotSentError)]
+
+
+def test_who_has_stopped_answering_declines(pair):
+    ask(pair, 1)
+    pair.bob.messenger.listen("t", Interest(messages=10, bytes=10))
+    assert asked(pair) == []
+    assert ends(pair) == [(1, NotSentError)]
+
+
+def test_who_waits_fails_where_nobody_answers_any_more(pair):
+    for ticket in range(MAX_OPEN + 1):
+        ask(pair, ticket)
+    pair.pump()
+    pair.bob.messenger.listen("t", Interest(messages=10, bytes=10))
+    assert ends(pair) == [(MAX_OPEN, NotSentError)]
+
+
+def test_so_many_may_be_open_and_the_rest_waits(pair):
+    for ticket in range(MAX_OPEN + 2):
+        ask(pair, ticket)
+    questions = asked(pair)
+    assert len(questions) == MAX_OPEN
+    pair.bob.messenger.reply(questions[0].question, b"")
+    assert len(asked(pair)) == 1
+    pair.bob.messenger.decline(questions[1].question, "")
+    assert len(asked(pair)) == 1
+
+
+def test_who_asks_more_than_may_be_open_finds_the_other_end_busy(pair):
+    pair.bob.hear(wire.Opening(b"\1" * 16, 0), *(wire.Asked(number, "t", 0, b"") for number in range(MAX_OPEN)))
+    assert pair.bob.hear(wire.Asked(MAX_OPEN, "t", 0, b"")) == []
+    [declined] = [record for record in pair.bob.records() if type(record) is wire.Declined]
+    assert declined.question == MAX_OPEN
+    assert "busy" in declined.reason
+
+
+def test_withdrawn_while_it_waits_it_was_not_asked(pair):
+    for ticket in range(MAX_OPEN + 2):
+        ask(pair, ticket)
+    assert pair.ann.messenger.withdraw(MAX_OPEN)  # it waits for its turn
+    assert pair.ann.messenger.withdraw(3)  # it waits for the link
+    assert {each.data for each in asked(pair)} == {b"?"}
+    assert not pair.ann.messenger.withdraw(3)
+
+
+def test_withdrawn_later_it_may_have_been_asked_and_makes_room(pair):
+    for ticket in range(MAX_OPEN + 1):
+        ask(pair, ticket)
+    questions = asked(pair)
+    assert not pair.ann.messenger.withdraw(0)
+    assert len(pair.ann.records()) == 1
+    pair.bob.messenger.reply(questions[0].question, b"nobody waits for this")
+    assert ends(pair) == []
+
+
+def test_a_long_question_that_has_begun_is_not_taken_back(pair):
+    ask(pair, 1, b"x" * 100_000)
+    pair.ann.messenger.next_payload(1)
+    assert not pair.ann.messenger.withdraw(1)
+
+
+def test_long_questions_and_answers_come_in_parts(pair):
+    ask(pair, 1, b"x" * 100_000)
+    [question] = asked(pair)
+    pair.bob.messenger.reply(question.question, question.data * 2)
+    assert ends(pair) == [(1, b"x" * 200_000)]
+
+
+def test_with_the_link_some_were_not_asked_and_of_some_nobody_knows(pair):
+    ask(pair, 1)
+    pair.pump()
+    for ticket in range(2, MAX_OPEN + 2):
+        ask(pair, ticket)
+    pair.ann.outcomes += pair.ann.messenger.down(1, 0.0)
+    found = {each.ticket: type(each.error) for each in pair.ann.told(Failed)}
+    assert found.pop(1) is UnansweredError
+    assert set(found.values()) == {NotLinkedError}
+    assert len(found) == MAX_OPEN
+
+
+def test_answers_on_a_link_that_is_down_are_dropped(pair):
+    ask(pair, 1)
+    question = asked(pair)[0].question
+    pair.cut()
+    pair.bob.messenger.reply(question, b"late")
+    pair.connect()
+    pair.bob.messenger.reply(question, b"later")
+    pair.pump()
+    assert [type(each) for each in pair.ann.told()] == [Failed]
+
+
+def test_an_answer_that_is_too_long_is_told_as_an_error():
+    pair = Pair(linked=False)
+    pair.ann.messenger.max_message_bytes = 10
+    pair.connect()
+    ask(pair, 1)
+    question = asked(pair)[0].question
+    pair.bob.messenger.reply(question, b"x" * 11)
+    pair.pump()
+    [failed] = pair.ann.told()
+    assert type(failed.error) is RemoteError
+    assert "11 bytes" in str(failed.error)
+
+
+def test_an_answer_that_is_too_long_all_the_same_is_no_answer(pair):
+    ask(pair, 1)
+    question = asked(pair)[0].question
+    pair.ann.messenger.max_message_bytes = 10
+    pair.bob.messenger.reply(question, b"x" * 11)
+    assert ends(pair) == [(1, UnansweredError)]
+
+
+def test_an_answer_longer_than_anybody_may_send_is_refused(pair):
+    ask(pair, 1)
+    question = asked(pair)[0].question
+    pair.bob.messenger.max_message_bytes = 10
+    with pytest.raises(ValueError, match="11 bytes: at most 10"):
+        pair.bob.messenger.reply(question, b"x" * 11)
+    pair.bob.messenger.fail(question, "too long")
+    assert ends(pair) == [(1, RemoteError)]
+
+
+def test_where_answers_pile_up_the_rest_is_told_as_an_error(pair, monkeypatch):
+    monkeypatch.setattr(lanes, "MAX_REPLY_BYTES", 1000)
+    for ticket in (1, 2):
+        ask(pair, ticket)
+    for each in asked(pair):
+        pair.bob.messenger.reply(each.question, b"x" * 900)
+    assert ends(pair) == [(1, b"x" * 900), (2, RemoteError)]
+
+
+def test_patience_is_bounded_and_never_negative(pair):
+    for ticket, patience_s in enumerate((-1.0, 1e300, float("inf"))):
+        pair.ann.messenger.ask(BOB, "t", b"", ticket, patience_s)
+    assert next(each.patience_s for each in asked(pair)) == 0.0
+
+
+def test_questions_wait_while_much_is_queued(pair, monkeypatch):
+    monkeypatch.setattr(lanes, "MAX_QUEUED_BYTES", 1000)
+    for ticket in (1, 2):
+        ask(pair, ticket, b"x" * 600)
+    assert len(pair.ann.messenger._links[1].questions.parked) == 1
+    assert len(asked(pair)) == 2
+
+
+def test_nobody_is_asked_once_the_application_closes(pair):
+    pair.ann.messenger.close()
+    ask(pair, 1)
+    assert ends(pair) == [(1, NotSentError)]

@@ -1,0 +1,235 @@
+"""The records of the message protocol, byte by byte, and against another implementation of MessagePack."""
+
+import msgpack
+import pytest
+
+from cluster_kit.abc import MAX_GREETING_BYTES, MAX_PAYLOAD_BYTES
+from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
+from cluster_kit.wire.topics import (
+    ARRAY_BYTES,
+    INTEREST_BYTES,
+    MAX_LANES,
+    MAX_NUMBER,
+    MAX_REASON_CHARS,
+    MAX_TEXT_CHARS,
+    MAX_TOPIC_BYTES,
+    MAX_TOPICS,
+    RECORD_BYTES,
+    RUN_BYTES,
+    Answered,
+    Asked,
+    Closing,
+    Declined,
+    Greeting,
+    Heard,
+    Interest,
+    Interested,
+    Interests,
+    Missed,
+    Opening,
+    Part,
+    Raised,
+    Record,
+    Said,
+    Taken,
+    Uninterested,
+    check_topic,
+    decode,
+    decode_greeting,
+    decode_sliced,
+    encode,
+    encode_greeting,
+    encode_record,
+)
+
+RUN = bytes(range(RUN_BYTES))
+WANTED = Interest(1, 10_000, 8_388_608, True)
+PLAIN = [1, 10_000, 8_388_608, True]
+
+RECORDS = [
+    (Opening(RUN, 0), [1, RUN, 0]),
+    (Opening(RUN, None), [1, RUN, None]),
+    (Interests({"cache": WANTED}, True), [2, {"cache": PLAIN}, True]),
+    (Interested("cache", WANTED), [3, "cache", PLAIN]),
+    (Uninterested("cache"), [4, "cache"]),
+    (Said(1, 3, b"\xa1x"), [5, 1, 3, b"\xa1x"]),
+    (Missed(1, 7), [6, 1, 7]),
+    (Taken(1, 7), [7, 1, 7]),
+    (Heard(131_072), [8, 131_072]),
+    (Part(0, False, b"\x94\x05"), [9, 0, False, b"\x94\x05"]),
+    (Asked(1, "stock", 1000, b"\x07"), [10, 1, "stock", 1000, b"\x07"]),
+    (Answered(1, b"\x2a"), [11, 1, b"\x2a"]),
+    (Raised(1, "KeyError: 7"), [12, 1, "KeyError: 7"]),
+    (Declined(1, "nobody answers there"), [13, 1, "nobody answers there"]),
+    (Closing(), [14]),
+]
+CAPTURED = (
+    "93"  # payload of 3
+    "9301c410000102030405060708090a0b0c0d0e0f00"  # opening: run, line 0
+    "94050103c403a36f6e"  # said: stream 1, number 3, 3 bytes
+    "930601cd0100"  # missed: stream 1, up to 256
+)
+
+each_record = pytest.mark.parametrize(("record", "plain"), RECORDS, ids=lambda value: type(value).__name__)
+
+
+def packed(*plain) -> bytes:
+    return msgpack.packb(list(plain))
+
+
+@each_record
+def test_record_reads_as_plain_messagepack(record, plain):
+    assert msgpack.unpackb(encode([record])) == [plain]
+
+
+@each_record
+def test_plain_messagepack_reads_as_record(record, plain):
+    assert decode(packed(plain, plain)) == [record, record]
+
+
+@each_record
+def test_fields_of_a_later_version_are_skipped(record, plain):
+    assert decode(packed([*plain, {"later": [1, 2]}])) == [record]
+
+
+@each_record
+def test_records_of_a_later_version_are_skipped(record, plain):
+    assert decode(packed([99, "later", {}], plain, [100])) == [record]
+
+
+@each_record
+def test_record_that_is_cut_off_is_malformed(record, plain):
+    whole = packed(plain)
+    for length in range(len(whole)):
+        with pytest.raises(RemoteProtocolError):
+            decode(whole[:length])
+
+
+def test_each_record_is_tried():
+    assert {type(record) for record, _ in RECORDS} == set(Record.__subclasses__())
+    tags = sorted(cls.__struct_config__.tag for cls in Record.__subclasses__())
+    assert tags == list(range(1, len(tags) + 1))
+
+
+def test_payload_has_not_changed():
+    records = [Opening(RUN, 0), Said(1, 3, b"\xa3on"), Missed(1, 256)]
+    assert encode(records).hex() == CAPTURED
+    assert decode(bytes.fromhex(CAPTURED)) == records
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        [1, RUN[:-1], 0],
+        [1, RUN + b"x", 0],
+        [1, RUN, -1],
+        [3, "", PLAIN],
+        [3, "x" * 256, PLAIN],
+        [3, "ü" * 128, PLAIN],
+        [3, "cache", [1, -1, 0, False]],
+        [2, {"ü" * 128: PLAIN}, True],
+        [5, 1, MAX_NUMBER + 1, b""],
+        [5, 1, 3, "text"],
+        [5, 1],
+        [9, MAX_LANES, True, b""],
+        [9, -1, True, b""],
+        [12, 1, "x" * (MAX_TEXT_CHARS + 1)],
+        [13, 1, "x" * (MAX_REASON_CHARS + 1)],
+        [],
+        ["text"],
+        "text",
+        7,
+    ],
+    ids=lambda plain: repr(plain)[:30],
+)
+def test_malformed_record_is_the_peers_fault(plain):
+    with pytest.raises(RemoteProtocolError, match="malformed"):
+        decode(packed([4, "fine"], plain))
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xc0", b"\x91" * 60_000, b"\x91\xc1", b"\x80", bytes(MAX_PAYLOAD_BYTES + 1)])
+def test_garbage_is_the_peers_fault(payload):
+    with pytest.raises(RemoteProtocolError):
+        decode(payload)
+
+
+def test_more_topics_than_allowed_are_malformed():
+    interests = {str(number): [number, 1, 1, False] for number in range(MAX_TOPICS + 1)}
+    with pytest.raises(RemoteProtocolError):
+        decode(packed([2, interests, True]))
+    with pytest.raises(RemoteProtocolError):
+        decode_greeting(packed(RUN, 1, interests))
+
+
+def test_payload_that_no_link_carries_is_not_made():
+    with pytest.raises(LocalProtocolError):
+        encode([Said(1, 1, bytes(MAX_PAYLOAD_BYTES))])
+
+
+def test_only_what_may_be_large_comes_in_parts():
+    for record, _ in RECORDS:
+        if isinstance(record, Said | Asked | Answered):
+            assert decode_sliced(bytearray(encode_record(record))) == record
+        else:
+            with pytest.raises(RemoteProtocolError):
+                decode_sliced(encode_record(record))
+
+
+def test_bounds_that_packing_relies_on_hold():
+    long, most = "x" * MAX_TOPIC_BYTES, Interest(MAX_NUMBER, MAX_NUMBER, MAX_NUMBER, True)
+    data, text = bytes(40_000), "\U0001f600" * MAX_TEXT_CHARS
+    sizes = {
+        Opening(RUN, MAX_NUMBER): 2 * RECORD_BYTES,
+        Interested(long, most): RECORD_BYTES + MAX_TOPIC_BYTES + INTEREST_BYTES,
+        Uninterested(long): RECORD_BYTES + MAX_TOPIC_BYTES,
+        Said(MAX_NUMBER, MAX_NUMBER, data): RECORD_BYTES + len(data),
+        Missed(MAX_NUMBER, MAX_NUMBER): RECORD_BYTES,
+        Taken(MAX_NUMBER, MAX_NUMBER): RECORD_BYTES,
+        Heard(MAX_NUMBER): RECORD_BYTES,
+        Part(MAX_LANES - 1, True, data): RECORD_BYTES + len(data),
+        Asked(MAX_NUMBER, long, MAX_NUMBER, data): RECORD_BYTES + MAX_TOPIC_BYTES + len(data),
+        Answered(MAX_NUMBER, data): RECORD_BYTES + len(data),
+        Raised(MAX_NUMBER, text): RECORD_BYTES + 4 * len(text),
+    }
+    assert {record: len(encode_record(record)) for record, size in sizes.items() if len(encode_record(record)) > size} == {}
+    records = [Closing()] * 30_000
+    assert len(encode(records)) <= sum(len(encode_record(record)) for record in records) + ARRAY_BYTES
+
+
+# -- greetings -----------------------------------------------------------------------------------------------------------------
+
+
+def test_greeting():
+    greeting = Greeting(RUN, 1_048_576, {"cache": WANTED})
+    assert msgpack.unpackb(encode_greeting(greeting)) == [RUN, 1_048_576, {"cache": PLAIN}]
+    assert decode_greeting(packed(RUN, 1_048_576, {"cache": [*PLAIN, "later"]}, "later")) == greeting
+
+
+def test_empty_greeting_listens_to_nothing():
+    assert decode_greeting(b"") is None
+
+
+def test_greeting_of_the_longest_topics_fits():
+    most = Interest(MAX_NUMBER, MAX_NUMBER, MAX_NUMBER, True)
+    topics = {f"{number}".rjust(MAX_TOPIC_BYTES): most for number in range(MAX_TOPICS)}
+    assert len(encode_greeting(Greeting(RUN, MAX_NUMBER, topics))) <= MAX_GREETING_BYTES
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [b"\xc0", packed(RUN), packed(b"", 1, {}), packed(RUN, -1, {}), packed(RUN, 1, {"ü" * 128: PLAIN}), b"\x91" * 5000],
+)
+def test_malformed_greeting_is_the_peers_fault(greeting):
+    with pytest.raises(RemoteProtocolError):
+        decode_greeting(greeting)
+
+
+@pytest.mark.parametrize(("topic", "size"), [("a", 1), ("ü", 2), ("x" * 255, 255)])
+def test_names_of_topics(topic, size):
+    assert check_topic(topic) == size
+
+
+@pytest.mark.parametrize("topic", ["", "x" * 256, "ü" * 128, "\udc80"])
+def test_what_is_no_name_of_a_topic(topic):
+    with pytest.raises(ValueError, match="topic: "):
+        check_topic(topic)
