@@ -38,7 +38,8 @@ class Control:
         self._changes: dict[str, None] = {}  # topics
         self._missed: list[wire.Missed] = []
         self._read: dict[Stream, None] = {}
-        self._sync: int | None = None
+        self._syncs: dict[int, int] = {}  # the tickets of those that aren't answered, by number
+        self._last_sync = self._told_sync = 0
         self._synced: int | None = None
         self._arrived = 0
         self._told_arrived = 0
@@ -68,9 +69,14 @@ class Control:
         """Say nothing of streams that were read: the peer counts anew."""
         self._read.clear()
 
-    def sync(self, number: int) -> None:
-        """Ask the peer to say when all that is said here before has been heard."""
-        self._sync = number
+    def sync(self, ticket: int) -> None:
+        """Have the peer say when it has heard all that is said here before."""
+        self._last_sync += 1
+        self._syncs[self._last_sync] = ticket
+
+    def end_syncs(self, number: int) -> list[int]:
+        """The peer has heard all before that number; return the tickets of those who wait for that."""
+        return [self._syncs.pop(each) for each in list(self._syncs) if each <= number]
 
     def synced(self, number: int) -> None:
         """Say that what the peer had said before that number has been heard."""
@@ -90,7 +96,7 @@ class Control:
             or self._changes
             or self._missed
             or (self._read and self.may_tell)
-            or self._sync is not None
+            or self._told_sync != self._last_sync
             or self._synced is not None
             or self._arrived - self._told_arrived >= HEARD_STEP_BYTES
             or (self.must_open and not self._line_told)
@@ -125,9 +131,9 @@ class Control:
             topic, _ = self._changes.popitem()
             heed = self._heeds.by_topic.get(topic)
             yield wire.Uninterested(topic) if heed is None else wire.Interested(topic, heed.told)
-        if self._sync is not None:
-            number, self._sync = self._sync, None
-            yield wire.Sync(number)
+        if self._told_sync != self._last_sync:
+            self._told_sync = self._last_sync
+            yield wire.Sync(self._last_sync)
         if self._synced is not None:
             number, self._synced = self._synced, None
             yield wire.Synced(number)

@@ -98,7 +98,7 @@ class Hearing:
         link.has_closed = True
 
     def _synced(self, link: Link, synced: wire.Synced) -> None:
-        self._local.outcomes.extend(outcomes.Synced(ticket) for ticket in link.end_syncs(synced.number))
+        self._local.outcomes.extend(outcomes.Synced(ticket) for ticket in link.control.end_syncs(synced.number))
 
     # -- messages --------------------------------------------------------------------------------------------------------------
 

@@ -47,8 +47,6 @@ class Link:
         self._blocked: dict[str, Outgoing] = {}  # those who wait for room, or have something to tell once there is some
         self._is_closing = False
         self._is_closed = False
-        self._syncs: dict[int, int] = {}  # the tickets of those that aren't answered, by number, which grows
-        self._last_sync = 0
 
     # -- who the peer is, and what it wants ------------------------------------------------------------------------------------
 
@@ -133,17 +131,6 @@ class Link:
         if self.peer is None:
             raise RemoteProtocolError("messages: it speaks before it has said who it is")
         return self.peer
-
-    def sync(self, ticket: int) -> None:
-        """Have the peer say when it has heard all that it was told so far."""
-        self._last_sync += 1
-        self._syncs[self._last_sync] = ticket
-        self.control.sync(self._last_sync)
-        self._local.ready.add(self.number)
-
-    def end_syncs(self, number: int) -> list[int]:
-        """The peer has heard all before that; return whom that concerns."""
-        return [self._syncs.pop(each) for each in list(self._syncs) if each <= number]
 
     # -- messages --------------------------------------------------------------------------------------------------------------
 

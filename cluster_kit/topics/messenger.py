@@ -114,7 +114,8 @@ class Messenger:
         """
         found = self._links.get(link)
         if found is not None:
-            found.sync(ticket)
+            found.control.sync(ticket)
+            self._local.ready.add(link)
 
     def taken(self, stream: Stream, number: int) -> None:
         """Take everything of ``stream`` up to ``number`` for read; what is over already is ignored."""

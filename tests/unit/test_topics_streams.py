@@ -1,12 +1,12 @@
 """Numbers, room and gaps of the streams between two applications."""
 
 import pytest
-from message_ends import BOB, WIDE, End, Pair
+from message_ends import ANN, BOB, WIDE, End, Pair
 
 from cluster_kit.errors import NotLinkedError, NotSentError, RemoteProtocolError
 from cluster_kit.node import BootId, Node
 from cluster_kit.topics import link, peers
-from cluster_kit.topics.outcomes import Arrived, Failed, Interest, Missing, Sent
+from cluster_kit.topics.outcomes import Arrived, Failed, Interest, Missing, Sent, Synced
 from cluster_kit.topics.peers import DOUBT_S
 from cluster_kit.wire import topics as wire
 
@@ -651,3 +651,42 @@ def test_what_is_read_after_its_link_is_told_on_the_next_one():
 def test_a_message_that_is_repeated_is_taken_once(pair):
     pair.bob.hear(wire.Opening(b"\1" * 16, 0), wire.Said(1, 1, b"x"), wire.Said(1, 2, b"y"))
     assert pair.bob.hear(wire.Said(1, 2, b"y"), wire.Said(1, 1, b"x"), wire.Said(1, 0, b"z"), wire.Missed(1, 1)) == []
+
+
+# -- agreement -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_peer_says_that_it_has_heard_what_came_before(pair):
+    pair.ann.messenger.listen("duty", Interest(messages=0, bytes=0, answers=True))
+    pair.ann.messenger.sync(pair.ann.link, 7)
+    records = pair.ann.records()
+    assert [type(each) for each in records[-2:]] == [wire.Interested, wire.Sync]
+    pair.bob.hear(*records)
+    assert pair.bob.messenger.linked("duty") == {pair.bob.link: (ANN, True)}
+    [synced] = [each for each in pair.bob.records() if isinstance(each, wire.Synced)]
+    assert pair.ann.hear(synced) == [Synced(7)]
+    assert pair.ann.hear(synced) == []
+
+
+def test_a_peer_that_listens_to_nothing_says_it_too():
+    pair = Pair(interest=None)
+    pair.ann.messenger.sync(pair.ann.link, 1)
+    pair.ann.messenger.sync(pair.ann.link, 2)
+    pair.pump()
+    assert pair.ann.told() == [Synced(1), Synced(2)]
+
+
+def test_what_a_peer_has_begun_to_say_comes_before_that(pair):
+    pair.bob.messenger.listen("late", WIDE)
+    pair.bob.hear(wire.Sync(9))
+    assert [type(each) for each in pair.bob.records()[-2:]] == [wire.Interested, wire.Synced]
+
+
+def test_nothing_is_known_of_a_peer_whose_link_went_down(pair):
+    pair.ann.messenger.sync(pair.ann.link, 1)
+    pair.cut()
+    pair.connect()
+    pair.pump()
+    assert Synced(1) not in pair.ann.told()
+    pair.ann.messenger.sync(99, 2)
+    assert pair.ann.told(Synced) == []

@@ -38,7 +38,7 @@ class Candidate:
         board: Of the topology in which others are seen.
         name: Of the duty.
         min_nodes: See ``Candidacy``.
-        changed: Called in any thread when ``has_duty`` or ``over`` may have changed; it must not wait.
+        changed: Called in any thread when ``take_up``, ``has_duty`` or ``over`` may tell otherwise; it must not wait.
     """
 
     def __init__(self, board: Switchboard, name: str, min_nodes: int, changed: Callable[[], None]) -> None:
@@ -48,13 +48,20 @@ class Candidate:
         self._topic = PREFIX + name
         self._candidacy = Candidacy(min_nodes)
         self._changed = changed
+        self._is_taken_up = False
         self._asked: set[int] = set()
         self._waiting: list[Callable[[], None]] = []  # the answers to those who wait for this node to be free
 
+    def take_up(self) -> bool:
+        """Do what the duty is about, from now on, if this node has it; return whether it does."""
+        with self._board.lock:
+            self._is_taken_up = self.over is None and self._candidacy.is_held
+            return self._is_taken_up
+
     @property
     def has_duty(self) -> bool:
-        """Whether this node has the duty now."""
-        return self.over is None and self._candidacy.is_held
+        """Whether this node still has the duty that it has taken up."""
+        return self._is_taken_up and self.over is None and self._candidacy.is_held
 
     def begin(self) -> None:
         """Be a candidate.
@@ -96,6 +103,9 @@ class Candidate:
         seen = {link: Neighbour(node.boot_id, answers) for link, (node, answers) in linked.items() if node.boot_id}
         self._asked &= seen.keys()
         self._candidacy.see(self._board.boot_id, seen)
+        if not (self._is_taken_up or self._candidacy.is_held):
+            self._candidacy.release()  # what was lost before it was taken up takes no time to stop
+        self._say_free()
         for link in sorted(self._candidacy.to_ask - self._asked):
             self._asked.add(link)
             if seen[link].is_candidate:
@@ -123,12 +133,8 @@ class Duty:
 
     def __init__(self, candidate: Callable[[Callable[[], None]], Candidate], timeout_s: float | None) -> None:
         self._timeout_s = checked_s_or_none(timeout_s, "once: timeout_s")
-        self._change = threading.Condition()
-        self._candidate = candidate(self._changed)
-
-    def _changed(self) -> None:
-        with self._change:
-            self._change.notify_all()
+        self._change = threading.Event()
+        self._candidate = candidate(self._change.set)
 
     @property
     def held(self) -> bool:
@@ -145,23 +151,24 @@ class Duty:
 
     def _wait_for(self, met: Callable[[], bool], timeout_s: float | None) -> bool:
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
-        with self._change:
-            while not met():
-                left_s = None if deadline_s is None else deadline_s - time.monotonic()
-                if left_s is not None and left_s <= 0:
-                    return False
-                self._change.wait(left_s)
-        return True
+        while True:
+            self._change.clear()
+            if met():
+                return True
+            left_s = None if deadline_s is None else deadline_s - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                return False
+            self._change.wait(left_s)
 
     def __enter__(self) -> Self:
         candidate = self._candidate
         try:
             candidate.begin()
-            self._wait_for(lambda: candidate.has_duty or candidate.over is not None, self._timeout_s)
+            has_come = self._wait_for(lambda: candidate.take_up() or candidate.over is not None, self._timeout_s)
         except BaseException:
             candidate.end()
             raise
-        if not candidate.has_duty:
+        if not has_come or candidate.over is not None:
             why = not_had(candidate, self._timeout_s)
             candidate.end()
             raise why
@@ -204,22 +211,23 @@ class AsyncDuty:
     async def _wait_for(self, met: Callable[[], bool], timeout_s: float | None) -> bool:
         try:
             async with asyncio.timeout(timeout_s):
-                while not met():
-                    await self._change.wait()
+                while True:
                     self._change.clear()
+                    if met():
+                        return True
+                    await self._change.wait()
         except TimeoutError:
             return False
-        return True
 
     async def __aenter__(self) -> Self:
         candidate = self._candidate
         try:
             candidate.begin()
-            await self._wait_for(lambda: candidate.has_duty or candidate.over is not None, self._timeout_s)
+            has_come = await self._wait_for(lambda: candidate.take_up() or candidate.over is not None, self._timeout_s)
         except BaseException:
             candidate.end()
             raise
-        if not candidate.has_duty:
+        if not has_come or candidate.over is not None:
             why = not_had(candidate, self._timeout_s)
             candidate.end()
             raise why

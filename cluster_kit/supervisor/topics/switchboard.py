@@ -8,8 +8,6 @@ payload.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.pipe.channel import Parcel
 from cluster_kit.supervisor.line import WorkerLine
 from cluster_kit.supervisor.topics.audience import Answers, Audience
+from cluster_kit.supervisor.topics.guarded import Guarded
 from cluster_kit.supervisor.topics.lookout import Lookout
 from cluster_kit.supervisor.topics.tickets import Ended, Tickets
 from cluster_kit.worker.messages import Forwarded, LinkClosed, LinkOpened, Serving
@@ -32,7 +31,7 @@ _NO_LINK = -1  # on which nothing is ever heard: what comes of other calls is to
 _TICK_S = 1.0
 
 
-class Switchboard:
+class Switchboard(Guarded):
     """Lives as long as its topology is configured, and through all of its workers.
 
     Without topics it costs next to nothing: the messenger is made for the first of them, or when a peer has something to say.
@@ -41,8 +40,7 @@ class Switchboard:
 
     def __init__(self, topology: str, warn: Callable[[str], None]) -> None:
         self.topology = topology
-        self.lock = threading.RLock()
-        self._pid = os.getpid()
+        super().__init__()
         self._warn = warn
         self._line: WorkerLine | None = None
         self._greet: Callable[[], None] | None = None
@@ -50,7 +48,6 @@ class Switchboard:
         self._links: dict[int, LinkOpened] = {}
         self._in_hand: dict[int, int] = {}
         self._leaving = self._has_heard = False
-        self.over: str | None = None
         self.boot_id: BootId | None = None
         self._messenger: Messenger | None = None
         self._takers: Mapping[type, Callable[[Any], None]] = {}
@@ -64,8 +61,7 @@ class Switchboard:
 
     def fork(self, pid: int) -> None:
         """Belong to another process from now on, where this was made before a fork; nothing of it runs yet."""
-        self._pid = pid
-        self.lock = threading.RLock()
+        super().fork(pid)
         self._messenger = None
 
     def end(self, why: str) -> None:
@@ -79,11 +75,6 @@ class Switchboard:
         for subscription in every:
             subscription.end()
 
-    def check_process(self) -> None:
-        """Raise ``ClusterKitError`` in a forked child: the lock may be held by a thread that it does not have."""
-        if os.getpid() != self._pid:
-            raise ClusterKitError(f"supervisor: it belongs to process {self._pid}: make one in each process, after the fork")
-
     def limit(self, max_message_bytes: int) -> None:
         """Carry no longer message than that."""
         with self.lock:
@@ -91,25 +82,6 @@ class Switchboard:
             if self._messenger is not None and self._messenger.max_message_bytes != max_message_bytes:
                 self._messenger.max_message_bytes = max_message_bytes
                 self._say_greeting()
-
-    @property
-    def entered(self) -> bool:
-        """Whether this very thread is inside: a signal handler may interrupt it there."""
-        return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]
-
-    def _guard(self) -> threading.RLock:
-        """Return the lock for a call of the application."""
-        if self.over is not None:
-            raise ClusterKitError(f"topic: {self.over}")
-        return self._own_lock()
-
-    def _own_lock(self) -> threading.RLock:
-        self.check_process()
-        if self.entered:
-            raise ClusterKitError(
-                "topic: a signal handler that comes amid another call can't make this one: have a thread do it"
-            )
-        return self.lock
 
     def _speaker(self) -> Messenger:
         """Return the messenger, who is made now if there is none and told all that is known."""
