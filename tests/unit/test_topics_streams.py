@@ -517,7 +517,12 @@ def test_who_closes_says_all_that_waits_for_the_link_first():
     pair = Pair(interest=Interest(messages=100, bytes=10**8))
     for _ in range(6):
         pair.ann.messenger.publish("t", bytes(500_000))
+    payloads = pair.ann.said()
     pair.ann.messenger.close()
+    pair.ann.messenger.listen("u", WIDE)
+    assert [type(record) for record in pair.ann.records()] == [wire.Interested]
+    for payload in payloads:
+        pair.bob.outcomes += pair.bob.messenger.receive(1, payload)
     pair.pump()
     assert len(pair.bob.data()) == 6
     assert pair.bob.messenger._links[1].has_closed
