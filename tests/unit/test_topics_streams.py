@@ -353,6 +353,16 @@ def test_reading_is_told_seldom_and_at_the_next_tick():
     assert not pair.bob.messenger.ready()
 
 
+def test_reading_is_told_in_time_however_wide_the_window_is(monkeypatch):
+    monkeypatch.setattr(link, "MAX_OUTSTANDING", 5000)
+    pair = Pair(interest=Interest(messages=10**9, bytes=10**9))
+    for _ in range(10):
+        assert sum(pair.ann.messenger.publish("t", b"") for _ in range(3000)) == 3000
+        pair.pump()
+        pair.read(pair.bob.told())
+        pair.pump()
+
+
 def test_room_for_the_longest_message_is_told_at_once():
     pair = Pair(interest=Interest(messages=1000, bytes=10**6), max_message_bytes=10**6)
     pair.ann.messenger.publish("t", b"x")
