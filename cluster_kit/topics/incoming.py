@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from cluster_kit.wire import topics as wire
 
+MAX_UNTOLD = 1024  # messages that are read, and whose sender doesn't know, however wide the window is
+
 _GAP = -1  # in place of a size
 
 
@@ -166,6 +168,7 @@ class Stream:
             return False
         return (
             self._gap_read  # what was lost took room as well; only the sender knows how much
+            or messages >= MAX_UNTOLD
             or messages * 4 >= window.messages
             or size * 4 >= window.bytes
             or size > window.bytes - max_message_bytes

@@ -353,6 +353,16 @@ def test_reading_is_told_seldom_and_at_the_next_tick():
     assert not pair.bob.messenger.ready()
 
 
+def test_reading_is_told_in_time_however_wide_the_window_is(monkeypatch):
+    monkeypatch.setattr(link, "MAX_OUTSTANDING", 5000)
+    pair = Pair(interest=Interest(messages=10**9, bytes=10**9))
+    for _ in range(10):
+        assert sum(pair.ann.messenger.publish("t", b"") for _ in range(3000)) == 3000
+        pair.pump()
+        pair.read(pair.bob.told())
+        pair.pump()
+
+
 def test_room_for_the_longest_message_is_told_at_once():
     pair = Pair(interest=Interest(messages=1000, bytes=10**6), max_message_bytes=10**6)
     pair.ann.messenger.publish("t", b"x")
@@ -517,7 +527,12 @@ def test_who_closes_says_all_that_waits_for_the_link_first():
     pair = Pair(interest=Interest(messages=100, bytes=10**8))
     for _ in range(6):
         pair.ann.messenger.publish("t", bytes(500_000))
+    payloads = pair.ann.said()
     pair.ann.messenger.close()
+    pair.ann.messenger.listen("u", WIDE)
+    assert [type(record) for record in pair.ann.records()] == [wire.Interested]
+    for payload in payloads:
+        pair.bob.outcomes += pair.bob.messenger.receive(1, payload)
     pair.pump()
     assert len(pair.bob.data()) == 6
     assert pair.bob.messenger._links[1].has_closed
