@@ -150,7 +150,7 @@ class Keeper:
                 self._line.send(message)
 
     def _greet(self) -> None:
-        self._submit(self, lambda keeper: keeper.order(Greeting(keeper._board.greeting)))
+        self._submit(self, lambda keeper: keeper.order(Greeting(keeper._board.next_greeting())))
 
     @_contained
     def ask(self, number: int, message: Any, answers: Answers) -> None:

@@ -18,6 +18,9 @@ class Application:
 
     Attributes:
         forwards: Whether its worker passes parcels on; else they are ``held``, until ``forward``.
+        greets: Whether its worker hears a new greeting at once; else that is on its way, until ``greet``.
+        greeted: How many it has heard.
+        asked_to_greet: How often it was to be told one.
     """
 
     def __init__(self, name, boot=1):
@@ -33,7 +36,10 @@ class Application:
         self._last_link = 0
         self._orders = SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self.greeted = 0
+        self.greets = True
+        self.greeted = self.asked_to_greet = 0
+        self._greeting = b""
+        self._greetings_under_way = []
         self.board.attach(self, greet=self._greet)
 
     def start(self):
@@ -69,7 +75,19 @@ class Application:
         assert done.wait(10)
 
     def _greet(self):
-        self.greeted += 1
+        self.asked_to_greet += 1
+        self.order(self._send_greeting)
+
+    def _send_greeting(self):
+        self._greetings_under_way.append(self.board.next_greeting())
+        if self.greets:
+            self.greet()
+
+    def greet(self):
+        """Have the worker hear the greetings that are on their way."""
+        self.greeted += len(self._greetings_under_way)
+        [*_, self._greeting] = [self._greeting, *self._greetings_under_way]
+        self._greetings_under_way.clear()
 
     def send_parcel(self, link, payload):
         self.parcels += 1
@@ -90,16 +108,20 @@ class Application:
 
     def link(self, peer):
         """Open a link, as after a handshake; return its numbers at both ends."""
-        greetings = [each.board.greeting for each in (self, peer)]
+        self.settle()
+        peer.settle()
         self._last_link += 1
         peer._last_link += 1
         here, there = self._last_link, peer._last_link
         self._links[here], peer._links[there] = (peer, there), (self, here)
-        self.hear(LinkOpened(link=here, node=peer.node, greeting=greetings[1], outdated=False))
-        peer.hear(LinkOpened(link=there, node=self.node, greeting=greetings[0], outdated=False))
+        self.hear(self._opened(here, peer))
+        peer.hear(peer._opened(there, self))
         self.settle()
         peer.settle()
         return here, there
+
+    def _opened(self, link, peer):
+        return LinkOpened(link=link, node=peer.node, greeting=peer._greeting, outdated=False, greetings=self.greeted)
 
     def cut(self, here):
         """Lose a link, and what is on its way."""

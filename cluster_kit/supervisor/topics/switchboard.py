@@ -45,6 +45,7 @@ class Switchboard(Guarded):
         self._line: WorkerLine | None = None
         self._greet: Callable[[], None] | None = None
         self._greeting_is_due = False
+        self._greetings = 0  # that were told to this worker, besides the first
         self._links: dict[int, LinkOpened] = {}
         self._in_hand: dict[int, int] = {}
         self._leaving = self._has_heard = False
@@ -100,8 +101,14 @@ class Switchboard(Guarded):
     def greeting(self) -> bytes:
         """What peers are told in the handshake."""
         with self.lock:
-            self._greeting_is_due = False
             return self._speaker().greeting if self.has_topics else b""
+
+    def next_greeting(self) -> bytes:
+        """Return it, to be told to the worker in place of the one that it has."""
+        with self.lock:
+            self._greeting_is_due = False
+            self._greetings += 1
+            return self.greeting
 
     @property
     def has_topics(self) -> bool:
@@ -113,6 +120,7 @@ class Switchboard(Guarded):
         with self.lock:
             self._line, self._greet = line, greet
             self._leaving = self._greeting_is_due = False
+            self._greetings = 0
 
     def serves(self, serving: Serving) -> None:
         """The worker runs this node."""
@@ -194,8 +202,10 @@ class Switchboard(Guarded):
     def _open_link(self, opened: LinkOpened, now_s: float) -> None:
         self._in_hand[opened.link] = 0
         speaker = self._speaker()
+        # what is listened to may have changed while the worker did not know yet
+        outdated = opened.outdated or self._greeting_is_due or opened.greetings != self._greetings
         try:
-            self._take(speaker.up(opened.link, opened.node, opened.greeting, outdated=opened.outdated))
+            self._take(speaker.up(opened.link, opened.node, opened.greeting, outdated=outdated))
         except RemoteProtocolError as exc:
             self._break(opened.link, exc, now_s)
 
