@@ -57,7 +57,7 @@ class _Part(click.ParamType[Any]):
 @click.option("--script", "file", metavar="FILE", help="What happens, as YAML; - is standard input.")
 @click.option("--faults", type=click.IntRange(0, 1000), help="Make up so many faults from the seed, in place of a script.")
 @click.option(
-    "--messages", type=click.IntRange(0, 1000), help="Make up so many steps in which applications talk, with --faults."
+    "--messages", type=click.IntRange(0, 1000), help="Make up so many steps in which applications talk, besides faults."
 )
 @click.option("--loss", type=click.FloatRange(0, MOST_LOSS), default=0.0, show_default=True, help="Packets lost all the time.")
 @click.option("--secret", is_flag=True, help="Give the cluster a secret: gossip is sealed then, and links are TLS.")

@@ -5,6 +5,7 @@ from math import inf
 import families
 from forging import Forging
 from hunting import FALSE_ALARM, SLOW, Family, Safeguard
+from message_safeguards import MESSAGE_SAFEGUARDS
 
 from cluster_kit.abc import Gone
 from cluster_kit.connectors.tcp.arbitration import Verdict, judge
@@ -294,4 +295,5 @@ SAFEGUARDS = [
         family=Family(make=families.restless, scaled={"membership.news:BURST": NEWS_BURST}),
         finds=Law.AGREEMENT,
     ),
+    *MESSAGE_SAFEGUARDS,
 ]

@@ -130,6 +130,7 @@ def test_what_goes_by_hash_is_found_made_small_and_replays(script, tmp_path, has
         (["--nodes", 3, "--topology", "{name: k_regular, k: 3}"], "expected an even number"),
         (["--nodes", 3, "--topology", "{name: "], "not valid YAML"),
         (["--nodes", 3, "--script", "x.yaml", "--faults", 3], "exclude each other"),
+        (["--nodes", 3, "--script", "x.yaml", "--messages", 3], "--script and --messages exclude each other"),
         (["--script", "nowhere.yaml"], "nowhere.yaml: cannot read the file"),
         (["--script", ""], "the path is empty"),
         (["--nodes", 3, "--loss", 2], "2.0 is not in the range"),

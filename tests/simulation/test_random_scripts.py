@@ -4,6 +4,7 @@ A few seeds are tried each time, and many by ``tox -e simulation`` and ``tox -e 
 """
 
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -24,6 +25,13 @@ SCENARIOS = {
     "churn": ({"strategy": "static", "topology": "k_regular"}, 4, ("crash", "power_off", "join")),
     "all at once": ({"strategy": ["gossip", "static"], "topology": "ring"}, 4, None),
 }
+TALKS = {
+    "talk": (Setting(), 3, ()),
+    "talk amid faults": (Setting(), 4, None),
+    "talk of neighbours": (Setting(topology={"strategy": "static", "topology": "ring"}), 5, None),
+    "talk with a secret": (Setting(secret=True), 3, ("crash", "power_off", "freeze", "partition", "cut", "leave")),
+    "talk amid loss": (Setting(loss=0.05), 3, ("crash", "freeze", "starve", "cut")),
+}
 FAULTS = 3
 
 
@@ -37,5 +45,20 @@ def test_all_agree_in_the_end_and_no_law_is_broken_on_the_way(scenario, part):
     @given(seed=st.integers(0, 2**32))
     def check(seed):
         Setting(topology=topology, seed=seed).check(random_script(seed, nodes=nodes, faults=FAULTS, kinds=kinds))
+
+    check()
+
+
+@pytest.mark.timeout(4 * EXAMPLES + 120)
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("talk", TALKS)
+def test_messages_keep_their_laws(talk, part):
+    setting, nodes, kinds = TALKS[talk]
+
+    @settings(max_examples=EXAMPLES // PARTS, deadline=None, database=None, phases=[Phase.generate])
+    @given(seed=st.integers(0, 2**32))
+    def check(seed):
+        faults = 0 if kinds == () else FAULTS
+        replace(setting, seed=seed).check(random_script(seed, nodes=nodes, faults=faults, kinds=kinds, messages=8))
 
     check()

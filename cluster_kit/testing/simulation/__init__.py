@@ -1,9 +1,10 @@
 """A whole cluster in virtual time: real workers on a network in memory, from one seed, all laws under watch.
 
 ``simulation`` runs one of the ``scripts``, with a ``Member`` for each node and a ``Life`` for each
-of its runs. ``playing`` carries out the steps, and ``weather`` is what befalls the network. All
-along ``judging`` tells what breaks a law, and at the end it compares views with the truth.
-``outcome`` is what came of it, and ``replaying`` says how to see it again by a smaller script.
+of its runs; where a script has messages, an ``Application`` talks through that. ``playing`` carries
+out the steps, and ``weather`` is what befalls the network. All along ``judging`` tells what breaks
+a law, and at the end it compares views with the truth. ``outcome`` is what came of it, and
+``replaying`` says how to see it again by a smaller script.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from cluster_kit.errors import NotSentError, RemoteError, RemoteProtocolError, U
 from cluster_kit.events import Event, NodeUp
 from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Parcel
+from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.testing.simulation.judging.ledger import HEAD_BYTES, Ledger, Party, Tie
 from cluster_kit.testing.simulation.naming import node_of
 from cluster_kit.testing.simulation.scripts.talking import (
@@ -178,10 +179,11 @@ class Application:
 
     def _receive(self, link: int, payload: bytes) -> None:
         try:
-            self._ledger.carried(self._links[link].tie, payload)
+            self._ledger.carried(self.party, self._links[link].tie, payload)
             self._take(self.messenger.receive(link, payload))
         except RemoteProtocolError as exc:
-            self._ledger.broken(self.party, f"takes {self._links[link].node} to break the protocol: {exc}")
+            what = f"takes {self._links[link].node} to break the protocol: {exc}"
+            self._ledger.broken(self.party, what, Law.REACH)
             self._close(link)
 
     def _pump(self, most_in_hand: int | None = _MOST_IN_HAND) -> None:

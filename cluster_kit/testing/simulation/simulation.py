@@ -83,6 +83,7 @@ class Simulation:
         self._calm_s = max([self.script.end_s, *self._starts_s.values()])
         self._check(seconds, loss)
         self._config = configured(topology, self.script)
+        self._check_connector()
         self._loss = loss
         self._secret = secret
         self._seconds = seconds
@@ -125,6 +126,11 @@ class Simulation:
             raise ConfigError(
                 f"simulation: {what} until {self._calm_s:g} s, and only {seconds:g} s are simulated: simulate more"
             )
+
+    def _check_connector(self) -> None:
+        connector = self._config.connector
+        if self.script.has_messages and not connector.build().carries_messages:
+            raise ConfigError(f"simulation: the script has messages, and connector {connector.name!r} carries none: take tcp")
 
     def _make_judge(self) -> Judge:
         strategies = [component.build() for component in self._config.strategies]

@@ -33,6 +33,7 @@ class Party:
     Attributes:
         listening: Since when to which topic.
         widest: The most room that it has ever given there.
+        serves_s: Since when its worker runs.
         is_over: It has ended.
     """
 
@@ -41,6 +42,7 @@ class Party:
     run: bytes
     listening: dict[str, float] = field(default_factory=dict)
     widest: dict[str, Interest] = field(default_factory=dict)
+    serves_s: float = 0.0
     is_over: bool = False
 
 
@@ -109,12 +111,13 @@ class Ledger:
         self._tell = tell
         self._now_s = now_s
         self._parties: dict[bytes, Party] = {}
-        self._boots: dict[BootId, tuple[Party, float]] = {}  # and since when
+        self._boots: dict[BootId, Party] = {}
         self._serials = 0
         self._speakers: dict[int, Party] = {}
         self._accounts: dict[tuple[bytes, bytes, str], _Account] = {}  # by the runs of receiver and sender
         self._ties: dict[Tie, Party] = {}  # those that are up
         self._met: dict[tuple[bytes, bytes], float] = {}  # when the latest link was over at the first
+        self._over: set[tuple[bytes, bytes]] = set()  # where the first has heard the last word of the other
         self._waiting: dict[Stream, deque[int]] = {}  # sizes of what is not read
         self._inquiries: dict[int, _Inquiry] = {}
         self.broken_s = -inf
@@ -131,7 +134,8 @@ class Ledger:
     def serves(self, party: Party, node: Node) -> None:
         """Take in a new worker of an application."""
         if node.boot_id is not None:
-            self._boots[node.boot_id] = party, self._now_s()
+            self._boots[node.boot_id] = party
+        party.serves_s = self._now_s()
 
     def listens(self, party: Party, topic: str, interest: Interest | None) -> None:
         """Take in that an application listens to a topic, or doesn't any more."""
@@ -164,17 +168,16 @@ class Ledger:
 
     def is_up(self, party: Party, node: Node, listeners: Callable[[str], tuple[Node, ...]]) -> None:
         """Judge that a node is up: unless the link is down again, what it has listened to from its beginning is known."""
-        peer, since_s = self._boots[node.boot_id] if node.boot_id is not None else (None, 0.0)
+        peer = self._sender(node)
         if peer is None or (party.run, peer.run) not in self._met:
             self.broken(party, f"{node} is up, and nothing that carries messages leads to it", Law.REACH)
         elif any(tie.run == peer.run and self._ties[tie] is party for tie in self._ties):
-            self._judge_reach(party, peer, node, since_s, listeners)
+            self._judge_reach(party, peer, node, listeners)
 
-    def _judge_reach(
-        self, party: Party, peer: Party, node: Node, since_s: float, listeners: Callable[[str], tuple[Node, ...]]
-    ) -> None:
+    def _judge_reach(self, party: Party, peer: Party, node: Node, listeners: Callable[[str], tuple[Node, ...]]) -> None:
+        shaken_s = max(party.serves_s, peer.serves_s)  # no earlier than that
         for topic, listening_s in peer.listening.items():
-            if listening_s <= since_s and all(each.key != node.key for each in listeners(topic)):
+            if listening_s <= shaken_s and all(each.key != node.key for each in listeners(topic)):
                 self.broken(party, f"{node} is up, and doesn't listen to {topic} as far as is known", Law.REACH)
 
     def handed_over(self, party: Party, tie: Tie, payload: bytes) -> None:
@@ -185,12 +188,16 @@ class Ledger:
         if ahead > limit and any(isinstance(each, _HEAVY) for each in wire.decode(payload)):
             self.broken(party, f"sends more while {ahead} bytes are on their way; {limit} at most may be", Law.ROOM)
 
-    @staticmethod
-    def carried(tie: Tie, payload: bytes) -> None:
-        """Take in what a payload says of others that have arrived."""
+    def carried(self, party: Party, tie: Tie, payload: bytes) -> None:
+        """Take in what a payload says of others that have arrived, and who says it if no greeting has."""
         for record in wire.decode(payload):
             if isinstance(record, wire.Heard):
                 tie.heard = record.bytes
+            elif isinstance(record, wire.Closing):
+                self._over.add((party.run, tie.run))
+            elif isinstance(record, wire.Opening) and not tie.run:
+                tie.run = record.run
+                self._met.setdefault((party.run, tie.run), -inf)
 
     # -- messages --------------------------------------------------------------------------------------------------------------
 
@@ -240,8 +247,10 @@ class Ledger:
             return
         account = self._account(party.run, sender.run, missing.topic)
         if missing.lost is None:
-            if self._met.get((party.run, sender.run), -inf) == -inf:
-                self.broken(party, f"doesn't know what it has lost of {missing.sender}, whose link never broke", Law.GAPS)
+            ends = party.run, sender.run
+            if self._met.get(ends, -inf) == -inf or ends in self._over:
+                why = "which has said all" if ends in self._over else "whose link never broke"
+                self.broken(party, f"doesn't know what it has lost of {missing.sender}, {why}", Law.GAPS)
             account.is_loose, account.lost = True, 0
             return
         if not account.is_loose:
@@ -280,7 +289,7 @@ class Ledger:
         return self._accounts.setdefault((receiver, sender, topic), _Account())
 
     def _sender(self, node: Node) -> Party | None:
-        return None if node.boot_id is None else self._boots.get(node.boot_id, (None, 0.0))[0]
+        return None if node.boot_id is None else self._boots.get(node.boot_id)
 
     # -- questions -------------------------------------------------------------------------------------------------------------
 

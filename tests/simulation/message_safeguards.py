@@ -1,0 +1,224 @@
+"""The safeguards of messages that are switched off one at a time, and what then must go wrong."""
+
+import message_families as families
+from hunting import Family, Safeguard
+
+from cluster_kit.abc import MAX_PAYLOAD_BYTES
+from cluster_kit.errors import NotSentError
+from cluster_kit.testing.simulation.judging.findings import Law
+from cluster_kit.topics import outcomes
+from cluster_kit.topics.lanes import Lane
+from cluster_kit.topics.peers import Peers
+from cluster_kit.wire import topics as wire
+from cluster_kit.worker.forwarding import Forwarding
+
+SMALL_TRANSIT = {"topics.lanes:MAX_TRANSIT_BYTES": 3 * MAX_PAYLOAD_BYTES, "topics.control:HEARD_STEP_BYTES": 10_000}
+
+
+def nothing(*_, **__):
+    return None
+
+
+def always(value):
+    return lambda *_, **__: value
+
+
+_ENCODE = wire.encode
+
+
+def repeat_messages(records):
+    """Say every message of a payload twice, where there is room."""
+    twice = [each for record in records for each in ([record] * 2 if isinstance(record, wire.Said) else [record])]
+    return _ENCODE(twice if len(_ENCODE(records)) * 2 < MAX_PAYLOAD_BYTES else records)
+
+
+def take_whatever_comes(self, link, said):
+    stream = self._stream(link, said.stream)
+    if stream is not None:
+        if said.number > stream.last + 1:
+            self._lose(link, stream, said.number - 1)
+        stream.arrive(said.number, len(said.data))
+        self._local.outcomes.append(outcomes.Arrived(stream, link.node, stream.topic, said.number, said.data))
+
+
+def put_in_front(self, lane, record, size):
+    self.queued += size
+    lane.items.appendleft((record, size))
+    if not lane.is_queued:
+        lane.is_queued = True
+        self._turns.append(lane)
+
+
+def greet_with_what_was_at_first(self, greeting):
+    self._greetings += 1
+
+
+_CUT = Lane.cut
+
+
+def cut_all_alike(self, room, slots):
+    part = _CUT(self, room, slots)
+    return part and wire.Part(0, part.last, part.data)
+
+
+_UP = Forwarding.up
+
+
+def forget_what_was_told(self, node, greeting, told):
+    _UP(self, node, greeting, self.greeting)
+
+
+_PART = Peers.part
+
+
+def part_without_doubt(self, peer, now_s):
+    _PART(self, peer, None)
+
+
+def forget_who_is_away(self, peer, now_s):
+    _PART(self, peer, now_s)
+    del self._away[peer], self._known[peer.node.name, peer.run]
+    self._doubts.pop(peer, None)
+
+
+def leave_the_greeting_for_later(self, connection):
+    if connection.carries_messages(self.us):
+        connection.told_greeting = b""
+
+
+MESSAGE_SAFEGUARDS = [
+    # at most once, in order
+    Safeguard(
+        name="a message that comes again is known by its number",
+        off={"topics.hearing:Hearing._said": take_whatever_comes},
+        family=Family(make=families.talk, scaled={"wire.topics:encode": repeat_messages}),
+        finds=Law.MESSAGES,
+    ),
+    Safeguard(
+        name="what is said first goes first",
+        off={"topics.lanes:Lanes.put": put_in_front},
+        family=Family(make=families.wait_for_room),
+        finds=Law.REACH,
+    ),
+    # loss is told
+    Safeguard(
+        name="a hole in the numbers is a gap",
+        off={"topics.incoming:Incoming.lost_before": always(0)},
+        family=Family(make=families.stalled),
+        finds=Law.GAPS,
+    ),
+    Safeguard(
+        name="a link that is back begins with what was missed",
+        off={"topics.control:Control.tell_missed": nothing},
+        family=Family(make=families.talk_until_cut),
+        finds=Law.GAPS,
+    ),
+    Safeguard(
+        name="numbers go on when a worker is replaced",
+        off={"topics.peers:Peers.part": forget_who_is_away},
+        family=Family(make=families.talk_until_worker_dies),
+        finds=Law.GAPS,
+    ),
+    Safeguard(
+        name="what is in doubt for long is told to be lost",
+        off={"topics.peers:DOUBT_S": 1e9},
+        family=Family(make=families.last_words),
+        finds=Law.GAPS,
+    ),
+    Safeguard(
+        name="what an earlier run has said last is in doubt",
+        off={"topics.peers:Peers.part": part_without_doubt, "topics.peers:Peers.give_up": nothing},
+        family=Family(make=families.replaced),
+        finds=Law.GAPS,
+    ),
+    Safeguard(
+        name="what there was no room for is told once there is some",
+        off={"topics.link:Link._tell_skipped": nothing},
+        family=Family(make=families.stalled),
+        finds=Law.GAPS,
+    ),
+    Safeguard(
+        name="who has said all leaves no doubt",
+        off={"topics.hearing:Hearing._closing": nothing},
+        family=Family(make=families.goodbye),
+        finds=Law.GAPS,
+    ),
+    # up means reachable
+    Safeguard(
+        name="greetings are exchanged before a link is up",
+        off={"connectors.tcp.links:Links._greet": leave_the_greeting_for_later},
+        family=Family(make=families.talk),
+        finds=Law.REACH,
+    ),
+    Safeguard(
+        name="who begins to listen says so",
+        off={"topics.control:Control.tell_interest": nothing},
+        family=Family(make=families.interests),
+        finds=Law.REACH,
+    ),
+    Safeguard(
+        name="what was listened to amid the handshake is said behind it",
+        off={"topics.control:Control.tell_interests": nothing},
+        family=Family(make=families.listen_amid_handshakes),
+        finds=Law.REACH,
+    ),
+    Safeguard(
+        name="peers are told the greeting of the moment",
+        off={
+            "worker.forwarding:Forwarding.greet": greet_with_what_was_at_first,
+            "worker.forwarding:Forwarding.up": forget_what_was_told,
+        },
+        family=Family(make=families.interests_of_newcomer),
+        finds=Law.REACH,
+    ),
+    Safeguard(
+        name="parts of several messages are kept apart",
+        off={"topics.lanes:Lane.cut": cut_all_alike},
+        family=Family(make=families.long_ones),
+        finds=Law.REACH,
+    ),
+    # room
+    Safeguard(
+        name="no more is said than there is room for",
+        off={"topics.outgoing:Outgoing.has_room": always(True)},
+        family=Family(make=families.stalled),
+        finds=Law.ROOM,
+    ),
+    Safeguard(
+        name="no more is on its way than the transit holds",
+        off={"topics.lanes:Lanes.may_go": property(lambda self: bool(self._turns))},
+        family=Family(make=families.bulky, scaled=SMALL_TRANSIT),
+        finds=Law.ROOM,
+    ),
+    Safeguard(
+        name="what has arrived is told, which lets more go",
+        off={"topics.lanes:Lanes.heard": nothing},
+        family=Family(make=families.bulky, scaled=SMALL_TRANSIT),
+        finds=Law.GAPS,
+    ),
+    Safeguard(
+        name="what is read gives room",
+        off={"topics.link:Link.taken": nothing},
+        family=Family(make=families.wait_for_room),
+        finds=Law.QUESTIONS,
+    ),
+    Safeguard(
+        name="parcels that are on their way make room for more",
+        off={"worker.forwarding:Forwarding._tell_forwarded": nothing},
+        family=Family(make=families.talk),
+        finds=Law.GAPS,
+    ),
+    # questions
+    Safeguard(
+        name="a question that was asked may have run when its link breaks",
+        off={"topics.link:UnansweredError": NotSentError},
+        family=Family(make=families.asked_amid_cuts),
+        finds=Law.QUESTIONS,
+    ),
+    Safeguard(
+        name="a question that has gone can't be taken back",
+        off={"topics.lanes:Lanes.take_back": always(True)},
+        family=Family(make=families.impatient),
+        finds=Law.QUESTIONS,
+    ),
+]
