@@ -240,8 +240,8 @@ class Switchboard:
                 payload = messenger.next_payload(link)
                 if payload is None:
                     break
-                in_hand[link] += 1
                 line.send_parcel(link, payload)
+                in_hand[link] += 1  # only now, as an interrupt may end this before: what is never sent is never given back
 
     # -- what comes of it ------------------------------------------------------------------------------------------------------
 
