@@ -18,7 +18,7 @@ from cluster_kit.wire import topics as wire
 pytestmark = [pytest.mark.once, pytest.mark.timeout(3600 if FULL else 80)]
 
 MANY = 1_000_000 if FULL else 30_000
-RUNS = 1_000 if FULL else 8
+RUNS = 200 if FULL else 8
 MIB = 1 << 20
 MAX_LOG_LINES = 60
 OPENING = wire.Opening(RUN, 0)

@@ -147,17 +147,19 @@ class Conversation:
         return str(self.folder / f"{what}-{name}-{self._runs[name]}")
 
     def restart(self, name):
-        """Kill an application, and run another one under its name, which speaks, too."""
+        """Kill an application, and run another one under its name, which says the rest."""
         talker = self._talk.talkers[name]
         talker.end()
         self.make(name).begin("start", nodes=1)
         self._talk.talkers[name].worker = self._talk.talkers[name].done()
-        self.speak(name, MESSAGES // 20)
+        said = sum(len(self.records("said", name, run)) for run in range(1, self._runs[name]))
+        self.speak(name, max(1, MESSAGES // len(NAMES) - said))
 
     # -- the judgement ---------------------------------------------------------------------------------------------------------
 
     def records(self, what, name, run):
-        return list(RECORD.iter_unpack((self.folder / f"{what}-{name}-{run}").read_bytes()))
+        file = self.folder / f"{what}-{name}-{run}"
+        return list(RECORD.iter_unpack(file.read_bytes())) if file.exists() else []
 
     def said(self):
         """Return what came of each number, by the speaker's run and topic."""
@@ -241,7 +243,7 @@ class Stream:
         missing = []
         if self._token is not None:
             self._over.add(self._token)
-            missing += self._handed_over(self._token, self._last, 2**62)
+            missing += self._handed_over(self._token, self._last)
         if self._from_start or self._token is not None:
             missing += self._handed_over(token, 0, number)
         assert not missing or self._gaps, f"{self._what}: nothing tells that {missing[:5]} are missing, of the last run or this"
@@ -257,9 +259,12 @@ class Stream:
         )
         self.counted += lost
 
-    def _handed_over(self, token, last, number):
+    def _handed_over(self, token, last, number=None):
+        """Return what was handed over behind ``last``, and before ``number``."""
         said = self._said[token, self._topic]
-        return [each for each in range(last + 1, min(number, max(said, default=0) + 1)) if said.get(each) == HANDED_OVER]
+        if number is None:
+            number = max(said, default=0) + 1
+        return [each for each in range(last + 1, number) if said.get(each) == HANDED_OVER]
 
 
 def faults(conversation, talk, routes):
