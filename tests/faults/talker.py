@@ -106,18 +106,6 @@ class Application:
             if not isinstance(item, Gap) and isinstance(item.data, float):
                 self._delays.append(time.monotonic() - item.data)
 
-    def read_to(self, topic, last, timeout_s=60):
-        """Return how much was heard of numbers, until the message ``last``: how many, how many in gaps, whether in order."""
-        subscription, numbers, gaps = self._subscriptions[topic], [], []
-        while True:
-            item = subscription.get(timeout_s)
-            if isinstance(item, Gap):
-                gaps.append(item.lost)
-            elif item.data == last:
-                return {"heard": len(numbers), "gaps": gaps, "in_order": numbers == sorted(set(numbers))}
-            else:
-                numbers.append(item.data[0])
-
     def empty(self, topic):
         """Read what is queued."""
         while self._subscriptions[topic].poll() is not None:
