@@ -475,6 +475,26 @@ def test_signal_handler_amid_a_call_gets_an_error_and_no_deadlock(ann):
     assert cache.publish(1) == 0
 
 
+def test_interrupts_amid_calls_cost_messages_and_not_the_link(ann, bob, monkeypatch):
+    """As Ctrl-C in a notebook, where the cluster goes on."""
+    heard = bob.topic("cache").subscribe()
+    ann.link(bob)
+    cache = ann.topic("cache")
+    cache.publish("first")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ann, "send_parcel", interrupt)
+        for number in range(10):
+            with pytest.raises(KeyboardInterrupt):
+                cache.publish(number)
+    assert cache.publish("last") == 1
+    items = [heard.get(10) for _ in range(3)]
+    assert [getattr(item, "data", None) or item.lost for item in items] == ["first", 10, "last"]
+
+
 def test_child_after_a_fork_gets_an_error_and_no_deadlock(bob):
     cache = bob.topic("cache")
     heard = cache.subscribe()

@@ -10,6 +10,8 @@ from waiting import until
 from cluster_kit.errors import ClusterKitError, NotLinkedError, NotSentError, RemoteError, UnansweredError
 from cluster_kit.supervisor.topics.answering import MOST_THREADS
 from cluster_kit.supervisor.topics.items import Message
+from cluster_kit.topics.data import encode
+from cluster_kit.topics.questions import MAX_OPEN
 
 
 @pytest.fixture
@@ -248,3 +250,38 @@ def test_threads_end_with_the_supervisor_also_where_a_function_asks_and_waits(an
     bob.boards.close()
     bob.boards.join()
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_questions_of_links_that_are_gone_count_while_they_are_not_answered(ann, bob, is_async):
+    let_go, asked = threading.Event(), []
+
+    def wait(message):
+        asked.append(message)
+        let_go.wait(10)
+
+    async def wait_async(message):
+        asked.append(message)
+        await asyncio.to_thread(let_go.wait, 10)
+
+    bob.topic("stock").answer(wait_async if is_async else wait)
+    for _ in range(4):
+        here, _ = ann.link(bob)
+        for number in range(MAX_OPEN):
+            ann.board.ask("bob@h", "stock", encode(number), 60.0, lambda _: None)
+        ann.settle()
+        bob.settle()
+        ann.cut(here)
+    ann.link(bob)
+    with pytest.raises(NotSentError, match="busy: too many questions are open"):
+        ann.topic("stock").ask("bob@h", 7, timeout_s=10)
+    let_go.set()
+    until(lambda: len(asked) == 2 * MAX_OPEN, "those that were taken are answered")
+    assert until(lambda: answered(ann), "there is room again")
+
+
+def answered(ann):
+    try:
+        return ann.topic("stock").ask("bob@h", 7, timeout_s=10) is None
+    except NotSentError:
+        return False

@@ -10,6 +10,7 @@ import inspect
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -20,6 +21,7 @@ from cluster_kit.errors import described
 from cluster_kit.supervisor.topics.items import Message
 from cluster_kit.topics.data import decode, encode
 from cluster_kit.topics.outcomes import Asked
+from cluster_kit.topics.questions import MAX_OPEN
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from cluster_kit.topics.messenger import Messenger
 
 MOST_THREADS = 16
+
+_MOST_OPEN = 2 * MAX_OPEN  # of one node, whose link may be a new one while those of the last are still answered
 
 _JOIN_S = 2.0  # how long one answer may take once everything else has ended
 
@@ -103,25 +107,41 @@ class Answerer:
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_async = is_async(function)
+        self._open: Counter[str] = Counter()  # by who asks
+        self._lock = threading.Lock()
 
     def take(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
         """Answer a question in its turn; never waits."""
         question = _OpenQuestion(board, messenger, asked)
+        with self._lock:
+            is_one_too_many = self._open[question.sender] >= _MOST_OPEN
+            self._open[question.sender] += not is_one_too_many
+        if is_one_too_many:
+            messenger.decline(asked.question, "it is busy: too many questions are open")
+            return
         try:
             if self._is_async:
                 self._loop().call_soon_threadsafe(self._begin, question)
             else:
                 self._threads.do(partial(self._answer, question))
         except RuntimeError as exc:  # there is no thread, or the loop is closed
+            self._ended(question)
             messenger.decline(asked.question, str(exc))
 
+    def _ended(self, question: _OpenQuestion) -> None:
+        with self._lock:
+            self._open[question.sender] -= 1
+            if not self._open[question.sender]:
+                del self._open[question.sender]
+
     def _answer(self, question: _OpenQuestion) -> None:
-        if question.is_over:
-            return
         try:
-            question.reply(self._function(question.message()))
+            if not question.is_over:
+                question.reply(self._function(question.message()))
         except BaseException as exc:  # noqa: BLE001 - whatever it is, whoever asked is told
             question.fail(exc, self.name)
+        finally:
+            self._ended(question)
 
     def _begin(self, question: _OpenQuestion) -> None:
         import asyncio
@@ -131,14 +151,15 @@ class Answerer:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer_async(self, question: _OpenQuestion) -> None:
-        if question.is_over:
-            return
         try:
-            question.reply(await self._function(question.message()))
+            if not question.is_over:
+                question.reply(await self._function(question.message()))
         except BaseException as exc:
             question.fail(exc, self.name)
             if not isinstance(exc, Exception):
                 raise
+        finally:
+            self._ended(question)
 
 
 class _OpenQuestion:
@@ -147,6 +168,7 @@ class _OpenQuestion:
         self._messenger = messenger
         self._asked = asked
         self._until_s = time.monotonic() + asked.patience_s
+        self.sender = asked.sender.key
 
     @property
     def is_over(self) -> bool:

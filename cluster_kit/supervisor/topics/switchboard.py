@@ -232,8 +232,8 @@ class Switchboard(Guarded):
                 payload = messenger.next_payload(link)
                 if payload is None:
                     break
-                in_hand[link] += 1
                 line.send_parcel(link, payload)
+                in_hand[link] += 1  # only now, as an interrupt may end this before: what is never sent is never given back
         if self._tickets:  # what goes makes room for what waits, and whoever waits has to know
             self._take(messenger.receive(_NO_LINK, b""))
 

@@ -1,0 +1,32 @@
+"""Up means reachable: whoever has just joined is reached by what is said at that moment, and reaches others.
+
+``tox -e attacks`` has fifty nodes join.
+"""
+
+import pytest
+from talking import Talk
+from watched import FULL
+
+pytestmark = [pytest.mark.once, pytest.mark.timeout(600 if FULL else 120)]
+
+JOINS = 50 if FULL else 4
+
+
+def test_who_has_just_joined_is_reached_and_reaches():
+    with Talk() as talk:
+        ann = talk.make("ann")
+        ann.do("subscribe", topic="hello")
+        ann.do("greet", topic="hello")
+        ann.start()
+        for number in range(JOINS):
+            bob = talk.make(f"bob{number}")
+            bob.do("subscribe", topic="hello")
+            bob.do("greet", topic="hello")
+            bob.start(2)
+            assert bob.do("publish", topic="hello", data="after the wait") == 1
+            heard = ann.do("read", topic="hello", count=2, of=bob.name)
+            assert sorted(heard) == [["message", "after the wait"], ["message", f"on the link to {ann.name}"]]
+            assert bob.do("read", topic="hello", count=1) == [["message", f"on the link to {bob.name}"]]
+            bob.do("stop")
+            del talk.talkers[f"bob{number}"]
+            bob.end()
