@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.wire.topics import bin_head
 
 MAX_DEPTH = 64  # lists and dicts in one another; less than any interpreter's limit on recursion
 
@@ -23,6 +24,7 @@ _SUITABLE = "expected None, bool, int, float, str, bytes, list, tuple, dict or a
 _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1
 
 _SMALL_BYTES = 4096
+_LONG_BYTES = 1 << 20  # takes a while to copy
 _LARGE_MAP = re.compile(rb"\xde[\x01-\xff]|\xdf")  # of 256 entries or more. Source: the MessagePack specification
 
 _COUNT_BYTES = {0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}
@@ -37,6 +39,8 @@ def encode(data: Any, part: str = "topic") -> bytes:
         TypeError: A part of it is of a type that messages can't hold; says which part.
         ValueError: A part of it has a value that messages can't hold; says which part.
     """
+    if type(data) is bytes and len(data) > _LONG_BYTES:
+        return b"".join((bin_head(len(data)), data))  # which doesn't keep other threads waiting while it copies
     try:
         if _is_plain(data, MAX_DEPTH):
             return _ENCODER.encode(data)

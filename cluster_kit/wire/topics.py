@@ -207,6 +207,7 @@ _PIECES = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _GREETING = msgspec.msgpack.Decoder(Greeting)
 _ENCODER = msgspec.msgpack.Encoder()
+_NO_DATA = _ENCODER.encode(b"")
 
 
 def check_topic(topic: str) -> int:
@@ -237,8 +238,20 @@ def encode(records: Sequence[Record]) -> bytes:
 
 
 def encode_record(record: Record) -> bytes:
-    """Return one record, to be cut into parts."""
+    """Return one record, as it is found in parts that are put together."""
     return _ENCODER.encode(record)
+
+
+def cut_record(record: Record) -> tuple[bytes, memoryview]:
+    """Return one record, to be sent in parts: up to its data, and that, which is not copied, as it may be megabytes."""
+    assert isinstance(record, Said | Asked | Answered)
+    without = encode_record(msgspec.structs.replace(record, data=b""))
+    return without[: -len(_NO_DATA)] + bin_head(len(record.data)), memoryview(record.data)
+
+
+def bin_head(size: int) -> bytes:
+    """Return how that many bytes begin in MessagePack, from 256 up. Source: the MessagePack specification."""
+    return b"\xc5" + size.to_bytes(2, "big") if size < 1 << 16 else b"\xc6" + size.to_bytes(4, "big")
 
 
 def encode_greeting(greeting: Greeting) -> bytes:
