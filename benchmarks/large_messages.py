@@ -1,9 +1,10 @@
-"""What a message of 64 MiB costs others: how late heartbeats and small messages of another topic are while it passes.
+"""What messages of 64 MiB cost others: how late heartbeats and small messages of another topic are meanwhile.
 
-``python benchmarks/large_messages.py`` has three nodes on loopback under a secret, each in a process of its own. The first sends
-large messages to the second, one behind the other, and meanwhile 100 bytes on another topic to the second and to the third, which
-stamp them on arrival; all three share the machine's monotonic clock. It prints how late those are without large messages and
-with them, and the round trips that heartbeats measure on the link meanwhile.
+``python benchmarks/large_messages.py`` has three nodes on loopback under a secret, each in a process of
+its own. The first sends large messages to the second, one behind the other, and meanwhile 100 bytes on
+another topic to the second and to the third, which stamp them on arrival; all share the machine's
+monotonic clock. It prints how late those are without large messages and with them, and the round trips
+that heartbeats measure on the link meanwhile.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from secrets import token_hex
 from statistics import quantiles
 
-from cluster_kit import Gap, Supervisor
 from messages import free_port
+
+from cluster_kit import Gap, Supervisor
 
 SMALL_BYTES = 100
 EACH_S = 0.005  # between two small messages
