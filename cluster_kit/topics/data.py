@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from cluster_kit.errors import RemoteProtocolError
-from cluster_kit.wire.topics import bin_head
+from cluster_kit.wire.topics import bin_head, copied
 
 MAX_DEPTH = 64  # lists and dicts in one another; less than any interpreter's limit on recursion
 
@@ -52,13 +52,15 @@ def encode(data: Any, part: str = "topic") -> bytes:
 
 
 def decode(body: bytes) -> Any:
-    """Return what ``body`` holds.
+    """Return what ``body`` holds, which may be a view where it is long.
 
     Raises:
         RemoteProtocolError: It is nothing that ``encode`` makes.
     """
-    if len(body) > _LONG_BYTES and (held := _long_bytes(body)) is not None:
-        return held
+    if len(body) > _LONG_BYTES:
+        if (held := _long_bytes(body)) is not None:
+            return held
+        body = bytes(body)
     try:
         if len(body) > _SMALL_BYTES and _may_hold_large_map(body):
             _check_keys(body)
@@ -71,12 +73,10 @@ def decode(body: bytes) -> Any:
 
 
 def _long_bytes(body: bytes) -> bytes | None:
-    """Return the ``bytes`` that ``body`` is, if it is that; copied in pieces, so that other threads wait for none but one."""
+    """Return the ``bytes`` that ``body`` is, if it is that."""
     if body[:_LONG_HEAD_BYTES] != bin_head(len(body) - _LONG_HEAD_BYTES):
         return None
-    with memoryview(body) as view:
-        pieces = range(_LONG_HEAD_BYTES, len(body), _LONG_BYTES)
-        return b"".join([bytes(view[start : start + _LONG_BYTES]) for start in pieces])
+    return copied(memoryview(body)[_LONG_HEAD_BYTES:])
 
 
 def _may_hold_large_map(body: bytes) -> bool:

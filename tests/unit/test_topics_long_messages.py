@@ -69,3 +69,11 @@ def test_what_goes_in_parts_arrives_as_it_was(size: int) -> None:
     ann.publish("long", data[:size])
     [arrived] = exchange(ann, bob)
     assert arrived.data == data[:size]
+
+
+@pytest.mark.parametrize("held", [b"x" * (2 << 20), "x" * (2 << 20), {"a": [b"\xde\x01" * (1 << 20), 1]}])
+def test_long_data_of_any_kind_is_read_as_it_was(held: object) -> None:
+    ann, bob = linked()
+    ann.publish("long", encode(held))
+    [arrived] = exchange(ann, bob)
+    assert decode(arrived.data) == held
