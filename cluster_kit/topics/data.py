@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from cluster_kit.errors import RemoteProtocolError
+from cluster_kit.wire.topics import bin_head, copied
 
 MAX_DEPTH = 64  # lists and dicts in one another; less than any interpreter's limit on recursion
 
@@ -23,6 +24,8 @@ _SUITABLE = "expected None, bool, int, float, str, bytes, list, tuple, dict or a
 _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1
 
 _SMALL_BYTES = 4096
+_LONG_BYTES = 1 << 20  # more takes a while to copy
+_LONG_HEAD_BYTES = 5  # of what is longer
 _LARGE_MAP = re.compile(rb"\xde[\x01-\xff]|\xdf")  # of 256 entries or more. Source: the MessagePack specification
 
 _COUNT_BYTES = {0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}
@@ -37,6 +40,8 @@ def encode(data: Any, part: str = "topic") -> bytes:
         TypeError: A part of it is of a type that messages can't hold; says which part.
         ValueError: A part of it has a value that messages can't hold; says which part.
     """
+    if type(data) is bytes and len(data) > _LONG_BYTES:
+        return b"".join((bin_head(len(data)), data))  # which doesn't keep other threads waiting while it copies
     try:
         if _is_plain(data, MAX_DEPTH):
             return _ENCODER.encode(data)
@@ -47,11 +52,15 @@ def encode(data: Any, part: str = "topic") -> bytes:
 
 
 def decode(body: bytes) -> Any:
-    """Return what ``body`` holds.
+    """Return what ``body`` holds, which may be a view where it is long.
 
     Raises:
         RemoteProtocolError: It is nothing that ``encode`` makes.
     """
+    if len(body) > _LONG_BYTES:
+        if (held := _long_bytes(body)) is not None:
+            return held
+        body = bytes(body)
     try:
         if len(body) > _SMALL_BYTES and _may_hold_large_map(body):
             _check_keys(body)
@@ -61,6 +70,13 @@ def decode(body: bytes) -> Any:
     if not _is_plain(data, MAX_DEPTH):
         raise RemoteProtocolError(f"message: data of {len(body)} bytes holds what no message may hold")
     return data
+
+
+def _long_bytes(body: bytes) -> bytes | None:
+    """Return the ``bytes`` that ``body`` is, if it is that."""
+    if body[:_LONG_HEAD_BYTES] != bin_head(len(body) - _LONG_HEAD_BYTES):
+        return None
+    return copied(memoryview(body)[_LONG_HEAD_BYTES:])
 
 
 def _may_hold_large_map(body: bytes) -> bool:

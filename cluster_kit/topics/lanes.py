@@ -28,19 +28,18 @@ _MAX_WHOLE_BYTES = MAX_PAYLOAD_BYTES - wire.ARRAY_BYTES
 class Lane:
     """The records of one topic, or all questions, or all answers."""
 
-    __slots__ = ("_body", "_slot", "_start", "is_queued", "items")
+    __slots__ = ("_rest", "_slot", "is_queued", "items")
 
     def __init__(self) -> None:
         self.items: deque[tuple[wire.Record, int]] = deque()  # with the most bytes that each takes
         self.is_queued = False
-        self._body: memoryview | None = None  # of the first item, where it goes in parts
-        self._start = 0
+        self._rest: memoryview | None = None  # of the first item's data, where it goes in parts
         self._slot = 0
 
     @property
     def is_begun(self) -> bool:
         """Whether a part of the first item is gone already."""
-        return self._body is not None
+        return self._rest is not None
 
     def remove(self, record: wire.Record) -> int | None:
         """Take back a record none of which is gone; return its bytes, ``None`` if it's too late."""
@@ -52,18 +51,22 @@ class Lane:
 
     def cut(self, room: int, slots: list[int]) -> wire.Part | None:
         """Return the next part of the first item, ``None`` if it has to wait for one of ``slots``."""
-        body = self._body
-        if body is None:
+        size = min(room - wire.RECORD_BYTES, wire.PART_BYTES)
+        rest = self._rest
+        if rest is None:
             if not slots:
                 return None
-            body = self._body = memoryview(wire.encode_record(self.items[0][0]))
-            self._slot, self._start = slots.pop(), 0
-        end = min(self._start + min(room - wire.RECORD_BYTES, wire.PART_BYTES), len(body))
-        part = wire.Part(self._slot, end == len(body), body[self._start : end])  # type: ignore[arg-type]  # encoded as it is
-        self._start = end
+            self._slot = slots.pop()
+            head, rest = wire.cut_record(self.items[0][0])
+            size -= len(head)
+            data: bytes | memoryview = head + rest[:size]
+        else:
+            data = rest[:size]
+        self._rest = rest = rest[size:]
+        part = wire.Part(self._slot, not rest, data)  # type: ignore[arg-type]  # encoded as it is
         if part.last:
             slots.append(self._slot)
-            self._body = None
+            self._rest = None
         return part
 
 
@@ -71,7 +74,8 @@ class Lanes:
     """All that waits for one link.
 
     Attributes:
-        queued: Bytes of messages and questions.
+        queued: Bytes of messages and questions, without those of one that is longer than all that may wait: others of other
+            lanes pass it, and need their room.
         is_tight: Whether somebody found no room here since that was last looked at.
     """
 
@@ -80,6 +84,7 @@ class Lanes:
         self.replies = Lane()
         self.queued = 0
         self.is_tight = False
+        self._has_long = False
         self._reply_bytes = 0
         self._turns: deque[Lane] = deque()
         self._slots = list(range(wire.MAX_LANES))
@@ -100,14 +105,17 @@ class Lanes:
 
     def has_room(self, size: int) -> bool:
         """Whether so many bytes more may wait; one record that is longer may, where nothing else does."""
-        if self.queued + size <= MAX_QUEUED_BYTES or self.queued == 0:
+        if self.queued + size <= MAX_QUEUED_BYTES or (self.queued == 0 and not self._has_long):
             return True
         self.is_tight = True
         return False
 
     def put(self, lane: Lane, record: wire.Record, size: int) -> None:
         """Have a message or a question wait, for which there is room."""
-        self.queued += size
+        self._count(size, 1)
+        self._queue(lane, record, size)
+
+    def _queue(self, lane: Lane, record: wire.Record, size: int) -> None:
         lane.items.append((record, size))
         if not lane.is_queued:
             lane.is_queued = True
@@ -126,8 +134,7 @@ class Lanes:
 
     def put_reply(self, record: wire.Record, size: int) -> None:
         """Have an answer wait."""
-        self.put(self.replies, record, size)
-        self.queued -= size
+        self._queue(self.replies, record, size)
         self._reply_bytes += size
 
     def take_back(self, question: wire.Asked) -> bool:
@@ -135,7 +142,7 @@ class Lanes:
         size = self.questions.remove(question)
         if size is None:
             return False
-        self.queued -= size
+        self._count(size, -1)
         if not self.questions.items:
             self.questions.is_queued = False
             self._turns.remove(self.questions)
@@ -194,7 +201,13 @@ class Lanes:
         if lane is self.replies:
             self._reply_bytes -= size
         else:
-            self.queued -= size
+            self._count(size, -1)
+
+    def _count(self, size: int, sign: int) -> None:
+        if size > MAX_QUEUED_BYTES:
+            self._has_long = sign > 0
+        else:
+            self.queued += sign * size
 
     def sent(self, size: int) -> None:
         """A payload of ``size`` bytes is on its way."""

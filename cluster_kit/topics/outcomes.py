@@ -17,6 +17,7 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         number: Its number in the stream; see ``Messenger.taken``.
+        data: Where it is long perhaps a view, that nobody has copied.
     """
 
     stream: Stream

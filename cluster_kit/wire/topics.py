@@ -8,7 +8,7 @@ that is ``cluster_kit.topics``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 
@@ -206,7 +206,24 @@ _Any = (
     | Sync
     | Synced
 )
-_Sliced = Said | Asked | Answered
+
+
+class _SaidInPlace(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    stream: Number
+    number: Number
+    data: memoryview
+
+
+class _AskedInPlace(msgspec.Struct, frozen=True, array_like=True, tag=10):
+    question: Number
+    topic: Topic
+    patience_ms: Number
+    data: memoryview
+
+
+class _AnsweredInPlace(msgspec.Struct, frozen=True, array_like=True, tag=11):
+    question: Number
+    data: memoryview
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -216,11 +233,13 @@ class _Head(msgspec.Struct, array_like=True):
 _TAGS = frozenset(cls.__struct_config__.tag for cls in Record.__subclasses__())
 _RECORDS = msgspec.msgpack.Decoder(list[_Any])
 _RECORD = msgspec.msgpack.Decoder(_Any)
-_SLICED = msgspec.msgpack.Decoder(_Sliced)
+_SLICED = msgspec.msgpack.Decoder(_SaidInPlace | _AskedInPlace | _AnsweredInPlace)  # so that the data is not copied at once
 _PIECES = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _GREETING = msgspec.msgpack.Decoder(Greeting)
 _ENCODER = msgspec.msgpack.Encoder()
+_PIECE_BYTES = 1024 * 1024
+_NO_DATA = _ENCODER.encode(b"")
 
 
 def check_topic(topic: str) -> int:
@@ -251,8 +270,20 @@ def encode(records: Sequence[Record]) -> bytes:
 
 
 def encode_record(record: Record) -> bytes:
-    """Return one record, to be cut into parts."""
+    """Return one record, as it is found in parts that are put together."""
     return _ENCODER.encode(record)
+
+
+def cut_record(record: Record) -> tuple[bytes, memoryview]:
+    """Return one record, to be sent in parts: up to its data, and that, which is not copied, as it may be megabytes."""
+    assert isinstance(record, Said | Asked | Answered)
+    without = encode_record(msgspec.structs.replace(record, data=b""))
+    return without[: -len(_NO_DATA)] + bin_head(len(record.data)), memoryview(record.data)
+
+
+def bin_head(size: int) -> bytes:
+    """Return how that many bytes begin in MessagePack, from 256 up. Source: the MessagePack specification."""
+    return b"\xc5" + size.to_bytes(2, "big") if size < 1 << 16 else b"\xc6" + size.to_bytes(4, "big")
 
 
 def encode_greeting(greeting: Greeting) -> bytes:
@@ -282,15 +313,29 @@ def _decode_one_by_one(payload: bytes) -> list[Any]:
 
 
 def decode_sliced(body: bytes | bytearray) -> Said | Asked | Answered:
-    """Return the record that came in parts.
+    """Return the record that came in parts; long data is a view of ``body``, to be copied by whoever reads it.
 
     Raises:
         RemoteProtocolError: It is malformed, or none of those that may be too large for a payload.
     """
     try:
-        return _SLICED.decode(body)
+        record = _SLICED.decode(body)
     except (ValueError, RecursionError) as exc:
         raise RemoteProtocolError(f"messages: malformed parts of {len(body)} bytes: {exc}") from exc
+    data = cast("bytes", record.data) if len(record.data) > _PIECE_BYTES else bytes(record.data)
+    if isinstance(record, _SaidInPlace):
+        return Said(record.stream, record.number, data)
+    if isinstance(record, _AskedInPlace):
+        return Asked(record.question, record.topic, record.patience_ms, data)
+    return Answered(record.question, data)
+
+
+def copied(view: memoryview) -> bytes:
+    """Return what a view shows; where that is long, other threads wait only while a piece of it is copied."""
+    if len(view) <= _PIECE_BYTES:
+        return bytes(view)
+    pieces = [bytes(view[start : start + _PIECE_BYTES]) for start in range(0, len(view), _PIECE_BYTES)]
+    return b"".join(pieces)  # which lets other threads run
 
 
 def decode_greeting(greeting: bytes) -> Greeting | None:

@@ -1,0 +1,79 @@
+"""A message that is longer than all that may wait for a link: what it costs others, and that it arrives as it was."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from cluster_kit.node import BootId, Node
+from cluster_kit.topics import lanes
+from cluster_kit.topics.data import decode, encode
+from cluster_kit.topics.messenger import Messenger
+from cluster_kit.topics.outcomes import Arrived, Interest
+
+LONG = lanes.MAX_QUEUED_BYTES + 1
+LIMIT = 2 * LONG
+ROOM = Interest(messages=1000, bytes=LIMIT)
+
+
+def linked() -> tuple[Messenger, Messenger]:
+    """Return two messengers over a link of number 1; the second listens."""
+    ann, bob = (Messenger(bytes([number]) * 16, max_message_bytes=LIMIT) for number in (1, 2))
+    for topic in ("long", "short"):
+        bob.listen(topic, ROOM)
+    nodes = [Node(name=f"{name}@h", boot_id=BootId(1, number)) for number, name in enumerate(("ann", "bob"))]
+    ann.up(1, nodes[1], bob.greeting, outdated=False)
+    bob.up(1, nodes[0], ann.greeting, outdated=False)
+    return ann, bob
+
+
+def exchange(ann: Messenger, bob: Messenger) -> list[Arrived]:
+    """Carry what both have to say until that is all; return what has arrived at the second, in order."""
+    arrived = []
+    while ann.ready() or bob.ready():
+        while (payload := ann.next_payload(1)) is not None:
+            arrived += [each for each in bob.receive(1, payload) if isinstance(each, Arrived)]
+        while (payload := bob.next_payload(1)) is not None:
+            ann.receive(1, payload)
+    return arrived
+
+
+def test_a_long_message_takes_no_room_from_those_of_other_topics_and_is_passed_by_them() -> None:
+    ann, bob = linked()
+    assert ann.publish("long", b"x" * LONG) == 1
+    assert [ann.publish("short", bytes([number])) for number in range(100)] == [1] * 100
+    arrived = exchange(ann, bob)
+    assert [each.data for each in arrived] == [*(bytes([number]) for number in range(100)), b"x" * LONG]
+
+
+def test_one_long_message_waits_at_a_time() -> None:
+    ann, bob = linked()
+    assert [ann.publish(topic, b"x" * LONG) for topic in ("long", "short", "long")] == [1, 0, 0]
+    assert len(exchange(ann, bob)) == 1
+    assert ann.publish("short", b"x" * LONG) == 1
+    assert ann.publish("long", b"x" * lanes.MAX_QUEUED_BYTES) == 0
+    assert ann.publish("long", b"x") == 1
+
+
+@pytest.mark.parametrize("size", [0, 255, 256, 65_535, 65_536, (1 << 20) + 1])
+def test_bytes_of_any_length_are_encoded_as_messagepack_has_it(size: int) -> None:
+    data = bytes(size)
+    assert encode(data) == msgspec.msgpack.encode(data)
+    assert decode(encode(data)) == data
+
+
+@pytest.mark.parametrize("size", [64_900, 65_000, 65_535, 65_536, 300_000])
+def test_what_goes_in_parts_arrives_as_it_was(size: int) -> None:
+    ann, bob = linked()
+    data = bytes(range(256)) * (size // 256 + 1)
+    ann.publish("long", data[:size])
+    [arrived] = exchange(ann, bob)
+    assert arrived.data == data[:size]
+
+
+@pytest.mark.parametrize("held", [b"x" * (2 << 20), "x" * (2 << 20), {"a": [b"\xde\x01" * (1 << 20), 1]}])
+def test_long_data_of_any_kind_is_read_as_it_was(held: object) -> None:
+    ann, bob = linked()
+    ann.publish("long", encode(held))
+    [arrived] = exchange(ann, bob)
+    assert decode(arrived.data) == held
