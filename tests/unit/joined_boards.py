@@ -90,16 +90,25 @@ class Application:
 
     def link(self, peer):
         """Open a link, as after a handshake; return its numbers at both ends."""
+        return self.handshake(peer)()
+
+    def handshake(self, peer):
+        """Exchange greetings; return what opens the link, later than that."""
         greetings = [each.board.greeting for each in (self, peer)]
+        heard = [each.greeted for each in (self, peer)]
         self._last_link += 1
         peer._last_link += 1
         here, there = self._last_link, peer._last_link
-        self._links[here], peer._links[there] = (peer, there), (self, here)
-        self.hear(LinkOpened(link=here, node=peer.node, greeting=greetings[1], outdated=False))
-        peer.hear(LinkOpened(link=there, node=self.node, greeting=greetings[0], outdated=False))
-        self.settle()
-        peer.settle()
-        return here, there
+
+        def open_link():
+            self._links[here], peer._links[there] = (peer, there), (self, here)
+            self.hear(LinkOpened(link=here, node=peer.node, greeting=greetings[1], outdated=False, greetings=heard[0]))
+            peer.hear(LinkOpened(link=there, node=self.node, greeting=greetings[0], outdated=False, greetings=heard[1]))
+            self.settle()
+            peer.settle()
+            return here, there
+
+        return open_link
 
     def cut(self, here):
         """Lose a link, and what is on its way."""

@@ -70,6 +70,16 @@ def test_topics_made_after_the_link_are_told_over_it(ann, bob):
     listening(cache)
 
 
+def test_what_is_listened_to_since_the_handshake_is_told_when_the_link_opens(ann, bob):
+    """The worker had not heard of it in time, and could not know that the greeting was outdated."""
+    opens = ann.handshake(bob)
+    with bob.topic("cache").subscribe() as heard:
+        opens()
+        listening(ann.topic("cache"), bob)
+        ann.topic("cache").publish(1)
+        assert heard.get(10).data == 1
+
+
 def test_a_peer_that_speaks_first_is_understood_by_who_had_no_topic_yet(ann, bob):
     ann.link(bob)
     heard = bob.topic("cache").subscribe()

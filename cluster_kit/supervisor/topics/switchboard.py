@@ -46,7 +46,7 @@ class Switchboard:
         self._warn = warn
         self._line: WorkerLine | None = None
         self._greet: Callable[[], None] | None = None
-        self._greeting_is_due = False
+        self._greetings, self._greeting_is_due = 0, False  # how many the worker is told, or is to be
         self._links: dict[int, LinkOpened] = {}
         self._in_hand: dict[int, int] = {}
         self._leaving = False
@@ -140,7 +140,7 @@ class Switchboard:
         """Speak through a new worker; ``greet`` has the greeting of the moment told to it, from any thread."""
         with self.lock:
             self._line, self._greet = line, greet
-            self._leaving = self._greeting_is_due = False
+            self._leaving, self._greetings, self._greeting_is_due = False, 0, False
 
     def serves(self, serving: Serving) -> None:
         """The worker runs this node."""
@@ -209,9 +209,9 @@ class Switchboard:
 
     def _open_link(self, opened: LinkOpened, now_s: float) -> None:
         self._in_hand[opened.link] = 0
-        speaker = self._speaker()
+        outdated = opened.outdated or opened.greetings != self._greetings
         try:
-            self._take(speaker.up(opened.link, opened.node, opened.greeting, outdated=opened.outdated))
+            self._take(self._speaker().up(opened.link, opened.node, opened.greeting, outdated=outdated))
         except RemoteProtocolError as exc:
             self._break(opened.link, exc, now_s)
 
@@ -350,7 +350,7 @@ class Switchboard:
     def _say_greeting(self) -> None:
         """Have the worker told of the greeting of the moment when that is its turn: of many changes in a row, the last one."""
         if self._greet is not None and not self._greeting_is_due:
-            self._greeting_is_due = True
+            self._greetings, self._greeting_is_due = self._greetings + 1, True
             self._greet()
 
     def is_answered(self, topic: str) -> bool:
