@@ -1,0 +1,5 @@
+"""Socket.IO servers of several processes and machines as one, over the links of a cluster_kit cluster."""
+
+from cluster_kit_socketio.manager import ClusterManager
+
+__all__ = ["ClusterManager"]
