@@ -58,8 +58,7 @@ def start(tmp_path, cluster_file, monkeypatch):
         log.seek(0)
         text = log.read()
         log.close()
-        print(text)
-        assert not re.search(r"^Traceback|ERROR|exited unexpectedly|never awaited", text, re.MULTILINE)
+        assert not re.search(r"^Traceback|ERROR|exited unexpectedly|never awaited", text, re.MULTILINE), text
 
 
 def answers(port):
