@@ -62,3 +62,10 @@ async def is_empty(layer, channel):
             return not await layer.receive(channel)
     except TimeoutError:
         return True
+
+
+async def until(condition):
+    """Wait until an awaited condition holds, of which nobody is told."""
+    async with asyncio.timeout(2 * WITHIN_S):
+        while not await condition():
+            await asyncio.sleep(0.01)

@@ -1,10 +1,11 @@
 """Two nodes in one process, and what goes from one to the other."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from channels.exceptions import ChannelFull
-from conftest import WITHIN_S, is_empty, read, read_all
+from conftest import is_empty, read, read_all, until
 
 from cluster_kit import AsyncSupervisor
 from cluster_kit_channels import ClusterChannelLayer
@@ -12,11 +13,13 @@ from cluster_kit_channels import ClusterChannelLayer
 
 async def linked(*layers):
     """Wait until each hears all others."""
-    async with asyncio.timeout(20):
-        await asyncio.gather(*(each.new_channel() for each in layers))
-        for each in layers:
-            while len(await each._station.topic.nodes()) < len(layers) - 1:
-                await asyncio.sleep(0.01)
+    await asyncio.gather(*(each.new_channel() for each in layers))
+    for each in layers:
+        await until(partial(hears, each, len(layers) - 1))
+
+
+async def hears(layer, others):
+    return len(await layer._station.topic.nodes()) == others
 
 
 @pytest.fixture
@@ -54,6 +57,9 @@ def test_message_goes_to_one_of_those_who_read(pair):
     async def scenario(ann, bob):
         heard = []
 
+        async def all_heard():
+            return len(heard) >= 200
+
         async def work(layer):
             while True:
                 heard.append((await layer.receive("work"))["n"])
@@ -63,9 +69,7 @@ def test_message_goes_to_one_of_those_who_read(pair):
         for number in range(100):
             await ann.send("work", {"n": number})
             await bob.send("work", {"n": -number - 1})
-        async with asyncio.timeout(WITHIN_S):
-            while len(heard) < 200:
-                await asyncio.sleep(0.01)
+        await until(all_heard)
         assert sorted(heard) == list(range(-100, 100))
         for worker in workers:
             worker.cancel()
@@ -115,9 +119,11 @@ def test_node_that_joins_later_knows_such_channels(layer):
         ann, bob = layer("ann"), layer("bob")
         await ann.group_add("g", "work")
         await linked(ann, bob)
-        async with asyncio.timeout(WITHIN_S):
-            while not bob._groups:
-                await asyncio.sleep(0.01)
+
+        async def knows():
+            return bool(bob._groups)
+
+        await until(knows)
         await bob.group_send("g", {"n": 1})
         assert await read(ann, "work") == {"n": 1}
 
@@ -143,9 +149,7 @@ def test_channel_of_a_process_that_has_ended_drops_messages(pair):
     async def scenario(ann, bob):
         channel = await bob.new_channel()
         await bob.close()
-        async with asyncio.timeout(WITHIN_S):
-            while await ann._station.topic.nodes():
-                await asyncio.sleep(0.01)
+        await until(partial(hears, ann, 0))
         await ann.send(channel, {"n": 1})
 
     pair(scenario)
