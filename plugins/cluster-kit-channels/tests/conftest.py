@@ -67,5 +67,5 @@ async def is_empty(layer, channel):
 async def until(condition):
     """Wait until an awaited condition holds, of which nobody is told."""
     async with asyncio.timeout(2 * WITHIN_S):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
