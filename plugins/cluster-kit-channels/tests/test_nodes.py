@@ -167,6 +167,8 @@ def test_supervisor_of_the_application_is_used_and_left_running(layer, cluster, 
                 channel = await ann.new_channel()
                 await bob.send(channel, {"n": 1})
                 assert await read(ann, channel) == {"n": 1}
+                await ann.send("work", {"n": 2})
+                assert await read(ann, "work") == {"n": 2}
                 await ann.close()
             assert [node.name for node in await supervisor.nodes()] == ["bob@127.0.0.1"]
 
@@ -176,3 +178,23 @@ def test_supervisor_of_the_application_is_used_and_left_running(layer, cluster, 
 def test_what_is_no_supervisor_is_an_error():
     with pytest.raises(TypeError, match="expected an AsyncSupervisor"):
         asyncio.run(ClusterChannelLayer(supervisor="conftest.WITHIN_S").send("a", {}))
+
+
+@pytest.mark.parametrize("said", [None, ["add", [1]], ["add", [[{}, "a", 0]]], ["send", 1, {}], ["send", "x!y", {}], {"a": 1}])
+def test_what_is_no_message_of_a_layer_is_passed_over(layer, cluster, said, caplog):
+    async def scenario():
+        async with AsyncSupervisor(cluster("stranger")) as stranger:
+            ann = layer("ann")
+            channel = await ann.new_channel()
+            await ann.group_add("g", channel)
+            topic = stranger.topic("channels")
+
+            async def listens():
+                return bool(await topic.nodes())
+
+            await until(listens)
+            await topic.publish(said)
+            await topic.publish(["group", "g", {"n": 1}])
+            assert await read(ann, channel) == {"n": 1}
+
+    asyncio.run(scenario())

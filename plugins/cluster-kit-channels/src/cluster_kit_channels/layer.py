@@ -25,7 +25,7 @@ from channels.exceptions import ChannelFull, MessageTooLarge
 from channels.layers import BaseChannelLayer
 from django.core.exceptions import ImproperlyConfigured
 
-from cluster_kit import AsyncTopic, Message, Node, NotLinkedError, NotSentError, UnansweredError
+from cluster_kit import AsyncTopic, ClusterKitError, Message, Node, NotLinkedError, NotSentError, UnansweredError
 from cluster_kit_channels.mailbox import Mailbox, name_of
 from cluster_kit_channels.plain import plain_message
 from cluster_kit_channels.station import Station, found_at, made_of, mark_of
@@ -52,7 +52,6 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         channel_capacity: The same for the channels that match a pattern.
     """
 
-    extensions = ("groups", "flush")
     ChannelFull = ChannelFull
     MessageTooLarge = MessageTooLarge
 
@@ -71,6 +70,7 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         super().__init__(expiry=expiry, capacity=capacity)
         if (cluster is None) == (supervisor is None):
             raise ImproperlyConfigured("channel layer: CONFIG: expected either 'cluster' or 'supervisor'")
+        self.extensions = ["groups", "flush"]
         self.channel_capacity = self.compile_capacities(channel_capacity or {})
         self.group_expiry = group_expiry
         self._mail = Mailbox(self.get_capacity, expiry)
@@ -86,9 +86,9 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
 
     async def close(self) -> None:
         """Leave the cluster, if the node is the layer's own; the next use of the layer joins it again."""
+        for channel in list(self._readers):
+            self._read_no_more(channel)
         await self._station.close()
-        with self._changed:
-            self._readers.clear()
 
     # -- channels --------------------------------------------------------------------------------------------------------------
 
@@ -197,7 +197,8 @@ class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels h
         with self._changed:
             topic = self._readers.pop(channel, None)
             if topic is not None:
-                topic.stop_answering()
+                with suppress(ClusterKitError):  # the application has stopped its supervisor
+                    topic.stop_answering()
 
     async def _pass_on(self) -> None:
         """Look whether there is a reader elsewhere by now for what nobody reads here."""

@@ -128,7 +128,10 @@ class Station:
                 if isinstance(item, Gap):
                     log.warning("%s messages of %s were lost", "some" if item.lost is None else item.lost, item.sender)
                 else:
-                    self.hear(item.sender, item.data)
+                    try:
+                        self.hear(item.sender, item.data)
+                    except (TypeError, ValueError):
+                        log.warning("%s said what is no message of a channel layer", item.sender, exc_info=True)
 
     async def _greet_all(self) -> None:
         async with self._supervisor.subscribe(topology=self.topic.topology) as events:
