@@ -344,7 +344,7 @@ class Switchboard(Guarded):
     def _say_greeting(self) -> None:
         """Have the worker told of the greeting of the moment when that is its turn: of many changes in a row, the last one."""
         if self._greet is not None and not self._greeting_is_due:
-            self._greeting_is_due = True
+            self._greetings, self._greeting_is_due = self._greetings + 1, True
             self._greet()
 
     def is_answered(self, topic: str) -> bool:

@@ -58,8 +58,7 @@ def start(tmp_path, cluster_file, monkeypatch):
         log.seek(0)
         text = log.read()
         log.close()
-        print(text)
-        assert not re.search(r"^Traceback|ERROR|exited unexpectedly|never awaited", text, re.MULTILINE)
+        assert not re.search(r"^Traceback|ERROR|exited unexpectedly|never awaited", text, re.MULTILINE), text
 
 
 def answers(port):
@@ -100,14 +99,14 @@ class Client:
         """Emit, and wait until the server is through with it."""
         return await self.io.call(event, data)
 
-    async def hears(self):
-        async with asyncio.timeout(10):
+    async def hears(self, within_s=10):
+        async with asyncio.timeout(within_s):
             return await self._heard.get()
 
-    async def hears_first(self, sentinel):
+    async def hears_first(self, sentinel, within_s=10):
         """Return all that it heard before ``sentinel``."""
         heard = []
-        while (event := await self.hears()) != sentinel:
+        while (event := await self.hears(within_s)) != sentinel:
             heard.append(event)
         return heard
 
@@ -119,3 +118,15 @@ async def until_linked(*clients):
             while not await client.say("linked", len(clients) - 1):
                 with suppress(TimeoutError):  # which is a pause, not a condition
                     await asyncio.wait_for(client.ended.wait(), 0.05)
+
+
+async def until_heard(say, event, *clients):
+    """Say it again and again until all have heard it: one that was linked this moment may miss something."""
+    missing = set(clients)
+    async with asyncio.timeout(30):
+        while missing:
+            await say()
+            for client in list(missing):
+                with suppress(TimeoutError):
+                    await client.hears_first(event, within_s=0.5)
+                    missing.discard(client)

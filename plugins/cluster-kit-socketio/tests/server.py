@@ -2,6 +2,7 @@
 
 import os
 from enum import StrEnum
+from pathlib import Path
 
 import socketio
 
@@ -15,7 +16,12 @@ class Colour(StrEnum):
 
 cluster = AsyncSupervisor.from_file(os.environ["CLUSTER"])
 server = socketio.AsyncServer(async_mode="asgi", client_manager=ClusterManager(cluster))
-app = socketio.ASGIApp(server, on_startup=cluster.start, on_shutdown=cluster.stop)
+app = socketio.ASGIApp(
+    server,
+    static_files={"/": str(Path(__file__).with_name("page.html"))},
+    on_startup=cluster.start,
+    on_shutdown=cluster.stop,
+)
 
 
 @server.event
@@ -37,7 +43,7 @@ async def say_twice(sid, first, second):
 
 @server.event
 async def paint(sid):
-    await server.emit("said", {Colour.RED: (Colour.RED, b"\xff\x00")})
+    await server.emit("said", {Colour.RED: [Colour.RED, b"\xff\x00"]})
 
 
 @server.event

@@ -1,0 +1,334 @@
+"""``ClusterChannelLayer``: a channel layer of Django Channels whose messages go over the links of a cluster.
+
+A channel that ``new_channel`` made belongs to its process, whose node is told by the name: what is sent there goes to that
+node, and what is sent to a group goes to all, each of which knows the groups of its own channels. Both are one stream of
+messages, so they arrive in the order in which they were sent. Any other channel belongs to whoever reads it.
+
+Source: https://channels.readthedocs.io/en/latest/channel_layer_spec.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+from channels.exceptions import ChannelFull, MessageTooLarge
+from channels.layers import BaseChannelLayer
+from django.core.exceptions import ImproperlyConfigured
+
+from cluster_kit import AsyncTopic, ClusterKitError, Message, Node, NotLinkedError, NotSentError, UnansweredError
+from cluster_kit_channels.mailbox import Mailbox, name_of
+from cluster_kit_channels.plain import plain_message
+from cluster_kit_channels.station import Station, found_at, made_of, mark_of
+
+ASK_S = 5.0  # so long a node that hangs can hold up who sends to a channel that it reads, or flushes
+
+_OWNED = re.compile(r"\.([0-9a-f]{16})\.[0-9a-f]{8}!")
+
+log = logging.getLogger("cluster_kit_channels")
+
+
+class ClusterChannelLayer(BaseChannelLayer):  # type: ignore[misc]  # channels has no types
+    """A channel layer, for any number of threads and event loops.
+
+    Args:
+        cluster: A cluster_kit configuration, or the path of one: the layer runs a node of its own in this process.
+        supervisor: In place of that, where the application's ``AsyncSupervisor`` is, or a function that returns it, such as
+            ``"shop.cluster.supervisor"``; the application starts and stops it.
+        topic: Name of the topic; layers of one name belong together.
+        topology: Whose links carry the messages; by default the only one that can.
+        expiry: After how many seconds a message that nobody read is dropped.
+        group_expiry: After how many seconds a channel leaves a group, unless it was added again.
+        capacity: How many unread messages a channel holds.
+        channel_capacity: The same for the channels that match a pattern.
+    """
+
+    ChannelFull = ChannelFull
+    MessageTooLarge = MessageTooLarge
+
+    def __init__(
+        self,
+        *,
+        cluster: Mapping[str, Any] | str | None = None,
+        supervisor: str | None = None,
+        topic: str = "channels",
+        topology: str | None = None,
+        expiry: float = 60,
+        group_expiry: float = 86400,
+        capacity: int = 100,
+        channel_capacity: Mapping[Any, int] | None = None,
+    ) -> None:
+        super().__init__(expiry=expiry, capacity=capacity)
+        if (cluster is None) == (supervisor is None):
+            raise ImproperlyConfigured("channel layer: CONFIG: expected either 'cluster' or 'supervisor'")
+        self.extensions = ["groups", "flush"]
+        self.channel_capacity = self.compile_capacities(channel_capacity or {})
+        self.group_expiry = group_expiry
+        self._mail = Mailbox(self.get_capacity, expiry)
+        self._groups: dict[str, dict[str, float]] = {}  # when each channel was added
+        self._readers: dict[str, AsyncTopic] = {}  # of channels that nobody owns
+        self._flushed: dict[str, None] = {}
+        self._changed = threading.Condition()  # guards these three
+        self._run = secrets.token_hex(4)
+        make = partial(made_of, cluster) if cluster is not None else partial(found_at, str(supervisor))
+        self._station = Station(make, owns=cluster is not None, topic=topic, topology=topology)
+        self._station.hear, self._station.answer = self._hear, self._answer
+        self._station.greet, self._station.look_again = self._greet, self._pass_on
+
+    async def close(self) -> None:
+        """Leave the cluster, if the node is the layer's own; the next use of the layer joins it again."""
+        for channel in list(self._readers):
+            self._read_no_more(channel)
+        await self._station.close()
+
+    # -- channels --------------------------------------------------------------------------------------------------------------
+
+    async def new_channel(self, prefix: str = "specific") -> str:
+        """Return the name of a new channel that belongs to this process."""
+        await self._station.open()
+        return f"{prefix}{self._mark}{secrets.token_hex(8)}"
+
+    @property
+    def _mark(self) -> str:
+        return f".{mark_of(self._station.local)}.{self._run}!"
+
+    async def send(self, channel: str, message: dict[str, Any]) -> None:
+        """Send to one channel.
+
+        Raises:
+            ChannelFull: It holds as many unread messages as it may. One of another process drops what it has no room for.
+            MessageTooLarge: It is longer than the cluster's messages may be.
+            TypeError: A part of it, which is named, is nothing that a message may hold; or that is no channel's name.
+        """
+        self.require_valid_channel_name(channel)
+        await self._send(channel, plain_message(message))
+
+    async def _send(self, channel: str, message: dict[str, Any]) -> None:
+        await self._station.open()
+        if name_of(channel).endswith(self._mark):
+            is_taken = self._keep(name_of(channel), [channel], message)
+        elif "!" in channel:
+            is_taken = await self._tell_owner(channel, ["send", channel, message])
+        else:
+            is_taken = await self._send_to_any(channel, message)
+        if not is_taken:
+            raise ChannelFull(channel)
+
+    def _keep(self, name: str, channels: list[str], message: dict[str, Any]) -> bool:
+        return self._mail.put(name, channels, message, time.monotonic())
+
+    async def _tell_owner(self, channel: str, record: list[Any], timeout_s: float = 0) -> bool:
+        """Tell the node that owns ``channel``, or nobody if it has left; return whether there was room for that."""
+        owner = _OWNED.search(channel)
+        for node in await self._station.topic.nodes():
+            if owner is not None and mark_of(node) == owner[1]:
+                try:
+                    with _sized():
+                        await self._station.topic.send(node, record, timeout_s=timeout_s)
+                except NotLinkedError:  # it has left this very moment
+                    return True
+                except NotSentError:
+                    return False
+        return True
+
+    async def _send_to_any(self, channel: str, message: dict[str, Any]) -> bool:
+        """Hand ``message`` to one of those who read ``channel``; keep it here until somebody does."""
+        topic = self._station.topic_of(channel)
+        others = [] if self._mail.waits(channel) else list(await topic.nodes(answering=True))
+        readers: list[Node | None] = [*others, *([None] if channel in self._readers or not others else [])]
+        for reader in random.sample(readers, len(readers)):
+            if await self._hand_over(topic, reader, message) if reader else self._keep(channel, [channel], message):
+                return True
+        return False
+
+    async def _hand_over(self, topic: AsyncTopic, reader: Node, message: dict[str, Any]) -> bool:
+        try:
+            with _sized():
+                return bool(await topic.ask(reader, message, timeout_s=ASK_S))
+        except NotSentError:
+            return False
+        except UnansweredError as exc:  # it may have it, and nobody must have it twice
+            log.warning("%s", exc)
+            return True
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        """Wait for the next message of a channel; ``name!`` stands for all channels of this process that begin so."""
+        self.require_valid_channel_name(channel)
+        await self._station.open()
+        name = name_of(channel)
+        assert "!" not in channel or name.endswith(self._mark), f"channel {channel!r} belongs to another process"
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop was closed: nobody awaits this
+                loop.call_soon_threadsafe(ready.set)
+
+        self._mail.enter(channel, wake)
+        is_read = False
+        try:
+            if "!" not in channel:
+                self._read(channel)
+            while (message := self._mail.take(channel, time.monotonic())) is None:
+                await ready.wait()
+                ready.clear()
+            is_read = True
+            return message
+        finally:
+            if self._mail.leave(channel, wake) and not is_read:
+                self._read_no_more(channel)
+
+    def _read(self, channel: str) -> None:
+        """Have other nodes know that ``channel`` is read here, also between two calls of ``receive``."""
+        with self._changed:
+            if channel not in self._readers:
+                topic = self._readers[channel] = self._station.topic_of(channel)
+                topic.answer(lambda message: self._keep(channel, [channel], message.data))
+
+    def _read_no_more(self, channel: str) -> None:
+        with self._changed:
+            topic = self._readers.pop(channel, None)
+            if topic is not None:
+                with suppress(ClusterKitError):  # the application has stopped its supervisor
+                    topic.stop_answering()
+
+    async def _pass_on(self) -> None:
+        """Look whether there is a reader elsewhere by now for what nobody reads here."""
+        for channel in self._mail.names:
+            topic = self._station.topic_of(channel)
+            while channel not in self._readers and (nodes := await topic.nodes(answering=True)):
+                message = self._mail.take(channel, time.monotonic())
+                if message is None:
+                    break
+                if not await self._hand_over(topic, random.choice(nodes), message):
+                    self._keep(channel, [channel], message)  # behind the others: these channels promise no order
+                    break
+
+    # -- groups ----------------------------------------------------------------------------------------------------------------
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """Add a channel to a group, or have it stay there for another ``group_expiry``."""
+        await self._change(group, channel, ["add", [[group, channel, 0.0]]])
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        """Take a channel out of a group, if it is in there."""
+        await self._change(group, channel, ["discard", group, channel])
+
+    async def _change(self, group: str, channel: str, record: list[Any]) -> None:
+        """Have those know it who deliver to the channel: its own process, or all."""
+        self.require_valid_group_name(group)
+        self.require_valid_channel_name(channel)
+        await self._station.open()
+        if "!" in channel and not name_of(channel).endswith(self._mark):
+            if not await self._tell_owner(channel, record, ASK_S):
+                log.warning("group %s: the node of channel %s was not told, as it had no room for that", group, channel)
+            return
+        self._hear(self._station.local, record)
+        if "!" not in channel:
+            await self._station.topic.publish(record)
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        """Send to all channels of a group; those that are full miss it. Raises as ``send`` does, but not ``ChannelFull``."""
+        self.require_valid_group_name(group)
+        message = plain_message(message)
+        await self._station.open()
+        with _sized():
+            await self._station.topic.publish(["group", group, message])
+        self._deliver(group, message)
+        for channel in self._members(group):
+            if "!" not in channel:
+                with suppress(ChannelFull):
+                    await self._send(channel, message)
+
+    def _members(self, group: str) -> list[str]:
+        with self._changed:
+            members = self._groups.get(group, {})
+            since_s = time.monotonic() - self.group_expiry
+            for channel in [channel for channel, added_s in members.items() if added_s <= since_s]:
+                del members[channel]
+            return list(members)
+
+    def _deliver(self, group: str, message: dict[str, Any]) -> None:
+        """Keep ``message`` for the members that belong to this process."""
+        by_name: dict[str, list[str]] = {}
+        for channel in self._members(group):
+            if "!" in channel:
+                by_name.setdefault(name_of(channel), []).append(channel)
+        full = [name for name, channels in by_name.items() if not self._keep(name, channels, message)]
+        if full:
+            log.info("group %s: %d of %d are over capacity", group, len(full), len(by_name))
+
+    # -- flush -----------------------------------------------------------------------------------------------------------------
+
+    async def flush(self) -> None:
+        """Drop all messages and groups, in all nodes."""
+        await self._station.open()
+        order = secrets.token_hex(8)
+        self._hear(self._station.local, ["flush", order])
+        await self._station.topic.publish(["flush", order])  # behind what was sent before
+        for node, answer in (await self._station.topic.ask_all(order, timeout_s=ASK_S)).items():
+            if answer is not True:
+                log.warning("flush: %s has not confirmed it: %s", node, answer)
+
+    # -- what other nodes say --------------------------------------------------------------------------------------------------
+
+    def _hear(self, sender: Node, record: Any) -> None:
+        match record:
+            case ["send", str(channel), dict(message)]:
+                if name_of(channel).endswith(self._mark) and not self._keep(name_of(channel), [channel], message):
+                    log.info("channel %s is over capacity", channel)
+            case ["group", str(group), dict(message)]:
+                self._deliver(group, message)
+            case ["add", list(members)]:
+                with self._changed:
+                    for group, channel, age_s in members:
+                        self._groups.setdefault(group, {})[channel] = time.monotonic() - age_s
+            case ["discard", str(group), str(channel)]:
+                with self._changed:
+                    self._groups.get(group, {}).pop(channel, None)
+                    if not self._groups.get(group, True):
+                        del self._groups[group]
+            case ["flush", str(order)]:
+                self._mail.clear()
+                with self._changed:
+                    self._groups.clear()
+                    self._flushed = {**dict.fromkeys(list(self._flushed)[-99:]), order: None}
+                    self._changed.notify_all()
+            case _:
+                log.warning("%s said what is no message of a channel layer", sender)
+
+    def _answer(self, message: Message) -> bool:
+        """Confirm a flush once that is done."""
+        with self._changed:
+            return self._changed.wait_for(lambda: message.data in self._flushed, ASK_S)
+
+    async def _greet(self, node: Node) -> None:
+        """Tell a node that is linked of the channels in groups that belong to nobody."""
+        now_s = time.monotonic()
+        with self._changed:
+            members = [
+                [group, channel, now_s - added_s]
+                for group, channels in self._groups.items()
+                for channel, added_s in channels.items()
+                if "!" not in channel
+            ]
+        if members:
+            with suppress(NotSentError):
+                await self._station.topic.send(node, ["add", members])
+
+
+@contextmanager
+def _sized() -> Iterator[None]:
+    """Name the error of a message that is too long as channels does."""
+    try:
+        yield
+    except ValueError as exc:
+        raise MessageTooLarge(str(exc)) from exc
