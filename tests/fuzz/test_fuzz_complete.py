@@ -81,6 +81,7 @@ NOT_DECODERS = {
     "supervisor.topics.switchboard:Switchboard.send": "sends",
     "wire.sealing:Sealing.seal": "sends",
     "wire.tls:Tls.send": "sends",
+    "wire.topics:copied": "looks at nothing",
     "worker.dropped:Dropped.renewed": "ids of our own",
     "worker.forwarding:Forwarding.greet": "hands on",
     "worker.forwarding:Forwarding.message": "hands on, unread",

@@ -31,6 +31,8 @@ from cluster_kit.wire.topics import (
     Raised,
     Record,
     Said,
+    Sync,
+    Synced,
     Taken,
     Uninterested,
     check_topic,
@@ -62,6 +64,8 @@ RECORDS = [
     (Raised(1, "KeyError: 7"), [12, 1, "KeyError: 7"]),
     (Declined(1, "nobody answers there"), [13, 1, "nobody answers there"]),
     (Closing(), [14]),
+    (Sync(7), [15, 7]),
+    (Synced(7), [16, 7]),
 ]
 CAPTURED = (
     "93"  # payload of 3
