@@ -12,6 +12,8 @@ import pytest
 from fuzz_targets import TARGETS
 from waiting import until
 
+from cluster_kit.wire import frames
+
 HERE = Path(__file__).parent
 
 STAND_IN = """
@@ -102,7 +104,7 @@ def test_input_that_breaks_a_target_is_kept_and_shown_again(tmp_path, monkeypatc
     broken = TARGETS["frames"].seeds[0]
     monkeypatch.setattr(command, "CRASHES", tmp_path)
     file = command.saved(TARGETS["frames"], broken)
-    monkeypatch.setattr("cluster_kit.wire.frames.MAX_HANDSHAKE_BYTES", 1)  # so that it isn't encoded again
+    monkeypatch.setitem(frames._LIMITS, frames.Hello, 1)  # so that it isn't encoded again
     with pytest.raises(Exception, match="at most 1 allowed"):
         command.main(["--replay", str(file)])
 
