@@ -46,7 +46,7 @@ class Speaking:
         """
         from cluster_kit.supervisor.topics.topic import Topic  # which takes a while to import
 
-        if name[:1] == "$":
+        if isinstance(name, str) and name.startswith("$"):
             raise ValueError(f"topic: {name[:80]!r} begins with '$', as those that cluster_kit itself uses: name it otherwise")
         board = self._board(topology, "topic")
         return Topic(name, boards=self._boards, board=board, running=self._running, current=self._bus.current)
