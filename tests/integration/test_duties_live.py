@@ -15,6 +15,8 @@ from cluster_kit import AsyncSupervisor, ClusterKitError, ConfigError, Superviso
 
 DEADLINE_S = 30
 
+pytestmark = pytest.mark.once
+
 
 class Nodes:
     """Nodes of a cluster of their own; the one that was started first is the oldest."""
