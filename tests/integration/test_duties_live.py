@@ -181,6 +181,16 @@ def test_one_process_is_one_candidate(nodes):
         assert again.wait(0)
 
 
+def test_a_second_try_in_one_process_takes_nothing_from_the_holder(nodes):
+    ann, bob = nodes.start("ann"), nodes.start("bob")
+    with ann.once("nightly") as duty:
+        with pytest.raises(ClusterKitError, match="already"):
+            ann.once("nightly").__enter__()
+        with pytest.raises(WaitTimeoutError):
+            bob.once("nightly", timeout_s=1).__enter__()  # time for a mistake
+        assert duty.wait(0)
+
+
 def test_many_candidates_take_turns(nodes, log):
     """Five nodes that have a duty for a moment each: never two at a time."""
     started = [nodes.start(f"n{i}") for i in range(5)]

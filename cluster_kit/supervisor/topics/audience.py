@@ -74,8 +74,10 @@ class Audience:
             raise ClusterKitError(f"answer: {name} answers topic {topic!r} already: call stop_answering() first")
         self._answerers[topic] = answerer
 
-    def remove_answerer(self, topic: str) -> bool:
-        """Have nobody answer; return whether anybody did."""
+    def remove_answerer(self, topic: str, answerer: Answers | None = None) -> bool:
+        """Have nobody answer, or ``answerer`` not any more if it is who does; return whether that changes anything."""
+        if answerer is not None and self._answerers.get(topic) is not answerer:
+            return False
         return self._answerers.pop(topic, None) is not None
 
     def dismiss(self) -> list[TopicSubscription]:

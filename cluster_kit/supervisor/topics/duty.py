@@ -81,7 +81,7 @@ class Candidate:
             has_ended, self.over = self.over is not None, self.over or "it has ended"
             self._say_free()
         if not has_ended:
-            self._board.stop_answering(self._topic)
+            self._board.stop_answering(self._topic, self)
 
     # -- with the switchboard's lock held --------------------------------------------------------------------------------------
 

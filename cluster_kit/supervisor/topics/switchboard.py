@@ -324,10 +324,10 @@ class Switchboard(Guarded):
             self._audience.add_answerer(topic, answerer)
             self._listen(topic, undo=lambda: self._audience.remove_answerer(topic))
 
-    def stop_answering(self, topic: str) -> None:
-        """Have nobody answer; idempotent."""
+    def stop_answering(self, topic: str, answerer: Answers | None = None) -> None:
+        """Have nobody answer, or only ``answerer`` not any more; idempotent."""
         with self._guard():
-            if self._audience.remove_answerer(topic):
+            if self._audience.remove_answerer(topic, answerer):
                 self._listen(topic)
 
     def _listen(self, topic: str, undo: Callable[[], object] | None = None) -> None:
