@@ -191,6 +191,36 @@ def test_a_second_try_in_one_process_takes_nothing_from_the_holder(nodes):
         assert duty.wait(0)
 
 
+def test_a_forked_child_is_told_that_it_has_no_duties(nodes):
+    ann = nodes.start("ann")
+    board, held, let_go = ann._boards.of("lan"), threading.Event(), threading.Event()
+
+    def hold():
+        with board.lock:
+            held.set()
+            let_go.wait(DEADLINE_S)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(DEADLINE_S)
+    reading, writing = os.pipe()
+    child = os.fork()  # in which nobody ever lets go of the lock
+    if not child:
+        signal.alarm(10)
+        try:
+            ann.once("nightly").__enter__()
+        except ClusterKitError as exc:
+            os.write(writing, str(exc).encode())
+        finally:
+            os._exit(0)
+    let_go.set()
+    holder.join(DEADLINE_S)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert b"it belongs to process" in pipe.read()
+    os.waitpid(child, 0)
+
+
 def test_many_candidates_take_turns(nodes, log):
     """Five nodes that have a duty for a moment each: never two at a time."""
     started = [nodes.start(f"n{i}") for i in range(5)]

@@ -48,7 +48,7 @@ class Candidate:
         self._topic = PREFIX + name
         self._candidacy = Candidacy(min_nodes)
         self._changed = changed
-        self._is_taken_up = False
+        self._has_begun = self._is_taken_up = False
         self._asked: set[int] = set()
         self._waiting: list[Callable[[], None]] = []  # the answers to those who wait for this node to be free
 
@@ -71,11 +71,14 @@ class Candidate:
         """
         if self._board.is_answered(self._topic):
             raise ClusterKitError(f"{self.name}: this process waits for that duty already, or has it")
+        self._has_begun = True
         self._board.answer(self._topic, self)
         self._board.watch(self._look)
 
     def end(self) -> None:
         """Be none any more, having stopped what the duty took. Idempotent."""
+        if not self._has_begun:  # as in a forked child, where nobody may ever let go of the lock
+            return
         with self._board.lock:
             self._board.lookout.remove(self._look)
             has_ended, self.over = self.over is not None, self.over or "it has ended"

@@ -78,6 +78,8 @@ class Switchboard(Guarded):
 
     def limit(self, max_message_bytes: int) -> None:
         """Carry no longer message than that."""
+        if max_message_bytes == self._max_message_bytes:  # as always once it runs: a forked child must not want the lock
+            return
         with self.lock:
             self._max_message_bytes = max_message_bytes
             if self._messenger is not None and self._messenger.max_message_bytes != max_message_bytes:
