@@ -50,7 +50,7 @@ class Candidate:
         self._changed = changed
         self._has_begun = self._is_taken_up = False
         self._asked: set[int] = set()
-        self._waiting: list[Callable[[], None]] = []  # the answers to those who wait for this node to be free
+        self._waiting: list[tuple[int, Callable[[], None]]] = []  # the link to each who waits, and what answers there
 
     def take_up(self) -> bool:
         """Do what the duty is about, from now on, if this node has it; return whether it does."""
@@ -90,13 +90,14 @@ class Candidate:
 
     def take(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
         """Answer another candidate as soon as this node is free."""
-        self._waiting.append(partial(board.respond, messenger, partial(messenger.reply, asked.question, b"")))
+        answer = partial(board.respond, messenger, partial(messenger.reply, asked.question, b""))
+        self._waiting.append((asked.question.link, answer))
         self._say_free()
 
     def _say_free(self) -> None:
         if self.over is not None or self._candidacy.says_free:
             waiting, self._waiting = self._waiting, []
-            for answer in waiting:
+            for _, answer in waiting:
                 answer()
 
     def _look(self) -> None:
@@ -105,6 +106,7 @@ class Candidate:
         linked = self._board.linked(self._topic) if self.over is None else {}
         seen = {link: Neighbour(node.boot_id, answers) for link, (node, answers) in linked.items() if node.boot_id}
         self._asked &= seen.keys()
+        self._waiting = [each for each in self._waiting if each[0] in seen]  # of others nobody waits any more
         self._candidacy.see(self._board.boot_id, seen)
         if not (self._is_taken_up or self._candidacy.is_held):
             self._candidacy.release()  # what was lost before it was taken up takes no time to stop
