@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -61,7 +62,9 @@ def install(tmp_path, monkeypatch):
 
     yield install
     for name in set(sys.modules) - before:
-        del sys.modules[name]
+        # Only what was installed here: a module of the package that is loaded twice is no longer the one that its parent names.
+        if Path(getattr(sys.modules[name], "__file__", None) or "").is_relative_to(tmp_path):
+            del sys.modules[name]
 
 
 def foreign(registry):
