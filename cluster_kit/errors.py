@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Self
 
+from cluster_kit.fault import Fault, format_path
+
 
 class ClusterKitError(Exception):
     """The root of all errors; ``retryable`` says whether the same attempt may succeed later."""
@@ -35,39 +37,43 @@ def _rebuild(cls: type[ClusterKitError], args: tuple[Any, ...], state: dict[str,
 class ConfigError(ClusterKitError, ValueError):
     """A configuration cannot be used; the user must change it.
 
-    ``errors`` holds each fault on its own (itself alone where there is one), so that all are reported at once.
-
     Attributes:
         path: Key path, such as ``topologies.lan.config.port``; empty for the whole document.
         file: The YAML file, or ``None`` where the configuration was a dict.
         line: Line in ``file``, from 1.
         column: Column in ``line``, from 1.
-        missing: Whether the fault is that something isn't given.
+        fault: What is wrong, as a value; of an error that stands for several, the first one.
     """
-
-    missing: bool = False
 
     def __init__(
         self,
-        message: str,
+        message: str | Fault,
         *,
         path: str = "",
         file: str | None = None,
         line: int | None = None,
         column: int | None = None,
     ) -> None:
-        where = ":".join(str(part) for part in (file, line, column) if part is not None)
-        super().__init__(": ".join(part for part in (where, path, message) if part))
-        self.path = path
+        fault = message if isinstance(message, Fault) else Fault((path,) if path else (), message)
+        text = str(fault) if isinstance(message, Fault) else f"{path}: {message}" if path else message
+        place = ":".join(str(part) for part in (file, line, column) if part is not None)
+        super().__init__(f"{place}: {text}" if place else text)
+        self.path = path or format_path(fault.where)
         self.file = file
         self.line = line
         self.column = column
+        self.fault = fault
         self._parts: tuple[ConfigError, ...] = ()
 
     @property
     def errors(self) -> tuple[ConfigError, ...]:
-        """Each fault on its own."""
+        """Each fault on its own, so that all are reported at once; itself where there is one."""
         return self._parts or (self,)
+
+    @property
+    def missing(self) -> bool:
+        """Whether the fault is that something isn't given."""
+        return self.fault.missing
 
     @classmethod
     def gather(cls, errors: Sequence[ConfigError]) -> Self | ConfigError:
@@ -76,20 +82,21 @@ class ConfigError(ClusterKitError, ValueError):
             return errors[0]
         whole = cls("\n".join(str(error) for error in errors))
         whole.file = errors[0].file
+        whole.fault = errors[0].fault
         whole._parts = tuple(errors)
         return whole
 
 
-def faults_of(check: Callable[..., object], *arguments: object) -> Iterator[str]:
-    """Yield what ``check`` raises ``ConfigError`` for, so that it can be told together with other faults."""
+def faults_of(check: Callable[..., object], *arguments: object) -> Iterator[Fault]:
+    """Yield the faults for which ``check`` raises ``ConfigError``, to report them with others."""
     try:
         check(*arguments)
     except ConfigError as exc:
-        yield from map(str, exc.errors)
+        yield from (error.fault for error in exc.errors)
 
 
-def raise_all(faults: Iterable[str]) -> None:
-    """Raise one ``ConfigError`` for all ``faults`` of options, if there are any; each begins with the name of its option."""
+def raise_all(faults: Iterable[Fault]) -> None:
+    """Raise one ``ConfigError`` for all ``faults`` of options, if there are any."""
     errors = [ConfigError(fault) for fault in faults]
     if errors:
         raise ConfigError.gather(errors)

@@ -12,7 +12,7 @@ PACKAGE = Path(cluster_kit.__file__).parent
 
 # From the bottom up. Parts in one string with bars between them are strangers to each other.
 LAYERS = (
-    "errors _version payloads attended throttle resolving netdevice host",
+    "fault errors _version payloads attended throttle resolving netdevice host",
     "node events rendezvous duty",
     "network",
     "observations abc answers config diagnosis wire registry security",

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from cluster_kit.config.guarded_file import GuardedFile, unusable
+from cluster_kit.config.guarded_file import GuardedFile, UnusableFileError
 from cluster_kit.host import ip_of
 from cluster_kit.security.files import FileTrust
 from cluster_kit.security.keys import Certificates
@@ -72,13 +72,13 @@ def _rehearsed(cert: Path, ca: Path, content: Certificates) -> tuple[tuple[str, 
     try:
         trust = FileTrust(content)
     except ValueError as exc:
-        raise unusable(cert, f"a link would not take it: {exc}", "issue another") from None
+        raise UnusableFileError(cert, f"a link would not take it: {exc}", "issue another") from None
     try:
         return rehearse(trust)
     except ValueError as exc:
         why = f"others would not believe it, by the authorities in '{ca}': {exc}"
         cure = "expected there who issued it, in its own file those between the two, and all of them valid now"
-        raise unusable(cert, why, cure) from None
+        raise UnusableFileError(cert, why, cure) from None
 
 
 def _certificates_in(file: GuardedFile) -> list[x509.Certificate]:
@@ -89,10 +89,10 @@ def _certificates_in(file: GuardedFile) -> list[x509.Certificate]:
             each.public_key()
     except _UNREADABLE:
         cure = "write it as PEM, which begins with '-----BEGIN CERTIFICATE-----'"
-        raise unusable(file.path, "it holds no certificate that can be read", cure) from None
+        raise UnusableFileError(file.path, "it holds no certificate that can be read", cure) from None
     if len(certificates) > MAX_CERTIFICATES:
         cure = "expected the few that the cluster has to do with"
-        raise unusable(file.path, f"it has more than {MAX_CERTIFICATES} certificates", cure)
+        raise UnusableFileError(file.path, f"it has more than {MAX_CERTIFICATES} certificates", cure)
     return certificates
 
 
@@ -102,18 +102,18 @@ def _private_key_in(file: GuardedFile) -> PrivateKeyTypes:
         return load_pem_private_key(file.content, None)
     except TypeError:
         cure = f"decrypt it, as by 'openssl pkey -in {file.path} -out FILE', for nobody is there to be asked for its password"
-        raise unusable(file.path, "its private key is encrypted", cure) from None
+        raise UnusableFileError(file.path, "its private key is encrypted", cure) from None
     except _UNREADABLE:
         cure = "write it as PEM, which begins with '-----BEGIN PRIVATE KEY-----'"
-        raise unusable(file.path, "it holds no private key that can be read", cure) from None
+        raise UnusableFileError(file.path, "it holds no private key that can be read", cure) from None
 
 
 def _check_blocks(file: GuardedFile, what: str) -> None:
     """Refuse a file that ends amid a block, of which what reads it would take no notice."""
     if not file.content.strip():
-        raise unusable(file.path, "it is empty", f"write {what} to it, as PEM")
+        raise UnusableFileError(file.path, "it is empty", f"write {what} to it, as PEM")
     if file.content.count(b"-----BEGIN ") != file.content.count(b"-----END "):
-        raise unusable(file.path, "it ends amid a block of PEM", "write all of it")
+        raise UnusableFileError(file.path, "it ends amid a block of PEM", "write all of it")
 
 
 def _check_pair(cert: Path, own: x509.Certificate, key: Path, private: PrivateKeyTypes) -> None:
@@ -122,7 +122,7 @@ def _check_pair(cert: Path, own: x509.Certificate, key: Path, private: PrivateKe
     )
     if of_cert != of_key:
         why = f"it is not the key of the first certificate in '{cert}'"
-        raise unusable(key, why, "put both in place that were issued together, the node's own certificate first")
+        raise UnusableFileError(key, why, "put both in place that were issued together, the node's own certificate first")
 
 
 def _check_time(cert: Path, own: x509.Certificate) -> None:
@@ -130,9 +130,9 @@ def _check_time(cert: Path, own: x509.Certificate) -> None:
     begins, expires = own.not_valid_before_utc, own.not_valid_after_utc
     cure = f"have it renewed, or set the clock of this machine, which says that it is {now:%Y-%m-%d}"
     if now > expires:
-        raise unusable(cert, f"its certificate expired on {expires:%Y-%m-%d %H:%M} UTC", cure)
+        raise UnusableFileError(cert, f"its certificate expired on {expires:%Y-%m-%d %H:%M} UTC", cure)
     if now < begins:
-        raise unusable(cert, f"its certificate is not valid before {begins:%Y-%m-%d %H:%M} UTC", cure)
+        raise UnusableFileError(cert, f"its certificate is not valid before {begins:%Y-%m-%d %H:%M} UTC", cure)
 
 
 def _check_usages(cert: Path, own: x509.Certificate) -> None:
@@ -141,12 +141,12 @@ def _check_usages(cert: Path, own: x509.Certificate) -> None:
     except x509.ExtensionNotFound:
         return  # it is for everything
     except (ValueError, x509.DuplicateExtension):
-        raise unusable(cert, "its certificate has an extension that cannot be read", "issue another") from None
+        raise UnusableFileError(cert, "its certificate has an extension that cannot be read", "issue another") from None
     missing = [name for usage, name in _USAGES.items() if usage not in usages]
     if missing:
         why = f"its certificate is not for {' and '.join(missing)}, by its extended key usage"
         cure = "issue one for both ends of a link; in cert-manager, by 'usages: [digital signature, server auth, client auth]'"
-        raise unusable(cert, why, cure)
+        raise UnusableFileError(cert, why, cure)
 
 
 def _check_names(cert: Path, names: tuple[tuple[str, str], ...], host: str, trust_domain: str | None) -> None:
@@ -157,9 +157,9 @@ def _check_names(cert: Path, names: tuple[tuple[str, str], ...], host: str, trus
         why = f"its certificate does not name '{host}', the host of this node, but {found or 'no host at all'}"
         kind = "ipAddresses" if ip_of(host) else "dnsNames"
         cure = f"issue one that does, in cert-manager by '{kind}', or call the node by a host that it names"
-        raise unusable(cert, why, cure)
+        raise UnusableFileError(cert, why, cure)
     why = f"its certificate has no SPIFFE ID of the trust domain '{trust_domain}', but {found or 'no URI at all'}"
-    raise unusable(cert, why, f"issue one with exactly one URI, such as spiffe://{trust_domain}/shop")
+    raise UnusableFileError(cert, why, f"issue one with exactly one URI, such as spiffe://{trust_domain}/shop")
 
 
 def _pem(certificates: list[x509.Certificate]) -> bytes:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cluster_kit.config.guarded_file import GuardedFile, identity_of, read_guarded, unusable
+from cluster_kit.config.guarded_file import GuardedFile, UnusableFileError, identity_of, read_guarded
 from cluster_kit.errors import ConfigError
 from cluster_kit.security.keys import Certificates
 
@@ -147,7 +147,7 @@ def _collect(paths: CertificatePaths) -> tuple[GuardedFile, GuardedFile, Guarded
         ca = _read_one(paths.ca, "the authorities", "name only those authorities that issue certificates of the cluster")
         if all(identity_of(file.path) == file.identity for file in (cert, key, ca)):
             return cert, key, ca
-    raise unusable(paths.cert, "it, its key or the authorities change all the time", "wait until they are written")
+    raise UnusableFileError(paths.cert, "it, its key or the authorities change all the time", "wait until they are written")
 
 
 def _read_one(path: Path, what: str, large: str) -> GuardedFile:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster_kit.config.document import Faults, Part, shown
-from cluster_kit.config.guarded_file import is_about
+from cluster_kit.config.guarded_file import UnusableFileError
 from cluster_kit.config.options import convert
 from cluster_kit.config.values import text
-from cluster_kit.errors import ConfigError
 
 if TYPE_CHECKING:
     from cluster_kit.config.certificate_files import CertificateFiles
@@ -74,9 +73,9 @@ def _read(own: dict[str, Part], given: dict[str, Path], host: str, domain: str |
     paths = CertificatePaths.within(files[FOLDER]) if FOLDER in files else CertificatePaths(**files)
     try:
         return read_certificate_files(paths, host, domain)
-    except ConfigError as exc:
-        culprit = next((own[key] for key, path in files.items() if is_about(exc, path)), first)
-        raise culprit.error(str(exc)) from None
+    except UnusableFileError as exc:
+        culprit = next((own[key] for key, path in files.items() if path == exc.culprit), first)
+        raise culprit.placed(exc.fault) from None
 
 
 def _trust_domain(part: Part) -> str:

@@ -6,18 +6,15 @@ complaints, so that all of them are reported at once.
 
 from __future__ import annotations
 
-import re
 import reprlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from cluster_kit.errors import ConfigError
+from cluster_kit.fault import Fault, KeyPath, format_path
 
-KeyPath = tuple[str | int, ...]
-
-_PLAIN_KEY = re.compile(r"[\w-]{1,64}")
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 80
 
@@ -90,8 +87,8 @@ class Part:
 
     @property
     def key(self) -> str:
-        """The last key of the path."""
-        return str(self.path[-1])
+        """The last key of the path; empty for the whole document."""
+        return str(self.path[-1]) if self.path else ""
 
     def child(self, key: str | int, raw: Any) -> Part:
         """Return the piece of this one that ``key`` leads to."""
@@ -117,20 +114,27 @@ class Part:
         """Return a part in the same place with other data."""
         return Part(self.document, self.path, raw)
 
-    def error(self, message: str) -> ConfigError:
-        """Return a complaint about the value; for one that isn't written, where it would belong."""
-        path = self.path
+    def error(self, what: str, cure: str = "") -> ConfigError:
+        """Return an error about the value."""
+        return self.placed(Fault((), what, cure))
+
+    def placed(self, fault: Fault) -> ConfigError:
+        """Return the error for a fault of this value or within it.
+
+        Where the value at fault isn't written, its place is that of the closest value around it.
+        """
+        path = (*self.path, *fault.where)
         while path and path not in self.document.values:
             path = path[:-1]
-        return self._error(message, self.document.values.get(path))
+        return self._error(fault.under(self.path), self.document.values.get(path))
 
-    def key_error(self, message: str) -> ConfigError:
-        """Return a complaint about the key."""
-        return self._error(message, self.document.keys.get(self.path))
+    def key_error(self, what: str, cure: str = "") -> ConfigError:
+        """Return an error about the key."""
+        return self._error(Fault(self.path, what, cure), self.document.keys.get(self.path))
 
-    def _error(self, message: str, place: Place | None) -> ConfigError:
+    def _error(self, fault: Fault, place: Place | None) -> ConfigError:
         line, column = (place.line, place.column) if place else (None, None)
-        return ConfigError(message, path=format_path(self.path), file=self.document.file, line=line, column=column)
+        return ConfigError(fault, file=self.document.file, line=line, column=column)
 
 
 class Faults:
@@ -165,17 +169,10 @@ class Faults:
             raise ConfigError.gather(sorted(self.errors, key=lambda error: (error.line or 0, error.column or 0)))
 
 
-def format_path(path: KeyPath) -> str:
-    """Return ``topologies.lan.strategy[0].port``; a key that isn't a plain word is quoted."""
-    text = ""
-    for key in path:
-        if isinstance(key, int):
-            text += f"[{key}]"
-        elif _PLAIN_KEY.fullmatch(key):
-            text += f".{key}" if text else key
-        else:
-            text += f"[{key[:64]!r}]"
-    return text
+def amended(error: ConfigError, **changes: Any) -> ConfigError:
+    """Return an error in the same place, whose fault has these fields replaced."""
+    fault = replace(error.fault, **changes)
+    return ConfigError(fault, file=error.file, line=error.line, column=error.column)
 
 
 def shown(value: Any) -> str:

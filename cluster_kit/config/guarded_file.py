@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster_kit.errors import ConfigError
+from cluster_kit.fault import Fault
 
 _BY_GROUP_OR_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
@@ -46,7 +47,7 @@ class GuardedFile:
         if self.mode & _BY_GROUP_OR_OTHERS:
             who = "everybody" if self.mode & stat.S_IWOTH else "its group"
             why = f"{who} can write it (mode {stat.S_IMODE(self.mode):04o}), and so {so}"
-            raise unusable(self.path, why, f"chmod go-w '{self.path}'")
+            raise UnusableFileError(self.path, why, f"chmod go-w '{self.path}'")
 
 
 def read_guarded(path: Path, limit: int, *, what: str, missing: str, large: str) -> GuardedFile:
@@ -81,18 +82,16 @@ def identity_of(path: Path) -> Identity | None:
         return None
 
 
-def unusable(path: Path, why: str, cure: str) -> ConfigError:
-    """Return the error about a file that can't be used."""
-    return ConfigError(f"{_beginning(path)}{why}; {cure}")
+class UnusableFileError(ConfigError):
+    """A file can't be used.
 
+    Attributes:
+        culprit: Its path.
+    """
 
-def is_about(error: ConfigError, path: Path) -> bool:
-    """Whether ``unusable`` made ``error`` about this file."""
-    return str(error).startswith(_beginning(path))
-
-
-def _beginning(path: Path) -> str:
-    return f"cannot use '{str(path)[:200]}': "
+    def __init__(self, path: Path, why: str, cure: str) -> None:
+        super().__init__(Fault((), f"cannot use '{str(path)[:200]}': {why}", cure))
+        self.culprit = path
 
 
 def _read(path: Path, limit: int, what: str, large: str) -> GuardedFile:
@@ -100,14 +99,14 @@ def _read(path: Path, limit: int, what: str, large: str) -> GuardedFile:
     try:
         found = os.fstat(fd)
         if stat.S_ISDIR(found.st_mode):
-            raise unusable(path, "it is a folder", "name the file in it")
+            raise UnusableFileError(path, "it is a folder", "name the file in it")
         if not stat.S_ISREG(found.st_mode):
-            raise unusable(path, "it is no regular file", f"write {what} to one")
+            raise UnusableFileError(path, "it is no regular file", f"write {what} to one")
         content = os.read(fd, limit + 1)
     finally:
         os.close(fd)
     if len(content) > limit:
-        raise unusable(path, f"it has more than {limit} bytes", large)
+        raise UnusableFileError(path, f"it has more than {limit} bytes", large)
     return GuardedFile(path, content, found.st_mode, _identity(found))
 
 
@@ -121,14 +120,14 @@ def _check_folders(path: Path) -> None:
         mode = folder.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
             why = f"everybody can write to its folder '{folder}' (mode {stat.S_IMODE(mode):04o}), and so replace it"
-            raise unusable(path, why, f"chmod o-w '{folder}'")
+            raise UnusableFileError(path, why, f"chmod o-w '{folder}'")
 
 
 def _unreadable(path: Path, exc: OSError | ValueError, missing: str) -> ConfigError:
     number = exc.errno if isinstance(exc, OSError) else None
     if number in (errno.ENOENT, errno.ENOTDIR):
-        return unusable(path, "there is no such file", missing.format(path=path))
+        return UnusableFileError(path, "there is no such file", missing.format(path=path))
     if number in (errno.EACCES, errno.EPERM):
         cure = "give it to that user, or to a group of his; in Kubernetes, by fsGroup"
-        return unusable(path, f"no permission for user {os.geteuid()}, under whom this runs", cure)
-    return unusable(path, str(getattr(exc, "strerror", None) or exc).lower(), "name a file that can be read")
+        return UnusableFileError(path, f"no permission for user {os.geteuid()}, under whom this runs", cure)
+    return UnusableFileError(path, str(getattr(exc, "strerror", None) or exc).lower(), "name a file that can be read")

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
-from cluster_kit.config.document import MisreadNumberError, Part
+from cluster_kit.config.document import MisreadNumberError, Part, amended
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.values import is_plain
 from cluster_kit.errors import ConfigError
@@ -21,7 +21,6 @@ from cluster_kit.errors import ConfigError
 _CURE = "separate them by commas, without brackets or quotes"
 _FOREIGN = re.compile(r"""[]["';\s]""")  # what separates or surrounds elements in other notations of a list
 _IPV6_HOST = re.compile(r"\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[^][\s]*)?\](?=:)")
-_QUOTED_CHARS = 40  # of an element, by which an error that quotes it is known; messages shorten long ones
 
 
 def read_list(part: Part, kind: Any) -> list[Part]:
@@ -43,25 +42,21 @@ def read_list(part: Part, kind: Any) -> list[Part]:
 
 
 def with_separators_named(part: Part, errors: Iterable[ConfigError]) -> list[ConfigError]:
-    """Return ``errors`` about elements of the list ``part``, with the cure where its text is not one with commas.
+    """Return ``errors``, with the cure for elements of the list ``part`` whose commas are missing.
 
-    Those that have that cause become one: the first.
+    Such a text makes many faults of one cause, so only the first of them is kept.
     """
-    misread = [repr(text)[:_QUOTED_CHARS] for text in _split(_given_text(part)) if _is_misseparated(text)]
+    elements = _split(part.raw) if isinstance(part.raw, str) else []
+    misread = {(*part.path, index) for index, text in enumerate(elements) if _is_misseparated(text)}
     kept = []
     is_named = False
     for error in errors:
-        if any(quoted in str(error) for quoted in misread):
-            if is_named:
-                continue
+        if error.fault.where not in misread:
+            kept.append(error)
+        elif not is_named:
             is_named = True
-            error.args = (f"{error}; {_CURE}",)
-        kept.append(error)
+            kept.append(amended(error, cure=_CURE))
     return kept
-
-
-def _given_text(part: Part) -> str:
-    return part.raw if isinstance(part.raw, str) else ""
 
 
 def _split(text: str) -> list[str]:

@@ -156,7 +156,7 @@ def _secret_file(part: Part, *, beside: bool) -> SecretFile:
     try:
         return read_secret_file(path)
     except ConfigError as exc:
-        raise part.error(str(exc)) from None
+        raise part.placed(exc.fault) from None
 
 
 def _previous_secrets(part: Part, *, has_secret: bool) -> tuple[Secret, ...]:

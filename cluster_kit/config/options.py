@@ -11,14 +11,15 @@ A ``tuple[T, ...]`` of plain values can also be given as text with commas: see `
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from enum import Enum
 from functools import partial, reduce
 from operator import or_
 from pathlib import Path
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from cluster_kit.config.bounds import faults_of_bounds, without_bounds
 from cluster_kit.config.callback import Callback, read_callback
 from cluster_kit.config.document import Faults, Part
 from cluster_kit.config.lists import read_list, with_separators_named
@@ -26,6 +27,7 @@ from cluster_kit.config.secret import Secret
 from cluster_kit.config.targets import raised_at, reason_of
 from cluster_kit.config.values import Reader, is_plain, plain, read_fields, text
 from cluster_kit.errors import ConfigError, text_of
+from cluster_kit.fault import Fault, format_path
 
 
 def convert(part: Part, kind: Any) -> Any:
@@ -112,7 +114,7 @@ def read_options(part: Part, cls: type) -> dict[str, Any]:
     required = [names_of(field)[0] for field in options if field.default is MISSING and field.default_factory is MISSING]
     values = read_fields(
         part,
-        {name: partial(convert, kind=kinds[option]) for name, option in names.items()},
+        {name: partial(convert, kind=without_bounds(kinds[option])) for name, option in names.items()},
         required=[name for name in required if names[name] not in given],
         refused=_given_twice(part, names),
     )
@@ -124,24 +126,70 @@ def names_of(option: Field[Any]) -> tuple[str, ...]:
     return option.metadata.get("option", option.name), *option.metadata.get("aliases", ())
 
 
-def construct(part: Part, cls: type, options: Mapping[str, Any], origin: str = "") -> Any:
-    """Make an instance; what its constructor says against the options is an error of ``part``.
+def construct(
+    part: Part,
+    cls: type,
+    options: Mapping[str, Any],
+    origin: str = "",
+    *,
+    keys: Mapping[str, str] = MappingProxyType({}),
+) -> Any:
+    """Make an instance of ``cls``.
 
-    Anything else that it raises is a fault of ``cls``, whose ``origin`` is told then.
+    Args:
+        part: The mapping that gives the options.
+        cls: A class whose constructor takes the options.
+        options: Their values, by field.
+        origin: Which plugin offers the class, as messages show it.
+        keys: Which keys give fields in another way than ``names_of`` says.
+
+    Raises:
+        ConfigError: The constructor refuses the options, or fails.
     """
+    cause: Exception | None = None
     try:
-        return cls(**options)
-    except ValueError as exc:  # ConfigError is one
-        errors = exc.errors if isinstance(exc, ConfigError) else (exc,)
-        faults = [" ".join(text_of(error).split()) or f"{cls.__qualname__} refuses its options" for error in errors]
-        placed = [_placed(part, fault) for fault in faults]
-        for child in (each for key, each in part.by_key().items() if isinstance(options.get(key), tuple)):
-            placed = with_separators_named(child, placed)
-        raise ConfigError.gather(placed) from exc
+        made = cls(**options)
+        faults = list(faults_of_bounds(made)) if is_dataclass(cls) else []
+    except ConfigError as exc:
+        cause, faults = exc, [error.fault for error in exc.errors]
+    except ValueError as exc:
+        text = " ".join(text_of(exc).split()) or f"{cls.__qualname__} refuses its options"
+        cause, faults = exc, [Fault((), text)]
     except KeyboardInterrupt:
         raise
     except BaseException as exc:
-        raise part.error(f"{cls.__qualname__}{origin} cannot be built: {reason_of(exc)}{raised_at(exc)}") from exc
+        failed = f"{cls.__qualname__}{origin} cannot be built"
+        raise part.error(f"{failed}: {reason_of(exc)}{raised_at(exc)}") from exc
+    if faults:
+        raise _refused(part, faults, {**_keys_given(part, cls), **keys}) from cause
+    return made
+
+
+def _refused(part: Part, faults: Iterable[Fault], keys: Mapping[str, str]) -> ConfigError:
+    """Return the error for faults of fields, each at the key that gives the field."""
+    errors = [part.placed(_by_key(fault, keys)) for fault in faults]
+    for child in part.by_key().values():
+        errors = with_separators_named(child, errors)
+    return ConfigError.gather(errors)
+
+
+def _keys_given(part: Part, cls: type) -> dict[str, str]:
+    """Return the key that gives each field of ``cls``, which may be another name of it."""
+    given = part.by_key()
+    options = [field for field in fields(cls) if field.init] if is_dataclass(cls) else []
+    return {field.name: next(filter(given.__contains__, names_of(field)), names_of(field)[0]) for field in options}
+
+
+def _by_key(fault: Fault, keys: Mapping[str, str]) -> Fault:
+    """Return a fault of a field as one of the key that gives it; what isn't an option is named."""
+    if not fault.where:  # a plugin's message begins with the name of the option, as its guide asks
+        name, _, what = fault.what.partition(" ")
+        named = name.rstrip(":") in {*keys, *keys.values()}
+        return _by_key(replace(fault, where=(name.rstrip(":"),), what=what), keys) if named else fault
+    field, *rest = fault.where
+    if field not in {*keys, *keys.values()}:
+        return replace(fault, where=(), what=f"{format_path(fault.where)}: {fault.what}")
+    return replace(fault, where=(keys.get(str(field), field), *rest))
 
 
 def _given_twice(part: Part, names: Mapping[str, str]) -> dict[str, str]:
@@ -152,17 +200,6 @@ def _given_twice(part: Part, names: Mapping[str, str]) -> dict[str, str]:
         for key in part.by_key()
         if key in names and first.setdefault(names[key], key) != key
     }
-
-
-def _placed(part: Part, fault: str) -> ConfigError:
-    """Return ``fault`` at the option with whose name it begins, or at that item of its list which it quotes."""
-    option = fault.partition(" ")[0].rstrip(":")
-    child = part.by_key().get(option)
-    if child is None:
-        return part.error(fault)
-    items = child.items() if isinstance(child.value, list | tuple) else ()
-    quoted = next((item for item in items if repr(item.value) in fault), None)
-    return (quoted or child).error(fault[len(option) :].lstrip(": "))
 
 
 def _some_text(part: Part) -> str:

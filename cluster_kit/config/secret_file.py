@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster_kit.config.guarded_file import read_guarded, unusable
+from cluster_kit.config.guarded_file import UnusableFileError, read_guarded
 from cluster_kit.config.secret import Secret
 
 MAX_BYTES = 8192  # of the file; a secret has some dozens
@@ -51,12 +51,14 @@ def read_secret_file(path: Path) -> SecretFile:
 def _secrets_in(path: Path, content: bytes) -> tuple[Secret, ...]:
     lines = [line for each in content.split(b"\n") if (line := each.removesuffix(b"\r")).strip()]
     if not lines:
-        raise unusable(path, "it is empty", "write a secret to it, as 'cluster-kit secret' prints one")
+        raise UnusableFileError(path, "it is empty", "write a secret to it, as 'cluster-kit secret' prints one")
     if len(lines) > MAX_SECRETS:
-        raise unusable(path, f"it has more than {MAX_SECRETS} lines, each a secret", "remove those that nobody uses any more")
+        raise UnusableFileError(
+            path, f"it has more than {MAX_SECRETS} lines, each a secret", "remove those that nobody uses any more"
+        )
     if len(lines) > 1 and not all(map(_is_text, lines)):
         why = "it has a newline amid bytes that are no text, and a newline ends a secret"
-        raise unusable(path, why, "write text, as 'cluster-kit secret' prints it")
+        raise UnusableFileError(path, why, "write text, as 'cluster-kit secret' prints it")
     return tuple(dict.fromkeys(Secret(line.decode(errors="surrogateescape")) for line in lines))
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from msgspec import Meta
-
+from cluster_kit.config.bounds import Bounds
 from cluster_kit.config.components import ComponentReader
-from cluster_kit.config.document import Faults, Part, format_path
+from cluster_kit.config.document import Faults, Part, amended
 from cluster_kit.config.model import ChildSpec, Component, Restart, TopologyConfig
 from cluster_kit.config.values import Reader, fence, ignore, plain, read_fields, seconds, switch
 from cluster_kit.errors import ConfigError
+from cluster_kit.fault import KeyPath
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _DEFAULTS: Mapping[str, str] = MappingProxyType({"connector": "tcp", "topology": "full_mesh"})
@@ -23,7 +23,7 @@ CALLBACKS = ("connect", "disconnect", "list_nodes")
 CHILD_SPEC: Mapping[str, Reader] = MappingProxyType(
     {
         "restart": partial(plain, kind=Restart),
-        "max_restarts": partial(plain, kind=Annotated[int, Meta(ge=0)]),
+        "max_restarts": partial(plain, kind=Annotated[int, Bounds(ge=0)]),
         "max_seconds": seconds,
         "shutdown_s": seconds,
         "escalate": switch,
@@ -53,15 +53,17 @@ def _read_topology(name: str, part: Part, components: ComponentReader) -> Topolo
     try:
         return _read_entry(name, part, shipped, components)
     except ConfigError as exc:
-        keys = [format_path((*part.path, key)) for key in shipped if key not in own]
-        raise ConfigError.gather([_traced(error, keys, whose) for error in exc.errors]) from exc.__cause__
+        shipped_paths = {(*part.path, key) for key in shipped if key not in own}
+        errors = [_attributed(error, shipped_paths, whose) for error in exc.errors]
+        raise ConfigError.gather(errors) from exc.__cause__
 
 
-def _traced(error: ConfigError, keys: Iterable[str], whose: str) -> ConfigError:
-    """Say of a fault under ``keys`` who wrote it; what is missing there is left to those who use it."""
-    if not error.missing and any(error.path == key or error.path.startswith((f"{key}.", f"{key}[")) for key in keys):
-        error.args = (f"{error}; it is written in {whose}",)
-    return error
+def _attributed(error: ConfigError, paths: Collection[KeyPath], whose: str) -> ConfigError:
+    """Say who wrote a faulty value under ``paths``; a missing one is up to the user."""
+    fault = error.fault
+    if fault.missing or not any(fault.where[: len(path)] == path for path in paths):
+        return error
+    return amended(error, cure="; ".join(filter(None, (fault.cure, f"it is written in {whose}"))))
 
 
 def _read_entry(name: str, part: Part, shipped: Mapping[str, Any], components: ComponentReader) -> TopologyConfig:
@@ -80,7 +82,7 @@ def _read_entry(name: str, part: Part, shipped: Mapping[str, Any], components: C
             "child_spec": _read_child_spec,
             "group": fence,
             "prune": switch,
-            "max_nodes": partial(plain, kind=Annotated[int, Meta(ge=1)]),
+            "max_nodes": partial(plain, kind=Annotated[int, Bounds(ge=1)]),
             "connect_timeout_s": seconds,
             "remember_s": seconds,
         },

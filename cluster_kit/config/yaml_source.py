@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 
-from cluster_kit.config.document import Document, KeyPath, MisreadNumberError, Place, format_path
+from cluster_kit.config.document import Document, MisreadNumberError, Place
 from cluster_kit.config.expand import expand
 from cluster_kit.errors import ConfigError
+from cluster_kit.fault import Fault, KeyPath
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32  # the parser's own recursion overflows the C stack at some ten thousand levels
@@ -190,7 +191,7 @@ class _Reader:
         if type(value) in (int, float) and _is_misread(text, value):
             given = "" if text == node.value else f"{node.value} is {text[:80]}; "
             message = f"{given}YAML 1.1 reads {text[:80]} as {value}: {_HOW_TO_WRITE}"
-            return MisreadNumberError(message, **self._where(node, path))
+            return MisreadNumberError(Fault(path, message), **self._where(node))
         return value
 
     def _unsupported_tag(self, node: yaml.Node, path: KeyPath) -> ConfigError:
@@ -203,16 +204,11 @@ class _Reader:
         return self._loader.resolve(yaml.ScalarNode, text, (not node.style, bool(node.style)))
 
     def _error(self, message: str, node: Any, path: KeyPath) -> ConfigError:
-        return ConfigError(message, **self._where(node, path))
+        return ConfigError(Fault(path, message), **self._where(node))
 
-    def _where(self, node: Any, path: KeyPath) -> dict[str, Any]:
+    def _where(self, node: Any) -> dict[str, Any]:
         place = _place(node)
-        return {
-            "path": format_path(path),
-            "file": self._file,
-            "line": place.line,
-            "column": place.column,
-        }
+        return {"file": self._file, "line": place.line, "column": place.column}
 
 
 def _is_misread(text: str, value: float) -> bool:

@@ -12,11 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster_kit.abc import Discovery, Observation, Strategy
+from cluster_kit.config.bounds import faults_of_bounds
 from cluster_kit.errors import faults_of, raise_all
+from cluster_kit.fault import Fault
 from cluster_kit.strategies.dns import Family
 from cluster_kit.strategies.dns.checks import (
-    faults_of_identity,
-    faults_of_polling,
+    Confirmations,
+    NodePort,
+    Seconds,
+    faults_of_basename,
     faults_of_services,
     read_names,
     read_servers,
@@ -42,12 +46,12 @@ class DnsSrvStrategy(Strategy):
     """
 
     query: str
-    port: int | None = None
+    port: NodePort | None = None
     node_basename: str | None = None
     family: Family = "any"
     resolver: str | None = None
-    interval_s: float = 5.0
-    confirmations: int = 2
+    interval_s: Seconds = 5.0
+    confirmations: Confirmations = 2
 
     def __post_init__(self) -> None:
         raise_all(_faults(self))
@@ -82,8 +86,8 @@ class DnsSrvStrategy(Strategy):
         return diagnose_services(self, ctx.local)
 
 
-def _faults(options: DnsSrvStrategy) -> Iterator[str]:
+def _faults(options: DnsSrvStrategy) -> Iterator[Fault]:
     yield from faults_of(read_names, "query", options.query)
-    yield from faults_of_identity("node_basename", options.node_basename, options.port)
-    yield from faults_of_polling("interval_s", options.interval_s, options.confirmations)
+    yield from faults_of_bounds(options)
+    yield from faults_of_basename("node_basename", options.node_basename)
     yield from faults_of_services("dns_srv", options.resolver)

@@ -14,9 +14,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster_kit.abc import Discovery, Observation, Strategy
+from cluster_kit.config.bounds import faults_of_bounds
 from cluster_kit.errors import faults_of, raise_all
+from cluster_kit.fault import Fault
 from cluster_kit.strategies.dns import DnsStrategy, Family
-from cluster_kit.strategies.dns.checks import faults_of_addresses, faults_of_identity, faults_of_polling, read_name
+from cluster_kit.strategies.dns.checks import (
+    Confirmations,
+    NodePort,
+    Seconds,
+    faults_of_addresses,
+    faults_of_basename,
+    read_name,
+)
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -40,13 +49,13 @@ class KubernetesDnsStrategy(Strategy):
     """
 
     service: str
-    port: int | None = None
+    port: NodePort | None = None
     application_name: str | None = None
     namespace: str | None = None
     family: Family = "any"
     resolver: str | None = None
-    polling_interval_s: float = 5.0
-    confirmations: int = 2
+    polling_interval_s: Seconds = 5.0
+    confirmations: Confirmations = 2
 
     def __post_init__(self) -> None:
         raise_all(_faults(self))
@@ -72,14 +81,14 @@ class KubernetesDnsStrategy(Strategy):
         return self.stands_for().diagnose(ctx)
 
 
-def _faults(options: KubernetesDnsStrategy) -> Iterator[str]:
+def _faults(options: KubernetesDnsStrategy) -> Iterator[Fault]:
     yield from faults_of_service(options.service, options.namespace)
-    yield from faults_of_identity("application_name", options.application_name, options.port)
-    yield from faults_of_polling("polling_interval_s", options.polling_interval_s, options.confirmations)
+    yield from faults_of_bounds(options)
+    yield from faults_of_basename("application_name", options.application_name)
     yield from faults_of_addresses("application_name", options.application_name, options.port, options.resolver)
 
 
-def faults_of_service(service: str, namespace: str | None) -> Iterator[str]:
+def faults_of_service(service: str, namespace: str | None) -> Iterator[Fault]:
     """Check what a Service's DNS name is made of."""
     yield from faults_of(read_name, "service", service)
     if namespace is not None:

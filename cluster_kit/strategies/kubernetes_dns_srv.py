@@ -13,9 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cluster_kit.abc import Discovery, Observation, Strategy
+from cluster_kit.config.bounds import faults_of_bounds
 from cluster_kit.errors import raise_all
+from cluster_kit.fault import Fault
 from cluster_kit.strategies.dns import Family
-from cluster_kit.strategies.dns.checks import faults_of_identity, faults_of_polling, faults_of_services
+from cluster_kit.strategies.dns.checks import (
+    Confirmations,
+    NodePort,
+    Seconds,
+    faults_of_basename,
+    faults_of_services,
+)
 from cluster_kit.strategies.dns_srv import DnsSrvStrategy
 from cluster_kit.strategies.kubernetes_dns import faults_of_service, name_of
 
@@ -39,13 +47,13 @@ class KubernetesDnsSrvStrategy(Strategy):
     """
 
     service: str
-    port: int | None = None
+    port: NodePort | None = None
     application_name: str | None = None
     namespace: str | None = None
     family: Family = "any"
     resolver: str | None = None
-    polling_interval_s: float = 5.0
-    confirmations: int = 2
+    polling_interval_s: Seconds = 5.0
+    confirmations: Confirmations = 2
 
     def __post_init__(self) -> None:
         raise_all(_faults(self))
@@ -71,8 +79,8 @@ class KubernetesDnsSrvStrategy(Strategy):
         return self.stands_for().diagnose(ctx)
 
 
-def _faults(options: KubernetesDnsSrvStrategy) -> Iterator[str]:
+def _faults(options: KubernetesDnsSrvStrategy) -> Iterator[Fault]:
     yield from faults_of_service(options.service, options.namespace)
-    yield from faults_of_identity("application_name", options.application_name, options.port)
-    yield from faults_of_polling("polling_interval_s", options.polling_interval_s, options.confirmations)
+    yield from faults_of_bounds(options)
+    yield from faults_of_basename("application_name", options.application_name)
     yield from faults_of_services("kubernetes_dns_srv", options.resolver)

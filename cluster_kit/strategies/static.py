@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cluster_kit.abc import Discovery, Found, Observation, Strategy
 from cluster_kit.errors import raise_all
+from cluster_kit.fault import Fault
 from cluster_kit.node import Node, join_address, split_address
 
 if TYPE_CHECKING:
@@ -97,17 +98,19 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def _faults(entries: Iterable[str]) -> Iterator[str]:
+def _faults(entries: Iterable[str]) -> Iterator[Fault]:
     taken: dict[str, str] = {}
-    for entry in entries:
+    for index, entry in enumerate(entries):
+        where = ("nodes", index)
         try:
             node = parse_node(entry)
         except ValueError as exc:
-            yield f"nodes: cannot use {entry!r}: expected {FORM}; {exc}"
+            yield Fault(where, f"cannot use {entry!r}: expected {FORM}; {exc}")
             continue
         for identity in identities(node):
             if identity in taken:
-                yield f"nodes: {entry!r} and {taken[identity]!r} are both {identity!r}: list each node once"
+                what = f"{entry!r} and {taken[identity]!r} are both {identity!r}"
+                yield Fault(where, what, "list each node once")
             taken[identity] = entry
 
 

@@ -18,6 +18,7 @@ from itertools import repeat
 
 from cluster_kit.abc import Topology
 from cluster_kit.errors import raise_all
+from cluster_kit.fault import Fault
 from cluster_kit.node import Node
 from cluster_kit.topologies.circle import by_name, neighbours, unnamed
 
@@ -57,9 +58,10 @@ class KRegularTopology(Topology):
         return self.k
 
 
-def _faults(k: int) -> Iterator[str]:
+def _faults(k: int) -> Iterator[Fault]:
     if k < 2 or k % 2:
-        yield f"k: {k}: expected an even number, at least 2: a node has two neighbours in each ring"
+        what = f"invalid value {k}: expected an even number, at least 2"
+        yield Fault(("k",), what, "a node has two neighbours in each ring")
 
 
 @lru_cache(maxsize=REMEMBERED)

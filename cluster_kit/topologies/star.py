@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from cluster_kit.abc import Topology
 from cluster_kit.errors import raise_all
+from cluster_kit.fault import Fault
 from cluster_kit.node import Node, canonical_name
 from cluster_kit.topologies.circle import unnamed
 
@@ -43,16 +44,17 @@ class StarTopology(Topology):
         return node.name in self.hubs or (bool(self.metadata) and self.metadata.items() <= node.metadata.items())
 
 
-def _faults_of_hubs(hubs: Iterable[str]) -> Iterator[str]:
-    for hub in hubs:
+def _faults_of_hubs(hubs: Iterable[str]) -> Iterator[Fault]:
+    for index, hub in enumerate(hubs):
         try:
             Node(name=hub)
         except ValueError:
-            yield f"hubs: {hub!r} is no name of a node: expected basename@host, as that node's configuration has it under node"
+            what = f"{hub!r} is not the name of a node: expected basename@host"
+            yield Fault(("hubs", index), what, "copy it from 'node' in that node's configuration")
 
 
-def _faults_of_metadata(metadata: Mapping[str, str]) -> Iterator[str]:
+def _faults_of_metadata(metadata: Mapping[str, str]) -> Iterator[Fault]:
     try:
         Node(name="hub@there", metadata=metadata)
     except ValueError as exc:
-        yield f"metadata: no node can carry it: {exc}"
+        yield Fault(("metadata",), f"no node can carry it: {exc}")

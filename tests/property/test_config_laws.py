@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from cluster_kit import ConfigError, Connector, PluginError, Strategy, Topology
 from cluster_kit.config import ClusterConfig, Secret, load_config
-from cluster_kit.config.document import Document, format_path
+from cluster_kit.config.document import Document
 from cluster_kit.config.expand import expand
 from cluster_kit.config.options import read_options
 from cluster_kit.config.yaml_source import read_yaml
+from cluster_kit.fault import format_path
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -140,7 +140,7 @@ def test_nodes_are_numbers_ranges_lists_or_all(written, nodes, read):
             "{at_s: 3, crash: you}",
             "3:20: steps[0].crash: invalid value 'you': expected the number of a node, a range such as 3-5, or all",
         ),
-        ("{at_s: 3, join: 2}", "3:19: steps[0].join: node 2 is there from the start: give a number above 5"),
+        ("{at_s: 3, join: 2}", "3:19: steps[0].join: node 2 is there from the start; give a number above 5"),
         ("{at_s: 3, partition: [[1, 2], [2]]}", "3:24: steps[0].partition: 2 is in two groups"),
         ("{at_s: 3, cut: 1, to: 1}", "3:25: steps[0].to: 1 is at both ends"),
         ("{at_s: 3, packets: all, loss: 5}", "3:33: steps[0].loss: 5: expected a fraction from 0 to 1"),
@@ -189,7 +189,7 @@ def test_a_dict_of_the_same_shape_works():
 
 
 def test_a_script_in_code_is_checked_as_well():
-    with pytest.raises(ConfigError, match=r"steps\[0\]: nodes: node 4 never appears"):
+    with pytest.raises(ConfigError, match=r"steps\[0\]\.nodes: node 4 never appears"):
         Script(nodes=3, steps=(Crash(at_s=1, nodes=(4,)),))
     with pytest.raises(ConfigError, match="at_s: -1: expected 0"):
         Crash(at_s=-1, nodes=(1,))

@@ -89,7 +89,7 @@ def test_another_connector_is_not_for_callbacks():
 
 
 def test_the_interval_is_checked():
-    assert "connector.interval_s: 0: expected seconds" in fault(
+    assert "connector.interval_s: invalid value 0: expected more than 0 seconds" in fault(
         connector={"name": "callback", "connect": CONNECT, "interval_s": 0}
     )
 

@@ -31,9 +31,6 @@ def faults(given, cls=Full):
     return [str(error) for error in raised.value.errors]
 
 
-NO_TEXT = "'utf-8' codec can't encode character '\\udcff' in position 0: surrogates not allowed"
-
-
 @pytest.mark.parametrize(
     ("name", "given", "value"),
     [
@@ -78,7 +75,7 @@ def test_value_of_each_type_is_taken(name, given, value):
     ("name", "given", "message"),
     [
         ("text", 1, "text: invalid value 1: expected str, got int"),
-        ("number", "\udcff", f"number: invalid value '\\udcff': {NO_TEXT}"),
+        ("number", "\udcff", "number: invalid value '\\udcff': expected int, got str"),
         ("text", None, "text: invalid value None: expected str, got nothing"),
         ("number", "1", "number: invalid value '1': expected int, got str"),
         ("number", 1.0, "number: invalid value 1.0: expected int, got float"),
@@ -107,7 +104,7 @@ def test_value_of_each_type_is_taken(name, given, value):
         ("retry", 3, "retry: expected a mapping, got int"),
         ("retries", [{"times": "x"}], "retries[0].times: invalid value 'x': expected int, got str"),
         ("maybe", "x", "maybe: invalid value 'x': expected int, got str"),
-        ("bounded", 10, "bounded: invalid value 10: expected int <= 9"),
+        ("bounded", 10, "bounded: invalid value 10: expected at least 1 and at most 9"),
         ("either", True, "either: invalid value True: expected int | str, got bool"),
         ("nunber", 3, "nunber: unknown key: did you mean 'number'?"),
     ],
@@ -168,7 +165,7 @@ def test_bounds_of_a_collection_are_not_ignored():
 def test_what_a_constructor_says_is_one_line_about_its_options():
     with pytest.raises(ConfigError) as raised:
         construct(Document(data={}).root.child("config", {}), Polling, {"query": "x", "interval_s": -1.0})
-    assert str(raised.value) == "config: interval_s -1.0 is not positive"
+    assert str(raised.value) == "config.interval_s: -1.0 is not positive"
 
 
 class TestAliases:

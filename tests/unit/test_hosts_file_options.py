@@ -34,8 +34,8 @@ def test_path_must_be_given():
         ({"path": ""}, "path: is empty"),
         ({"path": "a\0b"}, "no file can have that name"),
         ({"path": "a\ud800"}, "no file can have that name"),
-        ({"interval_s": 0}, "interval_s: 0: expected 0.05 to 86400 seconds"),
-        ({"interval_s": -1}, "interval_s: -1: expected"),
+        ({"interval_s": 0}, "interval_s: invalid value 0: expected 0.05 to 86400 seconds"),
+        ({"interval_s": -1}, "interval_s: invalid value -1: expected"),
         ({"interval_s": 1e6}, "expected 0.05 to 86400 seconds"),
     ],
 )

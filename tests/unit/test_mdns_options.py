@@ -10,10 +10,10 @@ from cluster_kit.strategies.mdns import MdnsStrategy
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"interfaces": ("eth0", "")}, "interfaces: '' is neither"),
-        ({"interfaces": ("eth0,eth1",)}, "interfaces: 'eth0,eth1' is neither"),
-        ({"interfaces": ("$(NODE_IP)",)}, r"interfaces: '\$\(NODE_IP\)' is neither"),
-        ({"interfaces": ("10.0.0",)}, "interfaces: '10.0.0' is neither"),
+        ({"interfaces": ("eth0", "")}, r"interfaces\[1\]: '' is neither"),
+        ({"interfaces": ("eth0,eth1",)}, r"interfaces\[0\]: 'eth0,eth1' is neither"),
+        ({"interfaces": ("$(NODE_IP)",)}, r"interfaces\[0\]: '\$\(NODE_IP\)' is neither"),
+        ({"interfaces": ("10.0.0",)}, r"interfaces\[0\]: '10.0.0' is neither"),
         ({"interfaces": ("x" * 16,)}, "is neither an address nor the name of an interface"),
         ({"ip_version": "v5"}, "expected v4, v6 or all"),
         ({"ttl_s": 4}, "expected 5 to 4500"),
@@ -36,7 +36,7 @@ def test_unusable_option_is_refused(options, says):
 def test_all_options_that_are_wrong_are_told_at_once():
     with pytest.raises(ConfigError) as caught:
         MdnsStrategy(interfaces=("",), ip_version="v5", ttl_s=1)
-    assert [str(error).split()[0].rstrip(":") for error in caught.value.errors] == ["interfaces", "ip_version", "ttl_s"]
+    assert [error.path for error in caught.value.errors] == ["interfaces[0]", "ip_version", "ttl_s"]
 
 
 @pytest.mark.parametrize(

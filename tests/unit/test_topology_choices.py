@@ -51,7 +51,7 @@ def test_topology_is_found_by_its_name_and_takes_options(configured, built):
 
 @pytest.mark.parametrize("k", [-2, 0, 1, 3, 7])
 def test_odd_or_too_small_k_is_refused(k):
-    with pytest.raises(ConfigError, match=rf"^k: {k}: expected an even number, at least 2"):
+    with pytest.raises(ConfigError, match=rf"^k: invalid value {k}: expected an even number, at least 2"):
         KRegularTopology(k=k)
 
 
@@ -80,7 +80,7 @@ def test_all_faults_of_a_star_are_told_each_at_its_place(tmp_path):
         (6, "topologies.lan.topology.hubs[2]"),
         (7, "topologies.lan.topology.metadata"),
     ]
-    assert "'hub' is no name of a node: expected basename@host" in places[0][2]
+    assert "'hub' is not the name of a node: expected basename@host" in places[0][2]
     assert "no node can carry it" in places[2][2]
 
 

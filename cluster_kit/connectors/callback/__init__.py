@@ -9,11 +9,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from cluster_kit.abc import Connector, LinkReport
+from cluster_kit.config.bounds import Bounds, faults_of_bounds
 from cluster_kit.config.callback import Callback
 from cluster_kit.errors import ConnectError, raise_all
+from cluster_kit.fault import Fault
 from cluster_kit.node import Node
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class CallbackConnector(Connector):
     open: Callback = field(metadata={"option": "connect"})
     close: Callback | None = field(default=None, metadata={"option": "disconnect"})
     peers: Callback | None = field(default=None, metadata={"option": _LIST})
-    interval_s: float = 5.0
+    interval_s: Annotated[float, Bounds(gt=0)] = 5.0
 
     introduces = False
 
@@ -70,16 +72,15 @@ class CallbackConnector(Connector):
             await hub.stop()
 
 
-def _faults(options: CallbackConnector) -> Iterator[str]:
-    if not options.interval_s > 0:
-        yield f"interval_s {options.interval_s:g}: expected seconds, more than 0"
+def _faults(options: CallbackConnector) -> Iterator[Fault]:
+    yield from faults_of_bounds(options)
     node = Node(name="web@127.0.0.1")
     yield from _faults_of_call("connect", options.open, node)
     yield from _faults_of_call("disconnect", options.close, node)
     yield from _faults_of_call(_LIST, options.peers)
 
 
-def _faults_of_call(option: str, callback: Callback | None, *last: Node) -> Iterator[str]:
+def _faults_of_call(option: str, callback: Callback | None, *last: Node) -> Iterator[Fault]:
     """Tell where a function doesn't take what it will be called with."""
     if callback is None:
         return
@@ -91,4 +92,5 @@ def _faults_of_call(option: str, callback: Callback | None, *last: Node) -> Iter
         signature.bind(*callback.args, *last)
     except TypeError as exc:
         called = ", ".join([*map(repr, callback.args), *("node" for _ in last)])
-        yield f"{option}: {callback} does not take what it is called with, ({called}): {exc}"
+        what = f"{callback} does not take what it is called with, ({called}): {exc}"
+        yield Fault((option,), what)

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cluster_kit.abc import Connector, Discovery, LinkReport
+from cluster_kit.config.bounds import Bounds, faults_of_bounds
 from cluster_kit.errors import ConnectError, raise_all
+from cluster_kit.fault import Fault
 from cluster_kit.host import canonical_host, is_unspecified
 from cluster_kit.node import Node, split_endpoint
 
 if TYPE_CHECKING:
     from cluster_kit.connectors.tcp.hub import Hub
     from cluster_kit.diagnosis import Finding
+
+_PORT = Bounds(ge=0, le=65535, cure="0 means any that is free")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -41,12 +45,12 @@ class TcpConnector(Connector):
     uses_secret: ClassVar[bool] = True
 
     host: str | None = None
-    port: int = 0
+    port: Annotated[int, _PORT] = 0
     advertise: str | None = None
-    heartbeat_s: float = 1.0
+    heartbeat_s: Annotated[float, Bounds(gt=0)] = 1.0
     silent_s: float = 3.5
     exchange: bool | None = None
-    max_message_bytes: int = 1024 * 1024
+    max_message_bytes: Annotated[int, Bounds(ge=1)] = 1024 * 1024
 
     def __post_init__(self) -> None:
         self._hub: Hub | None = None
@@ -115,33 +119,31 @@ class TcpConnector(Connector):
         return await probe(self, node, ctx)
 
 
-def _faults(options: TcpConnector) -> Iterator[str]:
+def _faults(options: TcpConnector) -> Iterator[Fault]:
     if options.host is not None:
         yield from _faults_of_host(options.host)
-    if not 0 <= options.port <= 65535:
-        yield f"port {options.port}: expected 0 to 65535; 0 means any that is free"
-    if not options.heartbeat_s > 0:
-        yield f"heartbeat_s {options.heartbeat_s:g}: expected seconds, more than 0"
-    elif not options.heartbeat_s < options.silent_s / 2:
-        yield f"silent_s {options.silent_s:g}: expected more than two heartbeats, heartbeat_s is {options.heartbeat_s:g}"
-    if options.max_message_bytes < 1:
-        yield f"max_message_bytes {options.max_message_bytes}: expected 1 or more"
+    yield from faults_of_bounds(options)
+    if options.heartbeat_s > 0 and not options.heartbeat_s < options.silent_s / 2:
+        what = f"invalid value {options.silent_s:g}: expected more than two heartbeats"
+        yield Fault(("silent_s",), f"{what}, and heartbeat_s is {options.heartbeat_s:g}")
     if options.advertise is not None:
         yield from _faults_of_advertise(options.advertise)
 
 
-def _faults_of_host(host: str) -> Iterator[str]:
+def _faults_of_host(host: str) -> Iterator[Fault]:
     try:
         canonical_host(host)
     except ValueError as exc:
-        yield f"{exc}; leave it out to listen where the node's name says"
+        yield Fault(("host",), str(exc), "leave it out to listen where the node's name says")
 
 
-def _faults_of_advertise(advertise: str) -> Iterator[str]:
+def _faults_of_advertise(advertise: str) -> Iterator[Fault]:
     try:
         host, _ = split_endpoint(advertise)
     except ValueError as exc:
-        yield f"advertise {advertise!r}: expected host or host:port; {exc}"
+        what = f"invalid value {advertise!r}: expected host or host:port; {exc}"
+        yield Fault(("advertise",), what)
         return
     if is_unspecified(host):
-        yield f"advertise {advertise!r}: it means every interface; give an address that others can dial"
+        what = f"invalid value {advertise!r}: it means every interface"
+        yield Fault(("advertise",), what, "give an address that others can dial")

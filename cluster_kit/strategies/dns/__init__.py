@@ -17,9 +17,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from cluster_kit.abc import Discovery, Observation, Strategy
+from cluster_kit.config.bounds import faults_of_bounds
 from cluster_kit.errors import faults_of, raise_all
+from cluster_kit.fault import Fault
 from cluster_kit.node import Node, join_address
-from cluster_kit.strategies.dns.checks import faults_of_addresses, faults_of_identity, faults_of_polling, read_names
+from cluster_kit.strategies.dns.checks import (
+    Confirmations,
+    NodePort,
+    Seconds,
+    faults_of_addresses,
+    faults_of_basename,
+    read_names,
+)
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -43,12 +52,12 @@ class DnsStrategy(Strategy):
     """
 
     query: str
-    port: int | None = None
+    port: NodePort | None = None
     node_basename: str | None = None
     family: Family = "any"
     resolver: str | None = None
-    interval_s: float = 5.0
-    confirmations: int = 2
+    interval_s: Seconds = 5.0
+    confirmations: Confirmations = 2
 
     def __post_init__(self) -> None:
         raise_all(_faults(self))
@@ -82,8 +91,8 @@ class DnsStrategy(Strategy):
         return Node(name=name, address=join_address(address, self.port) if self.port else None)
 
 
-def _faults(options: DnsStrategy) -> Iterator[str]:
+def _faults(options: DnsStrategy) -> Iterator[Fault]:
     yield from faults_of(read_names, "query", options.query)
-    yield from faults_of_identity("node_basename", options.node_basename, options.port)
-    yield from faults_of_polling("interval_s", options.interval_s, options.confirmations)
+    yield from faults_of_bounds(options)
+    yield from faults_of_basename("node_basename", options.node_basename)
     yield from faults_of_addresses("node_basename", options.node_basename, options.port, options.resolver)

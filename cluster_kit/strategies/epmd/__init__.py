@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cluster_kit.fault import Fault
 from cluster_kit.node import Node, canonical_name
 from cluster_kit.strategies.epmd.lookup import EpmdLookup, Target
 
@@ -23,13 +24,14 @@ class EpmdStrategy(EpmdLookup):
 
     hosts: tuple[str, ...]
 
-    def faults(self) -> Iterator[str]:
+    def faults(self) -> Iterator[Fault]:
         """Check the options."""
         yield from EpmdLookup.faults(self)
         if not self.hosts:
-            yield "hosts: empty: list the nodes as name@host, or use local_epmd for all names of this host"
-        for entry in self.hosts:
-            yield from _faults_of(entry)
+            cure = "list the nodes as name@host, or use local_epmd for all names of this host"
+            yield Fault(("hosts",), "is empty", cure)
+        for index, entry in enumerate(self.hosts):
+            yield from _faults_of(index, entry)
 
     def targets(self, local: Node) -> tuple[Target, ...]:
         """Ask the EPMD of each host for the names that are listed there."""
@@ -40,10 +42,11 @@ class EpmdStrategy(EpmdLookup):
         return tuple(Target(host, host, tuple(names)) for host, names in wanted.items())
 
 
-def _faults_of(entry: str) -> Iterator[str]:
+def _faults_of(index: int, entry: str) -> Iterator[Fault]:
     try:
         if "@" not in entry:
             raise ValueError("there is no '@'; a host alone is for erlang_hosts")
         canonical_name(entry)
     except ValueError as exc:
-        yield f"hosts: cannot use {entry!r}: expected name@host, without a port, which EPMD knows; {exc}"
+        what = f"cannot use {entry!r}: expected name@host, without a port, which EPMD knows; {exc}"
+        yield Fault(("hosts", index), what)

@@ -9,10 +9,12 @@ import os
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cluster_kit.abc import Discovery, Observation, Strategy
+from cluster_kit.config.bounds import Bounds, faults_of_bounds
 from cluster_kit.errors import ConfigError, faults_of, raise_all
+from cluster_kit.fault import Fault
 from cluster_kit.node import Node
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ PORT_VARIABLE = "ERL_EPMD_PORT"
 LOOPBACK = "127.0.0.1"  # EPMD always listens there, too, and takes registrations from its own host only
 MIN_S = 0.05
 MAX_S = 86_400.0
+
+_SECONDS = Bounds(ge=MIN_S, le=MAX_S)
+_EPMD_PORT = Bounds(ge=1, le=65535, cure=f"give EPMD's own port, or leave it out for {PORT}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +59,18 @@ class EpmdLookup(Strategy):
 
     announces: ClassVar[bool] = True
 
-    epmd_port: int | None = None
-    interval_s: float = 5.0
-    deadline_s: float = 5.0
-    gone_after_s: float = 10.0
+    epmd_port: Annotated[int, _EPMD_PORT] | None = None
+    interval_s: Annotated[float, _SECONDS] = 5.0
+    deadline_s: Annotated[float, _SECONDS] = 5.0
+    gone_after_s: Annotated[float, Bounds(ge=0, le=MAX_S)] = 10.0
     register: bool = True
 
     def __post_init__(self) -> None:
         raise_all(self.faults())
 
-    def faults(self) -> Iterator[str]:
+    def faults(self) -> Iterator[Fault]:
         """Check the options."""
-        if self.epmd_port is not None and not 1 <= self.epmd_port <= 65535:
-            yield f"epmd_port {self.epmd_port}: expected 1 to 65535, EPMD's own port; leave it out for {PORT}"
-        for name in ("interval_s", "deadline_s"):
-            if not MIN_S <= getattr(self, name) <= MAX_S:
-                yield f"{name} {getattr(self, name):g}: expected {MIN_S:g} to {MAX_S:g} seconds"
-        if not 0 <= self.gone_after_s <= MAX_S:
-            yield f"gone_after_s {self.gone_after_s:g}: expected 0 to {MAX_S:g} seconds"
+        yield from faults_of_bounds(self)
         yield from faults_of(self.port)
 
     @abstractmethod
@@ -88,7 +87,8 @@ class EpmdLookup(Strategy):
             return self.epmd_port
         given = os.environ.get(PORT_VARIABLE, str(PORT))
         if not (given.isascii() and given.isdigit() and len(given) <= 5 and 1 <= int(given) <= 65535):
-            raise ConfigError(f"{PORT_VARIABLE} {given[:80]!r}: expected a port from 1 to 65535; correct it, or set epmd_port")
+            what = f"{PORT_VARIABLE} {given[:80]!r}: expected a port from 1 to 65535"
+            raise ConfigError(Fault((), what, "correct it, or set epmd_port"))
         return int(given)
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:

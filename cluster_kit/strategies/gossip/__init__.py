@@ -15,10 +15,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from cluster_kit.abc import Discovery, Observation, Strategy
+from cluster_kit.config.bounds import Bounds, faults_of_bounds
 from cluster_kit.errors import raise_all
+from cluster_kit.fault import Fault
 from cluster_kit.host import is_interface, is_loopback, is_unspecified
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ GROUP_V4 = "230.1.1.251"
 GROUP_V6 = "ff12::e601:1fb"  # transient, of the link; the number is that of the IPv4 group (RFC 4291 2.7, RFC 3307 4.3)
 ANY = "0.0.0.0"  # noqa: S104 - libcluster's default; it means the interface that is sent on
 NO_LOOPBACK = "Linux carries no IPv6 multicast on loopback; use an IPv4 host such as 127.0.0.1, or another interface"
+
+_PORT = Bounds(ge=1, le=65535, cure="give all nodes the same")
+_TTL = Bounds(ge=0, le=255, cure="1 stays in the local network")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +57,13 @@ class GossipStrategy(Strategy):
     announces: ClassVar[bool] = True
     needs_secret: ClassVar[bool] = True
 
-    port: int = 45892
+    port: Annotated[int, _PORT] = 45892
     if_addr: str = ANY
     multicast_addr: str = GROUP_V4
     multicast_if: str | None = None
-    multicast_ttl: int = 1
+    multicast_ttl: Annotated[int, _TTL] = 1
     broadcast_only: bool = False
-    interval_s: float = 1.5
+    interval_s: Annotated[float, Bounds(ge=MIN_INTERVAL_S, le=MAX_TTL_S)] = 1.5
     ttl_s: float = 10.0
 
     def __post_init__(self) -> None:
@@ -94,53 +99,57 @@ class GossipStrategy(Strategy):
         return diagnose(self, ctx)
 
 
-def _faults(options: GossipStrategy) -> Iterator[str]:
-    if not 1 <= options.port <= 65535:
-        yield f"port {options.port}: expected 1 to 65535, the same on all nodes"
-    if not 0 <= options.multicast_ttl <= 255:
-        yield f"multicast_ttl {options.multicast_ttl}: expected 0 to 255; 1 stays in the local network"
-    if not MIN_INTERVAL_S <= options.interval_s <= MAX_TTL_S:
-        yield f"interval_s {options.interval_s:g}: expected {MIN_INTERVAL_S:g} to {MAX_TTL_S:g}"
-    elif not (_intervals(options) >= MIN_INTERVALS and options.ttl_s <= MAX_TTL_S):
-        yield (
-            f"ttl_s {options.ttl_s:g}: expected at least {MIN_INTERVALS} intervals, so that one lost datagram is no silence, "
-            f"and at most {MAX_TTL_S:g}; interval_s is {options.interval_s:g}"
-        )
+def _faults(options: GossipStrategy) -> Iterator[Fault]:
+    out_of_bounds = list(faults_of_bounds(options))
+    yield from out_of_bounds
+    if not any(fault.where == ("interval_s",) for fault in out_of_bounds):
+        yield from _faults_of_ttl(options)
     yield from _faults_of_addresses(options)
 
 
-def _intervals(options: GossipStrategy) -> float:
-    return round(options.ttl_s / options.interval_s, 6)  # three times 0.2 is more than 0.6
+def _faults_of_ttl(options: GossipStrategy) -> Iterator[Fault]:
+    intervals = round(options.ttl_s / options.interval_s, 6)  # three times 0.2 is more than 0.6
+    if not (intervals >= MIN_INTERVALS and options.ttl_s <= MAX_TTL_S):
+        what = (
+            f"invalid value {options.ttl_s:g}: expected at least {MIN_INTERVALS} intervals, "
+            f"each of {options.interval_s:g} seconds, and at most {MAX_TTL_S:g}"
+        )
+        yield Fault(("ttl_s",), what, "with fewer, one lost datagram would look like silence")
 
 
-def _faults_of_addresses(options: GossipStrategy) -> Iterator[str]:
-    group = _ip(options.multicast_addr)
+def _faults_of_addresses(options: GossipStrategy) -> Iterator[Fault]:
+    group, where = _ip(options.multicast_addr), ("multicast_addr",)
+    invalid = f"invalid value {options.multicast_addr!r}"
     if group is None or "%" in options.multicast_addr:
-        yield f"multicast_addr {options.multicast_addr!r}: expected an IP address; multicast_if chooses the interface"
+        yield Fault(where, f"{invalid}: expected an IP address", "multicast_if chooses the interface")
     elif options.broadcast_only and group.version == 6:
-        yield f"multicast_addr {options.multicast_addr!r}: IPv6 has no broadcast; give an IPv4 address, or a group alone"
+        what = f"{invalid}: IPv6 has no broadcast"
+        yield Fault(where, what, "give an IPv4 address, or a group without broadcast_only")
     elif group.is_multicast == options.broadcast_only:
         wanted = (
             "a broadcast address with broadcast_only" if options.broadcast_only else "224.0.0.0 to 239.255.255.255, or ff00::/8"
         )
-        yield f"multicast_addr {options.multicast_addr!r}: expected {wanted}"
+        yield Fault(where, f"{invalid}: expected {wanted}")
     if options.broadcast_only and not is_unspecified(options.if_addr):
-        yield f"if_addr {options.if_addr!r}: a broadcast is heard on any interface; leave it out, it is {ANY}"
+        what = f"invalid value {options.if_addr!r}: a broadcast is heard on any interface"
+        yield Fault(("if_addr",), what, f"leave it out: the default is {ANY}")
     yield from _faults_of_interfaces(options)
 
 
-def _faults_of_interfaces(options: GossipStrategy) -> Iterator[str]:
+def _faults_of_interfaces(options: GossipStrategy) -> Iterator[Fault]:
     v6 = None if options.multicast_addr == GROUP_V4 else is_v6(options.multicast_addr)
     for option, value in (("multicast_if", options.multicast_if), ("if_addr", options.if_addr)):
         if value is None or (option == "if_addr" and is_unspecified(value)):
             continue
+        where, invalid = (option,), f"invalid value {value!r}"
         if (ip := _ip(value)) is None:
             if not is_interface(value):
-                yield f"{option} {value!r}: expected an IP address or the name of an interface"
+                yield Fault(where, f"{invalid}: expected an IP address or the name of an interface")
         elif v6 is None:
             v6 = ip.version == 6
         elif v6 != (ip.version == 6):
-            yield f"{option} {value!r}: expected an IPv{6 if v6 else 4} address, as the other option is one, or an interface"
+            wanted = f"an IPv{6 if v6 else 4} address, as the other option is one, or an interface"
+            yield Fault(where, f"{invalid}: expected {wanted}")
 
 
 def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -10,10 +10,12 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from cluster_kit.abc import Discovery, Observation, Strategy
+from cluster_kit.config.bounds import Bounds, faults_of_bounds
 from cluster_kit.errors import raise_all
+from cluster_kit.fault import Fault
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -35,7 +37,7 @@ class HostsFileStrategy(Strategy):
     """
 
     path: Path
-    interval_s: float = 1.0
+    interval_s: Annotated[float, Bounds(ge=MIN_INTERVAL_S, le=MAX_INTERVAL_S)] = 1.0
 
     def __post_init__(self) -> None:
         raise_all(_faults(self))
@@ -53,12 +55,11 @@ class HostsFileStrategy(Strategy):
         return findings(self.path, ctx.local)
 
 
-def _faults(options: HostsFileStrategy) -> Iterator[str]:
+def _faults(options: HostsFileStrategy) -> Iterator[Fault]:
     try:
         named = b"\0" not in os.fsencode(options.path)
     except UnicodeEncodeError:
         named = False
     if not named:
-        yield f"path {str(options.path)!r:.80}: no file can have that name; correct it"
-    if not MIN_INTERVAL_S <= options.interval_s <= MAX_INTERVAL_S:
-        yield f"interval_s {options.interval_s:g}: expected {MIN_INTERVAL_S:g} to {MAX_INTERVAL_S:g} seconds"
+        yield Fault(("path",), f"{str(options.path)!r:.80}: no file can have that name", "correct it")
+    yield from faults_of_bounds(options)

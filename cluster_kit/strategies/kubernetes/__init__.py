@@ -18,10 +18,12 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cluster_kit.abc import Discovery, Observation, Strategy
+from cluster_kit.config.bounds import Bounds, Port, faults_of_bounds
 from cluster_kit.errors import raise_all
+from cluster_kit.fault import Fault
 from cluster_kit.host import canonical_host, why_unexpanded
 from cluster_kit.node import split_endpoint
 
@@ -71,14 +73,14 @@ class KubernetesStrategy(Strategy):
 
     selector: str | None = field(default=None, metadata=_as("kubernetes_selector"))
     service_name: str | None = field(default=None, metadata=_as("kubernetes_service_name"))
-    port: int | str | None = None
+    port: Port | str | None = None
     node_basename: str | None = field(default=None, metadata=_as("kubernetes_node_basename"))
     mode: Literal["ip", "dns", "hostname"] = "ip"
     namespace: str | None = field(default=None, metadata=_as("kubernetes_namespace"))
     ip_lookup_mode: Literal["endpoints", "pods"] = field(default="endpoints", metadata=_as("kubernetes_ip_lookup_mode"))
     count_unready: bool = True
     cluster_name: str = field(default="cluster", metadata=_as("kubernetes_cluster_name"))
-    polling_interval_s: float = 5.0
+    polling_interval_s: Annotated[float, Bounds(ge=MIN_POLL_S, le=MAX_POLL_S)] = 5.0
     use_cached_resources: bool = field(default=False, metadata=_as("kubernetes_use_cached_resources"))
     kubeconfig: Path | None = None
     context: str | None = None
@@ -105,13 +107,13 @@ class KubernetesStrategy(Strategy):
         return diagnose(self)
 
 
-def _faults(options: KubernetesStrategy) -> Iterator[str]:
+def _faults(options: KubernetesStrategy) -> Iterator[Fault]:
     if not _is_installed():
-        yield "kubernetes: the package 'kubernetes', 37 or later, is not installed: pip install 'cluster-kit[kubernetes]'"
+        what = "kubernetes: the package 'kubernetes', 37 or later, is not installed"
+        yield Fault((), what, "pip install 'cluster-kit[kubernetes]'")
     yield from _faults_of_selection(options)
     yield from _faults_of_names(options)
-    if not MIN_POLL_S <= options.polling_interval_s <= MAX_POLL_S:
-        yield f"polling_interval_s {options.polling_interval_s:g}: expected {MIN_POLL_S:g} to {MAX_POLL_S:g} seconds"
+    yield from faults_of_bounds(options)
 
 
 def _is_installed() -> bool:
@@ -119,49 +121,61 @@ def _is_installed() -> bool:
     return found is not None and any(Path(place, "aio", "client").is_dir() for place in found.submodule_search_locations or ())
 
 
-def _faults_of_selection(options: KubernetesStrategy) -> Iterator[str]:
+def _faults_of_selection(options: KubernetesStrategy) -> Iterator[Fault]:
     if options.ip_lookup_mode == "pods" and not options.selector:
-        yield "selector: not given: ip_lookup_mode 'pods' needs the labels of the pods, such as 'app=web'"
+        what = "is not given: ip_lookup_mode 'pods' needs the labels of the pods, such as 'app=web'"
+        yield Fault(("selector",), what)
     elif not options.selector and not options.service_name:
-        yield "selector: neither selector nor service_name is given: set service_name to the Service of the peers"
+        what = "neither selector nor service_name is given"
+        yield Fault(("selector",), what, "set service_name to the Service of the peers")
     if options.mode == "hostname" and not options.service_name:
-        yield "service_name: not given: mode 'hostname' needs the headless Service of the StatefulSet"
+        what = "is not given: mode 'hostname' needs the headless Service of the StatefulSet"
+        yield Fault(("service_name",), what)
     if options.mode != "ip" and not options.node_basename:
-        yield f"node_basename: not given: mode {options.mode!r} says what stands behind it in a node's name"
+        what = f"is not given: mode {options.mode!r} gives only what follows it in a node's name"
+        yield Fault(("node_basename",), what)
 
 
-def _faults_of_names(options: KubernetesStrategy) -> Iterator[str]:
+def _faults_of_names(options: KubernetesStrategy) -> Iterator[Fault]:
     if options.selector is not None and not _SELECTOR.fullmatch(options.selector):
-        yield f"selector {options.selector[:80]!r}: expected labels such as 'app=web,tier!=test' or 'app in (web, api)'"
+        what = f"invalid value {options.selector[:80]!r}"
+        such_as = "'app=web,tier!=test' or 'app in (web, api)'"
+        yield Fault(("selector",), f"{what}: expected labels such as {such_as}")
     if not _DOMAIN.fullmatch(domain := options.domain(os.environ)):
         option = "CLUSTER_DOMAIN" if os.environ.get("CLUSTER_DOMAIN") else "cluster_name"
-        yield f"{option}: the cluster's domain would be {domain[:80]!r}: expected a DNS name such as 'cluster.local'"
+        what = f"the cluster's domain would be {domain[:80]!r}"
+        yield Fault((option,), f"{what}: expected a DNS name such as 'cluster.local'")
     named = {"namespace": options.namespace, "service_name": options.service_name}
-    if isinstance(options.port, int):
-        if not 1 <= options.port <= 65535:
-            yield f"port {options.port}: expected 1 to 65535, or the name of a port"
-    elif options.port is not None and options.port.isdecimal():
-        yield f"port {options.port!r}: is text, and no port is called so: write it without quotes"
-    else:
-        named["port"] = options.port
+    if isinstance(options.port, str):
+        if options.port.isdecimal():
+            what = f"invalid value {options.port!r}: no port has a number as its name"
+            yield Fault(("port",), what, "write it without quotes")
+        else:
+            named["port"] = options.port
     for option, name in named.items():
         if name is not None and not _LABEL.fullmatch(name):
-            yield f"{option} {name!r}: expected at most 63 lower-case letters, digits and dashes"
+            what = f"invalid value {name!r}"
+            wanted = "at most 63 lower-case letters, digits and dashes"
+            yield Fault((option,), f"{what}: expected {wanted}")
     if options.master is not None:
         yield from _faults_of_master(options.master)
     if options.context is not None and (not options.context.strip() or why_unexpanded(options.context)):
-        yield f"context {options.context!r}: expected the name of a context of the kubeconfig; leave it out for the current one"
+        what = f"invalid value {options.context!r}: expected the name of a context of the kubeconfig"
+        yield Fault(("context",), what, "leave it out for the current one")
     if options.node_basename is not None and (
         not _BASENAME.fullmatch(options.node_basename) or why_unexpanded(options.node_basename)
     ):
-        yield f"node_basename {options.node_basename!r}: expected visible ASCII without '@', such as 'web'"
+        what = f"invalid value {options.node_basename!r}"
+        wanted = "visible ASCII without '@', such as 'web'"
+        yield Fault(("node_basename",), f"{what}: expected {wanted}")
 
 
-def _faults_of_master(master: str) -> Iterator[str]:
+def _faults_of_master(master: str) -> Iterator[Fault]:
     try:
         if master.startswith("https://"):
             split_endpoint(master.removeprefix("https://").removesuffix("/").replace("%25", "%"))  # RFC 6874
         else:
             canonical_host(master)
     except ValueError as exc:
-        yield f"master {master!r}: expected https://host:port, or a name such as kubernetes.default.svc; {exc}"
+        wanted = "https://host:port, or a name such as kubernetes.default.svc"
+        yield Fault(("master",), f"invalid value {master!r}: expected {wanted}; {exc}")

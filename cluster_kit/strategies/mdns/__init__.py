@@ -14,10 +14,12 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from cluster_kit.abc import Discovery, Observation, Strategy
+from cluster_kit.config.bounds import Bounds, faults_of_bounds
 from cluster_kit.errors import raise_all
+from cluster_kit.fault import Fault
 from cluster_kit.host import ip_of, is_interface, is_loopback
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class MdnsStrategy(Strategy):
     interfaces: tuple[str, ...] = ()
     ip_version: IpVersion = "v4"
     service_type: str = "_clusterkit._tcp.local."
-    ttl_s: int = 30
+    ttl_s: Annotated[int, Bounds(ge=MIN_TTL_S, le=MAX_TTL_S)] = 30
 
     def __post_init__(self) -> None:
         raise_all(_faults(self))
@@ -73,19 +75,22 @@ class MdnsStrategy(Strategy):
         return diagnose(self, ctx)
 
 
-def _faults(options: MdnsStrategy) -> Iterator[str]:
+def _faults(options: MdnsStrategy) -> Iterator[Fault]:
     if find_spec("zeroconf") is None:
-        yield "mdns needs the package zeroconf: run pip install 'cluster-kit[mdns]'"
-    for each in options.interfaces:
+        what = "mdns needs the package zeroconf"
+        yield Fault((), what, "run pip install 'cluster-kit[mdns]'")
+    for index, each in enumerate(options.interfaces):
         if ip_of(each) is None and not is_interface(each):
-            yield f"interfaces: {each!r} is neither an address nor the name of an interface such as eth0"
+            what = f"{each!r} is neither an address nor the name of an interface such as eth0"
+            yield Fault(("interfaces", index), what)
     if options.ip_version not in get_args(IpVersion):
-        yield f"ip_version {options.ip_version!r}: expected v4, v6 or all"
+        what = f"invalid value {options.ip_version!r}: expected v4, v6 or all"
+        yield Fault(("ip_version",), what)
     service = options.service_type.partition(".")[0]
     if not _SERVICE_TYPE.fullmatch(options.service_type) or len(service) > _MAX_SERVICE_CHARS:
-        yield (
-            f"service_type {options.service_type[:80]!r}: expected _name._tcp.local. with a name of 1 to 15 letters, digits "
-            "and single hyphens, the same on all nodes"
+        what = (
+            f"invalid value {options.service_type[:80]!r}: expected _name._tcp.local. with a name "
+            "of 1 to 15 letters, digits and single hyphens"
         )
-    if not MIN_TTL_S <= options.ttl_s <= MAX_TTL_S:
-        yield f"ttl_s {options.ttl_s}: expected {MIN_TTL_S} to {MAX_TTL_S} seconds"
+        yield Fault(("service_type",), what, "give all nodes the same")
+    yield from faults_of_bounds(options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import partial
 from typing import Any, get_type_hints
@@ -19,6 +19,7 @@ from cluster_kit.config.suggest import did_you_mean
 from cluster_kit.config.values import plain, read_fields
 from cluster_kit.config.yaml_source import read_yaml
 from cluster_kit.errors import ConfigError
+from cluster_kit.fault import Fault
 from cluster_kit.testing.simulation.scripts.script import MAX_NODES, Script, faults_of, faults_of_size
 from cluster_kit.testing.simulation.scripts.steps import ALL, KINDS, Step
 
@@ -57,7 +58,7 @@ def _script(document: Document, nodes: int | None) -> Script:
     faults.check()
     size, steps = given.get("nodes", 0) if nodes is None else nodes, given.get("steps", ())
     parts = document.root.by_key()["steps"].items() if steps else []
-    faults.add(_place(parts[index], field).error(text) for index, field, text in faults_of(size, steps))
+    faults.add(_placed(parts, fault) for fault in faults_of(size, steps))
     faults.check()
     return Script(nodes=size, steps=steps)
 
@@ -65,7 +66,7 @@ def _script(document: Document, nodes: int | None) -> Script:
 def _size(part: Part) -> int:
     size: int = plain(part, int)
     for fault in faults_of_size(size):
-        raise part.error(fault.removeprefix("nodes: "))
+        raise part.error(fault.what)
     return size
 
 
@@ -92,10 +93,7 @@ def _step(part: Part) -> Step:
     kind = KINDS[verbs[0]]
     values = read_fields(part, _readers(kind), required=_required(kind))
     values = {kind.subject if key == kind.verb else key: value for key, value in values.items()}
-    try:
-        step: Step = construct(part, kind, values)
-    except ConfigError as exc:
-        raise ConfigError.gather([_placed_at_verb(part, kind, error) for error in exc.errors]) from exc
+    step: Step = construct(part, kind, values, keys={kind.subject: kind.verb})
     return step
 
 
@@ -119,10 +117,10 @@ def _place(part: Part, field: str) -> Part:
     return given[verb] if field == KINDS[verb].subject else given.get(field, part)
 
 
-def _placed_at_verb(part: Part, kind: type[Step], error: ConfigError) -> ConfigError:
-    """Return an error about the subject at the value of the verb, as a file has it."""
-    _, _, text = str(error).partition(f"{kind.subject}: ")
-    return _place(part, kind.subject).error(text) if text and f": {kind.subject}: " in str(error) else error
+def _placed(steps: Sequence[Part], fault: Fault) -> ConfigError:
+    """Return the error for a fault of one of the steps, at the value that a file gives."""
+    _, index, field = fault.where
+    return _place(steps[int(index)], str(field)).error(fault.what, fault.cure)
 
 
 def _numbers(part: Part) -> tuple[int, ...]:

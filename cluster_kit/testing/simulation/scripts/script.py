@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from cluster_kit.errors import ConfigError, raise_all
+from cluster_kit.errors import raise_all
+from cluster_kit.fault import Fault
 from cluster_kit.testing.simulation.scripts.steps import KINDS, Join, Step
 from cluster_kit.testing.simulation.scripts.talking import Speech, Talk
 
 MAX_NODES = 10_000  # as many as a roster holds by default
-Fault = tuple[int, str, str]
-"""The index of a step, the name of its field, and what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +33,7 @@ class Script:
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", tuple(sorted(self.steps, key=lambda step: step.at_s)))
         raise_all(faults_of_size(self.nodes))
-        errors = [
-            ConfigError(f"{field}: {text}", path=f"steps[{index}]") for index, field, text in faults_of(self.nodes, self.steps)
-        ]
-        if errors:
-            raise ConfigError.gather(errors)
+        raise_all(faults_of(self.nodes, self.steps))
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -74,27 +69,26 @@ def joining(steps: Sequence[Step]) -> frozenset[int]:
     return frozenset(node for step in steps if isinstance(step, Join) for node in step.nodes)
 
 
-def faults_of_size(nodes: int) -> Iterator[str]:
+def faults_of_size(nodes: int) -> Iterator[Fault]:
     """Yield what is wrong with a number of nodes."""
     if not 0 <= nodes <= MAX_NODES:
-        yield f"nodes: {nodes}: expected 0 to {MAX_NODES}"
+        yield Fault(("nodes",), f"{nodes}: expected 0 to {MAX_NODES}")
 
 
 def faults_of(nodes: int, steps: Sequence[Step]) -> Iterator[Fault]:
     """Yield what is wrong with steps that are right each by itself."""
     joined = joining(steps)
     for index, step in enumerate(steps):
+        where = ("steps", index, step.subject)
         strangers = sorted(node for node in step.named if node > nodes and node not in joined)
         if strangers:
-            yield (
-                index,
-                step.subject,
-                f"{_names(strangers)} never appears: there are {nodes} nodes, and those that a step has join",
-            )
+            what = f"{_names(strangers)} never appears"
+            yield Fault(where, f"{what}: there are {nodes} nodes, and those that a step has join")
         if isinstance(step, Join) and any(node <= nodes for node in step.nodes):
-            yield index, step.subject, f"node {min(step.nodes)} is there from the start: give a number above {nodes}"
+            what = f"node {min(step.nodes)} is there from the start"
+            yield Fault(where, what, f"give a number above {nodes}")
         if max(step.named, default=0) > MAX_NODES:
-            yield index, step.subject, f"node {max(step.named)}: expected at most {MAX_NODES}"
+            yield Fault(where, f"node {max(step.named)}: expected at most {MAX_NODES}")
 
 
 def _names(nodes: Sequence[int]) -> str:

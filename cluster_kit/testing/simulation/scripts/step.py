@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cluster_kit.errors import raise_all
+from cluster_kit.fault import Fault
 
 ALL: tuple[int, ...] = ()
 MAX_AT_S = 86_400.0
@@ -31,7 +32,7 @@ class Step:
     def __post_init__(self) -> None:
         raise_all(_faults(self))
 
-    def own_faults(self) -> Iterator[str]:
+    def own_faults(self) -> Iterator[Fault]:
         """Yield what makes no sense in a step of this class, besides what no step may have."""
         return iter(())
 
@@ -49,27 +50,28 @@ class OfNodes(Step):
     nodes: tuple[int, ...] = ALL
 
 
-def _faults(step: Step) -> Iterator[str]:
+def _faults(step: Step) -> Iterator[Fault]:
     if not 0 <= step.at_s <= MAX_AT_S:
-        yield f"at_s: {step.at_s:g}: expected 0 to {MAX_AT_S:g} seconds from the start"
+        wanted = f"0 to {MAX_AT_S:g} seconds from the start"
+        yield Fault(("at_s",), f"{step.at_s:g}: expected {wanted}")
     for name in _TIMES:
         value = getattr(step, name, None)
         if value is not None and not 0 <= value <= MAX_AT_S:
-            yield f"{name}: {value:g}: expected 0 to {MAX_AT_S:g} seconds"
+            yield Fault((name,), f"{value:g}: expected 0 to {MAX_AT_S:g} seconds")
     for name in _RATES:
         if not 0 <= getattr(step, name, 0.0) <= 1:
-            yield f"{name}: {getattr(step, name):g}: expected a fraction from 0 to 1"
+            yield Fault((name,), f"{getattr(step, name):g}: expected a fraction from 0 to 1")
     for name in ("nodes", "to"):
         yield from faults_of_list(name, getattr(step, name, ()))
     yield from step.own_faults()
 
 
-def faults_of_list(name: str, nodes: tuple[int, ...]) -> Iterator[str]:
+def faults_of_list(name: str, nodes: tuple[int, ...]) -> Iterator[Fault]:
     """Yield what is wrong with a list of nodes in the field ``name``."""
     if min(nodes, default=1) < 1:
-        yield f"{name}: {min(nodes)}: expected the numbers of nodes, from 1"
+        yield Fault((name,), f"{min(nodes)}: expected the numbers of nodes, from 1")
     if len(set(nodes)) < len(nodes):
-        yield f"{name}: {_twice(nodes)} is given twice"
+        yield Fault((name,), f"{_twice(nodes)} is given twice")
 
 
 def _twice(nodes: Iterable[int]) -> int:

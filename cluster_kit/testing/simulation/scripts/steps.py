@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
+from cluster_kit.fault import Fault
 from cluster_kit.testing.simulation.scripts.step import ALL, MAX_AT_S, OfNodes, Step, faults_of_list
 from cluster_kit.testing.simulation.scripts.talking import Ask, KillWorker, Listen, Publish, Read, Send, Stall, Unlisten
 
@@ -55,10 +56,10 @@ class Join(OfNodes):
 
     verb = "join"
 
-    def own_faults(self) -> Iterator[str]:
+    def own_faults(self) -> Iterator[Fault]:
         """Yield that nobody joins."""
         if not self.nodes:
-            yield "nodes: expected who joins, by number"
+            yield Fault(("nodes",), "expected who joins, by number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,10 +134,10 @@ class ClockJump(OfNodes):
 
     by_s: float
 
-    def own_faults(self) -> Iterator[str]:
+    def own_faults(self) -> Iterator[Fault]:
         """Yield that a clock jumps too far."""
         if not abs(self.by_s) <= 10 * 365 * MAX_AT_S:
-            yield f"by_s: {self.by_s:g}: expected at most ten years either way"
+            yield Fault(("by_s",), f"{self.by_s:g}: expected at most ten years either way")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,10 +150,10 @@ class Rekey(OfNodes):
 
     secrets: tuple[int, ...]
 
-    def own_faults(self) -> Iterator[str]:
+    def own_faults(self) -> Iterator[Fault]:
         """Yield that these are no secrets."""
         if not (self.secrets and min(self.secrets) >= 1):
-            yield "secrets: expected the numbers of one or more secrets, from 1, the one that is used first"
+            yield Fault(("secrets",), "expected the numbers of one or more secrets, from 1, the one that is used first")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,15 +171,15 @@ class Partition(Step):
         """The nodes in groups."""
         return frozenset(node for group in self.groups for node in group)
 
-    def own_faults(self) -> Iterator[str]:
+    def own_faults(self) -> Iterator[Fault]:
         """Yield what is wrong with the groups."""
         for group in self.groups:
             yield from faults_of_list("groups", group)
         if not all(self.groups) or not self.groups:
-            yield "groups: expected lists of nodes, none of them empty"
+            yield Fault(("groups",), "expected lists of nodes, none of them empty")
         for one, other in combinations(self.groups, 2):
             if both := sorted({*one} & {*other}):
-                yield f"groups: {both[0]} is in two groups"
+                yield Fault(("groups",), f"{both[0]} is in two groups")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,10 +198,10 @@ class Cut(Step):
         """The nodes at both ends."""
         return frozenset((*self.nodes, *self.to))
 
-    def own_faults(self) -> Iterator[str]:
+    def own_faults(self) -> Iterator[Fault]:
         """Yield that somebody is at both ends."""
         if both := sorted({*self.nodes} & {*self.to}):
-            yield f"to: {both[0]} is at both ends"
+            yield Fault(("to",), f"{both[0]} is at both ends")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,10 +216,10 @@ class RingCut(Step):
     reach: int = 1
     for_s: float | None = None
 
-    def own_faults(self) -> Iterator[str]:
+    def own_faults(self) -> Iterator[Fault]:
         """Yield that nobody is reached."""
         if self.reach < 1:
-            yield f"reach: {self.reach}: expected how many nodes on either side are reached, at least 1"
+            yield Fault(("reach",), f"{self.reach}: expected how many nodes on either side are reached, at least 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,10 +260,10 @@ class SlowReader(OfNodes):
     bytes_per_s: float
     for_s: float | None = None
 
-    def own_faults(self) -> Iterator[str]:
+    def own_faults(self) -> Iterator[Fault]:
         """Yield that nothing is taken at all."""
         if not 0 < self.bytes_per_s < math.inf:
-            yield f"bytes_per_s: {self.bytes_per_s:g}: expected more than 0"
+            yield Fault(("bytes_per_s",), f"{self.bytes_per_s:g}: expected more than 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

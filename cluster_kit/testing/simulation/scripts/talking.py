@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cluster_kit.fault import Fault
 from cluster_kit.testing.simulation.scripts.step import ALL, OfNodes
 
 TOPIC = "news"
@@ -45,12 +46,12 @@ class Speech(Talk):
         """From the first to the last, in seconds."""
         return (self.times - 1) * self.every_s
 
-    def own_faults(self) -> Iterator[str]:
+    def own_faults(self) -> Iterator[Fault]:
         """Yield what is too much."""
         if not 1 <= self.times <= _MOST_TIMES:
-            yield f"times: {self.times}: expected 1 to {_MOST_TIMES}"
+            yield Fault(("times",), f"{self.times}: expected 1 to {_MOST_TIMES}")
         if not 0 <= self.bytes <= _MOST_BYTES:
-            yield f"bytes: {self.bytes}: expected 0 to {_MOST_BYTES}"
+            yield Fault(("bytes",), f"{self.bytes}: expected 0 to {_MOST_BYTES}")
         yield from _faults_of_topic(self.topic)
 
 
@@ -105,12 +106,12 @@ class Listen(Talk):
     messages: int = WINDOW_MESSAGES
     bytes: int = WINDOW_BYTES
 
-    def own_faults(self) -> Iterator[str]:
+    def own_faults(self) -> Iterator[Fault]:
         """Yield that there is no room for anything."""
         if self.messages < 1:
-            yield f"messages: {self.messages}: expected at least 1"
+            yield Fault(("messages",), f"{self.messages}: expected at least 1")
         if self.bytes < 1:
-            yield f"bytes: {self.bytes}: expected at least 1"
+            yield Fault(("bytes",), f"{self.bytes}: expected at least 1")
         yield from _faults_of_topic(self.topic)
 
 
@@ -122,7 +123,7 @@ class Unlisten(Talk):
 
     topic: str = TOPIC
 
-    def own_faults(self) -> Iterator[str]:
+    def own_faults(self) -> Iterator[Fault]:
         """Yield that there is no such topic."""
         yield from _faults_of_topic(self.topic)
 
@@ -153,6 +154,6 @@ class KillWorker(OfNodes):
     verb = "kill_worker"
 
 
-def _faults_of_topic(topic: str) -> Iterator[str]:
+def _faults_of_topic(topic: str) -> Iterator[Fault]:
     if not 0 < len(topic.encode(errors="replace")) <= 255:
-        yield f"topic: {topic!r:.80}: expected a name of 1 to 255 bytes"
+        yield Fault(("topic",), f"{topic!r:.80}: expected a name of 1 to 255 bytes")
