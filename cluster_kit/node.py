@@ -196,15 +196,15 @@ def canonical_name(name: str) -> str:
     """
     if len(name) > MAX_NAME_CHARS or not _NAME.fullmatch(name):
         why = why_unexpanded(name) or f"expected basename@host in visible ASCII, at most {MAX_NAME_CHARS} long"
-        raise ValueError(f"node: invalid name {name[:80]!r}: {why}")
+        raise ValueError(f"invalid name {name[:80]!r}: {why}")
     basename, _, host = name.partition("@")
     unexpanded = why_unexpanded(basename)
     if unexpanded:
-        raise ValueError(f"node: invalid name {name[:80]!r}: {unexpanded}")
+        raise ValueError(f"invalid name {name[:80]!r}: {unexpanded}")
     try:
         return f"{basename}@{canonical_host(host)}"
     except ValueError as exc:
-        raise ValueError(f"node: invalid name {name[:80]!r}: {exc}") from exc
+        raise ValueError(f"invalid name {name[:80]!r}: {exc}") from exc
 
 
 def canonical_key(text: str) -> str:
@@ -223,9 +223,9 @@ def _check_metadata(metadata: Mapping[str, str]) -> None:
         try:
             size += len(key.encode()) + len(value.encode())
         except UnicodeEncodeError as exc:
-            raise ValueError(f"node: metadata {key!r:.80}: {value!r:.80} is not text that UTF-8 can hold") from exc
+            raise ValueError(f"metadata {key!r:.80}: {value!r:.80} is not text that UTF-8 can hold") from exc
     if size > MAX_METADATA_BYTES:
-        raise ValueError(f"node: metadata takes {size} bytes: at most {MAX_METADATA_BYTES} allowed; keep tags small")
+        raise ValueError(f"metadata takes {size} bytes: at most {MAX_METADATA_BYTES} allowed; keep tags small")
 
 
 def canonical_address(address: str) -> str:

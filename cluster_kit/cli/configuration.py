@@ -42,4 +42,4 @@ def read_configuration(file: str, name: str | None = None) -> tuple[ClusterConfi
             name = f"{name}@{load_config(file, plugins).host}"
         return load_config(file, plugins, node=name), plugins
     except ConfigError as exc:
-        raise Faults("\n".join(str(error) for error in exc.errors)) from exc
+        raise Faults(exc) from exc

@@ -7,6 +7,7 @@ from typing import IO, Any
 import click
 
 from cluster_kit.cli.printable import printable
+from cluster_kit.errors import ConfigError
 
 
 class Failure(click.ClickException):
@@ -24,9 +25,13 @@ def warn(message: str, file: IO[Any] | None = None) -> None:
 
 
 class Faults(click.ClickException):
-    """A configuration can't be used: a line for each fault, led by its place, as compilers do; exit code 2."""
+    """A file can't be used: prints a line for each fault, led by its place; exit code 2."""
 
     exit_code = 2
+
+    def __init__(self, error: ConfigError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the lines."""

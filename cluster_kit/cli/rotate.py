@@ -102,5 +102,5 @@ def _ids_in(file: str, cluster: str) -> tuple[str, ...]:
     try:
         found = read_secret_file(Path(file))
     except ConfigError as exc:
-        raise Faults(str(exc)) from exc
+        raise Faults(exc) from exc
     return tuple(derive(secret.reveal(), cluster).id.hex() for secret in found.secrets)

@@ -130,15 +130,16 @@ def _reload(supervisor: Supervisor, file: str, name: str | None) -> None:
     import logging
 
     from cluster_kit.cli.failure import Faults
-    from cluster_kit.errors import ClusterKitError
+    from cluster_kit.errors import ClusterKitError, ConfigError
 
     log = logging.getLogger("cluster_kit.cli")
     try:
         config, _ = read_configuration(file, name)
         log.info("reload: %s: %s", file, supervisor.reload(config))
     except (Faults, ClusterKitError) as exc:
-        for fault in str(exc).split("\n"):
-            log.error("reload: %s", fault)  # noqa: TRY400 - the fault of a file needs no traceback
+        error = exc.error if isinstance(exc, Faults) else exc
+        for each in error.errors if isinstance(error, ConfigError) else [error]:
+            log.error("reload: %s", each)  # noqa: TRY400 - a fault in a file needs no traceback
 
 
 def _end_at_eof(ending: Ending) -> None:

@@ -115,7 +115,7 @@ def simulate(
         script = _script(nodes, file, faults, messages, seed=seed)
         outcome = _run(setting, script, trace=trace)
     except ConfigError as exc:
-        raise Faults("\n".join(str(error) for error in exc.errors)) from exc
+        raise Faults(exc) from exc
     if not outcome.is_good:
         _fail(setting, outcome, shrink=shrink)
 

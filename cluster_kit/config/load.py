@@ -202,14 +202,12 @@ def _node(part: Part) -> str:
     try:
         name = canonical_name(given)
     except ValueError as exc:
-        why = str(exc).removeprefix("node: ")
-        hint = "" if why_unexpanded(given) else "; a name is basename@host, such as web@${POD_IP}"
-        raise part.error(f"{why}{hint}") from exc
+        cure = "" if why_unexpanded(given) else "a name is basename@host, such as web@${POD_IP}"
+        raise part.error(str(exc), cure) from exc
     host = name.partition("@")[2]
     if is_unspecified(host):
-        raise part.error(
-            f"invalid name {given!r}: {host} means every interface; name an address that peers can reach, such as ${{POD_IP}}"
-        )
+        what = f"invalid name {given!r}: {host} means every interface"
+        raise part.error(what, "name an address that peers can reach, such as ${POD_IP}")
     return name
 
 
@@ -218,5 +216,5 @@ def _metadata(part: Part) -> dict[str, str]:
     try:
         Node(address="127.0.0.1:0", metadata=metadata)
     except ValueError as exc:
-        raise part.error(str(exc).removeprefix("node: ")) from exc
+        raise part.error(str(exc)) from exc
     return metadata

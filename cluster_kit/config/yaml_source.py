@@ -26,7 +26,11 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _STR, _NULL, _MAP, _SEQ, _MERGE = (_TAG + name for name in ("str", "null", "map", "seq", "merge"))
 _HOW_TO_WRITE = "quote it if it is text, or write it without leading zeros and colons"
-_NAMED = re.compile(r"\b(alias|anchor|tag handle) '.*", re.DOTALL)
+_CURE_OF_REFERENCE = "write the ${...} without { } and [ ] around it, or quote it"
+# Names that PyYAML quotes from the file, but not its own such as '<scalar>': a secret that begins with
+# '*' or '!' looks like one.
+_QUOTED_NAME = re.compile(r" '[^'<]{2,}'", re.DOTALL)
+_BLOCKS = re.compile(r" *(?:[-?:] +)*")
 _TYPED = frozenset((_NULL, _TAG + "bool", _TAG + "int", _TAG + "float"))  # other scalars, such as dates, stay text
 
 
@@ -82,18 +86,24 @@ def _syntax_error(file: str, text: str, exc: yaml.YAMLError) -> ConfigError:
     mark = getattr(exc, "problem_mark", None)
     if mark is None:
         return ConfigError(f"not valid YAML: {getattr(exc, 'reason', exc)}", file=file)
-    if "nesting depth" in (getattr(exc, "problem", None) or ""):  # libyaml since 0.2.6 has a bound of its own, and reads ahead
-        return _too_deep(file, mark)
-    problem = ", ".join(part for part in (getattr(exc, "context", None), getattr(exc, "problem", None)) if part)
-    problem = _NAMED.sub(r"\1", problem)  # a secret that begins with '*' or '!' looks like one, and isn't shown
     line = "".join(text.split("\n")[mark.line : mark.line + 1])
-    if line[mark.column : mark.column + 1] == "\t" or r"'\t'" in problem:  # not any tab: within { } and [ ] it is fine
-        problem, hint = "a tab cannot indent", "; replace the tab by spaces"
-    elif "${" in line:
-        hint = "; write the ${...} without { } and [ ] around it, or quote it"
+    if _depth_within(line[: mark.column]) > MAX_DEPTH:
+        return _too_deep(file, mark)  # the parser reads a line ahead, and has a bound of its own
+    if line[mark.column : mark.column + 1] == "\t":  # not any tab: within { } and [ ] it is fine
+        problem, cure = "a tab cannot indent", "replace the tab by spaces"
     else:
-        hint = ""
-    return ConfigError(f"not valid YAML: {problem}{hint}", file=file, line=mark.line + 1, column=mark.column + 1)
+        said = (getattr(exc, "context", None), getattr(exc, "problem", None))
+        problem = _QUOTED_NAME.sub("", ", ".join(filter(None, said)))
+        cure = _CURE_OF_REFERENCE if "${" in line else ""
+    fault = Fault((), f"not valid YAML: {problem}", cure)
+    return ConfigError(fault, file=file, line=mark.line + 1, column=mark.column + 1)
+
+
+def _depth_within(line: str) -> int:
+    """Return how many collections a line opens and doesn't close."""
+    blocks = _BLOCKS.match(line)
+    flows = sum(map(line.count, "[{")) - sum(map(line.count, "]}"))
+    return flows + (len(blocks[0].split()) if blocks else 0)
 
 
 class _Reader:

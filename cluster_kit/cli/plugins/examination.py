@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ import click
 from cluster_kit.config.contract import faults_of_instance
 from cluster_kit.config.document import type_name
 from cluster_kit.config.targets import Kind, Offered, raised_at, reason_of
-from cluster_kit.errors import ClusterKitError, ConfigError
+from cluster_kit.errors import ClusterKitError, ConfigError, PluginError
 from cluster_kit.plugins import BUILT_IN, PluginInfo, PluginRegistry, load_config
 
 
@@ -44,9 +45,14 @@ class Examination:
         try:
             self._before()
             return list(self._examined(kind, name))
+        except PluginError as exc:
+            if len(self._registry.owners(kind, name)) > 1:
+                return [str(exc)]
+            # The cause of an error about an offer doesn't name the plugin, which is known here.
+            is_of_offer = isinstance(exc.__cause__, PluginError)
+            return [f"{kind} {name!r}: {exc.__cause__ if is_of_offer else exc}"]
         except ClusterKitError as exc:
-            offer, text = f"{kind} {name!r}", str(exc).replace(f" of plugin {plugin}", "")
-            return [text if text.startswith(offer) else f"{offer}: {text}"]
+            return [f"{kind} {name!r}: {exc}"]
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # noqa: BLE001 - the boundary between plugins
@@ -72,7 +78,8 @@ class Examination:
         except ConfigError as exc:
             for error in exc.errors:
                 if not error.missing:
-                    yield f"spec {name!r}: {str(error).removeprefix('topologies.')}"
+                    fault = replace(error.fault, where=error.fault.where[1:])
+                    yield f"spec {name!r}: {fault}"
 
 
 def _faults_of_class(kind: Kind, name: str, cls: type) -> Iterator[str]:
