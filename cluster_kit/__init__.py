@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         Topology,
         command,
     )
-    from cluster_kit.config import ClusterConfig, Secret
+    from cluster_kit.config import ChildSpecDict, ClusterConfig, ConfigDict, Secret, TopologyDict
     from cluster_kit.diagnosis import Finding, Outcome
     from cluster_kit.errors import (
         IGNORED,
@@ -100,7 +100,7 @@ if TYPE_CHECKING:
 _HOME = {
     "abc": "Answer Connector Discovery Failed Found Gone Leaving LinkReport Observation PollingStrategy Seen Strategy Topology "
     "command",
-    "config": "ClusterConfig Secret",
+    "config": "ChildSpecDict ClusterConfig ConfigDict Secret TopologyDict",
     "diagnosis": "Finding Outcome",
     "errors": "IGNORED ClusterKitError CommandError ConfigError ConnectError ConnectReason DiscoveryError LocalProtocolError "
     "NameConflict NetworkError NetworkFault NotLinkedError NotSentError PluginError ProtocolError RemoteError "
@@ -129,10 +129,12 @@ __all__ = [
     "AsyncSupervisor",
     "AsyncTopic",
     "BootId",
+    "ChildSpecDict",
     "Clock",
     "ClusterConfig",
     "ClusterKitError",
     "CommandError",
+    "ConfigDict",
     "ConfigError",
     "ConnectError",
     "ConnectReason",
@@ -191,6 +193,7 @@ __all__ = [
     "Topic",
     "Topology",
     "TopologyDegraded",
+    "TopologyDict",
     "TopologyEvent",
     "TopologyReady",
     "TopologyRecovered",

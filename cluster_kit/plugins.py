@@ -49,7 +49,7 @@ from cluster_kit.installed import installed_plugins
 from cluster_kit.throttle import Throttle
 
 if TYPE_CHECKING:
-    from cluster_kit.config import ClusterConfig
+    from cluster_kit.config import ClusterConfig, ConfigDict
 
 log = logging.getLogger(__name__)
 
@@ -383,7 +383,7 @@ def _check_offer(kind: Offered, hook: str, name: str, value: Any) -> None:
 
 
 def load_config(
-    source: Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig,
+    source: ConfigDict | Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig,
     registry: PluginRegistry | None = None,
     *,
     node: str | None = None,

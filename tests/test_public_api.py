@@ -5,6 +5,7 @@ import enum
 import inspect
 import re
 import types
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,9 @@ def describe(name: str, value: object) -> Iterator[str]:
     yield f"class {name}({bases})" if bases else f"class {name}"
     if issubclass(value, enum.Enum):
         yield from (f"    {name}.{member.name} = {member.value}" for member in value)
+        return
+    if typing.is_typeddict(value):
+        yield from (f"    {name}[{key}]: {kind.__forward_arg__}" for key, kind in value.__annotations__.items())
         return
     yield f"    {name}{_signature(value)}"
     for member, found in _members(value):

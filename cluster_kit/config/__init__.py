@@ -10,18 +10,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cluster_kit.config.dicts import ChildSpecDict, ConfigDict, TopologyDict
     from cluster_kit.config.load import load_config
     from cluster_kit.config.model import ChildSpec, ClusterConfig, Component, TopologyConfig
     from cluster_kit.config.secret import Secret
 
-__all__ = ["ChildSpec", "ClusterConfig", "Component", "Secret", "TopologyConfig", "load_config"]
+__all__ = [
+    "ChildSpec",
+    "ChildSpecDict",
+    "ClusterConfig",
+    "Component",
+    "ConfigDict",
+    "Secret",
+    "TopologyConfig",
+    "TopologyDict",
+    "load_config",
+]
 
 _MODULE_OF = {
     "ChildSpec": "model",
+    "ChildSpecDict": "dicts",
     "ClusterConfig": "model",
     "Component": "model",
+    "ConfigDict": "dicts",
     "Secret": "secret",
     "TopologyConfig": "model",
+    "TopologyDict": "dicts",
     "load_config": "load",
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from cluster_kit.config import certificate_keys
 from cluster_kit.config.components import ComponentReader, PluginRegistryLike
+from cluster_kit.config.dicts import ConfigDict
 from cluster_kit.config.document import Document, Faults, Part
 from cluster_kit.config.model import ClusterConfig
 from cluster_kit.config.options import convert
@@ -23,7 +24,7 @@ from cluster_kit.node import Node, canonical_name
 
 
 def load_config(
-    source: Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig,
+    source: ConfigDict | Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig,
     registry: PluginRegistryLike,
     *,
     node: str | None = None,
@@ -60,7 +61,9 @@ def load_config(
     return config
 
 
-def _document(source: Mapping[str, Any] | str | os.PathLike[str], environ: Mapping[str, str] | None) -> Document | ConfigError:
+def _document(
+    source: ConfigDict | Mapping[str, Any] | str | os.PathLike[str], environ: Mapping[str, str] | None
+) -> Document | ConfigError:
     """Return the document, or why there is none: where that is raised, the text of the file is at hand."""
     if isinstance(source, Mapping):
         return Document(data=source)

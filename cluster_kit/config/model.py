@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from cluster_kit.config.bounds import Bounds
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.secret_file import SecretFile
 from cluster_kit.config.targets import import_class
@@ -17,6 +18,9 @@ from cluster_kit.config.targets import import_class
 if TYPE_CHECKING:
     from cluster_kit.config.certificate_files import CertificateFiles
 
+MAX_SECONDS = 10**9  # some thirty years: for ever, and still a time that every timer accepts
+
+Seconds = Annotated[float, Bounds(gt=0, le=MAX_SECONDS)]
 Restart = Literal["permanent", "transient", "temporary"]
 
 LOOPBACK = "127.0.0.1"
@@ -56,9 +60,9 @@ class ChildSpec:
     """
 
     restart: Restart = "permanent"
-    max_restarts: int = 3
-    max_seconds: float = 5.0
-    shutdown_s: float = 5.0
+    max_restarts: Annotated[int, Bounds(ge=0)] = 3
+    max_seconds: Seconds = 5.0
+    shutdown_s: Seconds = 5.0
     escalate: bool = False
 
 
@@ -80,9 +84,9 @@ class TopologyConfig:
     topology: Component
     child_spec: ChildSpec = field(default_factory=ChildSpec)
     prune: bool = True
-    max_nodes: int = 10_000
-    connect_timeout_s: float = 5.0
-    remember_s: float = 3600.0
+    max_nodes: Annotated[int, Bounds(ge=1)] = 10_000
+    connect_timeout_s: Seconds = 5.0
+    remember_s: Seconds = 3600.0
 
     @property
     def sources(self) -> tuple[str, ...]:

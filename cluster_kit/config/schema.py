@@ -1,7 +1,11 @@
-"""A JSON Schema of the configuration, for editors: it knows the options of every plugin that is installed.
+"""A JSON Schema of the configuration, for editors; it has the options of every installed plugin.
 
-It is made from the same declarations as the checks, yet it can't say all that they do; ``cluster-kit check`` has the last word.
-Wherever a number or a switch is expected, ``${NAME}`` may stand instead.
+It is made from the same declarations as the checks, and can't say all that they do, so that
+``cluster-kit check`` has the last word. Wherever a number or a switch is expected, ``${NAME}`` may
+stand instead.
+
+``msgspec.json.schema`` makes none of it: of a dataclass it knows neither other names of an option
+nor which keys are unknown, describes no key, and fails at a default that is a path.
 
 Source: JSON Schema, draft 2020-12.
 """
@@ -18,14 +22,17 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
+from cluster_kit.config.bounds import Bounds, bounds_of
 from cluster_kit.config.callback import Callback
+from cluster_kit.config.certificate_keys import KEYS
 from cluster_kit.config.components import PluginRegistryLike
+from cluster_kit.config.dicts import ConfigDict, TopologyDict
 from cluster_kit.config.lists import is_separable
-from cluster_kit.config.model import ChildSpec, ClusterConfig, TopologyConfig
+from cluster_kit.config.model import ChildSpec, TopologyConfig
 from cluster_kit.config.options import names_of
 from cluster_kit.config.secret import Secret
 from cluster_kit.config.targets import Kind, Offered
-from cluster_kit.config.topologies import CALLBACKS
+from cluster_kit.config.topologies import CALLBACKS, plain_readers
 from cluster_kit.errors import ClusterKitError
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -61,7 +68,7 @@ class PluginRegistryWithNames(PluginRegistryLike, Protocol):
 
 def json_schema(registry: PluginRegistryWithNames) -> Schema:
     """Return the schema, as JSON can have it."""
-    keys = {name: _described(ClusterConfig, name, schema) for name, schema in _top().items()}
+    keys = _described(ConfigDict, _top())
     definitions = {kind: _component(registry, kind) for kind in _KINDS}
     return {
         "$schema": DIALECT,
@@ -74,6 +81,7 @@ def json_schema(registry: PluginRegistryWithNames) -> Schema:
 
 
 def _top() -> Mapping[str, Schema]:
+    """Return the keys at the top."""
     return {
         "node": {"type": "string"},
         "cluster": {"type": "string", "default": "default"},
@@ -81,8 +89,8 @@ def _top() -> Mapping[str, Schema]:
         "secret": of_type(Secret),
         "secret_file": of_type(Path),
         "previous_secrets": of_type(tuple[Secret, ...]),
-        **_certificates(),
-        "insecure": _or_reference({"type": "boolean", "default": False}),
+        **dict.fromkeys(KEYS, of_type(Path)),
+        "insecure": _or_reference({"type": "boolean"}) | {"default": False},
         "topologies": {
             "type": "object",
             "minProperties": 1,
@@ -92,40 +100,24 @@ def _top() -> Mapping[str, Schema]:
     }
 
 
-def _certificates() -> Mapping[str, Schema]:
-    texts = {
-        "certs": "A folder with tls.crt, tls.key and ca.crt, as cert-manager writes them: links are protected by them.",
-        "cert": "In place of 'certs', with 'key' and 'ca': a file with this node's certificate, and those that issued it.",
-        "key": "A file with the private key of the certificate.",
-        "ca": "A file with the authorities whose certificates are believed.",
-        "trust_domain": "A SPIFFE trust domain: its members are believed, in place of nodes whose hosts are certified.",
-    }
-    return {key: of_type(str) | {"description": text} for key, text in texts.items()}
-
-
 def _entry(registry: PluginRegistryWithNames) -> Schema:
     """Return the schema of one entry under ``topologies``."""
-    own = {name: _described(TopologyConfig, name, schema) for name, schema in _values_of(TopologyConfig)}
+    own, plain = dict(_properties(TopologyConfig)), plain_readers(TopologyConfig)
     strategy: Schema = {"$ref": "#/$defs/strategy"}
-    parts: Mapping[str, Schema] = {
-        "use": {"enum": list(registry.names("spec")), "description": "A ready-made topology that a plugin ships."},
+    keys: Mapping[str, Schema] = {
+        "use": {"enum": list(registry.names("spec"))},
         "strategy": {"anyOf": [strategy, {"type": "array", "minItems": 1, "items": strategy}]},
-        "config": {"type": ["object", "null"], "description": "Options of the strategy."},
+        "config": {"type": ["object", "null"]},
         "connector": {"$ref": "#/$defs/connector", "default": "tcp"},
         **dict.fromkeys(CALLBACKS, _CALLBACK),
         "topology": {"$ref": "#/$defs/topology", "default": "full_mesh"},
         "child_spec": _object(dict(_properties(ChildSpec))),
-        "group": {"type": "string", "description": _texts_of(TopologyConfig).get("group", "")},
+        "group": {"type": "string"},
+        **{name: own[name] for name in plain},
     }
     either = {"anyOf": [{"required": ["strategy"]}, {"required": ["use"]}]}
-    return {**_object({**parts, **own}), "allOf": [either, {"$ref": "#/$defs/options"}]}
-
-
-def _values_of(cls: type) -> Iterator[tuple[str, Schema]]:
-    """Yield the fields of ``cls`` that are plain values with a default."""
-    for name, schema in _properties(cls):
-        if "default" in schema or any("default" in each for each in schema.get("anyOf", ())):
-            yield name, schema
+    described = _object(_described(TopologyDict, keys))
+    return {**described, "allOf": [either, {"$ref": "#/$defs/options"}]}
 
 
 def _component(registry: PluginRegistryWithNames, kind: Kind) -> Schema:
@@ -203,8 +195,9 @@ def _required(cls: type) -> list[str]:
 def of_type(kind: Any) -> Schema:
     """Return the schema of an option of type ``kind``; anything, where that is a type that no schema can tell."""
     origin, arguments = get_origin(kind), get_args(kind)
+    bounds = bounds_of(kind)
     if origin is Annotated:
-        return of_type(arguments[0])
+        return _bounded(of_type(arguments[0]), bounds)
     if origin is Literal:
         return {"enum": list(arguments)}
     if origin in (Union, UnionType):
@@ -214,14 +207,24 @@ def of_type(kind: Any) -> Schema:
         return {"anyOf": [array, _SEPARATED]} if is_separable(arguments[0]) else array
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {"type": ["object", "null"], "additionalProperties": of_type(arguments[1])}
-    if is_dataclass(kind) and isinstance(kind, type):
-        return _object(dict(_properties(kind)), required=_required(kind))
     if kind is Callback:
         return _CALLBACK
+    if is_dataclass(kind) and isinstance(kind, type):
+        return _object(dict(_properties(kind)), required=_required(kind))
     if kind not in _PLAIN:
         return {}
     plain: Schema = {"type": _PLAIN[kind]}
     return plain if plain["type"] == "string" else _or_reference(plain)
+
+
+def _bounded(schema: Schema, bounds: Bounds | None) -> Schema:
+    """Return the schema of a number that has bounds."""
+    if bounds is None:
+        return schema
+    given = {"minimum": bounds.ge, "exclusiveMinimum": bounds.gt, "maximum": bounds.le}
+    limits = {keyword: limit for keyword, limit in given.items() if limit is not None}
+    number, *others = schema.get("anyOf", [schema])
+    return {"anyOf": [number | limits, *others]} if others else number | limits
 
 
 def _union(arguments: tuple[Any, ...]) -> Schema:
@@ -242,9 +245,10 @@ def _summary(cls: type) -> str:
     return inspect.cleandoc(cls.__doc__ or "").partition("\n")[0].replace("``", "'")
 
 
-def _described(cls: type, name: str, schema: Schema) -> Schema:
-    text = _texts_of(cls).get(name)
-    return schema | {"description": text} if text else schema
+def _described(cls: type, keys: Mapping[str, Schema]) -> dict[str, Schema]:
+    """Return ``keys`` with what the docstring of ``cls`` says of each."""
+    texts = _texts_of(cls)
+    return {key: schema | {"description": texts[key]} for key, schema in keys.items()}
 
 
 def _object(properties: Mapping[str, Schema], required: list[str] | None = None) -> Schema:

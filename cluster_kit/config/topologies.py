@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from functools import partial
+from dataclasses import MISSING, fields
+from functools import cache, partial
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Any, get_type_hints
 
-from cluster_kit.config.bounds import Bounds
 from cluster_kit.config.components import ComponentReader
 from cluster_kit.config.document import Faults, Part, amended
-from cluster_kit.config.model import ChildSpec, Component, Restart, TopologyConfig
-from cluster_kit.config.values import Reader, fence, ignore, plain, read_fields, seconds, switch
+from cluster_kit.config.model import ChildSpec, Component, TopologyConfig
+from cluster_kit.config.values import Reader, fence, ignore, plain, read_fields
 from cluster_kit.errors import ConfigError
 from cluster_kit.fault import KeyPath
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _DEFAULTS: Mapping[str, str] = MappingProxyType({"connector": "tcp", "topology": "full_mesh"})
 CALLBACKS = ("connect", "disconnect", "list_nodes")
-
-CHILD_SPEC: Mapping[str, Reader] = MappingProxyType(
-    {
-        "restart": partial(plain, kind=Restart),
-        "max_restarts": partial(plain, kind=Annotated[int, Bounds(ge=0)]),
-        "max_seconds": seconds,
-        "shutdown_s": seconds,
-        "escalate": switch,
-    }
-)
 
 
 def read_topologies(part: Part, components: ComponentReader) -> dict[str, TopologyConfig]:
@@ -81,10 +71,7 @@ def _read_entry(name: str, part: Part, shipped: Mapping[str, Any], components: C
             "topology": partial(components.read, kind="topology"),
             "child_spec": _read_child_spec,
             "group": fence,
-            "prune": switch,
-            "max_nodes": partial(plain, kind=Annotated[int, Bounds(ge=1)]),
-            "connect_timeout_s": seconds,
-            "remember_s": seconds,
+            **plain_readers(TopologyConfig),
         },
         required=["strategy"],
     )
@@ -114,4 +101,11 @@ def _read_connector(part: Part, components: ComponentReader, callbacks: Part) ->
 
 
 def _read_child_spec(part: Part) -> ChildSpec:
-    return ChildSpec(**read_fields(part, CHILD_SPEC))
+    return ChildSpec(**read_fields(part, plain_readers(ChildSpec)))
+
+
+@cache
+def plain_readers(cls: Any) -> Mapping[str, Reader]:
+    """Return how to read those fields of a model that are plain values with a default."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {field.name: partial(plain, kind=hints[field.name]) for field in fields(cls) if field.default is not MISSING}

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from cluster_kit.config.bounds import Bounds, bounds_of
+from cluster_kit.config.bounds import bounds_of
 from cluster_kit.config.document import Faults, MisreadNumberError, Part, shown, type_name
 from cluster_kit.config.suggest import did_you_mean
 from cluster_kit.fault import Fault
@@ -38,7 +38,6 @@ _LIMITS: Mapping[str, str] = MappingProxyType(
     }
 )
 _PLAIN = (str, int, float, bool, int | str)
-_MAX_SECONDS = 10**9  # some thirty years: forever, and still a time that every timer takes
 _FLOAT = re.compile(r"[-+]?[0-9]{1,20}(\.[0-9]{0,20})?([eE][-+]?[0-9]{1,2})?")
 _OCTAL = re.compile(r"[-+]?0[oO][0-7]{1,20}")  # YAML 1.2, Python
 _BASE_60 = re.compile(r"[-+]?[0-9]{1,20}(:[0-9]{1,2}){1,9}(\.[0-9]{0,20})?")
@@ -139,12 +138,6 @@ def ignore(part: Part) -> None:
 def switch(part: Part) -> bool:
     """Read true or false."""
     value: bool = plain(part, bool)
-    return value
-
-
-def seconds(part: Part) -> float:
-    """Read a duration."""
-    value: float = plain(part, Annotated[float, Bounds(gt=0, le=_MAX_SECONDS)])
     return value
 
 

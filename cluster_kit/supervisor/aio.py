@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from cluster_kit.config import ClusterConfig
+from cluster_kit.config import ClusterConfig, ConfigDict
 from cluster_kit.events import Event
 from cluster_kit.node import Node
 from cluster_kit.plugins import PluginRegistry
@@ -88,7 +88,7 @@ class AsyncSupervisor:
 
     def __init__(
         self,
-        config: Mapping[str, Any] | ClusterConfig,
+        config: ConfigDict | Mapping[str, Any] | ClusterConfig,
         *,
         observe: bool = False,
         plugins: PluginRegistry | None = None,
@@ -203,7 +203,7 @@ class AsyncSupervisor:
         """Replace this node's metadata, and tell everybody."""
         self._sync.update_metadata(metadata)
 
-    async def reload(self, config: Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig) -> Changes:
+    async def reload(self, config: ConfigDict | Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig) -> Changes:
         """Go over to another configuration; see ``Supervisor.reload``."""
         return await _apart(partial(self._sync.reload, config))
 

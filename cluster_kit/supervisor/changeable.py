@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from cluster_kit.config import ClusterConfig, TopologyConfig, load_config
+from cluster_kit.config import ClusterConfig, ConfigDict, TopologyConfig, load_config
 from cluster_kit.config.advice import advice
 from cluster_kit.config.certificate_files import CertificateFiles
 from cluster_kit.config.secret_file import SecretFile
@@ -48,7 +48,7 @@ class Changeable(ABC):
             logs,
         )
 
-    def reload(self, config: Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig) -> Changes:
+    def reload(self, config: ConfigDict | Mapping[str, Any] | str | os.PathLike[str] | ClusterConfig) -> Changes:
         """Go over to another configuration: what is the same in both goes on undisturbed.
 
         Topologies that are configured otherwise leave, then start as configured now. Not for signal handlers.

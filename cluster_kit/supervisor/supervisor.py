@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from cluster_kit.config import ClusterConfig, TopologyConfig, load_config
+from cluster_kit.config import ClusterConfig, ConfigDict, TopologyConfig, load_config
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.events import Event
 from cluster_kit.node import Fence, Node, made_up_name
@@ -58,7 +58,7 @@ class Supervisor(Changeable, Speaking):
 
     def __init__(
         self,
-        config: Mapping[str, Any] | ClusterConfig,
+        config: ConfigDict | Mapping[str, Any] | ClusterConfig,
         *,
         observe: bool = False,
         plugins: PluginRegistry | None = None,

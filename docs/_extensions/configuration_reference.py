@@ -1,5 +1,6 @@
 """The directive ``configuration-reference``: all keys and options, from the same declarations as the checks."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,9 +28,9 @@ def page() -> Iterator[str]:
     registry = PluginRegistry.load()
     schema = json_schema(registry)
     entry = schema["$defs"]["topology_entry"]
-    yield from section("The file", schema["properties"])
-    yield from section("An entry under topologies", entry["properties"])
-    yield from section("child_spec", entry["properties"]["child_spec"]["properties"])
+    yield from section("The file", schema)
+    yield from section("An entry under topologies", entry)
+    yield from section("child_spec", entry["properties"]["child_spec"])
     for kind, title in KINDS.items():
         yield from ["", f"## {title}", ""]
         for name, options in options_of(schema["$defs"][kind]):
@@ -37,22 +38,26 @@ def page() -> Iterator[str]:
 
 
 def options_of(component: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield name and options of each part that can be chosen."""
+    """Yield name and schema of each part that can be chosen."""
     for form in component["anyOf"]:
         properties = form.get("properties", {})
         if "const" in properties.get("name", {}):
-            yield properties["name"]["const"], {key: value for key, value in properties.items() if key != "name"}
+            options = {key: value for key, value in properties.items() if key != "name"}
+            yield properties["name"]["const"], {**form, "properties": options}
 
 
-def section(title: str, properties: Mapping[str, Any], level: int = 2) -> Iterator[str]:
+def section(title: str, schema: Mapping[str, Any], level: int = 2) -> Iterator[str]:
     """Yield a heading and a table."""
     yield from ["", f"{'#' * level} `{title}`" if level == 3 else f"{'#' * level} {title}", ""]
+    properties, required = schema["properties"], schema.get("required", ())
     if not properties:
         yield "No options."
         return
     yield from ["| key | value | default | meaning |", "|---|---|---|---|"]
     for name, each in properties.items():
-        default = f"`{each['default']!r}`" if "default" in each else ""
+        default = "required" if name in required else ""
+        if "default" in each:
+            default = f"`{json.dumps(each['default'])}`"
         yield f"| `{name}` | {cell(type_of(each))} | {cell(default)} | {cell(each.get('description', ''))} |"
 
 
@@ -61,15 +66,29 @@ def type_of(schema: Mapping[str, Any]) -> str:
     if "title" in schema:
         return str(schema["title"])
     if "$ref" in schema:
-        return "a part: name, `package.module:Class` or mapping"
+        return "a part"
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(type_of(each) for each in schema["anyOf"] if "pattern" not in each))
+        return " or ".join(filter(None, dict.fromkeys(map(type_of, schema["anyOf"]))))
     if "enum" in schema:
-        return ", ".join(f"`{each}`" for each in schema["enum"])
+        return ", ".join(f"`{each}`" for each in schema["enum"]) or "a name"
+    if "pattern" in schema:  # one without a description is what a variable may stand for
+        return f"`{schema['description']}`" if "description" in schema else ""
     kind = schema.get("type", "")
+    if kind in ("integer", "number"):
+        return f"{kind} {range_of(schema)}".strip()
     if kind == "array":
         return f"list of {type_of(schema['items'])}" if schema.get("items") else "list"
     return " or ".join(kind) if isinstance(kind, list) else str(kind)
+
+
+def range_of(schema: Mapping[str, Any]) -> str:
+    """Return the bounds of a number, in words."""
+    limits = {
+        "from": schema.get("minimum"),
+        "above": schema.get("exclusiveMinimum"),
+        "to": schema.get("maximum"),
+    }
+    return " ".join(f"{word} {limit:.15g}" for word, limit in limits.items() if limit is not None)
 
 
 def cell(text: str) -> str:

@@ -58,6 +58,7 @@ GOOD = [
     with_strategy(["gossip", {"name": "static", "nodes": ["a@127.0.0.1:4000"]}]),
     with_strategy("gossip", connector={"name": "tcp", "port": 4000}, topology="full_mesh", child_spec={"restart": "transient"}),
     with_strategy("gossip", connect="json:dumps"),
+    with_strategy("gossip", connector={"name": "callback", "connect": ["json", "dumps", []]}),
     with_strategy("static", config={"nodes": "a@127.0.0.1:4000, b@127.0.0.1:4001"}),
     with_strategy("static", config={"nodes": "${SEEDS}"}),
     {"x-seeds": ["a@127.0.0.1:4000"], **with_strategy("gossip")},
@@ -167,3 +168,36 @@ def test_ready_made_topology_stands_for_a_strategy():
     assert validator.is_valid({"topologies": {"lan": {"use": "office", "group": "x"}}})
     assert not validator.is_valid({"topologies": {"lan": {"use": "ofice"}}})
     assert not validator.is_valid({"topologies": {"lan": {"group": "x"}}})
+
+
+def keys_of(schema):
+    """Yield each key in a schema's properties, and what is said of it."""
+    for key, each in schema.get("properties", {}).items():
+        yield key, each
+        yield from keys_of(each)
+
+
+@pytest.mark.parametrize("kind", ["", "topology_entry", "strategy", "connector", "topology"])
+def test_every_key_has_its_meaning(kind):
+    forms = SCHEMA["$defs"][kind].get("anyOf", [SCHEMA["$defs"][kind]]) if kind else [SCHEMA]
+    silent = {key for form in forms for key, each in keys_of(form) if key != "name" and not each.get("description")}
+    assert silent == set()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        with_strategy("gossip", config={"port": 0}),
+        with_strategy("gossip", config={"multicast_ttl": 256}),
+        with_strategy("gossip", connector={"name": "tcp", "port": 65536}),
+        with_strategy("gossip", connector={"name": "tcp", "heartbeat_s": 0}),
+        with_strategy("gossip", max_nodes=0),
+        with_strategy("gossip", child_spec={"max_restarts": -1}),
+        with_strategy("kubernetes", config={"service_name": "web", "port": 0}),
+    ],
+    ids=repr,
+)
+def test_bounds_are_those_of_the_checks(config):
+    assert faults(config)
+    with pytest.raises(ValueError, match="expected"):
+        load_config(config, REGISTRY)
