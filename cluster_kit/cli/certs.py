@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from cluster_kit.cli.click_types import DocumentedCommand
 from cluster_kit.cli.failure import Failure, warn
 from cluster_kit.cli.interruption import INTERRUPTED, raising
-from cluster_kit.cli.teaching import TaughtCommand
 
 if TYPE_CHECKING:
     from cluster_kit.cli.authority_folder import AuthorityFolder
@@ -79,7 +79,7 @@ def _trust_domain(ctx: click.Context, param: click.Parameter, value: str | None)
 
 
 @click.command(
-    cls=TaughtCommand,
+    cls=DocumentedCommand,
     example="cluster-kit certs pki 10.0.0.1,shop-1.example 10.0.0.2,shop-2.example",
     exit_codes={
         0: "made",
@@ -210,8 +210,7 @@ def _files(issuer: Issuer, issued: Issued) -> dict[str, bytes]:
 def _tell(folder: Path, issuer: Issuer, wanted: Mapping[str, Names], issued: Mapping[str, Issued], *, is_new: bool) -> None:
     """Print where everything is, and what to do with it."""
     from cluster_kit.cli.authority_folder import AUTHORITY, AUTHORITY_KEY
-    from cluster_kit.cli.columns import columns
-    from cluster_kit.cli.printable import printable
+    from cluster_kit.cli.text import columns, printable
     from cluster_kit.security.names import trust_domain_of
 
     until = f"until {issuer.expires:%Y-%m-%d}"

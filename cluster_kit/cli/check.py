@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cluster_kit.cli.columns import columns, pairs
+from cluster_kit.cli.click_types import FAULTY_FILE, DocumentedCommand
 from cluster_kit.cli.configuration import read_configuration
 from cluster_kit.cli.failure import warn
-from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
+from cluster_kit.cli.text import columns, pairs
 
 if TYPE_CHECKING:
     from cluster_kit.config import ClusterConfig, Component, TopologyConfig
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    cls=TaughtCommand,
+    cls=DocumentedCommand,
     example="cluster-kit check cluster.yaml",
     exit_codes={0: "the file can be used", 2: FAULTY_FILE},
 )

@@ -6,7 +6,7 @@ from typing import IO, Any
 
 import click
 
-from cluster_kit.cli.printable import printable
+from cluster_kit.cli.text import printable
 from cluster_kit.errors import ConfigError
 
 

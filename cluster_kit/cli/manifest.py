@@ -6,7 +6,7 @@ import re
 
 import click
 
-from cluster_kit.cli.teaching import TaughtCommand
+from cluster_kit.cli.click_types import DocumentedCommand
 
 _LABEL = re.compile(r"[a-z]([a-z0-9-]{0,53}[a-z0-9])?")  # RFC 1035, which leaves room for '-cluster' in a Service's name
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # RFC 1123
@@ -25,7 +25,7 @@ def _subdomain(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 
 @click.command(
-    cls=TaughtCommand,
+    cls=DocumentedCommand,
     example="cluster-kit manifest kubernetes --name web --service-account web | kubectl apply -f -",
     exit_codes={0: "printed", 2: "an option can't be used"},
 )

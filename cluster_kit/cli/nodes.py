@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cluster_kit.cli.columns import columns, pairs
+from cluster_kit.cli.click_types import FAULTY_FILE, DocumentedCommand, Seconds
 from cluster_kit.cli.configuration import read_configuration
 from cluster_kit.cli.failure import Failure, warn
 from cluster_kit.cli.interruption import INTERRUPTED, raising
-from cluster_kit.cli.seconds import Seconds
-from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
+from cluster_kit.cli.text import columns, pairs
 
 if TYPE_CHECKING:
     from cluster_kit.config import ClusterConfig
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    cls=TaughtCommand,
+    cls=DocumentedCommand,
     example="cluster-kit nodes cluster.yaml --wait 10",
     exit_codes={
         0: "somebody was found",

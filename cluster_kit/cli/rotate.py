@@ -1,97 +1,105 @@
-"""``cluster-kit rotate``: how far a cluster is on its way from one secret to another."""
+"""``cluster-kit rotate``: how far a cluster is on its way from one secret to another.
+
+A secret is known by its id, of which the first half is shown. A node that holds several uses the
+first, and accepts all. Whether a step is safe is judged by what the nodes report; that part is pure.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import click
 
+from cluster_kit.cli.click_types import DocumentedCommand
 from cluster_kit.cli.failure import Failure, Faults, warn
 from cluster_kit.cli.interruption import INTERRUPTED
-from cluster_kit.cli.teaching import TaughtCommand
+
+HEADINGS = ("NODE", "USES", "ALSO ACCEPTS", "THIS STEP")
 
 _UNSURE = 3
+_SHOWN_CHARS = 8
+_NOTHING = "-"
 
 
 @click.command(
-    cls=TaughtCommand,
+    cls=DocumentedCommand,
     example="cluster-kit rotate --check secret.next && mv secret.next secret",
     exit_codes={
-        0: "the step is safe; without --check, told",
-        1: "it would part nodes, which are named; or no supervisor tells of itself",
+        0: "the step is safe; without --check, the secrets were shown",
+        1: "the step would cut off the nodes named, or no supervisor was found",
         2: "FILE has faults",
-        _UNSURE: "it parts nobody who is linked, but some nodes are absent, and may not hold what they need to return",
+        _UNSURE: "the step is safe for all linked nodes, but absent ones may be unable to return",
         INTERRUPTED: "interrupted",
     },
 )
 @click.argument("nodes", metavar="[NODE]...", nargs=-1)
 @click.option("--cluster", metavar="CLUSTER", help="Only nodes of this cluster.")
-@click.option("--check", "file", metavar="FILE", help="The secret file as it is to become.")
+@click.option("--check", "file", metavar="FILE", help="The secret file as it will be next.")
 def rotate(nodes: tuple[str, ...], cluster: str | None, file: str | None) -> None:
-    """Tell which secrets the nodes of a cluster hold, and whether the next step of a rotation is safe.
+    """Show which secrets the nodes hold, and whether the next step of a rotation is safe.
 
-    A secret file has one secret on each line: a node uses the first, and accepts all. To go over to another secret, append the
-    new one as a second line on every machine; when all accept it, move it up to the first; when all use it, remove the old
-    one. A change of the file is taken in within ten seconds, and no link is lost. Before each step, --check tells by FILE,
-    which is the file as it is to become, who is not ready for it, and who is absent.
+    A secret file has one secret on each line: a node uses the first, and accepts all. To rotate,
+    append the new secret as a second line on every machine; when all nodes accept it, move it to the
+    first line; when all use it, remove the old one. Nodes pick up a changed file within ten seconds,
+    and no link is lost. Before each step, run this with --check and the file as it will be next: it
+    lists the nodes that aren't ready for the step, and those that are absent.
 
-    Asks the supervisors that run here, or those that are a NODE, as 'cluster-kit status' does. A secret is shown by its id,
-    which tells nothing of it.
+    Asks the supervisors on this machine, or those named by NODE, as 'cluster-kit status' does. A
+    secret is shown by its id, which reveals nothing about it.
     """
-    from cluster_kit.cli.asking import ask, silence, those, why_missing
+    from cluster_kit.cli.supervisors import query, unresponsive, wanted_nodes, why_missing
 
-    wanted = those(nodes, cluster)
-    asked = ask(wanted)
-    for pid in asked.mute:
-        warn(f"rotate: {silence(pid)}")
-    holding = [told for told in asked.told if told["secrets"]]
-    if not asked.complete and not asked.mute:
-        raise Failure(f"rotate: {why_missing(asked, wanted)}")
+    wanted = wanted_nodes(nodes, cluster)
+    answers = query(wanted)
+    for pid in answers.unresponsive:
+        warn(f"rotate: {unresponsive(pid)}")
+    holding = [each for each in answers.reports if each["secrets"]]
+    if not answers.complete and not answers.unresponsive:
+        raise Failure(f"rotate: {why_missing(answers, wanted)}")
     if not holding:
-        raise Failure("rotate: none of them has a secret: make one with 'cluster-kit secret --output FILE'")
-    codes = [_tell(told, file) for told in holding]
-    sys.exit(max(codes, key=(0, _UNSURE, 1).index) if asked.complete else 1)
+        cure = "make one with 'cluster-kit secret --output FILE'"
+        raise Failure(f"rotate: none of them has a secret: {cure}")
+    codes = [_show(each, file) for each in holding]
+    sys.exit(max(codes, key=(0, _UNSURE, 1).index) if answers.complete else 1)
 
 
-def _tell(told: Mapping[str, Any], file: str | None) -> int:
-    """Print how the peers of one node stand, and return the exit code that this comes to."""
-    from cluster_kit.cli.columns import columns
-    from cluster_kit.cli.rotation import HEADINGS, Verdict, short, standings
+def _show(report: Mapping[str, Any], file: str | None) -> int:
+    """Print the secrets of a node and its peers, and return the exit code that follows."""
+    from cluster_kit.cli.text import columns
 
-    secrets = tuple(told["secrets"]) if file is None else _ids_in(file, told["cluster"])
-    peers = standings(told, secrets)
+    secrets = tuple(report["secrets"]) if file is None else _ids_in(file, report["cluster"])
+    peers = standings(report, secrets)
     width = len(HEADINGS) if file is not None else len(HEADINGS) - 1
-    uses, *accepts = map(short, told["secrets"])
-    own = (told["node"], uses, " ".join(accepts) or "-", "this node")
+    uses, *accepts = map(short, report["secrets"])
+    own = (report["node"], uses, " ".join(accepts) or _NOTHING, "this node")
     click.echo(columns([row[:width] for row in (HEADINGS, own, *(peer.row for peer in peers))]))
     if file is None:
         return 0
-    behind, absent = ([peer.node for peer in peers if peer.verdict is verdict] for verdict in (Verdict.BEHIND, Verdict.ABSENT))
-    for line in _verdict(told["node"], secrets, behind, absent):
-        click.echo(line)
+    behind = [peer.node for peer in peers if peer.verdict is Verdict.BEHIND]
+    absent = [peer.node for peer in peers if peer.verdict is Verdict.ABSENT]
+    click.echo(_sentence(report["node"], secrets, behind, absent))
     return 1 if behind else _UNSURE if absent else 0
 
 
-def _verdict(node: str, secrets: Sequence[str], behind: Sequence[str], absent: Sequence[str]) -> Iterator[str]:
-    from cluster_kit.cli.rotation import short
-
+def _sentence(node: str, secrets: Sequence[str], behind: Sequence[str], absent: Sequence[str]) -> str:
     uses, *accepts = map(short, secrets)
-    step = f"to use {uses} and accept {' '.join(accepts) or 'nothing'} besides"
+    step = f"to use {uses} and also accept {' '.join(accepts) or 'nothing'}"
     if behind:
-        yield f"not safe for {node} {step}: {', '.join(behind)} would lose it"
-    elif absent:
-        yield f"safe for {node} {step}, as far as the linked nodes go; absent: {', '.join(absent)}"
-    else:
-        yield f"safe for {node} {step}"
+        return f"not safe for {node} {step}: {', '.join(behind)} would lose it"
+    if absent:
+        return f"safe for {node} {step}, as far as linked nodes go; absent: {', '.join(absent)}"
+    return f"safe for {node} {step}"
 
 
 def _ids_in(file: str, cluster: str) -> tuple[str, ...]:
-    """Return the ids of the secrets in a file, as they are in a cluster.
+    """Return the ids that the secrets in a file have in a cluster.
 
     Raises:
-        Faults: It can't be used.
+        Faults: The file can't be used.
     """
     from pathlib import Path
 
@@ -104,3 +112,80 @@ def _ids_in(file: str, cluster: str) -> tuple[str, ...]:
     except ConfigError as exc:
         raise Faults(exc) from exc
     return tuple(derive(secret.reveal(), cluster).id.hex() for secret in found.secrets)
+
+
+class Verdict(Enum):
+    """What a step means for a node."""
+
+    READY = "ready"
+    BEHIND = "behind"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a node is ready for a step.
+
+    Attributes:
+        node: Its name.
+        secrets: The ids of those that it holds, the one that it uses first; empty where unknown.
+        verdict: What the step means for it.
+        why: The same in words.
+    """
+
+    node: str
+    secrets: tuple[str, ...]
+    verdict: Verdict
+    why: str
+
+    @property
+    def row(self) -> tuple[str, str, str, str]:
+        """The cells of a table, by ``HEADINGS``."""
+        uses, *accepts = map(short, self.secrets or (_NOTHING,))
+        return self.node, uses, " ".join(accepts) or _NOTHING, self.why
+
+
+def short(secret_id: str) -> str:
+    """Return as much of an id as is shown."""
+    return secret_id[:_SHOWN_CHARS]
+
+
+def standings(report: Mapping[str, Any], secrets: Sequence[str]) -> list[Standing]:
+    """Return the standing of each peer of a node, by name.
+
+    Args:
+        report: What the node's supervisor reports.
+        secrets: The ids that the node will hold after the step, the one that it will use first.
+    """
+    topologies: Iterable[Mapping[str, Any]] = report["topologies"].values()
+    linked: dict[str, tuple[str, ...]] = {}
+    others: dict[str, None] = {}
+    for topology in topologies:
+        for link in topology["links"]:
+            linked[link["node"]] = linked.get(link["node"]) or tuple(link["secrets"])
+        others |= dict.fromkeys(node["node"] for node in (*topology["known"], *topology["gone"]))
+    every = [_of_linked(node, held, secrets) for node, held in linked.items()]
+    every += [_of_absent(node, secrets) for node in others if node not in linked]
+    return sorted(every, key=lambda standing: standing.node)
+
+
+def _of_linked(node: str, held: tuple[str, ...], secrets: Sequence[str]) -> Standing:
+    if not held:
+        why = "reports no secret: its release or its connector has none"
+        return Standing(node, held, Verdict.BEHIND, why)
+    reasons = list(_why_behind(held, secrets))
+    verdict = Verdict.BEHIND if reasons else Verdict.READY
+    return Standing(node, held, verdict, "; ".join(reasons) or "ready")
+
+
+def _why_behind(held: tuple[str, ...], secrets: Sequence[str]) -> Iterator[str]:
+    if secrets[0] not in held:
+        yield f"does not accept {short(secrets[0])}, which would be used: add it there first"
+    if held[0] not in secrets:
+        yield f"still uses {short(held[0])}, which would be dropped: switch it to another one first"
+
+
+def _of_absent(node: str, secrets: Sequence[str]) -> Standing:
+    uses = " or ".join(map(short, secrets))
+    why = f"absent: it can return if it accepts {short(secrets[0])} and uses {uses}"
+    return Standing(node, (), Verdict.ABSENT, why)

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cluster_kit.cli.click_types import FAULTY_FILE, DocumentedCommand
 from cluster_kit.cli.configuration import read_configuration, see_modules_beside
 from cluster_kit.cli.failure import Failure
-from cluster_kit.cli.hangup import Hangups
 from cluster_kit.cli.interruption import INTERRUPTED
-from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
+from cluster_kit.cli.sighup import SighupHandler
 
 if TYPE_CHECKING:
     from cluster_kit.config import ClusterConfig
@@ -37,7 +37,7 @@ _PRINT_S = 1.0  # how long the last lines may take to be read
 
 
 @click.command(
-    cls=TaughtCommand,
+    cls=DocumentedCommand,
     example="cluster-kit run cluster.yaml --name b@127.0.0.1 --events json",
     exit_codes={
         0: "it left as it was told",
@@ -62,7 +62,7 @@ def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
     """
     ending: Ending = SimpleQueue()
     signal.signal(signal.SIGTERM, lambda *_: ending.put(None))
-    hangups = Hangups()
+    sighup = SighupHandler()
     see_modules_beside(file)
     from cluster_kit.supervisor.child import SpareWorker
 
@@ -75,7 +75,7 @@ def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
         supervisor = Supervisor(config, plugins=plugins, spare=spare, keychain=keychain, control=True)
         if until_eof:
             threading.Thread(target=_end_at_eof, args=(ending,), daemon=True).start()
-        hangups.follow(partial(_reload, supervisor, file, name), partial(ending.put, None))
+        sighup.follow(partial(_reload, supervisor, file, name), partial(ending.put, None))
         _serve(supervisor, form, ending)
 
 
@@ -162,7 +162,7 @@ def _log_to_stderr() -> None:
 
 def _print_events(subscription: Subscription, form: str, ending: Ending) -> None:
     """Print until there is no more, or nobody who reads it, which is a quiet end."""
-    from cluster_kit.cli.report import as_json, as_text
+    from cluster_kit.cli.event_lines import as_json, as_text
     from cluster_kit.cli.streams import STDOUT, write
 
     line_of = as_json if form == "json" else as_text

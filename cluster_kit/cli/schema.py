@@ -6,11 +6,11 @@ import json
 
 import click
 
-from cluster_kit.cli.teaching import TaughtCommand
+from cluster_kit.cli.click_types import DocumentedCommand
 
 
 @click.command(
-    cls=TaughtCommand,
+    cls=DocumentedCommand,
     example="cluster-kit schema > cluster-kit.schema.json",
     exit_codes={0: "printed", 1: "a plugin fails and CLUSTER_KIT_STRICT_PLUGINS is set"},
 )

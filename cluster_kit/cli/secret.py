@@ -7,12 +7,12 @@ from contextlib import suppress
 
 import click
 
+from cluster_kit.cli.click_types import DocumentedCommand
 from cluster_kit.cli.failure import Failure
-from cluster_kit.cli.teaching import TaughtCommand
 
 
 @click.command(
-    cls=TaughtCommand,
+    cls=DocumentedCommand,
     example="cluster-kit secret --output /etc/shop/secret",
     exit_codes={0: "printed, or written", 1: "the file is there already, or can't be written"},
 )

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cluster_kit.cli.click_types import DocumentedCommand, Seconds
 from cluster_kit.cli.failure import Failure, Faults
-from cluster_kit.cli.seconds import Seconds
-from cluster_kit.cli.teaching import TaughtCommand
 
 if TYPE_CHECKING:
     from cluster_kit.testing.simulation.outcome import Outcome
@@ -40,7 +39,7 @@ class _Part(click.ParamType[Any]):
 
 
 @click.command(
-    cls=TaughtCommand,
+    cls=DocumentedCommand,
     example="cluster-kit simulate --nodes 100 --topology k_regular --seed 7",
     exit_codes={
         0: "all views agreed with the truth in time, and no law was broken",

@@ -1,4 +1,4 @@
-"""``cluster-kit status``: how the supervisors of this user, on this machine, are doing."""
+"""``cluster-kit status``: the state of this user's supervisors on this machine."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ import sys
 
 import click
 
+from cluster_kit.cli.click_types import DocumentedCommand
 from cluster_kit.cli.failure import Failure, warn
 from cluster_kit.cli.interruption import INTERRUPTED
-from cluster_kit.cli.teaching import TaughtCommand
 
 
 @click.command(
-    cls=TaughtCommand,
+    cls=DocumentedCommand,
     example="cluster-kit status web@10.0.0.5 --json | jq .topologies.lan.state",
     exit_codes={
-        0: "told",
-        1: "no supervisor tells of itself, or not one that was asked for",
+        0: "shown",
+        1: "no supervisor was found, or not all that were asked for",
         INTERRUPTED: "interrupted",
     },
 )
 @click.argument("nodes", metavar="[NODE]...", nargs=-1)
 @click.option("--cluster", metavar="CLUSTER", help="Only nodes of this cluster.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, for each supervisor.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each supervisor.")
 def status(nodes: tuple[str, ...], cluster: str | None, as_json: bool) -> None:
-    """Tell how the supervisors that run here are doing, or those that are a NODE.
+    """Show the state of the supervisors on this machine, or of those named by NODE.
 
-    A node's name, or what is before its '@', or its process id says which ones. Of each topology: what it is doing, its worker,
-    how often that was replaced, the last error, the health of each source, and the nodes with age and round-trip time of their
-    links, or when and why they went. Every 'cluster-kit run' of your own on this machine is seen, and every program that made
-    its supervisor with control=True. All are asked at once, and only those that you ask for.
+    NODE is a node's name, the part before its '@', or its process id. For each topology, shows its
+    state, its worker and how often that was replaced, the last error, the health of each source, and
+    the nodes: age and round-trip time of their links, or when and why they went. Finds every
+    'cluster-kit run' of yours, and every program that made its supervisor with control=True.
     """
-    from cluster_kit.cli.asking import ask, silence, those, why_missing
-    from cluster_kit.cli.overview import overview
+    from cluster_kit.cli.status_lines import status_lines
+    from cluster_kit.cli.supervisors import query, unresponsive, wanted_nodes, why_missing
 
-    wanted = those(nodes, cluster)
-    asked = ask(wanted)
-    for told in asked.told:
-        click.echo(json.dumps(told) if as_json else overview(told))
-    for pid in asked.mute:
-        warn(f"status: {silence(pid)}")
-    if asked.complete:
+    wanted = wanted_nodes(nodes, cluster)
+    answers = query(wanted)
+    for report in answers.reports:
+        click.echo(json.dumps(report) if as_json else status_lines(report))
+    for pid in answers.unresponsive:
+        warn(f"status: {unresponsive(pid)}")
+    if answers.complete:
         return
-    if not asked.mute:
-        raise Failure(f"status: {why_missing(asked, wanted)}")
+    if not answers.unresponsive:
+        raise Failure(f"status: {why_missing(answers, wanted)}")
     sys.exit(1)

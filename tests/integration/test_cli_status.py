@@ -111,7 +111,7 @@ def test_unknown_node_is_a_failure_that_names_those_that_are_there(run):
     run("a")
     done = cluster_kit("status", "z")
     assert done.returncode == 1
-    assert "no supervisor of yours is 'z'; there are: a@127.0.0.1" in done.stderr
+    assert "no supervisor of yours is 'z'; running: a@127.0.0.1" in done.stderr
 
 
 def test_programs_are_told_where_they_want_to_be(folder):
@@ -378,10 +378,10 @@ def test_several_names_and_a_cluster_choose(cluster, run, tmp_path, folder):
         done = cluster_kit("status", "a", "z", "--cluster", cluster.name)
         assert done.returncode == 1
         assert done.stdout.startswith("a@127.0.0.1: process")
-        assert f"no supervisor of yours is 'z' in cluster {cluster.name!r}; there are: a@127.0.0.1 (" in done.stderr
+        assert f"no supervisor of yours is 'z' in cluster {cluster.name!r}; running: a@127.0.0.1 (" in done.stderr
         done = cluster_kit("status", "--cluster", "nowhere")
         assert done.returncode == 1
-        assert "no supervisor of yours is in cluster 'nowhere'; there are: a@127.0.0.1 (" in done.stderr
+        assert "no supervisor of yours is in cluster 'nowhere'; running: a@127.0.0.1 (" in done.stderr
 
 
 def test_stopped_node_that_was_asked_for_is_told_and_is_a_failure(run):

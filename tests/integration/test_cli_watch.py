@@ -125,9 +125,7 @@ def test_who_goes_is_kept_with_time_and_reason(cluster):
     assert "1 gone within the last minute" in terminal.screen[0]
     a.signal(signal.SIGTERM)
     a.wait()
-    shown = terminal.until(
-        lambda lines: any(re.search(r"a@127\.0\.0\.1: .*, gone \d+ s ago: it has ended", line) for line in lines)
-    )
+    shown = terminal.until(lambda lines: any(re.search(r"a@127\.0\.0\.1: process \d+ ended \d+ s ago", line) for line in lines))
     assert any("no supervisor of yours" in line for line in shown)
     terminal.watch.signal(signal.SIGINT)
     assert terminal.close() == 0

@@ -1,6 +1,6 @@
 """Rows as aligned columns."""
 
-from cluster_kit.cli.columns import columns, pairs
+from cluster_kit.cli.text import columns, pairs
 
 
 def test_cells_are_padded_to_the_widest_of_their_column():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cluster_kit import events
-from cluster_kit.cli.report import as_json, as_text
+from cluster_kit.cli.event_lines import as_json, as_text
 from cluster_kit.events import (
     Event,
     NodeDown,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster_kit.cli.rotation import Verdict, standings
+from cluster_kit.cli.rotate import Verdict, standings
 
 OLD, NEW = "0ld" * 5 + "0", "4e3" * 5 + "0"
 
@@ -53,8 +53,8 @@ def test_fault_names_the_secret():
         "-",
         "; ".join(
             (
-                f"does not accept {NEW[:8]} yet, which would be used: have it accepted there first",
-                f"still uses {OLD[:8]}, which would be accepted no longer: have it use another one first",
+                f"does not accept {NEW[:8]}, which would be used: add it there first",
+                f"still uses {OLD[:8]}, which would be dropped: switch it to another one first",
             )
         ),
     )

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster_kit.cli.scroll import Scroll, moves
+from cluster_kit.cli.watch.terminal import Viewport, moves
 
 HEAD = ["sum", ""]
 BODY = [f"line {number}" for number in range(1, 31)]
@@ -14,11 +14,11 @@ def window(scroll, height=10, body=BODY):
 
 
 def test_what_fits_is_shown_whole():
-    assert window(Scroll(), 40) == [*HEAD, *BODY]
+    assert window(Viewport(), 40) == [*HEAD, *BODY]
 
 
 def test_more_than_fits_begins_at_the_top_and_says_where_it_is():
-    assert window(Scroll()) == [
+    assert window(Viewport()) == [
         *HEAD,
         *BODY[:7],
         "-- 1 to 7 of 30 lines: arrows, PgUp, PgDn; q ends --",
@@ -26,7 +26,7 @@ def test_more_than_fits_begins_at_the_top_and_says_where_it_is():
 
 
 def test_keys_move_the_window_and_not_beyond_the_ends():
-    scroll = Scroll()
+    scroll = Viewport()
     window(scroll)
     for keys, top in [("j", 2), ("\x1b[B\x1b[B", 4), (" ", 10), ("\x1b[6~", 16), ("k\x1b[A", 14), ("G", 24), ("\x1b[6~", 24)]:
         for move in moves(keys):
@@ -39,7 +39,7 @@ def test_keys_move_the_window_and_not_beyond_the_ends():
 
 
 def test_window_stays_within_lines_that_become_fewer():
-    scroll = Scroll()
+    scroll = Viewport()
     window(scroll)
     scroll.move("bottom")
     assert window(scroll)[2] == "line 24"
@@ -58,7 +58,7 @@ def test_keys_without_a_meaning_mean_nothing():
     st.lists(st.sampled_from(["up", "down", "page up", "page down", "top", "bottom"])),
 )
 def test_never_more_than_the_terminal_holds(body, width, height, keys):
-    scroll = Scroll()
+    scroll = Viewport()
     for move in keys:
         scroll.move(move)
         lines = scroll.window(HEAD, body, width, height)

@@ -4,7 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cluster_kit.cli.seconds import Seconds
+from cluster_kit.cli.click_types import Seconds
 
 
 @click.command()

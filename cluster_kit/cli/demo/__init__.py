@@ -9,13 +9,13 @@ import signal
 
 import click
 
+from cluster_kit.cli.click_types import DocumentedCommand
 from cluster_kit.cli.failure import Failure
 from cluster_kit.cli.interruption import raising
-from cluster_kit.cli.teaching import TaughtCommand
 
 
 @click.command(
-    cls=TaughtCommand,
+    cls=DocumentedCommand,
     example="cluster-kit demo --nodes 8 --once",
     exit_codes={
         0: "everything was seen",

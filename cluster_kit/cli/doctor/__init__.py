@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cluster_kit.cli.click_types import FAULTY_FILE, DocumentedCommand, Seconds
 from cluster_kit.cli.configuration import read_configuration
 from cluster_kit.cli.interruption import INTERRUPTED, raising
-from cluster_kit.cli.seconds import Seconds
-from cluster_kit.cli.teaching import FAULTY_FILE, TaughtCommand
 
 if TYPE_CHECKING:
     from cluster_kit.cli.doctor.examination import Examination
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    cls=TaughtCommand,
+    cls=DocumentedCommand,
     example="cluster-kit doctor cluster.yaml",
     exit_codes={
         0: "every source answers, and in each topology somebody was found and can be linked to",

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import click
 
 from cluster_kit.cli.doctor.verdict import Entry, Verdict
-from cluster_kit.cli.printable import printable
+from cluster_kit.cli.text import printable
 from cluster_kit.config import ClusterConfig, TopologyConfig
 from cluster_kit.diagnosis import Outcome
 

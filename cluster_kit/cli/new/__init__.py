@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cluster_kit.cli.click_types import DocumentedCommand
 from cluster_kit.cli.failure import Failure
 from cluster_kit.cli.interruption import raising
-from cluster_kit.cli.teaching import TaughtCommand
 
 if TYPE_CHECKING:
     from cluster_kit.cli.new.distribution import Kind
@@ -18,7 +18,7 @@ _KINDS = ("strategy", "registry", "connector", "topology", "observer", "command"
 
 
 @click.command(
-    cls=TaughtCommand,
+    cls=DocumentedCommand,
     example="cluster-kit new strategy inventory",
     exit_codes={0: "written", 1: "nothing written: the folder is there, or can't be made", 2: "a name that can't be used"},
 )

@@ -10,6 +10,7 @@ import keyword
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
@@ -20,7 +21,6 @@ from string import Template
 from typing import Literal
 
 from cluster_kit._version import __version__
-from cluster_kit.cli.new.author import author
 
 Kind = Literal["strategy", "registry", "connector", "topology", "observer", "command"]
 """What a plugin can begin as."""
@@ -28,6 +28,9 @@ Kind = Literal["strategy", "registry", "connector", "topology", "observer", "com
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _MAX_NAME_CHARS = 40
 _SUFFIX = ".in"
+_NO_AUTHOR = "YOUR NAME"
+_MAX_AUTHOR_CHARS = 100
+_GIT_S = 5.0
 _TAKEN = frozenset({"hooks", "installed", "polling", "registry"})  # modules and classes that the distribution has or uses
 
 FIRST_STEPS = """\
@@ -132,3 +135,16 @@ def write(folder: Path, texts: Mapping[PurePosixPath, str]) -> None:
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
+
+
+def author() -> str:
+    """Return the name that git puts into commits here, or a placeholder where it has none."""
+    command = ["git", "config", "--get", "user.name"]
+    try:
+        asked = subprocess.run(  # noqa: S603 - the command is ours
+            command, capture_output=True, timeout=_GIT_S, stdin=subprocess.DEVNULL, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return _NO_AUTHOR
+    name = " ".join(asked.stdout.decode(errors="replace").split())[:_MAX_AUTHOR_CHARS]
+    return name if name and name.isprintable() else _NO_AUTHOR

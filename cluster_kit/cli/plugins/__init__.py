@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cluster_kit.cli.columns import columns
-from cluster_kit.cli.printable import printable
-from cluster_kit.cli.teaching import TaughtCommand
+from cluster_kit.cli.click_types import DocumentedCommand
+from cluster_kit.cli.text import columns, printable
 
 if TYPE_CHECKING:
     from cluster_kit.cli.plugins.survey import Examined
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    cls=TaughtCommand,
+    cls=DocumentedCommand,
     example="CLUSTER_KIT_BLOCK_PLUGINS=acme cluster-kit plugins",
     exit_codes={0: "all that is in use works", 1: "something is broken: each fault is told on a line of its own"},
 )

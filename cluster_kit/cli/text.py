@@ -1,10 +1,17 @@
-"""Rows of text as aligned columns. Pure."""
+"""Text as a terminal can show it: aligned, on one line, with nothing that moves the cursor. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cluster_kit.cli.printable import printable
+_UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` on one line, with what could move the cursor or
+    reverse the direction of writing escaped.
+    """
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def columns(rows: Iterable[Sequence[str]], indent: str = "") -> str:
@@ -18,3 +25,11 @@ def columns(rows: Iterable[Sequence[str]], indent: str = "") -> str:
 def pairs(mapping: Iterable[tuple[str, object]]) -> str:
     """Return ``key=value key=value``, a dash if there is nothing."""
     return " ".join(f"{key}={value}" for key, value in mapping) or "-"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in its largest unit: ``90 s`` is ``1 min``."""
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{int(seconds / size)} {unit}"
+    return "0 s"

@@ -8,7 +8,7 @@ import time
 from dataclasses import fields
 from typing import Any
 
-from cluster_kit.cli.printable import printable
+from cluster_kit.cli.text import printable
 from cluster_kit.errors import name_taken
 from cluster_kit.events import (
     Event,

@@ -1,20 +1,18 @@
-"""What supervisors tell of themselves through their control sockets, as text for people. Pure."""
+"""What supervisors report through their control sockets, as text for people. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from cluster_kit.cli.columns import columns, pairs
-from cluster_kit.cli.printable import printable
+from cluster_kit.cli.text import columns, duration, pairs, printable
 from cluster_kit.membership.unlinked import why_not
 
 _HEADINGS = ("NODE", "ADDRESS", "LINKED FOR", "ROUND TRIP", "METADATA")
-_UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
-def overview(told: Mapping[str, Any]) -> str:
-    """Return some lines for one supervisor."""
+def status_lines(told: Mapping[str, Any]) -> str:
+    """Return the lines for one supervisor."""
     leaving = ", about to leave" if told["leaving"] else ""
     head = f"{told['node']}: process {told['pid']}, cluster {told['cluster']!r}{leaving}"
     parts = [
@@ -95,14 +93,6 @@ def summary(told: Iterable[Mapping[str, Any]]) -> str:
 
 def _count(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time in its largest unit: ``90 s`` is ``1 min``."""
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{int(seconds / size)} {unit}"
-    return "0 s"
 
 
 def _milliseconds(seconds: float | None) -> str:

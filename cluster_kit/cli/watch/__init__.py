@@ -1,0 +1,125 @@
+"""``cluster-kit watch``: a live view of ``cluster-kit status``.
+
+One thread queries the supervisors again and again; the main thread draws what it finds and follows
+the keys. So a supervisor that does not answer holds up neither.
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+import sys
+import textwrap
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from cluster_kit.cli.click_types import DocumentedCommand, Seconds
+from cluster_kit.cli.failure import Failure
+from cluster_kit.cli.interruption import raising
+
+if TYPE_CHECKING:
+    from cluster_kit.cli.watch.terminal import Screen
+    from cluster_kit.supervisor.bell import Bell
+    from cluster_kit.supervisor.control_files import Wanted
+
+_ANSWER_S = 2.0  # twice what a supervisor grants a worker that doesn't answer it
+
+
+@click.command(
+    cls=DocumentedCommand,
+    example="cluster-kit watch web@10.0.0.5",
+    exit_codes={0: "ended by Ctrl-C or q", 1: "standard output is not a terminal"},
+)
+@click.argument("nodes", metavar="[NODE]...", nargs=-1)
+@click.option("--cluster", metavar="CLUSTER", help="Only nodes of this cluster.")
+@click.option(
+    "--interval",
+    "interval_s",
+    metavar="S",
+    type=Seconds(),
+    default=1.0,
+    show_default=True,
+    help="Seconds between two updates.",
+)
+def watch(nodes: tuple[str, ...], cluster: str | None, interval_s: float) -> None:
+    """Show what 'cluster-kit status' shows, and keep it up to date until Ctrl-C.
+
+    The first line is a summary. Arrows, PgUp, PgDn, Home and End scroll what is longer than the
+    terminal. A node that goes stays in view for a minute, with when and why it went; supervisors
+    appear and disappear as they start and end.
+    """
+    if not sys.stdout.isatty():
+        cure = "use 'cluster-kit status', with --json for programs"
+        raise Failure(f"watch: standard output is not a terminal: {cure}")
+    from cluster_kit.cli.supervisors import wanted_nodes
+    from cluster_kit.cli.watch.terminal import screen
+    from cluster_kit.supervisor.bell import Bell
+
+    bell = Bell()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # restores the terminal, as Ctrl-C does
+    signal.signal(signal.SIGWINCH, lambda *_: bell.ring())
+    view = _View(wanted_nodes(nodes, cluster), bell)
+    with suppress(KeyboardInterrupt), raising(), screen() as shown:
+        threading.Thread(target=view.update_forever, args=(interval_s,), daemon=True).start()
+        _draw_forever(shown, view, bell)
+
+
+class _View:
+    """The lines to draw; rings the bell whenever they have changed."""
+
+    def __init__(self, wanted: Wanted, bell: Bell) -> None:
+        from cluster_kit.cli.watch.history import History
+
+        self.lines = ["", ""]
+        self._history = History()
+        self._wanted = wanted
+        self._bell = bell
+
+    def update_forever(self, interval_s: float) -> None:
+        """Query the supervisors every ``interval_s`` seconds."""
+        while True:
+            self.lines = self._updated()
+            self._bell.ring()
+            time.sleep(interval_s)
+
+    def _updated(self) -> list[str]:
+        from cluster_kit.cli.supervisors import query, why_missing
+        from cluster_kit.errors import ClusterKitError
+
+        try:
+            answers = query(self._wanted, _ANSWER_S)
+            lines = self._history.lines(answers, time.monotonic())
+            if not answers.complete and not answers.unresponsive:
+                lines += ["", why_missing(answers, self._wanted)]
+        except ClusterKitError as exc:
+            return [*self.lines[:2], str(exc)]
+        return lines
+
+
+def _draw_forever(shown: Screen, view: _View, bell: Bell) -> None:
+    """Draw the view and follow the keys, until one of them quits."""
+    from cluster_kit.cli.streams import STDIN
+    from cluster_kit.cli.watch.terminal import Viewport, moves
+
+    viewport = Viewport()
+    while True:
+        width, height = shown.size
+        head = view.lines[:2]
+        body = [part for line in view.lines[2:] for part in _wrapped(line, width)]
+        shown.draw(viewport.window(head, body, width, height))
+        ready, _, _ = select.select([bell.fileno(), *([STDIN] if shown.has_keys else [])], [], [])
+        if bell.fileno() in ready:
+            bell.heard()
+        for move in moves(shown.read_keys()) if STDIN in ready else ():
+            if move == "quit":
+                return
+            viewport.move(move)
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """Return a long sentence as several lines; the row of a table stays one."""
+    return [line] if line.startswith(" ") else textwrap.wrap(line, max(20, width)) or [""]
