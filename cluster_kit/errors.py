@@ -1,7 +1,7 @@
 """Every exception that cluster_kit raises, on one page.
 
-A message is one line: what failed, the offending value, the cause or what was expected, what to do. Programs decide by type
-and attributes, never by the message: the reconciler reads ``retryable``.
+A message is one line: what failed, the offending value, the cause or what was expected, what to do.
+Programs decide by type and attributes, never by the message: the reconciler reads ``retryable``.
 """
 
 from __future__ import annotations
@@ -225,7 +225,8 @@ class ConnectError(ClusterKitError):
     Attributes:
         node: Name or address of the peer.
         reason: What went wrong, from a closed list.
-        retryable: By default whether ``reason`` tends to pass; a final one is tried again too, but seldom.
+        retryable: By default whether ``reason`` tends to pass; a final one is tried again too, but
+            seldom.
     """
 
     def __init__(

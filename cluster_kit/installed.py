@@ -1,7 +1,8 @@
 """Finds the entry points of the group ``cluster_kit``, whatever state the metadata of the installed distributions is in.
 
-``importlib.metadata.entry_points`` raises for all of them where one is broken, so each distribution is read by itself. One
-whose metadata has nothing to do with this group is none of our business, broken or not.
+``importlib.metadata.entry_points`` raises for all of them where one is broken, so each distribution
+is read by itself. One whose metadata has nothing to do with this group is none of our business,
+broken or not.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ def installed_plugins() -> list[Installed]:
     first: dict[str, Distribution] = {}
     for distribution in distributions():
         first.setdefault(_key(distribution), distribution)
-    return sorted((plugin for each in first.values() for plugin in _plugins_of(each)), key=lambda plugin: plugin[:2])
+    return sorted(
+        (plugin for each in first.values() for plugin in _plugins_of(each)),
+        key=lambda plugin: plugin[:2],
+    )
 
 
 def _plugins_of(distribution: Distribution) -> Iterator[Installed]:

@@ -1,11 +1,12 @@
 """Finds and loads plugins, each by itself: what one of them does wrong is kept beside its name and reaches no other.
 
-Built-ins and entry points of the group ``cluster_kit`` come through the same door. A plugin's offers are classes by name,
-imported when a configuration names them; its notices are called one by one. A fault is fatal only where something of the
-plugin is asked for.
+Built-ins and entry points of the group ``cluster_kit`` come through the same door. A plugin's
+offers are classes by name, imported when a configuration names them; its notices are called one by
+one. A fault is fatal only where something of the plugin is asked for.
 
-Environment: ``CLUSTER_KIT_PLUGINS=a,b`` loads only these entry points (empty: none), ``CLUSTER_KIT_BLOCK_PLUGINS=x`` leaves
-some out, ``CLUSTER_KIT_STRICT_PLUGINS=1`` makes every fault fatal, ``CLUSTER_KIT_TRACE_HOOKS=1`` shows each call on stderr.
+Environment: ``CLUSTER_KIT_PLUGINS=a,b`` loads only these entry points (empty: none),
+``CLUSTER_KIT_BLOCK_PLUGINS=x`` leaves some out, ``CLUSTER_KIT_STRICT_PLUGINS=1`` makes every fault
+fatal, ``CLUSTER_KIT_TRACE_HOOKS=1`` shows each call on stderr.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ class PluginRegistry:
 
         Args:
             environ: Where to look for the variables that this module names.
-            before: Called before each plugin is imported; what it raises is a failure of that plugin.
+            before: Called before each plugin is imported; what it raises is a failure of that
+                plugin.
 
         Raises:
             PluginError: A plugin failed and ``CLUSTER_KIT_STRICT_PLUGINS`` is set.
@@ -153,12 +155,15 @@ class PluginRegistry:
         """Import, check and return the class that ``name`` stands for in a configuration.
 
         Raises:
-            PluginError: No plugin offers the name, several do, or the class can't be had or can't work.
+            PluginError: No plugin offers the name, several do, or the class can't be had or can't
+                work.
             ConfigError: An extra that the class needs isn't installed.
         """
         offer = self._offer(kind, name)
         with _blamed(kind, name, offer.plugin):
-            from cluster_kit.config.contract import check_contract  # a registry alone needs no msgspec
+            from cluster_kit.config.contract import (
+                check_contract,
+            )  # a registry alone needs no msgspec
 
             found: type = import_class(offer.value, CONTRACTS[kind]) if isinstance(offer.value, str) else offer.value
             target_of(found)
@@ -195,10 +200,16 @@ class PluginRegistry:
     def _offer(self, kind: Offered, name: str) -> _Offer:
         offers = self._offers[kind].get(name)
         if offers is None:
-            raise PluginError(f"unknown {kind} {name!r}{did_you_mean(name, self.names(kind))}{self._absent()}", plugin=name)
+            raise PluginError(
+                f"unknown {kind} {name!r}{did_you_mean(name, self.names(kind))}{self._absent()}",
+                plugin=name,
+            )
         if len(offers) > 1:
             sides = " and ".join(str(offer.plugin) for offer in offers)
-            raise PluginError(f"{kind} {name!r} is offered by {sides}: block or uninstall one of them", plugin=name)
+            raise PluginError(
+                f"{kind} {name!r} is offered by {sides}: block or uninstall one of them",
+                plugin=name,
+            )
         return offers[0]
 
     def notify(self, event: Event) -> None:
@@ -208,9 +219,14 @@ class PluginRegistry:
         if isinstance(event, NodeUp):
             self._tell(hook.cluster_kit_node_up, topology=event.topology, node=event.node)
         elif isinstance(event, NodeDown):
-            self._tell(hook.cluster_kit_node_down, topology=event.topology, node=event.node, reason=event.reason)
+            self._tell(
+                hook.cluster_kit_node_down,
+                topology=event.topology,
+                node=event.node,
+                reason=event.reason,
+            )
 
-    # -- loading ---------------------------------------------------------------------------------------------------------------
+    # -- loading -----------------------------------------------------------------------------------
 
     def _admit(self, found: PluginInfo, load: Callable[[], object], strict: bool) -> PluginInfo:
         """Load one plugin and return what became of it."""
@@ -263,12 +279,17 @@ class PluginRegistry:
         absent = [info for info in self.plugins if info.status is not PluginStatus.LOADED]
         return "".join(f"; plugin {info} {f'failed: {info.error}' if info.error else f'is {info.status}'}" for info in absent)
 
-    # -- notices ---------------------------------------------------------------------------------------------------------------
+    # -- notices -----------------------------------------------------------------------------------
 
     def _tell(self, hook: pluggy.HookCaller, **arguments: object) -> None:
         for implementation in reversed(hook.get_hookimpls()):
             try:
-                self._call(implementation.plugin_name, implementation.function, implementation.argnames, arguments)
+                self._call(
+                    implementation.plugin_name,
+                    implementation.function,
+                    implementation.argnames,
+                    arguments,
+                )
             except BaseException as exc:  # noqa: BLE001 - the boundary between plugins
                 self._complain(implementation.plugin_name, hook.name, exc)
 
@@ -280,7 +301,11 @@ class PluginRegistry:
         log.log(level, "plugin %s: %s raised %s%s", plugin, hook, reason_of(exc), more, exc_info=exc)
 
     def _call(
-        self, plugin: str, function: Callable[..., Any], takes: Iterable[str] = (), arguments: Mapping[str, object] = _NOTHING
+        self,
+        plugin: str,
+        function: Callable[..., Any],
+        takes: Iterable[str] = (),
+        arguments: Mapping[str, object] = _NOTHING,
     ) -> Any:
         if self._trace:
             shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
@@ -307,7 +332,11 @@ def _load(plugin: PluginInfo, before: Callable[[], None], load: Callable[[], obj
 def _watched(plugin: PluginInfo) -> Iterator[None]:
     """Say which plugin it is whose import keeps the application from going on."""
     cure = f"CLUSTER_KIT_BLOCK_PLUGINS={plugin.name} leaves it out"
-    timer = threading.Timer(_SLOW_S, log.warning, ("plugin %s is still being imported after %g s: %s", plugin, _SLOW_S, cure))
+    timer = threading.Timer(
+        _SLOW_S,
+        log.warning,
+        ("plugin %s is still being imported after %g s: %s", plugin, _SLOW_S, cure),
+    )
     timer.daemon = True
     with suppress(RuntimeError):  # no thread is to be had: then there is no warning
         timer.start()

@@ -1,8 +1,9 @@
 """``cluster-kit``: the command line.
 
-Each command is a module of its own that is imported when it is asked for, and imports what it needs when it runs: starting a
-node should take no longer than it must. Nothing is imported here either: a Ctrl-C ends a command quietly only once
-``__main__`` has said so, which is therefore the first thing that it does.
+Each command is a module of its own that is imported when it is asked for, and imports what it needs
+when it runs: starting a node should take no longer than it must. Nothing is imported here either: a
+Ctrl-C ends a command quietly only once ``__main__`` has said so, which is therefore the first thing
+that it does.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The folder of an authority: its key and certificate, and a folder for each machine. It changes as a whole or not at all.
 
-What is new is written to a folder of its own within it, and moved to its place when all of it is there.
+What is new is written to a folder of its own within it, and moved to its place when all of it is
+there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Self
 from cluster_kit.cli.failure import Failure
 
 AUTHORITY, AUTHORITY_KEY = "ca.crt", "ca.key"
-CERTIFICATE, KEY = "tls.crt", "tls.key"  # as cert-manager calls them, and the authority's in the same folder
+# As cert-manager calls them, and the authority's in the same folder.
+CERTIFICATE, KEY = "tls.crt", "tls.key"
 
 _MAX_BYTES = 1 << 20  # far more than a bundle of authorities has
 _FOR_ALL, _FOR_ITS_USER = 0o644, 0o600
@@ -84,7 +86,8 @@ class AuthorityFolder:
     def put_leaf(self, name: str, contents: Mapping[str, bytes]) -> None:
         """Have the folder of a machine come into it, or other contents into one that is there.
 
-        A node that reads one that is there may see the new key beside the old certificate for a moment, but no file in part.
+        A node that reads one that is there may see the new key beside the old certificate for a
+        moment, but no file in part.
         """
         staged, target = self._stage / name, self.path / name
         staged.mkdir(mode=0o700)

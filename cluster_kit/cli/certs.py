@@ -1,4 +1,4 @@
-"""``cluster-kit certs``: makes an authority, and certificates for the nodes of those who have no PKI."""
+"""``cluster-kit certs``: makes an authority and certificates, for those who have no PKI."""
 
 from __future__ import annotations
 
@@ -83,28 +83,42 @@ def _trust_domain(ctx: click.Context, param: click.Parameter, value: str | None)
     example="cluster-kit certs pki 10.0.0.1,shop-1.example 10.0.0.2,shop-2.example",
     exit_codes={
         0: "made",
-        1: "what is there can't be used or written over, or nothing can be written",
-        2: "a HOST or option can't be used",
+        1: "existing files cannot be used or replaced, or nothing can be written",
+        2: "a HOST or an option is invalid",
         INTERRUPTED: "interrupted",
     },
 )
 @click.argument("folder", metavar="DIR")
 @click.argument("hosts", metavar="[HOST]...", nargs=-1, callback=_hosts)
-@click.option("--renew", is_flag=True, help="Renew certificates that are there, too; without a HOST, all that are there.")
-@click.option("--days", type=click.IntRange(1, _MAX_DAYS), default=90, show_default=True, help="How long they are valid.")
-@click.option("--trust-domain", metavar="NAME", callback=_trust_domain, help="Add the SPIFFE ID 'spiffe://NAME/HOST' to each.")
+@click.option("--renew", is_flag=True, help="Also renew existing certificates; without a HOST, all of them.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, _MAX_DAYS),
+    default=90,
+    show_default=True,
+    help="How long certificates are valid.",
+)
+@click.option(
+    "--trust-domain",
+    metavar="NAME",
+    callback=_trust_domain,
+    help="Add the SPIFFE ID 'spiffe://NAME/HOST' to each.",
+)
 def certs(folder: str, hosts: list[tuple[str, ...]], *, renew: bool, days: int, trust_domain: str | None) -> None:
-    """Make a certificate authority in DIR, and a certificate for each HOST.
+    """Make a certificate authority, and certificates for hosts.
 
-    A HOST is what stands behind the '@' in the name of a node: an IP address or a DNS name; the whole name of a node does as
-    well. A machine with several has them as one, with commas between them. Its folder, DIR and the first of them, gets tls.crt,
-    tls.key and ca.crt. Copy it to the machine, for the user that runs the node, and name it in cluster.yaml as 'certs: FOLDER'.
+    They are written to DIR. A HOST is the part after the '@' in a node's name, an IP address or a
+    DNS name; the whole name works, too. Write several names of one machine as one HOST, with commas
+    between them. Its folder, DIR and the first of these names, gets tls.crt, tls.key and ca.crt.
+    Copy it to the machine, readable by the user that runs the node, and name it in cluster.yaml as
+    'certs: FOLDER'.
 
-    The authority is DIR/ca.crt and DIR/ca.key, which are used where they are there, and made for ten years where they are not.
-    Whoever has ca.key is every node: keep DIR off their machines.
+    The authority is DIR/ca.crt and DIR/ca.key. It is reused if it exists, and otherwise made, valid
+    for ten years. Whoever has ca.key can impersonate every node: keep DIR off their machines.
 
-    Certificates end, so have the same command run with --renew in time, and copy the folders again. They keep their names, and
-    get those that a HOST has besides. Running nodes take in the new files within ten seconds, and no link is lost.
+    Certificates expire, so run the same command with --renew in time, and copy the folders again.
+    They keep their names, and gain those that a HOST adds. Running nodes pick up new files within
+    ten seconds, and no link is lost.
     """
     from datetime import UTC, timedelta
 
@@ -112,7 +126,8 @@ def certs(folder: str, hosts: list[tuple[str, ...]], *, renew: bool, days: int, 
 
     now = datetime.now(UTC).replace(microsecond=0)
     try:
-        with raising(), AuthorityFolder.opened(Path(folder)) as opened:  # what is half written goes away
+        # Ctrl-C raises here, so that what is half written is removed.
+        with raising(), AuthorityFolder.opened(Path(folder)) as opened:
             issuer, is_new = _issuer(opened, now, renew=renew)
             wanted = _wanted(opened, hosts, trust_domain, renew=renew)
             issued = {name: issuer.issue(names, days, now) for name, names in wanted.items()}
@@ -130,7 +145,14 @@ def certs(folder: str, hosts: list[tuple[str, ...]], *, renew: bool, days: int, 
 def _issuer(opened: AuthorityFolder, now: datetime, *, renew: bool) -> tuple[Issuer, bool]:
     """Return the authority of the folder, and whether it is one that comes into it now."""
     from cluster_kit.cli.authority_folder import AUTHORITY, AUTHORITY_KEY
-    from cluster_kit.security.issuing import Issuer, load_certificates, load_key, new_key, pem_of, self_signed
+    from cluster_kit.security.issuing import (
+        Issuer,
+        load_certificates,
+        load_key,
+        new_key,
+        pem_of,
+        self_signed,
+    )
 
     path, key_path = opened.path / AUTHORITY, opened.path / AUTHORITY_KEY
     certificates, pem = opened.read(AUTHORITY), opened.read(AUTHORITY_KEY)
@@ -164,7 +186,11 @@ def _loaded(path: Path, load: Callable[[bytes], _T], content: bytes) -> _T:
 
 
 def _wanted(
-    opened: AuthorityFolder, hosts: Sequence[tuple[str, ...]], trust_domain: str | None, *, renew: bool
+    opened: AuthorityFolder,
+    hosts: Sequence[tuple[str, ...]],
+    trust_domain: str | None,
+    *,
+    renew: bool,
 ) -> dict[str, Names]:
     """Return the folders that are to get a certificate, and whom each is to name."""
     there = opened.leaves()
@@ -176,7 +202,14 @@ def _wanted(
     return {name: _names(opened, name, machine, trust_domain, renew=renew) for name, machine in machines.items()}
 
 
-def _names(opened: AuthorityFolder, name: str, machine: tuple[str, ...], trust_domain: str | None, *, renew: bool) -> Names:
+def _names(
+    opened: AuthorityFolder,
+    name: str,
+    machine: tuple[str, ...],
+    trust_domain: str | None,
+    *,
+    renew: bool,
+) -> Names:
     from cluster_kit.cli.authority_folder import CERTIFICATE
     from cluster_kit.security.issuing import Names, load_certificates, names_in
     from cluster_kit.security.names import trust_domain_of
@@ -207,7 +240,14 @@ def _files(issuer: Issuer, issued: Issued) -> dict[str, bytes]:
     return {AUTHORITY: issuer.trusted, KEY: issued.key, CERTIFICATE: issued.chain}
 
 
-def _tell(folder: Path, issuer: Issuer, wanted: Mapping[str, Names], issued: Mapping[str, Issued], *, is_new: bool) -> None:
+def _tell(
+    folder: Path,
+    issuer: Issuer,
+    wanted: Mapping[str, Names],
+    issued: Mapping[str, Issued],
+    *,
+    is_new: bool,
+) -> None:
     """Print where everything is, and what to do with it."""
     from cluster_kit.cli.authority_folder import AUTHORITY, AUTHORITY_KEY
     from cluster_kit.cli.text import columns, printable

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 def check(file: str) -> None:
     """Check FILE and show what would run.
 
-    Reads the file as 'run' does, with the installed plugins and this environment, but starts nothing. Every fault is told at
-    once, each with its line and column; if there is none, every part is shown with all of its options, the defaults included.
+    Reads the file as 'run' does, with the installed plugins and this environment, but starts
+    nothing. Reports every fault at once, each with its line and column; if there is none, shows
+    every part with all of its options, including defaults.
     """
     from cluster_kit.config.advice import advice
 
@@ -88,7 +89,11 @@ def _topology_rows(topology: TopologyConfig) -> Iterator[tuple[str, str, str]]:
     for name in ("prune", "max_nodes", "connect_timeout_s", "remember_s"):
         yield name, repr(getattr(topology, name)), ""
     spec = topology.child_spec
-    yield "child_spec", spec.restart, pairs((field.name, getattr(spec, field.name)) for field in fields(spec)[1:])
+    yield (
+        "child_spec",
+        spec.restart,
+        pairs((field.name, getattr(spec, field.name)) for field in fields(spec)[1:]),
+    )
 
 
 def _options(component: Component) -> str:

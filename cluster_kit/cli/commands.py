@@ -98,8 +98,9 @@ def _fail(why: str) -> None:
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="cluster-kit", message="%(prog)s %(version)s")
 def main() -> None:
-    """Form clusters that heal themselves: find peers, link to them, tell who joined and who left.
+    """Form self-healing clusters: find peers, link to them, report who joins and leaves.
 
-    To see it work, run 'cluster-kit demo'. To begin, write the line 'topologies: {lan: {strategy: gossip}}' to a file
-    cluster.yaml, and run 'cluster-kit run cluster.yaml' in each of two terminals.
+    To see it work, run 'cluster-kit demo'. To begin, write the line
+    'topologies: {lan: {strategy: gossip}}' to a file cluster.yaml, and run
+    'cluster-kit run cluster.yaml' in each of two terminals.
     """

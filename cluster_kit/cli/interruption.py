@@ -1,8 +1,9 @@
 """What Ctrl-C does to a command: it ends it with the exit code that shells expect, and without a word.
 
-``KeyboardInterrupt`` is no way to end what still imports: it comes anywhere, also where it is printed and forgotten, as in a
-callback of the import system. So the process ends at once, which leaves nothing behind: workers end with it. Only a command
-with something to put right says that it wants the exception, for as long as it has.
+``KeyboardInterrupt`` is no way to end what still imports: it comes anywhere, also where it is
+printed and forgotten, as in a callback of the import system. So the process ends at once, which
+leaves nothing behind: workers end with it. Only a command with something to put right says that it
+wants the exception, for as long as it has.
 
 Imports next to nothing itself, as a Ctrl-C that comes before is Python's.
 """

@@ -1,4 +1,4 @@
-"""``cluster-kit manifest``: what a platform has to be told so that nodes find each other on it."""
+"""``cluster-kit manifest``: the manifests that nodes on a platform need to find each other."""
 
 from __future__ import annotations
 
@@ -27,20 +27,48 @@ def _subdomain(ctx: click.Context, param: click.Parameter, value: str) -> str:
 @click.command(
     cls=DocumentedCommand,
     example="cluster-kit manifest kubernetes --name web --service-account web | kubectl apply -f -",
-    exit_codes={0: "printed", 2: "an option can't be used"},
+    exit_codes={0: "printed", 2: "an option is invalid"},
 )
 @click.argument("platform", type=click.Choice(["kubernetes"]))
-@click.option("--name", default="web", show_default=True, callback=_label, help="The application: label 'app' of its pods.")
-@click.option("-n", "--namespace", default="default", show_default=True, callback=_subdomain, help="Where it runs.")
-@click.option("--service-account", default="default", show_default=True, callback=_subdomain, help="What its pods run under.")
-@click.option("--port", type=click.IntRange(1, 65535), default=45893, show_default=True, help="Where peers listen.")
-@click.option("--pods", is_flag=True, help="Look for pods by their labels, not for the endpoints of a Service.")
+@click.option(
+    "--name",
+    default="web",
+    show_default=True,
+    callback=_label,
+    help="Name of the application: label 'app' of its pods.",
+)
+@click.option(
+    "-n",
+    "--namespace",
+    default="default",
+    show_default=True,
+    callback=_subdomain,
+    help="Namespace that it runs in.",
+)
+@click.option(
+    "--service-account",
+    default="default",
+    show_default=True,
+    callback=_subdomain,
+    help="Service account of its pods.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=45893,
+    show_default=True,
+    help="Port that peers listen on.",
+)
+@click.option("--pods", is_flag=True, help="Find pods by their labels instead of the endpoints of a Service.")
 def manifest(platform: str, name: str, namespace: str, service_account: str, *, port: int, pods: bool) -> None:
-    """Print what PLATFORM has to be told so that nodes find each other on it.
+    """Print the manifests that nodes need on a platform.
 
-    For 'kubernetes', a Role that lets the pods see where their peers are, a RoleBinding, a headless Service, and in comments
-    what belongs into the Deployment and into cluster.yaml. It can be applied as it is.
+    For 'kubernetes': a Role that lets the pods see their peers, a RoleBinding, a headless Service,
+    and in comments what to add to the Deployment and to cluster.yaml. It can be applied as it is.
     """
     from cluster_kit.strategies.kubernetes.manifest import manifest as text
 
-    click.echo(text(name=name, namespace=namespace, account=service_account, port=port, pods=pods), nl=False)
+    click.echo(
+        text(name=name, namespace=namespace, account=service_account, port=port, pods=pods),
+        nl=False,
+    )

@@ -1,4 +1,4 @@
-"""``cluster-kit nodes``: who is out there, seen from outside."""
+"""``cluster-kit nodes``: which nodes discovery finds, without joining them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     cls=DocumentedCommand,
     example="cluster-kit nodes cluster.yaml --wait 10",
     exit_codes={
-        0: "somebody was found",
-        1: "nobody was found, or it can't look; the likely cause is told",
+        0: "at least one node was found",
+        1: "no node was found, or looking failed; prints the likely cause",
         2: FAULTY_FILE,
         INTERRUPTED: "interrupted",
     },
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
     type=Seconds(),
     default=4.0,  # more than two heartbeats of gossip
     show_default=True,
-    help="How many seconds to listen.",
+    help="Seconds to listen.",
 )
 def nodes(file: str, wait_s: float) -> None:
     """List the nodes that the strategies of FILE find.
 
-    Looks without joining: it announces nothing and links to nobody, so the nodes never hear of it. A node is listed when
-    discovery vouches for it; whether it can be linked to is another matter. A source that fails while others find somebody is
-    told on standard error: the list may be incomplete.
+    Looks without joining: it announces nothing and links to nobody, so no node notices. A node is
+    listed when discovery finds it, whether or not it can be linked to. Sources that fail while
+    others find nodes are reported on standard error, as the list may be incomplete.
     """
     import logging
 
     from cluster_kit.supervisor.supervisor import Supervisor
 
-    logging.getLogger("cluster_kit").setLevel(logging.CRITICAL)  # what is wrong is told at the end
+    logging.getLogger("cluster_kit").setLevel(logging.CRITICAL)  # what is wrong is printed at the end
     config, plugins = read_configuration(file)
     with raising(), Supervisor(config, observe=True, plugins=plugins) as supervisor:
         time.sleep(wait_s)
@@ -74,7 +74,7 @@ def _faults(supervisor: Supervisor) -> Iterator[str]:
     for name, status in supervisor.status().items():
         for source, fault in status.sources.items():
             if fault:
-                yield f"{name}: {source}: {fault}" if len(status.sources) > 1 else f"{name}: {fault}"
+                yield (f"{name}: {source}: {fault}" if len(status.sources) > 1 else f"{name}: {fault}")
 
 
 def _why_nobody(supervisor: Supervisor, config: ClusterConfig, wait_s: float) -> str:
@@ -87,6 +87,7 @@ def _why_nobody(supervisor: Supervisor, config: ClusterConfig, wait_s: float) ->
         return f"nodes: nobody found: {'; '.join(faults)}"
     groups = ", ".join(sorted({topology.group for topology in config.topologies.values()}))
     return (
-        f"nodes: nobody found within {wait_s:g} s in cluster {config.cluster!r}, group {groups}, from {config.host}: "
-        "no node runs there, it has another cluster or group, or something else is wrong: 'cluster-kit doctor' finds out"
+        f"nodes: nobody found within {wait_s:g} s in cluster {config.cluster!r}, group {groups}, "
+        f"from {config.host}: no node runs there, it has another cluster or group, or something "
+        "else is wrong: see 'cluster-kit doctor'"
     )

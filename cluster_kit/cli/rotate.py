@@ -1,7 +1,8 @@
 """``cluster-kit rotate``: how far a cluster is on its way from one secret to another.
 
 A secret is known by its id, of which the first half is shown. A node that holds several uses the
-first, and accepts all. Whether a step is safe is judged by what the nodes report; that part is pure.
+first, and accepts all. Whether a step is safe is judged by what the nodes report; that part is
+pure.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ _NOTHING = "-"
 @click.option("--cluster", metavar="CLUSTER", help="Only nodes of this cluster.")
 @click.option("--check", "file", metavar="FILE", help="The secret file as it will be next.")
 def rotate(nodes: tuple[str, ...], cluster: str | None, file: str | None) -> None:
-    """Show which secrets the nodes hold, and whether the next step of a rotation is safe.
+    """Show whether the next step of a rotation of secrets is safe.
 
     A secret file has one secret on each line: a node uses the first, and accepts all. To rotate,
-    append the new secret as a second line on every machine; when all nodes accept it, move it to the
-    first line; when all use it, remove the old one. Nodes pick up a changed file within ten seconds,
-    and no link is lost. Before each step, run this with --check and the file as it will be next: it
-    lists the nodes that aren't ready for the step, and those that are absent.
+    append the new secret as a second line on every machine; when all nodes accept it, move it to
+    the first line; when all use it, remove the old one. Nodes pick up a changed file within ten
+    seconds, and no link is lost. Before each step, run this with --check and the file as it will be
+    next: it lists the nodes that aren't ready for the step, and those that are absent.
 
     Asks the supervisors on this machine, or those named by NODE, as 'cluster-kit status' does. A
     secret is shown by its id, which reveals nothing about it.

@@ -1,7 +1,8 @@
 """``cluster-kit run``: be a node until told to leave.
 
-The main thread starts, and waits for the end; a thread of its own has the supervisor leave when it is told to, also while that
-still starts. Events are printed by yet another, which whoever reads the output may hold up for good.
+The main thread starts the supervisor and waits for its end. Another thread stops it on request,
+even during start-up. A third one prints events, and may be blocked for good by whoever reads the
+output.
 """
 
 from __future__ import annotations
@@ -40,25 +41,36 @@ _PRINT_S = 1.0  # how long the last lines may take to be read
     cls=DocumentedCommand,
     example="cluster-kit run cluster.yaml --name b@127.0.0.1 --events json",
     exit_codes={
-        0: "it left as it was told",
-        1: "it can't serve (port in use, no permission), can't print, or a topology with 'escalate: true' failed too often",
+        0: "the node left on request",
+        1: "cannot serve (port in use, no permission), cannot print, or a topology with 'escalate: true' failed too often",
         2: FAULTY_FILE,
-        INTERRUPTED: "interrupted before it had begun",
+        INTERRUPTED: "interrupted during start-up",
     },
 )
 @click.argument("file")
-@click.option("--name", metavar="NAME", help="Be this node, not the file's: basename@host, or a basename alone.")
 @click.option(
-    "--events", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print events."
+    "--name",
+    metavar="NAME",
+    help="Name of this node, in place of the one in FILE: basename@host, or a basename alone.",
 )
-@click.option("--until-eof", is_flag=True, hidden=True, help="Leave when standard input ends, too.")
+@click.option(
+    "--events",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print events.",
+)
+@click.option("--until-eof", is_flag=True, hidden=True, help="Also leave when standard input ends.")
 def run(file: str, name: str | None, form: str, until_eof: bool) -> None:
-    """Run the topologies of FILE as one node, and print what happens.
+    """Run the topologies of FILE as one node, and print events.
 
-    Runs until SIGINT (Ctrl-C) or SIGTERM, says goodbye and ends; a second Ctrl-C ends it at once. SIGHUP has it read FILE
-    again: topologies that are configured as before go on undisturbed, and a file with faults changes nothing. With --name, one
-    file serves many nodes; a basename alone takes the host of the file's node. With --events json, standard output has one
-    JSON object a line for each event, as it happens; 'ready' tells that a topology serves. Logs go to standard error.
+    Runs until SIGINT (Ctrl-C) or SIGTERM, then says goodbye and exits; a second Ctrl-C exits at
+    once. SIGHUP reloads FILE: topologies whose configuration has not changed continue undisturbed,
+    and a file with faults changes nothing. With --name, one file serves many nodes; a basename
+    alone keeps the host of the file's node. With --events json, standard output has one JSON object
+    a line for each event, as it happens; the event 'ready' means that a topology serves. Logs go to
+    standard error.
     """
     ending: Ending = SimpleQueue()
     signal.signal(signal.SIGTERM, lambda *_: ending.put(None))

@@ -1,4 +1,4 @@
-"""``cluster-kit schema``: what editors have to know of a configuration."""
+"""``cluster-kit schema``: the JSON Schema of configurations, for editors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from cluster_kit.cli.click_types import DocumentedCommand
     exit_codes={0: "printed", 1: "a plugin fails and CLUSTER_KIT_STRICT_PLUGINS is set"},
 )
 def schema() -> None:
-    """Print a JSON Schema of configuration files, with the options of every plugin that is installed.
+    """Print a JSON Schema of configuration files.
 
-    An editor that has it completes keys and shows what they mean. Most take it from the first line of the file, which is then
-    '# yaml-language-server: $schema=cluster-kit.schema.json'. 'cluster-kit check' finds more than a schema can say.
+    It has the options of all installed plugins. With it, an editor completes keys and shows their
+    meaning. Most editors find it by the first line of the file: '# yaml-language-server:
+    $schema=cluster-kit.schema.json'. 'cluster-kit check' finds more than a schema can express.
     """
     from cluster_kit.config.schema import json_schema
     from cluster_kit.plugins import PluginRegistry

@@ -1,4 +1,4 @@
-"""``cluster-kit secret``: makes what all nodes of a cluster share, and nobody else knows."""
+"""``cluster-kit secret``: makes the secret that all nodes of a cluster share."""
 
 from __future__ import annotations
 
@@ -14,19 +14,25 @@ from cluster_kit.cli.failure import Failure
 @click.command(
     cls=DocumentedCommand,
     example="cluster-kit secret --output /etc/shop/secret",
-    exit_codes={0: "printed, or written", 1: "the file is there already, or can't be written"},
+    exit_codes={0: "printed or written", 1: "the file exists, or cannot be written"},
 )
-@click.option("-o", "--output", metavar="FILE", help="Write it to FILE, which is new, for your user alone (mode 0600).")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write it to the new FILE, readable by your user only (mode 0600).",
+)
 def secret(output: str | None) -> None:
-    """Print a new secret for a cluster: one line with 256 random bits, 'ck1-' and 64 hexadecimal digits.
+    """Print a new secret for a cluster.
 
-    A node starts sooner with one that was made here, as nobody can guess it: others are stretched first (scrypt).
+    It is one line with 256 random bits: 'ck1-' and 64 hexadecimal digits. A secret that was made
+    here needs no key stretching (scrypt), so nodes start sooner.
 
-    Every node of the cluster needs the same one. Copy the file to each machine, for the user that runs the node, and name it in
-    cluster.yaml as 'secret_file: /etc/shop/secret'. In Kubernetes, make a Secret of it by 'cluster-kit secret | kubectl create
-    secret generic shop --from-file=secret=/dev/stdin', mount that as a folder with 'defaultMode: 0440' and an 'fsGroup', and
-    name the file in it. To go over to another secret, append the new one to the file as a second line on every machine, then
-    move it up to the first, then remove the old one.
+    Every node of the cluster needs the same secret. Copy the file to each machine, readable by the
+    user that runs the node, and name it in cluster.yaml as 'secret_file: /etc/shop/secret'. In
+    Kubernetes, make a Secret by 'cluster-kit secret | kubectl create secret generic shop
+    --from-file=secret=/dev/stdin', mount that as a folder with 'defaultMode: 0440' and an
+    'fsGroup', and name the file in it. To change the secret later, see 'cluster-kit rotate'.
     """
     from cluster_kit.security.keys import new_secret
 
@@ -37,13 +43,14 @@ def secret(output: str | None) -> None:
     try:
         _write(output, line)
     except FileExistsError:
-        raise Failure(f"secret: '{output}' is there already, and may be in use: name another file, or remove it") from None
+        cure = "name another file, or remove it"
+        raise Failure(f"secret: '{output}' exists, and may be in use: {cure}") from None
     except (OSError, ValueError) as exc:
         raise Failure(f"secret: cannot write '{output}': {getattr(exc, 'strerror', None) or exc}") from None
 
 
 def _write(path: str, line: str) -> None:
-    """Write a new file; none is left where that fails."""
+    """Write a new file, and remove it if that fails."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "w") as stream:

@@ -35,34 +35,78 @@ class _Part(click.ParamType[Any]):
         try:
             return yaml.safe_load(value)
         except yaml.YAMLError:
-            self.fail(f"{value!r} is not valid YAML: write a name, or '{{name: k_regular, k: 6}}'", param, ctx)
+            self.fail(
+                f"{value!r} is not valid YAML: write a name, or '{{name: k_regular, k: 6}}'",
+                param,
+                ctx,
+            )
 
 
 @click.command(
     cls=DocumentedCommand,
     example="cluster-kit simulate --nodes 100 --topology k_regular --seed 7",
     exit_codes={
-        0: "all views agreed with the truth in time, and no law was broken",
-        1: "they did not, or one was: the smallest script that shows it is printed, and the command that replays it",
-        2: "the script or an option has faults: each is told on a line of its own",
+        0: "every node agreed with the truth in time, and no law was broken",
+        1: "a node disagreed, or a law was broken; prints the smallest script that shows it, and the command that replays it",
+        2: "the script or an option has faults; prints each on a line",
     },
 )
-@click.option("--nodes", type=click.IntRange(min=1), help="How many nodes start; in place of what the script says.")
-@click.option("--strategy", type=_Part(), default="gossip", show_default=True, help="A strategy, or a list of them.")
+@click.option(
+    "--nodes",
+    type=click.IntRange(min=1),
+    help="Number of nodes at the start, in place of the script's.",
+)
+@click.option(
+    "--strategy",
+    type=_Part(),
+    default="gossip",
+    show_default=True,
+    help="A strategy, or a list of them.",
+)
 @click.option("--connector", type=_Part(), default="tcp", show_default=True, help="A connector.")
 @click.option("--topology", type=_Part(), default="full_mesh", show_default=True, help="A topology.")
-@click.option("--keys", type=_Part(), default="{}", help="Other keys of the entry, as in '{connect_timeout_s: 3}'.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all randomness.")
-@click.option("--script", "file", metavar="FILE", help="What happens, as YAML; - is standard input.")
-@click.option("--faults", type=click.IntRange(0, 1000), help="Make up so many faults from the seed, in place of a script.")
 @click.option(
-    "--messages", type=click.IntRange(0, 1000), help="Make up so many steps in which applications talk, besides faults."
+    "--keys",
+    type=_Part(),
+    default="{}",
+    help="Other keys of the entry, as in '{connect_timeout_s: 3}'.",
 )
-@click.option("--loss", type=click.FloatRange(0, MOST_LOSS), default=0.0, show_default=True, help="Packets lost all the time.")
-@click.option("--secret", is_flag=True, help="Give the cluster a secret: gossip is sealed then, and links are TLS.")
-@click.option("--seconds", type=Seconds(), help="Simulate for so long; by default until all agree, or should have.")
-@click.option("--trace", is_flag=True, help="Print what each node does, when it does it.")
-@click.option("--shrink/--no-shrink", default=True, show_default=True, help="Whether to look for a smaller script that fails.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all randomness.")
+@click.option("--script", "file", metavar="FILE", help="Script to run, as YAML; - is standard input.")
+@click.option(
+    "--faults",
+    type=click.IntRange(0, 1000),
+    help="Make up this many faults from the seed, in place of a script.",
+)
+@click.option(
+    "--messages",
+    type=click.IntRange(0, 1000),
+    help="Also make up this many steps in which applications talk.",
+)
+@click.option(
+    "--loss",
+    type=click.FloatRange(0, MOST_LOSS),
+    default=0.0,
+    show_default=True,
+    help="Fraction of packets lost at all times.",
+)
+@click.option(
+    "--secret",
+    is_flag=True,
+    help="Give the cluster a secret, so that gossip is sealed and links are TLS.",
+)
+@click.option(
+    "--seconds",
+    type=Seconds(),
+    help="How long to simulate; by default until all agree, or should have.",
+)
+@click.option("--trace", is_flag=True, help="Print each action of each node.")
+@click.option(
+    "--shrink/--no-shrink",
+    default=True,
+    show_default=True,
+    help="Whether to search for a smaller script that fails.",
+)
 def simulate(
     *,
     nodes: int | None,
@@ -80,14 +124,16 @@ def simulate(
     trace: bool,
     shrink: bool,
 ) -> None:
-    """Simulate a whole cluster, in virtual time and from one seed.
+    """Simulate a whole cluster in virtual time, from one seed.
 
-    Runs complete nodes, with the real worker, strategies, connector and topology, on a network in memory. Nodes start within
-    the first second; then comes what the script says. In the end every node must see who is there and be linked as the topology
-    means it, within a bound that is told, and on the way no law may be broken. The same seed gives the same output, except for
-    the lines that begin with 'wall'.
+    Runs complete nodes, with the real worker, strategies, connector and topology, on a network in
+    memory. Nodes start within the first second; then the script runs. At its end every node must
+    see which nodes exist, and have the links that the topology selects, within a bound that is
+    printed; and no law may be broken on the way. The same seed gives the same output, except for
+    lines that begin with 'wall'.
 
-    A part is a name, package.module:Class, or with options '{name: k_regular, k: 6}'. A script has steps such as
+    A part is a name, package.module:Class, or a name with options, as in
+    '{name: k_regular, k: 6}'. A script has steps such as
 
     \b
       nodes: 5
@@ -96,10 +142,11 @@ def simulate(
       - {at_s: 6, partition: [[1, 2], [3-5]], for_s: 10}
       - {at_s: 20, restart: 2}
 
-    Others are join, leave, power_off, freeze, thaw, starve, clock_jump, rekey, cut, ring_cut, packets, slow_reader and heal.
-    Applications talk in publish, send and ask, which take topic, times, every_s and bytes, and in listen, unlisten, stall and
-    read; kill_worker has one lose its worker. In a script with any of these no message may come twice, out of order, or get
-    lost untold.
+    Other steps are join, leave, power_off, freeze, thaw, starve, clock_jump, rekey, cut, ring_cut,
+    packets, slow_reader and heal. Applications talk by publish, send and ask, which take topic,
+    times, every_s and bytes, and by listen, unlisten, stall and read; kill_worker kills a node's
+    worker. In a script with any of these, no message may arrive twice, out of order, or be lost
+    without notice.
     """  # noqa: D301 - click wants the character itself
     from cluster_kit.cli.configuration import see_modules_beside
     from cluster_kit.errors import ConfigError

@@ -25,12 +25,13 @@ from cluster_kit.cli.interruption import INTERRUPTED
 @click.option("--cluster", metavar="CLUSTER", help="Only nodes of this cluster.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each supervisor.")
 def status(nodes: tuple[str, ...], cluster: str | None, as_json: bool) -> None:
-    """Show the state of the supervisors on this machine, or of those named by NODE.
+    """Show the state of the supervisors on this machine.
 
-    NODE is a node's name, the part before its '@', or its process id. For each topology, shows its
-    state, its worker and how often that was replaced, the last error, the health of each source, and
-    the nodes: age and round-trip time of their links, or when and why they went. Finds every
-    'cluster-kit run' of yours, and every program that made its supervisor with control=True.
+    Shows all of them, or those named by NODE, which is a node's name, the part before its '@', or
+    its process id. For each topology, shows its state, its worker and how often that was replaced,
+    the last error, the health of each source, and the nodes: age and round-trip time of their
+    links, or when and why they went. Finds every 'cluster-kit run' of yours, and every program that
+    made its supervisor with control=True.
     """
     from cluster_kit.cli.status_lines import status_lines
     from cluster_kit.cli.supervisors import query, unresponsive, wanted_nodes, why_missing

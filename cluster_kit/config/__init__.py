@@ -1,7 +1,8 @@
 """Configuration: a YAML file or a dict becomes frozen values, or one error that lists every fault with its place.
 
-The values (``model``) are light, because workers import them; what reads a document loads with ``load_config`` alone. Nothing
-here knows the plugins: the registry that resolves their names comes in as an argument.
+The values (``model``) are light, because workers import them; what reads a document loads with
+``load_config`` alone. Nothing here knows the plugins: the registry that resolves their names comes
+in as an argument.
 """
 
 from __future__ import annotations

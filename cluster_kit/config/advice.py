@@ -11,7 +11,12 @@ from cluster_kit.host import is_loopback
 
 LEAST_BITS = 128
 _REPEAT_CHARS = 6  # random text of any alphabet hardly ever repeats so many
-_CLASSES = (string.digits, string.ascii_lowercase, string.ascii_uppercase, string.punctuation + string.whitespace)
+_CLASSES = (
+    string.digits,
+    string.ascii_lowercase,
+    string.ascii_uppercase,
+    string.punctuation + string.whitespace,
+)
 _HEX = (set("0123456789abcdef"), set("0123456789ABCDEF"))
 _BEYOND_ASCII = 128
 
@@ -56,8 +61,8 @@ def _unproved(config: ClusterConfig) -> Iterator[str]:
 def bits_of(secret: str) -> float:
     """Return how hard a secret is to guess at best, in bits: its length times the logarithm of the alphabet that it shows.
 
-    Characters that end a repetition of what stood before don't count. It is an estimate from above: it takes words, dates and
-    keyboard rows for random.
+    Characters that end a repetition of what stood before don't count. It is an estimate from above:
+    it takes words, dates and keyboard rows for random.
     """
     if any("\udc80" <= char <= "\udcff" for char in secret):  # bytes that are no text
         return 8.0 * _fresh_chars(secret.encode(errors="surrogateescape").decode("latin-1"))

@@ -1,7 +1,8 @@
 """Functions that a configuration names: ``[module, function, args]`` as in libcluster, or ``"package.module:function"``.
 
-In a dict the function itself may stand for its name. It is imported once when the configuration is read, so that whatever is
-wrong with it is found before anything starts, and again in the worker that calls it.
+In a dict the function itself may stand for its name. It is imported once when the configuration is
+read, so that whatever is wrong with it is found before anything starts, and again in the worker
+that calls it.
 """
 
 from __future__ import annotations

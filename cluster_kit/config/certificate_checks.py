@@ -30,7 +30,10 @@ from cluster_kit.security.rehearsal import rehearse
 
 MAX_CERTIFICATES = 32  # in one file
 
-_USAGES = {ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth", ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth"}
+_USAGES = {
+    ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
+    ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
+}
 _UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm)
 
 
@@ -122,7 +125,11 @@ def _check_pair(cert: Path, own: x509.Certificate, key: Path, private: PrivateKe
     )
     if of_cert != of_key:
         why = f"it is not the key of the first certificate in '{cert}'"
-        raise UnusableFileError(key, why, "put both in place that were issued together, the node's own certificate first")
+        raise UnusableFileError(
+            key,
+            why,
+            "put both in place that were issued together, the node's own certificate first",
+        )
 
 
 def _check_time(cert: Path, own: x509.Certificate) -> None:

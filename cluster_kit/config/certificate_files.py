@@ -1,7 +1,7 @@
 """Files with a node's certificate, its private key, and the authorities that it believes, as cert-manager writes them.
 
-Three files, none of which is of use without the others, may be replaced at any moment, such as by a link to their folder that
-leads elsewhere. What counts is how they were at one moment.
+Three files, none of which is of use without the others, may be replaced at any moment, such as by a
+link to their folder that leads elsewhere. What counts is how they were at one moment.
 """
 
 from __future__ import annotations
@@ -12,7 +12,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cluster_kit.config.guarded_file import GuardedFile, UnusableFileError, identity_of, read_guarded
+from cluster_kit.config.guarded_file import (
+    GuardedFile,
+    UnusableFileError,
+    identity_of,
+    read_guarded,
+)
 from cluster_kit.errors import ConfigError
 from cluster_kit.security.keys import Certificates
 
@@ -53,7 +58,8 @@ class CertificateFiles:
         paths: Where they are.
         host: Of this node; without a trust domain, its certificate names it.
         content: What a node takes of them.
-        names: What the certificate names, each with its kind as ``ssl.SSLObject.getpeercert`` calls it.
+        names: What the certificate names, each with its kind as ``ssl.SSLObject.getpeercert`` calls
+            it.
         begins: From when on the node's own certificate is valid, with its time zone.
         expires: Until when it is.
         exposed: Whether others than owner and group can read the key.
@@ -90,7 +96,11 @@ class CertificateFiles:
 
 
 def read_certificate_files(
-    paths: CertificatePaths, host: str, trust_domain: str | None = None, *, known: CertificateFiles | None = None
+    paths: CertificatePaths,
+    host: str,
+    trust_domain: str | None = None,
+    *,
+    known: CertificateFiles | None = None,
 ) -> CertificateFiles:
     """Read the files of a node, and check that others who believe the same authorities would believe it.
 
@@ -98,10 +108,12 @@ def read_certificate_files(
         paths: Where they are.
         host: The host part of the node's name.
         trust_domain: See ``Certificates``.
-        known: What they were before: it is returned as it is where nothing has changed, whatever the time is.
+        known: What they were before: it is returned as it is where nothing has changed, whatever
+            the time is.
 
     Raises:
-        ConfigError: They can't be used; no message shows any of the key, nor does the traceback lead to it.
+        ConfigError: They can't be used; no message shows any of the key, nor does the traceback
+            lead to it.
     """
     found = _read(paths, host, trust_domain, known)
     if isinstance(found, ConfigError):
@@ -121,7 +133,9 @@ def _read(
         ca.check_writers("choose whom this node believes")
         if known is not None and known.digest == digest:
             return known
-        from cluster_kit.config.certificate_checks import check  # who has no certificates loads none of it
+        from cluster_kit.config.certificate_checks import (
+            check,
+        )  # who has no certificates loads none of it
 
         checked = check(*files, host, trust_domain)
         return CertificateFiles(
@@ -142,12 +156,28 @@ def _read(
 def _collect(paths: CertificatePaths) -> tuple[GuardedFile, GuardedFile, GuardedFile]:
     """Return the files as they were at one moment: before the first was read anew, and after the last was read."""
     for _ in range(_TRIES):
-        cert = _read_one(paths.cert, "the certificate", "expected the node's certificate, and those that issued it")
-        key = _read_one(paths.key, "the private key", "expected the private key of the certificate, and nothing else")
-        ca = _read_one(paths.ca, "the authorities", "name only those authorities that issue certificates of the cluster")
+        cert = _read_one(
+            paths.cert,
+            "the certificate",
+            "expected the node's certificate, and those that issued it",
+        )
+        key = _read_one(
+            paths.key,
+            "the private key",
+            "expected the private key of the certificate, and nothing else",
+        )
+        ca = _read_one(
+            paths.ca,
+            "the authorities",
+            "name only those authorities that issue certificates of the cluster",
+        )
         if all(identity_of(file.path) == file.identity for file in (cert, key, ca)):
             return cert, key, ca
-    raise UnusableFileError(paths.cert, "it, its key or the authorities change all the time", "wait until they are written")
+    raise UnusableFileError(
+        paths.cert,
+        "it, its key or the authorities change all the time",
+        "wait until they are written",
+    )
 
 
 def _read_one(path: Path, what: str, large: str) -> GuardedFile:

@@ -26,12 +26,15 @@ def read_certificates(root: Part, host: str | None) -> CertificateFiles | None:
 
     Args:
         root: The whole of it.
-        host: The host part of the node's name; ``None`` where that can't be told because of a fault, and nothing is read.
+        host: The host part of the node's name; ``None`` where that can't be told because of a
+            fault, and nothing is read.
     """
     own = {key: part for key, part in root.by_key().items() if key in KEYS}
     if not own:
         return None
-    from cluster_kit.config.certificate_files import CertificateFiles  # who names none loads nothing of it
+    from cluster_kit.config.certificate_files import (
+        CertificateFiles,
+    )  # who names none loads nothing of it
 
     loaded = own[FOLDER].value if FOLDER in own else None
     if isinstance(loaded, CertificateFiles):

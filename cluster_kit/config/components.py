@@ -1,7 +1,8 @@
 """A strategy, connector or topology as a configuration gives it becomes a ``Component`` that is known to work in a worker.
 
-It may be a plugin's name, ``package.module:Class``, or a mapping of ``name`` and options; in a dict also a class or a
-configured instance. It is built once here, so that whatever is wrong with it is found before anything starts.
+It may be a plugin's name, ``package.module:Class``, or a mapping of ``name`` and options; in a dict
+also a class or a configured instance. It is built once here, so that whatever is wrong with it is
+found before anything starts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ from cluster_kit.config.contract import check_contract, faults_of_instance
 from cluster_kit.config.document import Faults, Part, type_name
 from cluster_kit.config.model import Component
 from cluster_kit.config.options import construct, read_options
-from cluster_kit.config.targets import CONTRACTS, Kind, Offered, check_class, import_class, reason_of, target_of
+from cluster_kit.config.targets import (
+    CONTRACTS,
+    Kind,
+    Offered,
+    check_class,
+    import_class,
+    reason_of,
+    target_of,
+)
 from cluster_kit.config.values import plain
 from cluster_kit.errors import ConfigError, PluginError
 from cluster_kit.host import is_loopback
@@ -47,7 +56,13 @@ class ComponentReader:
     """
 
     def __init__(
-        self, registry: PluginRegistryLike, host: str | None, *, insecure: bool, has_secret: bool, has_certificates: bool
+        self,
+        registry: PluginRegistryLike,
+        host: str | None,
+        *,
+        insecure: bool,
+        has_secret: bool,
+        has_certificates: bool,
     ) -> None:
         self._registry = registry
         self._host = host

@@ -1,7 +1,8 @@
 """What a plugin class owes its contract, as far as that shows before anything runs.
 
-The contract classes themselves say what is expected: each of their methods is async, an async generator or plain, and takes
-certain arguments. Nothing here builds an instance or calls the plugin's methods.
+The contract classes themselves say what is expected: each of their methods is async, an async
+generator or plain, and takes certain arguments. Nothing here builds an instance or calls the
+plugin's methods.
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ def _defined_by_contract(cls: type, name: str) -> bool:
 
 def _faults_of_method(name: str, function: FunctionType, expected: Form, arguments: tuple[str, ...]) -> Iterator[str]:
     form = _form_of(inspect.unwrap(function))
-    # A plain function may return another one's async generator or awaitable; one that says so is believed.
+    # A plain function may return another one's async generator or awaitable; one that says so is
+    # believed.
     delegates = form is Form.PLAIN and (expected is Form.STREAM or _returns_awaitable(function))
     if form is not expected and not delegates:
         yield f"{name!r} must be {expected.value}"
@@ -151,7 +153,8 @@ def _returns_awaitable(function: Callable[..., Any]) -> bool:
 def _broken_supers(cls: type) -> Iterator[str]:
     """Yield the methods whose zero-argument ``super()`` belongs to another class than the one that has them.
 
-    ``@dataclass(slots=True)`` makes a second class, and up to Python 3.13 the methods still refer to the first one.
+    ``@dataclass(slots=True)`` makes a second class, and up to Python 3.13 the methods still refer
+    to the first one.
     """
     for owner in cls.__mro__:
         for name, value in vars(owner).items():

@@ -1,7 +1,7 @@
 """A configuration before it is understood: plain data, and where each piece of it is written.
 
-``Part`` is a value with its key path, which is all that a check needs to complain in the right place. ``Faults`` collects
-complaints, so that all of them are reported at once.
+``Part`` is a value with its key path, which is all that a check needs to complain in the right
+place. ``Faults`` collects complaints, so that all of them are reported at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _SHOWN.maxstring = _SHOWN.maxother = 80
 class Place(NamedTuple):
     """Where a key or value is written; ``text`` is how, for a scalar. Lines and columns count from 1.
 
-    ``expanded`` is ``text`` with its references replaced, before YAML makes a number or nothing of it.
+    ``expanded`` is ``text`` with its references replaced, before YAML makes a number or nothing of
+    it.
     """
 
     line: int
@@ -40,8 +41,9 @@ class MisreadNumberError(ConfigError):
 class Document:
     """Plain data and its places.
 
-    A scalar that could not be read stands in ``data`` as its ``ConfigError``, raised when somebody takes it. Neither a document
-    nor a part of it shows its data, lest a secret in it come into a traceback.
+    A scalar that could not be read stands in ``data`` as its ``ConfigError``, raised when somebody
+    takes it. Neither a document nor a part of it shows its data, lest a secret in it come into a
+    traceback.
 
     Attributes:
         errors: Faults of the text itself, such as duplicate keys.
@@ -153,7 +155,12 @@ class Faults:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> bool:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
         if isinstance(exc, ConfigError):
             self.errors.extend(exc.errors)
             return True

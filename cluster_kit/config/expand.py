@@ -5,7 +5,8 @@ A ``${`` in any other form is an error, never text: a configuration that is not 
 run.
 
 Source: POSIX.1-2024, Shell Command Language, 2.6.2 "Parameter Expansion".
-Differs: no assignment, lengths, patterns or quotes; an unset variable without a default is an error.
+Differs: no assignment, lengths, patterns or quotes; an unset variable without a default is an
+error.
 """
 
 from __future__ import annotations

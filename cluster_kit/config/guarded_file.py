@@ -61,7 +61,8 @@ def read_guarded(path: Path, limit: int, *, what: str, missing: str, large: str)
         large: What to do where it is larger.
 
     Raises:
-        ConfigError: It can't be read, or others can put another in its place; no message shows any of its content.
+        ConfigError: It can't be read, or others can put another in its place; no message shows any
+            of its content.
     """
     try:
         path = path.absolute()

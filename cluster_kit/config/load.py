@@ -36,15 +36,18 @@ def load_config(
         source: A YAML file, or a dict of the same shape. A ``ClusterConfig`` is returned as it is.
         registry: Knows the plugins.
         node: Takes the place of the configuration's own ``node``.
-        environ: For ``${NAME}`` in a file, by default the process's; the text in a dict is taken literally. CLUSTER_KIT_SECRET
-            in it counts where the configuration names no secret.
+        environ: For ``${NAME}`` in a file, by default the process's; the text in a dict is taken
+            literally. CLUSTER_KIT_SECRET in it counts where the configuration names no secret.
 
     Raises:
         ConfigError: It cannot be used; ``errors`` holds every fault that it has.
     """
     if isinstance(source, ClusterConfig):
         if node is not None:
-            raise ConfigError("a configuration that is loaded already cannot be renamed: load it again", path="node")
+            raise ConfigError(
+                "a configuration that is loaded already cannot be renamed: load it again",
+                path="node",
+            )
         return source
     document = _document(source, environ)
     variable = _variable(environ)
@@ -62,7 +65,8 @@ def load_config(
 
 
 def _document(
-    source: ConfigDict | Mapping[str, Any] | str | os.PathLike[str], environ: Mapping[str, str] | None
+    source: ConfigDict | Mapping[str, Any] | str | os.PathLike[str],
+    environ: Mapping[str, str] | None,
 ) -> Document | ConfigError:
     """Return the document, or why there is none: where that is raised, the text of the file is at hand."""
     if isinstance(source, Mapping):
@@ -118,7 +122,7 @@ def _cluster(root: Part, registry: PluginRegistryLike, node: str | None, variabl
     return ClusterConfig(**(given if node is None else given | {"node": node}))
 
 
-# -- secrets -------------------------------------------------------------------------------------------------------------------
+# -- secrets ---------------------------------------------------------------------------------------
 
 
 def _secret(part: Part) -> Secret:

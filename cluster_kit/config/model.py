@@ -1,7 +1,7 @@
 """What a configuration becomes: frozen values that the supervisor reads and hands to its workers.
 
-They were checked when they were loaded and are pickled to worker processes, so this module imports nothing heavy and checks
-nothing again.
+They were checked when they were loaded and are pickled to worker processes, so this module imports
+nothing heavy and checks nothing again.
 """
 
 from __future__ import annotations
@@ -102,13 +102,14 @@ class ClusterConfig:
         node: ``basename@host``, or ``None`` for a unique name on loopback.
         cluster: Part of the fence; nodes of another cluster are foreign.
         metadata: This node's tags.
-        secret: What all nodes of the cluster hold, and nobody else; links and gossip are protected by it. In its place,
-            ``secret_file`` or the environment variable CLUSTER_KIT_SECRET.
-        secret_file: A file with the secret on its first line, and on each further line one that is accepted besides. It is
-            read again whenever it changes.
+        secret: What all nodes of the cluster hold, and nobody else; links and gossip are protected
+            by it. In its place, ``secret_file`` or the environment variable CLUSTER_KIT_SECRET.
+        secret_file: A file with the secret on its first line, and on each further line one that is
+            accepted besides. It is read again whenever it changes.
         previous_secrets: Secrets that are accepted besides, and never used to send.
-        certificates: What this node proves itself by, and whom it believes, from the files of ``certs``, or ``cert``, ``key``
-            and ``ca``; links are protected by it, and where there is a secret as well by both.
+        certificates: What this node proves itself by, and whom it believes, from the files of
+            ``certs``, or ``cert``, ``key`` and ``ca``; links are protected by it, and where there
+            is a secret as well by both.
         insecure: Whether parts may serve off loopback unprotected.
         topologies: By name, in written order.
     """

@@ -1,11 +1,13 @@
 """The options of a plugin class are the fields of its dataclass; this turns what a configuration gives into their values.
 
-A field may be a str, int, float, bool, ``Literal``, ``Path``, ``Secret``, ``Callback``, ``tuple[T, ...]``, ``Mapping[str, T]``,
-a nested dataclass, ``int | str``, or one of these ``| None``. Only what is given is returned: the class itself knows its
-defaults. A field declared with ``metadata={"aliases": ("old_name",)}`` can be given by those names too, and one with
+A field may be a str, int, float, bool, ``Literal``, ``Path``, ``Secret``, ``Callback``, ``tuple[T,
+...]``, ``Mapping[str, T]``, a nested dataclass, ``int | str``, or one of these ``| None``. Only
+what is given is returned: the class itself knows its defaults. A field declared with
+``metadata={"aliases": ("old_name",)}`` can be given by those names too, and one with
 ``metadata={"option": "from"}`` is called that in configurations, where its own name won't do.
 
-A ``tuple[T, ...]`` of plain values can also be given as text with commas: see ``cluster_kit.config.lists``.
+A ``tuple[T, ...]`` of plain values can also be given as text with commas: see
+``cluster_kit.config.lists``.
 """
 
 from __future__ import annotations
@@ -45,7 +47,10 @@ def reader_of(kind: Any) -> Reader:
     if is_plain(kind):
         return partial(plain, kind=kind)
     if origin in (Union, UnionType) and NoneType in arguments:
-        return partial(_or_none, reader=reader_of(reduce(or_, (each for each in arguments if each is not NoneType))))
+        return partial(
+            _or_none,
+            reader=reader_of(reduce(or_, (each for each in arguments if each is not NoneType))),
+        )
     if origin is tuple and arguments[1:] == (Ellipsis,):
         return partial(_tuple, kind=arguments[0], reader=reader_of(arguments[0]))
     if origin in (Mapping, dict) and arguments[0] is str:

@@ -39,7 +39,11 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
 
 _KINDS: tuple[Kind, ...] = ("strategy", "connector", "topology")
-_TARGET: Schema = {"type": "string", "pattern": "^[A-Za-z_][\\w.]*:[A-Za-z_][\\w.]*$", "description": "package.module:Class"}
+_TARGET: Schema = {
+    "type": "string",
+    "pattern": "^[A-Za-z_][\\w.]*:[A-Za-z_][\\w.]*$",
+    "description": "package.module:Class",
+}
 _CALLBACK: Schema = {
     "anyOf": [
         {**_TARGET, "description": "package.module:function"},
@@ -52,9 +56,19 @@ _CALLBACK: Schema = {
         },
     ]
 }
-_REFERENCE: Schema = {"type": "string", "pattern": "\\$\\{"}  # what an environment variable will say
+_REFERENCE: Schema = {
+    "type": "string",
+    "pattern": "\\$\\{",
+}  # what an environment variable will say
 _SEPARATED: Schema = {"type": "string", "title": "text with commas"}
-_PLAIN: Mapping[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string", Secret: "string"}
+_PLAIN: Mapping[Any, str] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    Path: "string",
+    Secret: "string",
+}
 _ARGUMENT = re.compile(r"^ {4,}(\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
 _NAME = "^[a-z][a-z0-9_-]{0,63}$"
 
@@ -149,7 +163,10 @@ def _config_of(cls: type) -> Schema:
     """Return what an entry with the strategy ``cls`` has as ``config``."""
     options, required = dict(_properties(cls)), _required(cls)
     if required:
-        return {"properties": {"config": _object(options, required=required)}, "required": ["config"]}
+        return {
+            "properties": {"config": _object(options, required=required)},
+            "required": ["config"],
+        }
     return {"properties": {"config": _or_null(_object(options))}}
 
 
@@ -161,7 +178,7 @@ def _offered(registry: PluginRegistryWithNames, kind: Kind) -> Iterator[tuple[st
             continue
 
 
-# -- the options of a class ----------------------------------------------------------------------------------------------------
+# -- the options of a class ------------------------------------------------------------------------
 
 
 def _properties(cls: type) -> Iterator[tuple[str, Schema]]:
@@ -252,7 +269,11 @@ def _described(cls: type, keys: Mapping[str, Schema]) -> dict[str, Schema]:
 
 
 def _object(properties: Mapping[str, Schema], required: list[str] | None = None) -> Schema:
-    schema: Schema = {"type": "object", "properties": dict(properties), "additionalProperties": False}
+    schema: Schema = {
+        "type": "object",
+        "properties": dict(properties),
+        "additionalProperties": False,
+    }
     return schema | {"required": required} if required else schema
 
 

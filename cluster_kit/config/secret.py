@@ -9,7 +9,8 @@ SECRET_VARIABLE = "CLUSTER_KIT_SECRET"  # noqa: S105 - its name
 class Secret:
     """A value that must never be shown; ``reveal`` it only where it is used.
 
-    It is no dataclass: ``dataclasses.asdict``, and what compares or prints one field by field, would show it.
+    It is no dataclass: ``dataclasses.asdict``, and what compares or prints one field by field,
+    would show it.
 
     Args:
         value: The text. Bytes that are no UTF-8 stand in it as surrogates (PEP 383).

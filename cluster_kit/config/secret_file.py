@@ -1,7 +1,8 @@
 """A file of secrets: one on each line, the first of which is used, and the others accepted besides.
 
-So one file takes a cluster from an old secret to a new one: ``old`` and ``new``, then ``new`` and ``old``, then ``new``. What
-is no text has no lines, so a secret of arbitrary bytes is alone in its file.
+So one file takes a cluster from an old secret to a new one: ``old`` and ``new``, then ``new`` and
+``old``, then ``new``. What is no text has no lines, so a secret of arbitrary bytes is alone in its
+file.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def read_secret_file(path: Path) -> SecretFile:
     """Read the secrets in a file.
 
     Raises:
-        ConfigError: There are none, or others could put theirs in their place; no message shows any of the content.
+        ConfigError: There are none, or others could put theirs in their place; no message shows any
+            of the content.
     """
     file = read_guarded(
         path,
@@ -54,7 +56,9 @@ def _secrets_in(path: Path, content: bytes) -> tuple[Secret, ...]:
         raise UnusableFileError(path, "it is empty", "write a secret to it, as 'cluster-kit secret' prints one")
     if len(lines) > MAX_SECRETS:
         raise UnusableFileError(
-            path, f"it has more than {MAX_SECRETS} lines, each a secret", "remove those that nobody uses any more"
+            path,
+            f"it has more than {MAX_SECRETS} lines, each a secret",
+            "remove those that nobody uses any more",
         )
     if len(lines) > 1 and not all(map(_is_text, lines)):
         why = "it has a newline amid bytes that are no text, and a newline ends a secret"

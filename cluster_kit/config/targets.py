@@ -1,7 +1,7 @@
 """Classes that a configuration or a plugin names as text: ``package.module:Class``.
 
-Whatever such a module does when it is imported, the answer is a class of the right contract or one line that says what is
-wrong.
+Whatever such a module does when it is imported, the answer is a class of the right contract or one
+line that says what is wrong.
 """
 
 from __future__ import annotations
@@ -86,7 +86,10 @@ def check_class(found: Any, contract: type, target: str) -> type:
         wanted = contract.__name__
         others = [kind for kind, other in CONTRACTS.items() if isinstance(found, type) and issubclass(found, other)]
         hint = f"; it is a {others[0]}" if others else ""
-        raise PluginError(f"{target!r} is not a {wanted}: expected a subclass of cluster_kit.{wanted}{hint}", plugin=target)
+        raise PluginError(
+            f"{target!r} is not a {wanted}: expected a subclass of cluster_kit.{wanted}{hint}",
+            plugin=target,
+        )
     return found
 
 
@@ -98,7 +101,10 @@ def target_of(cls: type) -> str:
     """
     target = f"{cls.__module__}:{cls.__qualname__}"
     if cls.__module__ == "__main__":
-        raise PluginError(f"{target!r} cannot be used: workers import it by name; move it into a module", plugin=target)
+        raise PluginError(
+            f"{target!r} cannot be used: workers import it by name; move it into a module",
+            plugin=target,
+        )
     if not is_target(target) or import_class(target) is not cls:
         raise PluginError(
             f"{target!r} cannot be used: workers import it by that name and don't find it; move it to the top of its module",

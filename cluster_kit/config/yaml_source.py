@@ -1,7 +1,7 @@
 """A YAML file becomes a ``Document``: plain data, the place of every key and value, ``${...}`` expanded.
 
-Hostile and broken files get one clear line: sizes, depth and aliases are bounded before they are believed, and nothing in a
-file is ever executed. Whether the data makes sense is not judged here.
+Hostile and broken files get one clear line: sizes, depth and aliases are bounded before they are
+believed, and nothing in a file is ever executed. Whether the data makes sense is not judged here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ _TAG = "tag:yaml.org,2002:"
 _STR, _NULL, _MAP, _SEQ, _MERGE = (_TAG + name for name in ("str", "null", "map", "seq", "merge"))
 _HOW_TO_WRITE = "quote it if it is text, or write it without leading zeros and colons"
 _CURE_OF_REFERENCE = "write the ${...} without { } and [ ] around it, or quote it"
-# Names that PyYAML quotes from the file, but not its own such as '<scalar>': a secret that begins with
+# Names that PyYAML quotes from the file, but not its own such as '<scalar>': a secret that begins
+# with
 # '*' or '!' looks like one.
 _QUOTED_NAME = re.compile(r" '[^'<]{2,}'", re.DOTALL)
 _BLOCKS = re.compile(r" *(?:[-?:] +)*")
@@ -121,12 +122,22 @@ class _Reader:
 
     def read(self, root: yaml.Node) -> Document:
         data = self._value(root, (), 0)
-        return Document(data=data, file=self._file, keys=self._keys, values=self._values, errors=tuple(self._errors))
+        return Document(
+            data=data,
+            file=self._file,
+            keys=self._keys,
+            values=self._values,
+            errors=tuple(self._errors),
+        )
 
     def _value(self, node: Any, path: KeyPath, depth: int) -> Any:
         self._left -= 1
         if self._left < 0:
-            raise self._error(f"more than {MAX_VALUES} values, with aliases resolved: a configuration has fewer", node, ())
+            raise self._error(
+                f"more than {MAX_VALUES} values, with aliases resolved: a configuration has fewer",
+                node,
+                (),
+            )
         if depth > MAX_DEPTH:
             raise _too_deep(self._file, node.start_mark)
         value = self._content(node, path, depth)

@@ -1,7 +1,8 @@
 """``RegistryStrategy``: nodes that meet in a store with expiring keys, such as Redis, etcd, Consul, a table or a folder.
 
-Each node keeps one entry there, renews it at each look, and reads those of the others. ``entry`` is what is written, ``run``
-does the work. This module declares the contract and loads the rest when it runs, since applications import it, too.
+Each node keeps one entry there, renews it at each look, and reads those of the others. ``entry`` is
+what is written, ``run`` does the work. This module declares the contract and loads the rest when it
+runs, since applications import it, too.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ MAX_TTL_S = 86_400.0
 class RegistryStrategy(Strategy):
     """Announces this node in a store and finds those that do the same; a subclass says how to write and how to read.
 
-    ``put`` and ``values`` raise ``DiscoveryError``, ``OSError`` or ``TimeoutError`` where the store can't be used, which
-    becomes ``Failed``. A call that takes longer than a third of ``ttl_s`` is cancelled; one that blocks belongs in a thread.
+    ``put`` and ``values`` raise ``DiscoveryError``, ``OSError`` or ``TimeoutError`` where the store
+    can't be used, which becomes ``Failed``. A call that takes longer than a third of ``ttl_s`` is
+    cancelled; one that blocks belongs in a thread.
 
-    A goodbye is a last entry that says so. An entry that is absent means nothing, as the store may have lost it: a node is
-    forgotten ``ttl_s`` seconds after its last renewal was seen, also where the store doesn't expire anything itself.
+    A goodbye is a last entry that says so. An entry that is absent means nothing, as the store may
+    have lost it: a node is forgotten ``ttl_s`` seconds after its last renewal was seen, also where
+    the store doesn't expire anything itself.
     """
 
     announces: ClassVar[bool] = True
@@ -47,7 +50,8 @@ class RegistryStrategy(Strategy):
     async def put(self, key: str, value: str, ttl_s: float) -> None:
         """Write ``value`` under ``key`` in place of what is there, and have the store forget it in ``ttl_s`` seconds.
 
-        A key is made of URL-safe words with ``/`` between them. A store that can't forget removes old entries here.
+        A key is made of URL-safe words with ``/`` between them. A store that can't forget removes
+        old entries here.
         """
 
     @abstractmethod

@@ -39,7 +39,12 @@ class Entry:
     def encode(self) -> str:
         """Return the entry as JSON."""
         fence = {"cluster": self.fence.cluster, "group": self.fence.group}
-        told = {"node": self.node.to_plain(), "ttl_s": self.ttl_s, "state": self.state, "renewal": self.renewal}
+        told = {
+            "node": self.node.to_plain(),
+            "ttl_s": self.ttl_s,
+            "state": self.state,
+            "renewal": self.renewal,
+        }
         return json.dumps(fence | told)
 
     @classmethod

@@ -52,7 +52,10 @@ class Run:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._options.interval_s * self._ctx.random.uniform(1 - jitter, 1 + jitter)):
                         await self._ctx.changed()
-        except (asyncio.CancelledError, GeneratorExit):  # a run that raises is started again, so it says no goodbye
+        except (
+            asyncio.CancelledError,
+            GeneratorExit,
+        ):  # a run that raises is started again, so it says no goodbye
             await self._say_goodbye()
             raise
 
@@ -98,7 +101,14 @@ class Run:
         local, fence, ttl_s = self._ctx.local, self._ctx.fence, self._options.ttl_s
         assert local.boot_id is not None
         renewal = self._ctx.random.getrandbits(32)
-        entry = Entry(node=local, boot_id=local.boot_id, fence=fence, ttl_s=ttl_s, state=state, renewal=renewal)
+        entry = Entry(
+            node=local,
+            boot_id=local.boot_id,
+            fence=fence,
+            ttl_s=ttl_s,
+            state=state,
+            renewal=renewal,
+        )
         put = self._options.put(f"{prefix_of(fence)}{local.boot_id}", entry.encode(), ttl_s)
         self._writing = asyncio.create_task(self._asked(put), name=f"write to the {self._name}")
         _, error = await asyncio.shield(self._writing)

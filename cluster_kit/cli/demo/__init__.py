@@ -1,6 +1,7 @@
 """``cluster-kit demo``: a cluster of real processes that are started, killed, frozen and thawed before your eyes.
 
-``member`` is one node's process, ``board`` what the nodes have told, ``show`` the order of events, ``view`` what you see.
+``member`` is one node's process, ``board`` what the nodes have told, ``show`` the order of events,
+``view`` what you see.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from cluster_kit.cli.interruption import raising
     cls=DocumentedCommand,
     example="cluster-kit demo --nodes 8 --once",
     exit_codes={
-        0: "everything was seen",
-        1: "something was not: it is named, with the last that the nodes wrote to standard error",
+        0: "every step was observed",
+        1: "a step was not; prints which one, and the last lines that nodes logged",
     },
 )
 @click.option(
@@ -29,15 +30,16 @@ from cluster_kit.cli.interruption import raising
     type=click.IntRange(2, 64),
     default=5,
     show_default=True,
-    help="How many nodes the cluster has.",
+    help="Number of nodes.",
 )
-@click.option("--once", is_flag=True, help="End after the show; else the cluster goes on until Ctrl-C.")
+@click.option("--once", is_flag=True, help="Exit after the last step, instead of running on until Ctrl-C.")
 def demo(size: int, once: bool) -> None:
     """Show a cluster form and heal, with nothing to set up.
 
-    Starts some nodes, each a 'cluster-kit run' process with its worker, that find each other by gossip on the loopback
-    interface. One is killed and started again, one is frozen and thawed, one leaves; each time you see how long it took until
-    the last of the others had told it. Nothing is left behind, however it ends.
+    Starts some nodes, each a 'cluster-kit run' process with its worker, that find each other by
+    gossip on the loopback interface. One is killed and restarted, one is frozen and thawed, one
+    leaves; each time you see how long it took until all others had noticed. Nothing is left behind,
+    however it ends.
     """
     from cluster_kit.cli.demo.board import NotSeen
     from cluster_kit.cli.demo.cluster import DemoCluster

@@ -16,7 +16,10 @@ class DemoCluster:
 
     def __init__(self, size: int) -> None:
         self.board = Board()
-        config = {"cluster": f"demo-{secrets.token_hex(8)}", "topologies": {"demo": {"strategy": "gossip"}}}
+        config = {
+            "cluster": f"demo-{secrets.token_hex(8)}",
+            "topologies": {"demo": {"strategy": "gossip"}},
+        }
         names = [f"n{number}@127.0.0.1" for number in range(1, size + 1)]
         self.members = [Member(name, json.dumps(config).encode(), self.board) for name in names]
 

@@ -1,9 +1,9 @@
 """One node of the demo: a ``cluster-kit run`` process and its worker, in a process group of their own.
 
-The group makes it one thing to kill and to freeze, and lets a terminal's Ctrl-C reach the demo alone. A demo that is killed
-leaves nothing behind either: a member ends with its standard input, and the kernel continues a frozen one, because its group
-has become an orphan.
-Source: POSIX.1-2017, ``_Exit``, consequences of process termination.
+The group makes it one thing to kill and to freeze, and lets a terminal's Ctrl-C reach the demo
+alone. A demo that is killed leaves nothing behind either: a member ends with its standard input,
+and the kernel continues a frozen one, because its group has become an orphan. Source: POSIX.1-2017,
+``_Exit``, consequences of process termination.
 """
 
 from __future__ import annotations
@@ -60,7 +60,15 @@ class Member:
             with os.fdopen(writing, "wb") as pipe:
                 pipe.write(self._config)
             self._process = process = subprocess.Popen(  # noqa: S603 - our own interpreter
-                [sys.executable, "-P", "-m", "cluster_kit.cli", "run", f"/dev/fd/{reading}", *options],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "cluster_kit.cli",
+                    "run",
+                    f"/dev/fd/{reading}",
+                    *options,
+                ],
                 pass_fds=[reading],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

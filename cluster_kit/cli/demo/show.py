@@ -46,7 +46,12 @@ class _Steps:
     def form(self) -> None:
         self._view.say(f"{len(self._cluster.members)} nodes are started")
         everybody = [member.name for member in self._cluster.members]
-        self._measure(self._cluster.start, "node_up", itertools.permutations(everybody, 2), "all linked to each other")
+        self._measure(
+            self._cluster.start,
+            "node_up",
+            itertools.permutations(everybody, 2),
+            "all linked to each other",
+        )
 
     def crash_and_replace(self, victim: Member) -> None:
         self._view.say(f"{victim.name} and its worker are killed (SIGKILL)")

@@ -1,7 +1,7 @@
 """``cluster-kit doctor``: why a cluster does not form.
 
-``examination`` runs one source in a process of its own and hears what it finds, ``verdict`` says what that comes to, ``report``
-shows it. All sources are examined at once, and shown one after the other.
+``examination`` runs one source in a process of its own and collects its findings, ``verdict`` draws
+the conclusion, ``report`` shows both. All sources are examined at once, and shown one by one.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     cls=DocumentedCommand,
     example="cluster-kit doctor cluster.yaml",
     exit_codes={
-        0: "every source answers, and in each topology somebody was found and can be linked to",
-        1: "something is wrong, or this node is alone; the most likely cause is told",
+        0: "every source answers, and each topology has a node that can be linked to",
+        1: "something is wrong, or this node is alone; prints the most likely cause",
         2: FAULTY_FILE,
         INTERRUPTED: "interrupted",
     },
@@ -44,15 +44,21 @@ if TYPE_CHECKING:
     type=Seconds(),
     default=4.0,  # more than two heartbeats of gossip
     show_default=True,
-    help="How many seconds to listen to each source at least.",
+    help="Seconds to listen to each source, at least.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, for each finding and each verdict.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object a line for each finding and each verdict.",
+)
 def doctor(file: str, wait_s: float, as_json: bool) -> None:
     """Find out why the cluster of FILE does not form.
 
-    Asks every source of every topology step by step, listens to what it discovers, and greets the nodes that it found. Each
-    finding has a mark: 'ok'; 'empty', where there is an answer with nobody in it; 'failed', where there is none; the likely
-    cause and its cure stand below. It looks without joining, announces nothing and links to nobody: no node hears of it.
+    Queries every source of every topology step by step, listens to what it discovers, and greets
+    the nodes that it found. Each finding is marked 'ok', 'empty' (an answer without any node) or
+    'failed' (no answer), followed by the likely cause and its cure. It looks without joining: it
+    announces nothing and links to nobody, so no node notices.
     """
     config, _ = read_configuration(file)
     from cluster_kit.cli.doctor.report import JsonLines, Lines
@@ -73,7 +79,10 @@ def _examine(config: ClusterConfig, wait_s: float, report: Report) -> Iterator[V
     keyring = _keyring(config)
     with raising(), ExitStack() as running:
         started = [
-            (topology, [running.enter_context(each) for each in _examinations(config, topology, wait_s, keyring)])
+            (
+                topology,
+                [running.enter_context(each) for each in _examinations(config, topology, wait_s, keyring)],
+            )
             for topology in config.topologies.values()
         ]
         for topology, examinations in started:
@@ -102,7 +111,14 @@ def _examinations(
     local = Node(name=name, metadata=config.metadata, boot_id=BootId.new())
     for number, source in enumerate(topology.sources):
         fence = Fence(config.cluster, topology.group)
-        order = Examine(topology=topology, source=number, local=local, fence=fence, wait_s=wait_s, keyring=keyring)
+        order = Examine(
+            topology=topology,
+            source=number,
+            local=local,
+            fence=fence,
+            wait_s=wait_s,
+            keyring=keyring,
+        )
         yield Examination(source, order)
 
 

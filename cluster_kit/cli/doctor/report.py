@@ -89,7 +89,12 @@ class Lines:
         text = printable(" ".join(str(text).split()))
         if self._width is None:
             return [text]
-        return textwrap.wrap(text, max(self._width - indent, _LEAST_CHARS), break_long_words=False, break_on_hyphens=False)
+        return textwrap.wrap(
+            text,
+            max(self._width - indent, _LEAST_CHARS),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
 
 
 class JsonLines:

@@ -29,7 +29,8 @@ class Verdict:
 def judge(entries: Sequence[Entry]) -> Verdict:
     """Return the verdict on one topology: that of its first failure, else whether anybody was found.
 
-    A source that finds nobody is no failure, nor is it to be alone where another source finds somebody.
+    A source that finds nobody is no failure, nor is it to be alone where another source finds
+    somebody.
     """
     of_sources = [entry for entry in entries if entry.step != "node" and not _explained(entry, entries)]
     of_nodes = [entry for entry in entries if entry.step == "node"]

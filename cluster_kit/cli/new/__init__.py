@@ -20,7 +20,11 @@ _KINDS = ("strategy", "registry", "connector", "topology", "observer", "command"
 @click.command(
     cls=DocumentedCommand,
     example="cluster-kit new strategy inventory",
-    exit_codes={0: "written", 1: "nothing written: the folder is there, or can't be made", 2: "a name that can't be used"},
+    exit_codes={
+        0: "written",
+        1: "nothing written: the folder exists, or cannot be made",
+        2: "NAME is invalid",
+    },
 )
 @click.argument("kind", type=click.Choice(_KINDS))
 @click.argument("name")
@@ -30,12 +34,14 @@ _KINDS = ("strategy", "registry", "connector", "topology", "observer", "command"
     help="Folder to write to; it must be new or empty.  [default: cluster-kit-NAME]",
 )
 def new(kind: Kind, name: str, directory: Path | None) -> None:
-    """Write a new plugin: a distribution with a strategy, connector or topology that configurations call NAME.
+    """Write a new plugin, ready to be installed and tested.
 
-    A registry is a strategy, too: its nodes announce themselves in a store, where a plain one asks a list that others keep.
-    Or with an observer, which hears of all that happens, or a command of 'cluster-kit'. It is complete: it can be installed,
-    passes its tests, which are the conformance suite where there is one, and its README says what to change first. Its
-    licence is MIT, under the name that git knows you by.
+    It is a distribution that offers a KIND called NAME.     A registry is a strategy whose nodes
+    announce themselves in a store; a plain strategy reads a list that others keep. An observer is
+    notified of all events. A command extends 'cluster-kit'.
+
+    The plugin can be installed and passes its tests, including the conformance suite if its KIND
+    has one. Its README says what to change first. Its licence is MIT, under your name in git.
     """
     from cluster_kit.cli.new.distribution import distribution, fault_of, offered_name, write
 

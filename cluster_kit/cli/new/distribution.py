@@ -1,6 +1,7 @@
 """The files of a new plugin: templates with the plugin's name filled in.
 
-A template's path stands for the file's: ``PACKAGE`` and ``MODULE`` are filled in there, and ``.in`` is taken off.
+A template's path stands for the file's: ``PACKAGE`` and ``MODULE`` are filled in there, and ``.in``
+is taken off.
 """
 
 from __future__ import annotations

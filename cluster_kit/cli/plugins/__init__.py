@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 @click.command(
     cls=DocumentedCommand,
     example="CLUSTER_KIT_BLOCK_PLUGINS=acme cluster-kit plugins",
-    exit_codes={0: "all that is in use works", 1: "something is broken: each fault is told on a line of its own"},
+    exit_codes={
+        0: "everything in use works",
+        1: "something is broken; prints each fault on a line",
+    },
 )
 @click.pass_context
 def plugins(ctx: click.Context) -> None:
     """Show the installed plugins, what they offer, and what is broken.
 
-    The names offered are what 'strategy:', 'connector:', 'topology:' and 'use:' take in a configuration. Everything that is
-    offered is imported and checked, which applications do only with what their configuration names. A plugin that has failed
-    is left out; one that is broken works but for what is told.
+    The names offered can be used as 'strategy:', 'connector:', 'topology:' and 'use:' in a
+    configuration. Imports and checks everything that is offered, where an application does so only
+    for what its configuration names. A failed plugin is not used at all; a broken one works, except
+    for the faults listed.
     """
     import logging
     import os
@@ -34,7 +38,7 @@ def plugins(ctx: click.Context) -> None:
     from cluster_kit.cli import COMMANDS
     from cluster_kit.cli.plugins.survey import survey
 
-    logging.getLogger("cluster_kit.plugins").setLevel(logging.CRITICAL)  # the table tells
+    logging.getLogger("cluster_kit.plugins").setLevel(logging.CRITICAL)  # the table shows them
     all_examined = survey(os.environ, COMMANDS)
     click.echo(columns([("PLUGIN", "DISTRIBUTION", "STATUS", "OFFERS"), *map(_row, all_examined)]))
     broken = [examined for examined in all_examined if examined.faults]

@@ -1,7 +1,8 @@
 """Examines all plugins in a process apart, so that one which hangs, exits or crashes hides none of the others.
 
-The process says at each step that it begins it. Where it goes no further, another process begins anew and leaves out that
-step, until one comes to the end; what a step is depends only on the steps before it.
+The process says at each step that it begins it. Where it goes no further, another process begins
+anew and leaves out that step, until one comes to the end; what a step is depends only on the steps
+before it.
 """
 
 from __future__ import annotations
@@ -82,7 +83,12 @@ def _apart(examine: Callable[[Connection], None]) -> list[Examined] | _Stuck:
             os.waitpid(pid, 0)
 
 
-def _examine(pipe: Connection, environ: Mapping[str, str], commands: Collection[str], fatal: Mapping[int, str]) -> None:
+def _examine(
+    pipe: Connection,
+    environ: Mapping[str, str],
+    commands: Collection[str],
+    fatal: Mapping[int, str],
+) -> None:
     numbers = count(1)
 
     def before() -> None:
@@ -106,4 +112,7 @@ def _follow(pipe: Connection) -> list[Examined] | _Stuck:
         if not isinstance(message, int):
             return message
         step = message
-    return _Stuck(step, f"its code was still running after {STEP_S:g} s: a module must do nothing slow when it is imported")
+    return _Stuck(
+        step,
+        f"its code was still running after {STEP_S:g} s: a module must do nothing slow when it is imported",
+    )

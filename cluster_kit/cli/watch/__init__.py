@@ -46,7 +46,7 @@ _ANSWER_S = 2.0  # twice what a supervisor grants a worker that doesn't answer i
     help="Seconds between two updates.",
 )
 def watch(nodes: tuple[str, ...], cluster: str | None, interval_s: float) -> None:
-    """Show what 'cluster-kit status' shows, and keep it up to date until Ctrl-C.
+    """Show 'cluster-kit status' live, until Ctrl-C.
 
     The first line is a summary. Arrows, PgUp, PgDn, Home and End scroll what is longer than the
     terminal. A node that goes stays in view for a minute, with when and why it went; supervisors
