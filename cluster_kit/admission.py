@@ -1,8 +1,9 @@
-"""Whether what a plugin implements are hooks that can be called, checked before it is registered."""
+"""Checks the hooks of a plugin, and what they offer, before it is registered."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,7 +11,11 @@ import pluggy
 
 from cluster_kit import hookspecs
 from cluster_kit.config.suggest import did_you_mean
+from cluster_kit.config.targets import CONTRACTS, Offered, check_class, is_target
 from cluster_kit.hookspecs import PROJECT
+
+_OFFERED_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_COMMAND_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 HOOKS: Mapping[str, tuple[str, ...]] = {
     name: tuple(inspect.signature(spec).parameters) for name, spec in vars(hookspecs).items() if name.startswith(f"{PROJECT}_")
@@ -66,3 +71,34 @@ def _given_to(name: str) -> str:
 
 def _is_class(plugin: object) -> str:
     return ": its entry point names a class; let it name an instance, or a module" if isinstance(plugin, type) else ""
+
+
+def checked_offers(kind: Offered, hook: str, offered: Any) -> dict[str, Any]:
+    """Return what an offering hook answered, if it has the right shape."""
+    if not isinstance(offered, Mapping):
+        raise TypeError(f"{hook} returned {type(offered).__name__}: expected a mapping of name to class")
+    form, words = (_COMMAND_NAME, "digits and '-'") if kind == "command" else (_OFFERED_NAME, "digits and '_'")
+    offers = dict(offered)
+    for name, value in offers.items():
+        if not isinstance(name, str) or not form.fullmatch(name):
+            raise ValueError(
+                f"{hook} offers {name!r:.80}: expected lower-case letters, {words}, such as {_such_as(name, words)!r}"
+            )
+        _check_offer(kind, hook, name, value)
+    return offers
+
+
+def _such_as(name: object, words: str) -> str:
+    """Return a name that would do, close to one that won't."""
+    return re.sub(r"[^a-z0-9]+", words[-2], str(name).lower()).strip("-_0123456789")[:40] or "finder"
+
+
+def _check_offer(kind: Offered, hook: str, name: str, value: Any) -> None:
+    if kind == "spec":
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{hook} offers {name!r} as {type(value).__name__}: expected a mapping, as under topologies")
+    elif isinstance(value, str):
+        if not is_target(value):
+            raise ValueError(f"{hook} offers {name!r} as {value!r}: expected package.module:Class")
+    elif kind != "command":
+        check_class(value, CONTRACTS[kind], name)

@@ -117,20 +117,20 @@ class PluginError(ClusterKitError):
 
 
 class NetworkFault(StrEnum):
-    """Why the network did not do as it was told; a closed list."""
+    """Why a network operation failed; a closed list."""
 
     REFUSED = "refused"
     """Nobody listens at the address."""
     RESET = "reset"
-    """The other end, or the way to it, broke the connection."""
+    """The other end, or something in between, broke the connection."""
     TIMEOUT = "timeout"
-    """No answer within the time that the system waits."""
+    """No answer within the system's time limit."""
     UNREACHABLE = "unreachable"
-    """No way leads to the address."""
+    """No route leads to the address."""
     NO_SUCH_NAME = "no such name"
-    """The host name has no address, or nobody can say which."""
+    """The host name has no address, or it can't be looked up."""
     IN_USE = "in use"
-    """Another program has the port, and doesn't share it."""
+    """Another program uses the port exclusively."""
     FORBIDDEN = "forbidden"
     """No permission: a privileged port, a firewall, or no broadcast address."""
     NOT_OURS = "not ours"
@@ -138,15 +138,15 @@ class NetworkFault(StrEnum):
     DOWN = "down"
     """The interface is down or gone."""
     UNSUPPORTED = "unsupported"
-    """This machine doesn't speak the protocol, as one without IPv6."""
+    """This machine doesn't support the protocol, such as IPv6."""
     EXHAUSTED = "exhausted"
-    """The process or the machine has no descriptor, or no memory, left."""
+    """The process or the machine has run out of descriptors or memory."""
     FAILED = "failed"
-    """Anything else; the message tells."""
+    """Anything else; see the message."""
 
 
 class NetworkError(ClusterKitError):
-    """The network did not do as it was told; the message is the system's own words.
+    """A network operation failed; the message is the system's.
 
     Attributes:
         fault: What went wrong, from a closed list.
@@ -182,9 +182,9 @@ class ConnectReason(StrEnum):
     UNREACHABLE = "unreachable"
     """No route, or the host name does not resolve."""
     NAME = "name"
-    """Another node answered than the one expected."""
+    """A node of another name answered."""
     AUTH = "auth"
-    """The peer could not prove that it belongs here, or we could not."""
+    """The peer failed to prove that it belongs to the cluster, or we did."""
     FOREIGN = "foreign"
     """The peer belongs to another cluster or group."""
     SELF = "self"
@@ -192,21 +192,21 @@ class ConnectReason(StrEnum):
     CONFLICT = "conflict"
     """A live process already uses our name."""
     CROSSED = "crossed"
-    """The peer's own dial to us, or a link that it holds already, takes the place of this one."""
+    """Another link to the peer, or its own dial to us, takes precedence."""
     LEAVING = "leaving"
     """The peer is about to stop and takes no new links."""
     FULL = "full"
-    """The peer has as many links as it may."""
+    """The peer has reached its limit of links."""
     PROTOCOL = "protocol"
     """The peer does not speak our protocol."""
     IGNORED = "ignored"
     """The application doesn't want a link to this node."""
     FAILED = "failed"
-    """Anything else; the message tells."""
+    """Anything else; see the message."""
 
 
 IGNORED = ConnectReason.IGNORED
-"""What a callback returns for a node that it doesn't want a link to; the text ``"ignored"`` will do as well."""
+"""What a callback returns for a node that it doesn't want to link to; ``"ignored"`` works, too."""
 
 _FINAL_REASONS = frozenset(
     {
@@ -244,32 +244,32 @@ class ConnectError(ClusterKitError):
 
 
 class NameConflict(ConnectError):  # noqa: N818 - the name is part of the published contract
-    """Another live process uses our name; give each process a name of its own, or stop the other one."""
+    """Another live process uses our name: rename one of them, or stop the other."""
 
     def __init__(self, message: str, *, node: str | None = None) -> None:
         super().__init__(message, node=node, reason=ConnectReason.CONFLICT)
 
 
 def name_taken(name: str) -> str:
-    """Return what there is to say wherever two live processes with one name are noticed."""
+    """Return the message about two live processes that use one name."""
     cure = "give each process a name of its own, by 'node' in its configuration or by 'cluster-kit run --name'"
     return f"name conflict: two live processes use the name {name!r}: {cure}"
 
 
 class ProtocolError(ClusterKitError):
-    """A wire protocol was violated; always one of the two subclasses, which say by whom."""
+    """A wire protocol was violated; the subclass says by which end."""
 
 
 class LocalProtocolError(ProtocolError):
-    """We were about to break the protocol: a bug in cluster_kit or in a plugin."""
+    """We were about to violate the protocol: a bug in cluster_kit or in a plugin."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer sent what the protocol does not allow; its link is closed, nothing else is affected."""
+    """The peer violated the protocol; only its link is closed."""
 
 
 class UntrustedError(RemoteProtocolError):
-    """The other end of a link does not prove that it belongs here, or does not believe that we do.
+    """One end of a link failed to prove to the other that it belongs to the cluster.
 
     Attributes:
         cure: What to do about it.
@@ -281,7 +281,10 @@ class UntrustedError(RemoteProtocolError):
 
 
 class RestartLimitError(ClusterKitError):
-    """A topology with ``escalate: true`` failed too often, so the supervisor stopped; raised by ``join()``."""
+    """A topology with ``escalate: true`` failed too often and stopped the supervisor.
+
+    Raised by ``join()``.
+    """
 
     def __init__(self, message: str, *, topology: str, restarts: int, period_s: float) -> None:
         super().__init__(message)
@@ -291,11 +294,11 @@ class RestartLimitError(ClusterKitError):
 
 
 class CommandError(ClusterKitError):
-    """``Supervisor.call`` could not be carried out, or the connector's command raised."""
+    """``Supervisor.call`` failed, or the connector's command raised."""
 
 
 class NotSentError(ClusterKitError):
-    """A message was certainly not handed to its receiver, and a question was certainly not answered by anybody.
+    """A message certainly did not reach its receiver, or a question certainly was not answered.
 
     Attributes:
         node: Name of the receiver.
@@ -309,11 +312,11 @@ class NotSentError(ClusterKitError):
 
 
 class NotLinkedError(NotSentError):
-    """There is no link to the receiver, or none to the run of it that was meant."""
+    """There is no link to the receiver, or only to another run of it."""
 
 
 class UnansweredError(ClusterKitError):
-    """A question was handed over, and no answer came: its receiver may have acted on it or not.
+    """A question was sent and not answered; its receiver may have acted on it or not.
 
     Attributes:
         node: Name of the receiver.
@@ -325,7 +328,7 @@ class UnansweredError(ClusterKitError):
 
 
 class RemoteError(ClusterKitError):
-    """Whoever was to answer a question raised an exception; the message is its type and text.
+    """The receiver of a question raised an exception; the message is its type and text.
 
     Attributes:
         node: Name of the receiver.
@@ -337,41 +340,41 @@ class RemoteError(ClusterKitError):
 
 
 class WaitTimeoutError(ClusterKitError, TimeoutError):
-    """The cluster was not as wished for within the time given."""
+    """The cluster did not reach the requested size in time."""
 
     retryable = True
 
 
 class VirtualTimeError(ClusterKitError):
-    """A run in virtual time (``cluster_kit.testing``) can't go on, or left an exception that nobody handled."""
+    """A run in virtual time (``cluster_kit.testing``) is stuck, or left an unhandled exception."""
 
 
 class DeadlockError(VirtualTimeError):
-    """Nothing is left to happen in virtual time, and somebody still waits; the message lists who."""
+    """In virtual time, tasks wait for what will never happen; the message lists them."""
 
 
 class LeakError(VirtualTimeError):
-    """What runs in virtual time reached out for the real world: a socket, a thread, a signal."""
+    """Code in virtual time used the real world: a socket, a thread, a signal."""
 
 
 def text_of(exc: BaseException) -> str:
-    """Return the text of what a plugin or the application raised, even where that can't be had."""
+    """Return the text of an exception of foreign code, even if ``str()`` fails."""
     try:
         return str.__str__(str(exc))
-    except BaseException as broken:  # noqa: BLE001 - it runs foreign code, while another failure is being reported
-        return f"(its text can't be had: {type(broken).__name__})"
+    except BaseException as broken:  # noqa: BLE001 - foreign code runs while a failure is reported
+        return f"(str() failed: {type(broken).__name__})"
 
 
 def cause_of(error: OSError) -> str:
-    """Return why a call failed, in the system's words; asyncio puts the address in their place."""
+    """Return why a system call failed, in the system's words; asyncio replaces these by its own."""
     import socket
 
-    if isinstance(error, socket.gaierror) or not error.errno:  # its numbers are of another kind
+    if isinstance(error, socket.gaierror) or not error.errno:  # its error numbers aren't errno's
         return (error.strerror or str(error)).lower()
     return os.strerror(error.errno).lower()
 
 
 def described(exc: BaseException) -> str:
-    """Return type and text of what a plugin or the application raised; see ``text_of``."""
+    """Return type and text of an exception of foreign code; see ``text_of``."""
     text = text_of(exc)
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

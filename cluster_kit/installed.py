@@ -1,4 +1,4 @@
-"""Finds the entry points of the group ``cluster_kit``, whatever state the metadata of the installed distributions is in.
+"""Finds the entry points of the group ``cluster_kit``, even if some metadata is broken.
 
 ``importlib.metadata.entry_points`` raises for all of them where one is broken, so each distribution
 is read by itself. One whose metadata has nothing to do with this group is none of our business,
@@ -31,7 +31,7 @@ class Installed(NamedTuple):
 
 
 def installed_plugins() -> list[Installed]:
-    """Return all, sorted by name and distribution; of a distribution that is there twice, the first on the path counts."""
+    """Return all, sorted by name and distribution; of duplicates, the first on the path counts."""
     first: dict[str, Distribution] = {}
     for distribution in distributions():
         first.setdefault(_key(distribution), distribution)
@@ -83,7 +83,7 @@ def _named_by(point: EntryPoint) -> str:
 
 
 def _key(distribution: Distribution) -> str:
-    """Return what is equal for two versions of a distribution; read from the folder's name, which costs no look inside."""
+    """Return what two versions of a distribution share, from the folder's name if possible."""
     folder = _folder(distribution)
     name = folder.partition("-")[0] if folder else _field(distribution, "Name")
     return re.sub(r"[-_.]+", "-", name).lower() or f"{id(distribution)}"

@@ -1,4 +1,4 @@
-"""Finds and loads plugins, each by itself: what one of them does wrong is kept beside its name and reaches no other.
+"""Finds and loads plugins, each in isolation: a broken one is reported, and affects no other.
 
 Built-ins and entry points of the group ``cluster_kit`` come through the same door. A plugin's
 offers are classes by name, imported when a configuration names them; its notices are called one by
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 import threading
 import time
@@ -29,16 +28,14 @@ from typing import TYPE_CHECKING, Any, Self
 import pluggy
 
 from cluster_kit import hookspecs
-from cluster_kit.admission import hooks_of
+from cluster_kit.admission import checked_offers, hooks_of
 from cluster_kit.config.suggest import did_you_mean
 from cluster_kit.config.targets import (
     CONTRACTS,
     Kind,
     Offered,
-    check_class,
     import_class,
     import_object,
-    is_target,
     raised_at,
     reason_of,
     target_of,
@@ -67,8 +64,6 @@ OFFERS: Mapping[Offered, str] = MappingProxyType(
 )
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _SLOW_S = 10.0
-_OFFERED_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_COMMAND_NAME = re.compile(r"[a-z][a-z0-9-]*")
 
 
 class PluginStatus(StrEnum):
@@ -161,9 +156,8 @@ class PluginRegistry:
         """
         offer = self._offer(kind, name)
         with _blamed(kind, name, offer.plugin):
-            from cluster_kit.config.contract import (
-                check_contract,
-            )  # a registry alone needs no msgspec
+            # Not at the top: a registry that resolves nothing needs no msgspec.
+            from cluster_kit.config.contract import check_contract
 
             found: type = import_class(offer.value, CONTRACTS[kind]) if isinstance(offer.value, str) else offer.value
             target_of(found)
@@ -175,7 +169,7 @@ class PluginRegistry:
         return f"plugin {self._offer(kind, name).plugin}"
 
     def owners(self, kind: Offered, name: str) -> tuple[PluginInfo, ...]:
-        """Return the plugins that offer ``name``; of a built-in's name, that is the built-in alone."""
+        """Return the plugins that offer ``name``; a built-in's name is offered by it alone."""
         return tuple(offer.plugin for offer in self._offers[kind].get(name, ()))
 
     def topology_spec(self, name: str) -> Mapping[str, Any]:
@@ -213,7 +207,7 @@ class PluginRegistry:
         return offers[0]
 
     def notify(self, event: Event) -> None:
-        """Tell an event to every plugin that listens; what one of them raises is logged and goes no further."""
+        """Notify every plugin that implements a notice; logs what one of them raises."""
         hook = self._manager.hook
         self._tell(hook.cluster_kit_event, event=event)
         if isinstance(event, NodeUp):
@@ -253,10 +247,12 @@ class PluginRegistry:
 
     def _ask(self, plugin: str, hooks: Mapping[str, Callable[..., Any]]) -> dict[Offered, Mapping[str, Any]]:
         """Return what a plugin offers, checked."""
-        return {kind: _checked(kind, hook, self._call(plugin, hooks[hook])) for kind, hook in OFFERS.items() if hook in hooks}
+        return {
+            kind: checked_offers(kind, hook, self._call(plugin, hooks[hook])) for kind, hook in OFFERS.items() if hook in hooks
+        }
 
     def _register(self, name: str, hooks: Mapping[str, Callable[..., Any]]) -> None:
-        """Have the hooks called; they stand for the plugin, whose own comparisons and attributes may do anything."""
+        """Register the hooks in place of the plugin, whose comparisons and attributes may run code."""
         plugin = SimpleNamespace(**hooks)
         for other, registered in self._manager.list_name_plugin():
             if name == other or plugin == registered:
@@ -264,7 +260,7 @@ class PluginRegistry:
         self._manager.register(plugin, name)
 
     def _add(self, kind: Offered, name: str, offer: _Offer, strict: bool) -> None:
-        """Add an offer, unless a built-in has its name: installing a plugin must not break what works without it."""
+        """Add an offer, unless a built-in has its name: a plugin must not break what works without it."""
         offers = self._offers[kind].setdefault(name, [])
         if not any(each.plugin.distribution == _BUILT_IN for each in offers):
             offers.append(offer)
@@ -275,7 +271,7 @@ class PluginRegistry:
         log.warning("%s", message)
 
     def _absent(self) -> str:
-        """Tell which plugins are not in use, as one of them may be the one that offers a missing name."""
+        """Name the plugins that are not in use: one of them may offer the missing name."""
         absent = [info for info in self.plugins if info.status is not PluginStatus.LOADED]
         return "".join(f"; plugin {info} {f'failed: {info.error}' if info.error else f'is {info.status}'}" for info in absent)
 
@@ -294,7 +290,7 @@ class PluginRegistry:
                 self._complain(implementation.plugin_name, hook.name, exc)
 
     def _complain(self, plugin: str, hook: str, exc: BaseException) -> None:
-        """Log a notice's error with its traceback, once in a while: a hook that always raises must not fill the log."""
+        """Log a notice's error with its traceback, at a limited rate."""
         kind = f"{plugin} {hook} {type(exc).__name__}"
         told = self._throttle.passes(kind, time.monotonic())
         level, more = (logging.ERROR, self._throttle.more(kind)) if told else (logging.DEBUG, "")
@@ -330,7 +326,7 @@ def _load(plugin: PluginInfo, before: Callable[[], None], load: Callable[[], obj
 
 @contextmanager
 def _watched(plugin: PluginInfo) -> Iterator[None]:
-    """Say which plugin it is whose import keeps the application from going on."""
+    """Log which plugin holds up the application, if its import takes long."""
     cure = f"CLUSTER_KIT_BLOCK_PLUGINS={plugin.name} leaves it out"
     timer = threading.Timer(
         _SLOW_S,
@@ -378,37 +374,6 @@ def _blamed(kind: Offered, name: str, plugin: PluginInfo) -> Iterator[None]:
     except PluginError as exc:
         message = f"{kind} {name!r} of plugin {plugin}: {exc}"
         raise PluginError(message, plugin=plugin.name, distribution=plugin.distribution) from exc
-
-
-def _checked(kind: Offered, hook: str, offered: Any) -> dict[str, Any]:
-    """Return what an offering hook answered, if it has the right shape."""
-    if not isinstance(offered, Mapping):
-        raise TypeError(f"{hook} returned {type(offered).__name__}: expected a mapping of name to class")
-    form, words = (_COMMAND_NAME, "digits and '-'") if kind == "command" else (_OFFERED_NAME, "digits and '_'")
-    offers = dict(offered)
-    for name, value in offers.items():
-        if not isinstance(name, str) or not form.fullmatch(name):
-            raise ValueError(
-                f"{hook} offers {name!r:.80}: expected lower-case letters, {words}, such as {_such_as(name, words)!r}"
-            )
-        _check_offer(kind, hook, name, value)
-    return offers
-
-
-def _such_as(name: object, words: str) -> str:
-    """Return a name that would do, close to one that won't."""
-    return re.sub(r"[^a-z0-9]+", words[-2], str(name).lower()).strip("-_0123456789")[:40] or "finder"
-
-
-def _check_offer(kind: Offered, hook: str, name: str, value: Any) -> None:
-    if kind == "spec":
-        if not isinstance(value, Mapping):
-            raise TypeError(f"{hook} offers {name!r} as {type(value).__name__}: expected a mapping, as under topologies")
-    elif isinstance(value, str):
-        if not is_target(value):
-            raise ValueError(f"{hook} offers {name!r} as {value!r}: expected package.module:Class")
-    elif kind != "command":
-        check_class(value, CONTRACTS[kind], name)
 
 
 def load_config(

@@ -1,4 +1,4 @@
-"""Configuration: a YAML file or a dict becomes frozen values, or one error that lists every fault with its place.
+"""Turns a YAML file or a dict into frozen values, or into one error that lists every fault.
 
 The values (``model``) are light, because workers import them; what reads a document loads with
 ``load_config`` alone. Nothing here knows the plugins: the registry that resolves their names comes
@@ -42,7 +42,7 @@ _MODULE_OF = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name from its module when it is first asked for (PEP 562): a worker is started before there is a model."""
+    """Import a name on first use (PEP 562): a worker starts before anything needs the model."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

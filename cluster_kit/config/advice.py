@@ -1,4 +1,4 @@
-"""What a configuration may say of its secrets and certificates, and had better not."""
+"""Warnings about secrets and certificates that a configuration may use, but should not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BEYOND_ASCII = 128
 
 
 def advice(config: ClusterConfig) -> Iterator[str]:
-    """Yield what to do better, a line each, none of which shows a secret."""
+    """Yield warnings, one line each; none of them shows a secret."""
     file = config.secret_file
     if file is not None and file.exposed:
         yield f"secret_file: everybody on this machine can read '{file.path}': chmod o-r, in Kubernetes by 'defaultMode: 0440'"
@@ -45,7 +45,7 @@ def advice(config: ClusterConfig) -> Iterator[str]:
 
 
 def _unproved(config: ClusterConfig) -> Iterator[str]:
-    """Yield the strategies off loopback whose hints no link proves."""
+    """Yield strategies off loopback whose findings no link verifies."""
     for topology in config.topologies.values():
         if topology.connector.build().holds_links:
             continue

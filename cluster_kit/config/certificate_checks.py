@@ -1,4 +1,4 @@
-"""What is wrong with a certificate, its key and its authorities, told before others refuse them. It loads ``cryptography``.
+"""Checks a certificate, its key and its authorities before peers do. Loads ``cryptography``.
 
 Source: RFC 5280 (certificates), RFC 7468 (PEM), RFC 9525 (which names count).
 """
@@ -75,12 +75,12 @@ def _rehearsed(cert: Path, ca: Path, content: Certificates) -> tuple[tuple[str, 
     try:
         trust = FileTrust(content)
     except ValueError as exc:
-        raise UnusableFileError(cert, f"a link would not take it: {exc}", "issue another") from None
+        raise UnusableFileError(cert, f"no link can use it: {exc}", "issue another") from None
     try:
         return rehearse(trust)
     except ValueError as exc:
-        why = f"others would not believe it, by the authorities in '{ca}': {exc}"
-        cure = "expected there who issued it, in its own file those between the two, and all of them valid now"
+        why = f"peers would not trust it, by the authorities in '{ca}': {exc}"
+        cure = "put its issuer there, the certificates between the two into its own file, and make sure that all are valid now"
         raise UnusableFileError(cert, why, cure) from None
 
 
@@ -94,7 +94,7 @@ def _certificates_in(file: GuardedFile) -> list[x509.Certificate]:
         cure = "write it as PEM, which begins with '-----BEGIN CERTIFICATE-----'"
         raise UnusableFileError(file.path, "it holds no certificate that can be read", cure) from None
     if len(certificates) > MAX_CERTIFICATES:
-        cure = "expected the few that the cluster has to do with"
+        cure = "keep only those that the cluster needs"
         raise UnusableFileError(file.path, f"it has more than {MAX_CERTIFICATES} certificates", cure)
     return certificates
 
@@ -104,7 +104,7 @@ def _private_key_in(file: GuardedFile) -> PrivateKeyTypes:
     try:
         return load_pem_private_key(file.content, None)
     except TypeError:
-        cure = f"decrypt it, as by 'openssl pkey -in {file.path} -out FILE', for nobody is there to be asked for its password"
+        cure = f"nobody can enter its password: decrypt it by 'openssl pkey -in {file.path} -out FILE'"
         raise UnusableFileError(file.path, "its private key is encrypted", cure) from None
     except _UNREADABLE:
         cure = "write it as PEM, which begins with '-----BEGIN PRIVATE KEY-----'"
@@ -112,11 +112,11 @@ def _private_key_in(file: GuardedFile) -> PrivateKeyTypes:
 
 
 def _check_blocks(file: GuardedFile, what: str) -> None:
-    """Refuse a file that ends amid a block, of which what reads it would take no notice."""
+    """Refuse a file that ends inside a block, which its reader would ignore."""
     if not file.content.strip():
         raise UnusableFileError(file.path, "it is empty", f"write {what} to it, as PEM")
     if file.content.count(b"-----BEGIN ") != file.content.count(b"-----END "):
-        raise UnusableFileError(file.path, "it ends amid a block of PEM", "write all of it")
+        raise UnusableFileError(file.path, "it ends inside a PEM block", "write all of it")
 
 
 def _check_pair(cert: Path, own: x509.Certificate, key: Path, private: PrivateKeyTypes) -> None:
@@ -128,14 +128,14 @@ def _check_pair(cert: Path, own: x509.Certificate, key: Path, private: PrivateKe
         raise UnusableFileError(
             key,
             why,
-            "put both in place that were issued together, the node's own certificate first",
+            "use the two that were issued together, with the node's own certificate first",
         )
 
 
 def _check_time(cert: Path, own: x509.Certificate) -> None:
     now = datetime.now(UTC)
     begins, expires = own.not_valid_before_utc, own.not_valid_after_utc
-    cure = f"have it renewed, or set the clock of this machine, which says that it is {now:%Y-%m-%d}"
+    cure = f"renew it, or set this machine's clock, which says {now:%Y-%m-%d}"
     if now > expires:
         raise UnusableFileError(cert, f"its certificate expired on {expires:%Y-%m-%d %H:%M} UTC", cure)
     if now < begins:

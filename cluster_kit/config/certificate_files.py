@@ -1,4 +1,4 @@
-"""Files with a node's certificate, its private key, and the authorities that it believes, as cert-manager writes them.
+"""The files with a node's certificate, private key and trusted authorities, by cert-manager.
 
 Three files, none of which is of use without the others, may be replaced at any moment, such as by a
 link to their folder that leads elsewhere. What counts is how they were at one moment.
@@ -32,7 +32,7 @@ class CertificatePaths:
     Attributes:
         cert: The node's certificate, and behind it those between that one and an authority.
         key: Its private key.
-        ca: The authorities whose certificates are believed.
+        ca: The authorities to trust.
         folder: The folder that was given in their place.
     """
 
@@ -52,7 +52,7 @@ class CertificatePaths:
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """The files as they were when they were read, checked to fit together and to be believed by others who have their like.
+    """The files as they were when read; they fit together, and peers with the same ones trust them.
 
     Attributes:
         paths: Where they are.
@@ -102,7 +102,7 @@ def read_certificate_files(
     *,
     known: CertificateFiles | None = None,
 ) -> CertificateFiles:
-    """Read the files of a node, and check that others who believe the same authorities would believe it.
+    """Read the files of a node, and check that peers with the same authorities would trust it.
 
     Args:
         paths: Where they are.
@@ -129,13 +129,12 @@ def _read(
         files = _collect(paths)
         digest = hashlib.sha256(b"".join(hashlib.sha256(file.content).digest() for file in files)).digest()
         _, key, ca = files
-        key.check_writers("choose what this node proves itself by")
-        ca.check_writers("choose whom this node believes")
+        key.check_writers("choose the key of this node")
+        ca.check_writers("choose whom this node trusts")
         if known is not None and known.digest == digest:
             return known
-        from cluster_kit.config.certificate_checks import (
-            check,
-        )  # who has no certificates loads none of it
+        # Imports cryptography, which a node without certificates doesn't need.
+        from cluster_kit.config.certificate_checks import check
 
         checked = check(*files, host, trust_domain)
         return CertificateFiles(
@@ -154,7 +153,7 @@ def _read(
 
 
 def _collect(paths: CertificatePaths) -> tuple[GuardedFile, GuardedFile, GuardedFile]:
-    """Return the files as they were at one moment: before the first was read anew, and after the last was read."""
+    """Return the files as they were at one moment."""
     for _ in range(_TRIES):
         cert = _read_one(
             paths.cert,

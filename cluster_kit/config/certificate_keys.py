@@ -1,4 +1,4 @@
-"""The keys of a configuration for certificates from files: a folder, or three files, and whose members are believed."""
+"""The keys for certificates from files: a folder or three files, and a trust domain."""
 
 from __future__ import annotations
 
@@ -32,9 +32,8 @@ def read_certificates(root: Part, host: str | None) -> CertificateFiles | None:
     own = {key: part for key, part in root.by_key().items() if key in KEYS}
     if not own:
         return None
-    from cluster_kit.config.certificate_files import (
-        CertificateFiles,
-    )  # who names none loads nothing of it
+    # Not at the top: a configuration without certificates loads none of it.
+    from cluster_kit.config.certificate_files import CertificateFiles
 
     loaded = own[FOLDER].value if FOLDER in own else None
     if isinstance(loaded, CertificateFiles):
@@ -59,7 +58,7 @@ def _check_together(own: dict[str, Part]) -> None:
     if FOLDER in own and given:
         raise own[given[0]].key_error(f"is given beside '{FOLDER}': give the folder, or the three files")
     if FOLDER not in own and not given:
-        raise own[DOMAIN].key_error("says whose certificates are believed: give those of this node, by 'certs: FOLDER'")
+        raise own[DOMAIN].key_error("needs certificates of this node: name them by 'certs: FOLDER'")
     if FOLDER not in own and missing:
         why = f"is given without {' and '.join(missing)}: give all three, or the folder that has them, by 'certs: FOLDER'"
         raise own[given[0]].key_error(why)

@@ -50,7 +50,7 @@ def check_contract(cls: type, kind: Kind, *, built: bool = False) -> None:
 
 
 def contract_faults(cls: type, kind: Kind, *, built: bool = False) -> list[str]:
-    """Return everything that is wrong with ``cls``, whatever inspecting it may raise; see ``check_contract``."""
+    """Return everything that is wrong with ``cls``, even if inspecting it raises."""
     try:
         contracts = [contract for contract in _CONTRACTS if issubclass(cls, contract)]
         return [
@@ -66,7 +66,7 @@ def contract_faults(cls: type, kind: Kind, *, built: bool = False) -> list[str]:
 
 
 def faults_of_instance(part: object, kind: Kind) -> Iterator[str]:
-    """Yield what shows only in an instance: what it says of itself, such as ``partial``, may be computed."""
+    """Yield faults that show only in an instance, such as a computed ``partial``."""
     for name, default in vars(CONTRACTS[kind]).items():
         if isinstance(default, bool) and not name.startswith("_"):
             try:
@@ -130,7 +130,7 @@ def _faults_of_method(name: str, function: FunctionType, expected: Form, argumen
 
 
 def _expected_form(method: FunctionType) -> Form:
-    """Return how implementations of a contract's method are written; an abstract one has only its annotation to say it."""
+    """Return the form of a contract's method; for an abstract one, its annotation tells."""
     return Form.STREAM if _returns(method).startswith("AsyncIterator") else _form_of(method)
 
 
@@ -151,7 +151,7 @@ def _returns_awaitable(function: Callable[..., Any]) -> bool:
 
 
 def _broken_supers(cls: type) -> Iterator[str]:
-    """Yield the methods whose zero-argument ``super()`` belongs to another class than the one that has them.
+    """Yield the methods whose zero-argument ``super()`` refers to another class than their own.
 
     ``@dataclass(slots=True)`` makes a second class, and up to Python 3.13 the methods still refer
     to the first one.
@@ -170,7 +170,7 @@ def _broken_supers(cls: type) -> Iterator[str]:
 
 
 def _calls_super(function: FunctionType) -> bool:
-    """Whether ``super()`` is called without arguments; any use of that name makes a cell ``__class__``."""
+    """Whether ``super()`` is called without arguments; any mention of it makes a cell."""
     steps = [step for step in dis.get_instructions(function) if step.opname not in ("PUSH_NULL", "PRECALL", "CACHE")]
     return any(
         step.argval == "super" and (after.argval == "__class__" or (after.opname == "CALL" and after.arg == 0))

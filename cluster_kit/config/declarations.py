@@ -1,4 +1,4 @@
-"""Whether the options that a class declares can be given in a configuration, and reach its constructor."""
+"""Checks that a configuration can give the options that a class declares."""
 
 from __future__ import annotations
 

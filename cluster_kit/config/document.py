@@ -20,7 +20,7 @@ _SHOWN.maxstring = _SHOWN.maxother = 80
 
 
 class Place(NamedTuple):
-    """Where a key or value is written; ``text`` is how, for a scalar. Lines and columns count from 1.
+    """Where a key or value is written, and for a scalar how. Lines and columns count from 1.
 
     ``expanded`` is ``text`` with its references replaced, before YAML makes a number or nothing of
     it.
@@ -97,7 +97,7 @@ class Part:
         return Part(self.document, (*self.path, key), raw)
 
     def by_key(self) -> dict[str, Part]:
-        """Return the pieces of a mapping; nothing (``config:`` alone on its line) is an empty one."""
+        """Return the pieces of a mapping; nothing (a bare ``config:``) is an empty one."""
         mapping = {} if self.value is None else self.value
         if not isinstance(mapping, Mapping):
             raise self.error(f"expected a mapping, got {type_name(mapping)}")

@@ -1,4 +1,4 @@
-"""Reads files that decide whom a node believes: bounded, never held up, and not where strangers could put theirs in place."""
+"""Reads files that decide whom a node trusts: bounded in size and time, and not writable by others."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def read_guarded(path: Path, limit: int, *, what: str, missing: str, large: str)
 
 
 def identity_of(path: Path) -> Identity | None:
-    """Return the identity of the file that ``path`` leads to now; ``None`` where that can't be told."""
+    """Return the identity of the file that ``path`` leads to now; ``None`` if that is unknown."""
     try:
         return _identity(path.stat())
     except OSError:
@@ -116,7 +116,7 @@ def _identity(found: os.stat_result) -> Identity:
 
 
 def _check_folders(path: Path) -> None:
-    """Check the folders of the file and of the link to it: who can write there can put another in its place."""
+    """Check the folders of the file and of a link to it: whoever can write there can replace it."""
     for folder in dict.fromkeys((path.parent, Path(os.path.realpath(path)).parent)):
         mode = folder.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
@@ -129,6 +129,6 @@ def _unreadable(path: Path, exc: OSError | ValueError, missing: str) -> ConfigEr
     if number in (errno.ENOENT, errno.ENOTDIR):
         return UnusableFileError(path, "there is no such file", missing.format(path=path))
     if number in (errno.EACCES, errno.EPERM):
-        cure = "give it to that user, or to a group of his; in Kubernetes, by fsGroup"
-        return UnusableFileError(path, f"no permission for user {os.geteuid()}, under whom this runs", cure)
+        cure = "let that user or its group read it; in Kubernetes, by fsGroup"
+        return UnusableFileError(path, f"this process, of user {os.geteuid()}, has no permission to read it", cure)
     return UnusableFileError(path, str(getattr(exc, "strerror", None) or exc).lower(), "name a file that can be read")

@@ -73,7 +73,7 @@ def is_separable(kind: Any) -> bool:
 
 
 def _text_of(part: Part, kind: Any) -> str | None:
-    """Return the text of a scalar where YAML made something else of it; a list of texts means the text."""
+    """Return the text of a scalar that YAML took for something else."""
     place = part.place
     if place is None or place.expanded is None or isinstance(part.raw, str):
         return None
@@ -90,7 +90,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def _element(text: str, kind: Any) -> Any:
-    """Return an element as YAML reads one that stands alone, as far as a number or a switch goes."""
+    """Return an element as YAML would read it alone: a number, a switch or text."""
     if _is_text(kind):
         return text
     try:

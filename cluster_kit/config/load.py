@@ -1,4 +1,4 @@
-"""The way from a file or a dict to a ``ClusterConfig``, and the keys that a configuration has at its top."""
+"""Turns a file or a dict into a ``ClusterConfig``; reads the keys at the top."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class TopologyConfig:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What the strategies are called, each once: the second and later ones with their number."""
+        """A unique name for each strategy: from the second on, with its number."""
         return tuple(each.name if number == 1 else f"{each.name}#{number}" for number, each in enumerate(self.strategies, 1))
 
 

@@ -56,10 +56,8 @@ _CALLBACK: Schema = {
         },
     ]
 }
-_REFERENCE: Schema = {
-    "type": "string",
-    "pattern": "\\$\\{",
-}  # what an environment variable will say
+# The value of an environment variable, whatever it will be.
+_REFERENCE: Schema = {"type": "string", "pattern": "\\$\\{"}
 _SEPARATED: Schema = {"type": "string", "title": "text with commas"}
 _PLAIN: Mapping[Any, str] = {
     str: "string",
@@ -200,7 +198,7 @@ def _properties(cls: type) -> Iterator[tuple[str, Schema]]:
 
 
 def _required(cls: type) -> list[str]:
-    """Return the options that must be given; one that has other names may be given by them, so it is left to the check."""
+    """Return the options that must be given, except those that have other names, too."""
     options = [option for option in fields(cls) if option.init] if is_dataclass(cls) else []
     return [
         names_of(option)[0]
@@ -210,7 +208,7 @@ def _required(cls: type) -> list[str]:
 
 
 def of_type(kind: Any) -> Schema:
-    """Return the schema of an option of type ``kind``; anything, where that is a type that no schema can tell."""
+    """Return the schema of an option of type ``kind``, which allows anything if it is unknown."""
     origin, arguments = get_origin(kind), get_args(kind)
     bounds = bounds_of(kind)
     if origin is Annotated:
@@ -252,7 +250,7 @@ def _union(arguments: tuple[Any, ...]) -> Schema:
 
 
 def _texts_of(cls: type) -> dict[str, str]:
-    """Return what the docstring of ``cls`` says of each option, under ``Args:`` or ``Attributes:``."""
+    """Return the texts under ``Args:`` or ``Attributes:`` in the docstring of ``cls``, by name."""
     docstrings = [inspect.cleandoc(vars(each).get("__doc__") or "") for each in reversed(cls.__mro__)]
     arguments = [match for docstring in docstrings for match in _ARGUMENT.finditer(docstring)]
     return {match[1]: " ".join(match[2].split()).replace("``", "'") for match in arguments}

@@ -122,7 +122,7 @@ def reason_of(exc: BaseException) -> str:
 
 
 def raised_at(exc: BaseException) -> str:
-    """Return ``, in FILE:LINE``, where a plugin's code raised; nothing where it was ours that did."""
+    """Return ``, in FILE:LINE`` if foreign code raised ``exc``; nothing if ours did."""
     if isinstance(exc, ModuleNotFoundError) and _extra(exc):  # what to install matters, not who needs it
         return ""
     places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(exc.__traceback__)]

@@ -81,7 +81,7 @@ def _read_entry(name: str, part: Part, shipped: Mapping[str, Any], components: C
 
 
 def _merged(shipped: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of an entry: its own win, and callbacks stand for the connector that calls them."""
+    """Return the keys of an entry: its own win, and callbacks imply the connector ``callback``."""
     if "connector" in own:
         shipped = {key: value for key, value in shipped.items() if key not in CALLBACKS}
     elif any(key in own for key in CALLBACKS):
@@ -95,7 +95,8 @@ def _read_connector(part: Part, components: ComponentReader, callbacks: Part) ->
     """Read the connector, whose options may stand as callbacks in the entry itself."""
     if callbacks.value and part.value != "callback":
         raise next(iter(callbacks.by_key().values())).key_error(
-            f"is for connector 'callback', and this topology has another: remove {part.key!r} or the callbacks"
+            "is for connector 'callback', and this topology has another",
+            f"remove {part.key!r} or the callbacks",
         )
     return components.read(part, "connector", callbacks if callbacks.value else None)
 

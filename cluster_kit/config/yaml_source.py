@@ -1,4 +1,4 @@
-"""A YAML file becomes a ``Document``: plain data, the place of every key and value, ``${...}`` expanded.
+"""Reads a YAML file into a ``Document``: data, the place of each value, ``${...}`` expanded.
 
 Hostile and broken files get one clear line: sizes, depth and aliases are bounded before they are
 believed, and nothing in a file is ever executed. Whether the data makes sense is not judged here.
@@ -55,7 +55,7 @@ def read_yaml(file: str, environ: Mapping[str, str], *, expected: str = "a mappi
 
 def _read_text(file: str) -> str:
     if not file:
-        raise ConfigError("cannot read a file without a name: the path is empty, as where a variable of the shell is not set")
+        raise ConfigError("cannot read a file without a name: the path is empty, as an unset shell variable is")
     try:
         with Path(file).open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)

@@ -1,4 +1,4 @@
-"""``RegistryStrategy``: nodes that meet in a store with expiring keys, such as Redis, etcd, Consul, a table or a folder.
+"""``RegistryStrategy``: nodes that meet in a store with expiring keys, such as Redis or etcd.
 
 Each node keeps one entry there, renews it at each look, and reads those of the others. ``entry`` is
 what is written, ``run`` does the work. This module declares the contract and loads the rest when it
@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from cluster_kit.abc import Discovery, Observation, Strategy
+from cluster_kit.errors import ConfigError
+from cluster_kit.fault import Fault
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -20,7 +22,7 @@ MAX_TTL_S = 86_400.0
 
 
 class RegistryStrategy(Strategy):
-    """Announces this node in a store and finds those that do the same; a subclass says how to write and how to read.
+    """Announces this node in a store, and finds others there; a subclass reads and writes it.
 
     ``put`` and ``values`` raise ``DiscoveryError``, ``OSError`` or ``TimeoutError`` where the store
     can't be used, which becomes ``Failed``. A call that takes longer than a third of ``ttl_s`` is
@@ -44,11 +46,12 @@ class RegistryStrategy(Strategy):
         """Check the options of a subclass that is a dataclass."""
         if not 0 < self.interval_s * 3 <= self.ttl_s <= MAX_TTL_S:
             at_least = f"at least three times interval_s, which is {self.interval_s:g}"
-            raise ValueError(f"ttl_s: {self.ttl_s:g}: expected {at_least}, and at most {MAX_TTL_S:g}")
+            what = f"invalid value {self.ttl_s:g}: expected {at_least}, and at most {MAX_TTL_S:g}"
+            raise ConfigError(Fault(("ttl_s",), what))
 
     @abstractmethod
     async def put(self, key: str, value: str, ttl_s: float) -> None:
-        """Write ``value`` under ``key`` in place of what is there, and have the store forget it in ``ttl_s`` seconds.
+        """Write ``value`` under ``key``, and have it expire in ``ttl_s`` seconds.
 
         A key is made of URL-safe words with ``/`` between them. A store that can't forget removes
         old entries here.
@@ -62,13 +65,13 @@ class RegistryStrategy(Strategy):
         """
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
-        """Renew and read again and again, at once when this node has changed; say goodbye when closed."""
+        """Renew and read periodically, and when this node changes; say goodbye when closed."""
         from cluster_kit.registry.run import Run
 
         return Run(self, ctx).observe()
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Read the store once, and tell who else is there."""
+        """Read the store once, and report which other nodes are there."""
         from cluster_kit.registry.run import Run
 
         return Run(self, ctx).diagnose()

@@ -1,4 +1,4 @@
-"""What a node writes of itself into a store, as a value and as JSON."""
+"""A node's entry in a store, as a value and as JSON."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Entry:
 
     @classmethod
     def decode(cls, value: object) -> Entry | None:
-        """Return the entry that ``value`` holds, ``None`` if it is none: anybody may write to the store."""
+        """Return the entry that ``value`` holds; ``None`` for anything else that is in the store."""
         if not isinstance(value, str | bytes) or len(value) > MAX_ENTRY_CHARS:
             return None
         try:

@@ -1,4 +1,4 @@
-"""One run of a ``RegistryStrategy``: keeps this node's entry in the store, and makes observations of the others' entries."""
+"""One run of a ``RegistryStrategy``: renews this node's entry, and observes those of others."""
 
 from __future__ import annotations
 
@@ -52,10 +52,8 @@ class Run:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._options.interval_s * self._ctx.random.uniform(1 - jitter, 1 + jitter)):
                         await self._ctx.changed()
-        except (
-            asyncio.CancelledError,
-            GeneratorExit,
-        ):  # a run that raises is started again, so it says no goodbye
+        except (asyncio.CancelledError, GeneratorExit):
+            # Not after other exceptions: the worker restarts a run that raises.
             await self._say_goodbye()
             raise
 

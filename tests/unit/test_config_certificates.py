@@ -100,7 +100,7 @@ class TestKeys:
             ({"certs": "/x", "key": "/y"}, "key: is given beside 'certs': give the folder, or the three files"),
             ({"cert": "/x"}, "cert: is given without 'key' and 'ca': give all three, or the folder"),
             ({"key": "/x", "ca": "/y"}, "key: is given without 'cert': give all three"),
-            ({"trust_domain": "example.org"}, "trust_domain: says whose certificates are believed: give those of this node"),
+            ({"trust_domain": "example.org"}, "trust_domain: needs certificates of this node"),
             ({"certs": 5}, "certs: expected text, got int"),
             ({"certs": None}, "certs: expected text, got nothing"),
             ({"certs": ["/x"]}, "certs: expected text, got list"),
@@ -152,13 +152,13 @@ class TestFiles:
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(os, "open", refuse)  # the user who tests may be root
-        assert f"no permission for user {os.geteuid()}, under whom this runs" in fault(certs=str(folder))
+        assert f"this process, of user {os.geteuid()}, has no permission to read it" in fault(certs=str(folder))
 
     @pytest.mark.parametrize("name", ["tls.key", "ca.crt"])
     @pytest.mark.parametrize("mode", [0o620, 0o602])
     def test_others_must_not_write_what_decides(self, folder, name, mode):
         (folder / name).chmod(mode)
-        assert f"can write it (mode {mode:04o}), and so choose w" in fault(certs=str(folder))
+        assert f"can write it (mode {mode:04o}), and so choose " in fault(certs=str(folder))
 
     def test_folder_that_everybody_can_write_to_is_refused(self, folder):
         folder.chmod(0o777)
@@ -261,18 +261,18 @@ class TestContent:
             **{part: b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}
         )
         whole = {"cert": GOOD.chain, "key": GOOD.key, "ca": GOOD.authorities}[part]
-        assert "it ends amid a block of PEM; write all of it" in fault_of(**{part: whole + whole[: len(whole) // 2]})
-        assert "it ends amid a block of PEM" in fault_of(**{part: whole[: len(whole) // 2]})
+        assert "it ends inside a PEM block; write all of it" in fault_of(**{part: whole + whole[: len(whole) // 2]})
+        assert "it ends inside a PEM block" in fault_of(**{part: whole[: len(whole) // 2]})
 
     def test_encrypted_key_is_refused(self, fault_of):
         _, key = AUTHORITY.leaf(HOST)
         message = fault_of(key=pem_of_key(key, b"password"))
-        assert message.startswith("tls.key': its private key is encrypted; decrypt it, as by 'openssl pkey -in ")
+        assert message.startswith("tls.key': its private key is encrypted; nobody can enter its password: decrypt it by 'openssl pkey -in ")
 
     @pytest.mark.parametrize("key", [OTHER.key, pem_of_key(x25519.X25519PrivateKey.generate())])
     def test_key_has_to_be_that_of_the_certificate(self, fault_of, folder, key):
         message = fault_of(key=key)
-        assert message.startswith(f"tls.key': it is not the key of the first certificate in '{folder}/tls.crt'; put both")
+        assert message.startswith(f"tls.key': it is not the key of the first certificate in '{folder}/tls.crt'; use the two")
 
     @pytest.mark.parametrize(
         ("options", "why"),
@@ -300,7 +300,7 @@ class TestContent:
         alone = whole.chain[: whole.chain.index(b"-----END CERTIFICATE-----") + 26]
         for certificates, parts in ((GOOD, {"ca": OTHER.authorities}), (whole, {"cert": alone})):
             message = fault_of(certificates, **parts)
-            why = f"tls.crt': others would not believe it, by the authorities in '{folder}/ca.crt': unable to get local issuer"
+            why = f"tls.crt': peers would not trust it, by the authorities in '{folder}/ca.crt': unable to get local issuer"
             assert message.startswith(why)
 
     def test_authority_has_to_be_valid_as_well(self, fault_of):
@@ -309,12 +309,12 @@ class TestContent:
         builder = past._builder(past.name, past.key, past, -9 * DAY, -DAY)
         expired = past.sign(builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True))
         message = fault_of(cert=pem(leaf), key=pem_of_key(key), ca=pem(expired))
-        assert "ca.crt': certificate has expired; expected there who issued it" in message
+        assert "ca.crt': certificate has expired; put its issuer there" in message
 
     def test_weak_key_is_refused(self, fault_of):
         key = rsa.generate_private_key(65537, 1024)
         leaf = _signed(key)
-        assert "tls.crt': a link would not take it: " in fault_of(cert=leaf, key=pem_of_key(key))
+        assert "tls.crt': no link can use it: " in fault_of(cert=leaf, key=pem_of_key(key))
 
     @pytest.mark.parametrize(
         ("node", "names", "found"),

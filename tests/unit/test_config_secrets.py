@@ -211,7 +211,7 @@ class TestFile:
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(os, "open", refuse)  # the user who tests may be root
-        assert f"no permission for user {os.geteuid()}, under whom this runs" in fault(secret_file=str(file))
+        assert f"this process, of user {os.geteuid()}, has no permission to read it" in fault(secret_file=str(file))
 
     def test_no_descriptor_is_left(self, file, tmp_path):
         def held():

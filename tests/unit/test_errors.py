@@ -78,7 +78,7 @@ class _Mute(BaseException):
     [
         (ValueError("odd"), "ValueError: odd"),
         (TimeoutError(), "TimeoutError"),
-        (_Mute(), "_Mute: (its text can't be had: KeyError)"),
+        (_Mute(), "_Mute: (str() failed: KeyError)"),
     ],
     ids=["text", "no text", "text raises"],
 )
