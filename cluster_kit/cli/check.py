@@ -47,7 +47,7 @@ def _expiry(config: ClusterConfig) -> Iterator[str]:
     if config.certificates is not None:
         from datetime import UTC, datetime
 
-        from cluster_kit.config.expiry import warning_of
+        from cluster_kit.config.certificate_files import warning_of
 
         warning = warning_of(config.certificates, datetime.now(UTC))
         if warning is not None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from cluster_kit.security.keys import Certificates
 
 MAX_BYTES = 65536  # of each file; a chain of three has some 6 KB, and a bundle of authorities more
 _TRIES = 5  # for files that are replaced while they are read, which takes a moment
+
+SOON = timedelta(days=30)  # at most
+SOON_PART = 0.3  # of its lifetime: cert-manager renews after two thirds, and takes a moment for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,3 +186,32 @@ def _collect(paths: CertificatePaths) -> tuple[GuardedFile, GuardedFile, Guarded
 def _read_one(path: Path, what: str, large: str) -> GuardedFile:
     missing = f"write {what} to it: cert-manager does, and 'cluster-kit certs' for those who have no authority"
     return read_guarded(path, MAX_BYTES, what=what, missing=missing, large=large)
+
+
+class Expiry(StrEnum):
+    """How near the end of a certificate is."""
+
+    FAR = "far"
+    SOON = "soon"
+    EXPIRED = "expired"
+
+
+def expiry_of(files: CertificateFiles, now: datetime) -> Expiry:
+    """Return how near the end of the node's certificate is."""
+    if now > files.expires:
+        return Expiry.EXPIRED
+    lifetime = files.expires - files.begins
+    return Expiry.SOON if files.expires - now < min(SOON, lifetime * SOON_PART) else Expiry.FAR
+
+
+def warning_of(files: CertificateFiles, now: datetime) -> str | None:
+    """Return a warning if the node's certificate has expired, or will soon."""
+    match expiry_of(files, now):
+        case Expiry.FAR:
+            return None
+        case Expiry.SOON:
+            when = f"expires on {files.expires_text}, and has not been renewed"
+        case Expiry.EXPIRED:
+            when = f"expired on {files.expires_text}, and no other node accepts a new link with it"
+    own = f"the one of this node in '{files.paths.cert}'"
+    return f"certificates: {own} {when}: renew it, and replace the file"

@@ -7,8 +7,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from cluster_kit.config import ClusterConfig
-from cluster_kit.config.certificate_files import CertificateFiles, read_certificate_files
-from cluster_kit.config.expiry import Expiry, expiry_of, warning_of
+from cluster_kit.config.certificate_files import (
+    CertificateFiles,
+    Expiry,
+    expiry_of,
+    read_certificate_files,
+    warning_of,
+)
 from cluster_kit.config.secret_file import SecretFile, read_secret_file
 from cluster_kit.supervisor.file_watch import FileLook
 from cluster_kit.supervisor.logs import LogRelay

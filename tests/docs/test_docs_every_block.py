@@ -13,7 +13,7 @@ import pytest
 import yaml
 from waiting import until
 
-from cluster_kit import IGNORED, AsyncSupervisor, Gone, Node, Seen, Supervisor, cli, load_config
+from cluster_kit import IGNORED, AsyncSupervisor, ConfigError, Gone, Node, Seen, Supervisor, cli, load_config
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.testing import FakeDiscovery, Listener
 
@@ -45,10 +45,10 @@ def test_no_python_block_is_missing_here():
     elsewhere["docs/testing.md"] = len(blocks("python", "docs/testing.md"))  # test_docs_testing.py
     here = {
         "docs/callback.md": 1,
-        "docs/configuration.md": 1,
+        "docs/configuration.md": 2,
         "docs/messages.md": 5,
         "docs/operating.md": 2,
-        "docs/plugins.md": 6,
+        "docs/plugins.md": 7,
         "docs/simulation.md": 1,
         "docs/strategies/mdns.md": 1,
         "docs/strategies/several.md": 1,
@@ -71,7 +71,8 @@ def test_callback():
 
 
 def test_configuration():
-    (comparison,) = blocks("python", "docs/configuration.md")
+    typed, comparison = blocks("python", "docs/configuration.md")
+    assert load_config(run(typed)["config"], PluginRegistry.load()).topologies["lan"].child_spec.max_restarts == 5
     assert run(comparison)["Node"] is Node
 
 
@@ -140,7 +141,7 @@ def test_mdns(capsys):
 
 
 def test_plugins(tmp_path, monkeypatch):
-    inventory, hooks, _, _, diagnose, specs = blocks("python", "docs/plugins.md")
+    inventory, checking, hooks, _, _, diagnose, specs = blocks("python", "docs/plugins.md")
     assert run(hooks)["cluster_kit_strategies"]()["inventory"].endswith(":InventoryStrategy")
     [spec] = run("from cluster_kit import hookimpl\n" + specs)["cluster_kit_topology_specs"]().values()
     load_config({"topologies": {"lan": spec}}, PluginRegistry.load())
@@ -148,6 +149,8 @@ def test_plugins(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "inventory", ModuleType("inventory"))  # a dataclass looks for its own
     names = run(inventory.replace("from cluster_kit import", "from cluster_kit import Finding, Outcome,"), __name__="inventory")
     strategy = names["InventoryStrategy"]
+    with pytest.raises(ConfigError, match=r"^path: invalid value 'list\.yaml': expected a JSON file"):
+        run(checking)["__post_init__"](strategy(path=Path("list.yaml")))
     strategy.diagnose = run(f"from __future__ import annotations\n{diagnose}", **names)["diagnose"]
     (tmp_path / "list.json").write_text("[]")
 
@@ -160,7 +163,7 @@ def test_plugins(tmp_path, monkeypatch):
 
 def test_registry(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "table", ModuleType("table"))
-    strategy = run(blocks("python", "docs/plugins.md")[3], __name__="table")["TableStrategy"]
+    strategy = run(blocks("python", "docs/plugins.md")[4], __name__="table")["TableStrategy"]
     table = strategy(path=tmp_path / "nodes.sqlite", interval_s=0.1, ttl_s=10.0)
 
     async def scenario():

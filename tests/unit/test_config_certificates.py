@@ -16,8 +16,14 @@ from made_up_certificates import CLIENT, DAY, SERVER, Authority, pem, pem_of_key
 from cluster_kit import ConfigError
 from cluster_kit.config import certificate_files, load_config
 from cluster_kit.config.advice import advice
-from cluster_kit.config.certificate_files import MAX_BYTES, CertificatePaths, read_certificate_files
-from cluster_kit.config.expiry import Expiry, expiry_of, warning_of
+from cluster_kit.config.certificate_files import (
+    MAX_BYTES,
+    CertificatePaths,
+    Expiry,
+    expiry_of,
+    read_certificate_files,
+    warning_of,
+)
 
 HOST = "127.0.0.1"
 AUTHORITY = Authority("one")
@@ -267,7 +273,9 @@ class TestContent:
     def test_encrypted_key_is_refused(self, fault_of):
         _, key = AUTHORITY.leaf(HOST)
         message = fault_of(key=pem_of_key(key, b"password"))
-        assert message.startswith("tls.key': its private key is encrypted; nobody can enter its password: decrypt it by 'openssl pkey -in ")
+        assert message.startswith(
+            "tls.key': its private key is encrypted; nobody can enter its password: decrypt it by 'openssl "
+        )
 
     @pytest.mark.parametrize("key", [OTHER.key, pem_of_key(x25519.X25519PrivateKey.generate())])
     def test_key_has_to_be_that_of_the_certificate(self, fault_of, folder, key):

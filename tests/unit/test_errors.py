@@ -15,7 +15,10 @@ from cluster_kit.errors import (
     RestartLimitError,
     cause_of,
     described,
+    faults_of,
+    raise_all,
 )
+from cluster_kit.fault import Fault
 
 
 @pytest.mark.parametrize(
@@ -84,3 +87,27 @@ class _Mute(BaseException):
 )
 def test_any_exception_can_be_described(exc, text):
     assert described(exc) == text
+
+
+def test_fault_says_where_what_and_how_to_cure_it():
+    fault = Fault(("nodes", 2), "cannot use 'x'", "write host:port")
+    assert str(fault) == "nodes[2]: cannot use 'x'; write host:port"
+    assert str(fault.under(("topologies", "lan"))) == "topologies.lan.nodes[2]: cannot use 'x'; write host:port"
+
+
+def test_config_error_carries_its_fault():
+    fault = Fault(("port",), "invalid value 0", missing=True)
+    error = pickle.loads(pickle.dumps(ConfigError(fault, file="c.yaml", line=3, column=4)))
+    assert (error.fault, error.path, error.missing) == (fault, "port", True)
+    assert str(error) == "c.yaml:3:4: port: invalid value 0"
+
+
+def test_faults_are_collected_and_raised_together():
+    def check():
+        raise ConfigError.gather([ConfigError(Fault(("a",), "one")), ConfigError("two", path="b")])
+
+    faults = list(faults_of(check))
+    assert [fault.where for fault in faults] == [("a",), ("b",)]
+    with pytest.raises(ConfigError) as caught:
+        raise_all(faults)
+    assert [error.fault for error in caught.value.errors] == faults
