@@ -1,4 +1,4 @@
-"""The folder of an authority: its key and certificate, and a folder for each machine. It changes as a whole or not at all.
+"""The folder of an authority and its certificates, which changes as a whole or not at all.
 
 What is new is written to a folder of its own within it, and moved to its place when all of it is
 there.
@@ -27,7 +27,7 @@ _FOR_ALL, _FOR_ITS_USER = 0o644, 0o600
 
 
 class AuthorityFolder:
-    """The folder, while nobody else changes it, and what is to change in it.
+    """The folder, locked, with the changes to be made in it.
 
     Attributes:
         path: As it was given.
@@ -79,12 +79,12 @@ class AuthorityFolder:
         return sorted(each.parent.name for each in self.path.glob(f"*/{CERTIFICATE}"))
 
     def put(self, name: str, content: bytes, *, is_private: bool = False) -> None:
-        """Have a file come into the folder."""
+        """Add or replace a file."""
         _write(self._stage / name, content, _FOR_ITS_USER if is_private else _FOR_ALL)
         self._moves.append((self._stage / name, self.path / name))
 
     def put_leaf(self, name: str, contents: Mapping[str, bytes]) -> None:
-        """Have the folder of a machine come into it, or other contents into one that is there.
+        """Add or replace the folder of a machine.
 
         A node that reads one that is there may see the new key beside the old certificate for a
         moment, but no file in part.
@@ -100,7 +100,7 @@ class AuthorityFolder:
             self._moves.append((staged, target))
 
     def commit(self) -> None:
-        """Put everything in its place, in the order in which it was told; Ctrl-C waits for that."""
+        """Make all changes in order; Ctrl-C is held back meanwhile."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             for source, target in self._moves:
@@ -124,7 +124,7 @@ def _locked(path: Path) -> Iterator[None]:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if os.fstat(fd).st_mode & stat.S_IWOTH:
-            why = "everybody can write there, and so could have put an authority there that is not yours"
+            why = "everybody can write there, and may have put in an authority that isn't yours"
             raise Failure(f"certs: cannot use '{path}': {why}; name a folder for you alone")
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -52,7 +52,7 @@ def _machine(text: str) -> tuple[str, ...]:
 
 
 def _host(name: str) -> str:
-    """Return the host of a node's name, or a host as it is, in canonical form; a zone is in no certificate.
+    """Return the host in ``name``, a node's name or a host, in canonical form without a zone.
 
     Raises:
         ValueError: It can't be one; says why, and what to write instead.
@@ -192,7 +192,7 @@ def _wanted(
     *,
     renew: bool,
 ) -> dict[str, Names]:
-    """Return the folders that are to get a certificate, and whom each is to name."""
+    """Return the folders that will get a certificate, and the names in each."""
     there = opened.leaves()
     machines: dict[str, tuple[str, ...]] = {machine[0]: machine for machine in hosts}
     if renew and not machines:
@@ -222,7 +222,7 @@ def _names(
         content = opened.read(f"{name}/{CERTIFICATE}")
         before = content and names_in(_loaded(path / CERTIFICATE, load_certificates, content)[0])
         if not before:
-            raise Failure(f"certs: cannot renew '{path}': no '{CERTIFICATE}' in it tells whom it names; remove it")
+            raise Failure(f"certs: cannot renew '{path}': no '{CERTIFICATE}' in it has names; remove it")
     kept = before.hosts if before else ()
     uri = before.uri if before else None
     if trust_domain is not None:

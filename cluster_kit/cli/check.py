@@ -43,7 +43,7 @@ def check(file: str) -> None:
 
 
 def _expiry(config: ClusterConfig) -> Iterator[str]:
-    """Yield a warning where the node's certificate is about to expire; a node that runs gives it by itself."""
+    """Yield a warning if the node's certificate is about to expire; a running node logs it."""
     if config.certificates is not None:
         from datetime import UTC, datetime
 
@@ -64,7 +64,7 @@ def _node_rows(config: ClusterConfig) -> Iterator[tuple[str, str]]:
 
 
 def _secret(config: ClusterConfig) -> str:
-    """Return where the secret comes from, and how many are accepted besides."""
+    """Return where the secret comes from, and how many others are accepted."""
     if not config.secrets:
         return "none: links and gossip are not protected" if config.certificates is None else "none: gossip is not sealed"
     file = config.secret_file

@@ -1,4 +1,4 @@
-"""All commands together: finds each, and ends it with one line and an exit code where it fails, never with a traceback."""
+"""Finds the commands, and turns their errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _plugins(ctx: click.Context) -> PluginRegistry:
     from cluster_kit.plugins import PluginRegistry
 
     if ctx.obj is None:
-        logging.getLogger("cluster_kit.plugins").setLevel(logging.CRITICAL)  # 'cluster-kit plugins' tells which fail
+        logging.getLogger("cluster_kit.plugins").setLevel(logging.CRITICAL)  # 'cluster-kit plugins' shows which fail
         ctx.obj = PluginRegistry.load()
     plugins: PluginRegistry = ctx.obj
     return plugins

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def see_modules_beside(file: str) -> None:
-    """Let modules beside ``file`` be named in it; they come last, so that none takes the place of an installed one."""
+    """Put the folder of ``file`` last on the module path, so that it can name modules there."""
     with suppress(OSError):  # the working directory is gone, and so is a file in it: reading tells
         folder = str(Path(file).absolute().parent)
         if folder not in sys.path:

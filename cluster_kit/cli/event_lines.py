@@ -31,7 +31,7 @@ _COMMON = frozenset(field.name for field in fields(Event))
 
 
 def as_json(event: Event) -> str:
-    """Return one JSON object: ``t``, ``event`` and ``topology``, then what is particular to the event."""
+    """Return one JSON object: ``t``, ``event``, ``topology``, then the fields of the event."""
     record: dict[str, Any] = {"t": event.t, "event": _kind(event), "topology": event.topology}
     for field in fields(event):
         if field.name not in _COMMON:

@@ -1,4 +1,4 @@
-"""How a command ends when it can't do what it was asked: lines on standard error and an exit code."""
+"""How a command fails: lines on standard error and an exit code."""
 
 from __future__ import annotations
 

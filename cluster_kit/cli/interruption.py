@@ -1,4 +1,4 @@
-"""What Ctrl-C does to a command: it ends it with the exit code that shells expect, and without a word.
+"""Has Ctrl-C end a command quietly, with the exit code that shells expect.
 
 ``KeyboardInterrupt`` is no way to end what still imports: it comes anywhere, also where it is
 printed and forgotten, as in a callback of the import system. So the process ends at once, which

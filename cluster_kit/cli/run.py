@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cluster_kit.supervisor.supervisor import Supervisor
 
 Ending = SimpleQueue[OSError | None]
-"""What is put is the order to leave, and what went wrong, if anything did. A signal handler may put at any moment."""
+"""Each item is a request to leave, with the error behind it, if any. Signal handlers put, too."""
 
 _PRINT_S = 1.0  # how long the last lines may take to be read
 
@@ -128,7 +128,7 @@ def _leave_when_told(supervisor: Supervisor, ending: Ending, told: Ending) -> No
 
 
 def _leave_on_interrupt(ending: Ending) -> None:
-    """Take Ctrl-C as an order to leave; before, there was nothing to leave, and it ended the process."""
+    """Have Ctrl-C request to leave, where it ended the process before."""
 
     def leave(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # an impatient second one; the workers say goodbye by themselves
@@ -173,7 +173,7 @@ def _log_to_stderr() -> None:
 
 
 def _print_events(subscription: Subscription, form: str, ending: Ending) -> None:
-    """Print until there is no more, or nobody who reads it, which is a quiet end."""
+    """Print events until the last; a closed pipe ends it quietly."""
     from cluster_kit.cli.event_lines import as_json, as_text
     from cluster_kit.cli.streams import STDOUT, write
 

@@ -22,7 +22,7 @@ _SHOW_EACH_S = 0.2  # of real time, between two words on how far it is
 
 
 class _Part(click.ParamType[Any]):
-    """A part of a topology in the forms that a configuration has: a name, package.module:Class, or both with options."""
+    """A part in the forms of a configuration: a name, package.module:Class, or with options."""
 
     name = "part"
 

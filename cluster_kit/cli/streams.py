@@ -1,4 +1,4 @@
-"""The three standard streams, as whoever started us left them: some may be closed, or never be read."""
+"""The standard streams, of which some may be closed, and others never read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 
 
 def fill_standard_streams() -> None:
-    """Open ``/dev/null`` for each standard stream that is closed, lest the next socket take its number."""
+    """Open ``/dev/null`` for each closed standard stream, lest a socket take its number."""
     for fd, name, mode in ((STDIN, "stdin", "r"), (STDOUT, "stdout", "w"), (STDERR, "stderr", "w")):
         try:
             os.fstat(fd)
@@ -28,7 +28,7 @@ def give_up_stdout() -> None:
 
 
 def write(fd: int, text: str) -> None:
-    """Write all of ``text`` past Python's own streams, whose locks a write that is held up would keep at the end.
+    """Write all of ``text``, bypassing Python's streams: a blocked write would hold their locks.
 
     Raises:
         OSError: It can't be written.
@@ -55,7 +55,7 @@ class _NoLock:
 
 
 class StderrHandler(logging.Handler):
-    """Logs to standard error. It has no lock, so that one that nobody reads holds up nothing but its own thread."""
+    """Logs to standard error without a lock, so that a blocked write blocks only its own thread."""
 
     def createLock(self) -> None:  # noqa: N802 - logging's name
         """Have none: ``logging.shutdown`` would wait for it."""

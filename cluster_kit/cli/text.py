@@ -1,4 +1,4 @@
-"""Text as a terminal can show it: aligned, on one line, with nothing that moves the cursor. Pure."""
+"""Text for terminals: aligned, on one line, without what moves the cursor. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def printable(text: str) -> str:
 
 
 def columns(rows: Iterable[Sequence[str]], indent: str = "") -> str:
-    """Return one line for each row, its cells padded to the widest of their column; rows have the same length."""
+    """Return one line for each row, with cells padded to the width of their column."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

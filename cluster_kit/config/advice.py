@@ -25,13 +25,12 @@ def advice(config: ClusterConfig) -> Iterator[str]:
     """Yield warnings, one line each; none of them shows a secret."""
     file = config.secret_file
     if file is not None and file.exposed:
-        yield f"secret_file: everybody on this machine can read '{file.path}': chmod o-r, in Kubernetes by 'defaultMode: 0440'"
+        readable = f"secret_file: everybody on this machine can read '{file.path}'"
+        yield f"{readable}: chmod o-r, in Kubernetes by 'defaultMode: 0440'"
     certificates = config.certificates
     if certificates is not None and certificates.exposed:
-        yield (
-            f"certificates: everybody on this machine can read the key '{certificates.paths.key}': chmod o-r, in Kubernetes by "
-            "'defaultMode: 0440'"
-        )
+        readable = f"certificates: everybody on this machine can read '{certificates.paths.key}'"
+        yield f"{readable}: chmod o-r, in Kubernetes by 'defaultMode: 0440'"
     if not config.insecure:
         yield from _unproved(config)
     for number, secret in enumerate(config.secrets):
@@ -59,7 +58,7 @@ def _unproved(config: ClusterConfig) -> Iterator[str]:
 
 
 def bits_of(secret: str) -> float:
-    """Return how hard a secret is to guess at best, in bits: its length times the logarithm of the alphabet that it shows.
+    """Return an upper bound of a secret's entropy, in bits: length times log2 of its alphabet.
 
     Characters that end a repetition of what stood before don't count. It is an estimate from above:
     it takes words, dates and keyboard rows for random.

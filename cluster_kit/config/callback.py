@@ -1,4 +1,4 @@
-"""Functions that a configuration names: ``[module, function, args]`` as in libcluster, or ``"package.module:function"``.
+"""Functions by name: ``[module, function, args]`` as in libcluster, or ``"module:function"``.
 
 In a dict the function itself may stand for its name. It is imported once when the configuration is
 read, so that whatever is wrong with it is found before anything starts, and again in the worker
@@ -36,7 +36,7 @@ class Callback:
 
 
 def read_callback(part: Part) -> Callback:
-    """Return the function that ``part`` names; raises ``ConfigError`` if there is none or no worker can have it."""
+    """Return the function that ``part`` names; ``ConfigError`` if a worker couldn't import it."""
     callback = _named(part)
     try:
         function = callback.load()

@@ -71,7 +71,7 @@ def check(cert: GuardedFile, key: GuardedFile, ca: GuardedFile, host: str, trust
 
 
 def _rehearsed(cert: Path, ca: Path, content: Certificates) -> tuple[tuple[str, str], ...]:
-    """Return the names that the node proves to those who believe the same authorities."""
+    """Return the names that peers with the same authorities see in the certificate."""
     try:
         trust = FileTrust(content)
     except ValueError as exc:

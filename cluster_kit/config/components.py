@@ -1,4 +1,4 @@
-"""A strategy, connector or topology as a configuration gives it becomes a ``Component`` that is known to work in a worker.
+"""Reads a strategy, connector or topology into a ``Component`` that works in a worker.
 
 It may be a plugin's name, ``package.module:Class``, or a mapping of ``name`` and options; in a dict
 also a class or a configured instance. It is built once here, so that whatever is wrong with it is
@@ -35,7 +35,12 @@ class PluginRegistryLike(Protocol):
     """What a configuration needs to know of the plugins."""
 
     def resolve(self, kind: Kind, name: str) -> type:
-        """Return the checked class that plugins offer under ``name``; raises ``PluginError`` or ``ConfigError``."""
+        """Return the class that plugins offer under ``name``, checked.
+
+        Raises:
+            PluginError: There is none, or it can't work.
+            ConfigError: It needs an extra that isn't installed.
+        """
 
     def origin(self, kind: Offered, name: str) -> str:
         """Return which plugin of which distribution offers ``name``, as messages show it."""
@@ -71,7 +76,7 @@ class ComponentReader:
         self._has_certificates = has_certificates
 
     def ready_made(self, part: Part) -> tuple[Mapping[str, Any], str]:
-        """Return the topology that a plugin ships under the name in ``part``, and what to call it in messages."""
+        """Return the ready-made topology that ``part`` names, and its name in messages."""
         name: str = plain(part, str)
         with _blaming(part):
             spec = self._registry.topology_spec(name)
@@ -120,11 +125,11 @@ class ComponentReader:
         return component
 
     def _origin(self, named: object, kind: Kind) -> str:
-        """Return `` of plugin NAME (DISTRIBUTION)`` for a part that a plugin offers, whose fault it may be."""
+        """Return `` of plugin NAME (DISTRIBUTION)`` for a part that a plugin offers."""
         return f" of {self._registry.origin(kind, named)}" if isinstance(named, str) and ":" not in named else ""
 
     def _check_place(self, part: Part, built: Any, host: str, origin: str) -> None:
-        """Refuse a part that can't serve there, or that peers off this machine could reach, unprotected as it is."""
+        """Refuse a part that can't serve there, or would serve other machines unprotected."""
         try:
             address = built.serves_on(host)
             exposed = address is not None and not is_loopback(address)
@@ -138,7 +143,7 @@ class ComponentReader:
             self._check_protected(part, built, f"{address!r}")
 
     def _check_protected(self, part: Part, built: Any, address: str) -> None:
-        """Refuse a part off loopback that strangers could use: what a strategy hears are hints, which the link has to prove."""
+        """Refuse an unprotected part off loopback; a strategy only gives hints that links verify."""
         if not (self._has_secret or self._has_certificates):
             raise part.error(
                 f"serves off loopback on {address}, where anybody could join: give the cluster a secret, by "
@@ -147,9 +152,10 @@ class ComponentReader:
             )
         if isinstance(built, Strategy) and built.needs_secret and not self._has_secret:
             raise part.error(
-                f"serves off loopback on {address}, where anybody could make what {type(built).__qualname__} hears, as "
-                "certificates protect links alone: give the cluster a secret beside them, which seals it, by "
-                "'cluster-kit secret --output FILE' and the key 'secret_file: FILE'; 'insecure: true' lets anybody be heard"
+                f"serves off loopback on {address}, where anybody could forge what "
+                f"{type(built).__qualname__} receives, as certificates protect only links: also give "
+                "the cluster a secret, by 'cluster-kit secret --output FILE' and the key "
+                "'secret_file: FILE'; 'insecure: true' accepts forgeries"
             )
         if isinstance(built, Connector) and not built.uses_secret:
             unused = "the secret" if self._has_secret else "the certificates"

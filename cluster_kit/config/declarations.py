@@ -38,7 +38,7 @@ def faults_of_options(cls: type, kind: Kind, hidden: Collection[str]) -> Iterato
 
 
 def _undeclared(cls: type) -> Iterator[str]:
-    """Yield what looks like an option and is none."""
+    """Yield fields that look like options but aren't."""
     own = vars(cls)
     annotated = own.get("__annotations__", {}) if isinstance(own.get("__annotations__", {}), dict) else {}
     inherited = {name for base in cls.__mro__[1:] for name in vars(base)}

@@ -1,4 +1,4 @@
-"""Reads files that decide whom a node trusts: bounded in size and time, and not writable by others."""
+"""Reads files that decide whom a node trusts: with bounds, and only where others can't write."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class GuardedFile:
 
 
 def read_guarded(path: Path, limit: int, *, what: str, missing: str, large: str) -> GuardedFile:
-    """Read a file; what is none, such as a pipe without a writer, doesn't hold us up.
+    """Read a file, without blocking on what is not one, such as a pipe.
 
     Args:
         path: Which one.

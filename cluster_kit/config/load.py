@@ -68,7 +68,7 @@ def _document(
     source: ConfigDict | Mapping[str, Any] | str | os.PathLike[str],
     environ: Mapping[str, str] | None,
 ) -> Document | ConfigError:
-    """Return the document, or why there is none: where that is raised, the text of the file is at hand."""
+    """Return the document, or the error, whose traceback would hold the text of the file."""
     if isinstance(source, Mapping):
         return Document(data=source)
     from cluster_kit.config.yaml_source import read_yaml  # a dict needs no YAML
@@ -169,9 +169,10 @@ def _secret_file(part: Part, *, beside: bool) -> SecretFile:
 def _previous_secrets(part: Part, *, has_secret: bool) -> tuple[Secret, ...]:
     secrets: tuple[Secret, ...] = convert(part, tuple[Secret, ...])
     if not has_secret and secrets:
-        raise part.key_error(f"is accepted besides one that is used: give 'secret', 'secret_file' or {SECRET_VARIABLE}")
+        cure = f"give 'secret', 'secret_file' or {SECRET_VARIABLE}"
+        raise part.key_error("needs a current secret", cure)
     if len(secrets) > MAX_SECRETS:
-        raise part.error(f"more than {MAX_SECRETS} secrets: remove those that nobody uses any more")
+        raise part.error(f"more than {MAX_SECRETS} secrets", "remove those that are no longer used")
     for secret in secrets:
         fault = _fault_of(secret)
         if fault is not None:
@@ -185,7 +186,7 @@ def is_extension(key: str) -> bool:
 
 
 def _host(root: Part, node: str | None) -> str | None:
-    """Return where parts will serve; ``None`` if that can't be told because of a fault."""
+    """Return the host where parts serve; ``None`` if a fault hides it."""
     try:
         fields = root.by_key()
         if node is None and "node" in fields:
@@ -196,7 +197,7 @@ def _host(root: Part, node: str | None) -> str | None:
 
 
 def _is_insecure(root: Part) -> bool:
-    """Return whether parts may serve off loopback; true as well if that can't be told because of a fault."""
+    """Whether parts may serve off loopback; true if a fault hides it."""
     try:
         fields = root.by_key()
         return "insecure" in fields and bool(switch(fields["insecure"]))

@@ -1,4 +1,4 @@
-"""The options of a plugin class are the fields of its dataclass; this turns what a configuration gives into their values.
+"""Reads the options of a plugin class, which are the fields of its dataclass.
 
 A field may be a str, int, float, bool, ``Literal``, ``Path``, ``Secret``, ``Callback``, ``tuple[T,
 ...]``, ``Mapping[str, T]``, a nested dataclass, ``int | str``, or one of these ``| None``. Only
@@ -42,7 +42,7 @@ def convert(part: Part, kind: Any) -> Any:
 
 
 def reader_of(kind: Any) -> Reader:
-    """Return what turns a part into an option of type ``kind``; raises ``TypeError`` where no configuration can give one."""
+    """Return what reads options of type ``kind``; ``TypeError`` if a configuration can't give any."""
     origin, arguments = get_origin(kind), get_args(kind)
     if is_plain(kind):
         return partial(plain, kind=kind)
@@ -104,7 +104,7 @@ def _instead_of(kind: Any) -> str:
 
 
 def read_options(part: Part, cls: type) -> dict[str, Any]:
-    """Return the options that ``part``, a mapping, gives to ``cls``; a class that isn't a dataclass takes none."""
+    """Return the options for ``cls`` in a mapping; a class that isn't a dataclass takes none."""
     if not is_dataclass(cls):
         if part.value:
             raise part.error(f"{cls.__qualname__} takes no options: only the fields of a dataclass are options")
@@ -198,7 +198,7 @@ def _by_key(fault: Fault, keys: Mapping[str, str]) -> Fault:
 
 
 def _given_twice(part: Part, names: Mapping[str, str]) -> dict[str, str]:
-    """Return the keys that name an option which another key gives already, each with what is wrong about it."""
+    """Return the keys for options that another key gives already, each with its fault."""
     first: dict[str, str] = {}
     return {
         key: f"is another name of {first[names[key]]!r}, which is given too: give one of them"

@@ -1,4 +1,4 @@
-"""A file of secrets: one on each line, the first of which is used, and the others accepted besides.
+"""A file of secrets, one on each line: the first is used, the others are also accepted.
 
 So one file takes a cluster from an old secret to a new one: ``old`` and ``new``, then ``new`` and
 ``old``, then ``new``. What is no text has no lines, so a secret of arbitrary bytes is alone in its
@@ -58,10 +58,10 @@ def _secrets_in(path: Path, content: bytes) -> tuple[Secret, ...]:
         raise UnusableFileError(
             path,
             f"it has more than {MAX_SECRETS} lines, each a secret",
-            "remove those that nobody uses any more",
+            "remove those that are no longer used",
         )
     if len(lines) > 1 and not all(map(_is_text, lines)):
-        why = "it has a newline amid bytes that are no text, and a newline ends a secret"
+        why = "it is binary and has a newline, which ends a secret"
         raise UnusableFileError(path, why, "write text, as 'cluster-kit secret' prints it")
     return tuple(dict.fromkeys(Secret(line.decode(errors="surrogateescape")) for line in lines))
 

@@ -180,7 +180,7 @@ def _cure_of_misreading(part: Part, *, wants_text: bool) -> str:
 
 
 def _number_as_written(text: str) -> str | None:
-    """Return how to write the number that a reader takes ``text`` for; ``None`` if it is none."""
+    """Return how YAML writes the number that ``text`` looks like; ``None`` for other text."""
     if _FLOAT.fullmatch(text):
         return f"{float(text):.15g}"
     if _OCTAL.fullmatch(text):

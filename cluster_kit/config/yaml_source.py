@@ -196,7 +196,7 @@ class _Reader:
         return list(items.values())
 
     def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
-        """Return a scalar's value, or why there is none."""
+        """Return a scalar's value, or its error."""
         implied = self._resolve(node, node.value)
         if node.tag not in {implied, _STR}:
             return self._unsupported_tag(node, path)

@@ -32,7 +32,7 @@ class _Heard:
 
 
 class Run:
-    """Announces and finds as ``options`` say, for the node that ``ctx`` tells about."""
+    """Announces the node of ``ctx`` and finds others, by ``options``."""
 
     def __init__(self, options: RegistryStrategy, ctx: Discovery) -> None:
         self._options = options
@@ -43,7 +43,7 @@ class Run:
         self._works = False
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
-        """Yield what each look tells, until closed."""
+        """Yield observations after each look at the store, until closed."""
         jitter = self._options.jitter
         try:
             while True:
@@ -58,7 +58,7 @@ class Run:
             raise
 
     async def diagnose(self) -> AsyncIterator[Finding]:
-        """Yield what one look at the others' entries tells."""
+        """Yield the finding of one look at the others' entries."""
         asked = f"entries under {prefix_of(self._ctx.fence)!r}"
         entries, error = await self._read()
         names = [name for name, entry in newest(entries).items() if entry.state != "gone"]
@@ -72,7 +72,7 @@ class Run:
             yield Finding(asked=asked, got="nobody but this node", outcome=Outcome.EMPTY, cause=cause)
 
     async def _look(self) -> list[Observation]:
-        """Renew our entry, read the others', and return what that tells."""
+        """Renew our entry, read the others', and return the observations."""
         error = await self._write("leaving" if self._ctx.leaving else "here") if self._ctx.announce else None
         entries, unread = await self._read()
         news = self._take(entries)
@@ -120,7 +120,7 @@ class Run:
         return [entry for entry in entries if entry.fence == self._ctx.fence and entry.boot_id != own], error
 
     async def _asked(self, question: Coroutine[Any, Any, _Result]) -> tuple[_Result | None, DiscoveryError | None]:
-        """Return the store's answer, or why there is none."""
+        """Return the store's answer, or the error."""
         limit_s = self._options.ttl_s / 3
         try:
             async with asyncio.timeout(limit_s):
@@ -133,7 +133,7 @@ class Run:
             return None, DiscoveryError(message, strategy=self._name)
 
     def _take(self, entries: Sequence[Entry]) -> list[Observation]:
-        """Return whom the entries vouch for, and who has left by them."""
+        """Return the nodes that the entries show as alive, leaving or gone."""
         now_s = asyncio.get_running_loop().time()
         gone = {entry.boot_id for entry in entries if entry.state == "gone"}
         here = newest(entry for entry in entries if entry.boot_id not in gone)

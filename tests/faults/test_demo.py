@@ -17,9 +17,9 @@ RESULTS = [
     "all linked to each other",
     "noticed by all others",
     "linked to all others",
-    "told silent by all others",
+    "reported silent by all others",
     "linked to all others again",
-    "told to all others",
+    "reported by all others",
 ]
 WITHOUT_RICH = "import sys; sys.modules['rich'] = None; from cluster_kit.cli import main; main()"
 LAST_LINE = "everything was seen; nothing is left behind"
@@ -46,14 +46,14 @@ def test_everything_is_shown_with_its_latency():
 
 def test_terminal_shows_a_live_table():
     shown = on_terminal(COMMAND)
-    assert "told last" in shown
+    assert "last event" in shown
     assert [text for text in (*RESULTS, LAST_LINE) if text not in shown] == []
 
 
 def test_terminal_without_rich_shows_lines_and_how_to_get_it():
     shown = on_terminal(sys.executable, "-c", WITHOUT_RICH)
     assert "pip install 'cluster-kit[cli]'" in shown
-    assert "told last" not in shown
+    assert "last event" not in shown
     assert [text for text in (*RESULTS, LAST_LINE) if text not in shown] == []
 
 

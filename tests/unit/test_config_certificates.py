@@ -177,7 +177,7 @@ class TestFiles:
         assert list(advice(load(certs=str(folder)))) == []
         (folder / "tls.key").chmod(0o644)
         [warning] = advice(load(certs=str(folder)))
-        assert warning.startswith(f"certificates: everybody on this machine can read the key '{folder}/tls.key': chmod o-r")
+        assert warning.startswith(f"certificates: everybody on this machine can read '{folder}/tls.key': chmod o-r")
 
     def test_links_are_followed_as_kubernetes_makes_them(self, tmp_path):
         mounted = Mounted(tmp_path / "mounted", GOOD)
@@ -437,15 +437,15 @@ class TestOffLoopback:
         keys = {"node": "a@10.0.0.1", "certs": certs, "topologies": {"lan": {"strategy": Sealed}}}
         message = fault(**keys)
         assert message.startswith(
-            "topologies.lan.strategy: serves off loopback on '10.0.0.1', where anybody could make what Sealed"
+            "topologies.lan.strategy: serves off loopback on '10.0.0.1', where anybody could forge what Sealed"
         )
-        assert "certificates protect links alone: give the cluster a secret beside them, which seals it" in message
+        assert "certificates protect only links: also give the cluster a secret" in message
         assert load(**keys, secret="s")
         assert load(**keys, insecure=True)
 
     def test_gossip_is_what_a_secret_seals(self, certs):
         topologies = {"lan": {"strategy": "cluster_kit.strategies.gossip:GossipStrategy"}}
-        assert "certificates protect links alone" in fault(node="a@10.0.0.1", certs=certs, topologies=topologies)
+        assert "certificates protect only links" in fault(node="a@10.0.0.1", certs=certs, topologies=topologies)
 
     def test_connector_that_does_not_use_them_is_refused(self, certs):
         keys = {"node": "a@10.0.0.1", "topologies": {"lan": {"strategy": "silent", "connector": Bare}}}

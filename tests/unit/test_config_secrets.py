@@ -85,7 +85,7 @@ class TestKeys:
             ({"secret": f"{CANARY}\nb"}, "secret: has several lines"),
             ({"secret": f"{CANARY}\ud800"}, "secret: holds half of a surrogate pair"),
             ({"secret": [CANARY]}, "secret: expected text, got list"),
-            ({"previous_secrets": [CANARY]}, "previous_secrets: is accepted besides one that is used"),
+            ({"previous_secrets": [CANARY]}, "previous_secrets: needs a current secret"),
             ({"secret": "a", "previous_secrets": None}, "previous_secrets: expected a list, got nothing"),
             ({"secret": "a", "previous_secrets": [{CANARY: 1}]}, "previous_secrets[0]: expected text, got mapping"),
             ({"secret": "a", "previous_secrets": [f"{CANARY}\nb"]}, "previous_secrets: one of them has several lines"),
@@ -140,7 +140,7 @@ class TestFile:
             (b"\n \r\n", "it is empty"),
             (b"x" * (MAX_BYTES + 1), f"it has more than {MAX_BYTES} bytes"),
             (b"a\n" * MAX_SECRETS + b"b\n", f"it has more than {MAX_SECRETS} lines"),
-            (b"\xffcanary\ncanary", "it has a newline amid bytes that are no text"),
+            (b"\xffcanary\ncanary", "it is binary and has a newline"),
         ],
     )
     def test_content_that_cannot_be_one_is_refused(self, tmp_path, content, why):

@@ -1,6 +1,6 @@
-"""``cluster-kit demo``: a cluster of real processes that are started, killed, frozen and thawed before your eyes.
+"""``cluster-kit demo``: real processes form a cluster; some are killed, frozen and thawed.
 
-``member`` is one node's process, ``board`` what the nodes have told, ``show`` the order of events,
+``member`` is one node's process, ``board`` what the nodes have reported, ``show`` the order of events,
 ``view`` what you see.
 """
 
@@ -67,5 +67,5 @@ def demo(size: int, once: bool) -> None:
 
 
 def _is_interrupt(exc: BaseException) -> bool:
-    """Whether a signal is behind it: one that comes amid a wait for a lock may turn up as what leaving the lock raised."""
+    """Whether a signal caused it; one during a wait for a lock may surface as another error."""
     return isinstance(exc, KeyboardInterrupt) or isinstance(exc.__context__, KeyboardInterrupt)

@@ -1,4 +1,4 @@
-"""What the nodes of the demo have told, and when: who sees whom."""
+"""What the nodes of the demo have reported, and when: which one sees which."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Pair = tuple[str, str]
 
 
 class NotSeen(Exception):  # noqa: N818 - it names an outcome
-    """Something that should have been told was not."""
+    """An expected event was not reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The last that an observer told about its link to another node."""
+    """The last event that an observer reported about its link to another node."""
 
     event: str
     reason: str
@@ -36,26 +36,26 @@ class Board:
         self._ended: set[str] = set()
 
     def start(self, observer: str) -> None:
-        """Begin anew with ``observer``, which has told nothing yet."""
+        """Forget what ``observer`` reported in an earlier run."""
         with self._changed:
             self._ended.discard(observer)
             self._told = {pair: told for pair, told in self._told.items() if pair[0] != observer}
 
     def hear(self, observer: str, event: Mapping[str, Any]) -> None:
-        """Take in an event that ``observer`` printed."""
+        """Record an event that ``observer`` printed."""
         if event["event"] in ("node_up", "node_down"):
             with self._changed:
                 self._told[observer, event["node"]] = Told(event["event"], event.get("reason", ""), time.monotonic())
                 self._changed.notify_all()
 
     def end(self, observer: str) -> None:
-        """Take in that ``observer`` will tell no more."""
+        """Record that ``observer`` has ended."""
         with self._changed:
             self._ended.add(observer)
             self._changed.notify_all()
 
     def wait_for(self, event: str, pairs: Iterable[Pair], since_s: float, timeout_s: float) -> float:
-        """Wait until each observer has told ``event`` of its node after ``since_s``; return how long the last one took.
+        """Wait until each observer has reported ``event`` of its node; return how long that took.
 
         Raises:
             NotSeen: Some have not; the message names them.
@@ -76,7 +76,7 @@ class Board:
             return max(self._told[pair].at_s for pair in pairs) - since_s
 
     def view_of(self, observer: str) -> dict[str, Told]:
-        """Return the last that ``observer`` told about each node."""
+        """Return the last event that ``observer`` reported about each node."""
         with self._changed:
             return {node: told for (who, node), told in self._told.items() if who == observer}
 
@@ -88,6 +88,6 @@ class Board:
         ended = sorted({observer for observer, _ in missing} & self._ended)
         if ended:
             return f"{', '.join(ended)} ended too early"
-        shown = ", ".join(f"{observer} has not told {event} of {node}" for observer, node in missing[:_SHOWN])
+        shown = ", ".join(f"{observer} has not reported {event} of {node}" for observer, node in missing[:_SHOWN])
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         return f"{shown}{more} within {timeout_s:g} s"

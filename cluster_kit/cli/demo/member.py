@@ -1,4 +1,4 @@
-"""One node of the demo: a ``cluster-kit run`` process and its worker, in a process group of their own.
+"""One node of the demo: a ``cluster-kit run`` process and its worker, in a process group.
 
 The group makes it one thing to kill and to freeze, and lets a terminal's Ctrl-C reach the demo
 alone. A demo that is killed leaves nothing behind either: a member ends with its standard input,

@@ -1,4 +1,4 @@
-"""What happens in the demo, step by step; each step is measured until the last observer has told it."""
+"""The steps of the demo, each timed until the last observer has reported it."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ class _Steps:
 
     def freeze_and_thaw(self, victim: Member) -> None:
         self._view.say(f"{victim.name} and its worker are frozen (SIGSTOP)")
-        self._measure(victim.freeze, "node_down", self._of(victim), "told silent by all others")
+        self._measure(victim.freeze, "node_down", self._of(victim), "reported silent by all others")
         self._view.say(f"{victim.name} is thawed (SIGCONT)")
         self._measure(victim.thaw, "node_up", self._of(victim), "linked to all others again")
 
     def leave(self, victim: Member) -> None:
         self._view.say(f"{victim.name} is asked to leave (SIGTERM)")
-        self._measure(victim.ask_to_leave, "node_down", self._of(victim), "told to all others")
+        self._measure(victim.ask_to_leave, "node_down", self._of(victim), "reported by all others")
 
     def _of(self, member: Member) -> list[Pair]:
         return [(other.name, member.name) for other in self._cluster.others(member)]

@@ -1,4 +1,4 @@
-"""What is seen of the demo: a live table on a terminal that ``rich`` can draw on, plain lines elsewhere."""
+"""The output of the demo: a live table on a terminal, with ``rich``, and plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PlainView:
 
 
 class LiveView:
-    """The same lines, above a table of who sees whom that follows what the nodes tell."""
+    """The same lines, above a live table of which node sees which."""
 
     def __init__(self, cluster: DemoCluster) -> None:
         from rich.live import Live
@@ -69,13 +69,13 @@ class LiveView:
     def _table(self) -> Table:
         from rich.table import Table
 
-        table = Table("node", "process", "links", "told last")
+        table = Table("node", "process", "links", "last event")
         for member in self._cluster.members:
             table.add_row(member.name, member.state, *self._sight(member))
         return table
 
     def _sight(self, member: Member) -> tuple[str, str]:
-        """Return whom a node sees, and the last that it told; nothing once it has ended."""
+        """Return which nodes a node sees, and its last event; nothing once it has ended."""
         told = self._cluster.board.view_of(member.name) if member.state in (State.RUNNING, State.FROZEN) else {}
         if not told:
             return "", ""

@@ -1,4 +1,4 @@
-"""One source's examination as seen from the command: starts its process, hears what it tells, ends it whatever happens.
+"""Runs one source's examination in a process, and collects its findings whatever happens.
 
 The process runs plugins: it may die, or be silent for good, and either becomes a finding.
 """
@@ -49,7 +49,7 @@ class Examination:
         self._process.close()
 
     def told(self) -> Iterator[Told]:
-        """Yield what it tells, as it comes, until that is all, or it can't go on."""
+        """Yield the findings as they come, until the last, or until the process fails."""
         for message in self._messages():
             match message:
                 case Told():

@@ -27,7 +27,7 @@ class Report(Protocol):
     """Where findings go, in order."""
 
     def begin(self, file: str, config: ClusterConfig) -> None:
-        """Tell that ``file`` can be used, and as whom it is looked."""
+        """Report that ``file`` can be used, and from which host it looks."""
 
     def topology(self, topology: TopologyConfig) -> None:
         """Begin with a topology."""
@@ -55,7 +55,7 @@ class Lines:
         self._width = width
 
     def begin(self, file: str, config: ClusterConfig) -> None:
-        """Print that."""
+        """Print it."""
         self._echo(f"{file} has no fault; looking from {config.host} in cluster {config.cluster!r}, announcing nothing")
 
     def topology(self, topology: TopologyConfig) -> None:

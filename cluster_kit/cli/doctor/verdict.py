@@ -20,7 +20,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a topology can work, and a sentence that says why or why not; ``EMPTY`` is to be alone."""
+    """Whether a topology can work, and why or why not; ``EMPTY`` means that it is alone."""
 
     outcome: Outcome
     sentence: str
@@ -51,7 +51,7 @@ def judge(entries: Sequence[Entry]) -> Verdict:
 
 
 def _explained(failed: Entry, entries: Sequence[Entry]) -> bool:
-    """Whether ``failed`` says only that discovery counts as a failure what came of asking its source: nobody."""
+    """Whether discovery failed only because its source found nobody, as another step says."""
     asked = [entry.finding for entry in entries if entry.source == failed.source and entry.step == "source"]
     return (
         failed.step == "discovery"

@@ -72,7 +72,7 @@ class Examination:
             yield f"command {name!r}: it is a {type_name(command)}, and no click command: decorate it with @click.command()"
 
     def _faults_of_spec(self, name: str) -> Iterator[str]:
-        """Yield what is wrong with a ready-made topology, but for what is left to those who use it."""
+        """Yield the faults of a ready-made topology, except for keys left to its users."""
         try:
             load_config({"insecure": True, "topologies": {name: {"use": name}}}, self._registry)
         except ConfigError as exc:
@@ -83,7 +83,7 @@ class Examination:
 
 
 def _faults_of_class(kind: Kind, name: str, cls: type) -> Iterator[str]:
-    """Yield what shows when a part is built with its defaults; one that needs options, or refuses these, is left alone."""
+    """Yield faults of a part built with its defaults, if it can be built so."""
     try:
         part = cls()
     except (TypeError, ValueError) as exc:

@@ -1,4 +1,4 @@
-"""Examines all plugins in a process apart, so that one which hangs, exits or crashes hides none of the others.
+"""Examines all plugins in another process, so that a crash or a hang hides no other plugin.
 
 The process says at each step that it begins it. Where it goes no further, another process begins
 anew and leaves out that step, until one comes to the end; what a step is depends only on the steps
@@ -61,7 +61,7 @@ def survey(environ: Mapping[str, str], commands: Collection[str]) -> list[Examin
 
 
 def _apart(examine: Callable[[Connection], None]) -> list[Examined] | _Stuck:
-    """Return what ``examine`` sends in the end in a process of its own, or where that got no further."""
+    """Return what ``examine`` sends from a child process, or the step at which it got stuck."""
     ours, theirs = Pipe(duplex=False)
     with ours, theirs:
         try:
