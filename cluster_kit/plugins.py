@@ -252,7 +252,7 @@ class PluginRegistry:
         }
 
     def _register(self, name: str, hooks: Mapping[str, Callable[..., Any]]) -> None:
-        """Register the hooks in place of the plugin, whose comparisons and attributes may run code."""
+        """Register the hooks instead of the plugin, whose attributes may run code."""
         plugin = SimpleNamespace(**hooks)
         for other, registered in self._manager.list_name_plugin():
             if name == other or plugin == registered:
@@ -260,7 +260,7 @@ class PluginRegistry:
         self._manager.register(plugin, name)
 
     def _add(self, kind: Offered, name: str, offer: _Offer, strict: bool) -> None:
-        """Add an offer, unless a built-in has its name: a plugin must not break what works without it."""
+        """Add an offer, unless a built-in has its name, which must keep its meaning."""
         offers = self._offers[kind].setdefault(name, [])
         if not any(each.plugin.distribution == _BUILT_IN for each in offers):
             offers.append(offer)
@@ -382,7 +382,10 @@ def load_config(
     *,
     node: str | None = None,
 ) -> ClusterConfig:
-    """Read and check a configuration with the installed plugins; see ``cluster_kit.config.load_config``."""
+    """Read and check a configuration, by default with the installed plugins.
+
+    See ``cluster_kit.config.load_config``.
+    """
     from cluster_kit.config import load_config as load  # a registry alone needs no msgspec
 
     return load(source, registry or PluginRegistry.load(), node=node)

@@ -41,7 +41,7 @@ class AuthorityFolder:
     @classmethod
     @contextmanager
     def opened(cls, path: Path) -> Iterator[Self]:
-        """Yield the folder, which is made if it is not there, and removed again if nothing comes into it.
+        """Yield the folder, which is made if needed, and removed again if it stays empty.
 
         Raises:
             Failure: Everybody could put an authority there, or somebody else is changing it.

@@ -97,7 +97,7 @@ def _topology_rows(topology: TopologyConfig) -> Iterator[tuple[str, str, str]]:
 
 
 def _options(component: Component) -> str:
-    """Return the options that the part would run with; secrets don't show in their representation."""
+    """Return the options that the part would run with; secrets hide themselves."""
     from cluster_kit.config.options import names_of
 
     part = component.build()

@@ -21,7 +21,7 @@ def fill_standard_streams() -> None:
 
 
 def give_up_stdout() -> None:
-    """Let what can't be written go to ``/dev/null``, else the interpreter tries again when it ends."""
+    """Redirect output to ``/dev/null``, else the interpreter flushes again when it exits."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, STDOUT)
     os.close(null)

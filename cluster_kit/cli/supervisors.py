@@ -1,4 +1,4 @@
-"""Queries the supervisors of this user on this machine, for ``status``, ``watch`` and ``rotate``."""
+"""Queries this user's supervisors on this machine, for ``status``, ``watch``, ``rotate``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def wanted_nodes(nodes: Iterable[str], cluster: str | None) -> Wanted:
 
 
 def query(wanted: Wanted, within_s: float | None = None) -> Answers:
-    """Query the supervisors that are ``wanted`` at once; each has ``within_s`` seconds to answer."""
+    """Query the ``wanted`` supervisors at once; each has ``within_s`` seconds to answer."""
     from cluster_kit.supervisor.control import ASK_S, ask_all
     from cluster_kit.supervisor.control_files import is_called
 

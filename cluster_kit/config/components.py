@@ -46,7 +46,7 @@ class PluginRegistryLike(Protocol):
         """Return which plugin of which distribution offers ``name``, as messages show it."""
 
     def topology_spec(self, name: str) -> Mapping[str, Any]:
-        """Return the ready-made topology that plugins offer under ``name``; raises ``PluginError``."""
+        """Return the ready-made topology ``name``; raises ``PluginError`` if there is none."""
 
 
 class ComponentReader:
@@ -86,7 +86,7 @@ class ComponentReader:
         return spec, whose
 
     def read_all(self, part: Part, kind: Kind, options: Part | None = None) -> tuple[Component, ...]:
-        """Read one component or a list of them; only a single one can have its ``options`` elsewhere."""
+        """Read one component or several; only a single one can have ``options`` elsewhere."""
         if not isinstance(part.value, list | tuple):
             return (self.read(part, kind, options),)
         if not part.value:
@@ -143,7 +143,7 @@ class ComponentReader:
             self._check_protected(part, built, f"{address!r}")
 
     def _check_protected(self, part: Part, built: Any, address: str) -> None:
-        """Refuse an unprotected part off loopback; a strategy only gives hints that links verify."""
+        """Refuse an unprotected part off loopback; a strategy gives hints that links verify."""
         if not (self._has_secret or self._has_certificates):
             raise part.error(
                 f"serves off loopback on {address}, where anybody could join: give the cluster a secret, by "

@@ -42,7 +42,7 @@ def convert(part: Part, kind: Any) -> Any:
 
 
 def reader_of(kind: Any) -> Reader:
-    """Return what reads options of type ``kind``; ``TypeError`` if a configuration can't give any."""
+    """Return what reads options of type ``kind``; ``TypeError`` if nothing can."""
     origin, arguments = get_origin(kind), get_args(kind)
     if is_plain(kind):
         return partial(plain, kind=kind)

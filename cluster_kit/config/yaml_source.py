@@ -176,7 +176,7 @@ class _Reader:
         return data
 
     def _own_items(self, node: yaml.MappingNode, path: KeyPath) -> list[tuple[Any, Any]]:
-        """Return the usable keys with their values; a key given twice counts as it was given first."""
+        """Return the usable keys with their values; of duplicate keys, the first counts."""
         items: dict[str, tuple[Any, Any]] = {}
         for key, value in node.value:
             if key.tag == _MERGE:

@@ -49,7 +49,7 @@ class Entry:
 
     @classmethod
     def decode(cls, value: object) -> Entry | None:
-        """Return the entry that ``value`` holds; ``None`` for anything else that is in the store."""
+        """Return the entry that ``value`` holds; ``None`` for anything else."""
         if not isinstance(value, str | bytes) or len(value) > MAX_ENTRY_CHARS:
             return None
         try:

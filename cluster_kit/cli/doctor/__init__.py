@@ -75,7 +75,7 @@ def doctor(file: str, wait_s: float, as_json: bool) -> None:
 
 
 def _examine(config: ClusterConfig, wait_s: float, report: Report) -> Iterator[Verdict]:
-    """Start everything at once, then report one topology after the other, each finding as it comes."""
+    """Start everything at once, then report one topology after the other."""
     keyring = _keyring(config)
     with raising(), ExitStack() as running:
         started = [

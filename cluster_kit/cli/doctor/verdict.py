@@ -27,7 +27,7 @@ class Verdict:
 
 
 def judge(entries: Sequence[Entry]) -> Verdict:
-    """Return the verdict on one topology: that of its first failure, else whether anybody was found.
+    """Return the verdict on one topology: its first failure, else whether a node was found.
 
     A source that finds nobody is no failure, nor is it to be alone where another source finds
     somebody.

@@ -1,4 +1,4 @@
-"""The lines of ``cluster-kit watch``: all supervisors, and for a while those that have ended. Pure."""
+"""The lines of ``cluster-kit watch``; keeps supervisors that have ended for a while. Pure."""
 
 from __future__ import annotations
 
