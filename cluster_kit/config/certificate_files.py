@@ -213,5 +213,5 @@ def warning_of(files: CertificateFiles, now: datetime) -> str | None:
             when = f"expires on {files.expires_text}, and has not been renewed"
         case Expiry.EXPIRED:
             when = f"expired on {files.expires_text}, and no other node accepts a new link with it"
-    own = f"the one of this node in '{files.paths.cert}'"
+    own = f"the certificate in '{files.paths.cert}'"
     return f"certificates: {own} {when}: renew it, and replace the file"

@@ -48,7 +48,7 @@ def test_check_warns_of_an_end_that_is_near(cluster, certs):
     write_folder(certs, AUTHORITY.certificates("127.0.0.1", until=DAY / 4))
     done = cluster_kit("check", cluster.write("good.yaml", STATIC, certs=str(certs)))
     assert done.returncode == 0
-    assert f"check: certificates: that of this node in '{certs}/tls.crt' expires on " in done.stderr
+    assert f"check: certificates: the certificate in '{certs}/tls.crt' expires on " in done.stderr
 
 
 def test_check_tells_their_faults_in_their_place(cluster, certs):

@@ -178,7 +178,7 @@ class TestFilesThatChange:
     def test_certificate_that_nobody_replaces_is_warned_about(self, start, folder, told):
         write_folder(folder, new(until=timedelta(seconds=6)))
         start(certs=str(folder))
-        told(f"certificates: that of this node in '{folder}/tls.crt' expired on ", 20)
+        told(f"certificates: the certificate in '{folder}/tls.crt' expired on ", 20)
         assert told.times(" expired on ") == 1
 
     def test_three_files_are_watched_as_well(self, start, folder):
