@@ -256,8 +256,8 @@ def _tell(
     until = f"until {issuer.expires:%Y-%m-%d}"
     rows = [(str(folder / AUTHORITY), until, "the new authority" if is_new else "the authority")]
     for name, names in wanted.items():
-        told = [*names.hosts, *([names.uri] if names.uri else [])]
-        rows.append((str(folder / name), f"until {issued[name].expires:%Y-%m-%d}", ", ".join(told)))
+        shown = [*names.hosts, *([names.uri] if names.uri else [])]
+        rows.append((str(folder / name), f"until {issued[name].expires:%Y-%m-%d}", ", ".join(shown)))
     click.echo(columns(rows))
     key = printable(str(folder / AUTHORITY_KEY))
     click.echo(f"{key} is for you alone: whoever has it is every node, so keep it off their machines.")

@@ -1,4 +1,4 @@
-"""``cluster-kit run``: be a node until told to leave.
+"""``cluster-kit run``: be a node until asked to leave.
 
 The main thread starts the supervisor and waits for its end. Another thread stops it on request,
 even during start-up. A third one prints events, and may be blocked for good by whoever reads the
@@ -104,10 +104,10 @@ def _keychain(config: ClusterConfig, spare: SpareWorker) -> Keychain:
 
 
 def _serve(supervisor: Supervisor, form: str, ending: Ending) -> None:
-    told = SimpleQueue[OSError | None]()
+    cause = SimpleQueue[OSError | None]()
     printer = threading.Thread(target=_print_events, args=(supervisor.subscribe(), form, ending), daemon=True)
     printer.start()
-    threading.Thread(target=_leave_when_told, args=(supervisor, ending, told), daemon=True).start()
+    threading.Thread(target=_leave_on_request, args=(supervisor, ending, cause), daemon=True).start()
     _leave_on_interrupt(ending)
     try:
         supervisor.start()
@@ -116,14 +116,14 @@ def _serve(supervisor: Supervisor, form: str, ending: Ending) -> None:
         supervisor.stop()
         printer.join(_PRINT_S)
         ending.put(None)
-    trouble = told.get()
+    trouble = cause.get()
     if trouble is not None:
         raise Failure(f"run: cannot print events: {trouble.strerror}")
 
 
-def _leave_when_told(supervisor: Supervisor, ending: Ending, told: Ending) -> None:
+def _leave_on_request(supervisor: Supervisor, ending: Ending, cause: Ending) -> None:
     """Stop the supervisor, also while it still starts."""
-    told.put(ending.get())
+    cause.put(ending.get())
     supervisor.stop()
 
 

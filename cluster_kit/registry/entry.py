@@ -39,13 +39,13 @@ class Entry:
     def encode(self) -> str:
         """Return the entry as JSON."""
         fence = {"cluster": self.fence.cluster, "group": self.fence.group}
-        told = {
+        content = {
             "node": self.node.to_plain(),
             "ttl_s": self.ttl_s,
             "state": self.state,
             "renewal": self.renewal,
         }
-        return json.dumps(fence | told)
+        return json.dumps(fence | content)
 
     @classmethod
     def decode(cls, value: object) -> Entry | None:
@@ -53,14 +53,14 @@ class Entry:
         if not isinstance(value, str | bytes) or len(value) > MAX_ENTRY_CHARS:
             return None
         try:
-            told = json.loads(value)
+            content = json.loads(value)
             node, ttl_s, state, renewal = (
-                Node.from_plain(told["node"]),
-                float(told["ttl_s"]),
-                told["state"],
-                int(told["renewal"]),
+                Node.from_plain(content["node"]),
+                float(content["ttl_s"]),
+                content["state"],
+                int(content["renewal"]),
             )
-            cluster, group = told["cluster"], told["group"]
+            cluster, group = content["cluster"], content["group"]
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
         if node.name is None or node.boot_id is None or not 0 < ttl_s <= MAX_TTL_S or state not in get_args(State):

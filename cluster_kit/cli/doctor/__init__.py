@@ -128,7 +128,7 @@ def _report(examinations: Iterable[Examination], report: Report) -> Verdict:
     entries = []
     for examination in examinations:
         report.source(examination.source)
-        for told in examination.told():
+        for told in examination.findings():
             entry = Entry(examination.source, told.step, told.finding)
             report.entry(entry)
             entries.append(entry)

@@ -27,7 +27,7 @@ class Examination:
 
     Raises:
         ClusterKitError: There can be no process, raised on entering the block; or what runs in it
-            is no worker, raised by ``told``.
+            is no worker, raised by ``findings``.
     """
 
     def __init__(self, source: str, order: Examine) -> None:
@@ -48,7 +48,7 @@ class Examination:
         self._process.join()
         self._process.close()
 
-    def told(self) -> Iterator[Told]:
+    def findings(self) -> Iterator[Told]:
         """Yield the findings as they come, until the last, or until the process fails."""
         for message in self._messages():
             match message:

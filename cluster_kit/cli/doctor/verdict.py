@@ -38,8 +38,8 @@ def judge(entries: Sequence[Entry]) -> Verdict:
     if failed := _with(Outcome.FAILED, of_sources):
         return Verdict(Outcome.FAILED, _of_source(failed[0]))
     if failed := _with(Outcome.FAILED, of_nodes):
-        earlier = [_of_source(entry) for entry in empty[:1]]  # who isn't told where nodes are can't reach them
-        unlinked = f"{len(failed)} of {_nodes(len(of_nodes))} cannot be linked to: {_told(failed[0])}"
+        earlier = [_of_source(entry) for entry in empty[:1]]  # a node that doesn't know where others are can't reach them
+        unlinked = f"{len(failed)} of {_nodes(len(of_nodes))} cannot be linked to: {_sentence_of(failed[0])}"
         return Verdict(Outcome.FAILED, "; and ".join([*earlier, unlinked]))
     if answering := _with(Outcome.OK, of_nodes):
         return Verdict(Outcome.OK, f"{_nodes(len(answering))} can be linked to")
@@ -65,13 +65,13 @@ def _nodes(count: int) -> str:
 
 
 def _of_source(entry: Entry) -> str:
-    return f"{entry.step if entry.step == 'connector' else entry.source}: {_told(entry)}"
+    return f"{entry.step if entry.step == 'connector' else entry.source}: {_sentence_of(entry)}"
 
 
 def _with(outcome: Outcome, entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.finding.outcome is outcome]
 
 
-def _told(entry: Entry) -> str:
+def _sentence_of(entry: Entry) -> str:
     finding = entry.finding
     return ": ".join(part for part in (finding.asked, finding.got, finding.cause) if part)
