@@ -8,16 +8,15 @@ their topology; a dataclass declares its options by its fields, any other class 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from cluster_kit.errors import DiscoveryError
 from cluster_kit.events import Reason
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Fence, Node
-from cluster_kit.observations import Failed as Failed  # what strategies say belongs to their contract
+from cluster_kit.observations import Answer as Answer  # what strategies say belongs to their contract
+from cluster_kit.observations import Failed as Failed
 from cluster_kit.observations import Found as Found
 from cluster_kit.observations import Gone as Gone
 from cluster_kit.observations import Leaving as Leaving
@@ -127,21 +126,6 @@ class Strategy(ABC):
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What one part of a polled source said: one of several names, hosts or zones.
-
-    Args:
-        nodes: Who is there.
-        error: What is wrong with the answer, or why there is none; it shows in the health of the source.
-        complete: Whether nobody else is there. False keeps those who are absent from ``nodes``.
-    """
-
-    nodes: frozenset[Node] = frozenset()
-    error: DiscoveryError | None = None
-    complete: bool = True
-
-
 class PollingStrategy(Strategy):
     """Asks a source again and again; a subclass says how to ask once.
 
@@ -171,41 +155,21 @@ class PollingStrategy(Strategy):
             DiscoveryError: The source could not answer.
         """
 
-    async def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
+    def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Poll, confirm removals, back off after errors."""
-        import asyncio
+        from cluster_kit.polling import observe
 
-        from cluster_kit.answers import by_part, confirm, confirm_earlier, sum_up, vouched
-
-        held: dict[str, dict[Node, int]] = {}
-        earlier = dict.fromkeys(ctx.found, 0)
-        told = Found(earlier)
-        failures = 0
-        while True:
-            try:
-                asked = self.poll(ctx)
-                if not isinstance(asked, Awaitable):
-                    raise TypeError(f"poll is not async, it returned {asked!r:.80}: write 'async def poll'")
-                answers = by_part(await asked)
-            except DiscoveryError as exc:
-                answers = dict.fromkeys(held or [""], Answer(error=exc, complete=False))
-            held = {
-                part: nodes
-                for part in dict.fromkeys([*held, *answers])
-                if (nodes := confirm(held.get(part, {}), answers.get(part, Answer()), self.confirmations))
-            }
-            earlier = confirm_earlier(earlier, answers.values(), self.confirmations)
-            answered = any(answer.complete or answer.nodes for answer in answers.values())
-            failures = 0 if answered else failures + 1
-            found, error = Found(vouched([*held.values(), earlier])), sum_up(answers.values())
-            if error is None or found != told:  # to repeat it beside an error would look like a recovery
-                told = found
-                yield found
-            if error is not None:
-                yield Failed(error)
-            wait_s = self.interval_s * 2 ** min(failures, 10)
+        def wait_s(failures: int) -> float:
+            backed_off_s = self.interval_s * 2.0 ** min(failures, 10)
             spread = 1 + self.jitter * (2 * ctx.random.random() - 1)
-            await asyncio.sleep(min(wait_s, max(self.max_interval_s, self.interval_s)) * spread)
+            return min(backed_off_s, max(self.max_interval_s, self.interval_s)) * spread
+
+        return observe(
+            lambda: self.poll(ctx),
+            wait_s,
+            confirmations=self.confirmations,
+            earlier=ctx.found,
+        )
 
 
 class LinkReport(Environment, Protocol):

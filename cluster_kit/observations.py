@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cluster_kit.errors import ClusterKitError
+from cluster_kit.errors import ClusterKitError, DiscoveryError
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node, canonical_key
 
@@ -61,6 +61,21 @@ class Failed:
     """The source could not answer; nothing changes but its health."""
 
     error: ClusterKitError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The answer of one part of a polled source, such as one of several names, hosts or zones.
+
+    Args:
+        nodes: The nodes that are there.
+        error: What is wrong with the answer, or why there is none; the source's health shows it.
+        complete: Whether there are no other nodes. False keeps those that ``nodes`` lacks.
+    """
+
+    nodes: frozenset[Node] = frozenset()
+    error: DiscoveryError | None = None
+    complete: bool = True
 
 
 Observation = Found | Seen | Leaving | Gone | Failed
