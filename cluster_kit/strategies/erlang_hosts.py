@@ -38,9 +38,13 @@ class ErlangHostsStrategy(EpmdLookup):
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as exc:
-                raise DiscoveryError(f"cannot read the host file '{path}': {(exc.strerror or str(exc)).lower()}") from exc
+                raise DiscoveryError(
+                    f"cannot read the host file '{path}': {(exc.strerror or str(exc)).lower()}"
+                ) from exc
             except ValueError as exc:
                 raise DiscoveryError(f"cannot use the host file '{path}': {exc}") from exc
         places = ", ".join(f"'{path}'" for path in candidates)
         file = HOSTS_FILE if self.path is None else "it"
-        raise DiscoveryError(f"no host file: looked for {places}; write a line such as 'host1'. for each host to {file}")
+        raise DiscoveryError(
+            f"no host file: looked for {places}; write a line such as 'host1'. for each host to {file}"
+        )

@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING
 from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import faults_of, raise_all
 from cluster_kit.strategies.dns import DnsStrategy, Family
-from cluster_kit.strategies.dns.checks import faults_of_addresses, faults_of_identity, faults_of_polling, read_name
+from cluster_kit.strategies.dns.checks import (
+    faults_of_addresses,
+    faults_of_identity,
+    faults_of_polling,
+    read_name,
+)
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -75,8 +80,12 @@ class KubernetesDnsStrategy(Strategy):
 def _faults(options: KubernetesDnsStrategy) -> Iterator[str]:
     yield from faults_of_service(options.service, options.namespace)
     yield from faults_of_identity("application_name", options.application_name, options.port)
-    yield from faults_of_polling("polling_interval_s", options.polling_interval_s, options.confirmations)
-    yield from faults_of_addresses("application_name", options.application_name, options.port, options.resolver)
+    yield from faults_of_polling(
+        "polling_interval_s", options.polling_interval_s, options.confirmations
+    )
+    yield from faults_of_addresses(
+        "application_name", options.application_name, options.port, options.resolver
+    )
 
 
 def faults_of_service(service: str, namespace: str | None) -> Iterator[str]:
@@ -97,4 +106,6 @@ def name_of(service: str, namespace: str | None) -> str:
 
 
 def _domain() -> str:
-    return read_name("CLUSTER_DOMAIN", os.environ.get("CLUSTER_DOMAIN") or DEFAULT_DOMAIN).rstrip(".")
+    return read_name("CLUSTER_DOMAIN", os.environ.get("CLUSTER_DOMAIN") or DEFAULT_DOMAIN).rstrip(
+        "."
+    )

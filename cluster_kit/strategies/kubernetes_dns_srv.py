@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING
 from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import raise_all
 from cluster_kit.strategies.dns import Family
-from cluster_kit.strategies.dns.checks import faults_of_identity, faults_of_polling, faults_of_services
+from cluster_kit.strategies.dns.checks import (
+    faults_of_identity,
+    faults_of_polling,
+    faults_of_services,
+)
 from cluster_kit.strategies.dns_srv import DnsSrvStrategy
 from cluster_kit.strategies.kubernetes_dns import faults_of_service, name_of
 
@@ -74,5 +78,7 @@ class KubernetesDnsSrvStrategy(Strategy):
 def _faults(options: KubernetesDnsSrvStrategy) -> Iterator[str]:
     yield from faults_of_service(options.service, options.namespace)
     yield from faults_of_identity("application_name", options.application_name, options.port)
-    yield from faults_of_polling("polling_interval_s", options.polling_interval_s, options.confirmations)
+    yield from faults_of_polling(
+        "polling_interval_s", options.polling_interval_s, options.confirmations
+    )
     yield from faults_of_services("kubernetes_dns_srv", options.resolver)

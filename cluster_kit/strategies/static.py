@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 FORM = "name@host:port or host:port"
 RESOLVE_S = 10.0  # as long as the system itself tries one name server
 MAX_RESOLVED = 64  # hosts; who is told that so many have an address needs to ask for no more
-_NO_RESOLVER = "its name server doesn't answer; see /etc/resolv.conf, and whether that is reached from here"
+_NO_RESOLVER = (
+    "its name server doesn't answer; see /etc/resolv.conf, and whether that is reached from here"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,9 @@ async def examine(nodes: Collection[Node], local: Node) -> AsyncIterator[Finding
 
     from cluster_kit.diagnosis import Finding, Outcome
 
-    others = [node for node in nodes if not (node.name == local.name or node.address == local.address)]
+    others = [
+        node for node in nodes if not (node.name == local.name or node.address == local.address)
+    ]
     got = f"{len(nodes)} in all, {len(others)} of them not this one"
     if others:
         yield Finding(asked="nodes in its list", got=got)
@@ -80,7 +84,9 @@ async def _look_up(host: str) -> Finding:
     try:
         async with asyncio.timeout(RESOLVE_S):
             found = await resolve(host)
-        return Finding(asked=asked, got=", ".join(sorted({str(sockaddr[0]) for *_, sockaddr in found})))
+        return Finding(
+            asked=asked, got=", ".join(sorted({str(sockaddr[0]) for *_, sockaddr in found}))
+        )
     except TimeoutError:
         got, cause = f"no answer within {RESOLVE_S:g} s", _NO_RESOLVER
     except OSError as exc:
@@ -123,7 +129,9 @@ def parse_node(entry: str) -> Node:
         ValueError: It is of neither form.
     """
     if "," in entry:
-        raise ValueError("commas separate nodes only where one text is the whole list, as in nodes: ${SEEDS}")
+        raise ValueError(
+            "commas separate nodes only where one text is the whole list, as in nodes: ${SEEDS}"
+        )
     if "/" in entry and "@" not in entry:
         return Node(address=entry)
     basename, at, address = entry.rpartition("@")

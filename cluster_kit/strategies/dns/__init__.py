@@ -19,7 +19,12 @@ from typing import TYPE_CHECKING, Literal
 from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import faults_of, raise_all
 from cluster_kit.node import Node, join_address
-from cluster_kit.strategies.dns.checks import faults_of_addresses, faults_of_identity, faults_of_polling, read_names
+from cluster_kit.strategies.dns.checks import (
+    faults_of_addresses,
+    faults_of_identity,
+    faults_of_polling,
+    read_names,
+)
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
@@ -86,4 +91,6 @@ def _faults(options: DnsStrategy) -> Iterator[str]:
     yield from faults_of(read_names, "query", options.query)
     yield from faults_of_identity("node_basename", options.node_basename, options.port)
     yield from faults_of_polling("interval_s", options.interval_s, options.confirmations)
-    yield from faults_of_addresses("node_basename", options.node_basename, options.port, options.resolver)
+    yield from faults_of_addresses(
+        "node_basename", options.node_basename, options.port, options.resolver
+    )

@@ -8,15 +8,33 @@ from cluster_kit.strategies.dns.replies import Kind, Reply, Status
 
 _OTHER_SERVER = "the server doesn't serve this client or this name; name another one in resolver or /etc/resolv.conf"
 _FAILURES = (
-    ("SERVFAIL", "the server can't reach those who know, or their answer is not valid; look at its log"),
+    (
+        "SERVFAIL",
+        "the server can't reach those who know, or their answer is not valid; look at its log",
+    ),
     ("REFUSED", _OTHER_SERVER),
     ("does not serve", _OTHER_SERVER),
-    ("garbage", "something else than a DNS server answers there; correct resolver or /etc/resolv.conf"),
-    ("cuts its reply", "the server can't send a whole answer; name another one in resolver or /etc/resolv.conf"),
+    (
+        "garbage",
+        "something else than a DNS server answers there; correct resolver or /etc/resolv.conf",
+    ),
+    (
+        "cuts its reply",
+        "the server can't send a whole answer; name another one in resolver or /etc/resolv.conf",
+    ),
     ("closes", "the server is overloaded, or a firewall or network policy cuts TCP to its port"),
-    ("can't be asked", "there is no way to the server, or nothing listens there; correct resolver or /etc/resolv.conf"),
-    ("answer", "the server is down, or a firewall or network policy drops its port (UDP and TCP); try dig"),
-    ("", "a name server doesn't answer, or answers SERVFAIL or REFUSED; try dig at each of /etc/resolv.conf"),
+    (
+        "can't be asked",
+        "there is no way to the server, or nothing listens there; correct resolver or /etc/resolv.conf",
+    ),
+    (
+        "answer",
+        "the server is down, or a firewall or network policy drops its port (UDP and TCP); try dig",
+    ),
+    (
+        "",
+        "a name server doesn't answer, or answers SERVFAIL or REFUSED; try dig at each of /etc/resolv.conf",
+    ),
 )
 _SERVICE = (
     "its Service doesn't exist in that namespace, or has no ready pods (publishNotReadyAddresses: true lists all of them), "
@@ -39,12 +57,17 @@ def why_nobody(name: str, kind: Kind, reply: Reply, search: Sequence[str]) -> st
     """Return the likely cause of an answer with nobody in it."""
     causes = [_SERVICE] if in_kubernetes(name, search) else []
     if reply.status is Status.NO_NAME:
-        causes += ["the name is misspelt, or nothing is entered under it yet", *_why_short(name, search)]
+        causes += [
+            "the name is misspelt, or nothing is entered under it yet",
+            *_why_short(name, search),
+        ]
     elif kind is Kind.SRV:
         where = "" if name.startswith("_") else "they are mostly at _port._tcp.name; or "
         causes.append(f"the name has no SRV records: {where}ask for its addresses by strategy dns")
     elif name.startswith("_"):
-        causes.append("the name is one of SRV records, which have the ports, too: ask for them by strategy dns_srv")
+        causes.append(
+            "the name is one of SRV records, which have the ports, too: ask for them by strategy dns_srv"
+        )
     else:
         causes.append("the name exists, but its records are of another type or family")
     return "; or ".join(causes)
@@ -55,10 +78,16 @@ def _why_short(name: str, search: Sequence[str]) -> list[str]:
         return []
     if search:
         return [f"it is in none of the search domains {', '.join(search)}: give the whole name"]
-    return [] if "." in name else ["it has no dots, and there are no search domains to complete it: give the whole name"]
+    return (
+        []
+        if "." in name
+        else ["it has no dots, and there are no search domains to complete it: give the whole name"]
+    )
 
 
-def why_one(name: str, addresses: Sequence[str], own_host: str, search: Sequence[str]) -> str | None:
+def why_one(
+    name: str, addresses: Sequence[str], own_host: str, search: Sequence[str]
+) -> str | None:
     """Return what is suspicious of a Service with a single address."""
     if len(addresses) != 1 or own_host in addresses or not in_kubernetes(name, search):
         return None

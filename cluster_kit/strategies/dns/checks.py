@@ -29,9 +29,13 @@ def is_host_name(name: str) -> bool:
 def read_name(option: str, name: str) -> str:
     """Return a single name as it is."""
     if _is_address(name):
-        raise ConfigError(f"{option} {name!r}: that is an address, which needs no DNS: list it in strategy static")
+        raise ConfigError(
+            f"{option} {name!r}: that is an address, which needs no DNS: list it in strategy static"
+        )
     if not is_host_name(name):
-        raise ConfigError(f"{option} {name!r}: not a DNS name: expected letters, digits, '-' and '_' between dots")
+        raise ConfigError(
+            f"{option} {name!r}: not a DNS name: expected letters, digits, '-' and '_' between dots"
+        )
     return name
 
 
@@ -45,7 +49,11 @@ def read_names(option: str, text: str) -> tuple[str, ...]:
 
 def read_servers(text: str | None) -> tuple[tuple[str, int], ...]:
     """Split addresses of name servers, each with its port; none where none are given."""
-    return () if text is None else tuple(map(_server, filter(None, _SEPARATOR.split(text)))) or (_server(text),)
+    return (
+        ()
+        if text is None
+        else tuple(map(_server, filter(None, _SEPARATOR.split(text)))) or (_server(text),)
+    )
 
 
 def _server(entry: str) -> tuple[str, int]:
@@ -87,7 +95,9 @@ def faults_of_identity(option: str, basename: str | None, port: int | None) -> I
             yield f"{option} {basename!r}: expected the part of a node's name before the '@'"
 
 
-def faults_of_addresses(option: str, basename: str | None, port: int | None, resolver: str | None) -> Iterator[str]:
+def faults_of_addresses(
+    option: str, basename: str | None, port: int | None, resolver: str | None
+) -> Iterator[str]:
     """Check what else addresses of their own need, which are asked of the system unless a resolver is named."""
     if port is None and basename is None:
         yield (

@@ -51,7 +51,9 @@ async def diagnose_addresses(options: DnsStrategy, local: Node) -> AsyncIterator
     for name, replies in said.items():
         somebody = any(reply.addresses for reply in replies.values())
         for kind, reply in replies.items():
-            suspicion = why_one(name, reply.addresses, local.host, servers.search) or why_late(reply.ttl_s, options.interval_s)
+            suspicion = why_one(name, reply.addresses, local.host, servers.search) or why_late(
+                reply.ttl_s, options.interval_s
+            )
             yield Finding(
                 asked=f"{kind} of {name!r} at {where}",
                 got=_told(reply, reply.addresses),
@@ -79,10 +81,18 @@ async def diagnose_services(options: DnsSrvStrategy, local: Node) -> AsyncIterat
             cause=_why(name, Kind.SRV, reply, servers) or why_late(reply.ttl_s, options.interval_s),
         )
         if reply.services:
-            answer = who_serves(name, reply, located, basename=options.node_basename, port=options.port)
+            answer = who_serves(
+                name, reply, located, basename=options.node_basename, port=options.port
+            )
             yield Finding(
                 asked=f"which nodes the SRV records of {name!r} stand for",
-                got=_list("node", sorted(f"{node.key} ({node.address})" if node.name else node.key for node in answer.nodes)),
+                got=_list(
+                    "node",
+                    sorted(
+                        f"{node.key} ({node.address})" if node.name else node.key
+                        for node in answer.nodes
+                    ),
+                ),
                 outcome=_worth(answer),
                 cause=str(answer.error) if answer.error else None,
             )
@@ -97,7 +107,9 @@ def _servers(option: str | None) -> Servers:
 
 async def _whom(option: str | None, servers: Servers, name: str) -> Finding:
     asked = f"which name servers {'the option resolver' if option else RESOLV_CONF} names"
-    search = f"; search domains {', '.join(servers.search)}" if servers.search else "; no search domains"
+    search = (
+        f"; search domains {', '.join(servers.search)}" if servers.search else "; no search domains"
+    )
     if not servers.named:
         cause = f"there is nobody to ask: set resolver, or mend {RESOLV_CONF}"
         return Finding(asked=asked, got=f"none{search}", outcome=Outcome.FAILED, cause=cause)
@@ -110,7 +122,9 @@ async def _who_fails(servers: Servers, name: str) -> str | None:
         return None
     from cluster_kit.strategies.dns.server import ServerResolver
 
-    replies = await asyncio.gather(*(ServerResolver([server]).ask(name, Kind.A) for server in servers.named))
+    replies = await asyncio.gather(
+        *(ServerResolver([server]).ask(name, Kind.A) for server in servers.named)
+    )
     failing = [reply.said for reply in replies if reply.status is Status.FAILED]
     if not failing or len(failing) == len(replies):  # of all of them the next findings tell
         return None
@@ -126,10 +140,16 @@ class _Detailed:
 
     async def ask(self, name: str, kind: Kind) -> Reply:
         """Return what the system says, with what the servers have to add."""
-        reply, direct = await asyncio.gather(self._system.ask(name, kind), self._servers.ask(name, kind))
+        reply, direct = await asyncio.gather(
+            self._system.ask(name, kind), self._servers.ask(name, kind)
+        )
         if reply.status is Status.FOUND:
             return replace(reply, ttl_s=direct.ttl_s)
-        return replace(reply, said=f"{reply.said}: {direct.said}") if reply.status is direct.status is Status.FAILED else reply
+        return (
+            replace(reply, said=f"{reply.said}: {direct.said}")
+            if reply.status is direct.status is Status.FAILED
+            else reply
+        )
 
 
 def _detailed(option: str | None) -> Resolver:
@@ -157,7 +177,9 @@ def _worth(answer: Answer) -> Outcome:
     return Outcome.EMPTY if answer.complete and not answer.nodes else Outcome.FAILED
 
 
-def _cause(name: str, kind: Kind, reply: Reply, servers: Servers, suspicion: str | None, *, somebody: bool) -> str | None:
+def _cause(
+    name: str, kind: Kind, reply: Reply, servers: Servers, suspicion: str | None, *, somebody: bool
+) -> str | None:
     """Return what is likely wrong with an answer; ``somebody``: there are addresses, of the one family or the other."""
     if not somebody:
         return _why(name, kind, reply, servers)
@@ -167,7 +189,11 @@ def _cause(name: str, kind: Kind, reply: Reply, servers: Servers, suspicion: str
 def _why(name: str, kind: Kind, reply: Reply, servers: Servers) -> str | None:
     if reply.status is Status.FOUND:
         return None
-    return why_failed(reply) if reply.status is Status.FAILED else why_nobody(name, kind, reply, servers.search)
+    return (
+        why_failed(reply)
+        if reply.status is Status.FAILED
+        else why_nobody(name, kind, reply, servers.search)
+    )
 
 
 def _told(reply: Reply, records: Sequence[str]) -> str:

@@ -31,7 +31,9 @@ def resolver_of(option: str | None) -> Resolver:
     return ServerResolver(read_servers(option))
 
 
-async def ask_addresses(resolver: Resolver, names: Sequence[str], kinds: Sequence[Kind]) -> dict[str, dict[Kind, Reply]]:
+async def ask_addresses(
+    resolver: Resolver, names: Sequence[str], kinds: Sequence[Kind]
+) -> dict[str, dict[Kind, Reply]]:
     """Return what is said of each name, by kind of record."""
     questions = [(name, kind) for name in names for kind in kinds]
     replies = await asyncio.gather(*(ask(resolver, name, kind) for name, kind in questions))
@@ -63,12 +65,18 @@ async def _locate(resolver: Resolver, reply: Reply, kinds: Sequence[Kind]) -> di
 
 
 async def _address_of(
-    resolver: Resolver, target: str, kinds: Sequence[Kind], glue: Mapping[tuple[Kind, str], tuple[str, ...]]
+    resolver: Resolver,
+    target: str,
+    kinds: Sequence[Kind],
+    glue: Mapping[tuple[Kind, str], tuple[str, ...]],
 ) -> Reply:
     for kind in kinds:
         if addresses := glue.get((kind, target)):
             return Reply(status=Status.FOUND, addresses=addresses)
         reply = await resolver.ask(f"{target}.", kind)
-        if reply.status in (Status.FOUND, Status.FAILED):  # a failure is no reason to take the other one, and back later
+        if reply.status in (
+            Status.FOUND,
+            Status.FAILED,
+        ):  # a failure is no reason to take the other one, and back later
             break
     return reply

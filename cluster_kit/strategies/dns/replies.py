@@ -80,16 +80,23 @@ class Resolver(Protocol):
         """Return what is known of ``name``; never raises for what the network does."""
 
 
-def by_family(name: str, replies: Mapping[Kind, Reply], node_at: Callable[[str], Node]) -> dict[str, Answer]:
+def by_family(
+    name: str, replies: Mapping[Kind, Reply], node_at: Callable[[str], Node]
+) -> dict[str, Answer]:
     """Return what the records of each kind say about who is there.
 
     Most names have addresses of one family only: that the other has none is no fault unless both have none.
     """
     nobody = not any(reply.addresses for reply in replies.values())
-    return {f"{kind} {name}": _answer(name, kind, reply, node_at, nobody=nobody) for kind, reply in replies.items()}
+    return {
+        f"{kind} {name}": _answer(name, kind, reply, node_at, nobody=nobody)
+        for kind, reply in replies.items()
+    }
 
 
-def _answer(name: str, kind: Kind, reply: Reply, node_at: Callable[[str], Node], *, nobody: bool) -> Answer:
+def _answer(
+    name: str, kind: Kind, reply: Reply, node_at: Callable[[str], Node], *, nobody: bool
+) -> Answer:
     if reply.status is Status.FAILED:
         return Answer(error=failed(name, kind, reply), complete=False)
     if nobody:
@@ -99,7 +106,9 @@ def _answer(name: str, kind: Kind, reply: Reply, node_at: Callable[[str], Node],
 
 def empty(name: str, said: str) -> DiscoveryError:
     """Return the error that an answer with nobody in it is, until it repeats and beyond."""
-    return DiscoveryError(f"dns: nobody is in {name!r}: {said}; check the name, and what publishes it", strategy="dns")
+    return DiscoveryError(
+        f"dns: nobody is in {name!r}: {said}; check the name, and what publishes it", strategy="dns"
+    )
 
 
 def failed(name: str, kind: Kind, reply: Reply) -> DiscoveryError:

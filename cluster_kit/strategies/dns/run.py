@@ -29,7 +29,9 @@ class Run(PollingStrategy):
             source. May raise ``DiscoveryError``.
     """
 
-    def __init__(self, interval_s: float, confirmations: int, questions: Callable[[], Questions]) -> None:
+    def __init__(
+        self, interval_s: float, confirmations: int, questions: Callable[[], Questions]
+    ) -> None:
         self.interval_s = interval_s
         self.confirmations = confirmations
         self._questions = questions

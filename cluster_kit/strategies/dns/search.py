@@ -27,7 +27,9 @@ log = logging.getLogger("cluster_kit.dns")
 
 SECOND_OPINION_S = 1.0  # an answer is there already, which slow servers must not delay for long
 MADE_UP = "cluster-kit-asks-for-wildcards"  # always the same, so that caches answer
-MORE_MADE_UP = 7  # two addresses in turn: all seven answers are those of the first one once in 128 times
+MORE_MADE_UP = (
+    7  # two addresses in turn: all seven answers are those of the first one once in 128 times
+)
 
 _EXISTS = (Status.FOUND, Status.NO_DATA)
 
@@ -98,7 +100,9 @@ async def _is_wildcard(resolver: Resolver, domain: str, kind: Kind, reply: Reply
         return False
     names = [f"{MADE_UP}-{number}.{domain}." for number in range(MORE_MADE_UP)]
     others = await asyncio.gather(*(_second_opinion(resolver, name, kind) for name in names))
-    return any(_records(other) != _records(first) for other in others if other.status is Status.FOUND)
+    return any(
+        _records(other) != _records(first) for other in others if other.status is Status.FOUND
+    )
 
 
 def _records(reply: Reply) -> tuple[object, ...]:

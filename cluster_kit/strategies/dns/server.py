@@ -40,19 +40,27 @@ class ServerResolver:
         self._resolver.lifetime, self._resolver.timeout = LOOKUP_S, SERVER_S
         try:
             self._resolver.read_resolv_conf(RESOLV_CONF)
-        except (dns.exception.DNSException, ValueError) as exc:  # not even that it is text is certain
+        except (
+            dns.exception.DNSException,
+            ValueError,
+        ) as exc:  # not even that it is text is certain
             if not servers:
                 cause = "" if isinstance(exc, dns.resolver.NoResolverConfiguration) else f" ({exc})"
                 raise DiscoveryError(
-                    f"dns: no name server to be had from {RESOLV_CONF}{cause}: set resolver, or mend the file", strategy="dns"
+                    f"dns: no name server to be had from {RESOLV_CONF}{cause}: set resolver, or mend the file",
+                    strategy="dns",
                 ) from exc
         if servers:
-            self._resolver.nameservers = [dns.nameserver.Do53Nameserver(host, port) for host, port in servers]
+            self._resolver.nameservers = [
+                dns.nameserver.Do53Nameserver(host, port) for host, port in servers
+            ]
 
     async def ask(self, name: str, kind: Kind) -> Reply:
         """Return what the servers know of ``name``."""
         try:
-            answer = await self._resolver.resolve(name, kind.value, search=True, raise_on_no_answer=False)
+            answer = await self._resolver.resolve(
+                name, kind.value, search=True, raise_on_no_answer=False
+            )
         except dns.resolver.NXDOMAIN:
             return Reply(status=Status.NO_NAME, said="there is no such name (NXDOMAIN)")
         except (dns.resolver.NoNameservers, dns.resolver.LifetimeTimeout) as exc:
@@ -64,23 +72,36 @@ class ServerResolver:
 
 def _reply(answer: dns.resolver.Answer, kind: Kind) -> Reply:
     if answer.response.flags & dns.flags.TC:  # by UDP it would have been asked for again
-        return Reply(status=Status.FAILED, said=f"{answer.nameserver} cuts its reply short by TCP, too")
-    if answer.rrset is None and not answer.response.flags & (dns.flags.AA | dns.flags.RA):  # RFC 2308, section 2.2: a referral
+        return Reply(
+            status=Status.FAILED, said=f"{answer.nameserver} cuts its reply short by TCP, too"
+        )
+    if answer.rrset is None and not answer.response.flags & (
+        dns.flags.AA | dns.flags.RA
+    ):  # RFC 2308, section 2.2: a referral
         return Reply(status=Status.FAILED, said=f"{answer.nameserver} does not serve the name")
     if answer.rrset is None:
         return Reply(status=Status.NO_DATA, said=f"it has no {kind} records")
     ttl_s = answer.chaining_result.minimum_ttl
     if kind is not Kind.SRV:
-        return Reply(status=Status.FOUND, addresses=tuple(sorted({record.address for record in answer})), ttl_s=ttl_s)
-    services = tuple(sorted({Service(record.priority, _host(record.target), record.port) for record in answer}))
+        return Reply(
+            status=Status.FOUND,
+            addresses=tuple(sorted({record.address for record in answer})),
+            ttl_s=ttl_s,
+        )
+    services = tuple(
+        sorted({Service(record.priority, _host(record.target), record.port) for record in answer})
+    )
     return Reply(status=Status.FOUND, services=services, glue=_glue(answer.response), ttl_s=ttl_s)
 
 
 def _glue(response: dns.message.Message) -> dict[tuple[Kind, str], tuple[str, ...]]:
     return {
-        (Kind(rrset.rdtype.name), _host(rrset.name)): tuple(sorted(record.address for record in rrset))
+        (Kind(rrset.rdtype.name), _host(rrset.name)): tuple(
+            sorted(record.address for record in rrset)
+        )
         for rrset in response.additional
-        if rrset.rdclass == dns.rdataclass.IN and rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA)
+        if rrset.rdclass == dns.rdataclass.IN
+        and rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA)
     }
 
 
@@ -90,8 +111,13 @@ def _host(name: dns.name.Name) -> str:
 
 def _faults(errors: Sequence[tuple[str, bool, int, Exception | str, object]]) -> str:
     """Return what each server did at last, in words that stay the same while it does the same."""
-    last = {_address(server): _fault(error) + " by TCP" * tcp for server, tcp, _, error, _ in errors}
-    return ", ".join(f"{server} {fault}" for server, fault in last.items()) or f"no answer within {LOOKUP_S:g} s"
+    last = {
+        _address(server): _fault(error) + " by TCP" * tcp for server, tcp, _, error, _ in errors
+    }
+    return (
+        ", ".join(f"{server} {fault}" for server, fault in last.items())
+        or f"no answer within {LOOKUP_S:g} s"
+    )
 
 
 def _fault(error: Exception | str) -> str:

@@ -16,7 +16,9 @@ from cluster_kit.node import Node, join_address
 from cluster_kit.strategies.dns.checks import is_host_name
 from cluster_kit.strategies.dns.replies import Kind, Reply, Service, Status, empty, failed
 
-UNAVAILABLE = ""  # the target "." without its dot: the service is decidedly not available at this domain
+UNAVAILABLE = (
+    ""  # the target "." without its dot: the service is decidedly not available at this domain
+)
 
 
 def targets_of(reply: Reply) -> list[str]:
@@ -25,7 +27,12 @@ def targets_of(reply: Reply) -> list[str]:
 
 
 def who_serves(
-    name: str, reply: Reply, located: Mapping[str, Reply], *, basename: str | None = None, port: int | None = None
+    name: str,
+    reply: Reply,
+    located: Mapping[str, Reply],
+    *,
+    basename: str | None = None,
+    port: int | None = None,
 ) -> Answer:
     """Return the nodes that the records of ``name`` list.
 
@@ -40,7 +47,9 @@ def who_serves(
         return Answer(error=failed(name, Kind.SRV, reply), complete=False)
     offered = [service for service in reply.services if service.target != UNAVAILABLE]
     if not offered:
-        return Answer(error=empty(name, "it is declared as not available" if reply.services else reply.said))
+        return Answer(
+            error=empty(name, "it is declared as not available" if reply.services else reply.said)
+        )
     nodes: dict[str, Node] = {}
     faults: list[str] = []
     for service in offered:
@@ -58,7 +67,9 @@ def who_serves(
     )
 
 
-def _node(service: Service, located: Mapping[str, Reply], basename: str | None, port: int | None) -> Node:
+def _node(
+    service: Service, located: Mapping[str, Reply], basename: str | None, port: int | None
+) -> Node:
     """Return the node that a record stands for.
 
     Raises:
@@ -76,4 +87,7 @@ def _node(service: Service, located: Mapping[str, Reply], basename: str | None, 
 
 
 def _useless(name: str, offered: int, faults: list[str]) -> DiscoveryError:
-    return DiscoveryError(f"dns: {len(faults)} of {offered} SRV records of {name!r} are of no use: {faults[0]}", strategy="dns")
+    return DiscoveryError(
+        f"dns: {len(faults)} of {offered} SRV records of {name!r} are of no use: {faults[0]}",
+        strategy="dns",
+    )

@@ -14,7 +14,9 @@ HOSTS = Path("/etc/hosts")
 WHERE = "the system's resolver"
 
 _FAMILY = {Kind.A: socket.AF_INET, Kind.AAAA: socket.AF_INET6}
-_NO_DATA = {getattr(socket, name, None) for name in ("EAI_NODATA", "EAI_ADDRFAMILY")}  # not every C library has them
+_NO_DATA = {
+    getattr(socket, name, None) for name in ("EAI_NODATA", "EAI_ADDRFAMILY")
+}  # not every C library has them
 
 
 class SystemResolver:
@@ -31,7 +33,9 @@ class SystemResolver:
             return _failure(exc, kind)
         addresses = tuple(sorted({str(sockaddr[0]) for *_, sockaddr in found}))
         whole = next((canonical for *_, canonical, _ in found if canonical), "").rstrip(".").lower()
-        asked = "" if whole != name.lower() and _is_in_hosts(name) else whole  # it was no question to DNS
+        asked = (
+            "" if whole != name.lower() and _is_in_hosts(name) else whole
+        )  # it was no question to DNS
         return Reply(status=Status.FOUND, addresses=addresses, asked=asked)
 
 
@@ -48,4 +52,6 @@ def _failure(error: OSError, kind: Kind) -> Reply:
         return Reply(status=Status.NO_NAME, said="there is no such name")
     if isinstance(error, socket.gaierror) and error.errno in _NO_DATA:
         return Reply(status=Status.NO_DATA, said=f"it has no {kind} records")
-    return Reply(status=Status.FAILED, said=f"{WHERE} says: {(error.strerror or str(error)).lower()}")
+    return Reply(
+        status=Status.FAILED, said=f"{WHERE} says: {(error.strerror or str(error)).lower()}"
+    )

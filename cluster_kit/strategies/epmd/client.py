@@ -51,9 +51,13 @@ class Epmd:
 
     def _cause(self, error: Exception) -> str:
         if isinstance(error, RemoteProtocolError):
-            return f"{error}; another program than EPMD listens there: correct epmd_port, or stop that"
+            return (
+                f"{error}; another program than EPMD listens there: correct epmd_port, or stop that"
+            )
         if isinstance(error, socket.gaierror | UnicodeError):
-            return "the host name does not resolve; correct the host, or enter it in DNS or /etc/hosts"
+            return (
+                "the host name does not resolve; correct the host, or enter it in DNS or /etc/hosts"
+            )
         if isinstance(error, TimeoutError):
             return f"no answer within {self._deadline_s:g} s: {_MUTE if self._connected else _DOWN}"
         assert isinstance(error, OSError)
@@ -72,7 +76,9 @@ class Epmd:
         """Return what is registered under ``name``."""
         found = wire.read_port(await self._ask(wire.port_request(name), wire.MAX_PORT_ANSWER_BYTES))
         if found is not None and found.name != name:
-            raise RemoteProtocolError(f"epmd: asked for {name!r}, it answered about {found.name[:80]!r}")
+            raise RemoteProtocolError(
+                f"epmd: asked for {name!r}, it answered about {found.name[:80]!r}"
+            )
         return found
 
     async def find_all(self, names: Iterable[str]) -> list[Registration]:
@@ -90,7 +96,9 @@ class Epmd:
             raise failures.exceptions[0] from None
         return [found for task in asked if (found := task.result()) is not None]
 
-    async def register(self, registration: Registration) -> tuple[Registered, asyncio.StreamReader, asyncio.StreamWriter]:
+    async def register(
+        self, registration: Registration
+    ) -> tuple[Registered, asyncio.StreamReader, asyncio.StreamWriter]:
         """Return the answer, and the connection: while that is open, an accepted registration is in force."""
         reader, writer = await self._connect()
         try:

@@ -41,7 +41,9 @@ def _node(entry: Registration, marker: Marker | None, target: Target) -> Node:
     named_host = dialled_host = target.host
     if marker and target.names is None:
         named_host = marker.host
-        if target.epmd == LOOPBACK:  # of one's own machine every host name can be dialled, and the node listens at its own
+        if (
+            target.epmd == LOOPBACK
+        ):  # of one's own machine every host name can be dialled, and the node listens at its own
             dialled_host = marker.host
     return Node(
         name=f"{entry.name}@{named_host}",

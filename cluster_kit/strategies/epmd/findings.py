@@ -18,9 +18,7 @@ from cluster_kit.strategies.epmd.marker import decode_marker
 from cluster_kit.wire.epmd import Registration
 
 MAX_NAMED = 20
-_NOBODY = (
-    "nobody else is registered there; start another node: an Erlang node only registers when it has a name (-name or -sname)"
-)
+_NOBODY = "nobody else is registered there; start another node: an Erlang node only registers when it has a name (-name or -sname)"
 _LOOPBACK_ONLY = (
     "EPMD runs, since it answers on loopback, but other hosts can't ask it: it listens on loopback only (ERL_EPMD_ADDRESS or "
     "-address), or a firewall shuts its port; start it without that"
@@ -36,9 +34,13 @@ async def findings(options: EpmdLookup, ctx: Discovery) -> AsyncIterator[Finding
         targets = ()
         yield _failed("which hosts to ask", error)
     else:
-        if not any(target.names is None or diagnosis.wanted(target, target.names) for target in targets):
+        if not any(
+            target.names is None or diagnosis.wanted(target, target.names) for target in targets
+        ):
             cause = "it names nobody but this node, or nobody at all; list the others"
-            yield Finding(asked="whom it names", got="nobody else", outcome=Outcome.EMPTY, cause=cause)
+            yield Finding(
+                asked="whom it names", got="nobody else", outcome=Outcome.EMPTY, cause=cause
+            )
     asked = [diagnosis.of_target(target) for target in targets]
     if options.register:
         asked.append(diagnosis.of_this_node())
@@ -70,23 +72,38 @@ class Diagnosis:
                 active = list(await epmd.names())
                 wanted = self.wanted(target, target.names or active)
                 entries = {entry.name: entry for entry in await epmd.find_all(wanted[:MAX_NAMED])}
-                gone = {each.name for each in await epmd.dump() if not each.active} if is_loopback(target.epmd) else set()
+                gone = (
+                    {each.name for each in await epmd.dump() if not each.active}
+                    if is_loopback(target.epmd)
+                    else set()
+                )
         except DiscoveryError as error:
             return [_failed(asked, error)]
         if not (active if target.names else wanted):
             got = "no name but our own" if active else "no names"
             return [Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=_NOBODY)]
-        found = [Finding(asked=asked, got=f"{len(active)} name{'s' * (len(active) != 1)}: {_listed(active)}")]
+        found = [
+            Finding(
+                asked=asked, got=f"{len(active)} name{'s' * (len(active) != 1)}: {_listed(active)}"
+            )
+        ]
         for name in wanted[:MAX_NAMED]:
             entry = entries.get(name)
-            found.append(self._of_entry(entry, target) if entry else _of_missing(name, target, active, gone))
+            found.append(
+                self._of_entry(entry, target) if entry else _of_missing(name, target, active, gone)
+            )
         return found
 
     def _of_entry(self, entry: Registration, target: Target) -> Finding:
         verdict = judge(entry, target, self._ctx.fence)
         cause = verdict if isinstance(verdict, str) else _why_refused(entry, target)
         if cause is not None:
-            return Finding(asked=_shown(entry.name, target), got=describe(entry), outcome=Outcome.EMPTY, cause=cause)
+            return Finding(
+                asked=_shown(entry.name, target),
+                got=describe(entry),
+                outcome=Outcome.EMPTY,
+                cause=cause,
+            )
         erlang = "" if decode_marker(entry.extra) else "; connector tcp can't link to it"
         return Finding(asked=str(verdict), got=describe(entry) + erlang)
 
@@ -104,12 +121,20 @@ class Diagnosis:
 
     def _of_own(self, asked: str, entry: Registration | None) -> Finding:
         if entry is None:
-            return Finding(asked=asked, got="free: registered while this node runs with a connector that listens")
+            return Finding(
+                asked=asked,
+                got="free: registered while this node runs with a connector that listens",
+            )
         node = judge(entry, Target(LOOPBACK, self._ctx.local.host), self._ctx.fence)
         if isinstance(node, Node) and node.boot_id and node.name == self._ctx.local.name:
-            return Finding(asked=asked, got=f"registered by a running process of this cluster, port {entry.port}")
+            return Finding(
+                asked=asked,
+                got=f"registered by a running process of this cluster, port {entry.port}",
+            )
         cause = "EPMD goes by what is before the '@'; give this node another name, or stop that one"
-        return Finding(asked=asked, got=f"taken by {describe(entry)}", outcome=Outcome.FAILED, cause=cause)
+        return Finding(
+            asked=asked, got=f"taken by {describe(entry)}", outcome=Outcome.FAILED, cause=cause
+        )
 
     async def _of_reach(self, host: str) -> list[Finding]:
         """Ask the EPMD of this host the way that others do."""
@@ -121,7 +146,9 @@ class Diagnosis:
             async with epmd.answering():
                 await epmd.names()
         except DiscoveryError as error:
-            return [Finding(asked=asked, got=str(error), outcome=Outcome.FAILED, cause=_LOOPBACK_ONLY)]
+            return [
+                Finding(asked=asked, got=str(error), outcome=Outcome.FAILED, cause=_LOOPBACK_ONLY)
+            ]
         return [Finding(asked=asked, got="it answers")]
 
 
@@ -148,10 +175,14 @@ def _of_missing(name: str, target: Target, active: Iterable[str], gone: Collecti
     if name in gone:
         cause = "it was registered there until its process ended; start it again"
     elif nearest:
-        cause = f"EPMD knows {nearest[0]!r}: is that the name meant? correct hosts, or the node's name"
+        cause = (
+            f"EPMD knows {nearest[0]!r}: is that the name meant? correct hosts, or the node's name"
+        )
     else:
         cause = f"EPMD knows only {_listed(active)}; start the node, or correct its name in hosts"
-    return Finding(asked=_shown(name, target), got="not registered", outcome=Outcome.EMPTY, cause=cause)
+    return Finding(
+        asked=_shown(name, target), got="not registered", outcome=Outcome.EMPTY, cause=cause
+    )
 
 
 def _why_refused(entry: Registration, target: Target) -> str | None:

@@ -55,11 +55,15 @@ def parse_hosts(text: str) -> tuple[str, ...]:
 def _take_host(text: str, at: int) -> tuple[str, int]:
     term = _TERM.match(text, at)
     if term is None:
-        raise ValueError(f"line {_line(text, at)}: expected a host name in quotes and a period after it: 'host1.example'.")
+        raise ValueError(
+            f"line {_line(text, at)}: expected a host name in quotes and a period after it: 'host1.example'."
+        )
     host: str = term[1] or term[2] or term[3]
     period = _PERIOD.match(text, _skip_blank(text, term.end()))
     if period is None:
-        raise ValueError(f"line {_line(text, at)}: a period is missing after {host!r}, or the host name needs quotes")
+        raise ValueError(
+            f"line {_line(text, at)}: a period is missing after {host!r}, or the host name needs quotes"
+        )
     try:
         return canonical_host(host), period.end()
     except ValueError as exc:

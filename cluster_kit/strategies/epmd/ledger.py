@@ -48,7 +48,10 @@ class Ledger:
     def keep(self, targets: Collection[Target]) -> None:
         """Forget all targets but these; of those that know the same name, the first decides."""
         only = len(targets) == 1  # no other target can have named the earlier nodes
-        self._known = {target: self._known.get(target) or self._kept_for(target, only=only) for target in targets}
+        self._known = {
+            target: self._known.get(target) or self._kept_for(target, only=only)
+            for target in targets
+        }
         self._earlier = ()
         self.faults = {target: self.faults[target] for target in targets if target in self.faults}
         self.answered = self.answered or not targets

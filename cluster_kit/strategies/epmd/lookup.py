@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 PORT = 4369  # registered with IANA for EPMD
 PORT_VARIABLE = "ERL_EPMD_PORT"
-LOOPBACK = "127.0.0.1"  # EPMD always listens there, too, and takes registrations from its own host only
+LOOPBACK = (
+    "127.0.0.1"  # EPMD always listens there, too, and takes registrations from its own host only
+)
 MIN_S = 0.05
 MAX_S = 86_400.0
 
@@ -87,8 +89,12 @@ class EpmdLookup(Strategy):
         if self.epmd_port is not None:
             return self.epmd_port
         given = os.environ.get(PORT_VARIABLE, str(PORT))
-        if not (given.isascii() and given.isdigit() and len(given) <= 5 and 1 <= int(given) <= 65535):
-            raise ConfigError(f"{PORT_VARIABLE} {given[:80]!r}: expected a port from 1 to 65535; correct it, or set epmd_port")
+        if not (
+            given.isascii() and given.isdigit() and len(given) <= 5 and 1 <= int(given) <= 65535
+        ):
+            raise ConfigError(
+                f"{PORT_VARIABLE} {given[:80]!r}: expected a port from 1 to 65535; correct it, or set epmd_port"
+            )
         return int(given)
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:

@@ -59,7 +59,9 @@ def decode_marker(extra: bytes) -> Marker | None:
     if not extra.startswith(MAGIC):
         return None
     if not extra.startswith(_HEADER):
-        raise RemoteProtocolError(f"epmd: marker of version {extra[len(MAGIC) :][:1]!r}: only {VERSION} is understood")
+        raise RemoteProtocolError(
+            f"epmd: marker of version {extra[len(MAGIC) :][:1]!r}: only {VERSION} is understood"
+        )
     try:
         started_ms, nonce = _BOOT.unpack_from(extra, len(_HEADER))
         boot_id = BootId(started_ms, nonce)

@@ -45,7 +45,13 @@ class Registrar:
         tell: Called with ``None`` whenever the node has been registered, and with the fault whenever it is not.
     """
 
-    def __init__(self, epmd: Epmd, registration: Registration, random: Random, tell: Callable[[str | None], None]) -> None:
+    def __init__(
+        self,
+        epmd: Epmd,
+        registration: Registration,
+        random: Random,
+        tell: Callable[[str | None], None],
+    ) -> None:
         self._epmd = epmd
         self._registration = registration
         self._random = random
@@ -62,7 +68,9 @@ class Registrar:
             except DiscoveryError as error:
                 self._tell(str(error))
             failures = 0 if loop.time() - started_s >= CALM_S else failures + 1
-            await asyncio.sleep(self._random.random() * min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures, 10)))
+            await asyncio.sleep(
+                self._random.random() * min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures, 10))
+            )
 
     async def _hold(self) -> None:
         """Register, and return when the registration has been lost."""
@@ -73,7 +81,9 @@ class Registrar:
                 raise DiscoveryError(await self._taken())
             self._tell(None)
             await self._end_of(reader)
-            raise DiscoveryError(f"{self._epmd} has ended our registration as {self._registration.name!r}: registering again")
+            raise DiscoveryError(
+                f"{self._epmd} has ended our registration as {self._registration.name!r}: registering again"
+            )
         finally:
             writer.transport.abort()
 

@@ -74,7 +74,10 @@ class Session:
         self._wake.clear()
 
     async def _close(self) -> None:
-        tasks: list[asyncio.Task[Any]] = [*self._asking.values(), *([self._registering] if self._registering else [])]
+        tasks: list[asyncio.Task[Any]] = [
+            *self._asking.values(),
+            *([self._registering] if self._registering else []),
+        ]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -98,7 +101,9 @@ class Session:
             self._take_registration(f"epmd: cannot register {local.address!r}: {why}")
         else:
             entry = registration_of(local, self._ctx.fence)
-            epmd = Epmd(LOOPBACK, self._options.port(), min(self._options.deadline_s, REGISTRATION_S))
+            epmd = Epmd(
+                LOOPBACK, self._options.port(), min(self._options.deadline_s, REGISTRATION_S)
+            )
             registrar = Registrar(epmd, entry, self._ctx.random, self._take_registration)
             self._registering = self._start(registrar.run(), "registration")
 
@@ -122,7 +127,9 @@ class Session:
         self._due_s = self._loop.time()
 
     def _start_round(self) -> None:
-        self._due_s = self._loop.time() + self._options.interval_s * (1 + JITTER * (2 * self._ctx.random.random() - 1))
+        self._due_s = self._loop.time() + self._options.interval_s * (
+            1 + JITTER * (2 * self._ctx.random.random() - 1)
+        )
         try:
             self._targets = self._options.targets(self._ctx.local)
         except DiscoveryError as error:
@@ -132,7 +139,9 @@ class Session:
             self._ledger.keep(self._targets)
         for target in self._targets:
             if target not in self._asking:
-                self._asking[target] = self._start(self._look_up(target), f"look-up at {target.epmd}")
+                self._asking[target] = self._start(
+                    self._look_up(target), f"look-up at {target.epmd}"
+                )
 
     async def _look_up(self, target: Target) -> list[Node] | DiscoveryError:
         """Return the error rather than raise it: nobody waits for a look-up that was given up."""
@@ -145,7 +154,9 @@ class Session:
         except DiscoveryError as error:
             return error
         found = [judge(entry, target, self._ctx.fence) for entry in entries]
-        return [node for node in found if isinstance(node, Node) and node.name != self._ctx.local.name]
+        return [
+            node for node in found if isinstance(node, Node) and node.name != self._ctx.local.name
+        ]
 
     def _take_answers(self) -> None:
         """Take in what has ended; an exception that is no fault of an EPMD ends this run."""

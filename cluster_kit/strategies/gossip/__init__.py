@@ -121,7 +121,9 @@ def _faults_of_addresses(options: GossipStrategy) -> Iterator[str]:
         yield f"multicast_addr {options.multicast_addr!r}: IPv6 has no broadcast; give an IPv4 address, or a group alone"
     elif group.is_multicast == options.broadcast_only:
         wanted = (
-            "a broadcast address with broadcast_only" if options.broadcast_only else "224.0.0.0 to 239.255.255.255, or ff00::/8"
+            "a broadcast address with broadcast_only"
+            if options.broadcast_only
+            else "224.0.0.0 to 239.255.255.255, or ff00::/8"
         )
         yield f"multicast_addr {options.multicast_addr!r}: expected {wanted}"
     if options.broadcast_only and not is_unspecified(options.if_addr):

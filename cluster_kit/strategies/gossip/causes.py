@@ -45,9 +45,12 @@ def not_sent(group: Group, error: NetworkError) -> DiscoveryError:
     return _told("send to", group, error, _BROADCAST_CURES if group.is_broadcast else _SEND_CURES)
 
 
-def _told(doing: str, group: Group, error: NetworkError, cures: Mapping[NetworkFault, str]) -> DiscoveryError:
+def _told(
+    doing: str, group: Group, error: NetworkError, cures: Mapping[NetworkFault, str]
+) -> DiscoveryError:
     whom = join_address(group.address, group.port)
     why = cures.get(error.fault, str(error))
     return DiscoveryError(
-        f"gossip: cannot {doing} {whom} on {group.via.partition('%')[0]!r}: {why}; trying again", strategy="gossip"
+        f"gossip: cannot {doing} {whom} on {group.via.partition('%')[0]!r}: {why}; trying again",
+        strategy="gossip",
     )

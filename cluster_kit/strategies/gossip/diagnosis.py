@@ -43,7 +43,9 @@ async def diagnose(options: GossipStrategy, ctx: Discovery) -> AsyncIterator[Fin
     try:
         group = await group_of(options, ctx.local.host, ctx.network)
     except ConfigError as error:
-        yield _failed("interface to use", f"none for {options.multicast_if or ctx.local.host!r}", str(error))
+        yield _failed(
+            "interface to use", f"none for {options.multicast_if or ctx.local.host!r}", str(error)
+        )
         return
     known = ctx.network.interfaces()
     for address in dict.fromkeys([group.via, group.heard_on]) if known else ():
@@ -71,10 +73,20 @@ def judge_interface(address: str, known: Sequence[Interface], *, multicast: bool
     if interface is None:
         return _failed(asked, "no interface has that address", not_there(known))
     if not interface.is_up:
-        return _failed(asked, f"{interface.name}, which is down", f"bring it up: ip link set {interface.name} up")
+        return _failed(
+            asked,
+            f"{interface.name}, which is down",
+            f"bring it up: ip link set {interface.name} up",
+        )
     if not interface.has_carrier:
-        return _failed(asked, f"{interface.name}, which has no carrier", "plug in its cable, or start what is at its other end")
-    if multicast and not (interface.has_multicast or interface.is_loopback):  # loopback needs no flag to carry it
+        return _failed(
+            asked,
+            f"{interface.name}, which has no carrier",
+            "plug in its cable, or start what is at its other end",
+        )
+    if multicast and not (
+        interface.has_multicast or interface.is_loopback
+    ):  # loopback needs no flag to carry it
         cause = f"allow it: ip link set {interface.name} multicast on; or set broadcast_only, or use another strategy"
         return _failed(asked, f"{interface.name}, which carries no multicast", cause)
     return Finding(asked=asked, got=f"{interface.name}, up")
@@ -96,7 +108,9 @@ async def _hear_ourselves(group: Group, datagrams: Datagrams, ear: Ear) -> Findi
         for _ in range(ECHOES):
             datagrams.send(ear.echo)
     except NetworkError as error:
-        return _failed(asked, "cannot be sent", str(not_sent(group, error)).removesuffix("; trying again"))
+        return _failed(
+            asked, "cannot be sent", str(not_sent(group, error)).removesuffix("; trying again")
+        )
     try:
         await asyncio.wait_for(ear.echoed.wait(), ECHO_S)
     except TimeoutError:
@@ -115,14 +129,20 @@ async def _hear_others(options: GossipStrategy, sending: str, ear: Ear) -> Findi
     asked = f"heartbeats of cluster {ear.fence.cluster!r}, group {ear.fence.group!r}"
     if ear.nodes:
         others = f"; ignored: {_listed(sorted(ear.others))}" if ear.others else ""
-        return Finding(asked=asked, got=f"{_count(len(ear.nodes))}: {_listed(sorted(ear.nodes))}{others}")
+        return Finding(
+            asked=asked, got=f"{_count(len(ear.nodes))}: {_listed(sorted(ear.nodes))}{others}"
+        )
     got = f"{'this node itself only' if ear.own else 'nobody'} within {listen_s:.1f} s"
-    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, sending, ear))
+    return Finding(
+        asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, sending, ear)
+    )
 
 
 def _why_nobody(options: GossipStrategy, sending: str, ear: Ear) -> str:
     if ear.others:
-        return "only others are heard: " + "; ".join(f"{who}: {cure}" for who, cure in sorted(ear.others.items())[:_SHOWN])
+        return "only others are heard: " + "; ".join(
+            f"{who}: {cure}" for who, cure in sorted(ear.others.items())[:_SHOWN]
+        )
     if is_loopback(sending):
         return (
             f"no other such node runs on this machine with port {options.port}; nodes elsewhere are never heard on loopback: "
@@ -149,7 +169,11 @@ class Ear:
     def __init__(self, ctx: Discovery) -> None:
         self.fence = ctx.fence
         self._sealing = ctx.security.sealing
-        echo = encode(msgspec.structs.replace(Packet.of(ctx.local, ctx.fence, Kind.HEARTBEAT, leaving=False), kind=ECHO))
+        echo = encode(
+            msgspec.structs.replace(
+                Packet.of(ctx.local, ctx.fence, Kind.HEARTBEAT, leaving=False), kind=ECHO
+            )
+        )
         self.echo = echo if self._sealing is None else _sealed_echo(self._sealing, ctx, echo)
         self.echoed = asyncio.Event()
         self.nodes: set[str] = set()
@@ -192,7 +216,9 @@ class Ear:
             who = f"cluster {packet.cluster!r}, group {packet.group!r}"
             self._keep_other(who, "give both the same cluster and group, or leave them out", source)
         elif self._sealing is not None and not is_sealed:
-            self._keep_other(f"{packet.name} without a secret", "give it the secret of this node", source)
+            self._keep_other(
+                f"{packet.name} without a secret", "give it the secret of this node", source
+            )
         elif packet.kind == Kind.GOODBYE:
             self.nodes.discard(packet.name)
         elif packet.name == self._local.name:
@@ -214,9 +240,15 @@ def _unopened(error: NotOpened) -> tuple[str, str]:
     """Return what a sealed datagram that doesn't open is, and what to do about it."""
     match error.fault:
         case Fault.FOREIGN:
-            return "sealed gossip of another cluster or group", "give both the same cluster and group, or leave them out"
+            return (
+                "sealed gossip of another cluster or group",
+                "give both the same cluster and group, or leave them out",
+            )
         case Fault.OTHER_KEY:
-            return f"{error.name or 'a node'} with a secret that this node doesn't have", "give both the same secret"
+            return (
+                f"{error.name or 'a node'} with a secret that this node doesn't have",
+                "give both the same secret",
+            )
         case _:
             return "sealed gossip that was damaged or forged", "find out who sends it"
 
@@ -227,7 +259,10 @@ def _strange(datagram: bytes) -> tuple[str, str]:
         return "libcluster's own gossip", "its nodes can't be joined; give each a port of its own"
     if datagram.startswith(MAGIC):
         return "gossip of another release", "run the same release everywhere"
-    return f"another protocol (it begins with {datagram[:8]!r})", "choose another port, on all nodes"
+    return (
+        f"another protocol (it begins with {datagram[:8]!r})",
+        "choose another port, on all nodes",
+    )
 
 
 def _failed(asked: str, got: str, cause: str) -> Finding:

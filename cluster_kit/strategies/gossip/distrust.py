@@ -11,7 +11,9 @@ from cluster_kit.network import Endpoint
 from cluster_kit.strategies.gossip.allowance import Allowance
 from cluster_kit.throttle import REPEAT_S, Throttle
 
-MOST_AT_ONCE = 8  # different senders that are warned about, and as many a minute: names are made up easily
+MOST_AT_ONCE = (
+    8  # different senders that are warned about, and as many a minute: names are made up easily
+)
 
 WE_ALONE = "it has no secret, and this node has one"
 THEY_ALONE = "it has a secret, and this node has none"

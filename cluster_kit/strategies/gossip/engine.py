@@ -26,13 +26,20 @@ from cluster_kit.strategies.gossip.peers import Peers, Statement, Word
 from cluster_kit.wire.gossip import Kind, Packet, decode, encode
 from cluster_kit.wire.sealing import NotOpened, fence_tag, is_sealed, read_clear
 
-ANNOUNCE_AT_S = (0.0, 0.1, 0.3, 0.9)  # more than once, since a datagram may get lost; soon, since others wait for it
+ANNOUNCE_AT_S = (
+    0.0,
+    0.1,
+    0.3,
+    0.9,
+)  # more than once, since a datagram may get lost; soon, since others wait for it
 ANNOUNCE_BYTES = 512  # larger than most answers, and small enough for any path (RFC 791 asks every host to take 576)
 ANSWERERS = 8  # of those who hear an announcement, about so many answer
 ANSWERS_PER_S = 20.0  # per node; as many may come at once
 REMEMBERED = 2048  # datagrams: a node repeats itself until it changes; beyond so many nodes each of them is read anew
 REMEMBERED_AT_ONCE = 16  # times that datagrams came in together: of use where several nodes share a process and hear the same
-LATE_S = 1.0  # by so much a tick may come late and still be in time to vouch for those who were heard
+LATE_S = (
+    1.0  # by so much a tick may come late and still be in time to vouch for those who were heard
+)
 SPREAD = 0.2  # fraction by which times vary, so that nodes don't speak in step
 
 
@@ -195,7 +202,9 @@ class GossipEngine:
             return word, [Seen(said.node, self._ttl_s)]
         actions = [*_introduction(said, self._ttl_s)]
         boot_id = said.node.boot_id
-        if before is not None and boot_id is not None and boot_id < before:  # who keeps the newer one takes this for late
+        if (
+            before is not None and boot_id is not None and boot_id < before
+        ):  # who keeps the newer one takes this for late
             actions.insert(0, Gone(said.node.key, Reason.REPLACED, before))
         return word, actions
 
@@ -203,7 +212,11 @@ class GossipEngine:
         """Make ourselves known to a stranger, unless he has answered us, or enough others are going to."""
         datagram, source = heard
         packet = read(datagram)
-        if packet is None or packet.kind == Kind.ANSWER or self._random() * len(self._peers) >= ANSWERERS:
+        if (
+            packet is None
+            or packet.kind == Kind.ANSWER
+            or self._random() * len(self._peers) >= ANSWERERS
+        ):
             return []
         answer = self.datagram(Kind.ANSWER)
         if packet.kind == Kind.ANNOUNCE and len(answer) <= len(datagram):
@@ -225,7 +238,9 @@ class GossipEngine:
         datagram = self._datagrams.get(kind)
         if datagram is None:
             packet = replace(self._own, kind=kind)
-            datagram = encode(packet.padded(self._announce_bytes) if kind is Kind.ANNOUNCE else packet)
+            datagram = encode(
+                packet.padded(self._announce_bytes) if kind is Kind.ANNOUNCE else packet
+            )
             self._datagrams[kind] = datagram
         return datagram
 
@@ -275,7 +290,9 @@ def _same(node: Node, fence: Fence, leaving: bool) -> Statement:
 
 
 def _foreign(fence: Fence, heard: Datagram) -> Ignored:
-    return Ignored(f"gossip: cluster {fence.cluster!r}, group {fence.group!r} is foreign; from {heard.source.host}")
+    return Ignored(
+        f"gossip: cluster {fence.cluster!r}, group {fence.group!r} is foreign; from {heard.source.host}"
+    )
 
 
 @lru_cache(maxsize=REMEMBERED)

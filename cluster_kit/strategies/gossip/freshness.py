@@ -23,9 +23,7 @@ from cluster_kit.wire.envelope import NO_NONCE, NONCE_BYTES
 from cluster_kit.wire.gossip import Boot
 
 NONCE_S = 5.0  # after so long there is a new nonce; the one before still counts, since an answer may be under way
-ASKS_PER_S = (
-    400.0  # as many as one socket takes in; those of a cluster of a thousand that was parted know each other in seconds
-)
+ASKS_PER_S = 400.0  # as many as one socket takes in; those of a cluster of a thousand that was parted know each other in seconds
 AGAIN_S = 0.05  # after so long an unknown run is asked again, and later each time: announcements come as close as that
 MAX_ASKED = 2048  # runs of which it is remembered when to ask them again
 _US = 1_000_000
@@ -116,7 +114,9 @@ class Freshness:
 
     def _prove(self, boot: Boot, stamp: int, now_s: float) -> None:
         asked = self._asked.pop(boot, None)
-        self._runs[boot] = _Run(stamp, stamp - now_s * _US, now_s, asked.echoed if asked else NO_NONCE)
+        self._runs[boot] = _Run(
+            stamp, stamp - now_s * _US, now_s, asked.echoed if asked else NO_NONCE
+        )
         self._runs.move_to_end(boot)
         while len(self._runs) > MAX_PEERS or self._is_past(next(iter(self._runs.values())), now_s):
             self._runs.popitem(last=False)

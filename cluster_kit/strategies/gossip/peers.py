@@ -61,10 +61,14 @@ class Peers:
         self._said: dict[str, Statement] = {}  # by name, what was heard last
         self._heard_s: dict[Statement, float] = {}  # when that was
         self._until_s: dict[Statement, float] = {}  # until when others may rely on it
-        self._rivalled_since_s: dict[str, float] = {}  # since when an older run than the one that is known speaks, too
+        self._rivalled_since_s: dict[
+            str, float
+        ] = {}  # since when an older run than the one that is known speaks, too
         self._lapsing: set[Statement] = set()  # of whom ``renew`` may come too late
         self._renewed_at_s = -inf
-        self._buried: OrderedDict[BootId, float] = OrderedDict()  # until when, those who said goodbye first to the front
+        self._buried: OrderedDict[BootId, float] = (
+            OrderedDict()
+        )  # until when, those who said goodbye first to the front
         self._all_late_until_s = -inf  # the last of these times
 
     def __len__(self) -> int:
@@ -123,7 +127,9 @@ class Peers:
 
     def _make_room(self) -> None:
         """Forget those who have been silent for the longest time, several at once since it takes a look at all."""
-        for said in nsmallest(max(1, MAX_PEERS // 16), self._heard_s, key=self._heard_s.__getitem__):
+        for said in nsmallest(
+            max(1, MAX_PEERS // 16), self._heard_s, key=self._heard_s.__getitem__
+        ):
             self._drop(said)
 
     def _judge(self, said: Statement, now_s: float) -> Word:
@@ -139,7 +145,11 @@ class Peers:
             return Word.KNOWN if is_known else Word.CHANGED
         if boot_id > before.node.boot_id or now_s - self._heard_s[before] >= self._silent_s:
             return Word.NEW
-        return Word.RIVAL if now_s - self._rivalled_since_s.setdefault(said.node.key, now_s) > BELATED_S else Word.LATE
+        return (
+            Word.RIVAL
+            if now_s - self._rivalled_since_s.setdefault(said.node.key, now_s) > BELATED_S
+            else Word.LATE
+        )
 
     def renew(self, now_s: float, horizon_s: float) -> list[tuple[Statement, float]]:
         """Return those who have been heard again and on whom others may rely no longer than until ``horizon_s``.

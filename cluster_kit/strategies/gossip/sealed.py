@@ -27,7 +27,9 @@ from cluster_kit.wire.envelope import encode as encode_envelope
 from cluster_kit.wire.gossip import Boot, Kind, Packet, decode
 from cluster_kit.wire.sealing import Fault, NotOpened, Opened, Sealing
 
-ASKING_BYTES = 256  # of a datagram that asks for a reply, if there is room: most replies have no more
+ASKING_BYTES = (
+    256  # of a datagram that asks for a reply, if there is room: most replies have no more
+)
 FEW = 100  # peers: so many may ask a newcomer at once, and its socket holds it all
 LONGEST_DELAY_S = NONCE_S - 1.0  # the nonce that is sent back has to count then
 
@@ -139,10 +141,19 @@ class SealedEngine:
         return (read if may_be_known else decode)(envelope.packet)
 
     def _judge(
-        self, heard: Datagram, opened: Opened, envelope: Envelope, packet: Packet | None, believed: list[Datagram]
+        self,
+        heard: Datagram,
+        opened: Opened,
+        envelope: Envelope,
+        packet: Packet | None,
+        believed: list[Datagram],
     ) -> list[Action]:
         fence = self._fence  # compared part by part, since each datagram comes through here
-        if packet and (packet.boot != opened.boot or packet.cluster != fence.cluster or packet.group != fence.group):
+        if packet and (
+            packet.boot != opened.boot
+            or packet.cluster != fence.cluster
+            or packet.group != fence.group
+        ):
             return []  # no node of ours sends that
         to = envelope.reply_to(heard.source)
         word = self._freshness.judge(opened.boot, opened.stamp, envelope.echo, self._now_s)
@@ -171,7 +182,9 @@ class SealedEngine:
         """Ask a run that isn't known: at once, unless it is as new to so many others that they would flood it."""
         peers = len(self._freshness)
         delay_s = self._random() * min(peers / ASKS_PER_S, LONGEST_DELAY_S) if peers > FEW else 0.0
-        if len(self._waiting) >= MAX_ASKED or not self._freshness.may_ask(boot, self._now_s, in_s=delay_s):
+        if len(self._waiting) >= MAX_ASKED or not self._freshness.may_ask(
+            boot, self._now_s, in_s=delay_s
+        ):
             return []
         self._questions += 1
         question = _Question(self._now_s + delay_s, self._questions, boot, to, nonce, size_bytes)
@@ -183,12 +196,22 @@ class SealedEngine:
     def _ask(self, question: _Question, now_s: float) -> list[Action]:
         """Ask with a datagram no longer than the one that made us ask: with our packet, or else with what fills its place."""
         room_bytes = question.size_bytes - self._sealing.overhead_bytes
-        asking = self._envelope(nonce=self._freshness.nonce(now_s), echo=question.echo if self._engine.speaks else NO_NONCE)
+        asking = self._envelope(
+            nonce=self._freshness.nonce(now_s),
+            echo=question.echo if self._engine.speaks else NO_NONCE,
+        )
         if self._engine.speaks:
-            telling = self._envelope(nonce=asking.nonce, echo=asking.echo, packet=self._engine.datagram(Kind.ANSWER))
+            telling = self._envelope(
+                nonce=asking.nonce, echo=asking.echo, packet=self._engine.datagram(Kind.ANSWER)
+            )
             if len(encode_envelope(telling)) <= room_bytes:
                 self._freshness.asked(question.boot, asking.echo)
-                return [Send(self._sealed(telling.padded(min(room_bytes, self._asking_bytes))), question.to)]
+                return [
+                    Send(
+                        self._sealed(telling.padded(min(room_bytes, self._asking_bytes))),
+                        question.to,
+                    )
+                ]
         if len(encode_envelope(asking)) > room_bytes:
             return []  # the other one asks, to whom we have more to say
         return [Send(self._sealed(asking.padded(room_bytes)), question.to)]
@@ -200,8 +223,13 @@ class SealedEngine:
 
     def _seal(self, send: Send, *, echo: bytes = NO_NONCE) -> Send:
         if send.to is not None:
-            return Send(self._sealed(self._envelope(nonce=NO_NONCE, echo=echo, packet=send.datagram)), send.to)
-        asking = self._envelope(nonce=self._freshness.nonce(self._now_s), echo=echo, packet=send.datagram)
+            return Send(
+                self._sealed(self._envelope(nonce=NO_NONCE, echo=echo, packet=send.datagram)),
+                send.to,
+            )
+        asking = self._envelope(
+            nonce=self._freshness.nonce(self._now_s), echo=echo, packet=send.datagram
+        )
         return Send(self._sealed(asking.padded(self._asking_bytes)))
 
     def _envelope(self, *, nonce: bytes, echo: bytes, packet: bytes = b"") -> Envelope:

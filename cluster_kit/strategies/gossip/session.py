@@ -21,7 +21,14 @@ from cluster_kit.network import Datagram, Datagrams, Group
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.causes import not_joined, not_sent
 from cluster_kit.strategies.gossip.distrust import Distrusted, Warnings
-from cluster_kit.strategies.gossip.engine import ANNOUNCE_BYTES, Action, GossipEngine, Ignored, Send, Sooner
+from cluster_kit.strategies.gossip.engine import (
+    ANNOUNCE_BYTES,
+    Action,
+    GossipEngine,
+    Ignored,
+    Send,
+    Sooner,
+)
 from cluster_kit.strategies.gossip.ways import group_of
 from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES
 
@@ -54,7 +61,9 @@ class Session:
         self._timer: asyncio.TimerHandle | None = None
         self._group: Group | None = None
         self._datagrams: Datagrams | None = None
-        self._join_at_s: float | None = self._clock.now_s()  # when to join the group anew; None while it works
+        self._join_at_s: float | None = (
+            self._clock.now_s()
+        )  # when to join the group anew; None while it works
         self._fault: str | None = None
         self._changed = False
         self._announced = False
@@ -99,7 +108,9 @@ class Session:
             due_s.append(self._join_at_s)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(max(0.0, min(due_s) - self._clock.now_s()), self._wake.set)
+        self._timer = self._loop.call_later(
+            max(0.0, min(due_s) - self._clock.now_s()), self._wake.set
+        )
 
     async def _step(self) -> None:
         """Do all that is due."""
@@ -194,7 +205,9 @@ class Session:
         self._ignored += 1
         if self._clock.now_s() >= self._quiet_until_s:
             self._quiet_until_s = self._clock.now_s() + REPEAT_S
-            log.debug("port %d: %s; %d datagrams ignored so far", self._options.port, why, self._ignored)
+            log.debug(
+                "port %d: %s; %d datagrams ignored so far", self._options.port, why, self._ignored
+            )
 
     def _warn(self, distrusted: Distrusted) -> None:
         if self._warnings.passes(distrusted, self._clock.now_s()):
@@ -218,7 +231,9 @@ class Session:
             self._datagrams = None
 
 
-def _plain(options: GossipStrategy, ctx: Discovery, announce_bytes: int = ANNOUNCE_BYTES) -> GossipEngine:
+def _plain(
+    options: GossipStrategy, ctx: Discovery, announce_bytes: int = ANNOUNCE_BYTES
+) -> GossipEngine:
     return GossipEngine(
         ctx.local,
         ctx.fence,
@@ -232,7 +247,9 @@ def _plain(options: GossipStrategy, ctx: Discovery, announce_bytes: int = ANNOUN
 
 
 def _sealed(options: GossipStrategy, ctx: Discovery, sealing: Sealing) -> SealedEngine:
-    from cluster_kit.strategies.gossip.sealed import SealedEngine  # who has no secret loads none of this
+    from cluster_kit.strategies.gossip.sealed import (
+        SealedEngine,
+    )  # who has no secret loads none of this
     from cluster_kit.wire.envelope import ENVELOPE_BYTES
 
     return SealedEngine(

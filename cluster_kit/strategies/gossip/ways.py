@@ -54,7 +54,11 @@ def _heard_on(options: GossipStrategy, via: str, known: Sequence[Interface]) -> 
         return via
     if not is_v6(via) and _is_ip(options.if_addr):
         return options.if_addr
-    address = options.if_addr if _is_ip(options.if_addr) else _address_of(options.if_addr, known, v6=is_v6(via))
+    address = (
+        options.if_addr
+        if _is_ip(options.if_addr)
+        else _address_of(options.if_addr, known, v6=is_v6(via))
+    )
     interface = _interface(address, known)
     return _scoped(interface) if is_v6(via) else interface.address
 
@@ -90,7 +94,9 @@ def interface_with(address: str, known: Sequence[Interface]) -> Interface | None
 def _interface(address: str, known: Sequence[Interface]) -> Interface:
     interface = interface_with(address, known)
     if interface is None:
-        raise ConfigError(f"gossip: cannot use {address!r}: no interface has that address; {not_there(known)}")
+        raise ConfigError(
+            f"gossip: cannot use {address!r}: no interface has that address; {not_there(known)}"
+        )
     return interface
 
 
@@ -102,11 +108,18 @@ def _address_of(name: str, known: Sequence[Interface], *, v6: bool) -> str:
     """Return an address of the interface ``name``; one that is valid everywhere rather than on the link alone."""
     there = [each for each in known if each.name == name]
     if not there:
-        raise ConfigError(f"gossip: cannot use {name!r}: there is no such interface; {not_there(known)}")
-    fit = sorted((each for each in there if is_v6(each.address) == v6), key=lambda each: is_of_link(each.address))
+        raise ConfigError(
+            f"gossip: cannot use {name!r}: there is no such interface; {not_there(known)}"
+        )
+    fit = sorted(
+        (each for each in there if is_v6(each.address) == v6),
+        key=lambda each: is_of_link(each.address),
+    )
     if not fit:
         protocol = "IPv6" if v6 else "IPv4"
-        raise ConfigError(f"gossip: cannot use {name!r}: it has no {protocol} address: give it one, or use another group")
+        raise ConfigError(
+            f"gossip: cannot use {name!r}: it has no {protocol} address: give it one, or use another group"
+        )
     return _scoped(fit[0]) if v6 else fit[0].address
 
 

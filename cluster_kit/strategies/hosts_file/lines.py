@@ -71,7 +71,9 @@ def _faults(content: bytes, nodes: dict[Node, int]) -> Iterator[Fault]:
             yield Fault(str(exc), _CURE, number)
     if rest:
         what = "the last line has no end: the file may be half written"
-        yield Fault(what, "end it with a newline, or wait for whoever writes the file", len(lines) + 1)
+        yield Fault(
+            what, "end it with a newline, or wait for whoever writes the file", len(lines) + 1
+        )
     elif not said:
         yield Fault("the file says nothing: it may be half written", _NOBODY, 1)
 
@@ -80,12 +82,16 @@ def _text(line: bytes) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError as exc:
-        raise ValueError(f"byte {exc.start + 1} of the line, {line[exc.start]:#04x}, is not UTF-8") from exc
+        raise ValueError(
+            f"byte {exc.start + 1} of the line, {line[exc.start]:#04x}, is not UTF-8"
+        ) from exc
 
 
 def _node(entry: str) -> Node:
     if "," in entry:
-        raise ValueError(f"cannot use {entry[:_SHOWN]!r}: a comma does not separate nodes; write one {FORM} on each line")
+        raise ValueError(
+            f"cannot use {entry[:_SHOWN]!r}: a comma does not separate nodes; write one {FORM} on each line"
+        )
     try:
         return parse_node(entry)
     except ValueError as exc:
@@ -98,6 +104,8 @@ def _take(node: Node, number: int, nodes: dict[Node, int], taken: dict[str, int]
         return
     for identity in identities(node):
         if identity in taken:
-            raise ValueError(f"{identity!r:.{_SHOWN}} is in line {taken[identity]}, too: list each node once")
+            raise ValueError(
+                f"{identity!r:.{_SHOWN}} is in line {taken[identity]}, too: list each node once"
+            )
     nodes[node] = number
     taken |= dict.fromkeys(identities(node), number)

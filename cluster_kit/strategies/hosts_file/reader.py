@@ -54,10 +54,14 @@ class Reader:
 
     def _read(self) -> bytes | Fault | None:
         """Follow symlinks anew and open the file each time: to ask for its state alone may be answered from a cache (NFS)."""
-        refusal = _refusal(self._path.stat())  # before it is opened, which does something to a pipe or a device
+        refusal = _refusal(
+            self._path.stat()
+        )  # before it is opened, which does something to a pipe or a device
         if refusal is not None:
             return refusal
-        fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # it may be a pipe by now
+        fd = os.open(
+            self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        )  # it may be a pipe by now
         try:
             now_s = time.monotonic()
             found = os.fstat(fd)
@@ -87,7 +91,11 @@ def _stamp(found: os.stat_result) -> Stamp:
 
 def _refusal(found: os.stat_result) -> Fault | None:
     kind = stat.S_IFMT(found.st_mode)
-    return None if kind == stat.S_IFREG else Fault(f"is {_KINDS.get(kind, 'a device')}: expected a file", _CORRECT)
+    return (
+        None
+        if kind == stat.S_IFREG
+        else Fault(f"is {_KINDS.get(kind, 'a device')}: expected a file", _CORRECT)
+    )
 
 
 def _content(fd: int) -> bytes | Fault:
@@ -97,7 +105,10 @@ def _content(fd: int) -> bytes | Fault:
         if not chunk:
             return content
         content += chunk
-    return Fault(f"has more than {MAX_BYTES} bytes", "is it the right file? If so, split the cluster into several topologies")
+    return Fault(
+        f"has more than {MAX_BYTES} bytes",
+        "is it the right file? If so, split the cluster into several topologies",
+    )
 
 
 def place_of(path: Path) -> str:

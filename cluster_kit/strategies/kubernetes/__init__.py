@@ -32,12 +32,16 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MIN_POLL_S = 0.5
 MAX_POLL_S = 3600.0
 
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123, as namespaces, Services and ports are called
+_LABEL = re.compile(
+    r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+)  # RFC 1123, as namespaces, Services and ports are called
 _DOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 _KEY = r"[A-Za-z0-9][A-Za-z0-9._/-]*"
 _VALUE = r"[A-Za-z0-9._-]*"
 _REQUIREMENT = rf"!\s*{_KEY}|{_KEY}(\s*(=|==|!=|<|>)\s*{_VALUE}|\s+(in|notin)\s*\(\s*{_VALUE}(\s*,\s*{_VALUE})*\s*\))?"
-_SELECTOR = re.compile(rf"\s*({_REQUIREMENT})\s*(,\s*({_REQUIREMENT})\s*)*")  # the server knows the finer points
+_SELECTOR = re.compile(
+    rf"\s*({_REQUIREMENT})\s*(,\s*({_REQUIREMENT})\s*)*"
+)  # the server knows the finer points
 _BASENAME = re.compile(r"[!-?A-~]{1,200}")
 
 
@@ -75,15 +79,21 @@ class KubernetesStrategy(Strategy):
     node_basename: str | None = field(default=None, metadata=_as("kubernetes_node_basename"))
     mode: Literal["ip", "dns", "hostname"] = "ip"
     namespace: str | None = field(default=None, metadata=_as("kubernetes_namespace"))
-    ip_lookup_mode: Literal["endpoints", "pods"] = field(default="endpoints", metadata=_as("kubernetes_ip_lookup_mode"))
+    ip_lookup_mode: Literal["endpoints", "pods"] = field(
+        default="endpoints", metadata=_as("kubernetes_ip_lookup_mode")
+    )
     count_unready: bool = True
     cluster_name: str = field(default="cluster", metadata=_as("kubernetes_cluster_name"))
     polling_interval_s: float = 5.0
-    use_cached_resources: bool = field(default=False, metadata=_as("kubernetes_use_cached_resources"))
+    use_cached_resources: bool = field(
+        default=False, metadata=_as("kubernetes_use_cached_resources")
+    )
     kubeconfig: Path | None = None
     context: str | None = None
     master: str | None = field(default=None, metadata=_as("kubernetes_master"))
-    service_account_path: Path = field(default=SERVICE_ACCOUNT, metadata=_as("kubernetes_service_account_path"))
+    service_account_path: Path = field(
+        default=SERVICE_ACCOUNT, metadata=_as("kubernetes_service_account_path")
+    )
 
     def __post_init__(self) -> None:
         raise_all(_faults(self))
@@ -116,7 +126,9 @@ def _faults(options: KubernetesStrategy) -> Iterator[str]:
 
 def _is_installed() -> bool:
     found = find_spec("kubernetes")
-    return found is not None and any(Path(place, "aio", "client").is_dir() for place in found.submodule_search_locations or ())
+    return found is not None and any(
+        Path(place, "aio", "client").is_dir() for place in found.submodule_search_locations or ()
+    )
 
 
 def _faults_of_selection(options: KubernetesStrategy) -> Iterator[str]:
@@ -149,7 +161,9 @@ def _faults_of_names(options: KubernetesStrategy) -> Iterator[str]:
             yield f"{option} {name!r}: expected at most 63 lower-case letters, digits and dashes"
     if options.master is not None:
         yield from _faults_of_master(options.master)
-    if options.context is not None and (not options.context.strip() or why_unexpanded(options.context)):
+    if options.context is not None and (
+        not options.context.strip() or why_unexpanded(options.context)
+    ):
         yield f"context {options.context!r}: expected the name of a context of the kubeconfig; leave it out for the current one"
     if options.node_basename is not None and (
         not _BASENAME.fullmatch(options.node_basename) or why_unexpanded(options.node_basename)
@@ -160,7 +174,9 @@ def _faults_of_names(options: KubernetesStrategy) -> Iterator[str]:
 def _faults_of_master(master: str) -> Iterator[str]:
     try:
         if master.startswith("https://"):
-            split_endpoint(master.removeprefix("https://").removesuffix("/").replace("%25", "%"))  # RFC 6874
+            split_endpoint(
+                master.removeprefix("https://").removesuffix("/").replace("%25", "%")
+            )  # RFC 6874
         else:
             canonical_host(master)
     except ValueError as exc:

@@ -101,7 +101,9 @@ async def _no_endpoints(client: Client, namespace: str, name: str) -> str:
     count = await _count_pods(client, namespace, (("labelSelector", selector),))
     if count == "no":
         return f"the selector of Service {name!r}, {quoted(selector)!r}, fits no pods in namespace {namespace!r}"
-    return f"the selector of Service {name!r} fits {count} pods, and none of them has an address yet"
+    return (
+        f"the selector of Service {name!r} fits {count} pods, and none of them has an address yet"
+    )
 
 
 async def _count_pods(client: Client, namespace: str, params: Params = ()) -> str:

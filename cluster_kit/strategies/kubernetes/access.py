@@ -38,9 +38,18 @@ USUAL_KUBECONFIG = "~/.kube/config"
 
 _NO_HOME = "this user has no home directory: HOME is not set, and its number is not in passwd"
 _MOUNT = "mount the service account's token, or set kubeconfig"
-_MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  # what a kubeconfig of another shape raises
+_MISSHAPEN = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)  # what a kubeconfig of another shape raises
 _UNUSABLE = (ConfigException, OSError, yaml.YAMLError, *_MISSHAPEN)
-_FILES = {"clusters": ("certificate-authority",), "users": ("client-certificate", "client-key", "tokenFile")}
+_FILES = {
+    "clusters": ("certificate-authority",),
+    "users": ("client-certificate", "client-key", "tokenFile"),
+}
 
 
 class Access(NamedTuple):
@@ -155,10 +164,14 @@ def _named(options: KubernetesStrategy) -> Path | None:
         return options.kubeconfig.expanduser().absolute()
     except RuntimeError as exc:
         cause = _NO_HOME if options.kubeconfig.parts[0] == "~" else "there is no such user"
-        raise _unusable(f"cannot use the kubeconfig '{options.kubeconfig}': {cause}; give its whole path") from exc
+        raise _unusable(
+            f"cannot use the kubeconfig '{options.kubeconfig}': {cause}; give its whole path"
+        ) from exc
     except OSError as exc:
         cause = "the current directory is gone"
-        raise _unusable(f"cannot use the kubeconfig '{options.kubeconfig}': {cause}; give its whole path") from exc
+        raise _unusable(
+            f"cannot use the kubeconfig '{options.kubeconfig}': {cause}; give its whole path"
+        ) from exc
 
 
 def _home() -> Path | None:
@@ -188,7 +201,9 @@ def _is_there(path: Path) -> bool:
         return True
 
 
-async def _by_kubeconfig(path: Path, options: KubernetesStrategy, environ: Mapping[str, str]) -> Access:
+async def _by_kubeconfig(
+    path: Path, options: KubernetesStrategy, environ: Mapping[str, str]
+) -> Access:
     configuration = Configuration()
     try:
         with _KeyFiles(path) as keys:
@@ -237,7 +252,9 @@ class _KeyFiles(ExitStack):
             file.write_bytes(data)
         except OSError as exc:
             cause = f"there is no folder to write keys to ({_reason(exc)})"
-            raise _unusable(f"cannot use the kubeconfig '{self._kubeconfig}': {cause}; set TMPDIR") from exc
+            raise _unusable(
+                f"cannot use the kubeconfig '{self._kubeconfig}': {cause}; set TMPDIR"
+            ) from exc
         return str(file)
 
 
@@ -265,7 +282,9 @@ def _user_of(config: dict[str, Any], context: str | None) -> dict[str, Any]:
     """Return what the kubeconfig knows of the user of ``context``; nothing where it is not complete."""
     users = {entry["name"]: entry.get("user") or {} for entry in config.get("users") or ()}
     contexts = {entry["name"]: entry.get("context") or {} for entry in config.get("contexts") or ()}
-    user: dict[str, Any] = users.get(contexts.get(context or config.get("current-context"), {}).get("user"), {})
+    user: dict[str, Any] = users.get(
+        contexts.get(context or config.get("current-context"), {}).get("user"), {}
+    )
     return user
 
 
@@ -277,27 +296,36 @@ async def _authenticate(user: dict[str, Any], folder: Path, keys: _KeyFiles) -> 
     if given.token:
         user["token"] = given.token
     if given.client_certificate_data and given.client_key_data:
-        for option, data in (("client-certificate", given.client_certificate_data), ("client-key", given.client_key_data)):
+        for option, data in (
+            ("client-certificate", given.client_certificate_data),
+            ("client-key", given.client_key_data),
+        ):
             user[option] = keys.write(data.encode())
 
 
 def _refuse_unknown(context: str | None, config: dict[str, Any]) -> None:
     names = [entry["name"] for entry in config.get("contexts") or ()]
     if context is not None and context not in names:
-        raise ValueError(f"it has no context {context!r}, only {', '.join(map(repr, names)) or 'none'}")
+        raise ValueError(
+            f"it has no context {context!r}, only {', '.join(map(repr, names)) or 'none'}"
+        )
 
 
 def _refuse_unverified(configuration: Configuration, path: Path) -> None:
     url = urlsplit(configuration.host)
     if url.username is not None:
-        raise _unusable(f"the kubeconfig '{path}' has credentials in the address of its server: put them into its users")
+        raise _unusable(
+            f"the kubeconfig '{path}' has credentials in the address of its server: put them into its users"
+        )
     if not configuration.verify_ssl:
         raise _unusable(
             f"the kubeconfig '{path}' sets insecure-skip-tls-verify: the server's certificate is always verified; "
             "put its CA into certificate-authority-data instead"
         )
     if url.scheme != "https" and not is_loopback(url.hostname or ""):
-        raise _unusable(f"the kubeconfig '{path}' leads to {configuration.host!r}: expected https://")
+        raise _unusable(
+            f"the kubeconfig '{path}' leads to {configuration.host!r}: expected https://"
+        )
 
 
 def _unusable(message: str) -> ApiError:
@@ -327,8 +355,12 @@ def _proxy(configuration: Configuration, environ: Mapping[str, str]) -> Proxy | 
 
 def _client(configuration: Configuration, certificates: str) -> ApiClient:
     """Return a client; its TLS context is complete once it is made, of ``certificates`` as messages call them."""
-    configuration.disable_strict_ssl_verification = True  # verified all the same: many clusters' CAs lack a key identifier
+    configuration.disable_strict_ssl_verification = (
+        True  # verified all the same: many clusters' CAs lack a key identifier
+    )
     try:
         return ApiClient(configuration)
     except OSError as exc:  # ssl.SSLError is one
-        raise _unusable(f"cannot use {certificates}: {_reason(exc)}; give what the cluster's administrator hands out") from exc
+        raise _unusable(
+            f"cannot use {certificates}: {_reason(exc)}; give what the cluster's administrator hands out"
+        ) from exc

@@ -22,7 +22,15 @@ from cluster_kit.strategies.kubernetes.lines import Lines
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Group
 from cluster_kit.strategies.kubernetes.package import RESTResponse
 from cluster_kit.strategies.kubernetes.proxy import PROXY_URL
-from cluster_kit.strategies.kubernetes.resources import ENDPOINTS, PODS, SLICE_GROUP, SLICE_VERSIONS, SLICES, Params, Resource
+from cluster_kit.strategies.kubernetes.resources import (
+    ENDPOINTS,
+    PODS,
+    SLICE_GROUP,
+    SLICE_VERSIONS,
+    SLICES,
+    Params,
+    Resource,
+)
 
 Answer = TypeVar("Answer")
 
@@ -30,7 +38,9 @@ ANSWER_S = 15.0  # until an answer begins; libcluster's time-out for the whole o
 BODY_S = 60.0  # until an answer is complete
 SILENT_S = 150.0  # of a watch: a server that works sends a bookmark about every minute
 OVERTIME_S = 15.0  # that a watch may take longer than the server was told
-MAX_BODY_BYTES = 128 * 2**20  # five hundred pods of the largest size are not, ten thousand usual ones are smaller
+MAX_BODY_BYTES = (
+    128 * 2**20
+)  # five hundred pods of the largest size are not, ten thousand usual ones are smaller
 
 _KEEP_IDLE: int = getattr(socket, "TCP_KEEPIDLE", None) or socket.TCP_KEEPALIVE  # type: ignore[attr-defined]  # macOS's name
 _KEEP_ALIVE = (  # a server that is gone without a word is noticed in half a minute
@@ -81,15 +91,21 @@ class Client:
         except ApiError as error:
             if error.kind is Kind.MISSING:
                 return ENDPOINTS
-            if error.kind is Kind.FORBIDDEN:  # that much is open to everybody by default; the list will tell
+            if (
+                error.kind is Kind.FORBIDDEN
+            ):  # that much is open to everybody by default; the list will tell
                 return SLICES[SLICE_VERSIONS[0]]
             raise
         offered = {each.version for each in group.versions}
-        return next((SLICES[version] for version in SLICE_VERSIONS if version in offered), ENDPOINTS)
+        return next(
+            (SLICES[version] for version in SLICE_VERSIONS if version in offered), ENDPOINTS
+        )
 
     def no_answer(self, exc: Exception) -> ApiError:
         """Return what it means that an answer makes no sense."""
-        return ApiError(Kind.REFUSED, f"{self.server} answered with what can't be read: {quoted(str(exc))}")
+        return ApiError(
+            Kind.REFUSED, f"{self.server} answered with what can't be read: {quoted(str(exc))}"
+        )
 
     async def read(self, path: str, kind: type[Answer], params: Params = ()) -> Answer:
         """Return the answer as a value of ``kind``.
@@ -105,7 +121,9 @@ class Client:
         finally:
             response.response.release()
 
-    async def watch(self, path: str, params: Params, timeout_s: float) -> AsyncGenerator[list[bytes], None]:
+    async def watch(
+        self, path: str, params: Params, timeout_s: float
+    ) -> AsyncGenerator[list[bytes], None]:
         """Yield nothing once the watch has begun, then lines as they come, all that are there at a time.
 
         Ends when the server ends it. Raises as ``read``, and ``WatchBrokenError``.
@@ -144,7 +162,12 @@ class Client:
             body = await _body(response, self.server)
         finally:
             response.response.close()
-        raise error_of(response.status, body, server=self.server, retry_after=response.headers.get("Retry-After"))
+        raise error_of(
+            response.status,
+            body,
+            server=self.server,
+            retry_after=response.headers.get("Retry-After"),
+        )
 
     async def _try(self, path: str, params: Params, limits: aiohttp.ClientTimeout) -> RESTResponse:
         access = await self.access()
@@ -157,8 +180,12 @@ class Client:
         )
         try:
             async with asyncio.timeout(ANSWER_S):
-                response: RESTResponse = await access.api.call_api(*request, _request_timeout=limits)
-        except TimeoutError as exc:  # of a watch: whatever is in between may hold it back, and let lists through
+                response: RESTResponse = await access.api.call_api(
+                    *request, _request_timeout=limits
+                )
+        except (
+            TimeoutError
+        ) as exc:  # of a watch: whatever is in between may hold it back, and let lists through
             cause = f"no answer within {ANSWER_S:g} s: is the address right, and no network policy in between?"
             raise ApiError(Kind.REFUSED, f"{access.server}: {cause}") from exc
         except _CUT as exc:
@@ -166,14 +193,25 @@ class Client:
                 await self.close()  # the CA may have been replaced: read it anew
             raise ApiError(Kind.UNREACHABLE, f"{access.server}: {_cause(exc, access)}") from exc
         except ValueError as exc:  # a token that is none: aiohttp refuses to send it
-            raise ApiError(Kind.UNREACHABLE, f"{access.server} can't be asked: {quoted(str(exc))}; look at the token") from exc
+            raise ApiError(
+                Kind.UNREACHABLE,
+                f"{access.server} can't be asked: {quoted(str(exc))}; look at the token",
+            ) from exc
         if response.response.history:
             response.response.close()
             other = quoted(str(response.response.url.origin()))
-            raise ApiError(Kind.REFUSED, f"{access.server} sends us on to {other}: give the address of the API server itself")
-        if response.headers.get("Content-Encoding", "identity") != "identity":  # it may unpack to any size
+            raise ApiError(
+                Kind.REFUSED,
+                f"{access.server} sends us on to {other}: give the address of the API server itself",
+            )
+        if (
+            response.headers.get("Content-Encoding", "identity") != "identity"
+        ):  # it may unpack to any size
             response.response.close()
-            raise ApiError(Kind.REFUSED, f"{access.server} packs its answer, which we have not asked for: is there a proxy?")
+            raise ApiError(
+                Kind.REFUSED,
+                f"{access.server} packs its answer, which we have not asked for: is there a proxy?",
+            )
         return response
 
 
@@ -184,9 +222,14 @@ async def _body(response: RESTResponse, server: str) -> bytes:
             parts.append(part)
             size += len(part)
             if size > MAX_BODY_BYTES:
-                raise ApiError(Kind.REFUSED, f"{server} answered with more than {MAX_BODY_BYTES} bytes")
+                raise ApiError(
+                    Kind.REFUSED, f"{server} answered with more than {MAX_BODY_BYTES} bytes"
+                )
     except _CUT as exc:
-        raise ApiError(Kind.UNREACHABLE, f"{server}: its answer broke off: {quoted(str(exc)) or type(exc).__name__}") from exc
+        raise ApiError(
+            Kind.UNREACHABLE,
+            f"{server}: its answer broke off: {quoted(str(exc)) or type(exc).__name__}",
+        ) from exc
     return b"".join(parts)
 
 
@@ -203,8 +246,14 @@ def _cause(exc: BaseException, access: Access) -> str:
     """Return why the connection failed."""
     if isinstance(exc, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
         return _cause_of_proxy(exc, access)
-    if isinstance(exc, aiohttp.ClientConnectorError) and access.proxy and exc.host == access.proxy.host:
-        return _cause_of_proxy(exc, access)  # its name does not resolve, for which aiohttp has no error of its own
+    if (
+        isinstance(exc, aiohttp.ClientConnectorError)
+        and access.proxy
+        and exc.host == access.proxy.host
+    ):
+        return _cause_of_proxy(
+            exc, access
+        )  # its name does not resolve, for which aiohttp has no error of its own
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
         return f"its certificate can't be verified ({quoted(str(exc.certificate_error))}): is the CA that of this server?"
     if isinstance(exc, aiohttp.ClientSSLError):
@@ -212,7 +261,9 @@ def _cause(exc: BaseException, access: Access) -> str:
     return f"{_words(exc)}: is it up, and is this its address?"
 
 
-def _cause_of_proxy(exc: aiohttp.ClientHttpProxyError | aiohttp.ClientConnectorError, access: Access) -> str:
+def _cause_of_proxy(
+    exc: aiohttp.ClientHttpProxyError | aiohttp.ClientConnectorError, access: Access
+) -> str:
     if isinstance(exc, aiohttp.ClientHttpProxyError):
         said = f"answers {exc.status} {quoted(exc.message)}".rstrip()
     else:
@@ -220,7 +271,9 @@ def _cause_of_proxy(exc: aiohttp.ClientHttpProxyError | aiohttp.ClientConnectorE
     if access.proxy and access.proxy.origin == PROXY_URL:
         return f"the proxy {said}: correct proxy-url, or remove it"
     host = urlsplit(access.api.configuration.host).hostname
-    return f"the proxy {said}: if the API server is to be reached without it, add {host} to NO_PROXY"
+    return (
+        f"the proxy {said}: if the API server is to be reached without it, add {host} to NO_PROXY"
+    )
 
 
 def _words(exc: BaseException) -> str:

@@ -40,25 +40,43 @@ async def diagnose(options: KubernetesStrategy) -> AsyncGenerator[Finding, None]
         yield Finding(asked=asked, got=f"{resource.name} {resource.version}")
         params = resource.params(options.selector, options.service_name)
         asked = f"list {resource.name} in namespace {namespace!r} where {params[0][1]}"
-        page = await client.read(resource.path(namespace), resource.page, (*params, ("limit", "500")))
+        page = await client.read(
+            resource.path(namespace), resource.page, (*params, ("limit", "500"))
+        )
         readings = [resource.read(item, options.port) for item in page.items or ()]
         yield await _listed(client, asked, resource, readings)
         if any(reading.entries for reading in readings):
             yield _port(options, readings)
         asked = f"watch {resource.name} in namespace {namespace!r}"
-        await _watch(client, resource.path(namespace), (*params, ("resourceVersion", page.metadata.resource_version)))
+        await _watch(
+            client,
+            resource.path(namespace),
+            (*params, ("resourceVersion", page.metadata.resource_version)),
+        )
         yield Finding(asked=asked, got="allowed")
     except ApiError as error:
-        yield Finding(asked=asked, got="no answer", outcome=Outcome.FAILED, cause=await _cause(client, error, resource))
+        yield Finding(
+            asked=asked,
+            got="no answer",
+            outcome=Outcome.FAILED,
+            cause=await _cause(client, error, resource),
+        )
     finally:
         await client.close()
 
 
-async def _listed(client: Client, asked: str, resource: Resource, readings: Sequence[Reading]) -> Finding:
+async def _listed(
+    client: Client, asked: str, resource: Resource, readings: Sequence[Reading]
+) -> Finding:
     entries = [entry for reading in readings for entry in reading.entries]
     got = _counted(resource, len(readings), entries)
     if not entries:
-        return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=await why_nobody(client, some=bool(readings)))
+        return Finding(
+            asked=asked,
+            got=got,
+            outcome=Outcome.EMPTY,
+            cause=await why_nobody(client, some=bool(readings)),
+        )
     if not (client.options.count_unready or any(entry.ready for entry in entries)):
         cause = (
             "none of them passes its readiness probe, and count_unready is false; see kubectl describe pod, or set "
@@ -77,7 +95,9 @@ def _counted(resource: Resource, objects: int, entries: Sequence[Entry]) -> str:
 
 def _port(options: KubernetesStrategy, readings: Sequence[Reading]) -> Finding:
     asked = f"the port {options.port!r}" if options.port is not None else "the only port"
-    ports = sorted({entry.port for reading in readings for entry in reading.entries if entry.port is not None})
+    ports = sorted(
+        {entry.port for reading in readings for entry in reading.entries if entry.port is not None}
+    )
     if ports:
         return Finding(asked=asked, got=", ".join(map(str, ports)))
     problem = next(reading.problem for reading in readings if reading.problem)

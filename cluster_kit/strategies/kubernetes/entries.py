@@ -9,7 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from cluster_kit.strategies.kubernetes.objects import Endpoints, EndpointSlice, Meta, Pod, Port, Target
+from cluster_kit.strategies.kubernetes.objects import (
+    Endpoints,
+    EndpointSlice,
+    Meta,
+    Pod,
+    Port,
+    Target,
+)
 
 _FAMILIES = ("IPv4", "IPv6")  # the third one, FQDN, is deprecated, and no controller makes it
 _ENDED = ("Succeeded", "Failed")
@@ -101,14 +108,21 @@ def read_pod(pod: Pod, wanted: int | str | None) -> Reading:
     if status is None or not status.pod_ip or status.phase in _ENDED:
         return Reading(())
     containers = (spec.containers if spec else None) or ()
-    ports = [Port(name=port.name, port=port.container_port) for each in containers for port in each.ports or ()]
+    ports = [
+        Port(name=port.name, port=port.container_port)
+        for each in containers
+        for port in each.ports or ()
+    ]
     entry = Entry(
         ip=status.pod_ip,
         port=_choose(ports, wanted),
         namespace=pod.metadata.namespace,
         owner=pod.metadata.uid or pod.metadata.name,
         hostname=spec.hostname if spec else None,
-        ready=any(condition.type == "Ready" and condition.status == "True" for condition in status.conditions or ()),
+        ready=any(
+            condition.type == "Ready" and condition.status == "True"
+            for condition in status.conditions or ()
+        ),
         terminating=pod.metadata.deletion_timestamp is not None,
     )
     return _reading([entry], f"pod {pod.metadata.name!r}", ports)
@@ -126,7 +140,11 @@ def _owner(target: Target | None) -> str:
 def _choose(ports: Sequence[Port], wanted: int | str | None) -> int | None:
     if isinstance(wanted, int):
         return wanted
-    fitting = {port.port for port in ports if port.port is not None and (wanted is None or port.name == wanted)}
+    fitting = {
+        port.port
+        for port in ports
+        if port.port is not None and (wanted is None or port.name == wanted)
+    }
     return fitting.pop() if len(fitting) == 1 else None
 
 

@@ -75,7 +75,9 @@ async def ask_plugin(entry: object, folder: Path) -> Credentials:
         credentials = msgspec.json.decode(output, type=ExecCredential).status
     except UNREADABLE as exc:
         raise _useless(plugin.command, f"what it prints is no ExecCredential: {exc}") from exc
-    if not credentials.token and not (credentials.client_certificate_data and credentials.client_key_data):
+    if not credentials.token and not (
+        credentials.client_certificate_data and credentials.client_key_data
+    ):
         raise _useless(plugin.command, "it prints neither a token nor a certificate with its key")
     return credentials
 
@@ -95,7 +97,9 @@ async def _run(plugin: Plugin, folder: Path) -> tuple[int, bytes, str]:
         )
     except (OSError, ValueError) as exc:
         hint = f"; {quoted(plugin.hint)}" if plugin.hint else ""
-        raise _useless(plugin.command, f"it can't be started: {getattr(exc, 'strerror', None) or exc}{hint}") from exc
+        raise _useless(
+            plugin.command, f"it can't be started: {getattr(exc, 'strerror', None) or exc}{hint}"
+        ) from exc
     try:
         async with asyncio.timeout(PLUGIN_S):
             output, said = await asyncio.gather(_read(process.stdout), _read(process.stderr))

@@ -66,7 +66,9 @@ _KINDS = {
 }
 
 
-def error_of(code: int | None, body: bytes, *, server: str, retry_after: str | None = None) -> ApiError:
+def error_of(
+    code: int | None, body: bytes, *, server: str, retry_after: str | None = None
+) -> ApiError:
     """Return what an answer other than 200 means.
 
     Args:
@@ -85,7 +87,9 @@ def error_of(code: int | None, body: bytes, *, server: str, retry_after: str | N
     causes = {cause.reason for cause in (status.details and status.details.causes) or ()}
     lost = status.reason == "Expired" or NOT_REACHED in causes
     kind = Kind.EXPIRED if lost else _KINDS.get(code, Kind.REFUSED)
-    return ApiError(kind, _message(kind, code, quoted(status.message), server), retry_after_s=wait_s)
+    return ApiError(
+        kind, _message(kind, code, quoted(status.message), server), retry_after_s=wait_s
+    )
 
 
 def _message(kind: Kind, code: int, told: str, server: str) -> str:
@@ -119,12 +123,17 @@ def advise_on_rights(told: str, resource: Resource, namespace: str) -> str:
         return f"{told}: we came without credentials that it takes: give the kubeconfig's user a token or certificate"
     account = _SERVICE_ACCOUNT.fullmatch(user[1]) if user else None
     if account is not None:
-        subject, more = f"--serviceaccount={account[1]}:{account[2]}", f" --service-account {account[2]}"
+        subject, more = (
+            f"--serviceaccount={account[1]}:{account[2]}",
+            f" --service-account {account[2]}",
+        )
     else:
         subject, more = f"--user='{user[1] if user else 'USER'}'", ""
     pods = " --pods" if resource.plural == "pods" else ""
     printed = f"apply the Role that 'cluster-kit manifest kubernetes --namespace {namespace}{more}{pods}' prints, or "
-    elsewhere = account is not None and account[1] != namespace  # the manifest is for pods that run where they look
+    elsewhere = (
+        account is not None and account[1] != namespace
+    )  # the manifest is for pods that run where they look
     return (
         f"{told}: the verbs list and watch on {resource.name} in namespace {namespace!r} are needed; "
         f"{'' if elsewhere else printed}run: "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-MAX_LINE_BYTES = 8 * 2**20  # etcd takes objects of 1.5 MiB; a server that sends this much sends no event
+MAX_LINE_BYTES = (
+    8 * 2**20
+)  # etcd takes objects of 1.5 MiB; a server that sends this much sends no event
 
 
 class Lines:

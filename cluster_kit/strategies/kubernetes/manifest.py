@@ -120,7 +120,12 @@ def manifest(*, name: str, namespace: str, account: str, port: int, pods: bool) 
         port: Where peers listen.
         pods: Whether to look for pods themselves, which takes no Service.
     """
-    parts = [_SERVICE_ACCOUNT] * (account != "default") + [_RIGHTS] + [_SERVICE] * (not pods) + [_DEPLOYMENT]
+    parts = (
+        [_SERVICE_ACCOUNT] * (account != "default")
+        + [_RIGHTS]
+        + [_SERVICE] * (not pods)
+        + [_DEPLOYMENT]
+    )
     return "".join(parts).format(
         name=name,
         namespace=namespace,
@@ -130,5 +135,7 @@ def manifest(*, name: str, namespace: str, account: str, port: int, pods: bool) 
         role=f"{ROLE}-pods" if pods else ROLE,
         group="" if pods else "discovery.k8s.io",
         resource="pods" if pods else "endpointslices",
-        config=f"ip_lookup_mode: pods, selector: app={name}" if pods else f"service_name: {name}-cluster",
+        config=f"ip_lookup_mode: pods, selector: app={name}"
+        if pods
+        else f"service_name: {name}-cluster",
     )

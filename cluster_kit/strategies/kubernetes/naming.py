@@ -53,4 +53,8 @@ class Naming(Struct, frozen=True, kw_only=True):
             case "dns":
                 return f"{entry.ip.replace('.', '-').replace(':', '-')}.{entry.namespace}.pod.{self.domain}"
             case "hostname":
-                return f"{entry.hostname}.{self.service}.{entry.namespace}.svc.{self.domain}" if entry.hostname else None
+                return (
+                    f"{entry.hostname}.{self.service}.{entry.namespace}.svc.{self.domain}"
+                    if entry.hostname
+                    else None
+                )

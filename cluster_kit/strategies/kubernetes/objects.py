@@ -15,7 +15,11 @@ from msgspec import Meta as Bounds
 Object = TypeVar("Object")
 Count = Annotated[int, Bounds(ge=0, le=2**31 - 1)]
 
-UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)  # what decoding raises, whatever the server has sent
+UNREADABLE = (
+    DecodeError,
+    UnicodeDecodeError,
+    RecursionError,
+)  # what decoding raises, whatever the server has sent
 
 
 class Meta(Struct, rename="camel"):

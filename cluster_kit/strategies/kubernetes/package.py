@@ -31,4 +31,10 @@ with _some_home():
     from kubernetes.aio.client.rest import RESTResponse
     from kubernetes.aio.config import ConfigException, load_kube_config_from_dict
 
-__all__ = ["ApiClient", "ConfigException", "Configuration", "RESTResponse", "load_kube_config_from_dict"]
+__all__ = [
+    "ApiClient",
+    "ConfigException",
+    "Configuration",
+    "RESTResponse",
+    "load_kube_config_from_dict",
+]

@@ -43,7 +43,9 @@ class Proxy:
         return f"proxy {self.shown} ({self.origin})"
 
 
-def proxy_for(server: str, environ: Mapping[str, str], proxy_url: str | None = None) -> Proxy | None:
+def proxy_for(
+    server: str, environ: Mapping[str, str], proxy_url: str | None = None
+) -> Proxy | None:
     """Return the proxy for requests to ``server``.
 
     Args:
@@ -59,7 +61,11 @@ def proxy_for(server: str, environ: Mapping[str, str], proxy_url: str | None = N
     url = urlsplit(server)
     name, proxy = _first(environ, "HTTPS_PROXY", "https_proxy")
     _, no_proxy = _first(environ, "NO_PROXY", "no_proxy")
-    if url.scheme != "https" or not proxy or is_exempt(url.hostname or "", url.port or _PORT, no_proxy):
+    if (
+        url.scheme != "https"
+        or not proxy
+        or is_exempt(url.hostname or "", url.port or _PORT, no_proxy)
+    ):
         return None
     return _read(proxy, name)
 
@@ -136,8 +142,12 @@ def _read(text: str, origin: str) -> Proxy:
     try:
         url = urlsplit(text if "://" in text else f"http://{text}")
     except ValueError:  # its text may quote credentials
-        raise ValueError(f"{origin} names a proxy whose address can't be read: expected {_FORM}") from None
-    if url.path not in ("", "/") or url.query or url.fragment:  # what looks like the host may be part of a password
+        raise ValueError(
+            f"{origin} names a proxy whose address can't be read: expected {_FORM}"
+        ) from None
+    if (
+        url.path not in ("", "/") or url.query or url.fragment
+    ):  # what looks like the host may be part of a password
         raise ValueError(
             f"{origin} names a proxy with more than credentials, a host and a port: expected {_FORM}; "
             "in a user name or password write '/' as %2F, '?' as %3F and '#' as %23"
@@ -145,7 +155,9 @@ def _read(text: str, origin: str) -> Proxy:
     try:
         port = url.port
     except ValueError:
-        raise ValueError(f"{origin} names a proxy whose port is none: expected 1 to 65535") from None
+        raise ValueError(
+            f"{origin} names a proxy whose port is none: expected 1 to 65535"
+        ) from None
     host = url.hostname or ""
     shown = f"{url.scheme}://{join_address(host, port) if port else host}"
     if url.scheme not in SCHEMES or not host:

@@ -30,12 +30,17 @@ from cluster_kit.strategies.kubernetes.faults import ApiError, Kind
 from cluster_kit.strategies.kubernetes.resources import Params
 
 PAGE = 500  # objects: what client-go and kubectl ask for at once
-WATCH_S = (240, 290)  # so that tokens, which live for an hour, are read anew, and not all watchers renew at once
+WATCH_S = (
+    240,
+    290,
+)  # so that tokens, which live for an hour, are read anew, and not all watchers renew at once
 EARLY_S = 5.0  # before its time: a watch that ends no sooner than that ran its time
 RENEWALS = 2  # by position, from one list to the next: a list comes about every quarter of an hour
 SHORT_S = 1.0  # a watch that ends sooner was none, whatever it has told
 FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 10.0  # news is heard of so soon after an outage, and a server that comes back is not stormed
+LONGEST_WAIT_S = (
+    10.0  # news is heard of so soon after an outage, and a server that comes back is not stormed
+)
 LONGEST_RETRY_AFTER_S = 120.0  # a server that asks for more gets another question after that
 MAX_DIGITS = 20  # of a version: 64 bits
 WATCH_AGAIN_S = 60.0  # how long to poll until a forbidden watch is tried again
@@ -102,7 +107,9 @@ class Reflector:
         if self._version is None:
             return self._list(delay_s)
         if not self._confirmed:
-            return Request(watch=False, position=True, params=(ONE_OBJECT, *self._not_older()), delay_s=delay_s)
+            return Request(
+                watch=False, position=True, params=(ONE_OBJECT, *self._not_older()), delay_s=delay_s
+            )
         self._timeout_s = round(WATCH_S[0] + (WATCH_S[1] - WATCH_S[0]) * jitter)
         params = (
             ("watch", "true"),
@@ -211,7 +218,10 @@ class Reflector:
 
     def _refuse_older(self, version: str) -> None:
         if _is_older(version, self._newest):
-            raise ApiError(Kind.EXPIRED, f"the API server is at version {version} after it was at {self._newest}")
+            raise ApiError(
+                Kind.EXPIRED,
+                f"the API server is at version {version} after it was at {self._newest}",
+            )
 
     def _step_back(self) -> None:
         """Go on at once; if that is of no use, later and later."""

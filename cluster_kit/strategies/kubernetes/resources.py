@@ -60,7 +60,9 @@ class Resource(Struct, frozen=True):
 
 
 def _slices(version: str) -> Resource:
-    return Resource("endpointslices", SLICE_GROUP, version, EndpointSlice, read_slice, _label_of_service)
+    return Resource(
+        "endpointslices", SLICE_GROUP, version, EndpointSlice, read_slice, _label_of_service
+    )
 
 
 def _label_of_service(service: str) -> Params:

@@ -42,7 +42,9 @@ class Session:
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
         self._client = Client(options)
-        self._reflector = Reflector(cached=options.use_cached_resources, poll_s=options.polling_interval_s)
+        self._reflector = Reflector(
+            cached=options.use_cached_resources, poll_s=options.polling_interval_s
+        )
         self._view = _view_of(options, ctx)
         self._resource: Resource | None = None
         self._staged: list[tuple[str, Reading]] = []
@@ -82,13 +84,19 @@ class Session:
 
     def _take(self) -> list[Observation]:
         """Return what has not been told yet."""
-        if self._fault is None and self._doubt_until_s is not None and self._loop.time() >= self._doubt_until_s:
+        if (
+            self._fault is None
+            and self._doubt_until_s is not None
+            and self._loop.time() >= self._doubt_until_s
+        ):
             self._doubt_until_s = None
         problem = self._view.problem
         news: list[Observation] = []
         if self._listed:
             doubt = problem is not None or self._doubt_until_s is not None
-            news = self._view.observe(doubt=doubt, again=self._told is not None and self._fault is None)
+            news = self._view.observe(
+                doubt=doubt, again=self._told is not None and self._fault is None
+            )
         trouble = self._fault or problem
         if trouble is not None and (news or trouble != self._told):
             news.append(Failed(DiscoveryError(f"kubernetes: {trouble}", strategy="kubernetes")))
@@ -110,13 +118,18 @@ class Session:
             text = advise_on_rights(text, self._resource, await self._client.namespace())
         if error.kind is Kind.FORBIDDEN and request.watch:
             if self._reflector.polling and not self._polls:
-                log.warning("kubernetes: polling every %g s: %s", self._options.polling_interval_s, text)
+                log.warning(
+                    "kubernetes: polling every %g s: %s", self._options.polling_interval_s, text
+                )
             self._polls = self._reflector.polling
         elif error.kind is not Kind.EXPIRED or not request.resumes:
             self._fault = text
             self._news.set()
         elif request.position or request.first:
-            log.warning("kubernetes: listing again, since the server's store was restored or its cache is behind: %s", text)
+            log.warning(
+                "kubernetes: listing again, since the server's store was restored or its cache is behind: %s",
+                text,
+            )
 
     # -- what to ask -----------------------------------------------------------------------------------------------------------
 
@@ -143,13 +156,21 @@ class Session:
 
     async def _list(self, request: Request) -> None:
         resource = self._resource = self._resource or await self._client.resource()
-        page = await self._client.read(await self._path(resource), resource.page, self._params(resource, request))
+        page = await self._client.read(
+            await self._path(resource), resource.page, self._params(resource, request)
+        )
         self._pages = 1 if request.first else self._pages + 1
         if self._pages > MAX_PAGES:
-            raise ApiError(Kind.REFUSED, f"{self._client.server} answered with a list of more than {MAX_PAGES} pages")
+            raise ApiError(
+                Kind.REFUSED,
+                f"{self._client.server} answered with a list of more than {MAX_PAGES} pages",
+            )
         if request.first:
             self._staged = []
-        self._staged += [(name_of(item.metadata), resource.read(item, self._options.port)) for item in page.items or ()]
+        self._staged += [
+            (name_of(item.metadata), resource.read(item, self._options.port))
+            for item in page.items or ()
+        ]
         if self._reflector.listed(page.metadata.resource_version, page.metadata.token):
             self._replace()
 
@@ -165,7 +186,9 @@ class Session:
 
     async def _watch(self, request: Request) -> None:
         resource = self._resource = self._resource or await self._client.resource()
-        batches = self._client.watch(await self._path(resource), self._params(resource, request), request.timeout_s)
+        batches = self._client.watch(
+            await self._path(resource), self._params(resource, request), request.timeout_s
+        )
         broken = False
         async with aclosing(batches):
             await anext(batches, None)
@@ -192,7 +215,10 @@ class Session:
                 case "ADDED" | "MODIFIED" | "DELETED":
                     self._change(resource, event)
                 case "BOOKMARK":
-                    self._reflector.heard(decode(event.object, type=Versioned).metadata.resource_version, self._lasted_s())
+                    self._reflector.heard(
+                        decode(event.object, type=Versioned).metadata.resource_version,
+                        self._lasted_s(),
+                    )
                 case "ERROR":
                     raise error_of(None, bytes(event.object), server=self._client.server)
         except UNREADABLE as exc:
@@ -206,7 +232,9 @@ class Session:
         else:
             self._view.put(name, resource.read(found, self._options.port))
         if self._view.size > MAX_OBJECTS:
-            raise ApiError(Kind.REFUSED, f"{self._client.server} told of more than {MAX_OBJECTS} objects")
+            raise ApiError(
+                Kind.REFUSED, f"{self._client.server} told of more than {MAX_OBJECTS} objects"
+            )
         self._reflector.heard(found.metadata.resource_version, self._lasted_s())
         self._news.set()
 
@@ -214,7 +242,10 @@ class Session:
         return resource.path(await self._client.namespace())
 
     def _params(self, resource: Resource, request: Request) -> tuple[tuple[str, str], ...]:
-        return (*resource.params(self._options.selector, self._options.service_name), *request.params)
+        return (
+            *resource.params(self._options.selector, self._options.service_name),
+            *request.params,
+        )
 
 
 def _view_of(options: KubernetesStrategy, ctx: Discovery) -> View:

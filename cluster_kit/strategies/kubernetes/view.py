@@ -36,7 +36,13 @@ class View:
     """
 
     def __init__(
-        self, naming: Naming, *, prefer_ipv6: bool, count_unready: bool, needs_port: bool, earlier: Iterable[Node] = ()
+        self,
+        naming: Naming,
+        *,
+        prefer_ipv6: bool,
+        count_unready: bool,
+        needs_port: bool,
+        earlier: Iterable[Node] = (),
     ) -> None:
         self._naming = naming
         self._prefer_ipv6 = prefer_ipv6
@@ -75,7 +81,9 @@ class View:
         self.remove(name)
         self._objects[name] = members = []
         if reading.problem and self._needs_port:
-            self._problems[name] = f"{reading.problem}: set port to the number, or the name, of that at which peers listen"
+            self._problems[name] = (
+                f"{reading.problem}: set port to the number, or the name, of that at which peers listen"
+            )
         for entry in reading.entries:
             if entry.port is None and self._needs_port:
                 continue
@@ -102,7 +110,9 @@ class View:
         before = self._vouched
         dying = {key for key, member in present.items() if member.entry.terminating}
         replaced = self._leaving & (present.keys() - dying)
-        vouched = {key: member.node for key, member in present.items() if key in before or key not in dying}
+        vouched = {
+            key: member.node for key, member in present.items() if key in before or key not in dying
+        }
         if doubt:
             vouched = before | vouched
         news: list[Observation] = [Gone(key) for key in sorted(replaced)]
@@ -114,7 +124,12 @@ class View:
 
     def _merged(self) -> dict[str, Member]:
         """Return one member for each node, by its key."""
-        counting = (member for members in self._objects.values() for member in members if self._counts(member.entry))
+        counting = (
+            member
+            for members in self._objects.values()
+            for member in members
+            if self._counts(member.entry)
+        )
         by_owner: dict[str, Member] = {}
         by_key: dict[str, Member] = {}
         for member in sorted(counting, key=self._rank):
@@ -128,4 +143,10 @@ class View:
     def _rank(self, member: Member) -> tuple[bool, bool, bool, str, int]:
         """Sort the living first, then those that can be dialled, then those of the preferred family."""
         entry = member.entry
-        return entry.terminating, entry.port is None, (":" in entry.ip) != self._prefer_ipv6, entry.ip, entry.port or 0
+        return (
+            entry.terminating,
+            entry.port is None,
+            (":" in entry.ip) != self._prefer_ipv6,
+            entry.ip,
+            entry.port or 0,
+        )

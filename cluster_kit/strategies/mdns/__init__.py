@@ -29,7 +29,9 @@ LOOPBACK = "lo"
 
 IpVersion = Literal["v4", "v6", "all"]
 
-_SERVICE_TYPE = re.compile(r"_(?=[^.]*[a-z])[a-z0-9](?:-?[a-z0-9]){0,14}\._(?:tcp|udp)\.local\.", re.IGNORECASE)
+_SERVICE_TYPE = re.compile(
+    r"_(?=[^.]*[a-z])[a-z0-9](?:-?[a-z0-9]){0,14}\._(?:tcp|udp)\.local\.", re.IGNORECASE
+)
 _MAX_SERVICE_CHARS = 16  # with its underscore; RFC 6335, section 5.1
 
 

@@ -31,7 +31,12 @@ FIRST_BROWSE_S = (0.02, 0.12)  # so that nodes that start together don't ask tog
 BROWSE_S = (1.0, 1.2)  # then the double, and so on
 NETWORK_BROWSE_S = 60.0  # how often anybody at all asks in the end: one question, whoever asks it, heals a partition
 MAX_BROWSE_S = 3600.0
-RENEW = ((0.5, 0.8), (0.82, 0.86), (0.88, 0.91), (0.93, 0.96))  # fractions of a record's life, each drawn between two
+RENEW = (
+    (0.5, 0.8),
+    (0.82, 0.86),
+    (0.88, 0.91),
+    (0.93, 0.96),
+)  # fractions of a record's life, each drawn between two
 COMPLETE_AT_S = (0.1, 1.0, 3.0)  # when to ask for what is missing of a new instance
 COMPLETE_S = 7.0  # how long to wait for it
 BURIED_S = 3.0  # for so long after a goodbye an answer may still be under way
@@ -115,7 +120,14 @@ class Browser:
         loopback: Whether this node speaks on loopback, where addresses of loopback are of use.
     """
 
-    def __init__(self, own: BootId, fence: Fence, *, addresses_of: Callable[[str], Iterable[str]], random: Random) -> None:
+    def __init__(
+        self,
+        own: BootId,
+        fence: Fence,
+        *,
+        addresses_of: Callable[[str], Iterable[str]],
+        random: Random,
+    ) -> None:
         self.heard_itself = False
         self.loopback = False
         self._own = own
@@ -162,7 +174,9 @@ class Browser:
         match record:
             case Service():
                 instance.service, instance.heard_s = record, now_s
-            case Text(text=text) if text != instance.text and not _is_late(read := _read(text), instance.read):
+            case Text(text=text) if text != instance.text and not _is_late(
+                read := _read(text), instance.read
+            ):
                 instance.text, instance.read = text, read
             case _:
                 return
@@ -171,13 +185,19 @@ class Browser:
     def hear_of_hosts(self, hosts: set[str]) -> None:
         """Take in that addresses of these hosts, in lower case, were heard."""
         for key, instance in self._instances.items():
-            if instance.vouched is None and instance.service is not None and instance.service.host.lower() in hosts:
+            if (
+                instance.vouched is None
+                and instance.service is not None
+                and instance.service.host.lower() in hosts
+            ):
                 self._news[key] = None
 
     def _admit(self, key: str, name: str, now_s: float) -> _Instance | None:
         if len(self._instances) >= MAX_INSTANCES:
             return None
-        instance = _Instance(name, now_s + COMPLETE_S, [now_s + delay_s for delay_s in COMPLETE_AT_S])
+        instance = _Instance(
+            name, now_s + COMPLETE_S, [now_s + delay_s for delay_s in COMPLETE_AT_S]
+        )
         self._instances[key] = instance
         self._ask_at_s = min(self._ask_at_s, instance.ask_at_s[0])
         return instance
@@ -211,17 +231,27 @@ class Browser:
                 case Told(fence=self._fence):
                     self.heard_itself = True
                 case Told(fence=fence):
-                    yield Ignored(instance.name, f"cluster {fence.cluster!r}, group {fence.group!r} is foreign", _SAME_FENCE)
+                    yield Ignored(
+                        instance.name,
+                        f"cluster {fence.cluster!r}, group {fence.group!r} is foreign",
+                        _SAME_FENCE,
+                    )
                 case why:
                     yield Ignored(instance.name, why, _SAME_RELEASE)
             del self._instances[key]
 
-    def _vouch(self, instance: _Instance, service: Service, told: Told, now_s: float) -> Iterator[Observation | Ignored]:
+    def _vouch(
+        self, instance: _Instance, service: Service, told: Told, now_s: float
+    ) -> Iterator[Observation | Ignored]:
         addresses = list(self._addresses_of(service.host))
         address = address_to_dial(addresses, service.port, loopback=self.loopback)
         if address is None:
             if addresses:
-                yield Ignored(instance.name, f"none of {', '.join(addresses[:3])} can be dialled from here", _ADVERTISE)
+                yield Ignored(
+                    instance.name,
+                    f"none of {', '.join(addresses[:3])} can be dialled from here",
+                    _ADVERTISE,
+                )
             return
         self._renew(instance, service, now_s)
         if instance.until_s > now_s:
@@ -247,12 +277,21 @@ class Browser:
         self._ticked_s = now_s
         self._forget(now_s)
         asked = self._due(now_s)
-        self._ask_at_s = min((min([each.until_s, *each.ask_at_s[:1]]) for each in self._instances.values()), default=inf)
+        self._ask_at_s = min(
+            (min([each.until_s, *each.ask_at_s[:1]]) for each in self._instances.values()),
+            default=inf,
+        )
         browse = now_s >= self._browse_at_s
         if browse:
             self._browse_at_s = now_s + self._browse_s
-            self._browse_s = min(2 * self._browse_s, NETWORK_BROWSE_S * (1 + len(self._instances)), MAX_BROWSE_S)
-        return Questions(asked, browse, self._known(now_s) if browse else []) if asked or browse else None
+            self._browse_s = min(
+                2 * self._browse_s, NETWORK_BROWSE_S * (1 + len(self._instances)), MAX_BROWSE_S
+            )
+        return (
+            Questions(asked, browse, self._known(now_s) if browse else [])
+            if asked or browse
+            else None
+        )
 
     def _forget(self, now_s: float) -> None:
         overlooks = len(self._instances) >= MAX_INSTANCES
@@ -261,22 +300,31 @@ class Browser:
                 del self._instances[key]
                 if instance.vouched is not None and not instance.left:
                     self._browse_soon(now_s + self._random.uniform(*BROWSE_S))
-        if overlooks and len(self._instances) < MAX_INSTANCES:  # who was turned away may be one of ours
+        if (
+            overlooks and len(self._instances) < MAX_INSTANCES
+        ):  # who was turned away may be one of ours
             self._browse_soon(now_s + self._random.uniform(*BROWSE_S))
 
     def _due(self, now_s: float) -> list[str]:
-        due = [each for each in self._instances.values() if each.ask_at_s and each.ask_at_s[0] <= now_s][:MAX_ASKED]
+        due = [
+            each for each in self._instances.values() if each.ask_at_s and each.ask_at_s[0] <= now_s
+        ][:MAX_ASKED]
         for instance in due:
             instance.ask_at_s = [at_s for at_s in instance.ask_at_s if at_s > now_s]
         return [instance.name for instance in due]
 
     def _known(self, now_s: float) -> list[tuple[str, int]]:
         """Return who needn't answer: those heard since the start of whom the better half of their time is left."""
-        known = [each for each in self._instances.values() if each.vouched is not None and each.heard_s >= self._started_s]
+        known = [
+            each
+            for each in self._instances.values()
+            if each.vouched is not None and each.heard_s >= self._started_s
+        ]
         return [
             (each.name, int(left_s))
             for each in known
-            if not each.left and (left_s := each.until_s - now_s) > (each.until_s - each.heard_s) / 2
+            if not each.left
+            and (left_s := each.until_s - now_s) > (each.until_s - each.heard_s) / 2
         ]
 
 

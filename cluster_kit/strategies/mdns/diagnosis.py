@@ -22,7 +22,14 @@ from cluster_kit.host import is_loopback
 from cluster_kit.node import Node
 from cluster_kit.strategies.mdns import MdnsStrategy
 from cluster_kit.strategies.mdns.browser import Browser, Ignored, Record
-from cluster_kit.strategies.mdns.interfaces import Interface, Nearby, Way, choose, interfaces, look_up
+from cluster_kit.strategies.mdns.interfaces import (
+    Interface,
+    Nearby,
+    Way,
+    choose,
+    interfaces,
+    look_up,
+)
 from cluster_kit.strategies.mdns.responder import Responder
 from cluster_kit.strategies.mdns.sockets import GROUP_V4, GROUP_V6, PORT, cure, pair
 
@@ -68,7 +75,9 @@ class Ear:
         answering: From where answers were heard, of whatever kind.
     """
 
-    def __init__(self, way: Way, nearby: Nearby, hearing: socket.socket, sending: socket.socket) -> None:
+    def __init__(
+        self, way: Way, nearby: Nearby, hearing: socket.socket, sending: socket.socket
+    ) -> None:
         out = DNSOutgoing(0)
         out.add_question(DNSQuestion(_EVERY_TYPE, _PTR, _IN))
         out.add_question(DNSQuestion(f"clusterkit-{os.urandom(8).hex()}.local.", _PTR, _IN))
@@ -99,7 +108,9 @@ class Ear:
             return
         if datagram == self.question:
             self.echoed.set()
-        elif len(datagram) > 2 and datagram[2] & 0x80 and len(self.answering) < MAX_KEPT:  # an answer, and we give none
+        elif (
+            len(datagram) > 2 and datagram[2] & 0x80 and len(self.answering) < MAX_KEPT
+        ):  # an answer, and we give none
             self.answering.add(str(source[0]))
 
     def close(self) -> None:
@@ -118,24 +129,36 @@ async def _hear_ourselves(ear: Ear) -> Finding:
         cause = f"a firewall of this host drops it: allow UDP to port {PORT} in and out"
         return _failed(asked, f"not heard back within {ECHO_S:g} s", cause)
     except OSError as exc:
-        return _failed(asked, "cannot be sent", f"{(exc.strerror or str(exc)).lower()}: a firewall, or a missing route")
+        return _failed(
+            asked,
+            "cannot be sent",
+            f"{(exc.strerror or str(exc)).lower()}: a firewall, or a missing route",
+        )
     return Finding(asked=asked, got=f"heard back in {(loop.time() - since_s) * 1000:.1f} ms")
 
 
-async def _hear_others(options: MdnsStrategy, ctx: Discovery, ears: list[Ear], known: list[Interface]) -> Finding:
+async def _hear_others(
+    options: MdnsStrategy, ctx: Discovery, ears: list[Ear], known: list[Interface]
+) -> Finding:
     asked = f"{options.service_type} of cluster {ctx.fence.cluster!r}, group {ctx.fence.group!r}"
     try:
         nodes, ignored = await _browse(options, ctx, [ear.way for ear in ears], known)
     except OSError as exc:
         return _failed(asked, "cannot be asked for", cure(exc))
     others = [
-        f"{node.name} at {node.address or 'no address'}" for name, node in sorted(nodes.items()) if name != ctx.local.name
+        f"{node.name} at {node.address or 'no address'}"
+        for name, node in sorted(nodes.items())
+        if name != ctx.local.name
     ]
     if others:
         got = f"{len(others)} node{'s' * (len(others) > 1)}: {_listed(others)}"
-        return Finding(asked=asked, got=got + (f"; ignored: {_listed(sorted(ignored))}" if ignored else ""))
+        return Finding(
+            asked=asked, got=got + (f"; ignored: {_listed(sorted(ignored))}" if ignored else "")
+        )
     got = f"{'this node itself only' if nodes else 'nobody'} within {LISTEN_S:g} s"
-    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, ears, ignored))
+    return Finding(
+        asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, ears, ignored)
+    )
 
 
 async def _browse(
@@ -151,7 +174,9 @@ async def _browse(
         browser.hear_of_hosts(hosts)
 
     responder = Responder(ways, known, options.service_type, hear)
-    browser = Browser(ctx.local.boot_id, ctx.fence, addresses_of=responder.addresses_of, random=ctx.random)
+    browser = Browser(
+        ctx.local.boot_id, ctx.fence, addresses_of=responder.addresses_of, random=ctx.random
+    )
     nodes: dict[str, Node] = {}
     ignored: dict[str, str] = {}
     try:
@@ -175,7 +200,9 @@ async def _browse(
 
 def _why_nobody(options: MdnsStrategy, ears: list[Ear], ignored: dict[str, str]) -> str:
     if ignored:
-        return "only others are heard: " + "; ".join(f"{why}: {cure}" for why, cure in sorted(ignored.items())[:_SHOWN])
+        return "only others are heard: " + "; ".join(
+            f"{why}: {cure}" for why, cure in sorted(ignored.items())[:_SHOWN]
+        )
     if all(is_loopback(ear.way.address) for ear in ears):
         return (
             "no other such node runs on this machine; nodes elsewhere are never heard on loopback: for these, name this node "

@@ -34,7 +34,11 @@ class Hosts:
         if replaces:
             family = ":" in address
             kept = addresses.items()
-            addresses = {each: heard for each, heard in kept if (":" in each) != family or now_s - heard.at_s < GRACE_S}
+            addresses = {
+                each: heard
+                for each, heard in kept
+                if (":" in each) != family or now_s - heard.at_s < GRACE_S
+            }
         addresses.pop(address, None)
         if ttl_s > 0 and len(addresses) < MAX_ADDRESSES:
             addresses[address] = _Heard(now_s, now_s + min(ttl_s, MAX_TTL_S))
@@ -45,4 +49,8 @@ class Hosts:
 
     def addresses_of(self, host: str, now_s: float) -> list[str]:
         """Return what was heard and hasn't expired, in the order of arrival."""
-        return [address for address, heard in self._heard.get(host.lower(), {}).items() if now_s < heard.until_s]
+        return [
+            address
+            for address, heard in self._heard.get(host.lower(), {}).items()
+            if now_s < heard.until_s
+        ]

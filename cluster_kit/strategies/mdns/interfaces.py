@@ -68,7 +68,10 @@ class Nearby:
     def __init__(self, ways: Iterable[Way], known: Iterable[Interface]) -> None:
         self._used = {way.index for way in ways}
         networks = [
-            (ipaddress.ip_network(f"{address}/{prefix}", strict=False), interface.index in self._used)
+            (
+                ipaddress.ip_network(f"{address}/{prefix}", strict=False),
+                interface.index in self._used,
+            )
             for interface in known
             for address, prefix in zip(interface.addresses, interface.prefixes, strict=True)
         ]
@@ -80,8 +83,12 @@ class Nearby:
         ip = ipaddress.ip_address(source[0].partition("%")[0])
         if ip.version == 6 and ip.is_link_local:
             return source[-1] in self._used
-        mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None  # heard by a socket of both protocols
-        return next((used for network, used in self._networks if (mapped or ip) in network), not self._loops)
+        mapped = (
+            ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+        )  # heard by a socket of both protocols
+        return next(
+            (used for network, used in self._networks if (mapped or ip) in network), not self._loops
+        )
 
 
 def interfaces() -> list[Interface]:
@@ -114,10 +121,14 @@ async def look_up(host: str) -> list[str]:
             found = await resolve(host, kind=socket.SOCK_DGRAM)
     except OSError:
         return []
-    return sorted({str(sockaddr[0]) for *_, sockaddr in found}, key=lambda address: (":" in address, address))
+    return sorted(
+        {str(sockaddr[0]) for *_, sockaddr in found}, key=lambda address: (":" in address, address)
+    )
 
 
-def choose(wanted: Iterable[str], known: Sequence[Interface], ip_version: IpVersion) -> tuple[list[Way], list[str]]:
+def choose(
+    wanted: Iterable[str], known: Sequence[Interface], ip_version: IpVersion
+) -> tuple[list[Way], list[str]]:
     """Return the ways to use, and what is wrong with those interfaces that can't be. Pure.
 
     Args:
@@ -133,7 +144,11 @@ def choose(wanted: Iterable[str], known: Sequence[Interface], ip_version: IpVers
         if interface is not None and fault is None:
             found = _ways(each, interface, ip_version)
             ways |= dict.fromkeys(found)
-            fault = None if found else f"{interface.name} has no address of IP{ip_version}: give it one, or change ip_version"
+            fault = (
+                None
+                if found
+                else f"{interface.name} has no address of IP{ip_version}: give it one, or change ip_version"
+            )
         if fault is not None:
             faults.append(fault)
     return list(ways), faults
@@ -152,11 +167,12 @@ def _find(wanted: str, known: Sequence[Interface]) -> Interface | None:
 
 
 def _not_there(wanted: str, known: Sequence[Interface]) -> str:
-    there = ", ".join(f"{each.name} ({', '.join(each.addresses)})" for each in known if each.addresses) or "none"
-    what = "address" if _ip(wanted) else "name or address"
-    return (
-        f"no interface has the {what} {wanted!r}: correct the host in the node's name, or interfaces; this machine has {there}"
+    there = (
+        ", ".join(f"{each.name} ({', '.join(each.addresses)})" for each in known if each.addresses)
+        or "none"
     )
+    what = "address" if _ip(wanted) else "name or address"
+    return f"no interface has the {what} {wanted!r}: correct the host in the node's name, or interfaces; this machine has {there}"
 
 
 def _fault(interface: Interface) -> str | None:
@@ -165,8 +181,12 @@ def _fault(interface: Interface) -> str | None:
         return f"{name} is down: ip link set {name} up"
     if not interface.carrier:
         return f"{name} has no carrier: plug in its cable, or start what is at its other end"
-    if not interface.flags & (Flag.MULTICAST | Flag.LOOPBACK):  # loopback carries it without the flag
-        return f"{name} carries no multicast: ip link set {name} multicast on, or use another strategy"
+    if not interface.flags & (
+        Flag.MULTICAST | Flag.LOOPBACK
+    ):  # loopback carries it without the flag
+        return (
+            f"{name} carries no multicast: ip link set {name} multicast on, or use another strategy"
+        )
     return None
 
 
@@ -176,7 +196,11 @@ def _ways(wanted: str, interface: Interface, ip_version: IpVersion) -> list[Way]
         if ip := _ip(address):
             by_family.setdefault(ip.version, address.partition("%")[0])
     families = {"v4": (4,), "v6": (6,), "all": (4, 6)}[ip_version]
-    return [Way(interface.name, interface.index, by_family[family]) for family in families if family in by_family]
+    return [
+        Way(interface.name, interface.index, by_family[family])
+        for family in families
+        if family in by_family
+    ]
 
 
 def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

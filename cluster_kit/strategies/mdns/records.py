@@ -19,7 +19,9 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import BootId, Fence, Node, join_address
 
 VERSION = "1"  # another version is another protocol; what is compatible is a further key instead
-MAX_TEXT_BYTES = 8192  # the longest names and all metadata fit; what people use fits one Ethernet frame
+MAX_TEXT_BYTES = (
+    8192  # the longest names and all metadata fit; what people use fits one Ethernet frame
+)
 MAX_LABEL_BYTES = 63  # RFC 1035, section 2.3.4
 MAX_FENCE_CHARS = 255
 
@@ -52,7 +54,9 @@ class Told:
 
 def encode(told: Told) -> bytes:
     """Return the TXT record that tells this."""
-    return b"".join(bytes((len(string),)) + string for entry in _entries(told) for string in _split(entry))
+    return b"".join(
+        bytes((len(string),)) + string for entry in _entries(told) for string in _split(entry)
+    )
 
 
 def _entries(told: Told) -> Iterator[bytes]:
@@ -86,7 +90,9 @@ def decode(text: bytes) -> Told:
         RemoteProtocolError: It is malformed, or not that of a node.
     """
     if len(text) > MAX_TEXT_BYTES:
-        raise RemoteProtocolError(f"mdns: TXT record of {len(text)} bytes: at most {MAX_TEXT_BYTES} allowed")
+        raise RemoteProtocolError(
+            f"mdns: TXT record of {len(text)} bytes: at most {MAX_TEXT_BYTES} allowed"
+        )
     try:
         return _read(dict(_pairs(text)))
     except ValueError as exc:
@@ -118,14 +124,20 @@ def _strings(text: bytes) -> Iterator[bytes]:
 
 def _read(pairs: Mapping[str, str]) -> Told:
     if pairs.get("txtvers") != VERSION:
-        raise ValueError(f"version {pairs.get('txtvers', '')[:8]!r}, only {VERSION!r} is understood")
+        raise ValueError(
+            f"version {pairs.get('txtvers', '')[:8]!r}, only {VERSION!r} is understood"
+        )
     boot = _BOOT.fullmatch(pairs.get("boot", ""))
     if boot is None:
         raise ValueError(f"invalid boot {pairs.get('boot', '')[:40]!r}")
     return Told(
         node=Node(
             name=pairs.get("name", ""),
-            metadata={unquote(k[len(_TAG) :], errors="strict"): v for k, v in pairs.items() if k.startswith(_TAG)},
+            metadata={
+                unquote(k[len(_TAG) :], errors="strict"): v
+                for k, v in pairs.items()
+                if k.startswith(_TAG)
+            },
             boot_id=BootId(int(boot[1], 16), int(boot[2], 16)),
         ),
         fence=Fence(_fence_part(pairs, "cluster"), _fence_part(pairs, "group")),
@@ -173,13 +185,25 @@ def address_to_dial(addresses: Iterable[str], port: int, *, loopback: bool) -> s
         port: The port that is told.
         loopback: Whether addresses of loopback are of use: they mean another machine when they come from one.
     """
-    usable = {each: ip for each in addresses if _is_of_use(ip := ipaddress.ip_address(each), loopback=loopback)}
-    best = min(usable, key=lambda each: (usable[each].version, usable[each].is_link_local, each), default=None)
+    usable = {
+        each: ip
+        for each in addresses
+        if _is_of_use(ip := ipaddress.ip_address(each), loopback=loopback)
+    }
+    best = min(
+        usable,
+        key=lambda each: (usable[each].version, usable[each].is_link_local, each),
+        default=None,
+    )
     return None if best is None else join_address(best, port)
 
 
 def _is_of_use(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, *, loopback: bool) -> bool:
-    if ip.is_unspecified or ip.is_multicast or (ip.version == 4 and ip.packed == b"\xff\xff\xff\xff"):
+    if (
+        ip.is_unspecified
+        or ip.is_multicast
+        or (ip.version == 4 and ip.packed == b"\xff\xff\xff\xff")
+    ):
         return False
     if ip.is_loopback:
         return loopback

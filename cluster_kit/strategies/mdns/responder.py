@@ -61,7 +61,9 @@ class Responder(RecordUpdateListener):
         heard: Callable[[list[Record], set[str]], None],
     ) -> None:
         super().__init__()
-        logging.getLogger("zeroconf").setLevel(logging.CRITICAL)  # whatever matters to users is told by us
+        logging.getLogger("zeroconf").setLevel(
+            logging.CRITICAL
+        )  # whatever matters to users is told by us
         used = list(ways)
         self._zeroconf = _zeroconf(used)
         self._nearby = Nearby(used, known)
@@ -74,7 +76,9 @@ class Responder(RecordUpdateListener):
 
     async def open(self) -> None:
         """Begin to listen."""
-        await asyncio.shield(self._zeroconf.async_wait_for_start())  # cancelled while it starts, zeroconf couldn't be closed
+        await asyncio.shield(
+            self._zeroconf.async_wait_for_start()
+        )  # cancelled while it starts, zeroconf couldn't be closed
         for reader in self._zeroconf.engine.readers:
             reader.transport.set_protocol(_Door(reader.transport.get_protocol(), self._nearby))
         self._zeroconf.async_add_listener(self, None)
@@ -88,7 +92,9 @@ class Responder(RecordUpdateListener):
             if goodbye:
                 await self._zeroconf.async_unregister_all_services()
         finally:
-            registry.async_remove(registry.async_get_service_infos())  # or they would be told goodbye
+            registry.async_remove(
+                registry.async_get_service_infos()
+            )  # or they would be told goodbye
             await AsyncZeroconf(zc=self._zeroconf).async_close()
 
     # -- speaking --------------------------------------------------------------------------------------------------------------
@@ -102,7 +108,9 @@ class Responder(RecordUpdateListener):
             self._announcing.cancel()
             announcing = await self._zeroconf.async_update_service(info)
         else:
-            announcing = await self._zeroconf.async_register_service(info, cooperating_responders=True)
+            announcing = await self._zeroconf.async_register_service(
+                info, cooperating_responders=True
+            )
         self._announcing = asyncio.ensure_future(announcing)
 
     def ask(self, questions: Questions) -> None:
@@ -133,7 +141,13 @@ class Responder(RecordUpdateListener):
             if record.ttl and record.is_expired(now):
                 continue
             if isinstance(record, DNSAddress):
-                self._hosts.hear(record.name, _address(record), now / 1000, ttl_s=record.ttl, replaces=record.unique)
+                self._hosts.hear(
+                    record.name,
+                    _address(record),
+                    now / 1000,
+                    ttl_s=record.ttl,
+                    replaces=record.unique,
+                )
                 self._told_of.add(record.name.lower())
             else:
                 found = _found(record, self._service_type)
@@ -173,7 +187,11 @@ def _found(record: DNSRecord, service_type: str) -> Record | None:
         case DNSPointer() if record.name.lower() == service_type.lower():
             return Pointer(record.alias) if record.ttl else Goodbye(record.alias)
         case DNSService():
-            return Service(record.name, record.server, record.port, record.ttl) if record.ttl else Goodbye(record.name)
+            return (
+                Service(record.name, record.server, record.port, record.ttl)
+                if record.ttl
+                else Goodbye(record.name)
+            )
         case DNSText() if record.ttl:
             return Text(record.name, record.text)
     return None
@@ -181,9 +199,17 @@ def _found(record: DNSRecord, service_type: str) -> Record | None:
 
 def _zeroconf(ways: list[Way]) -> Zeroconf:
     families = {way.is_v6 for way in ways}
-    version = IPVersion.All if len(families) == 2 else IPVersion.V6Only if True in families else IPVersion.V4Only
+    version = (
+        IPVersion.All
+        if len(families) == 2
+        else IPVersion.V6Only
+        if True in families
+        else IPVersion.V4Only
+    )
     try:
-        return Zeroconf(interfaces=[way.index if way.is_v6 else way.address for way in ways], ip_version=version)
+        return Zeroconf(
+            interfaces=[way.index if way.is_v6 else way.address for way in ways], ip_version=version
+        )
     except RuntimeError as exc:  # so it says that an interface is not there
         raise OSError(errno.ENODEV, str(exc)) from exc
 

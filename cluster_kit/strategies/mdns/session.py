@@ -43,7 +43,9 @@ class Session:
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
         self._clock = AttendedClock(self._loop.time, 2 * LOOK_S)
-        self._browser = Browser(ctx.local.boot_id, ctx.fence, addresses_of=self._addresses_of, random=ctx.random)
+        self._browser = Browser(
+            ctx.local.boot_id, ctx.fence, addresses_of=self._addresses_of, random=ctx.random
+        )
         self._responder: Responder | None = None
         self._ways: list[Way] = []
         self._host = ctx.local.host
@@ -164,7 +166,9 @@ class Session:
         if faults and not self._ways:
             self._failed("; ".join(faults))
         elif faults and faults != self._faults:
-            log.warning("mdns: only %s used: %s", ", ".join(map(str, self._ways)), "; ".join(faults))
+            log.warning(
+                "mdns: only %s used: %s", ", ".join(map(str, self._ways)), "; ".join(faults)
+            )
         self._faults = faults
 
     # -- this node -------------------------------------------------------------------------------------------------------------
@@ -194,8 +198,12 @@ class Session:
             self._addresses = [way.address for way in self._ways]
         if not self._addresses:
             return None
-        self._revision = max(self._revision + 1, int(self._loop.time() * 1000))  # also beyond that of an earlier run
-        told = Told(node=local, fence=self._ctx.fence, leaving=self._ctx.leaving, revision=self._revision)
+        self._revision = max(
+            self._revision + 1, int(self._loop.time() * 1000)
+        )  # also beyond that of an earlier run
+        told = Told(
+            node=local, fence=self._ctx.fence, leaving=self._ctx.leaving, revision=self._revision
+        )
         return ServiceInfo(
             self._options.service_type,
             instance_name(local, self._options.service_type),

@@ -43,7 +43,10 @@ def pair(way: Way) -> Iterator[tuple[socket.socket, socket.socket]]:
     """
     family = socket.AF_INET6 if way.is_v6 else socket.AF_INET
     with ExitStack() as opened:
-        hearing, sending = (opened.enter_context(closing(socket.socket(family, socket.SOCK_DGRAM))) for _ in range(2))
+        hearing, sending = (
+            opened.enter_context(closing(socket.socket(family, socket.SOCK_DGRAM)))
+            for _ in range(2)
+        )
         for sock in (hearing, sending):
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -53,12 +56,18 @@ def pair(way: Way) -> Iterator[tuple[socket.socket, socket.socket]]:
             index = struct.pack("@I", way.index)
             sending.bind((way.address, PORT, 0, way.index))
             sending.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
-            hearing.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, socket.inet_pton(family, GROUP_V6) + index)
+            hearing.setsockopt(
+                socket.IPPROTO_IPV6,
+                socket.IPV6_JOIN_GROUP,
+                socket.inet_pton(family, GROUP_V6) + index,
+            )
         else:
             ours = socket.inet_aton(way.address)
             sending.bind((way.address, PORT))
             sending.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, ours)
-            hearing.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(GROUP_V4) + ours)
+            hearing.setsockopt(
+                socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(GROUP_V4) + ours
+            )
         yield hearing, sending
 
 
