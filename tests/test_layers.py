@@ -15,7 +15,7 @@ LAYERS = (
     "errors _version payloads attended throttle resolving netdevice host",
     "node events rendezvous duty",
     "network",
-    "observations confirmations polling abc config diagnosis wire registry security",
+    "observations confirmations polling reporter abc config diagnosis wire registry security",
     "hookspecs",
     "admission installed",
     "strategies | connectors | topologies | membership | topics",

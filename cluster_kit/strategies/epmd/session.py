@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import suppress
 from typing import Any, TypeVar
 
-from cluster_kit.abc import Discovery, Failed, Found, Observation
+from cluster_kit.abc import Discovery, Found, Observation
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node, host_and_port
+from cluster_kit.reporter import Reporter
 from cluster_kit.strategies.epmd.client import Epmd
 from cluster_kit.strategies.epmd.entries import judge
 from cluster_kit.strategies.epmd.ledger import Ledger
@@ -46,11 +46,8 @@ class Session:
         self._doubtful = asyncio.Semaphore(DOUBTFUL_AT_ONCE)
         self._asking: dict[Target, asyncio.Task[list[Node] | DiscoveryError]] = {}
         self._registering: asyncio.Task[None] | None = None
-        self._announced = False
         self._due_s = self._loop.time()
-        self._wake = asyncio.Event()
-        self._told: frozenset[Node] | None = None
-        self._told_fault: str | None = None
+        self._reporter = Reporter(ctx.announced)
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
         """Yield what is found, until closed."""
@@ -60,18 +57,12 @@ class Session:
                 self._take_answers()
                 if self._loop.time() >= self._due_s:
                     self._start_round()
-                for observation in self._news():
+                self._report()
+                for observation in self._reporter.take():
                     yield observation
-                await self._pause()
+                await self._reporter.wait(self._due_s - self._loop.time())
         finally:
             await self._close()
-
-    async def _pause(self) -> None:
-        """Wait until there may be something to tell, or the next round is due."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._due_s):
-                await self._wake.wait()
-        self._wake.clear()
 
     async def _close(self) -> None:
         tasks: list[asyncio.Task[Any]] = [
@@ -84,7 +75,7 @@ class Session:
 
     def _start(self, work: Coroutine[Any, Any, _Result], name: str) -> asyncio.Task[_Result]:
         task = self._loop.create_task(work, name=f"epmd: {name}")
-        task.add_done_callback(lambda _: self._wake.set())
+        task.add_done_callback(lambda _: self._reporter.wake())
         return task
 
     def _epmd(self, host: str) -> Epmd:
@@ -95,7 +86,7 @@ class Session:
     def _make_known(self) -> None:
         local = self._ctx.local
         if not (self._options.register and self._ctx.announce and local.address):
-            self._ctx.announced()
+            self._reporter.announced()
         elif host_and_port(local.address) is None:
             why = "EPMD carries nothing but a port: use another strategy, or set register: false"
             self._take_registration(f"epmd: cannot register {local.address!r}: {why}")
@@ -109,14 +100,12 @@ class Session:
 
     def _take_registration(self, fault: str | None) -> None:
         """Take in that this node has been registered, or why it isn't; after the first try the start waits no longer."""
-        if fault is None or not self._announced:
-            self._announced = True
-            self._ctx.announced()
-            self._told = self._told_fault = None  # that counted as health, so say again how it is
+        if fault is None or not self._reporter.is_announced:
+            self._reporter.announced()
         self._registration_fault = fault
         if fault is None:
             self._ask_anew()
-        self._wake.set()
+        self._reporter.wake()
 
     # -- finding ---------------------------------------------------------------------------------------------------------------
 
@@ -169,17 +158,10 @@ class Session:
         if self._registering is not None and self._registering.done():
             self._registering.result()
 
-    def _news(self) -> list[Observation]:
-        """Return what has changed: who is vouched for, and then what is amiss, since the last word is the state of health."""
-        news: list[Observation] = []
-        nodes, fault = self._ledger.nodes, self._fault()
-        if self._ledger.answered and (nodes != self._told or (self._told_fault and not fault)):
-            news.append(Found(nodes))
-            self._told, self._told_fault = nodes, None
-        if fault is not None and fault != self._told_fault:
-            news.append(Failed(DiscoveryError(fault)))
-        self._told_fault = fault
-        return news
+    def _report(self) -> None:
+        fault = self._fault()
+        found = Found(self._ledger.nodes) if self._ledger.answered else None
+        self._reporter.answer(found, DiscoveryError(fault) if fault else None)
 
     def _fault(self) -> str | None:
         said = (self._targets_fault, self._registration_fault, *self._ledger.faults.values())

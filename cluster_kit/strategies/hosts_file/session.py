@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from cluster_kit.abc import Discovery, Failed, Found
+from cluster_kit.abc import Discovery, Found, Observation
 from cluster_kit.errors import DiscoveryError
+from cluster_kit.reporter import Reporter
 from cluster_kit.strategies.hosts_file.lines import Fault, parse
 from cluster_kit.strategies.hosts_file.reader import Reader, place_of
 
@@ -31,23 +32,26 @@ class Session:
         self._reader = Reader(path)
         self._reading: asyncio.Future[bytes | Fault | None] | None = None
         self._last = Found(ctx.found)
-        self._told: Found | Failed | None = None
+        self._reporter = Reporter(ctx.announced)
 
-    async def observe(self) -> AsyncIterator[Found | Failed]:
+    async def observe(self) -> AsyncIterator[Observation]:
         """Look at the file until closed."""
         try:
             while True:
-                answer = await self._answer()
-                if answer is not None and answer != self._told:
-                    self._told = answer
-                    yield answer
+                match await self._answer():
+                    case Found() as found:
+                        self._reporter.answer(found, None)
+                    case DiscoveryError() as error:
+                        self._reporter.failed(error, again=True)  # as a polled source does
+                for observation in self._reporter.take():
+                    yield observation
                 await asyncio.sleep(self._interval_s)
         finally:
             if self._reading is not None:
                 self._reading.cancel()
 
-    async def _answer(self) -> Found | Failed | None:
-        """Return what the file says now, ``None`` where that is nothing new."""
+    async def _answer(self) -> Found | DiscoveryError | None:
+        """Return what the file says now; ``None`` where it has not changed."""
         content = await self._read()
         if content is None:
             return None
@@ -61,18 +65,18 @@ class Session:
     def _takes_away(self, answer: Found) -> bool:
         return not {node.key for node in self._last.nodes} <= {node.key for node in answer.nodes}
 
-    async def _judge(self, content: bytes | Fault) -> Found | Failed:
+    async def _judge(self, content: bytes | Fault) -> Found | DiscoveryError:
         if isinstance(content, Fault):
-            return self._failed(content)
+            return self._error(content)
         listing = await asyncio.to_thread(parse, content)
         if listing.faults:
-            return self._failed(listing.faults[0], more=len(listing.faults) - 1)
+            return self._error(listing.faults[0], more=len(listing.faults) - 1)
         return Found(listing.nodes)
 
-    def _failed(self, fault: Fault, more: int = 0) -> Failed:
+    def _error(self, fault: Fault, more: int = 0) -> DiscoveryError:
         others = f" (and {more} more faults)" if more else ""
         text = f"hosts_file: {fault.at(self._place)}: {fault.what}{others}; {fault.cure}"
-        return Failed(DiscoveryError(text, strategy="hosts_file"))
+        return DiscoveryError(text, strategy="hosts_file")
 
     async def _still(self, content: bytes | Fault) -> bytes | Fault:
         """Return what the file holds when it has not changed for a moment."""

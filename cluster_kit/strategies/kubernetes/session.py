@@ -10,12 +10,14 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
+from math import inf
 
 from msgspec.json import decode
 
-from cluster_kit.abc import Discovery, Failed, Observation
+from cluster_kit.abc import Discovery, Observation
 from cluster_kit.errors import DiscoveryError
+from cluster_kit.reporter import Reporter
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.client import Client, WatchBrokenError
 from cluster_kit.strategies.kubernetes.entries import Reading, name_of
@@ -52,18 +54,18 @@ class Session:
         self._listed = False
         self._doubt_until_s: float | None = None
         self._fault: str | None = None
-        self._told: str | None = None
         self._polls = False
         self._began_s = 0.0
-        self._news = asyncio.Event()
+        self._reporter = Reporter(ctx.announced)
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
         """Yield what becomes known, until closed."""
         following = self._loop.create_task(self._follow(), name="kubernetes: list and watch")
-        following.add_done_callback(lambda _: self._news.set())
+        following.add_done_callback(lambda _: self._reporter.wake())
         try:
             while not following.done():
-                for observation in self._take():
+                self._report()
+                for observation in self._reporter.take():
                     yield observation
                 await self._pause()
             following.result()
@@ -73,43 +75,40 @@ class Session:
             await self._client.close()
 
     async def _pause(self) -> None:
-        """Wait until there may be something to tell."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._doubt_until_s if self._fault is None else None):
-                await self._news.wait()
+        """Wait until there may be something to report."""
+        delay_s = inf
+        if self._fault is None and self._doubt_until_s is not None:
+            delay_s = self._doubt_until_s - self._loop.time()
+        await self._reporter.wait(delay_s)
         await asyncio.sleep(SETTLE_S)
-        self._news.clear()
 
-    # -- what to tell ----------------------------------------------------------------------------------------------------------
+    # -- what to report --------------------------------------------------------------------------
 
-    def _take(self) -> list[Observation]:
-        """Return what has not been told yet."""
-        if (
-            self._fault is None
-            and self._doubt_until_s is not None
-            and self._loop.time() >= self._doubt_until_s
-        ):
+    def _report(self) -> None:
+        """Queue what has not been reported yet."""
+        now_s = self._loop.time()
+        if self._fault is None and self._doubt_until_s is not None and now_s >= self._doubt_until_s:
             self._doubt_until_s = None
         problem = self._view.problem
         news: list[Observation] = []
         if self._listed:
             doubt = problem is not None or self._doubt_until_s is not None
-            news = self._view.observe(
-                doubt=doubt, again=self._told is not None and self._fault is None
-            )
+            is_over = self._reporter.fault is not None and self._fault is None
+            news = self._view.observe(doubt=doubt, again=is_over)
+        self._reporter.say(*news)
         trouble = self._fault or problem
-        if trouble is not None and (news or trouble != self._told):
-            news.append(Failed(DiscoveryError(f"kubernetes: {trouble}", strategy="kubernetes")))
-        self._told = trouble
-        return news
+        error = None
+        if trouble is not None:
+            error = DiscoveryError(f"kubernetes: {trouble}", strategy="kubernetes")
+        self._reporter.judge(error, again=bool(news))
 
     def _works(self) -> None:
         """Note that the server answers; while it doesn't, doubt stays."""
         if self._fault is not None and self._doubt_until_s is not None:
             self._doubt_until_s = self._loop.time() + DOUBT_S
         self._fault = None
-        if self._told is not None:
-            self._news.set()
+        if self._reporter.fault is not None:
+            self._reporter.wake()
 
     async def _failed(self, error: ApiError, request: Request) -> None:
         """Note that the server doesn't answer, or not as it should."""
@@ -124,7 +123,7 @@ class Session:
             self._polls = self._reflector.polling
         elif error.kind is not Kind.EXPIRED or not request.resumes:
             self._fault = text
-            self._news.set()
+            self._reporter.wake()
         elif request.position or request.first:
             log.warning(
                 "kubernetes: listing again, since the server's store was restored or its cache is behind: %s",
@@ -182,7 +181,7 @@ class Session:
         self._staged = []
         self._listed = True
         self._works()
-        self._news.set()
+        self._reporter.wake()
 
     async def _watch(self, request: Request) -> None:
         resource = self._resource = self._resource or await self._client.resource()
@@ -236,7 +235,7 @@ class Session:
                 Kind.REFUSED, f"{self._client.server} told of more than {MAX_OBJECTS} objects"
             )
         self._reflector.heard(found.metadata.resource_version, self._lasted_s())
-        self._news.set()
+        self._reporter.wake()
 
     async def _path(self, resource: Resource) -> str:
         return resource.path(await self._client.namespace())

@@ -9,29 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from math import inf
 
 from zeroconf import ServiceInfo
 
-from cluster_kit.abc import Discovery, Failed, Observation
+from cluster_kit.abc import Discovery, Observation
 from cluster_kit.attended import AttendedClock
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.host import is_loopback
 from cluster_kit.node import host_and_port
+from cluster_kit.reporter import Reporter
 from cluster_kit.strategies.mdns import MdnsStrategy
 from cluster_kit.strategies.mdns.browser import Browser, Ignored, Record
 from cluster_kit.strategies.mdns.interfaces import Interface, Way, choose, interfaces, look_up
 from cluster_kit.strategies.mdns.records import Told, encode, host_name, instance_name
 from cluster_kit.strategies.mdns.responder import Responder
 from cluster_kit.strategies.mdns.sockets import PORT, cure, fault
+from cluster_kit.throttle import Throttle
 
 log = logging.getLogger("cluster_kit.mdns")
 
 LOOK_S = 3.0  # between two looks at the interfaces
 ECHO_S = 3.0  # an announcement is heard back within milliseconds, unless this machine is very busy
-REPEAT_S = 60.0  # between two messages about instances that are of no use
 
 
 class Session:
@@ -50,17 +50,13 @@ class Session:
         self._ways: list[Way] = []
         self._host = ctx.local.host
         self._addresses: list[str] = []
-        self._news: deque[Observation] = deque()
-        self._wake = asyncio.Event()
+        self._throttle = Throttle()
+        self._reporter = Reporter(ctx.announced)
         self._look_at_s = self._clock.now_s()
         self._echo_by_s = inf  # unless an announcement is to be heard back
         self._revision = 0
         self._announce_at_s = inf
-        self._announced = False
-        self._fault: str | None = None
         self._faults: list[str] = []
-        self._ignored = 0
-        self._quiet_until_s = self._clock.now_s()
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
         """Yield what is heard, until closed."""
@@ -71,12 +67,12 @@ class Session:
                 await self._step()
                 for found in self._browser.take(self._clock.now_s()):
                     if isinstance(found, Ignored):
-                        self._mutter(found)
+                        self._ignore(found)
                     else:
                         yield found
                 self._listen_for_echo()
-                while self._news:
-                    yield self._news.popleft()
+                for observation in self._reporter.take():
+                    yield observation
                 await self._pause()
         except (asyncio.CancelledError, GeneratorExit):
             leaving = True  # who fails instead starts again, and says no goodbye
@@ -89,7 +85,7 @@ class Session:
         while True:
             await self._ctx.changed()
             self._announce_at_s = self._clock.now_s()
-            self._wake.set()
+            self._reporter.wake()
 
     # -- when to do something --------------------------------------------------------------------------------------------------
 
@@ -98,12 +94,7 @@ class Session:
         due_s = [self._look_at_s, self._echo_by_s]
         if self._responder is not None:
             due_s += [self._browser.next_s, self._announce_at_s]
-        timer = self._loop.call_later(max(0.0, min(due_s) - self._clock.now_s()), self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            timer.cancel()
-        self._wake.clear()
+        await self._reporter.wait(min(due_s) - self._clock.now_s())
 
     async def _step(self) -> None:
         """Do all that is due."""
@@ -122,7 +113,7 @@ class Session:
         for record in records:
             self._browser.hear(record, now_s)
         self._browser.hear_of_hosts(hosts)
-        self._wake.set()
+        self._reporter.wake()
 
     def _addresses_of(self, host: str) -> Iterable[str]:
         return self._responder.addresses_of(host) if self._responder else ()
@@ -176,7 +167,7 @@ class Session:
     async def _announce(self, responder: Responder) -> None:
         self._announce_at_s = inf
         if not self._ctx.announce:
-            self._works()
+            self._reporter.works()
         elif info := await self._info():
             self._browser.heard_itself = False
             self._echo_by_s = self._clock.now_s() + ECHO_S
@@ -223,7 +214,7 @@ class Session:
     def _listen_for_echo(self) -> None:
         if self._browser.heard_itself and self._echo_by_s < inf:
             self._echo_by_s = inf
-            self._works()
+            self._reporter.works()
         elif self._clock.now_s() >= self._echo_by_s:
             self._echo_by_s = inf
             self._announce_at_s = self._look_at_s
@@ -235,23 +226,12 @@ class Session:
     # -- health ----------------------------------------------------------------------------------------------------------------
 
     def _failed(self, why: str) -> None:
-        """Report an error, once."""
-        if why != self._fault:
-            self._fault = why
-            self._news.append(Failed(DiscoveryError(f"mdns: {why}; trying again", strategy="mdns")))
+        self._reporter.failed(DiscoveryError(f"mdns: {why}; trying again", strategy="mdns"))
 
-    def _works(self) -> None:
-        if self._fault is not None or not self._announced:
-            self._ctx.announced()
-        self._fault = None
-        self._announced = True
-
-    def _mutter(self, ignored: Ignored) -> None:
-        """Log who was of no use, once in a while."""
-        self._ignored += 1
-        if self._clock.now_s() >= self._quiet_until_s:
-            self._quiet_until_s = self._clock.now_s() + REPEAT_S
-            log.debug("%r ignored: %s; %s; %d ignored so far", *ignored, self._ignored)
+    def _ignore(self, ignored: Ignored) -> None:
+        """Log an instance that is of no use, now and then."""
+        if self._throttle.passes("ignored", self._clock.now_s()):
+            log.debug("%r ignored: %s; %s%s", *ignored, self._throttle.more("ignored"))
 
     async def _close(self, *, goodbye: bool) -> None:
         responder, self._responder, self._ways = self._responder, None, []
