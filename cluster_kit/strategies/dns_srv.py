@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import faults_of, raise_all
 from cluster_kit.strategies.dns import Family
-from cluster_kit.strategies.dns.checks import (
+from cluster_kit.strategies.dns.options import (
     faults_of_identity,
     faults_of_polling,
     faults_of_services,
@@ -24,7 +24,7 @@ from cluster_kit.strategies.dns.checks import (
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
-    from cluster_kit.strategies.dns.run import Answers, Questions
+    from cluster_kit.strategies.dns.polling import Answers, Questions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class DnsSrvStrategy(Strategy):
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Ask for the records of each name and the addresses of their targets, again and again."""
-        from cluster_kit.strategies.dns.run import Run
+        from cluster_kit.strategies.dns.polling import Run
 
         questions = partial(self._questions, ctx)
         return Run(self.interval_s, self.confirmations, questions).observe(ctx)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import faults_of, raise_all
 from cluster_kit.strategies.dns import DnsStrategy, Family
-from cluster_kit.strategies.dns.checks import (
+from cluster_kit.strategies.dns.options import (
     faults_of_addresses,
     faults_of_identity,
     faults_of_polling,

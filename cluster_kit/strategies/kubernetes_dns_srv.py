@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import raise_all
 from cluster_kit.strategies.dns import Family
-from cluster_kit.strategies.dns.checks import (
+from cluster_kit.strategies.dns.options import (
     faults_of_identity,
     faults_of_polling,
     faults_of_services,

@@ -9,7 +9,7 @@ from mdns_process import a_type, all_see_each_other, diagnosed, peers
 
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.mdns import LOOPBACK
-from cluster_kit.strategies.mdns.records import Told, encode
+from cluster_kit.strategies.mdns.records import Announcement, encode
 
 pytestmark = pytest.mark.once
 
@@ -248,7 +248,7 @@ def test_goodbye_to_a_service_alone_is_heard(wire):
         service_type = a_type()
         one = start("a@127.0.0.1", service_type)
         one.boot()
-        told = Told(node=Node(name="x@127.0.0.1", boot_id=BootId.new()), fence=Fence("test", "lan"))
+        told = Announcement(node=Node(name="x@127.0.0.1", boot_id=BootId.new()), fence=Fence("test", "lan"))
         instance, host = name(b"x", *service_type.rstrip(".").encode().split(b".")), name(b"x", b"local")
         service = struct.pack(">HHH", 0, 0, 4000) + host
         wire(answer((instance, 33, 120, service), (instance, 16, 120, encode(told)), (host, 1, 120, b"\x7f\0\0\1")))
@@ -265,7 +265,7 @@ def test_stranger_cannot_make_a_node_from_nothing_but_valid_records(wire):
         one.boot()
         suffix = tuple(label.encode() for label in service_type.rstrip(".").split("."))
         for number, address in enumerate((b"\0\0\0\0", b"\xe0\0\0\1", b"\x7f\0\0\1")):
-            told = Told(node=Node(name=f"x{number}@127.0.0.1", boot_id=BootId.new()), fence=Fence("test", "lan"))
+            told = Announcement(node=Node(name=f"x{number}@127.0.0.1", boot_id=BootId.new()), fence=Fence("test", "lan"))
             instance, host = name(b"x%d" % number, *suffix), name(b"x%d" % number, b"local")
             wire(
                 answer(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cluster_kit.abc import Gone, Seen
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
-from cluster_kit.strategies.gossip.peers import BELATED_S, Peers, Statement, Word
+from cluster_kit.strategies.gossip.peers import BELATED_S, Change, Peers, Statement
 
 NAMES = tuple(f"{basename}@10.0.0.1" for basename in ("ann", "bob", "cat", "dan"))
 ANN = Node(name=NAMES[0], boot_id=BootId(1, 1))
@@ -79,7 +79,7 @@ def test_of_packets_in_any_order_the_first_goodbye_is_the_last_word(arriving, si
             assert peers.bury(ANN.name, ANN.boot_id, at_s) is not left
             left = True
         else:
-            assert (peers.hear(Statement(ANN, FENCE, leaving=False), at_s) is Word.LATE) is left
+            assert (peers.hear(Statement(ANN, FENCE, leaving=False), at_s) is Change.LATE) is left
         assert not (left and peers.current(ANN.name))
 
 

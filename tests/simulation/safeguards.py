@@ -13,7 +13,7 @@ from cluster_kit.events import Reason
 from cluster_kit.membership.backoff import Backoff
 from cluster_kit.membership.news import _State
 from cluster_kit.strategies.gossip.engine import Ignored
-from cluster_kit.strategies.gossip.peers import Word
+from cluster_kit.strategies.gossip.peers import Change
 from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.wire.gossip import Kind
 from cluster_kit.wire.link import State
@@ -69,9 +69,9 @@ def gone_only_who_left(name, reason, boot_id=None):
 
 def take_any_run(self, said, now_s):
     if now_s < self._buried.get(said.node.boot_id, -inf):
-        return Word.LATE
+        return Change.LATE
     before = self._said.get(said.node.key)
-    return Word.KNOWN if before and said.says_the_same_as(before) else Word.NEW
+    return Change.KNOWN if before and said.says_the_same_as(before) else Change.NEW
 
 
 def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):

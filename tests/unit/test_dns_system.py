@@ -7,10 +7,10 @@ import threading
 import pytest
 
 from cluster_kit.strategies.dns import system
-from cluster_kit.strategies.dns.replies import Kind, Status
+from cluster_kit.strategies.dns.replies import RecordType, Status
 
 
-def ask(name="web.test", kind=Kind.A):
+def ask(name="web.test", kind=RecordType.A):
     return asyncio.run(system.SystemResolver().ask(name, kind))
 
 

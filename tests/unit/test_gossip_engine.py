@@ -12,7 +12,7 @@ from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip import peers as table
 from cluster_kit.strategies.gossip.engine import ANSWERERS, ANSWERS_PER_S, REMEMBERED, Ignored, Send
-from cluster_kit.strategies.gossip.peers import BELATED_S, Peers, Statement, Word
+from cluster_kit.strategies.gossip.peers import BELATED_S, Change, Peers, Statement
 from cluster_kit.wire.gossip import Kind, Packet, encode
 
 SOON_S = 0.01  # a few hops on this network
@@ -435,10 +435,10 @@ def test_peers_are_bounded(monkeypatch):
     monkeypatch.setattr(table, "MAX_PEERS", 10)
     peers = Peers(silent_s=1, ttl_s=10)
     for number in range(100):
-        assert peers.hear(says(stranger(number)), number) is Word.NEW
+        assert peers.hear(says(stranger(number)), number) is Change.NEW
     assert len(peers) == 10
-    assert peers.hear(says(stranger(99)), 100) is Word.KNOWN
-    assert peers.hear(says(stranger(0)), 100) is Word.NEW
+    assert peers.hear(says(stranger(99)), 100) is Change.KNOWN
+    assert peers.hear(says(stranger(0)), 100) is Change.NEW
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -461,8 +461,8 @@ def test_remembered_goodbyes_are_bounded(monkeypatch):
     peers = Peers(silent_s=1, ttl_s=10)
     for number in range(100):
         peers.bury(stranger(number).name, stranger(number).boot_id, 0)
-    assert peers.hear(says(stranger(99)), 0) is Word.LATE
-    assert peers.hear(says(stranger(0)), 0) is Word.NEW
+    assert peers.hear(says(stranger(99)), 0) is Change.LATE
+    assert peers.hear(says(stranger(0)), 0) is Change.NEW
 
 
 def test_silent_peers_are_forgotten():
@@ -484,7 +484,7 @@ def test_who_is_heard_again_when_renewal_may_come_too_late_is_news():
     assert not peers.all_repeat([bob, ann], 9.1)
     assert not peers.repeats(ann, 9.1)
     assert peers.repeats(bob, 9.1)
-    assert peers.hear(ann, 9.1) is Word.CHANGED
+    assert peers.hear(ann, 9.1) is Change.CHANGED
     assert peers.all_repeat([bob, ann], 9.2)
     assert not peers.all_repeat([bob, says(stranger(1))], 9.2)
 
@@ -493,6 +493,6 @@ def test_who_is_heard_again_when_renewal_may_come_too_late_is_news():
 def test_change_of_a_known_run_is_news(change):
     peers = Peers(silent_s=1, ttl_s=10)
     peers.hear(says(stranger()), 0.0)
-    assert peers.hear(says(stranger().evolve(**change)), 1.0) is Word.CHANGED
-    assert peers.hear(says(stranger().evolve(**change), leaving=True), 1.0) is Word.CHANGED
-    assert peers.hear(says(stranger().evolve(**change), leaving=True), 1.0) is Word.KNOWN
+    assert peers.hear(says(stranger().evolve(**change)), 1.0) is Change.CHANGED
+    assert peers.hear(says(stranger().evolve(**change), leaving=True), 1.0) is Change.CHANGED
+    assert peers.hear(says(stranger().evolve(**change), leaving=True), 1.0) is Change.KNOWN

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster_kit.strategies.hosts_file import reader
-from cluster_kit.strategies.hosts_file.lines import Fault
+from cluster_kit.strategies.hosts_file.parser import Fault
 from cluster_kit.strategies.hosts_file.reader import GRANULE_S, MAX_BYTES, Reader, place_of
 
 

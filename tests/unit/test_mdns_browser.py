@@ -22,10 +22,10 @@ from cluster_kit.strategies.mdns.browser import (
     Goodbye,
     Ignored,
     Pointer,
-    Service,
-    Text,
+    ServiceRecord,
+    TextRecord,
 )
-from cluster_kit.strategies.mdns.records import Told, encode
+from cluster_kit.strategies.mdns.records import Announcement, encode
 
 FENCE = Fence("shop", "lan")
 OWN = BootId(1, 1)
@@ -78,11 +78,11 @@ def host(node):
 
 
 def service(node, port=4000, ttl_s=TTL_S):
-    return Service(instance(node), host(node), port, ttl_s)
+    return ServiceRecord(instance(node), host(node), port, ttl_s)
 
 
 def text(node, fence=FENCE, **told):
-    return Text(instance(node), encode(Told(node=node, fence=fence, **told)))
+    return TextRecord(instance(node), encode(Announcement(node=node, fence=fence, **told)))
 
 
 def goodbye(node):
@@ -153,7 +153,7 @@ def test_node_without_a_port_has_no_address():
 def test_names_are_compared_without_case():
     network = Network()
     network.announce(BOB)
-    assert told(network.hear(Service(instance(BOB).upper(), host(BOB), 4000, TTL_S))) == ["Seen"]
+    assert told(network.hear(ServiceRecord(instance(BOB).upper(), host(BOB), 4000, TTL_S))) == ["Seen"]
     assert told(network.hear(Goodbye(instance(BOB).upper()))) == ["Gone"]
 
 
@@ -189,7 +189,7 @@ def test_foreign_node_is_not_asked_again():
 def test_text_of_another_program_is_ignored():
     network = Network()
     network.addresses[host(BOB)] = ["10.0.0.2"]
-    (ignored,) = network.hear(service(BOB), Text(instance(BOB), b"\x05a=b\nc"))
+    (ignored,) = network.hear(service(BOB), TextRecord(instance(BOB), b"\x05a=b\nc"))
     assert "not the TXT record of a node" in ignored.why
 
 

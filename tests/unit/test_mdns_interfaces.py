@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from cluster_kit.strategies.mdns.interfaces import Flag, Interface, Nearby, Way, choose, interfaces, look_up
+from cluster_kit.strategies.mdns.interfaces import Flag, Interface, InterfaceAddress, Nearby, choose, interfaces, look_up
 
 LO = Interface("lo", 1, ("127.0.0.1", "::1"), flags=Flag.UP | Flag.LOOPBACK | Flag.RUNNING)
 ETH = Interface("eth0", 2, ("10.0.0.1", "10.0.0.9", "fd00::1", "fe80::1"))
@@ -53,7 +53,7 @@ def test_each_protocol_has_its_address(ip_version, found, wanted):
 
 def test_one_that_cannot_be_used_does_not_stop_the_rest():
     found, faults = choose(["eth7", "lo"], [LO, ETH], "v4")
-    assert found == [Way("lo", 1, "127.0.0.1")]
+    assert found == [InterfaceAddress("lo", 1, "127.0.0.1")]
     assert len(faults) == 1
 
 
@@ -103,7 +103,7 @@ def test_of_two_interfaces_on_one_network_that_in_use_counts():
 
 def test_this_machine_has_loopback():
     (way,) = choose(["127.0.0.1"], interfaces(), "v4")[0]
-    assert way == Way("lo", 1, "127.0.0.1")
+    assert way == InterfaceAddress("lo", 1, "127.0.0.1")
 
 
 @pytest.mark.parametrize(

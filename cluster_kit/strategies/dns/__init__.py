@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.errors import faults_of, raise_all
 from cluster_kit.node import Node, join_address
-from cluster_kit.strategies.dns.checks import (
+from cluster_kit.strategies.dns.options import (
     faults_of_addresses,
     faults_of_identity,
     faults_of_polling,
@@ -28,7 +28,7 @@ from cluster_kit.strategies.dns.checks import (
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
-    from cluster_kit.strategies.dns.run import Answers, Questions
+    from cluster_kit.strategies.dns.polling import Answers, Questions
 
 Family = Literal["any", "ipv4", "ipv6"]
 
@@ -60,7 +60,7 @@ class DnsStrategy(Strategy):
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Ask for each name and kind of address, again and again."""
-        from cluster_kit.strategies.dns.run import Run
+        from cluster_kit.strategies.dns.polling import Run
 
         return Run(self.interval_s, self.confirmations, self._questions).observe(ctx)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cluster_kit.strategies.dns.replies import Kind, Reply, Status
+from cluster_kit.strategies.dns.replies import RecordType, Reply, Status
 
 _OTHER_SERVER = "the server doesn't serve this client or this name; name another one in resolver or /etc/resolv.conf"
 _FAILURES = (
@@ -47,13 +47,13 @@ def why_failed(reply: Reply) -> str:
     return next(cause for sign, cause in _FAILURES if sign in reply.said)
 
 
-def why_half(kind: Kind) -> str:
+def why_half(kind: RecordType) -> str:
     """Return the likely cause where one family fails and the other one answers."""
-    other = "ipv6" if kind is Kind.A else "ipv4"
+    other = "ipv6" if kind is RecordType.A else "ipv4"
     return f"the same servers answer for the other family: if nodes have no such addresses, set 'family: {other}'"
 
 
-def why_nobody(name: str, kind: Kind, reply: Reply, search: Sequence[str]) -> str:
+def why_nobody(name: str, kind: RecordType, reply: Reply, search: Sequence[str]) -> str:
     """Return the likely cause of an answer with nobody in it."""
     causes = [_SERVICE] if in_kubernetes(name, search) else []
     if reply.status is Status.NO_NAME:
@@ -61,7 +61,7 @@ def why_nobody(name: str, kind: Kind, reply: Reply, search: Sequence[str]) -> st
             "the name is misspelt, or nothing is entered under it yet",
             *_why_short(name, search),
         ]
-    elif kind is Kind.SRV:
+    elif kind is RecordType.SRV:
         where = "" if name.startswith("_") else "they are mostly at _port._tcp.name; or "
         causes.append(f"the name has no SRV records: {where}ask for its addresses by strategy dns")
     elif name.startswith("_"):

@@ -14,9 +14,9 @@ from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node, join_address
 from cluster_kit.strategies.dns.causes import why_failed, why_half, why_late, why_nobody, why_one
-from cluster_kit.strategies.dns.checks import DNS_PORT, RESOLV_CONF, read_names, read_servers
 from cluster_kit.strategies.dns.lookup import ask_addresses, ask_services, resolver_of
-from cluster_kit.strategies.dns.replies import Kind, Reply, Resolver, Status, kinds_of
+from cluster_kit.strategies.dns.options import DNS_PORT, RESOLV_CONF, read_names, read_servers
+from cluster_kit.strategies.dns.replies import RecordType, Reply, Resolver, Status, kinds_of
 from cluster_kit.strategies.dns.search import read_settings, search_domains
 from cluster_kit.strategies.dns.services import who_serves
 from cluster_kit.strategies.dns.system import WHERE
@@ -78,7 +78,8 @@ async def diagnose_services(options: DnsSrvStrategy, local: Node) -> AsyncIterat
             asked=f"SRV of {name!r} at {servers.told}",
             got=_told(reply, [f"{service.target}:{service.port}" for service in reply.services]),
             outcome=_outcome(reply),
-            cause=_why(name, Kind.SRV, reply, servers) or why_late(reply.ttl_s, options.interval_s),
+            cause=_why(name, RecordType.SRV, reply, servers)
+            or why_late(reply.ttl_s, options.interval_s),
         )
         if reply.services:
             answer = who_serves(
@@ -123,7 +124,7 @@ async def _who_fails(servers: Servers, name: str) -> str | None:
     from cluster_kit.strategies.dns.server import ServerResolver
 
     replies = await asyncio.gather(
-        *(ServerResolver([server]).ask(name, Kind.A) for server in servers.named)
+        *(ServerResolver([server]).ask(name, RecordType.A) for server in servers.named)
     )
     failing = [reply.said for reply in replies if reply.status is Status.FAILED]
     if not failing or len(failing) == len(replies):  # of all of them the next findings tell
@@ -138,7 +139,7 @@ class _Detailed:
         self._system = system
         self._servers = servers
 
-    async def ask(self, name: str, kind: Kind) -> Reply:
+    async def ask(self, name: str, kind: RecordType) -> Reply:
         """Return what the system says, with what the servers have to add."""
         reply, direct = await asyncio.gather(
             self._system.ask(name, kind), self._servers.ask(name, kind)
@@ -178,7 +179,13 @@ def _worth(answer: Answer) -> Outcome:
 
 
 def _cause(
-    name: str, kind: Kind, reply: Reply, servers: Servers, suspicion: str | None, *, somebody: bool
+    name: str,
+    kind: RecordType,
+    reply: Reply,
+    servers: Servers,
+    suspicion: str | None,
+    *,
+    somebody: bool,
 ) -> str | None:
     """Return what is likely wrong with an answer; ``somebody``: there are addresses, of the one family or the other."""
     if not somebody:
@@ -186,7 +193,7 @@ def _cause(
     return why_half(kind) if reply.status is Status.FAILED else suspicion
 
 
-def _why(name: str, kind: Kind, reply: Reply, servers: Servers) -> str | None:
+def _why(name: str, kind: RecordType, reply: Reply, servers: Servers) -> str | None:
     if reply.status is Status.FOUND:
         return None
     return (

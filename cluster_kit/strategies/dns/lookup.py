@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from cluster_kit.strategies.dns.checks import read_servers
-from cluster_kit.strategies.dns.replies import Kind, Reply, Resolver, Status
+from cluster_kit.strategies.dns.options import read_servers
+from cluster_kit.strategies.dns.replies import RecordType, Reply, Resolver, Status
 from cluster_kit.strategies.dns.search import ask
 from cluster_kit.strategies.dns.services import targets_of
 
@@ -32,27 +32,29 @@ def resolver_of(option: str | None) -> Resolver:
 
 
 async def ask_addresses(
-    resolver: Resolver, names: Sequence[str], kinds: Sequence[Kind]
-) -> dict[str, dict[Kind, Reply]]:
+    resolver: Resolver, names: Sequence[str], kinds: Sequence[RecordType]
+) -> dict[str, dict[RecordType, Reply]]:
     """Return what is said of each name, by kind of record."""
     questions = [(name, kind) for name in names for kind in kinds]
     replies = await asyncio.gather(*(ask(resolver, name, kind) for name, kind in questions))
-    said: dict[str, dict[Kind, Reply]] = {name: {} for name in names}
+    said: dict[str, dict[RecordType, Reply]] = {name: {} for name in names}
     for (name, kind), reply in zip(questions, replies, strict=True):
         said[name][kind] = reply
     return said
 
 
 async def ask_services(
-    resolver: Resolver, names: Sequence[str], kinds: Sequence[Kind]
+    resolver: Resolver, names: Sequence[str], kinds: Sequence[RecordType]
 ) -> dict[str, tuple[Reply, dict[str, Reply]]]:
     """Return the SRV records of each name, and the addresses of their targets."""
-    replies = await asyncio.gather(*(ask(resolver, name, Kind.SRV) for name in names))
+    replies = await asyncio.gather(*(ask(resolver, name, RecordType.SRV) for name in names))
     located = [await _locate(resolver, reply, kinds) for reply in replies]
     return dict(zip(names, zip(replies, located, strict=True), strict=True))
 
 
-async def _locate(resolver: Resolver, reply: Reply, kinds: Sequence[Kind]) -> dict[str, Reply]:
+async def _locate(
+    resolver: Resolver, reply: Reply, kinds: Sequence[RecordType]
+) -> dict[str, Reply]:
     """Return the addresses of each target of SRV records; of several kinds the first that the target has."""
     turn = asyncio.Semaphore(AT_ONCE)
 
@@ -67,8 +69,8 @@ async def _locate(resolver: Resolver, reply: Reply, kinds: Sequence[Kind]) -> di
 async def _address_of(
     resolver: Resolver,
     target: str,
-    kinds: Sequence[Kind],
-    glue: Mapping[tuple[Kind, str], tuple[str, ...]],
+    kinds: Sequence[RecordType],
+    glue: Mapping[tuple[RecordType, str], tuple[str, ...]],
 ) -> Reply:
     for kind in kinds:
         if addresses := glue.get((kind, target)):

@@ -16,7 +16,7 @@ from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node
 
 
-class Kind(StrEnum):
+class RecordType(StrEnum):
     """A type of DNS record."""
 
     A = "A"
@@ -24,10 +24,14 @@ class Kind(StrEnum):
     SRV = "SRV"
 
 
-_KINDS = {"any": (Kind.A, Kind.AAAA), "ipv4": (Kind.A,), "ipv6": (Kind.AAAA,)}
+_KINDS = {
+    "any": (RecordType.A, RecordType.AAAA),
+    "ipv4": (RecordType.A,),
+    "ipv6": (RecordType.AAAA,),
+}
 
 
-def kinds_of(family: str, own_host: str = "") -> tuple[Kind, ...]:
+def kinds_of(family: str, own_host: str = "") -> tuple[RecordType, ...]:
     """Return the kinds of addresses that the option ``family`` means, that of this node's own host first."""
     kinds = _KINDS[family]
     return kinds[::-1] if ":" in own_host else kinds
@@ -42,7 +46,7 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-class Service(Struct, frozen=True, order=True):
+class SrvRecord(Struct, frozen=True, order=True):
     """An SRV record; its weight says how to share load, which means nothing to a mesh."""
 
     priority: int
@@ -66,8 +70,8 @@ class Reply(Struct, frozen=True, kw_only=True):
     status: Status
     said: str = ""
     addresses: tuple[str, ...] = ()
-    services: tuple[Service, ...] = ()
-    glue: Mapping[tuple[Kind, str], tuple[str, ...]] = {}
+    services: tuple[SrvRecord, ...] = ()
+    glue: Mapping[tuple[RecordType, str], tuple[str, ...]] = {}
     ttl_s: int | None = None
     asked: str = ""
     domain: str = ""
@@ -76,12 +80,12 @@ class Reply(Struct, frozen=True, kw_only=True):
 class Resolver(Protocol):
     """Whom to ask."""
 
-    async def ask(self, name: str, kind: Kind) -> Reply:
+    async def ask(self, name: str, kind: RecordType) -> Reply:
         """Return what is known of ``name``; never raises for what the network does."""
 
 
 def by_family(
-    name: str, replies: Mapping[Kind, Reply], node_at: Callable[[str], Node]
+    name: str, replies: Mapping[RecordType, Reply], node_at: Callable[[str], Node]
 ) -> dict[str, Answer]:
     """Return what the records of each kind say about who is there.
 
@@ -95,7 +99,7 @@ def by_family(
 
 
 def _answer(
-    name: str, kind: Kind, reply: Reply, node_at: Callable[[str], Node], *, nobody: bool
+    name: str, kind: RecordType, reply: Reply, node_at: Callable[[str], Node], *, nobody: bool
 ) -> Answer:
     if reply.status is Status.FAILED:
         return Answer(error=failed(name, kind, reply), complete=False)
@@ -111,6 +115,6 @@ def empty(name: str, said: str) -> DiscoveryError:
     )
 
 
-def failed(name: str, kind: Kind, reply: Reply) -> DiscoveryError:
+def failed(name: str, kind: RecordType, reply: Reply) -> DiscoveryError:
     """Return the error that a question without an answer is."""
     return DiscoveryError(f"dns: cannot look up {kind} of {name!r}: {reply.said}", strategy="dns")

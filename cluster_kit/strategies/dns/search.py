@@ -20,8 +20,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from cluster_kit.strategies.dns.checks import RESOLV_CONF
-from cluster_kit.strategies.dns.replies import Kind, Reply, Resolver, Status
+from cluster_kit.strategies.dns.options import RESOLV_CONF
+from cluster_kit.strategies.dns.replies import RecordType, Reply, Resolver, Status
 
 log = logging.getLogger("cluster_kit.dns")
 
@@ -34,7 +34,7 @@ MORE_MADE_UP = (
 _EXISTS = (Status.FOUND, Status.NO_DATA)
 
 
-async def ask(resolver: Resolver, name: str, kind: Kind) -> Reply:
+async def ask(resolver: Resolver, name: str, kind: RecordType) -> Reply:
     """Return what ``name`` has, and not what a wildcard of a search domain has for every name.
 
     Returns:
@@ -75,7 +75,7 @@ def read_settings(resolv_conf: str) -> list[list[str]]:
     return [words for line in text.splitlines() if (words := line.split())]
 
 
-async def _second_opinion(resolver: Resolver, name: str, kind: Kind) -> Reply:
+async def _second_opinion(resolver: Resolver, name: str, kind: RecordType) -> Reply:
     try:
         async with asyncio.timeout(SECOND_OPINION_S):
             return await resolver.ask(name, kind)
@@ -83,7 +83,7 @@ async def _second_opinion(resolver: Resolver, name: str, kind: Kind) -> Reply:
         return Reply(status=Status.FAILED, said="no answer")
 
 
-async def _find_domain(resolver: Resolver, name: str, kind: Kind) -> str | None:
+async def _find_domain(resolver: Resolver, name: str, kind: RecordType) -> str | None:
     """Return the domain that completed the name, where an alias (CNAME) hides it."""
     domains = [domain.strip(".").lower() for domain in search_domains(RESOLV_CONF)]
     replies = [_second_opinion(resolver, f"{name}.{domain}.", kind) for domain in domains]
@@ -91,7 +91,7 @@ async def _find_domain(resolver: Resolver, name: str, kind: Kind) -> str | None:
     return next((domain for domain, reply in said if reply.status in _EXISTS), None)
 
 
-async def _is_wildcard(resolver: Resolver, domain: str, kind: Kind, reply: Reply) -> bool:
+async def _is_wildcard(resolver: Resolver, domain: str, kind: RecordType, reply: Reply) -> bool:
     """Whether ``reply`` may be that of a wildcard of ``domain``."""
     first = await _second_opinion(resolver, f"{MADE_UP}.{domain}.", kind)
     if _records(first) == _records(reply):

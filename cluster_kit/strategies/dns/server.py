@@ -21,8 +21,8 @@ from msgspec.structs import replace
 
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import join_address
-from cluster_kit.strategies.dns.checks import RESOLV_CONF
-from cluster_kit.strategies.dns.replies import Kind, Reply, Service, Status
+from cluster_kit.strategies.dns.options import RESOLV_CONF
+from cluster_kit.strategies.dns.replies import RecordType, Reply, SrvRecord, Status
 
 LOOKUP_S = 5.0  # for one question, all servers and repetitions together
 SERVER_S = 1.0  # for one server: by then the next one has its turn, though a pod's search domains make four names of one
@@ -55,7 +55,7 @@ class ServerResolver:
                 dns.nameserver.Do53Nameserver(host, port) for host, port in servers
             ]
 
-    async def ask(self, name: str, kind: Kind) -> Reply:
+    async def ask(self, name: str, kind: RecordType) -> Reply:
         """Return what the servers know of ``name``."""
         try:
             answer = await self._resolver.resolve(
@@ -70,7 +70,7 @@ class ServerResolver:
         return replace(_reply(answer, kind), asked=_host(answer.qname))
 
 
-def _reply(answer: dns.resolver.Answer, kind: Kind) -> Reply:
+def _reply(answer: dns.resolver.Answer, kind: RecordType) -> Reply:
     if answer.response.flags & dns.flags.TC:  # by UDP it would have been asked for again
         return Reply(
             status=Status.FAILED, said=f"{answer.nameserver} cuts its reply short by TCP, too"
@@ -82,21 +82,21 @@ def _reply(answer: dns.resolver.Answer, kind: Kind) -> Reply:
     if answer.rrset is None:
         return Reply(status=Status.NO_DATA, said=f"it has no {kind} records")
     ttl_s = answer.chaining_result.minimum_ttl
-    if kind is not Kind.SRV:
+    if kind is not RecordType.SRV:
         return Reply(
             status=Status.FOUND,
             addresses=tuple(sorted({record.address for record in answer})),
             ttl_s=ttl_s,
         )
     services = tuple(
-        sorted({Service(record.priority, _host(record.target), record.port) for record in answer})
+        sorted({SrvRecord(record.priority, _host(record.target), record.port) for record in answer})
     )
     return Reply(status=Status.FOUND, services=services, glue=_glue(answer.response), ttl_s=ttl_s)
 
 
-def _glue(response: dns.message.Message) -> dict[tuple[Kind, str], tuple[str, ...]]:
+def _glue(response: dns.message.Message) -> dict[tuple[RecordType, str], tuple[str, ...]]:
     return {
-        (Kind(rrset.rdtype.name), _host(rrset.name)): tuple(
+        (RecordType(rrset.rdtype.name), _host(rrset.name)): tuple(
             sorted(record.address for record in rrset)
         )
         for rrset in response.additional

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from cluster_kit.abc import Answer
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node, join_address
-from cluster_kit.strategies.dns.checks import is_host_name
-from cluster_kit.strategies.dns.replies import Kind, Reply, Service, Status, empty, failed
+from cluster_kit.strategies.dns.options import is_host_name
+from cluster_kit.strategies.dns.replies import RecordType, Reply, SrvRecord, Status, empty, failed
 
 UNAVAILABLE = (
     ""  # the target "." without its dot: the service is decidedly not available at this domain
@@ -44,7 +44,7 @@ def who_serves(
         port: Where nodes serve, in place of the records' ports.
     """
     if reply.status is Status.FAILED:
-        return Answer(error=failed(name, Kind.SRV, reply), complete=False)
+        return Answer(error=failed(name, RecordType.SRV, reply), complete=False)
     offered = [service for service in reply.services if service.target != UNAVAILABLE]
     if not offered:
         return Answer(
@@ -68,7 +68,7 @@ def who_serves(
 
 
 def _node(
-    service: Service, located: Mapping[str, Reply], basename: str | None, port: int | None
+    service: SrvRecord, located: Mapping[str, Reply], basename: str | None, port: int | None
 ) -> Node:
     """Return the node that a record stands for.
 

@@ -7,13 +7,13 @@ import socket
 from pathlib import Path
 
 from cluster_kit.resolving import resolve
-from cluster_kit.strategies.dns.replies import Kind, Reply, Status
+from cluster_kit.strategies.dns.replies import RecordType, Reply, Status
 
 PATIENCE_S = 11.0  # glibc gives up on a name server after 5 s: enough to hear the third of three
 HOSTS = Path("/etc/hosts")
 WHERE = "the system's resolver"
 
-_FAMILY = {Kind.A: socket.AF_INET, Kind.AAAA: socket.AF_INET6}
+_FAMILY = {RecordType.A: socket.AF_INET, RecordType.AAAA: socket.AF_INET6}
 _NO_DATA = {
     getattr(socket, name, None) for name in ("EAI_NODATA", "EAI_ADDRFAMILY")
 }  # not every C library has them
@@ -22,7 +22,7 @@ _NO_DATA = {
 class SystemResolver:
     """Asks for A and AAAA; one family at a time, since of both at once it doesn't tell that one has failed."""
 
-    async def ask(self, name: str, kind: Kind) -> Reply:
+    async def ask(self, name: str, kind: RecordType) -> Reply:
         """Return what the system knows of ``name``."""
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -47,7 +47,7 @@ def _is_in_hosts(name: str) -> bool:
     return any(name.lower() in line.partition("#")[0].split()[1:] for line in lines)
 
 
-def _failure(error: OSError, kind: Kind) -> Reply:
+def _failure(error: OSError, kind: RecordType) -> Reply:
     if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
         return Reply(status=Status.NO_NAME, said="there is no such name")
     if isinstance(error, socket.gaierror) and error.errno in _NO_DATA:

@@ -99,12 +99,12 @@ class EpmdLookup(Strategy):
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Look up and stay registered until closed."""
-        from cluster_kit.strategies.epmd.session import Session
+        from cluster_kit.strategies.epmd.session import EpmdSession
 
-        return Session(self, ctx).observe()
+        return EpmdSession(self, ctx).observe()
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
         """Ask each EPMD, and look for each name."""
-        from cluster_kit.strategies.epmd.findings import findings
+        from cluster_kit.strategies.epmd.diagnosis import findings
 
         return findings(self, ctx)

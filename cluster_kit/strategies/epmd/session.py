@@ -31,7 +31,7 @@ JITTER = 0.1
 MAX_TOLD = 3  # faults in one message
 
 
-class Session:
+class EpmdSession:
     """Looks up as ``options`` say, for the node that ``ctx`` tells about."""
 
     def __init__(self, options: EpmdLookup, ctx: Discovery) -> None:

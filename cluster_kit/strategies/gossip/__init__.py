@@ -83,9 +83,9 @@ class GossipStrategy(Strategy):
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Gossip until closed, then say goodbye."""
-        from cluster_kit.strategies.gossip.session import Session
+        from cluster_kit.strategies.gossip.session import GossipSession
 
-        return Session(self, ctx).observe()
+        return GossipSession(self, ctx).observe()
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
         """Look at interface and port, hear ourselves, listen to two heartbeats of the others."""

@@ -21,8 +21,8 @@ from cluster_kit.node import join_address
 from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.causes import not_joined, not_sent
 from cluster_kit.strategies.gossip.engine import SPREAD
+from cluster_kit.strategies.gossip.group import group_of, interface_with, not_there
 from cluster_kit.strategies.gossip.holders import holders
-from cluster_kit.strategies.gossip.ways import group_of, interface_with, not_there
 from cluster_kit.wire.envelope import Envelope
 from cluster_kit.wire.envelope import decode as decode_envelope
 from cluster_kit.wire.envelope import encode as encode_envelope
@@ -60,10 +60,10 @@ async def diagnose(options: GossipStrategy, ctx: Discovery) -> AsyncIterator[Fin
         return
     yield Finding(asked=f"UDP port {options.port}", got="can be shared")
     with closing(datagrams):
-        ear = Ear(ctx)
-        datagrams.listen(ear.hear)
-        yield await _hear_ourselves(group, datagrams, ear)
-        yield await _hear_others(options, group.via, ear)
+        traffic = Traffic(ctx)
+        datagrams.listen(traffic.hear)
+        yield await _hear_ourselves(group, datagrams, traffic)
+        yield await _hear_others(options, group.via, traffic)
 
 
 def judge_interface(address: str, known: Sequence[Interface], *, multicast: bool) -> Finding:
@@ -100,19 +100,19 @@ async def _not_opened(group: Group, error: NetworkError) -> Finding:
     return _failed(f"UDP port {group.port}", "cannot be opened", cure)
 
 
-async def _hear_ourselves(group: Group, datagrams: Datagrams, ear: Ear) -> Finding:
+async def _hear_ourselves(group: Group, datagrams: Datagrams, traffic: Traffic) -> Finding:
     asked = f"datagram to {join_address(group.address, group.port)}"
     loop = asyncio.get_running_loop()
     since_s = loop.time()
     try:
         for _ in range(ECHOES):
-            datagrams.send(ear.echo)
+            datagrams.send(traffic.echo)
     except NetworkError as error:
         return _failed(
             asked, "cannot be sent", str(not_sent(group, error)).removesuffix("; trying again")
         )
     try:
-        await asyncio.wait_for(ear.echoed.wait(), ECHO_S)
+        await asyncio.wait_for(traffic.echoed.wait(), ECHO_S)
     except TimeoutError:
         cause = (
             f"a firewall of this host drops UDP to port {group.port}: allow it; or what is sent on one interface should be "
@@ -122,26 +122,27 @@ async def _hear_ourselves(group: Group, datagrams: Datagrams, ear: Ear) -> Findi
     return Finding(asked=asked, got=f"heard back in {(loop.time() - since_s) * 1000:.1f} ms")
 
 
-async def _hear_others(options: GossipStrategy, sending: str, ear: Ear) -> Finding:
+async def _hear_others(options: GossipStrategy, sending: str, traffic: Traffic) -> Finding:
     """Listen for as long as two heartbeats of everybody take."""
     listen_s = min(2 * options.interval_s * (1 + SPREAD), MAX_LISTEN_S)
     await asyncio.sleep(listen_s)
-    asked = f"heartbeats of cluster {ear.fence.cluster!r}, group {ear.fence.group!r}"
-    if ear.nodes:
-        others = f"; ignored: {_listed(sorted(ear.others))}" if ear.others else ""
+    asked = f"heartbeats of cluster {traffic.fence.cluster!r}, group {traffic.fence.group!r}"
+    if traffic.nodes:
+        others = f"; ignored: {_listed(sorted(traffic.others))}" if traffic.others else ""
         return Finding(
-            asked=asked, got=f"{_count(len(ear.nodes))}: {_listed(sorted(ear.nodes))}{others}"
+            asked=asked,
+            got=f"{_count(len(traffic.nodes))}: {_listed(sorted(traffic.nodes))}{others}",
         )
-    got = f"{'this node itself only' if ear.own else 'nobody'} within {listen_s:.1f} s"
+    got = f"{'this node itself only' if traffic.own else 'nobody'} within {listen_s:.1f} s"
     return Finding(
-        asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, sending, ear)
+        asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, sending, traffic)
     )
 
 
-def _why_nobody(options: GossipStrategy, sending: str, ear: Ear) -> str:
-    if ear.others:
+def _why_nobody(options: GossipStrategy, sending: str, traffic: Traffic) -> str:
+    if traffic.others:
         return "only others are heard: " + "; ".join(
-            f"{who}: {cure}" for who, cure in sorted(ear.others.items())[:_SHOWN]
+            f"{who}: {cure}" for who, cure in sorted(traffic.others.items())[:_SHOWN]
         )
     if is_loopback(sending):
         return (
@@ -155,7 +156,7 @@ def _why_nobody(options: GossipStrategy, sending: str, ear: Ear) -> str:
     )
 
 
-class Ear:
+class Traffic:
     """Sorts what is heard.
 
     Attributes:

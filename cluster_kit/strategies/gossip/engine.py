@@ -22,7 +22,7 @@ from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import Fence, Node
 from cluster_kit.strategies.gossip.allowance import Allowance
 from cluster_kit.strategies.gossip.distrust import THEY_ALONE, Distrusted
-from cluster_kit.strategies.gossip.peers import Peers, Statement, Word
+from cluster_kit.strategies.gossip.peers import Change, Peers, Statement
 from cluster_kit.wire.gossip import Kind, Packet, decode, encode
 from cluster_kit.wire.sealing import NotOpened, fence_tag, is_sealed, read_clear
 
@@ -180,7 +180,7 @@ class GossipEngine:
         if said.fence != self._fence:
             return [_foreign(said.fence, heard)]
         word, actions = self._heard(said, now_s)
-        if word is Word.NEW and self.speaks:
+        if word is Change.NEW and self.speaks:
             actions += self._welcome(heard, now_s)
         return actions
 
@@ -193,12 +193,12 @@ class GossipEngine:
         news = self._peers.bury(packet.name, packet.boot_id, now_s)
         return [Gone(packet.name, Reason.LEFT, packet.boot_id)] if news else []
 
-    def _heard(self, said: Statement, now_s: float) -> tuple[Word, list[Action]]:
+    def _heard(self, said: Statement, now_s: float) -> tuple[Change, list[Action]]:
         before = self._peers.current(said.node.key)
         word = self._peers.hear(said, now_s)
-        if word in (Word.KNOWN, Word.LATE):
+        if word in (Change.KNOWN, Change.LATE):
             return word, []
-        if word is Word.RIVAL:
+        if word is Change.RIVAL:
             return word, [Seen(said.node, self._ttl_s)]
         actions = [*_introduction(said, self._ttl_s)]
         boot_id = said.node.boot_id

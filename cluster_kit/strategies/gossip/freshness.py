@@ -29,7 +29,7 @@ MAX_ASKED = 2048  # runs of which it is remembered when to ask them again
 _US = 1_000_000
 
 
-class Word(Enum):
+class Verdict(Enum):
     """What it means to hear from a run."""
 
     FRESH = auto()
@@ -90,23 +90,23 @@ class Freshness:
     def _made(self, slot: int) -> bytes:
         return hmac.digest(self._key, slot.to_bytes(8, signed=True), "sha256")[:NONCE_BYTES]
 
-    def judge(self, boot: Boot, stamp: int, echo: bytes, now_s: float) -> Word:
+    def judge(self, boot: Boot, stamp: int, echo: bytes, now_s: float) -> Verdict:
         """Take in that something authentic was heard."""
         run = self._runs.get(boot)
         if run is not None and stamp <= run.stamp:
-            return Word.REPEATED
+            return Verdict.REPEATED
         if echo != NO_NONCE and self._is_ours(echo, now_s):
             self._prove(boot, stamp, now_s)
-            return Word.FRESH
+            return Verdict.FRESH
         if run is None or now_s - run.heard_s > self._ttl_s:
-            return Word.UNPROVED
+            return Verdict.UNPROVED
         late_s = now_s + (run.ahead_us - stamp) / _US
         if late_s > self._ttl_s:
-            return Word.UNPROVED
+            return Verdict.UNPROVED
         run.stamp, run.heard_s = stamp, now_s
         run.ahead_us = max(run.ahead_us, stamp - now_s * _US)
         self._runs.move_to_end(boot)
-        return Word.FRESH
+        return Verdict.FRESH
 
     def _is_ours(self, echo: bytes, now_s: float) -> bool:
         self.nonce(now_s)

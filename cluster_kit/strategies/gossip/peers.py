@@ -19,7 +19,7 @@ MAX_BURIED = 1024  # goodbyes to remember
 BELATED_S = 3.0  # a packet overtaken by its sender's goodbye comes within this time; what comes later was sent after it
 
 
-class Word(Enum):
+class Change(Enum):
     """What it means to hear from a node."""
 
     NEW = auto()
@@ -99,15 +99,15 @@ class Peers:
         self._heard_s.update(repeated)  # type: ignore[arg-type]  # all of them are statements
         return True
 
-    def hear(self, said: Statement, now_s: float) -> Word:
+    def hear(self, said: Statement, now_s: float) -> Change:
         """Take in what was heard of a node that has a name and a boot."""
         word = self._judge(said, now_s)
-        if word in (Word.LATE, Word.RIVAL):
+        if word in (Change.LATE, Change.RIVAL):
             return word
         before = self._said.get(said.node.key)
         until_s = now_s + self._ttl_s
         if before is not None:
-            until_s = self._until_s[before] if word is Word.KNOWN else until_s
+            until_s = self._until_s[before] if word is Change.KNOWN else until_s
             if before is not said or said in self._lapsing:
                 self._forget(before)
         self._said[said.node.key] = said
@@ -132,23 +132,23 @@ class Peers:
         ):
             self._drop(said)
 
-    def _judge(self, said: Statement, now_s: float) -> Word:
+    def _judge(self, said: Statement, now_s: float) -> Change:
         boot_id = said.node.boot_id
         assert boot_id is not None
         if now_s < self._buried.get(boot_id, -inf):
-            return Word.LATE
+            return Change.LATE
         before = self._said.get(said.node.key)
         if before is None or before.node.boot_id is None:
-            return Word.NEW
+            return Change.NEW
         if boot_id == before.node.boot_id:
             is_known = said.says_the_same_as(before) and before not in self._lapsing
-            return Word.KNOWN if is_known else Word.CHANGED
+            return Change.KNOWN if is_known else Change.CHANGED
         if boot_id > before.node.boot_id or now_s - self._heard_s[before] >= self._silent_s:
-            return Word.NEW
+            return Change.NEW
         return (
-            Word.RIVAL
+            Change.RIVAL
             if now_s - self._rivalled_since_s.setdefault(said.node.key, now_s) > BELATED_S
-            else Word.LATE
+            else Change.LATE
         )
 
     def renew(self, now_s: float, horizon_s: float) -> list[tuple[Statement, float]]:

@@ -20,7 +20,13 @@ from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import Fence, Node
 from cluster_kit.strategies.gossip.distrust import ANOTHER, WE_ALONE, Distrusted
 from cluster_kit.strategies.gossip.engine import Action, GossipEngine, Ignored, Send, Sooner, read
-from cluster_kit.strategies.gossip.freshness import ASKS_PER_S, MAX_ASKED, NONCE_S, Freshness, Word
+from cluster_kit.strategies.gossip.freshness import (
+    ASKS_PER_S,
+    MAX_ASKED,
+    NONCE_S,
+    Freshness,
+    Verdict,
+)
 from cluster_kit.wire.envelope import NO_NONCE, Envelope
 from cluster_kit.wire.envelope import decode as decode_envelope
 from cluster_kit.wire.envelope import encode as encode_envelope
@@ -157,9 +163,9 @@ class SealedEngine:
             return []  # no node of ours sends that
         to = envelope.reply_to(heard.source)
         word = self._freshness.judge(opened.boot, opened.stamp, envelope.echo, self._now_s)
-        if word is Word.REPEATED:
+        if word is Verdict.REPEATED:
             return []
-        if word is Word.UNPROVED:
+        if word is Verdict.UNPROVED:
             if packet is not None and packet.kind == Kind.GOODBYE:
                 return []
             return self._doubt(opened.boot, to, envelope.nonce, len(heard.data))

@@ -29,7 +29,7 @@ from cluster_kit.strategies.gossip.engine import (
     Send,
     Sooner,
 )
-from cluster_kit.strategies.gossip.ways import group_of
+from cluster_kit.strategies.gossip.group import group_of
 from cluster_kit.throttle import Throttle
 from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES
 
@@ -44,7 +44,7 @@ MAX_QUEUED = 64  # observations that the worker has not taken; beyond, the sessi
 KEY_BYTES = 32  # of nonces
 
 
-class Session:
+class GossipSession:
     """Gossips as ``options`` say, for the node that ``ctx`` tells about."""
 
     def __init__(self, options: GossipStrategy, ctx: Discovery) -> None:

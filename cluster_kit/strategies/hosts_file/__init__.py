@@ -42,9 +42,9 @@ class HostsFileStrategy(Strategy):
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Tell the list, and again whenever it has changed."""
-        from cluster_kit.strategies.hosts_file.session import Session
+        from cluster_kit.strategies.hosts_file.session import HostsFileSession
 
-        return Session(self.path, self.interval_s, ctx).observe()
+        return HostsFileSession(self.path, self.interval_s, ctx).observe()
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
         """Read the file once: which line can't be used, who is in it, and which of their hosts have an address."""

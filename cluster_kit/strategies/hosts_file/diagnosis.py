@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.node import Node
-from cluster_kit.strategies.hosts_file.lines import Fault, parse
+from cluster_kit.strategies.hosts_file.parser import Fault, parse
 from cluster_kit.strategies.hosts_file.reader import Reader, place_of
 from cluster_kit.strategies.hosts_file.session import READ_S, hanging
 from cluster_kit.strategies.static import examine

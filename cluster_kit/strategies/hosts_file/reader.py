@@ -11,7 +11,7 @@ import stat
 import time
 from pathlib import Path
 
-from cluster_kit.strategies.hosts_file.lines import Fault
+from cluster_kit.strategies.hosts_file.parser import Fault
 
 MAX_BYTES = 2**20  # some 20 000 nodes
 GRANULE_S = 2.0  # FAT's; of all file systems in use its times of change are the coarsest

@@ -13,7 +13,7 @@ from pathlib import Path
 from cluster_kit.abc import Discovery, Found, Observation
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.reporter import Reporter
-from cluster_kit.strategies.hosts_file.lines import Fault, parse
+from cluster_kit.strategies.hosts_file.parser import Fault, parse
 from cluster_kit.strategies.hosts_file.reader import Reader, place_of
 
 STILL_S = 0.25
@@ -23,7 +23,7 @@ _RESTLESS = Fault("changes all the time", "write a copy of it, and rename that o
 _MAX_LOOKS = 20
 
 
-class Session:
+class HostsFileSession:
     """One run of the strategy."""
 
     def __init__(self, path: Path, interval_s: float, ctx: Discovery) -> None:

@@ -104,13 +104,13 @@ class KubernetesStrategy(Strategy):
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Watch until closed."""
-        from cluster_kit.strategies.kubernetes.session import Session
+        from cluster_kit.strategies.kubernetes.session import KubernetesSession
 
-        return Session(self, ctx).observe()
+        return KubernetesSession(self, ctx).observe()
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
         """Ask one thing after the other, and look for the cause where nobody is found."""
-        from cluster_kit.strategies.kubernetes.diagnose import diagnose
+        from cluster_kit.strategies.kubernetes.diagnosis import diagnose
 
         return diagnose(self)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, quoted
 from cluster_kit.strategies.kubernetes.client import Client
-from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, quoted
 from cluster_kit.strategies.kubernetes.objects import Meta, Page, Versioned
 from cluster_kit.strategies.kubernetes.resources import PODS, Params
 
@@ -58,9 +58,9 @@ async def _lacks(client: Client, path: str) -> bool:
     try:
         await client.read(path, Versioned)
     except ApiError as error:
-        if error.kind is Kind.FORBIDDEN:
+        if error.kind is ErrorKind.FORBIDDEN:
             return False
-        if error.kind is Kind.MISSING:
+        if error.kind is ErrorKind.MISSING:
             return True
         raise
     return False

@@ -23,8 +23,8 @@ import yaml
 from cluster_kit.host import is_loopback
 from cluster_kit.node import join_address
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
+from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind
 from cluster_kit.strategies.kubernetes.exec_plugin import ask_plugin
-from cluster_kit.strategies.kubernetes.faults import ApiError, Kind
 from cluster_kit.strategies.kubernetes.package import (
     ApiClient,
     ConfigException,
@@ -329,7 +329,7 @@ def _refuse_unverified(configuration: Configuration, path: Path) -> None:
 
 
 def _unusable(message: str) -> ApiError:
-    return ApiError(Kind.UNREACHABLE, message)
+    return ApiError(ErrorKind.UNREACHABLE, message)
 
 
 def _reason(exc: Exception) -> str:

@@ -17,7 +17,7 @@ from msgspec.json import decode
 
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.access import Access, open_access
-from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, error_of, quoted
+from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, error_of, quoted
 from cluster_kit.strategies.kubernetes.lines import Lines
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Group
 from cluster_kit.strategies.kubernetes.package import RESTResponse
@@ -89,10 +89,10 @@ class Client:
         try:
             group = await self.read(f"/apis/{SLICE_GROUP}", Group)
         except ApiError as error:
-            if error.kind is Kind.MISSING:
+            if error.kind is ErrorKind.MISSING:
                 return ENDPOINTS
             if (
-                error.kind is Kind.FORBIDDEN
+                error.kind is ErrorKind.FORBIDDEN
             ):  # that much is open to everybody by default; the list will tell
                 return SLICES[SLICE_VERSIONS[0]]
             raise
@@ -104,7 +104,7 @@ class Client:
     def no_answer(self, exc: Exception) -> ApiError:
         """Return what it means that an answer makes no sense."""
         return ApiError(
-            Kind.REFUSED, f"{self.server} answered with what can't be read: {quoted(str(exc))}"
+            ErrorKind.REFUSED, f"{self.server} answered with what can't be read: {quoted(str(exc))}"
         )
 
     async def read(self, path: str, kind: type[Answer], params: Params = ()) -> Answer:
@@ -187,21 +187,23 @@ class Client:
             TimeoutError
         ) as exc:  # of a watch: whatever is in between may hold it back, and let lists through
             cause = f"no answer within {ANSWER_S:g} s: is the address right, and no network policy in between?"
-            raise ApiError(Kind.REFUSED, f"{access.server}: {cause}") from exc
+            raise ApiError(ErrorKind.REFUSED, f"{access.server}: {cause}") from exc
         except _CUT as exc:
             if isinstance(exc, aiohttp.ClientSSLError):
                 await self.close()  # the CA may have been replaced: read it anew
-            raise ApiError(Kind.UNREACHABLE, f"{access.server}: {_cause(exc, access)}") from exc
+            raise ApiError(
+                ErrorKind.UNREACHABLE, f"{access.server}: {_cause(exc, access)}"
+            ) from exc
         except ValueError as exc:  # a token that is none: aiohttp refuses to send it
             raise ApiError(
-                Kind.UNREACHABLE,
+                ErrorKind.UNREACHABLE,
                 f"{access.server} can't be asked: {quoted(str(exc))}; look at the token",
             ) from exc
         if response.response.history:
             response.response.close()
             other = quoted(str(response.response.url.origin()))
             raise ApiError(
-                Kind.REFUSED,
+                ErrorKind.REFUSED,
                 f"{access.server} sends us on to {other}: give the address of the API server itself",
             )
         if (
@@ -209,7 +211,7 @@ class Client:
         ):  # it may unpack to any size
             response.response.close()
             raise ApiError(
-                Kind.REFUSED,
+                ErrorKind.REFUSED,
                 f"{access.server} packs its answer, which we have not asked for: is there a proxy?",
             )
         return response
@@ -223,11 +225,11 @@ async def _body(response: RESTResponse, server: str) -> bytes:
             size += len(part)
             if size > MAX_BODY_BYTES:
                 raise ApiError(
-                    Kind.REFUSED, f"{server} answered with more than {MAX_BODY_BYTES} bytes"
+                    ErrorKind.REFUSED, f"{server} answered with more than {MAX_BODY_BYTES} bytes"
                 )
     except _CUT as exc:
         raise ApiError(
-            Kind.UNREACHABLE,
+            ErrorKind.UNREACHABLE,
             f"{server}: its answer broke off: {quoted(str(exc)) or type(exc).__name__}",
         ) from exc
     return b"".join(parts)

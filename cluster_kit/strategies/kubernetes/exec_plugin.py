@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, quoted
+from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, quoted
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE
 
 PLUGIN_S = 30.0  # some ask a cloud over the network
@@ -137,4 +137,6 @@ async def _end(process: Process) -> None:
 
 def _useless(command: str, why: str) -> ApiError:
     told = f"the kubeconfig's credential plugin {command[:200]!r} is of no use: {quoted(why)}"
-    return ApiError(Kind.UNREACHABLE, f"{told}; run it by hand, or ask who has made the kubeconfig")
+    return ApiError(
+        ErrorKind.UNREACHABLE, f"{told}; run it by hand, or ask who has made the kubeconfig"
+    )

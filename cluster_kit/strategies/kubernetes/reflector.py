@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from cluster_kit.strategies.kubernetes.faults import ApiError, Kind
+from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind
 from cluster_kit.strategies.kubernetes.resources import Params
 
 PAGE = 500  # objects: what client-go and kubectl ask for at once
@@ -196,22 +196,22 @@ class Reflector:
     def failed(self, error: ApiError) -> None:
         """Take in that the last request had no answer, or not the one that was asked for."""
         resuming = self._version is not None
-        if error.kind is Kind.FORBIDDEN and resuming and self._confirmed:
+        if error.kind is ErrorKind.FORBIDDEN and resuming and self._confirmed:
             self._barred += 1
             self._polls = max(1, round(WATCH_AGAIN_S / self._poll_s)) if self.polling else 1
             self._poll()
             return
-        if error.kind is Kind.EXPIRED:
+        if error.kind is ErrorKind.EXPIRED:
             self._step_back()
             self._paged = not self._token  # it takes too long in pages
         else:
             self._failures += 1
             self._spread_s = _bound_s(self._failures)
             self._least_s = min(error.retry_after_s, LONGEST_RETRY_AFTER_S)
-        if error.kind is Kind.THROTTLED and not resuming:
+        if error.kind is ErrorKind.THROTTLED and not resuming:
             return
         self._list_again()
-        if error.kind not in (Kind.UNREACHABLE, Kind.THROTTLED):
+        if error.kind not in (ErrorKind.UNREACHABLE, ErrorKind.THROTTLED):
             self._exact = True
         elif resuming:
             self._exact = False
@@ -219,7 +219,7 @@ class Reflector:
     def _refuse_older(self, version: str) -> None:
         if _is_older(version, self._newest):
             raise ApiError(
-                Kind.EXPIRED,
+                ErrorKind.EXPIRED,
                 f"the API server is at version {version} after it was at {self._newest}",
             )
 

@@ -19,9 +19,14 @@ from cluster_kit.abc import Discovery, Observation
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.reporter import Reporter
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
+from cluster_kit.strategies.kubernetes.api_errors import (
+    ApiError,
+    ErrorKind,
+    advise_on_rights,
+    error_of,
+)
 from cluster_kit.strategies.kubernetes.client import Client, WatchBrokenError
 from cluster_kit.strategies.kubernetes.entries import Reading, name_of
-from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, advise_on_rights, error_of
 from cluster_kit.strategies.kubernetes.naming import Naming
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Event, Page, Versioned
 from cluster_kit.strategies.kubernetes.reflector import Reflector, Request
@@ -36,7 +41,7 @@ MAX_OBJECTS = 500 * MAX_PAGES  # that a watch may add up to
 DOUBT_S = 15.0  # for so long a store that comes back empty may be one that is still being filled
 
 
-class Session:
+class KubernetesSession:
     """Follows the collection that ``options`` tell, for the node that ``ctx`` tells about."""
 
     def __init__(self, options: KubernetesStrategy, ctx: Discovery) -> None:
@@ -113,15 +118,15 @@ class Session:
     async def _failed(self, error: ApiError, request: Request) -> None:
         """Note that the server doesn't answer, or not as it should."""
         text = str(error)
-        if error.kind is Kind.FORBIDDEN and self._resource is not None:
+        if error.kind is ErrorKind.FORBIDDEN and self._resource is not None:
             text = advise_on_rights(text, self._resource, await self._client.namespace())
-        if error.kind is Kind.FORBIDDEN and request.watch:
+        if error.kind is ErrorKind.FORBIDDEN and request.watch:
             if self._reflector.polling and not self._polls:
                 log.warning(
                     "kubernetes: polling every %g s: %s", self._options.polling_interval_s, text
                 )
             self._polls = self._reflector.polling
-        elif error.kind is not Kind.EXPIRED or not request.resumes:
+        elif error.kind is not ErrorKind.EXPIRED or not request.resumes:
             self._fault = text
             self._reporter.wake()
         elif request.position or request.first:
@@ -144,7 +149,7 @@ class Session:
             except ApiError as error:
                 self._reflector.failed(error)
                 await self._failed(error, request)
-                if error.kind in (Kind.MISSING, Kind.FORBIDDEN):
+                if error.kind in (ErrorKind.MISSING, ErrorKind.FORBIDDEN):
                     self._resource = None
 
     async def _locate(self, request: Request) -> None:
@@ -161,7 +166,7 @@ class Session:
         self._pages = 1 if request.first else self._pages + 1
         if self._pages > MAX_PAGES:
             raise ApiError(
-                Kind.REFUSED,
+                ErrorKind.REFUSED,
                 f"{self._client.server} answered with a list of more than {MAX_PAGES} pages",
             )
         if request.first:
@@ -232,7 +237,7 @@ class Session:
             self._view.put(name, resource.read(found, self._options.port))
         if self._view.size > MAX_OBJECTS:
             raise ApiError(
-                Kind.REFUSED, f"{self._client.server} told of more than {MAX_OBJECTS} objects"
+                ErrorKind.REFUSED, f"{self._client.server} told of more than {MAX_OBJECTS} objects"
             )
         self._reflector.heard(found.metadata.resource_version, self._lasted_s())
         self._reporter.wake()

@@ -64,9 +64,9 @@ class MdnsStrategy(Strategy):
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Register and browse until closed, then say goodbye."""
-        from cluster_kit.strategies.mdns.session import Session
+        from cluster_kit.strategies.mdns.session import MdnsSession
 
-        return Session(self, ctx).observe()
+        return MdnsSession(self, ctx).observe()
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
         """Look at interfaces and port, hear ourselves, ask who is there."""

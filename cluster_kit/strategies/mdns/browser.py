@@ -22,7 +22,7 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence
 from cluster_kit.strategies.mdns import MAX_TTL_S, MIN_TTL_S
-from cluster_kit.strategies.mdns.records import Told, address_to_dial, decode
+from cluster_kit.strategies.mdns.records import Announcement, address_to_dial, decode
 
 MAX_INSTANCES = 10_000
 MAX_ASKED = 30  # instances between two ticks; the others wait for the next one
@@ -58,7 +58,7 @@ class Goodbye(NamedTuple):
     instance: str
 
 
-class Service(NamedTuple):
+class ServiceRecord(NamedTuple):
     """Where an instance serves."""
 
     instance: str
@@ -67,14 +67,14 @@ class Service(NamedTuple):
     ttl_s: int
 
 
-class Text(NamedTuple):
+class TextRecord(NamedTuple):
     """What an instance tells of itself."""
 
     instance: str
     text: bytes
 
 
-Record = Pointer | Goodbye | Service | Text
+Record = Pointer | Goodbye | ServiceRecord | TextRecord
 
 
 class Questions(NamedTuple):
@@ -99,10 +99,10 @@ class _Instance:
     until_s: float
     ask_at_s: list[float]
     heard_s: float = 0.0
-    service: Service | None = None
+    service: ServiceRecord | None = None
     text: bytes = b""
-    read: Told | str | None = None  # a string says why it can't be read
-    vouched: Told | None = None
+    read: Announcement | str | None = None  # a string says why it can't be read
+    vouched: Announcement | None = None
     left: bool = False
 
 
@@ -172,9 +172,9 @@ class Browser:
         if instance is None or instance.left:
             return
         match record:
-            case Service():
+            case ServiceRecord():
                 instance.service, instance.heard_s = record, now_s
-            case Text(text=text) if text != instance.text and not _is_late(
+            case TextRecord(text=text) if text != instance.text and not _is_late(
                 read := _read(text), instance.read
             ):
                 instance.text, instance.read = text, read
@@ -225,12 +225,12 @@ class Browser:
                 yield Gone(instance.vouched.node.key, Reason.LEFT, instance.vouched.node.boot_id)
         elif instance.service is not None and instance.read is not None:
             match instance.read:
-                case Told(fence=self._fence) as told if told.node.boot_id != self._own:
+                case Announcement(fence=self._fence) as told if told.node.boot_id != self._own:
                     yield from self._vouch(instance, instance.service, told, now_s)
                     return
-                case Told(fence=self._fence):
+                case Announcement(fence=self._fence):
                     self.heard_itself = True
-                case Told(fence=fence):
+                case Announcement(fence=fence):
                     yield Ignored(
                         instance.name,
                         f"cluster {fence.cluster!r}, group {fence.group!r} is foreign",
@@ -241,7 +241,7 @@ class Browser:
             del self._instances[key]
 
     def _vouch(
-        self, instance: _Instance, service: Service, told: Told, now_s: float
+        self, instance: _Instance, service: ServiceRecord, told: Announcement, now_s: float
     ) -> Iterator[Observation | Ignored]:
         addresses = list(self._addresses_of(service.host))
         address = address_to_dial(addresses, service.port, loopback=self.loopback)
@@ -261,7 +261,7 @@ class Browser:
             if told.leaving:
                 yield Leaving(node.key)
 
-    def _renew(self, instance: _Instance, service: Service, now_s: float) -> None:
+    def _renew(self, instance: _Instance, service: ServiceRecord, now_s: float) -> None:
         life_s = min(max(service.ttl_s, MIN_TTL_S), MAX_TTL_S)
         due_s = [instance.heard_s + life_s * self._random.uniform(*between) for between in RENEW]
         instance.until_s = instance.heard_s + life_s
@@ -328,13 +328,17 @@ class Browser:
         ]
 
 
-def _read(text: bytes) -> Told | str:
+def _read(text: bytes) -> Announcement | str:
     try:
         return decode(text)
     except RemoteProtocolError as error:
         return str(error)
 
 
-def _is_late(read: Told | str, before: Told | str | None) -> bool:
+def _is_late(read: Announcement | str, before: Announcement | str | None) -> bool:
     """Whether a record is older than one that was heard before: answers wait, news doesn't."""
-    return isinstance(read, Told) and isinstance(before, Told) and read.revision < before.revision
+    return (
+        isinstance(read, Announcement)
+        and isinstance(before, Announcement)
+        and read.revision < before.revision
+    )

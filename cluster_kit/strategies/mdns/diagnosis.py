@@ -24,8 +24,8 @@ from cluster_kit.strategies.mdns import MdnsStrategy
 from cluster_kit.strategies.mdns.browser import Browser, Ignored, Record
 from cluster_kit.strategies.mdns.interfaces import (
     Interface,
+    InterfaceAddress,
     Nearby,
-    Way,
     choose,
     interfaces,
     look_up,
@@ -52,22 +52,22 @@ async def diagnose(options: MdnsStrategy, ctx: Discovery) -> AsyncIterator[Findi
     for way in ways:
         yield Finding(asked=f"interface of {way.address}", got=f"{way.name}, up")
     with ExitStack() as opened:
-        ears = []
+        probes = []
         for way in ways:
             try:
                 hearing, sending = opened.enter_context(pair(way))
             except OSError as exc:
                 yield _failed(f"UDP port {PORT} on {way}", "cannot be opened", cure(exc))
             else:
-                ears.append(Ear(way, Nearby([way], known), hearing, sending))
-                opened.callback(ears[-1].close)
-        for ear in ears:
-            yield await _hear_ourselves(ear)
-        if ears:
-            yield await _hear_others(options, ctx, ears, known)
+                probes.append(MulticastProbe(way, Nearby([way], known), hearing, sending))
+                opened.callback(probes[-1].close)
+        for probe in probes:
+            yield await _hear_ourselves(probe)
+        if probes:
+            yield await _hear_others(options, ctx, probes, known)
 
 
-class Ear:
+class MulticastProbe:
     """Hears all of multicast DNS on one way, until closed; ``question`` is what to hear back.
 
     Attributes:
@@ -76,7 +76,7 @@ class Ear:
     """
 
     def __init__(
-        self, way: Way, nearby: Nearby, hearing: socket.socket, sending: socket.socket
+        self, way: InterfaceAddress, nearby: Nearby, hearing: socket.socket, sending: socket.socket
     ) -> None:
         out = DNSOutgoing(0)
         out.add_question(DNSQuestion(_EVERY_TYPE, _PTR, _IN))
@@ -118,13 +118,13 @@ class Ear:
         asyncio.get_running_loop().remove_reader(self._hearing)
 
 
-async def _hear_ourselves(ear: Ear) -> Finding:
-    asked = f"multicast to port {PORT} on {ear.way}"
+async def _hear_ourselves(probe: MulticastProbe) -> Finding:
+    asked = f"multicast to port {PORT} on {probe.way}"
     loop = asyncio.get_running_loop()
     since_s = loop.time()
     try:
-        ear.ask()
-        await asyncio.wait_for(ear.echoed.wait(), ECHO_S)
+        probe.ask()
+        await asyncio.wait_for(probe.echoed.wait(), ECHO_S)
     except TimeoutError:
         cause = f"a firewall of this host drops it: allow UDP to port {PORT} in and out"
         return _failed(asked, f"not heard back within {ECHO_S:g} s", cause)
@@ -138,11 +138,11 @@ async def _hear_ourselves(ear: Ear) -> Finding:
 
 
 async def _hear_others(
-    options: MdnsStrategy, ctx: Discovery, ears: list[Ear], known: list[Interface]
+    options: MdnsStrategy, ctx: Discovery, probes: list[MulticastProbe], known: list[Interface]
 ) -> Finding:
     asked = f"{options.service_type} of cluster {ctx.fence.cluster!r}, group {ctx.fence.group!r}"
     try:
-        nodes, ignored = await _browse(options, ctx, [ear.way for ear in ears], known)
+        nodes, ignored = await _browse(options, ctx, [probe.way for probe in probes], known)
     except OSError as exc:
         return _failed(asked, "cannot be asked for", cure(exc))
     others = [
@@ -157,12 +157,12 @@ async def _hear_others(
         )
     got = f"{'this node itself only' if nodes else 'nobody'} within {LISTEN_S:g} s"
     return Finding(
-        asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, ears, ignored)
+        asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, probes, ignored)
     )
 
 
 async def _browse(
-    options: MdnsStrategy, ctx: Discovery, ways: list[Way], known: list[Interface]
+    options: MdnsStrategy, ctx: Discovery, ways: list[InterfaceAddress], known: list[Interface]
 ) -> tuple[dict[str, Node], dict[str, str]]:
     """Return the nodes that are registered, by name, and why others are of no use, with what to do about that."""
     loop = asyncio.get_running_loop()
@@ -198,17 +198,19 @@ async def _browse(
     return nodes, ignored
 
 
-def _why_nobody(options: MdnsStrategy, ears: list[Ear], ignored: dict[str, str]) -> str:
+def _why_nobody(
+    options: MdnsStrategy, probes: list[MulticastProbe], ignored: dict[str, str]
+) -> str:
     if ignored:
         return "only others are heard: " + "; ".join(
             f"{why}: {cure}" for why, cure in sorted(ignored.items())[:_SHOWN]
         )
-    if all(is_loopback(ear.way.address) for ear in ears):
+    if all(is_loopback(probe.way.address) for probe in probes):
         return (
             "no other such node runs on this machine; nodes elsewhere are never heard on loopback: for these, name this node "
             "after a host that they can reach, or set interfaces"
         )
-    answering = sorted({source for ear in ears for source in ear.answering})
+    answering = sorted({source for probe in probes for source in probe.answering})
     if answering:
         return f"multicast DNS works, {_listed(answering)} answers: no such node runs yet, or with another service_type"
     return (

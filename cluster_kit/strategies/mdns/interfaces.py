@@ -43,7 +43,7 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class InterfaceAddress:
     """One interface, by one protocol, to speak and listen on; ``address`` is ours on it."""
 
     name: str
@@ -65,7 +65,7 @@ class Nearby:
     A source is taken to be on the interface whose network has it; one that no network has comes from outside of this machine.
     """
 
-    def __init__(self, ways: Iterable[Way], known: Iterable[Interface]) -> None:
+    def __init__(self, ways: Iterable[InterfaceAddress], known: Iterable[Interface]) -> None:
         self._used = {way.index for way in ways}
         networks = [
             (
@@ -128,7 +128,7 @@ async def look_up(host: str) -> list[str]:
 
 def choose(
     wanted: Iterable[str], known: Sequence[Interface], ip_version: IpVersion
-) -> tuple[list[Way], list[str]]:
+) -> tuple[list[InterfaceAddress], list[str]]:
     """Return the ways to use, and what is wrong with those interfaces that can't be. Pure.
 
     Args:
@@ -136,7 +136,7 @@ def choose(
         known: The interfaces of this machine.
         ip_version: Which protocols to use; where there are both, IPv4 comes first.
     """
-    ways: dict[Way, None] = {}
+    ways: dict[InterfaceAddress, None] = {}
     faults: list[str] = []
     for each in wanted:
         interface = _find(each, known)
@@ -190,14 +190,14 @@ def _fault(interface: Interface) -> str | None:
     return None
 
 
-def _ways(wanted: str, interface: Interface, ip_version: IpVersion) -> list[Way]:
+def _ways(wanted: str, interface: Interface, ip_version: IpVersion) -> list[InterfaceAddress]:
     by_family: dict[int, str] = {}
     for address in (wanted, *interface.addresses):
         if ip := _ip(address):
             by_family.setdefault(ip.version, address.partition("%")[0])
     families = {"v4": (4,), "v6": (6,), "all": (4, 6)}[ip_version]
     return [
-        Way(interface.name, interface.index, by_family[family])
+        InterfaceAddress(interface.name, interface.index, by_family[family])
         for family in families
         if family in by_family
     ]

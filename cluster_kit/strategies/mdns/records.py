@@ -36,7 +36,7 @@ _NONCE_CHARS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Announcement:
     """What a node tells in its TXT record.
 
     Attributes:
@@ -52,14 +52,14 @@ class Told:
     revision: int = 0
 
 
-def encode(told: Told) -> bytes:
+def encode(told: Announcement) -> bytes:
     """Return the TXT record that tells this."""
     return b"".join(
         bytes((len(string),)) + string for entry in _entries(told) for string in _split(entry)
     )
 
 
-def _entries(told: Told) -> Iterator[bytes]:
+def _entries(told: Announcement) -> Iterator[bytes]:
     pairs = {
         "txtvers": VERSION,
         "name": told.node.key,
@@ -83,7 +83,7 @@ def _split(entry: bytes) -> Iterator[bytes]:
         yield _MORE + entry[start : start + step]
 
 
-def decode(text: bytes) -> Told:
+def decode(text: bytes) -> Announcement:
     """Return what a TXT record tells.
 
     Raises:
@@ -122,7 +122,7 @@ def _strings(text: bytes) -> Iterator[bytes]:
         start = end
 
 
-def _read(pairs: Mapping[str, str]) -> Told:
+def _read(pairs: Mapping[str, str]) -> Announcement:
     if pairs.get("txtvers") != VERSION:
         raise ValueError(
             f"version {pairs.get('txtvers', '')[:8]!r}, only {VERSION!r} is understood"
@@ -130,7 +130,7 @@ def _read(pairs: Mapping[str, str]) -> Told:
     boot = _BOOT.fullmatch(pairs.get("boot", ""))
     if boot is None:
         raise ValueError(f"invalid boot {pairs.get('boot', '')[:40]!r}")
-    return Told(
+    return Announcement(
         node=Node(
             name=pairs.get("name", ""),
             metadata={

@@ -30,9 +30,16 @@ from zeroconf import (  # type: ignore[attr-defined]  # some of these are public
 )
 from zeroconf.asyncio import AsyncZeroconf
 
-from cluster_kit.strategies.mdns.browser import Goodbye, Pointer, Questions, Record, Service, Text
+from cluster_kit.strategies.mdns.browser import (
+    Goodbye,
+    Pointer,
+    Questions,
+    Record,
+    ServiceRecord,
+    TextRecord,
+)
 from cluster_kit.strategies.mdns.hosts import Hosts
-from cluster_kit.strategies.mdns.interfaces import Interface, Nearby, Way
+from cluster_kit.strategies.mdns.interfaces import Interface, InterfaceAddress, Nearby
 from cluster_kit.strategies.mdns.records import is_instance
 
 _QUERY = 0x0000  # flags, RFC 1035, section 4.1.1
@@ -55,7 +62,7 @@ class Responder(RecordUpdateListener):
 
     def __init__(
         self,
-        ways: Iterable[Way],
+        ways: Iterable[InterfaceAddress],
         known: Iterable[Interface],
         service_type: str,
         heard: Callable[[list[Record], set[str]], None],
@@ -80,7 +87,9 @@ class Responder(RecordUpdateListener):
             self._zeroconf.async_wait_for_start()
         )  # cancelled while it starts, zeroconf couldn't be closed
         for reader in self._zeroconf.engine.readers:
-            reader.transport.set_protocol(_Door(reader.transport.get_protocol(), self._nearby))
+            reader.transport.set_protocol(
+                _NearbyFilter(reader.transport.get_protocol(), self._nearby)
+            )
         self._zeroconf.async_add_listener(self, None)
 
     async def close(self, *, goodbye: bool) -> None:
@@ -162,7 +171,7 @@ class Responder(RecordUpdateListener):
             self._heard(records, hosts)
 
 
-class _Door(asyncio.DatagramProtocol):
+class _NearbyFilter(asyncio.DatagramProtocol):
     """Stands before zeroconf and lets in what is nearby."""
 
     def __init__(self, inside: Any, nearby: Nearby) -> None:
@@ -188,16 +197,16 @@ def _found(record: DNSRecord, service_type: str) -> Record | None:
             return Pointer(record.alias) if record.ttl else Goodbye(record.alias)
         case DNSService():
             return (
-                Service(record.name, record.server, record.port, record.ttl)
+                ServiceRecord(record.name, record.server, record.port, record.ttl)
                 if record.ttl
                 else Goodbye(record.name)
             )
         case DNSText() if record.ttl:
-            return Text(record.name, record.text)
+            return TextRecord(record.name, record.text)
     return None
 
 
-def _zeroconf(ways: list[Way]) -> Zeroconf:
+def _zeroconf(ways: list[InterfaceAddress]) -> Zeroconf:
     families = {way.is_v6 for way in ways}
     version = (
         IPVersion.All

@@ -22,8 +22,14 @@ from cluster_kit.node import host_and_port
 from cluster_kit.reporter import Reporter
 from cluster_kit.strategies.mdns import MdnsStrategy
 from cluster_kit.strategies.mdns.browser import Browser, Ignored, Record
-from cluster_kit.strategies.mdns.interfaces import Interface, Way, choose, interfaces, look_up
-from cluster_kit.strategies.mdns.records import Told, encode, host_name, instance_name
+from cluster_kit.strategies.mdns.interfaces import (
+    Interface,
+    InterfaceAddress,
+    choose,
+    interfaces,
+    look_up,
+)
+from cluster_kit.strategies.mdns.records import Announcement, encode, host_name, instance_name
 from cluster_kit.strategies.mdns.responder import Responder
 from cluster_kit.strategies.mdns.sockets import PORT, cure, fault
 from cluster_kit.throttle import Throttle
@@ -34,7 +40,7 @@ LOOK_S = 3.0  # between two looks at the interfaces
 ECHO_S = 3.0  # an announcement is heard back within milliseconds, unless this machine is very busy
 
 
-class Session:
+class MdnsSession:
     """Registers and browses as ``options`` say, for the node that ``ctx`` tells about."""
 
     def __init__(self, options: MdnsStrategy, ctx: Discovery) -> None:
@@ -47,7 +53,7 @@ class Session:
             ctx.local.boot_id, ctx.fence, addresses_of=self._addresses_of, random=ctx.random
         )
         self._responder: Responder | None = None
-        self._ways: list[Way] = []
+        self._ways: list[InterfaceAddress] = []
         self._host = ctx.local.host
         self._addresses: list[str] = []
         self._throttle = Throttle()
@@ -137,7 +143,7 @@ class Session:
             self._host = next(iter(await look_up(self._ctx.local.host)), self._ctx.local.host)
         return self._host
 
-    async def _open(self, ways: list[Way], known: list[Interface]) -> None:
+    async def _open(self, ways: list[InterfaceAddress], known: list[Interface]) -> None:
         await self._close(goodbye=False)
         if not ways:
             return
@@ -192,7 +198,7 @@ class Session:
         self._revision = max(
             self._revision + 1, int(self._loop.time() * 1000)
         )  # also beyond that of an earlier run
-        told = Told(
+        told = Announcement(
             node=local, fence=self._ctx.fence, leaving=self._ctx.leaving, revision=self._revision
         )
         return ServiceInfo(

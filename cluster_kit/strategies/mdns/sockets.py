@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-from cluster_kit.strategies.mdns.interfaces import Way
+from cluster_kit.strategies.mdns.interfaces import InterfaceAddress
 
 PORT = 5353
 GROUP_V4 = "224.0.0.251"
@@ -35,7 +35,7 @@ _CURES = {
 
 
 @contextmanager
-def pair(way: Way) -> Iterator[tuple[socket.socket, socket.socket]]:
+def pair(way: InterfaceAddress) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Open the socket that hears the group on ``way``, and the one that sends there; close both at the end.
 
     Raises:
@@ -71,7 +71,7 @@ def pair(way: Way) -> Iterator[tuple[socket.socket, socket.socket]]:
         yield hearing, sending
 
 
-def fault(way: Way) -> str | None:
+def fault(way: InterfaceAddress) -> str | None:
     """Return why ``way`` can't be used, ``None`` if it can."""
     try:
         with pair(way):

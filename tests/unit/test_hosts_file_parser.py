@@ -3,7 +3,7 @@
 import pytest
 
 from cluster_kit.node import Node
-from cluster_kit.strategies.hosts_file.lines import MAX_FAULTS, parse
+from cluster_kit.strategies.hosts_file.parser import MAX_FAULTS, parse
 
 ANN = Node(name="ann@10.0.0.7", address="10.0.0.7:4000")
 BOB = Node(address="10.0.0.8:4000")

@@ -4,7 +4,7 @@ import pytest
 
 from cluster_kit.errors import ConfigError
 from cluster_kit.strategies.dns import DnsStrategy
-from cluster_kit.strategies.dns.checks import read_names, read_servers
+from cluster_kit.strategies.dns.options import read_names, read_servers
 from cluster_kit.strategies.dns_srv import DnsSrvStrategy
 from cluster_kit.strategies.kubernetes_dns import KubernetesDnsStrategy
 from cluster_kit.strategies.kubernetes_dns_srv import KubernetesDnsSrvStrategy
@@ -80,13 +80,13 @@ def test_addresses_need_a_port_unless_nodes_are_dialled_by_name():
     ],
 )
 def test_a_missing_extra_is_told_with_the_cure(build, monkeypatch):
-    monkeypatch.setattr("cluster_kit.strategies.dns.checks.find_spec", lambda name: None)
+    monkeypatch.setattr("cluster_kit.strategies.dns.options.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'cluster-kit\[dns\]'"):
         build()
 
 
 def test_addresses_by_the_system_need_no_extra(monkeypatch):
-    monkeypatch.setattr("cluster_kit.strategies.dns.checks.find_spec", lambda name: None)
+    monkeypatch.setattr("cluster_kit.strategies.dns.options.find_spec", lambda name: None)
     DnsStrategy(query="a.test", port=4370)
     KubernetesDnsStrategy(service="web", port=4370)
 

@@ -22,7 +22,7 @@ _USER = re.compile(r'User "([^"]*)"')
 _SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9.-]+):([a-z0-9.-]+)")
 
 
-class Kind(Enum):
+class ErrorKind(Enum):
     """What to do about it."""
 
     UNREACHABLE = auto()
@@ -49,7 +49,7 @@ class ApiError(Exception):
         retry_after_s: How long the server wants to be left alone.
     """
 
-    def __init__(self, kind: Kind, message: str, *, retry_after_s: float = 0.0) -> None:
+    def __init__(self, kind: ErrorKind, message: str, *, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
         self.kind = kind
         self.retry_after_s = retry_after_s
@@ -58,11 +58,11 @@ class ApiError(Exception):
 NOT_REACHED = "ResourceVersionTooLarge"  # cause of a 504 by a server that is behind
 
 _KINDS = {
-    401: Kind.UNAUTHORIZED,
-    403: Kind.FORBIDDEN,
-    404: Kind.MISSING,
-    410: Kind.EXPIRED,
-    429: Kind.THROTTLED,
+    401: ErrorKind.UNAUTHORIZED,
+    403: ErrorKind.FORBIDDEN,
+    404: ErrorKind.MISSING,
+    410: ErrorKind.EXPIRED,
+    429: ErrorKind.THROTTLED,
 }
 
 
@@ -86,20 +86,20 @@ def error_of(
     code = status.code if code is None else code
     causes = {cause.reason for cause in (status.details and status.details.causes) or ()}
     lost = status.reason == "Expired" or NOT_REACHED in causes
-    kind = Kind.EXPIRED if lost else _KINDS.get(code, Kind.REFUSED)
+    kind = ErrorKind.EXPIRED if lost else _KINDS.get(code, ErrorKind.REFUSED)
     return ApiError(
         kind, _message(kind, code, quoted(status.message), server), retry_after_s=wait_s
     )
 
 
-def _message(kind: Kind, code: int, told: str, server: str) -> str:
+def _message(kind: ErrorKind, code: int, told: str, server: str) -> str:
     answer = f"{code} {told}".strip()
     match kind:
-        case Kind.FORBIDDEN:
+        case ErrorKind.FORBIDDEN:
             return told
-        case Kind.UNAUTHORIZED:
+        case ErrorKind.UNAUTHORIZED:
             return f"{server} doesn't accept our credentials ({answer}): give it a valid token or certificate"
-        case Kind.THROTTLED:
+        case ErrorKind.THROTTLED:
             return f"{server} is too busy ({answer}): waiting as it asks"
     return f"{server} answered {code}: {told}"
 

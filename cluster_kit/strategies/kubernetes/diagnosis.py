@@ -10,9 +10,14 @@ from msgspec import Struct, field
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.absence import why_nobody
+from cluster_kit.strategies.kubernetes.api_errors import (
+    ApiError,
+    ErrorKind,
+    advise_on_rights,
+    quoted,
+)
 from cluster_kit.strategies.kubernetes.client import Client
 from cluster_kit.strategies.kubernetes.entries import Entry, Reading
-from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, advise_on_rights, quoted
 from cluster_kit.strategies.kubernetes.resources import Params, Resource
 
 WATCH_S = 1  # long enough to be allowed or not
@@ -113,6 +118,6 @@ async def _watch(client: Client, path: str, params: Params) -> None:
 
 
 async def _cause(client: Client, error: ApiError, resource: Resource | None) -> str:
-    if error.kind is not Kind.FORBIDDEN or resource is None:
+    if error.kind is not ErrorKind.FORBIDDEN or resource is None:
         return str(error)
     return advise_on_rights(str(error), resource, await client.namespace())
