@@ -89,6 +89,11 @@ def ip_of(host: str) -> _Address | None:
     return address if is_scoped else ipaddress.IPv6Address(int(address))
 
 
+def is_v6(address: str) -> bool:
+    """Whether an address is one of IPv6, by its form."""
+    return ":" in address
+
+
 def is_loopback(host: str) -> bool:
     """Whether ``host`` never leaves this machine; judged by its form, without a look-up."""
     address = ip_of(host)

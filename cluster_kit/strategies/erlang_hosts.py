@@ -12,7 +12,8 @@ from pathlib import Path
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node
 from cluster_kit.strategies.epmd.hosts_file import HOSTS_FILE, parse_hosts, search_path
-from cluster_kit.strategies.epmd.lookup import EpmdLookup, Target
+from cluster_kit.strategies.epmd.lookup import EpmdLookup
+from cluster_kit.strategies.epmd.options import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster_kit.node import Node
-from cluster_kit.strategies.epmd.lookup import LOOPBACK, EpmdLookup, Target
+from cluster_kit.strategies.epmd.lookup import EpmdLookup
+from cluster_kit.strategies.epmd.options import LOOPBACK, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,13 @@ configuration serves all.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from cluster_kit.abc import Discovery, Found, Observation, Strategy
 from cluster_kit.errors import raise_all
+from cluster_kit.host import ip_of
 from cluster_kit.node import Node, join_address, split_address
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ async def examine(nodes: Collection[Node], local: Node) -> AsyncIterator[Finding
     else:
         cause = "the list names nobody but this node; add the others"
         yield Finding(asked="nodes in its list", got=got, outcome=Outcome.EMPTY, cause=cause)
-    names = sorted({node.host for node in others if node.host and not _is_ip(node.host)})
+    names = sorted({node.host for node in others if node.host and ip_of(node.host) is None})
     for finding in await asyncio.gather(*map(_look_up, names[:MAX_RESOLVED])):
         yield finding
 
@@ -93,14 +93,6 @@ async def _look_up(host: str) -> Finding:
         got = (exc.strerror or str(exc)).lower()
         cause = _NO_RESOLVER if exc.errno == socket.EAI_AGAIN else cause
     return Finding(asked=asked, got=got, outcome=Outcome.FAILED, cause=cause)
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 def _faults(entries: Iterable[str]) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pytest
 from mdns_process import a_type, all_see_each_other, diagnosed, peers
 
 from cluster_kit.node import BootId, Fence, Node
-from cluster_kit.strategies.mdns import LOOPBACK
+from cluster_kit.strategies.mdns.options import LOOPBACK
 from cluster_kit.strategies.mdns.records import Announcement, encode
 
 pytestmark = pytest.mark.once

@@ -13,7 +13,7 @@ from cluster_kit.abc import Answer
 from cluster_kit.node import Node
 from cluster_kit.strategies.dns import server
 from cluster_kit.strategies.dns.replies import RecordType, Reply, Status, by_family
-from cluster_kit.strategies.dns.services import targets_of, who_serves
+from cluster_kit.strategies.dns.services import nodes_of_services, targets_of
 
 NAME = "web.shop.test."
 RECORDS = {
@@ -72,7 +72,7 @@ def test_any_bytes_give_a_reply_that_makes_sense(kind, changes, length):
     assert reply.said or reply.status is Status.FOUND
     if kind is RecordType.SRV:
         located = dict.fromkeys(targets_of(reply), Reply(status=Status.FOUND, addresses=("127.0.0.2",)))
-        assert isinstance(who_serves(NAME, reply, located, basename="web"), Answer)
+        assert isinstance(nodes_of_services(NAME, reply, located, basename="web"), Answer)
     else:
         assert by_family(NAME, {kind: reply}, lambda address: Node(address=f"[{address}]:1"))
 

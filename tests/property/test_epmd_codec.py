@@ -11,8 +11,8 @@ from cluster_kit.host import canonical_host
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.epmd.entries import describe, judge
 from cluster_kit.strategies.epmd.hosts_file import parse_hosts
-from cluster_kit.strategies.epmd.lookup import LOOPBACK, Target
 from cluster_kit.strategies.epmd.marker import MAGIC, Marker, decode_marker, encode_marker
+from cluster_kit.strategies.epmd.options import LOOPBACK, Target
 from cluster_kit.wire.epmd import (
     MAX_EXTRA_BYTES,
     MAX_NAME_BYTES,

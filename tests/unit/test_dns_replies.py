@@ -5,12 +5,12 @@ import pytest
 from cluster_kit.abc import Answer
 from cluster_kit.node import Node
 from cluster_kit.strategies.dns.causes import why_failed, why_late, why_nobody, why_one
-from cluster_kit.strategies.dns.replies import RecordType, Reply, SrvRecord, Status, by_family, kinds_of
-from cluster_kit.strategies.dns.services import targets_of, who_serves
+from cluster_kit.strategies.dns.replies import Failure, RecordType, Reply, SrvRecord, Status, by_family, kinds_of, no_answer
+from cluster_kit.strategies.dns.services import nodes_of_services, targets_of
 
 NO_NAME = Reply(status=Status.NO_NAME, said="there is no such name")
 NO_DATA = Reply(status=Status.NO_DATA, said="it has no records")
-FAILED = Reply(status=Status.FAILED, said="10.0.0.2:53 does not answer")
+FAILED = no_answer("10.0.0.2:53 does not answer", Failure.SILENT)
 
 
 def found(*addresses):
@@ -42,7 +42,7 @@ def test_neither_family_is_an_error_and_yet_an_answer(said):
     for answer in by_kind(said, said):
         assert answer.complete
         assert not answer.nodes
-        assert "nobody is in 'web.test'" in str(answer.error)
+        assert "'web.test' lists no nodes" in str(answer.error)
 
 
 @pytest.mark.parametrize("other", [NO_NAME, NO_DATA, found("10.0.0.1")])
@@ -61,7 +61,7 @@ def services(*services):
 
 
 def serve(reply, located=None, **options):
-    return who_serves("_web._tcp.test", reply, located or {}, **options)
+    return nodes_of_services("_web._tcp.test", reply, located or {}, **options)
 
 
 def test_a_record_without_basename_is_an_address():
@@ -146,17 +146,15 @@ def test_a_failed_look_up_of_records_is_unknown():
 # Causes
 
 
-def failure(said):
-    return why_failed(Reply(status=Status.FAILED, said=said))
-
-
 def test_each_failure_has_its_cause():
-    said = ["1.2.3.4:53 answers SERVFAIL", "1.2.3.4:53 answers REFUSED", "1.2.3.4:53 does not answer", "temporary failure"]
-    assert len({failure(each) for each in said}) == len(said)
+    causes = {failure: why_failed(no_answer("what it says", failure)) for failure in Failure}
+    assert "try dig" in causes[Failure.SILENT]
+    assert len(set(causes.values())) == len(Failure) - 1  # a referral is as good as REFUSED
 
 
 def test_the_cause_of_the_first_server_that_says_most_is_told():
-    assert failure("1.2.3.4:53 does not answer, 5.6.7.8:53 answers SERVFAIL") == failure("SERVFAIL")
+    both = no_answer("one is silent, one fails", Failure.SILENT, Failure.SERVER_FAILURE)
+    assert why_failed(both) == why_failed(no_answer("it fails", Failure.SERVER_FAILURE))
 
 
 def test_a_short_name_is_explained_by_the_search_domains():

@@ -4,7 +4,7 @@ import pytest
 
 from cluster_kit.node import Node
 from cluster_kit.strategies.epmd.ledger import Ledger
-from cluster_kit.strategies.epmd.lookup import Target
+from cluster_kit.strategies.epmd.options import Target
 
 HERE, THERE = Target("here", "here"), Target("there", "there")
 ANN = Node(name="ann@here", address="here:1")

@@ -6,7 +6,7 @@ from cluster_kit.errors import ConfigError, DiscoveryError
 from cluster_kit.node import Node
 from cluster_kit.plugins import PluginRegistry, load_config
 from cluster_kit.strategies.epmd import EpmdStrategy
-from cluster_kit.strategies.epmd.lookup import LOOPBACK, Target
+from cluster_kit.strategies.epmd.options import LOOPBACK, Target
 from cluster_kit.strategies.erlang_hosts import ErlangHostsStrategy
 from cluster_kit.strategies.local_epmd import LocalEpmdStrategy
 

@@ -37,9 +37,9 @@ def test_interface_that_can_be_used_is_named(address, name):
 @pytest.mark.parametrize(
     ("state", "got", "cure"),
     [
-        ({"is_up": False, "has_carrier": False}, "eth0, which is down", "ip link set eth0 up"),
-        ({"has_carrier": False}, "eth0, which has no carrier", "cable"),
-        ({"has_multicast": False}, "eth0, which carries no multicast", "ip link set eth0 multicast on"),
+        ({"is_up": False, "has_carrier": False}, "eth0: it is down", "ip link set eth0 up"),
+        ({"has_carrier": False}, "eth0: it has no carrier", "cable"),
+        ({"has_multicast": False}, "eth0: it carries no multicast", "ip link set eth0 multicast on"),
     ],
 )
 def test_interface_that_can_not_be_used_failed_with_its_cure(state, got, cure):

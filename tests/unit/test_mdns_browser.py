@@ -9,7 +9,6 @@ import pytest
 from cluster_kit.abc import Gone, Leaving, Seen
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node
-from cluster_kit.strategies.mdns import MAX_TTL_S, MIN_TTL_S
 from cluster_kit.strategies.mdns.browser import (
     BURIED_S,
     COMPLETE_AT_S,
@@ -25,6 +24,7 @@ from cluster_kit.strategies.mdns.browser import (
     ServiceRecord,
     TextRecord,
 )
+from cluster_kit.strategies.mdns.options import MAX_TTL_S, MIN_TTL_S
 from cluster_kit.strategies.mdns.records import Announcement, encode
 
 FENCE = Fence("shop", "lan")

@@ -1,7 +1,4 @@
-"""Asks everything that a DNS strategy wants to know at once, of whom its options say.
-
-Loaded by those who discover, not by those who only check options.
-"""
+"""Asks all the questions of a DNS strategy at once, of the resolver that its options choose."""
 
 from __future__ import annotations
 
@@ -13,14 +10,14 @@ from cluster_kit.strategies.dns.replies import RecordType, Reply, Resolver, Stat
 from cluster_kit.strategies.dns.search import ask
 from cluster_kit.strategies.dns.services import targets_of
 
-AT_ONCE = 32  # targets that are located side by side
+AT_ONCE = 32  # targets that are located at the same time
 
 
 def resolver_of(option: str | None) -> Resolver:
-    """Return whom to ask for addresses: the name servers of the option ``resolver``, else the system.
+    """Return the name servers of the option ``resolver``, else the system's resolver.
 
     Raises:
-        DiscoveryError: There is nobody to ask.
+        DiscoveryError: There is no name server.
     """
     if option is None:
         from cluster_kit.strategies.dns.system import SystemResolver
@@ -34,13 +31,13 @@ def resolver_of(option: str | None) -> Resolver:
 async def ask_addresses(
     resolver: Resolver, names: Sequence[str], kinds: Sequence[RecordType]
 ) -> dict[str, dict[RecordType, Reply]]:
-    """Return what is said of each name, by kind of record."""
+    """Return the replies for each name, by type of record."""
     questions = [(name, kind) for name in names for kind in kinds]
     replies = await asyncio.gather(*(ask(resolver, name, kind) for name, kind in questions))
-    said: dict[str, dict[RecordType, Reply]] = {name: {} for name in names}
+    by_name: dict[str, dict[RecordType, Reply]] = {name: {} for name in names}
     for (name, kind), reply in zip(questions, replies, strict=True):
-        said[name][kind] = reply
-    return said
+        by_name[name][kind] = reply
+    return by_name
 
 
 async def ask_services(
@@ -55,7 +52,7 @@ async def ask_services(
 async def _locate(
     resolver: Resolver, reply: Reply, kinds: Sequence[RecordType]
 ) -> dict[str, Reply]:
-    """Return the addresses of each target of SRV records; of several kinds the first that the target has."""
+    """Return the addresses of each target of SRV records, of the first type that it has."""
     turn = asyncio.Semaphore(AT_ONCE)
 
     async def find(target: str) -> Reply:
@@ -76,9 +73,6 @@ async def _address_of(
         if addresses := glue.get((kind, target)):
             return Reply(status=Status.FOUND, addresses=addresses)
         reply = await resolver.ask(f"{target}.", kind)
-        if reply.status in (
-            Status.FOUND,
-            Status.FAILED,
-        ):  # a failure is no reason to take the other one, and back later
-            break
+        if reply.status in (Status.FOUND, Status.FAILED):
+            break  # after a failure too: the other family now, and this one later, would be a change
     return reply

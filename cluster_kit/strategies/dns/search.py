@@ -25,7 +25,7 @@ from cluster_kit.strategies.dns.replies import RecordType, Reply, Resolver, Stat
 
 log = logging.getLogger("cluster_kit.dns")
 
-SECOND_OPINION_S = 1.0  # an answer is there already, which slow servers must not delay for long
+SECOND_OPINION_S = 1.0  # slow servers must not delay the answer that is there already for long
 MADE_UP = "cluster-kit-asks-for-wildcards"  # always the same, so that caches answer
 MORE_MADE_UP = (
     7  # two addresses in turn: all seven answers are those of the first one once in 128 times
@@ -35,10 +35,10 @@ _EXISTS = (Status.FOUND, Status.NO_DATA)
 
 
 async def ask(resolver: Resolver, name: str, kind: RecordType) -> Reply:
-    """Return what ``name`` has, and not what a wildcard of a search domain has for every name.
+    """Return the records of ``name``, never those of a search domain's wildcard.
 
     Returns:
-        A reply whose ``domain`` tells the search domain that completed the name, if one did.
+        A reply whose ``domain`` is the search domain that completed the name, if one did.
     """
     reply = await resolver.ask(name, kind)
     if name.endswith(".") or reply.status not in _EXISTS or reply.asked in ("", name.lower()):
@@ -55,7 +55,7 @@ async def ask(resolver: Resolver, name: str, kind: RecordType) -> Reply:
     if await _is_wildcard(resolver, f"{name}.{domain}".partition(".")[2], kind, reply):
         missing = Reply(status=Status.NO_NAME, said=_only_a_wildcard(domain))
         return whole if whole.status in _EXISTS else missing
-    _tell(name, domain)
+    _log_once(name, domain)
     return replace(reply, domain=domain)
 
 
@@ -127,6 +127,6 @@ def _only_a_wildcard(domain: str) -> str:
     )
 
 
-@lru_cache(maxsize=256)  # once for each pair
-def _tell(name: str, domain: str) -> None:
+@lru_cache(maxsize=256)  # so that it logs each pair once
+def _log_once(name: str, domain: str) -> None:
     log.info("dns: %r is answered by search domain %r", name, domain)

@@ -1,7 +1,7 @@
-"""What SRV records say about who is there. Pure: replies in, an answer of the source out.
+"""The nodes that SRV records list. Pure: replies in, an answer of the source out.
 
-Each record is one node: it serves at the target's address and the record's port. All priorities are members, since a mesh has
-no second choice.
+Each record is one node: it serves at the target's address and the record's port. Records of every
+priority count, since a mesh has no second choice.
 
 Source: RFC 2782.
 """
@@ -26,7 +26,7 @@ def targets_of(reply: Reply) -> list[str]:
     return sorted({service.target for service in reply.services if is_host_name(service.target)})
 
 
-def who_serves(
+def nodes_of_services(
     name: str,
     reply: Reply,
     located: Mapping[str, Reply],
@@ -37,11 +37,12 @@ def who_serves(
     """Return the nodes that the records of ``name`` list.
 
     Args:
-        name: What was asked for.
+        name: The name that was asked for.
         reply: Its SRV records.
-        located: What became of looking up the address of each target.
-        basename: First part of the nodes' names, whose second part is the target; ``None`` where names are to be learnt.
-        port: Where nodes serve, in place of the records' ports.
+        located: The addresses of each target.
+        basename: First part of the nodes' names, whose second part is the target; ``None`` where
+            nodes tell their names.
+        port: The port of every node, in place of the records' ports.
     """
     if reply.status is Status.FAILED:
         return Answer(error=failed(name, RecordType.SRV, reply), complete=False)
@@ -87,7 +88,5 @@ def _node(
 
 
 def _useless(name: str, offered: int, faults: list[str]) -> DiscoveryError:
-    return DiscoveryError(
-        f"dns: {len(faults)} of {offered} SRV records of {name!r} are of no use: {faults[0]}",
-        strategy="dns",
-    )
+    what = f"{len(faults)} of {offered} SRV records of {name!r} are of no use"
+    return DiscoveryError(f"dns: {what}: {faults[0]}", strategy="dns")

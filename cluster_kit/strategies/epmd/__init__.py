@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cluster_kit.node import Node, canonical_name
-from cluster_kit.strategies.epmd.lookup import EpmdLookup, Target
+from cluster_kit.strategies.epmd.lookup import EpmdLookup
+from cluster_kit.strategies.epmd.options import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ from cluster_kit.host import is_loopback
 from cluster_kit.node import Node
 from cluster_kit.strategies.epmd.client import Epmd
 from cluster_kit.strategies.epmd.entries import describe, judge
-from cluster_kit.strategies.epmd.lookup import LOOPBACK, EpmdLookup, Target
 from cluster_kit.strategies.epmd.marker import decode_marker
+from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdOptions, Target
 from cluster_kit.wire.epmd import Registration
 
 MAX_NAMED = 20
@@ -25,7 +25,7 @@ _LOOPBACK_ONLY = (
 )
 
 
-async def findings(options: EpmdLookup, ctx: Discovery) -> AsyncIterator[Finding]:
+async def findings(options: EpmdOptions, ctx: Discovery) -> AsyncIterator[Finding]:
     """Ask for what ``options`` say, all EPMDs at once; see ``Strategy.diagnose``."""
     diagnosis = Diagnosis(options, ctx)
     try:
@@ -52,7 +52,7 @@ async def findings(options: EpmdLookup, ctx: Discovery) -> AsyncIterator[Finding
 class Diagnosis:
     """Asks as ``options`` say, for the node that ``ctx`` tells about."""
 
-    def __init__(self, options: EpmdLookup, ctx: Discovery) -> None:
+    def __init__(self, options: EpmdOptions, ctx: Discovery) -> None:
         self._options = options
         self._ctx = ctx
 

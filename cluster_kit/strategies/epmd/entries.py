@@ -5,8 +5,8 @@ from __future__ import annotations
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.host import is_loopback
 from cluster_kit.node import Fence, Node, join_address
-from cluster_kit.strategies.epmd.lookup import LOOPBACK, Target
 from cluster_kit.strategies.epmd.marker import Marker, decode_marker
+from cluster_kit.strategies.epmd.options import LOOPBACK, Target
 from cluster_kit.wire.epmd import Registration
 
 

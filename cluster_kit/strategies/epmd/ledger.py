@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 
 from cluster_kit.confirmations import Confirmations
 from cluster_kit.node import Node
-from cluster_kit.strategies.epmd.lookup import Target
+from cluster_kit.strategies.epmd.options import Target
 
 CONFIRMATIONS = 2
 

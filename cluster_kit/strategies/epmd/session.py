@@ -19,7 +19,7 @@ from cluster_kit.reporter import Reporter
 from cluster_kit.strategies.epmd.client import Epmd
 from cluster_kit.strategies.epmd.entries import judge
 from cluster_kit.strategies.epmd.ledger import Ledger
-from cluster_kit.strategies.epmd.lookup import LOOPBACK, EpmdLookup, Target
+from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdOptions, Target
 from cluster_kit.strategies.epmd.registrar import Registrar, registration_of
 
 _Result = TypeVar("_Result")
@@ -34,7 +34,7 @@ MAX_TOLD = 3  # faults in one message
 class EpmdSession:
     """Looks up as ``options`` say, for the node that ``ctx`` tells about."""
 
-    def __init__(self, options: EpmdLookup, ctx: Discovery) -> None:
+    def __init__(self, options: EpmdOptions, ctx: Discovery) -> None:
         self._options = options
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()

@@ -13,16 +13,17 @@ from contextlib import closing
 import msgspec
 
 from cluster_kit.abc import Discovery
-from cluster_kit.diagnosis import Finding, Outcome
+from cluster_kit.diagnosis import Finding, Outcome, failed
 from cluster_kit.errors import ConfigError, NetworkError, NetworkFault, RemoteProtocolError
 from cluster_kit.host import is_loopback
 from cluster_kit.network import Datagram, Datagrams, Endpoint, Group, Interface
 from cluster_kit.node import join_address
-from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.causes import not_joined, not_sent
 from cluster_kit.strategies.gossip.engine import SPREAD
 from cluster_kit.strategies.gossip.group import group_of, interface_with, not_there
 from cluster_kit.strategies.gossip.holders import holders
+from cluster_kit.strategies.gossip.options import GossipOptions
+from cluster_kit.strategies.interfaces import why_unusable
 from cluster_kit.wire.envelope import Envelope
 from cluster_kit.wire.envelope import decode as decode_envelope
 from cluster_kit.wire.envelope import encode as encode_envelope
@@ -38,12 +39,12 @@ _SHOWN = 3
 _LIBCLUSTER = b"heartbeat::"  # what its unencrypted datagrams begin with
 
 
-async def diagnose(options: GossipStrategy, ctx: Discovery) -> AsyncIterator[Finding]:
+async def diagnose(options: GossipOptions, ctx: Discovery) -> AsyncIterator[Finding]:
     """Yield what came of each step, up to the first that leaves no sense in the next."""
     try:
         group = await group_of(options, ctx.local.host, ctx.network)
     except ConfigError as error:
-        yield _failed(
+        yield failed(
             "interface to use", f"none for {options.multicast_if or ctx.local.host!r}", str(error)
         )
         return
@@ -71,33 +72,19 @@ def judge_interface(address: str, known: Sequence[Interface], *, multicast: bool
     asked = f"interface of {address.partition('%')[0]}"
     interface = interface_with(address, known)
     if interface is None:
-        return _failed(asked, "no interface has that address", not_there(known))
-    if not interface.is_up:
-        return _failed(
-            asked,
-            f"{interface.name}, which is down",
-            f"bring it up: ip link set {interface.name} up",
-        )
-    if not interface.has_carrier:
-        return _failed(
-            asked,
-            f"{interface.name}, which has no carrier",
-            "plug in its cable, or start what is at its other end",
-        )
-    if multicast and not (
-        interface.has_multicast or interface.is_loopback
-    ):  # loopback needs no flag to carry it
-        cause = f"allow it: ip link set {interface.name} multicast on; or set broadcast_only, or use another strategy"
-        return _failed(asked, f"{interface.name}, which carries no multicast", cause)
+        return failed(asked, "no interface has that address", not_there(known))
+    fault = why_unusable(interface, multicast=multicast, instead="set broadcast_only, or ")
+    if fault is not None:
+        return failed(asked, f"{interface.name}: {fault.what}", fault.cure)
     return Finding(asked=asked, got=f"{interface.name}, up")
 
 
 async def _not_opened(group: Group, error: NetworkError) -> Finding:
-    cure = str(not_joined(group, error)).removesuffix("; trying again")
+    cause = not_joined(group, error).reason
     if error.fault is NetworkFault.IN_USE:
         programs = await asyncio.to_thread(holders, group.port)
-        cure = f"held by {', '.join(programs) or 'a program of another user'}, which doesn't share it; {cure}"
-    return _failed(f"UDP port {group.port}", "cannot be opened", cure)
+        cause = f"held by {', '.join(programs) or 'a program of another user'}; {cause}"
+    return failed(f"UDP port {group.port}", "cannot be opened", cause)
 
 
 async def _hear_ourselves(group: Group, datagrams: Datagrams, traffic: Traffic) -> Finding:
@@ -108,9 +95,7 @@ async def _hear_ourselves(group: Group, datagrams: Datagrams, traffic: Traffic) 
         for _ in range(ECHOES):
             datagrams.send(traffic.echo)
     except NetworkError as error:
-        return _failed(
-            asked, "cannot be sent", str(not_sent(group, error)).removesuffix("; trying again")
-        )
+        return failed(asked, "cannot be sent", not_sent(group, error).reason)
     try:
         await asyncio.wait_for(traffic.echoed.wait(), ECHO_S)
     except TimeoutError:
@@ -118,11 +103,11 @@ async def _hear_ourselves(group: Group, datagrams: Datagrams, traffic: Traffic) 
             f"a firewall of this host drops UDP to port {group.port}: allow it; or what is sent on one interface should be "
             "heard on another: correct multicast_if and if_addr"
         )
-        return _failed(asked, f"not heard back within {ECHO_S:g} s", cause)
+        return failed(asked, f"not heard back within {ECHO_S:g} s", cause)
     return Finding(asked=asked, got=f"heard back in {(loop.time() - since_s) * 1000:.1f} ms")
 
 
-async def _hear_others(options: GossipStrategy, sending: str, traffic: Traffic) -> Finding:
+async def _hear_others(options: GossipOptions, sending: str, traffic: Traffic) -> Finding:
     """Listen for as long as two heartbeats of everybody take."""
     listen_s = min(2 * options.interval_s * (1 + SPREAD), MAX_LISTEN_S)
     await asyncio.sleep(listen_s)
@@ -139,7 +124,7 @@ async def _hear_others(options: GossipStrategy, sending: str, traffic: Traffic) 
     )
 
 
-def _why_nobody(options: GossipStrategy, sending: str, traffic: Traffic) -> str:
+def _why_nobody(options: GossipOptions, sending: str, traffic: Traffic) -> str:
     if traffic.others:
         return "only others are heard: " + "; ".join(
             f"{who}: {cure}" for who, cure in sorted(traffic.others.items())[:_SHOWN]
@@ -264,10 +249,6 @@ def _strange(datagram: bytes) -> tuple[str, str]:
         f"another protocol (it begins with {datagram[:8]!r})",
         "choose another port, on all nodes",
     )
-
-
-def _failed(asked: str, got: str, cause: str) -> Finding:
-    return Finding(asked=asked, got=got, outcome=Outcome.FAILED, cause=cause)
 
 
 def _count(nodes: int) -> str:

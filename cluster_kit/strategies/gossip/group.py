@@ -11,12 +11,17 @@ from ipaddress import ip_address
 from typing import Literal
 
 from cluster_kit.errors import ConfigError, NetworkError
-from cluster_kit.host import is_loopback, is_of_link, is_unspecified
+from cluster_kit.host import ip_of, is_loopback, is_of_link, is_unspecified, is_v6
 from cluster_kit.network import Group, Interface, Network
-from cluster_kit.strategies.gossip import GROUP_V4, GROUP_V6, NO_LOOPBACK, GossipStrategy, is_v6
+from cluster_kit.strategies.gossip.options import (
+    GROUP_V4,
+    GROUP_V6,
+    NO_LOOPBACK,
+    GossipOptions,
+)
 
 
-async def group_of(options: GossipStrategy, host: str, network: Network) -> Group:
+async def group_of(options: GossipOptions, host: str, network: Network) -> Group:
     """Return whom a node on ``host`` gossips with, and by which way.
 
     Raises:
@@ -25,7 +30,7 @@ async def group_of(options: GossipStrategy, host: str, network: Network) -> Grou
     wanted = options.multicast_if or host
     known = network.interfaces()
     v6 = _protocol(options, wanted)
-    if _is_ip(wanted):
+    if ip_of(wanted):
         address = wanted
     elif options.multicast_if:
         address = _address_of(wanted, known, v6=bool(v6))
@@ -48,34 +53,26 @@ async def group_of(options: GossipStrategy, host: str, network: Network) -> Grou
     )
 
 
-def _heard_on(options: GossipStrategy, via: str, known: Sequence[Interface]) -> str:
+def _heard_on(options: GossipOptions, via: str, known: Sequence[Interface]) -> str:
     """Return where to hear: where is spoken, unless the options choose another interface."""
     if is_unspecified(options.if_addr):
         return via
-    if not is_v6(via) and _is_ip(options.if_addr):
+    if not is_v6(via) and ip_of(options.if_addr):
         return options.if_addr
     address = (
         options.if_addr
-        if _is_ip(options.if_addr)
+        if ip_of(options.if_addr)
         else _address_of(options.if_addr, known, v6=is_v6(via))
     )
     interface = _interface(address, known)
     return _scoped(interface) if is_v6(via) else interface.address
 
 
-def _protocol(options: GossipStrategy, wanted: str) -> bool | None:
+def _protocol(options: GossipOptions, wanted: str) -> bool | None:
     """Return whether to speak IPv6, ``None`` where that hangs on what ``wanted`` is found to be."""
     if options.multicast_addr != GROUP_V4:
         return is_v6(options.multicast_addr)
-    return is_v6(wanted) if _is_ip(wanted) or options.multicast_if else None
-
-
-def _is_ip(address: str) -> bool:
-    try:
-        ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    return True
+    return is_v6(wanted) if ip_of(wanted) or options.multicast_if else None
 
 
 def interface_with(address: str, known: Sequence[Interface]) -> Interface | None:

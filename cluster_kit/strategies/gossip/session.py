@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from cluster_kit.abc import Discovery, Observation
 from cluster_kit.attended import AttendedClock
-from cluster_kit.errors import ConfigError, NetworkError
+from cluster_kit.diagnosis import Fault
+from cluster_kit.errors import ClusterKitError, ConfigError, DiscoveryError, NetworkError
 from cluster_kit.network import Datagram, Datagrams, Group
 from cluster_kit.reporter import Reporter
-from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.causes import not_joined, not_sent
 from cluster_kit.strategies.gossip.distrust import Distrusted, Warnings
 from cluster_kit.strategies.gossip.engine import (
@@ -30,6 +30,7 @@ from cluster_kit.strategies.gossip.engine import (
     Sooner,
 )
 from cluster_kit.strategies.gossip.group import group_of
+from cluster_kit.strategies.gossip.options import GossipOptions
 from cluster_kit.throttle import Throttle
 from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES
 
@@ -47,7 +48,7 @@ KEY_BYTES = 32  # of nonces
 class GossipSession:
     """Gossips as ``options`` say, for the node that ``ctx`` tells about."""
 
-    def __init__(self, options: GossipStrategy, ctx: Discovery) -> None:
+    def __init__(self, options: GossipOptions, ctx: Discovery) -> None:
         self._options = options
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
@@ -134,7 +135,7 @@ class GossipSession:
         try:
             datagrams = await self._ctx.network.join(group, max_bytes=MAX_DATAGRAM_BYTES)
         except NetworkError as error:
-            self._reporter.failed(not_joined(group, error))
+            self._reporter.failed(_retried(not_joined(group, error)))
             return
         if self._datagrams is not None:
             self._datagrams.close()
@@ -168,7 +169,7 @@ class GossipSession:
         except NetworkError as error:
             if self._join_at_s is None:
                 self._join_at_s = self._clock.now_s() + self._options.interval_s
-            self._reporter.failed(not_sent(self._group, error))
+            self._reporter.failed(_retried(not_sent(self._group, error)))
         else:
             if send.to is None:
                 self._join_at_s = None
@@ -199,8 +200,12 @@ class GossipSession:
             self._datagrams = None
 
 
+def _retried(fault: Fault) -> ClusterKitError:
+    return DiscoveryError(f"gossip: {fault}; trying again", strategy="gossip")
+
+
 def _plain(
-    options: GossipStrategy, ctx: Discovery, announce_bytes: int = ANNOUNCE_BYTES
+    options: GossipOptions, ctx: Discovery, announce_bytes: int = ANNOUNCE_BYTES
 ) -> GossipEngine:
     return GossipEngine(
         ctx.local,
@@ -214,7 +219,7 @@ def _plain(
     )
 
 
-def _sealed(options: GossipStrategy, ctx: Discovery, sealing: Sealing) -> SealedEngine:
+def _sealed(options: GossipOptions, ctx: Discovery, sealing: Sealing) -> SealedEngine:
     from cluster_kit.strategies.gossip.sealed import (
         SealedEngine,
     )  # who has no secret loads none of this

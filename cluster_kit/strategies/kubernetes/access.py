@@ -7,7 +7,6 @@ server's certificate is verified always: what would switch that off is refused.
 from __future__ import annotations
 
 import base64
-import ipaddress
 import os
 import secrets
 import ssl
@@ -20,11 +19,11 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from cluster_kit.host import is_loopback
+from cluster_kit.host import ip_of, is_loopback
 from cluster_kit.node import join_address
-from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind
 from cluster_kit.strategies.kubernetes.exec_plugin import ask_plugin
+from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.package import (
     ApiClient,
     ConfigException,
@@ -74,7 +73,7 @@ class Access(NamedTuple):
         return f"API server {self.api.configuration.host}{through}"
 
 
-async def open_access(options: KubernetesStrategy, environ: Mapping[str, str]) -> Access:
+async def open_access(options: KubernetesOptions, environ: Mapping[str, str]) -> Access:
     """Make a client.
 
     Raises:
@@ -98,7 +97,7 @@ async def open_access(options: KubernetesStrategy, environ: Mapping[str, str]) -
 # -- a pod's service account ---------------------------------------------------------------------------------------------------
 
 
-def _in_cluster(options: KubernetesStrategy, environ: Mapping[str, str]) -> Access:
+def _in_cluster(options: KubernetesOptions, environ: Mapping[str, str]) -> Access:
     folder = options.service_account_path
     host = _master(options, environ) if options.master else _service(environ)
     configuration = Configuration(host=host, ssl_ca_cert=str(folder / "ca.crt"))
@@ -122,22 +121,14 @@ def _service(environ: Mapping[str, str]) -> str:
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
-def _master(options: KubernetesStrategy, environ: Mapping[str, str]) -> str:
+def _master(options: KubernetesOptions, environ: Mapping[str, str]) -> str:
     """Return the URL of ``master``; a name is completed as libcluster does."""
     master = options.master or ""
     if master.startswith("https://"):
         return master.rstrip("/")
     domain = options.domain(environ)
-    final = _is_ip(master) or master.endswith((".", domain))
+    final = ip_of(master) is not None or master.endswith((".", domain))
     return f"https://{join_address(master if final else f'{master}.{domain}', 443)}"
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _read(path: Path, what: str) -> str:
@@ -150,7 +141,7 @@ def _read(path: Path, what: str) -> str:
     return text
 
 
-def _named(options: KubernetesStrategy) -> Path | None:
+def _named(options: KubernetesOptions) -> Path | None:
     """Return the kubeconfig of the options.
 
     One that is relative goes by the current directory, and errors show that.
@@ -202,7 +193,7 @@ def _is_there(path: Path) -> bool:
 
 
 async def _by_kubeconfig(
-    path: Path, options: KubernetesStrategy, environ: Mapping[str, str]
+    path: Path, options: KubernetesOptions, environ: Mapping[str, str]
 ) -> Access:
     configuration = Configuration()
     try:

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import aiohttp
 from msgspec.json import decode
 
-from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.access import Access, open_access
 from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, error_of, quoted
 from cluster_kit.strategies.kubernetes.lines import Lines
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Group
+from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.package import RESTResponse
 from cluster_kit.strategies.kubernetes.proxy import PROXY_URL
 from cluster_kit.strategies.kubernetes.resources import (
@@ -59,7 +59,7 @@ class WatchBrokenError(Exception):
 class Client:
     """Asks on behalf of one run of the strategy, until ``close``."""
 
-    def __init__(self, options: KubernetesStrategy) -> None:
+    def __init__(self, options: KubernetesOptions) -> None:
         self.options = options
         self._access: Access | None = None
 

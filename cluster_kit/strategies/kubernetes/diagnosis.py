@@ -8,7 +8,6 @@ from contextlib import aclosing
 from msgspec import Struct, field
 
 from cluster_kit.diagnosis import Finding, Outcome
-from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.absence import why_nobody
 from cluster_kit.strategies.kubernetes.api_errors import (
     ApiError,
@@ -18,6 +17,7 @@ from cluster_kit.strategies.kubernetes.api_errors import (
 )
 from cluster_kit.strategies.kubernetes.client import Client
 from cluster_kit.strategies.kubernetes.entries import Entry, Reading
+from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.resources import Params, Resource
 
 WATCH_S = 1  # long enough to be allowed or not
@@ -29,7 +29,7 @@ class Version(Struct):
     number: str = field(default="", name="gitVersion")
 
 
-async def diagnose(options: KubernetesStrategy) -> AsyncGenerator[Finding, None]:
+async def diagnose(options: KubernetesOptions) -> AsyncGenerator[Finding, None]:
     """Yield findings; the first question without an answer is the last, since those after it need one."""
     client = Client(options)
     asked, resource = "how to reach the API server", None
@@ -98,7 +98,7 @@ def _counted(resource: Resource, objects: int, entries: Sequence[Entry]) -> str:
     return f"{resource.plural}: {objects}; addresses: {ready} ready, {unready} unready, {terminating} terminating"
 
 
-def _port(options: KubernetesStrategy, readings: Sequence[Reading]) -> Finding:
+def _port(options: KubernetesOptions, readings: Sequence[Reading]) -> Finding:
     asked = f"the port {options.port!r}" if options.port is not None else "the only port"
     ports = sorted(
         {entry.port for reading in readings for entry in reading.entries if entry.port is not None}

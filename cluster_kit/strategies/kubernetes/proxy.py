@@ -109,6 +109,7 @@ def _split(rule: str) -> tuple[str, str]:
 
 
 def _ip(host: str) -> _Ip | None:
+    """Return the IP address as Go parses it, which is laxer about zones than ``host.ip_of``."""
     try:
         ip = ipaddress.ip_address(host)
     except ValueError:

@@ -18,7 +18,6 @@ from msgspec.json import decode
 from cluster_kit.abc import Discovery, Observation
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.reporter import Reporter
-from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.api_errors import (
     ApiError,
     ErrorKind,
@@ -29,6 +28,7 @@ from cluster_kit.strategies.kubernetes.client import Client, WatchBrokenError
 from cluster_kit.strategies.kubernetes.entries import Reading, name_of
 from cluster_kit.strategies.kubernetes.naming import Naming
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Event, Page, Versioned
+from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.reflector import Reflector, Request
 from cluster_kit.strategies.kubernetes.resources import Resource
 from cluster_kit.strategies.kubernetes.view import View
@@ -44,7 +44,7 @@ DOUBT_S = 15.0  # for so long a store that comes back empty may be one that is s
 class KubernetesSession:
     """Follows the collection that ``options`` tell, for the node that ``ctx`` tells about."""
 
-    def __init__(self, options: KubernetesStrategy, ctx: Discovery) -> None:
+    def __init__(self, options: KubernetesOptions, ctx: Discovery) -> None:
         self._options = options
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
@@ -252,7 +252,7 @@ class KubernetesSession:
         )
 
 
-def _view_of(options: KubernetesStrategy, ctx: Discovery) -> View:
+def _view_of(options: KubernetesOptions, ctx: Discovery) -> View:
     """Return a view with nothing in it."""
     naming = Naming(
         basename=options.node_basename,

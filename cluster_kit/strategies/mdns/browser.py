@@ -21,7 +21,7 @@ from cluster_kit.abc import Gone, Leaving, Observation, Seen
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence
-from cluster_kit.strategies.mdns import MAX_TTL_S, MIN_TTL_S
+from cluster_kit.strategies.mdns.options import MAX_TTL_S, MIN_TTL_S
 from cluster_kit.strategies.mdns.records import Announcement, address_to_dial, decode
 
 MAX_INSTANCES = 10_000

@@ -17,21 +17,22 @@ from contextlib import ExitStack
 from zeroconf import DNSOutgoing, DNSQuestion  # type: ignore[attr-defined]  # public, yet not in its __all__
 
 from cluster_kit.abc import Discovery, Seen
-from cluster_kit.diagnosis import Finding, Outcome
+from cluster_kit.diagnosis import Finding, Outcome, failed
+from cluster_kit.errors import cause_of
 from cluster_kit.host import is_loopback
+from cluster_kit.netdevice import NetDevice
 from cluster_kit.node import Node
-from cluster_kit.strategies.mdns import MdnsStrategy
 from cluster_kit.strategies.mdns.browser import Browser, Ignored, Record
 from cluster_kit.strategies.mdns.interfaces import (
-    Interface,
     InterfaceAddress,
     Nearby,
     choose,
     interfaces,
     look_up,
 )
+from cluster_kit.strategies.mdns.options import MdnsOptions
 from cluster_kit.strategies.mdns.responder import Responder
-from cluster_kit.strategies.mdns.sockets import GROUP_V4, GROUP_V6, PORT, cure, pair
+from cluster_kit.strategies.mdns.sockets import GROUP_V4, GROUP_V6, PORT, fault_of, pair
 
 ECHO_S = 1.0  # a datagram that loops back takes less than a millisecond
 LISTEN_S = 2.5  # an answer is held back for 1.2 s where it has just been given
@@ -42,24 +43,25 @@ _PTR, _IN = 12, 1
 _MAX_DATAGRAM_BYTES = 9000  # RFC 6762, section 17
 
 
-async def diagnose(options: MdnsStrategy, ctx: Discovery) -> AsyncIterator[Finding]:
+async def diagnose(options: MdnsOptions, ctx: Discovery) -> AsyncIterator[Finding]:
     """Yield what came of each step, up to the first that leaves no sense in the next."""
     known = interfaces()
     wanted = options.interfaces or (await look_up(ctx.local.host) or [ctx.local.host])[:1]
-    ways, faults = choose(wanted, known, options.ip_version)
+    places, faults = choose(wanted, known, options.ip_version)
     for fault in faults:
-        yield _failed("interface to use", "one that can't be used", fault)
-    for way in ways:
-        yield Finding(asked=f"interface of {way.address}", got=f"{way.name}, up")
+        yield fault.finding()
+    for place in places:
+        yield Finding(asked=f"interface of {place.address}", got=f"{place.name}, up")
     with ExitStack() as opened:
         probes = []
-        for way in ways:
+        for place in places:
             try:
-                hearing, sending = opened.enter_context(pair(way))
+                hearing, sending = opened.enter_context(pair(place))
             except OSError as exc:
-                yield _failed(f"UDP port {PORT} on {way}", "cannot be opened", cure(exc))
+                cause = fault_of(str(place), exc).reason
+                yield failed(f"UDP port {PORT} on {place}", "cannot be opened", cause)
             else:
-                probes.append(MulticastProbe(way, Nearby([way], known), hearing, sending))
+                probes.append(MulticastProbe(place, Nearby([place], known), hearing, sending))
                 opened.callback(probes[-1].close)
         for probe in probes:
             yield await _hear_ourselves(probe)
@@ -68,7 +70,7 @@ async def diagnose(options: MdnsStrategy, ctx: Discovery) -> AsyncIterator[Findi
 
 
 class MulticastProbe:
-    """Hears all of multicast DNS on one way, until closed; ``question`` is what to hear back.
+    """Hears all of multicast DNS on one place, until closed; ``question`` is what to hear back.
 
     Attributes:
         echoed: Set once that was heard.
@@ -76,12 +78,16 @@ class MulticastProbe:
     """
 
     def __init__(
-        self, way: InterfaceAddress, nearby: Nearby, hearing: socket.socket, sending: socket.socket
+        self,
+        place: InterfaceAddress,
+        nearby: Nearby,
+        hearing: socket.socket,
+        sending: socket.socket,
     ) -> None:
         out = DNSOutgoing(0)
         out.add_question(DNSQuestion(_EVERY_TYPE, _PTR, _IN))
         out.add_question(DNSQuestion(f"clusterkit-{os.urandom(8).hex()}.local.", _PTR, _IN))
-        self.way = way
+        self.place = place
         self.question = out.packets()[0]
         self.echoed = asyncio.Event()
         self.answering: set[str] = set()
@@ -96,7 +102,7 @@ class MulticastProbe:
         Raises:
             OSError: That is not possible.
         """
-        group = (GROUP_V6, PORT, 0, self.way.index) if self.way.is_v6 else (GROUP_V4, PORT)
+        group = (GROUP_V6, PORT, 0, self.place.index) if self.place.is_v6 else (GROUP_V4, PORT)
         self._sending.sendto(self.question, group)
 
     def _hear(self) -> None:
@@ -119,7 +125,7 @@ class MulticastProbe:
 
 
 async def _hear_ourselves(probe: MulticastProbe) -> Finding:
-    asked = f"multicast to port {PORT} on {probe.way}"
+    asked = f"multicast to port {PORT} on {probe.place}"
     loop = asyncio.get_running_loop()
     since_s = loop.time()
     try:
@@ -127,24 +133,21 @@ async def _hear_ourselves(probe: MulticastProbe) -> Finding:
         await asyncio.wait_for(probe.echoed.wait(), ECHO_S)
     except TimeoutError:
         cause = f"a firewall of this host drops it: allow UDP to port {PORT} in and out"
-        return _failed(asked, f"not heard back within {ECHO_S:g} s", cause)
+        return failed(asked, f"not heard back within {ECHO_S:g} s", cause)
     except OSError as exc:
-        return _failed(
-            asked,
-            "cannot be sent",
-            f"{(exc.strerror or str(exc)).lower()}: a firewall, or a missing route",
-        )
+        cause = f"{cause_of(exc)}: a firewall, or a missing route"
+        return failed(asked, "cannot be sent", cause)
     return Finding(asked=asked, got=f"heard back in {(loop.time() - since_s) * 1000:.1f} ms")
 
 
 async def _hear_others(
-    options: MdnsStrategy, ctx: Discovery, probes: list[MulticastProbe], known: list[Interface]
+    options: MdnsOptions, ctx: Discovery, probes: list[MulticastProbe], known: list[NetDevice]
 ) -> Finding:
     asked = f"{options.service_type} of cluster {ctx.fence.cluster!r}, group {ctx.fence.group!r}"
     try:
-        nodes, ignored = await _browse(options, ctx, [probe.way for probe in probes], known)
+        nodes, ignored = await _browse(options, ctx, [probe.place for probe in probes], known)
     except OSError as exc:
-        return _failed(asked, "cannot be asked for", cure(exc))
+        return failed(asked, "cannot be asked for", fault_of(asked, exc).reason)
     others = [
         f"{node.name} at {node.address or 'no address'}"
         for name, node in sorted(nodes.items())
@@ -162,7 +165,7 @@ async def _hear_others(
 
 
 async def _browse(
-    options: MdnsStrategy, ctx: Discovery, ways: list[InterfaceAddress], known: list[Interface]
+    options: MdnsOptions, ctx: Discovery, places: list[InterfaceAddress], known: list[NetDevice]
 ) -> tuple[dict[str, Node], dict[str, str]]:
     """Return the nodes that are registered, by name, and why others are of no use, with what to do about that."""
     loop = asyncio.get_running_loop()
@@ -173,14 +176,14 @@ async def _browse(
             browser.hear(record, loop.time())
         browser.hear_of_hosts(hosts)
 
-    responder = Responder(ways, known, options.service_type, hear)
+    responder = Responder(places, known, options.service_type, hear)
     browser = Browser(
         ctx.local.boot_id, ctx.fence, addresses_of=responder.addresses_of, random=ctx.random
     )
     nodes: dict[str, Node] = {}
     ignored: dict[str, str] = {}
     try:
-        browser.loopback = any(is_loopback(way.address) for way in ways)
+        browser.loopback = any(is_loopback(place.address) for place in places)
         await responder.open()
         browser.start(loop.time())
         end_s = loop.time() + LISTEN_S
@@ -198,14 +201,12 @@ async def _browse(
     return nodes, ignored
 
 
-def _why_nobody(
-    options: MdnsStrategy, probes: list[MulticastProbe], ignored: dict[str, str]
-) -> str:
+def _why_nobody(options: MdnsOptions, probes: list[MulticastProbe], ignored: dict[str, str]) -> str:
     if ignored:
         return "only others are heard: " + "; ".join(
             f"{why}: {cure}" for why, cure in sorted(ignored.items())[:_SHOWN]
         )
-    if all(is_loopback(probe.way.address) for probe in probes):
+    if all(is_loopback(probe.place.address) for probe in probes):
         return (
             "no other such node runs on this machine; nodes elsewhere are never heard on loopback: for these, name this node "
             "after a host that they can reach, or set interfaces"
@@ -218,10 +219,6 @@ def _why_nobody(
         f"{PORT}, or the network carries no multicast, as most clouds and bridges of containers: then use the host's network, "
         "or another strategy such as dns, kubernetes or static"
     )
-
-
-def _failed(asked: str, got: str, cause: str) -> Finding:
-    return Finding(asked=asked, got=got, outcome=Outcome.FAILED, cause=cause)
 
 
 def _listed(names: list[str]) -> str:

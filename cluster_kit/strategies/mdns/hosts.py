@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cluster_kit.strategies.mdns import MAX_TTL_S
+from cluster_kit.strategies.mdns.options import MAX_TTL_S
 
 MAX_HOSTS = 10_000
 MAX_ADDRESSES = 32  # of one host

@@ -30,6 +30,7 @@ from zeroconf import (  # type: ignore[attr-defined]  # some of these are public
 )
 from zeroconf.asyncio import AsyncZeroconf
 
+from cluster_kit.netdevice import NetDevice
 from cluster_kit.strategies.mdns.browser import (
     Goodbye,
     Pointer,
@@ -39,7 +40,7 @@ from cluster_kit.strategies.mdns.browser import (
     TextRecord,
 )
 from cluster_kit.strategies.mdns.hosts import Hosts
-from cluster_kit.strategies.mdns.interfaces import Interface, InterfaceAddress, Nearby
+from cluster_kit.strategies.mdns.interfaces import InterfaceAddress, Nearby
 from cluster_kit.strategies.mdns.records import is_instance
 
 _QUERY = 0x0000  # flags, RFC 1035, section 4.1.1
@@ -51,7 +52,7 @@ class Responder(RecordUpdateListener):
     """Speaks and listens for one type of service, from ``open`` to ``close``.
 
     Args:
-        ways: Where.
+        places: Where.
         known: The interfaces of this machine: what comes in on others is not heard.
         service_type: Of which instances to hand on the records.
         heard: Called after each packet with its records of instances, and the hosts, in lower case, whose addresses it told.
@@ -62,8 +63,8 @@ class Responder(RecordUpdateListener):
 
     def __init__(
         self,
-        ways: Iterable[InterfaceAddress],
-        known: Iterable[Interface],
+        places: Iterable[InterfaceAddress],
+        known: Iterable[NetDevice],
         service_type: str,
         heard: Callable[[list[Record], set[str]], None],
     ) -> None:
@@ -71,7 +72,7 @@ class Responder(RecordUpdateListener):
         logging.getLogger("zeroconf").setLevel(
             logging.CRITICAL
         )  # whatever matters to users is told by us
-        used = list(ways)
+        used = list(places)
         self._zeroconf = _zeroconf(used)
         self._nearby = Nearby(used, known)
         self._service_type = service_type
@@ -206,8 +207,8 @@ def _found(record: DNSRecord, service_type: str) -> Record | None:
     return None
 
 
-def _zeroconf(ways: list[InterfaceAddress]) -> Zeroconf:
-    families = {way.is_v6 for way in ways}
+def _zeroconf(places: list[InterfaceAddress]) -> Zeroconf:
+    families = {place.is_v6 for place in places}
     version = (
         IPVersion.All
         if len(families) == 2
@@ -217,7 +218,8 @@ def _zeroconf(ways: list[InterfaceAddress]) -> Zeroconf:
     )
     try:
         return Zeroconf(
-            interfaces=[way.index if way.is_v6 else way.address for way in ways], ip_version=version
+            interfaces=[place.index if place.is_v6 else place.address for place in places],
+            ip_version=version,
         )
     except RuntimeError as exc:  # so it says that an interface is not there
         raise OSError(errno.ENODEV, str(exc)) from exc
