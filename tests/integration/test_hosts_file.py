@@ -195,8 +195,8 @@ def test_comments_alone_mean_nobody(path):
 @pytest.mark.parametrize(
     ("text", "line", "cause"),
     [
-        ("", 1, "says nothing: it may be half written"),
-        ("\n\n", 1, "says nothing"),
+        ("", 1, "is empty: it may be half written"),
+        ("\n\n", 1, "is empty"),
         (content(BOB)[:-3], 2, "the last line has no end"),
         (content(BOB) + "web\n", 3, "cannot use 'web'"),
         (content(BOB) + "caf\udce9@h:1\n", 3, "is not UTF-8"),

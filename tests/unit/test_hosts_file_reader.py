@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster_kit.strategies.hosts_file import reader
-from cluster_kit.strategies.hosts_file.parser import Fault
+from cluster_kit.strategies.hosts_file.parser import FileFault
 from cluster_kit.strategies.hosts_file.reader import GRANULE_S, MAX_BYTES, Reader, place_of
 
 
@@ -99,7 +99,7 @@ def test_what_is_back_after_a_fault_is_read_though_it_never_changed(file, clock)
         reading.read()
         clock.now_s += GRANULE_S + 0.1
     link.unlink()
-    assert isinstance(reading.read(), Fault)
+    assert isinstance(reading.read(), FileFault)
     link.symlink_to(file)
     assert reading.read() == b"a@h:1\n"
 
@@ -109,8 +109,8 @@ def test_what_is_back_after_a_fault_is_read_though_it_never_changed(file, clock)
 
 def fault_of(path):
     fault = Reader(path).read()
-    assert isinstance(fault, Fault)
-    assert (fault.line, fault.at("hosts")) == (None, "hosts")
+    assert isinstance(fault, FileFault)
+    assert (fault.line, fault.in_file("hosts").where) == (None, "hosts")
     return f"{fault.what}; {fault.cure}"
 
 

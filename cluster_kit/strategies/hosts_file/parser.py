@@ -1,7 +1,7 @@
-"""What the lines of a hosts file say. Pure: bytes in, nodes or faults out.
+"""Parses a hosts file. Pure: bytes in, nodes or faults out.
 
-A file may be read while somebody writes it. What looks like half of one is therefore a fault: an empty file, and one whose
-last line has no end.
+A file may be read while somebody writes it. Whatever looks like half of one is therefore a fault: an
+empty file, and one whose last line has no end.
 """
 
 from __future__ import annotations
@@ -10,45 +10,47 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cluster_kit.diagnosis import Fault
 from cluster_kit.node import Node
 from cluster_kit.strategies.static import FORM, identities, parse_node
 
-MAX_FAULTS = 8  # who mends these looks again
+MAX_FAULTS = 8  # after correcting these, one looks again
 
 _BOM = b"\xef\xbb\xbf"  # some editors begin a file with it
 _COMMENT = re.compile(r"(?:^|[ \t])#")  # a name may have a # inside
 _BLANK = " \t\r"
 _SHOWN = 80  # characters of a line
 
-_CURE = "correct the line, or wait for whoever writes the file"
-_NOBODY = "write the nodes into it, or, if nobody is meant, a line that begins with '#'"
+_CURE = "correct the line, or wait until the file is written"
+_EMPTY_CURE = "write the nodes into it, or, if nobody is meant, a line that begins with '#'"
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FileFault:
     """What is wrong with a file, or with one line of it; each text is one line."""
 
     what: str
     cure: str
     line: int | None = None
 
-    def at(self, file: str) -> str:
-        """Return where it is, as compilers do."""
-        return file if self.line is None else f"{file}:{self.line}"
+    def in_file(self, file: str) -> Fault:
+        """Return the fault with its place, in the form that compilers use."""
+        where = file if self.line is None else f"{file}:{self.line}"
+        return Fault(where, self.what, self.cure)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The nodes that a file lists, in its order; they are of use only where there are no ``faults``."""
+    """The nodes that a file lists, in its order; they are valid only where there are no ``faults``."""
 
     nodes: tuple[Node, ...]
-    faults: tuple[Fault, ...]
+    faults: tuple[FileFault, ...]
 
 
 def parse(content: bytes) -> Listing:
-    """Return what a file says, whatever that is; the faults in the order of the lines, ``MAX_FAULTS`` at most."""
+    """Return the nodes and faults of a file, faults by line, ``MAX_FAULTS`` at most."""
     nodes: dict[Node, int] = {}
-    faults: list[Fault] = []
+    faults: list[FileFault] = []
     for fault in _faults(content.removeprefix(_BOM), nodes):
         faults.append(fault)
         if len(faults) == MAX_FAULTS:
@@ -56,26 +58,26 @@ def parse(content: bytes) -> Listing:
     return Listing(tuple(nodes), tuple(faults))
 
 
-def _faults(content: bytes, nodes: dict[Node, int]) -> Iterator[Fault]:
+def _faults(content: bytes, nodes: dict[Node, int]) -> Iterator[FileFault]:
     """Yield the faults, and put each node into ``nodes`` with the number of its line."""
     *lines, rest = content.split(b"\n")
-    said = False
+    is_empty = True
     taken: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
-        said = said or bool(line.strip(_BLANK.encode()))
+        is_empty = is_empty and not line.strip(_BLANK.encode())
         try:
             entry = _COMMENT.split(_text(line), maxsplit=1)[0].strip(_BLANK)
             if entry:
-                _take(_node(entry), number, nodes, taken)
+                _add(_node(entry), number, nodes, taken)
         except ValueError as exc:
-            yield Fault(str(exc), _CURE, number)
+            yield FileFault(str(exc), _CURE, number)
     if rest:
         what = "the last line has no end: the file may be half written"
-        yield Fault(
-            what, "end it with a newline, or wait for whoever writes the file", len(lines) + 1
+        yield FileFault(
+            what, "end it with a newline, or wait until the file is written", len(lines) + 1
         )
-    elif not said:
-        yield Fault("the file says nothing: it may be half written", _NOBODY, 1)
+    elif is_empty:
+        yield FileFault("the file is empty: it may be half written", _EMPTY_CURE, 1)
 
 
 def _text(line: bytes) -> str:
@@ -98,8 +100,8 @@ def _node(entry: str) -> Node:
         raise ValueError(f"cannot use {entry[:_SHOWN]!r}: expected one {FORM}; {exc}") from exc
 
 
-def _take(node: Node, number: int, nodes: dict[Node, int], taken: dict[str, int]) -> None:
-    """Take a node in; the very same entry may be there twice, as in files that were put together."""
+def _add(node: Node, number: int, nodes: dict[Node, int], taken: dict[str, int]) -> None:
+    """Add a node; the same entry may be there twice, as in files that were put together."""
     if node in nodes:
         return
     for identity in identities(node):
