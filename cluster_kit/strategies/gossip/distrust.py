@@ -8,8 +8,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from cluster_kit.network import Endpoint
-from cluster_kit.strategies.gossip.allowance import Allowance
-from cluster_kit.throttle import REPEAT_S, Throttle
+from cluster_kit.throttle import REPEAT_S, Throttle, TokenBucket
 
 MOST_AT_ONCE = (
     8  # different senders that are warned about, and as many a minute: names are made up easily
@@ -42,9 +41,9 @@ class Warnings:
 
     def __init__(self) -> None:
         self._throttle = Throttle()
-        self._allowance = Allowance(MOST_AT_ONCE / REPEAT_S, MOST_AT_ONCE)
+        self._bucket = TokenBucket(MOST_AT_ONCE / REPEAT_S, MOST_AT_ONCE)
 
     def passes(self, distrusted: Distrusted, now_s: float) -> bool:
         """Return whether to warn now."""
         key = f"{distrusted.name} {distrusted.source.host} {distrusted.why}"
-        return self._throttle.passes(key, now_s) and self._allowance.take(now_s)
+        return self._throttle.passes(key, now_s) and self._bucket.take(now_s)

@@ -20,9 +20,9 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.events import Reason
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import Fence, Node
-from cluster_kit.strategies.gossip.allowance import Allowance
 from cluster_kit.strategies.gossip.distrust import THEY_ALONE, Distrusted
 from cluster_kit.strategies.gossip.peers import Change, Peers, Statement
+from cluster_kit.throttle import TokenBucket
 from cluster_kit.wire.gossip import Kind, Packet, decode, encode
 from cluster_kit.wire.sealing import NotOpened, fence_tag, is_sealed, read_clear
 
@@ -114,7 +114,7 @@ class GossipEngine:
         self._announce_at_s: list[float] = []
         self._beat_at_s = 0.0
         self._early_after_s = 0.0
-        self._answers = Allowance(ANSWERS_PER_S, ANSWERS_PER_S)
+        self._answers = TokenBucket(ANSWERS_PER_S, ANSWERS_PER_S)
         self._own = Packet.of(local, fence, Kind.HEARTBEAT, leaving=leaving)
         self._datagrams: dict[Kind, bytes] = {}  # of that packet, by kind
 

@@ -17,8 +17,8 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from cluster_kit.strategies.gossip.allowance import Allowance
 from cluster_kit.strategies.gossip.peers import MAX_PEERS
+from cluster_kit.throttle import TokenBucket
 from cluster_kit.wire.envelope import NO_NONCE, NONCE_BYTES
 from cluster_kit.wire.gossip import Boot
 
@@ -72,7 +72,7 @@ class Freshness:
         self._longest_wait_s = ttl_s / 2
         self._runs: OrderedDict[Boot, _Run] = OrderedDict()  # those heard longest ago to the front
         self._asked: OrderedDict[Boot, _Asked] = OrderedDict()
-        self._asks = Allowance(ASKS_PER_S, ASKS_PER_S)
+        self._asks = TokenBucket(ASKS_PER_S, ASKS_PER_S)
         self._slot = -1
         self._nonces = (NO_NONCE, NO_NONCE)  # of now, and the one before
 
