@@ -1,4 +1,6 @@
-"""Strategy ``dns_srv``: every SRV record of a DNS name is a node, at its target's address and its own port.
+"""Strategy ``dns_srv``: every SRV record of a name is a node.
+
+It serves at the address of the record's target, and at the record's port.
 
 Source: RFC 2782.
 Differs: priority and weight choose nobody, since all nodes of a cluster are members of it.

@@ -1,7 +1,9 @@
-"""Strategy ``erlang_hosts``: every node that the EPMDs of the hosts in the file .hosts.erlang know.
+"""Strategy ``erlang_hosts``: every node that the EPMDs of the hosts in .hosts.erlang know.
 
-Source: libcluster ``Cluster.Strategy.ErlangHosts``, lib/strategy/erlang_hosts.ex; OTP ``net_adm:host_file/0``.
-Differs: reads the file again before each round and asks again and again; this node registers itself.
+Source: libcluster ``Cluster.Strategy.ErlangHosts``, lib/strategy/erlang_hosts.ex; OTP
+``net_adm:host_file/0``.
+Differs: reads the file again before each round and asks again and again; this node registers
+itself.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ class ErlangHostsStrategy(EpmdLookup):
     """Vouches for every name that is registered on the hosts of a file.
 
     Args:
-        path: The file; by default ``.hosts.erlang`` in the current directory, else in the home directory, else in that of
-            Erlang/OTP.
+        path: The file; by default ``.hosts.erlang`` in the current directory, else in the home
+            directory, else in that of Erlang/OTP.
     """
 
     path: Path | None = None
@@ -47,5 +49,6 @@ class ErlangHostsStrategy(EpmdLookup):
         places = ", ".join(f"'{path}'" for path in candidates)
         file = HOSTS_FILE if self.path is None else "it"
         raise DiscoveryError(
-            f"no host file: looked for {places}; write a line such as 'host1'. for each host to {file}"
+            f"no host file: looked for {places}; write a line such as 'host1'. for each host to "
+            f"{file}"
         )

@@ -1,11 +1,11 @@
-"""Strategy ``kubernetes_dns_srv``: the pods of a StatefulSet by their stable names, by the cluster's DNS.
+"""Strategy ``kubernetes_dns_srv``: the pods of a StatefulSet by their stable names, by DNS.
 
 A preset of ``dns_srv`` with libcluster's options; the Service that governs the StatefulSet must be
 headless.
 
 Source: libcluster ``Cluster.Strategy.Kubernetes.DNSSRV``, lib/strategy/kubernetes_dns_srv.ex.
-Differs: a failed look-up is no empty cluster; ``namespace`` may be left out; ``port`` and names that
-are learnt.
+Differs: a failed look-up is no empty cluster; ``namespace`` may be left out; ``port`` and names
+that are learnt.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ class StaticStrategy(Strategy):
     """Vouches for a fixed list of nodes.
 
     Args:
-        nodes: Each as ``name@host:port``, or ``host:port`` where the node tells its name. An address
-            with a ``/`` is taken as it is, for a connector that understands it.
+        nodes: Each as ``name@host:port``, or ``host:port`` where the node tells its name. An
+            address with a ``/`` is taken as it is, for a connector that understands it.
     """
 
     nodes: tuple[str, ...]

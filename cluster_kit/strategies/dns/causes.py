@@ -14,7 +14,8 @@ _OTHER_SERVER = (
 # The most telling failure comes first: where several servers fail, it decides.
 _FAILURES = {
     Failure.SERVER_FAILURE: (
-        "the server can't reach the authoritative ones, or their answer is not valid; look at its log"
+        "the server can't reach the authoritative ones, or their answer is not valid; look at "
+        "its log"
     ),
     Failure.REFUSED: _OTHER_SERVER,
     Failure.NOT_SERVED: _OTHER_SERVER,

@@ -178,7 +178,7 @@ def _outcome(reply: Reply) -> Outcome:
 
 
 def _worth(answer: Answer) -> Outcome:
-    """Return the outcome of SRV records; useless ones beside others are a fault of the publisher."""
+    """Return the outcome of SRV records; useless ones beside others are the publisher's fault."""
     if answer.error is None:
         return Outcome.OK
     return Outcome.EMPTY if answer.complete and not answer.nodes else Outcome.FAILED

@@ -74,5 +74,5 @@ async def _address_of(
             return Reply(status=Status.FOUND, addresses=addresses)
         reply = await resolver.ask(f"{target}.", kind)
         if reply.status in (Status.FOUND, Status.FAILED):
-            break  # after a failure too: the other family now, and this one later, would be a change
+            break  # after a failure too, or the family would change back later
     return reply

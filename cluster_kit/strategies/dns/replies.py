@@ -1,4 +1,4 @@
-"""Replies of a resolver, and what they mean for the nodes. Pure: replies in, answers of the source out.
+"""Replies of a resolver, and what they mean for the nodes. Pure.
 
 Four kinds are distinguished: records; a name that has none of the type; a name that doesn't exist;
 and no answer at all, which takes no node away.
@@ -120,7 +120,8 @@ def by_family(
 ) -> dict[str, Answer]:
     """Return the nodes that the records of each type list.
 
-    Most names have addresses of one family only: lacking the other is no fault unless both are lacking.
+    Most names have addresses of one family only. Lacking the other is no fault unless both are
+    lacking.
     """
     nobody = not any(reply.addresses for reply in replies.values())
     return {

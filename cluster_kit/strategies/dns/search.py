@@ -1,8 +1,8 @@
 """Which search domain answered a name that was completed, and whether it may.
 
 A resolver completes a name without a final dot by its search domains, in a pod before it asks for
-the name as it is. A domain with a wildcard record answers for every name, so it may stand before the
-name that is meant, or stand for a name that does not exist. So the name is asked for with a final
+the name as it is. A domain with a wildcard record answers for every name: it may hide the name
+that is meant, or answer for a name that does not exist. So the name is asked for with a final
 dot as well: where that has records it wins, unless it has no dot, as only top-level domains are
 called so. And a made-up neighbour of the completed name is asked for, which exists only by a
 wildcard. A wildcard whose answers differ from name to name rotates its addresses, so that no answer

@@ -32,10 +32,7 @@ from cluster_kit.strategies.dns.replies import (
 )
 
 LOOKUP_S = 5.0  # for one question, all servers and repetitions together
-SERVER_S = (
-    1.0  # for one server, so that the next one has its turn in time: in a pod, search domains
-)
-# make four questions of one name
+SERVER_S = 1.0  # for one server: in a pod, search domains make four questions of one name
 
 _CODES = {"SERVFAIL": Failure.SERVER_FAILURE, "REFUSED": Failure.REFUSED}
 
@@ -119,7 +116,7 @@ def _host(name: dns.name.Name) -> str:
 
 
 def _failed(errors: Sequence[tuple[str, bool, int, Exception | str, object]]) -> Reply:
-    """Return how each server failed last, in words that stay the same while it fails the same way."""
+    """Return how each server failed last, in words that stay the same while it fails like this."""
     last = {_address(server): (tcp, *_failure(error)) for server, tcp, _, error, _ in errors}
     if not last:
         return no_answer(f"no answer within {LOOKUP_S:g} s", Failure.SILENT)

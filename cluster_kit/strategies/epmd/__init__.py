@@ -1,7 +1,12 @@
-"""Strategy ``epmd``: the nodes that the configuration lists, each looked up at the EPMD of its host.
+"""Strategy ``epmd``: the listed nodes, each looked up at the EPMD of its host.
+
+``options`` and ``lookup`` are shared by all EPMD strategies. ``session`` asks, ``client`` speaks to
+one EPMD, ``registrar`` keeps this node registered, ``ledger`` combines the answers; ``entries`` and
+``marker`` decide which entries are nodes of the cluster.
 
 Source: libcluster ``Cluster.Strategy.Epmd``, lib/strategy/epmd.ex.
-Differs: asks EPMD rather than dialling whoever is listed, again and again rather than once, and registers this node.
+Differs: asks EPMD rather than dialling every listed node, again and again rather than once, and
+registers this node.
 """
 
 from __future__ import annotations
@@ -28,7 +33,10 @@ class EpmdStrategy(EpmdLookup):
         """Check the options."""
         yield from EpmdLookup.faults(self)
         if not self.hosts:
-            yield "hosts: empty: list the nodes as name@host, or use local_epmd for all names of this host"
+            yield (
+                "hosts: empty: list the nodes as name@host, or use local_epmd for all names of "
+                "this host"
+            )
         for entry in self.hosts:
             yield from _faults_of(entry)
 
@@ -47,4 +55,7 @@ def _faults_of(entry: str) -> Iterator[str]:
             raise ValueError("there is no '@'; a host alone is for erlang_hosts")
         canonical_name(entry)
     except ValueError as exc:
-        yield f"hosts: cannot use {entry!r}: expected name@host, without a port, which EPMD knows; {exc}"
+        yield (
+            f"hosts: cannot use {entry!r}: expected name@host, without a port, which EPMD knows; "
+            f"{exc}"
+        )

@@ -1,4 +1,4 @@
-"""What comes of asking each EPMD and looking for each name, step by step, with the likely cause where that is nothing."""
+"""Asks each EPMD and looks for each name, step by step, with the likely cause of each failure."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdOptions, Target
 from cluster_kit.wire.epmd import Registration
 
 MAX_NAMED = 20
-_NOBODY = "nobody else is registered there; start another node: an Erlang node only registers when it has a name (-name or -sname)"
+_NOBODY = (
+    "nobody else is registered there; start another node: an Erlang node only registers when it "
+    "has a name (-name or -sname)"
+)
 _LOOPBACK_ONLY = (
-    "EPMD runs, since it answers on loopback, but other hosts can't ask it: it listens on loopback only (ERL_EPMD_ADDRESS or "
+    "EPMD runs, since it answers on loopback, but other hosts can't ask it: it listens on "
+    "loopback only (ERL_EPMD_ADDRESS or "
     "-address), or a firewall shuts its port; start it without that"
 )
 
 
 async def findings(options: EpmdOptions, ctx: Discovery) -> AsyncIterator[Finding]:
-    """Ask for what ``options`` say, all EPMDs at once; see ``Strategy.diagnose``."""
+    """Ask all EPMDs at the same time; see ``Strategy.diagnose``."""
     diagnosis = Diagnosis(options, ctx)
     try:
         targets = options.targets(ctx.local)
@@ -50,7 +54,7 @@ async def findings(options: EpmdOptions, ctx: Discovery) -> AsyncIterator[Findin
 
 
 class Diagnosis:
-    """Asks as ``options`` say, for the node that ``ctx`` tells about."""
+    """Asks as ``options`` say."""
 
     def __init__(self, options: EpmdOptions, ctx: Discovery) -> None:
         self._options = options
@@ -64,7 +68,7 @@ class Diagnosis:
         return [name for name in names if f"{name}@{target.host}" != self._ctx.local.name]
 
     async def of_target(self, target: Target) -> list[Finding]:
-        """Return who is registered at one EPMD, and what that says of those who are wanted."""
+        """Return the names at one EPMD, and what it knows about those that are wanted."""
         epmd = self._epmd(target.epmd)
         asked = f"{epmd}: names"
         try:
@@ -108,7 +112,7 @@ class Diagnosis:
         return Finding(asked=str(verdict), got=describe(entry) + erlang)
 
     async def of_this_node(self) -> list[Finding]:
-        """Return whether this node can register, and whether others can ask where."""
+        """Return whether this node can register, and whether others can look it up."""
         local = self._ctx.local
         epmd = self._epmd(LOOPBACK)
         asked = f"{epmd}: our own name {_basename(local)!r}"
@@ -170,7 +174,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _of_missing(name: str, target: Target, active: Iterable[str], gone: Collection[str]) -> Finding:
-    """Return why nobody has that name; who was there before is told to its own host only."""
+    """Return why a name is not registered; only its own host learns that it was there before."""
     nearest = get_close_matches(name, active, n=1)
     if name in gone:
         cause = "it was registered there until its process ended; start it again"
@@ -186,11 +190,12 @@ def _of_missing(name: str, target: Target, active: Iterable[str], gone: Collecti
 
 
 def _why_refused(entry: Registration, target: Target) -> str | None:
-    """Return why a link to the node that was asked for by name would be refused."""
+    """Return why a link to a node that was asked for by name would be refused."""
     marker = decode_marker(entry.extra)
     if marker is None or target.names is None or marker.host == target.host:
         return None
     return (
-        f"it calls itself {entry.name}@{marker.host}, so a link to {entry.name}@{target.host} is refused; list it by the name "
+        f"it calls itself {entry.name}@{marker.host}, so a link to {entry.name}@{target.host} is "
+        "refused; list it by the name "
         "that it has: short and long host names, and addresses, are different names"
     )

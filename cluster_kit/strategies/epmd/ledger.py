@@ -1,4 +1,4 @@
-"""What the EPMDs vouch for, put together from the answers of each: who is there, and who could not be asked.
+"""The nodes that all EPMDs together vouch for, and the EPMDs that could not be asked.
 
 An EPMD that was restarted knows nobody until all have registered again. So a node is gone only when
 answers have lacked it twice in a row and for long enough. An EPMD that does not answer takes nobody
@@ -38,7 +38,7 @@ class Ledger:
 
     @property
     def nodes(self) -> frozenset[Node]:
-        """Everybody who is vouched for, each name once: the first of several targets decides."""
+        """All nodes, each name once: where several targets know it, the first decides."""
         by_key: dict[str, Node] = {}
         for known in self._known.values():
             for node in known.nodes:

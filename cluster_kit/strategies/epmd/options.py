@@ -1,6 +1,6 @@
-"""What the EPMD strategies have in common: their options, and whom they ask for what.
+"""The options that the EPMD strategies share, and the questions that follow from them.
 
-The application imports this, too, to check the options; what asks is loaded when a strategy runs.
+The application imports this module too, so it loads neither an event loop nor another package.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ MAX_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to ask one EPMD.
+    """A question to one EPMD.
 
     Args:
-        epmd: Host whose EPMD is asked.
-        host: What stands behind the ``@`` of its nodes' names.
-        names: The part before the ``@`` of those wanted; ``None`` for every name that it knows.
+        epmd: The host whose EPMD is asked.
+        host: The part of its nodes' names after the ``@``.
+        names: The part before the ``@`` of those wanted; ``None`` for every name.
     """
 
     epmd: str
@@ -43,10 +43,12 @@ class EpmdOptions(Strategy):
     """Asks EPMDs for nodes, and registers this node at the one of its own host.
 
     Args:
-        epmd_port: Port of every EPMD; by default that of the environment variable ERL_EPMD_PORT, else 4369.
+        epmd_port: Port of every EPMD; by default that of the environment variable ERL_EPMD_PORT,
+            else 4369.
         interval_s: Seconds between two questions to an EPMD.
         deadline_s: Seconds that an EPMD may take to answer.
-        gone_after_s: Seconds for which answers must lack a name until its node is gone; a restarted EPMD knows nobody at first.
+        gone_after_s: For how many seconds answers must lack a name before its node is gone; a
+            restarted EPMD knows nobody at first.
         register: Whether this node makes itself known at EPMD.
     """
 
@@ -62,7 +64,10 @@ class EpmdOptions(Strategy):
     def faults(self) -> Iterator[str]:
         """Check the options."""
         if self.epmd_port is not None and not 1 <= self.epmd_port <= 65535:
-            yield f"epmd_port {self.epmd_port}: expected 1 to 65535, EPMD's own port; leave it out for {PORT}"
+            yield (
+                f"epmd_port {self.epmd_port}: expected 1 to 65535, EPMD's own port; leave it out "
+                f"for {PORT}"
+            )
         for name in ("interval_s", "deadline_s"):
             if not MIN_S <= getattr(self, name) <= MAX_S:
                 yield f"{name} {getattr(self, name):g}: expected {MIN_S:g} to {MAX_S:g} seconds"
@@ -72,10 +77,10 @@ class EpmdOptions(Strategy):
 
     @abstractmethod
     def targets(self, local: Node) -> tuple[Target, ...]:
-        """Return whom to ask for what now; asked again before each round.
+        """Return the questions to ask; called before each round.
 
         Raises:
-            DiscoveryError: That can't be told now; those of the last round are asked.
+            DiscoveryError: They are unknown now; those of the last round are asked.
         """
 
     def port(self) -> int:
@@ -87,6 +92,7 @@ class EpmdOptions(Strategy):
             given.isascii() and given.isdigit() and len(given) <= 5 and 1 <= int(given) <= 65535
         ):
             raise ConfigError(
-                f"{PORT_VARIABLE} {given[:80]!r}: expected a port from 1 to 65535; correct it, or set epmd_port"
+                f"{PORT_VARIABLE} {given[:80]!r}: expected a port from 1 to 65535; correct it, or "
+                "set epmd_port"
             )
         return int(given)

@@ -1,9 +1,9 @@
-"""One run of an EPMD strategy: rounds of look-ups, each EPMD for itself, and this node's registration.
+"""One run of an EPMD strategy: rounds of look-ups, and this node's registration.
 
-A round asks every EPMD that isn't still busy with the last one; what each answers is told as it comes, so that a slow one
-delays nobody. Those that did not answer when last asked have a room of their own, and never stand
-in line before others. Whoever has just been registered asks at once: of two that start together,
-the later one finds the other.
+A round asks every EPMD that isn't still busy with the last one; each answer is reported as it
+comes, so that a slow EPMD delays nobody. EPMDs that failed when last asked have slots of their own,
+and never queue before others. A node that has just been registered asks at once: of two that start
+together, the later one finds the other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_TOLD = 3  # faults in one message
 
 
 class EpmdSession:
-    """Looks up as ``options`` say, for the node that ``ctx`` tells about."""
+    """Looks up as ``options`` say."""
 
     def __init__(self, options: EpmdOptions, ctx: Discovery) -> None:
         self._options = options
@@ -81,7 +81,7 @@ class EpmdSession:
     def _epmd(self, host: str) -> Epmd:
         return Epmd(host, self._options.port(), self._options.deadline_s)
 
-    # -- being found -----------------------------------------------------------------------------------------------------------
+    # -- being found -------------------------------------------------------------------------------
 
     def _make_known(self) -> None:
         local = self._ctx.local
@@ -99,7 +99,7 @@ class EpmdSession:
             self._registering = self._start(registrar.run(), "registration")
 
     def _take_registration(self, fault: str | None) -> None:
-        """Take in that this node has been registered, or why it isn't; after the first try the start waits no longer."""
+        """Record that this node is registered, or why not; the first try counts as announced."""
         if fault is None or not self._reporter.is_announced:
             self._reporter.announced()
         self._registration_fault = fault
@@ -107,10 +107,10 @@ class EpmdSession:
             self._ask_anew()
         self._reporter.wake()
 
-    # -- finding ---------------------------------------------------------------------------------------------------------------
+    # -- finding -----------------------------------------------------------------------------------
 
     def _ask_anew(self) -> None:
-        """Have a round start now that counts on no answer to an earlier question."""
+        """Start a round now, without counting on answers to earlier questions."""
         for target in [target for target, task in self._asking.items() if not task.done()]:
             self._asking.pop(target).cancel()
         self._due_s = self._loop.time()
@@ -133,7 +133,7 @@ class EpmdSession:
                 )
 
     async def _look_up(self, target: Target) -> list[Node] | DiscoveryError:
-        """Return the error rather than raise it: nobody waits for a look-up that was given up."""
+        """Return the error rather than raise it: nobody awaits a look-up that was given up."""
         epmd = self._epmd(target.epmd)
         turns = self._doubtful if target in self._ledger.faults else self._hopeful
         try:
@@ -148,7 +148,7 @@ class EpmdSession:
         ]
 
     def _take_answers(self) -> None:
-        """Take in what has ended; an exception that is no fault of an EPMD ends this run."""
+        """Handle finished look-ups; an exception that is no fault of an EPMD ends this run."""
         for target in [target for target, task in self._asking.items() if task.done()]:
             answer = self._asking.pop(target).result()
             if isinstance(answer, DiscoveryError):

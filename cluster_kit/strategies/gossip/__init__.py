@@ -1,13 +1,16 @@
-"""Strategy ``gossip``: nodes of one network find each other by UDP multicast, with nothing to configure.
+"""Strategy ``gossip``: nodes of one network find each other by UDP multicast.
 
-``engine`` decides what to send and what to make of what is heard. Where the cluster has a secret, ``sealed`` stands before it,
-and lets in only what is proved to be said now; without one, datagrams are neither sealed nor authenticated: gossip on loopback
-then, or on a network that you trust. ``session`` puts these together with the network; ``diagnosis`` finds out why nobody is
-heard. This module declares the options and loads the rest when it runs, since the application imports it, too.
+``engine`` explains the protocol, and decides what to send and what to believe. Where the cluster
+has a secret, ``sealed`` stands before it and lets in only what has proved to be live. Without a
+secret, datagrams are neither sealed nor authenticated: gossip on loopback then, or on a network
+that you trust. ``session`` connects these to the network, on the interface that ``group`` chooses;
+``diagnosis`` finds out why nobody is heard; ``causes`` has causes and cures. All but the options
+are loaded when the strategy runs, since the application imports it too.
 
 Source: libcluster ``Cluster.Strategy.Gossip``, lib/strategy/gossip.ex.
-Differs: a goodbye and a time to live, so that nodes also leave; each process is answered at a socket of its own; the default
-group is that of libcluster before 3.3. What is sealed is authentic, and no recording.
+Differs: a goodbye and a time to live, so that nodes also leave; each process is answered at a
+socket of its own; the default group is that of libcluster before 3.3. Sealed datagrams are
+authentic and can't be replayed.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ class GossipStrategy(GossipOptions):
     needs_secret: ClassVar[bool] = True
 
     def serves_on(self, host: str) -> str:
-        """Return the address that lets in most of those it hears and sends on.
+        """Return the address it uses that lets in most others.
 
         Raises:
             ValueError: It can't be used for multicast.
@@ -55,7 +58,7 @@ class GossipStrategy(GossipOptions):
         return GossipSession(self, ctx).observe()
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Look at interface and port, hear ourselves, listen to two heartbeats of the others."""
+        """Check interface and port, listen for ourselves and for two heartbeats of the others."""
         from cluster_kit.strategies.gossip.diagnosis import diagnose
 
         return diagnose(self, ctx)

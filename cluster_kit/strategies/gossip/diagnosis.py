@@ -1,7 +1,8 @@
-"""Why gossip finds nobody: looks at the interface, opens the port, sends itself a datagram, and listens to who is there.
+"""Finds out why gossip finds nobody: checks the interface and the port, and listens.
 
-That datagram never leaves the host where it is a multicast, and is of no kind that anybody knows, so that all who hear it skip
-it. Everything else is listening; what is heard is hostile, so only so much of it is kept.
+It sends a datagram to hear it back. That one never leaves the host where it is a multicast, and has
+an unknown kind, so that every node skips it. Everything else is listening; what is heard is
+hostile, so only a bounded part of it is kept.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _LIBCLUSTER = b"heartbeat::"  # what its unencrypted datagrams begin with
 
 
 async def diagnose(options: GossipOptions, ctx: Discovery) -> AsyncIterator[Finding]:
-    """Yield what came of each step, up to the first that leaves no sense in the next."""
+    """Yield a finding for each step, up to the first that makes the next ones pointless."""
     try:
         group = await group_of(options, ctx.local.host, ctx.network)
     except ConfigError as error:
@@ -100,15 +101,15 @@ async def _hear_ourselves(group: Group, datagrams: Datagrams, traffic: Traffic) 
         await asyncio.wait_for(traffic.echoed.wait(), ECHO_S)
     except TimeoutError:
         cause = (
-            f"a firewall of this host drops UDP to port {group.port}: allow it; or what is sent on one interface should be "
-            "heard on another: correct multicast_if and if_addr"
+            f"a firewall of this host drops UDP to port {group.port}: allow it; or what is sent "
+            "on one interface should be heard on another: correct multicast_if and if_addr"
         )
         return failed(asked, f"not heard back within {ECHO_S:g} s", cause)
     return Finding(asked=asked, got=f"heard back in {(loop.time() - since_s) * 1000:.1f} ms")
 
 
 async def _hear_others(options: GossipOptions, sending: str, traffic: Traffic) -> Finding:
-    """Listen for as long as two heartbeats of everybody take."""
+    """Listen for two heartbeats of every node."""
     listen_s = min(2 * options.interval_s * (1 + SPREAD), MAX_LISTEN_S)
     await asyncio.sleep(listen_s)
     asked = f"heartbeats of cluster {traffic.fence.cluster!r}, group {traffic.fence.group!r}"
@@ -131,25 +132,27 @@ def _why_nobody(options: GossipOptions, sending: str, traffic: Traffic) -> str:
         )
     if is_loopback(sending):
         return (
-            f"no other such node runs on this machine with port {options.port}; nodes elsewhere are never heard on loopback: "
+            f"no other such node runs on this machine with port {options.port}; nodes elsewhere "
+            "are never heard on loopback: "
             "for these, name this node after a host that they can reach"
         )
     return (
-        f"no such node runs yet, or on another port than {options.port} or another interface, or a firewall drops UDP to that "
-        f"port, or a router is in between (multicast_ttl is {options.multicast_ttl}), or the network has no multicast, as most "
-        "clouds: then use dns, kubernetes or static"
+        f"no such node runs yet, or on another port than {options.port} or another interface, or "
+        "a firewall drops UDP to that port, or a router is in between (multicast_ttl is "
+        f"{options.multicast_ttl}), or the network has no multicast, as most clouds: then use "
+        "dns, kubernetes or static"
     )
 
 
 class Traffic:
-    """Sorts what is heard.
+    """Sorts the datagrams that are heard.
 
     Attributes:
-        echo: What to send to hear ourselves.
+        echo: The datagram to send, in order to hear ourselves.
         echoed: Set once it is heard.
         nodes: Names of other nodes of our cluster and group.
-        own: Whether a process of our own name is heard.
-        others: Who else is heard, each with what to do if it should have been one of ours.
+        own: Whether a process with our own name is heard.
+        others: Other senders, each with the cure if it should have been one of ours.
     """
 
     def __init__(self, ctx: Discovery) -> None:
@@ -168,7 +171,7 @@ class Traffic:
         self._local = ctx.local
 
     def hear(self, datagrams: Sequence[Datagram]) -> None:
-        """Take in datagrams."""
+        """Handle datagrams."""
         for datagram, source in datagrams:
             self._hear(datagram, source)
 
@@ -187,7 +190,7 @@ class Traffic:
                 self._sort(packet, source, is_sealed=is_sealed(datagram))
 
     def _read(self, datagram: bytes) -> Packet | None:
-        """Return the packet in a datagram, which need not be fresh: this only shows what is on the network."""
+        """Return the packet in a datagram, live or not: this only shows what is on the network."""
         if not is_sealed(datagram):
             return decode(datagram)
         if self._sealing is None:
@@ -223,7 +226,7 @@ def _sealed_echo(sealing: Sealing, ctx: Discovery, echo: bytes) -> bytes:
 
 
 def _unopened(error: NotOpened) -> tuple[str, str]:
-    """Return what a sealed datagram that doesn't open is, and what to do about it."""
+    """Return what a sealed datagram is that doesn't open, and the cure."""
     match error.fault:
         case Fault.FOREIGN:
             return (
@@ -240,7 +243,7 @@ def _unopened(error: NotOpened) -> tuple[str, str]:
 
 
 def _strange(datagram: bytes) -> tuple[str, str]:
-    """Return what a datagram that can't be read is, and what to do about it."""
+    """Return what an unreadable datagram is, and the cure."""
     if datagram.startswith(_LIBCLUSTER):
         return "libcluster's own gossip", "its nodes can't be joined; give each a port of its own"
     if datagram.startswith(MAGIC):

@@ -1,7 +1,7 @@
-"""Which interface to gossip on, by which protocol and to which group: from the options and the host in the node's name.
+"""Chooses the group and the interface: from the options and the host in the node's name.
 
-An IPv4 address stands for an interface by itself. With IPv6 an address of the link is ambiguous without its interface, so that
-it is looked up among those of this machine.
+An IPv4 address stands for an interface by itself. A link-local IPv6 address is ambiguous without
+its interface, so it is looked up among those of this machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cluster_kit.strategies.gossip.options import (
 
 
 async def group_of(options: GossipOptions, host: str, network: Network) -> Group:
-    """Return whom a node on ``host`` gossips with, and by which way.
+    """Return the group of a node on ``host``, and the interface that leads to it.
 
     Raises:
         ConfigError: ``host``, or an interface that the options choose, can't be used.
@@ -54,7 +54,7 @@ async def group_of(options: GossipOptions, host: str, network: Network) -> Group
 
 
 def _heard_on(options: GossipOptions, via: str, known: Sequence[Interface]) -> str:
-    """Return where to hear: where is spoken, unless the options choose another interface."""
+    """Return the address to listen on: the sending one, unless the options choose another."""
     if is_unspecified(options.if_addr):
         return via
     if not is_v6(via) and ip_of(options.if_addr):
@@ -69,14 +69,14 @@ def _heard_on(options: GossipOptions, via: str, known: Sequence[Interface]) -> s
 
 
 def _protocol(options: GossipOptions, wanted: str) -> bool | None:
-    """Return whether to speak IPv6, ``None`` where that hangs on what ``wanted`` is found to be."""
+    """Return whether to use IPv6; ``None`` where that depends on what ``wanted`` resolves to."""
     if options.multicast_addr != GROUP_V4:
         return is_v6(options.multicast_addr)
     return is_v6(wanted) if ip_of(wanted) or options.multicast_if else None
 
 
 def interface_with(address: str, known: Sequence[Interface]) -> Interface | None:
-    """Return that one of ``known`` that has ``address``, with or without scope; loopback has all of 127.0.0.0/8."""
+    """Return the interface with ``address``, with or without scope; loopback has 127.0.0.0/8."""
     wanted, _, scope = address.partition("%")
     for interface in known:
         if scope not in ("", interface.name):
@@ -102,7 +102,7 @@ def _scoped(interface: Interface) -> str:
 
 
 def _address_of(name: str, known: Sequence[Interface], *, v6: bool) -> str:
-    """Return an address of the interface ``name``; one that is valid everywhere rather than on the link alone."""
+    """Return an address of the interface ``name``, preferably one that is not link-local."""
     there = [each for each in known if each.name == name]
     if not there:
         raise ConfigError(
@@ -115,19 +115,20 @@ def _address_of(name: str, known: Sequence[Interface], *, v6: bool) -> str:
     if not fit:
         protocol = "IPv6" if v6 else "IPv4"
         raise ConfigError(
-            f"gossip: cannot use {name!r}: it has no {protocol} address: give it one, or use another group"
+            f"gossip: cannot use {name!r}: it has no {protocol} address: give it one, or use "
+            "another group"
         )
     return _scoped(fit[0]) if v6 else fit[0].address
 
 
 def not_there(known: Sequence[Interface]) -> str:
-    """Return what to do about an interface that isn't there."""
+    """Return the cure for an interface that isn't there."""
     there = ", ".join(f"{each.address} ({each.name})" for each in known) or "none"
     return f"correct the host in the node's name, multicast_if or if_addr: this machine has {there}"
 
 
 async def _look_up(host: str, network: Network, *, v6: bool | None) -> str:
-    """Return an address of ``host``, of IPv4 if there is any and the protocol doesn't matter."""
+    """Return an address of ``host``, an IPv4 one if possible and the protocol doesn't matter."""
     versions: tuple[Literal[4, 6], ...] = (6,) if v6 else (4, 6)
     for version in versions:
         try:
@@ -136,5 +137,6 @@ async def _look_up(host: str, network: Network, *, v6: bool | None) -> str:
             cause = exc
     protocol = "IPv6 " if v6 else ""
     raise ConfigError(
-        f"gossip: cannot use {host!r}: it has no {protocol}address; correct the host in the node's name, or set multicast_if"
+        f"gossip: cannot use {host!r}: it has no {protocol}address; correct the host in the "
+        "node's name, or set multicast_if"
     ) from cause

@@ -1,8 +1,9 @@
-"""One run of the strategy: feeds the engine with datagrams and time, and carries out what it decides.
+"""One run of the strategy: it feeds the engine, and carries out the engine's actions.
 
-Datagrams are handled as they come in; the run itself wakes up only for what is due and for what is worth telling, since most
-of them say what is known. A network that fails is reported once, and tried again each interval. Silence is judged by attended
-time: a machine that was stopped and goes on finds nobody silent.
+Datagrams are handled as they come in; the run itself wakes up only for what is due and for what is
+worth reporting, since most datagrams repeat what is known. A network that fails is reported once,
+and tried again each interval. Silence is judged by attended time, so a machine that was stopped and
+goes on takes nobody for silent.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cluster_kit.gossip")
 
-GOODBYES = 3  # nobody asks for a lost one
+GOODBYES = 3  # nobody asks for a lost goodbye
 MAX_QUEUED = 64  # observations that the worker has not taken; beyond, the session stops listening
 KEY_BYTES = 32  # of nonces
 
 
 class GossipSession:
-    """Gossips as ``options`` say, for the node that ``ctx`` tells about."""
+    """Gossips as ``options`` say."""
 
     def __init__(self, options: GossipOptions, ctx: Discovery) -> None:
         self._options = options
@@ -61,9 +62,8 @@ class GossipSession:
         self._reporter = Reporter(ctx.announced)
         self._group: Group | None = None
         self._datagrams: Datagrams | None = None
-        self._join_at_s: float | None = (
-            self._clock.now_s()
-        )  # when to join the group anew; None while it works
+        # When to join the group again; None while it works.
+        self._join_at_s: float | None = self._clock.now_s()
         self._changed = False
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
@@ -76,7 +76,8 @@ class GossipSession:
                     yield observation
                 await self._pause()
         except (asyncio.CancelledError, GeneratorExit):
-            self._say_goodbye()  # only now: who fails starts again at once, and is not believed right after a goodbye
+            # Not where the run fails: it restarts at once, and is not believed after a goodbye.
+            self._say_goodbye()
             raise
         finally:
             watching.cancel()
@@ -88,7 +89,7 @@ class GossipSession:
             self._changed = True
             self._reporter.wake()
 
-    # -- when to do something --------------------------------------------------------------------------------------------------
+    # -- when to do something ----------------------------------------------------------------------
 
     async def _pause(self) -> None:
         """Wait until something is due, or there is something to report."""
@@ -100,7 +101,7 @@ class GossipSession:
         await self._reporter.wait(min(due_s) - self._clock.now_s())
 
     async def _step(self) -> None:
-        """Do all that is due."""
+        """Do everything that is due."""
         self._clock.tick()
         if self._join_at_s is not None and self._clock.now_s() >= self._join_at_s:
             await self._join()
@@ -112,7 +113,7 @@ class GossipSession:
             self._carry_out(self._engine.tick(now_s))
 
     def _hear(self, datagrams: Sequence[Datagram]) -> None:
-        """Take in what comes in at once; nearly all of it says nothing new, and a thousand nodes say a lot."""
+        """Handle datagrams; nearly all repeat what is known, and a thousand nodes send many."""
         if self._datagrams is None:
             return
         actions = self._engine.receive(datagrams, self._clock.now_s())
@@ -123,7 +124,7 @@ class GossipSession:
         if len(self._reporter) >= MAX_QUEUED:  # until these have been taken
             self._datagrams.pause()
 
-    # -- what to do ------------------------------------------------------------------------------------------------------------
+    # -- what to do --------------------------------------------------------------------------------
 
     async def _join(self) -> None:
         self._join_at_s = self._clock.now_s() + self._options.interval_s
@@ -186,7 +187,7 @@ class GossipSession:
         else:
             self._ignore(str(distrusted))
 
-    # -- ending ----------------------------------------------------------------------------------------------------------------
+    # -- ending ------------------------------------------------------------------------------------
 
     def _say_goodbye(self) -> None:
         if self._datagrams is not None:
@@ -220,9 +221,8 @@ def _plain(
 
 
 def _sealed(options: GossipOptions, ctx: Discovery, sealing: Sealing) -> SealedEngine:
-    from cluster_kit.strategies.gossip.sealed import (
-        SealedEngine,
-    )  # who has no secret loads none of this
+    # Loaded only where there is a secret.
+    from cluster_kit.strategies.gossip.sealed import SealedEngine
     from cluster_kit.wire.envelope import ENVELOPE_BYTES
 
     return SealedEngine(

@@ -1,7 +1,7 @@
 """Parses a hosts file. Pure: bytes in, nodes or faults out.
 
-A file may be read while somebody writes it. Whatever looks like half of one is therefore a fault: an
-empty file, and one whose last line has no end.
+A file may be read while somebody writes it. Whatever looks like half of one is therefore a fault:
+an empty file, and one whose last line has no end.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class FileFault:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The nodes that a file lists, in its order; they are valid only where there are no ``faults``."""
+    """The nodes that a file lists, in its order, valid only where there are no ``faults``."""
 
     nodes: tuple[Node, ...]
     faults: tuple[FileFault, ...]
@@ -92,7 +92,8 @@ def _text(line: bytes) -> str:
 def _node(entry: str) -> Node:
     if "," in entry:
         raise ValueError(
-            f"cannot use {entry[:_SHOWN]!r}: a comma does not separate nodes; write one {FORM} on each line"
+            f"cannot use {entry[:_SHOWN]!r}: a comma does not separate nodes; write one {FORM} on "
+            "each line"
         )
     try:
         return parse_node(entry)

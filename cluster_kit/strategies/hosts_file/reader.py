@@ -58,9 +58,8 @@ class Reader:
         refusal = _refusal(self._path.stat())  # opening a pipe or a device has side effects
         if refusal is not None:
             return refusal
-        fd = os.open(
-            self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        )  # it may be a pipe by now
+        # Without blocking: it may be a pipe by now.
+        fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
             now_s = time.monotonic()
             found = os.fstat(fd)

@@ -1,13 +1,15 @@
-"""Strategy ``kubernetes``: the pods behind a Service, or those that carry certain labels, as the API server knows them.
+"""Strategy ``kubernetes``: the pods behind a Service, or those with certain labels.
 
-The collection is listed once and then watched, so that a change is known at once and an idle cluster costs no requests.
-``entries``, ``naming``, ``view`` and ``reflector`` decide what to ask and what to make of the answers, ``client`` has the
-network, ``session`` puts them together. This module declares the options and loads the rest when it runs, since the application
-imports it, too.
+The API server lists the collection once and is then watched, so that a change is known at once and
+an idle cluster costs no requests. ``objects`` are decoded, ``entries`` extracts addresses from
+them, ``naming`` makes nodes of those, ``view`` finds out what is new; ``reflector`` decides what to
+ask next. ``client`` talks to the server, by the ``access`` that the environment gives; ``session``
+connects these. All but the options are loaded when the strategy runs, since the application imports
+it too.
 
 Source: libcluster ``Cluster.Strategy.Kubernetes``, lib/strategy/kubernetes.ex.
-Differs: watches instead of polling; reads EndpointSlices; a 403 is a failure and no empty cluster; the certificate is always
-verified; nodes need no basename and may have ports.
+Differs: watches instead of polling; reads EndpointSlices; a 403 is a failure and no empty cluster;
+the certificate is always verified; nodes need no basename and may have ports.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesStrategy(KubernetesOptions):
-    """Watches EndpointSlices or pods. Each option that libcluster has is known by its name there, too."""
+    """Watches EndpointSlices or pods; libcluster's names of options are aliases."""
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Watch until closed."""
@@ -34,7 +36,7 @@ class KubernetesStrategy(KubernetesOptions):
         return KubernetesSession(self, ctx).observe()
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Ask one thing after the other, and look for the cause where nobody is found."""
+        """Ask step by step, and look for the cause where nobody is found."""
         from cluster_kit.strategies.kubernetes.diagnosis import diagnose
 
         return diagnose(self)

@@ -1,7 +1,8 @@
-"""How to reach the API server: where it is, whom to trust, who to say we are.
+"""How to reach the API server: its address, the CA to trust, and our credentials.
 
-In a pod that is its service account, elsewhere a kubeconfig. Read anew for each client, so that what was rotated is found. The
-server's certificate is verified always: what would switch that off is refused.
+In a pod these come from its service account, elsewhere from a kubeconfig. They are read again for
+each client, so that rotated ones are found. The server's certificate is always verified: a setting
+that would switch that off is refused.
 """
 
 from __future__ import annotations
@@ -37,13 +38,8 @@ USUAL_KUBECONFIG = "~/.kube/config"
 
 _NO_HOME = "this user has no home directory: HOME is not set, and its number is not in passwd"
 _MOUNT = "mount the service account's token, or set kubeconfig"
-_MISSHAPEN = (
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    RecursionError,
-)  # what a kubeconfig of another shape raises
+# What a kubeconfig of another shape raises.
+_MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _UNUSABLE = (ConfigException, OSError, yaml.YAMLError, *_MISSHAPEN)
 _FILES = {
     "clusters": ("certificate-authority",),
@@ -55,10 +51,10 @@ class Access(NamedTuple):
     """A client that is ready to ask.
 
     Attributes:
-        api: To be closed by whoever takes it.
-        namespace: Where to look, unless the options say so.
-        origin: Where all this is from, for messages.
-        proxy: What stands between us and the server.
+        api: The client, to be closed by whoever takes it.
+        namespace: The namespace to look in, unless the options name one.
+        origin: The source of all this, for messages.
+        proxy: The proxy between us and the server.
     """
 
     api: ApiClient
@@ -86,15 +82,15 @@ async def open_access(options: KubernetesOptions, environ: Mapping[str, str]) ->
             places = environ.get("KUBECONFIG") or USUAL_KUBECONFIG
             homeless = "" if places != USUAL_KUBECONFIG or _home() else f" ({_NO_HOME})"
             raise _unusable(
-                f"no API server to ask: this is no pod (KUBERNETES_SERVICE_HOST is not set), and there is no {places}"
-                f"{homeless}; set kubeconfig, or KUBECONFIG in the environment"
+                "no API server to ask: this is no pod (KUBERNETES_SERVICE_HOST is not set), and "
+                f"there is no {places}{homeless}; set kubeconfig, or KUBECONFIG in the environment"
             )
     if kubeconfig is None:
         return _in_cluster(options, environ)
     return await _by_kubeconfig(kubeconfig, options, environ)
 
 
-# -- a pod's service account ---------------------------------------------------------------------------------------------------
+# -- a pod's service account -----------------------------------------------------------------------
 
 
 def _in_cluster(options: KubernetesOptions, environ: Mapping[str, str]) -> Access:
@@ -173,7 +169,7 @@ def _home() -> Path | None:
         return None
 
 
-# -- a kubeconfig --------------------------------------------------------------------------------------------------------------
+# -- a kubeconfig ----------------------------------------------------------------------------------
 
 
 def _usual_kubeconfig(environ: Mapping[str, str]) -> Path | None:
@@ -220,9 +216,10 @@ async def _by_kubeconfig(
 
 
 class _KeyFiles(ExitStack):
-    """Files of certificates and keys, for as long as the block lasts: ``ssl`` reads them from nowhere else, and at once.
+    """Files of certificates and keys, which exist within the block: ``ssl`` reads nothing else.
 
-    Their folder is made for the first of them: most kubeconfigs in a container have none, and no folder to write in either.
+    Their folder is made for the first of them: most kubeconfigs in a container have none, and no
+    folder to write to either.
     """
 
     def __init__(self, kubeconfig: Path) -> None:
@@ -250,9 +247,9 @@ class _KeyFiles(ExitStack):
 
 
 def _load(path: Path, keys: _KeyFiles) -> dict[str, Any]:
-    """Return the configuration with absolute paths, and with the data that it holds written to files.
+    """Return the configuration with absolute paths, and with embedded data written to files.
 
-    The package would write them to files that outlive a worker.
+    The package ``kubernetes`` would write it to files that outlive a worker.
     """
     config = yaml.safe_load(path.read_text())
     if not isinstance(config, dict):
@@ -270,7 +267,7 @@ def _load(path: Path, keys: _KeyFiles) -> dict[str, Any]:
 
 
 def _user_of(config: dict[str, Any], context: str | None) -> dict[str, Any]:
-    """Return what the kubeconfig knows of the user of ``context``; nothing where it is not complete."""
+    """Return the entry of the user of ``context``; empty where the kubeconfig is incomplete."""
     users = {entry["name"]: entry.get("user") or {} for entry in config.get("users") or ()}
     contexts = {entry["name"]: entry.get("context") or {} for entry in config.get("contexts") or ()}
     user: dict[str, Any] = users.get(
@@ -280,7 +277,7 @@ def _user_of(config: dict[str, Any], context: str | None) -> dict[str, Any]:
 
 
 async def _authenticate(user: dict[str, Any], folder: Path, keys: _KeyFiles) -> None:
-    """Put what a credential plugin gives in its place; ``keys`` is where to write certificates."""
+    """Apply what a credential plugin gives; ``keys`` is where to write certificates."""
     if "exec" not in user:
         return
     given = await ask_plugin(user.pop("exec"), folder)
@@ -306,12 +303,13 @@ def _refuse_unverified(configuration: Configuration, path: Path) -> None:
     url = urlsplit(configuration.host)
     if url.username is not None:
         raise _unusable(
-            f"the kubeconfig '{path}' has credentials in the address of its server: put them into its users"
+            f"the kubeconfig '{path}' has credentials in the address of its server: put them into "
+            "its users"
         )
     if not configuration.verify_ssl:
         raise _unusable(
-            f"the kubeconfig '{path}' sets insecure-skip-tls-verify: the server's certificate is always verified; "
-            "put its CA into certificate-authority-data instead"
+            f"the kubeconfig '{path}' sets insecure-skip-tls-verify: the server's certificate is "
+            "always verified; put its CA into certificate-authority-data instead"
         )
     if url.scheme != "https" and not is_loopback(url.hostname or ""):
         raise _unusable(
@@ -333,7 +331,7 @@ def _reason(exc: Exception) -> str:
 
 
 def _proxy(configuration: Configuration, environ: Mapping[str, str]) -> Proxy | None:
-    """Return the proxy that is to be used, and have nobody else look for one."""
+    """Return the proxy to use, and keep the libraries from looking for one."""
     try:
         proxy = proxy_for(configuration.host, environ, configuration.proxy)
     except ValueError as exc:
@@ -345,7 +343,7 @@ def _proxy(configuration: Configuration, environ: Mapping[str, str]) -> Proxy | 
 
 
 def _client(configuration: Configuration, certificates: str) -> ApiClient:
-    """Return a client; its TLS context is complete once it is made, of ``certificates`` as messages call them."""
+    """Return a client with its TLS context; messages call its certificates ``certificates``."""
     configuration.disable_strict_ssl_verification = (
         True  # verified all the same: many clusters' CAs lack a key identifier
     )
@@ -353,5 +351,6 @@ def _client(configuration: Configuration, certificates: str) -> ApiClient:
         return ApiClient(configuration)
     except OSError as exc:  # ssl.SSLError is one
         raise _unusable(
-            f"cannot use {certificates}: {_reason(exc)}; give what the cluster's administrator hands out"
+            f"cannot use {certificates}: {_reason(exc)}; give what the cluster's administrator "
+            "hands out"
         ) from exc

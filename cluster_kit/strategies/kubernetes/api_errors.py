@@ -1,7 +1,7 @@
-"""What an answer that is none means, and what to say about it. Pure.
+"""Classifies API errors, and words them. Pure.
 
-Source: Kubernetes API conventions, section "Response Status Kind"; API concepts, "Resource versions" and "Retrieving large
-results sets in chunks".
+Source: Kubernetes API conventions, section "Response Status Kind"; API concepts, "Resource
+versions" and "Retrieving large results sets in chunks".
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9.-]+):([a-z0-9.-]+
 
 
 class ErrorKind(Enum):
-    """What to do about it."""
+    """Kinds of failure, and what each asks for."""
 
     UNREACHABLE = auto()
     """The connection failed: list again."""
     THROTTLED = auto()
     """Come back later: a list goes on with the same page, a watch leads back to the list."""
     EXPIRED = auto()
-    """Begin anew: the place from which to go on is too old, as happens every day, or not reached yet."""
+    """Start over: the place to continue from is too old, as happens daily, or not yet reached."""
     UNAUTHORIZED = auto()
-    """The server doesn't know us: come with fresh credentials."""
+    """The server doesn't know us: present fresh credentials."""
     FORBIDDEN = auto()
     """The server knows us, and doesn't allow it."""
     MISSING = auto()
-    """There is no such thing: look again what there is."""
+    """There is no such object: find out again what there is."""
     REFUSED = auto()
-    """Anything else: begin anew."""
+    """Anything else: start over."""
 
 
 class ApiError(Exception):
@@ -69,12 +69,12 @@ _KINDS = {
 def error_of(
     code: int | None, body: bytes, *, server: str, retry_after: str | None = None
 ) -> ApiError:
-    """Return what an answer other than 200 means.
+    """Return the error for an answer other than 200.
 
     Args:
-        code: Of the HTTP answer; in a watch, the ``Status`` itself has it.
+        code: Status of the HTTP answer; in a watch, the ``Status`` itself has it.
         body: A ``Status``, unless something on the way has answered.
-        server: Who was asked, for the message.
+        server: The server, for the message.
         retry_after: The header of that name.
     """
     try:
@@ -98,29 +98,35 @@ def _message(kind: ErrorKind, code: int, told: str, server: str) -> str:
         case ErrorKind.FORBIDDEN:
             return told
         case ErrorKind.UNAUTHORIZED:
-            return f"{server} doesn't accept our credentials ({answer}): give it a valid token or certificate"
+            return (
+                f"{server} doesn't accept our credentials ({answer}): give it a valid token or "
+                "certificate"
+            )
         case ErrorKind.THROTTLED:
             return f"{server} is too busy ({answer}): waiting as it asks"
     return f"{server} answered {code}: {told}"
 
 
 def quoted(text: str) -> str:
-    """Return a server's words as they can stand in a message: one line, not too long, nothing that moves a cursor."""
+    """Return a server's words, safe to show: one line, not too long, no control characters."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= MAX_TEXT else f"{line[: MAX_TEXT - 3]}..."
 
 
 def advise_on_rights(told: str, resource: Resource, namespace: str) -> str:
-    """Return what a 403 says, and how to have it otherwise.
+    """Return the message of a 403, and how to grant the right.
 
     Args:
-        told: The server's words, which name the user, the verb and the resource.
-        resource: What the strategy reads.
-        namespace: Where.
+        told: The server's words, which name the user; no field of a ``Status`` does.
+        resource: The resource that the strategy reads.
+        namespace: The namespace.
     """
     user = _USER.search(told)
     if user is not None and user[1] == ANONYMOUS:
-        return f"{told}: we came without credentials that it takes: give the kubeconfig's user a token or certificate"
+        return (
+            f"{told}: we came without credentials that it takes: give the kubeconfig's user a "
+            "token or certificate"
+        )
     account = _SERVICE_ACCOUNT.fullmatch(user[1]) if user else None
     if account is not None:
         subject, more = (
@@ -130,13 +136,13 @@ def advise_on_rights(told: str, resource: Resource, namespace: str) -> str:
     else:
         subject, more = f"--user='{user[1] if user else 'USER'}'", ""
     pods = " --pods" if resource.plural == "pods" else ""
-    printed = f"apply the Role that 'cluster-kit manifest kubernetes --namespace {namespace}{more}{pods}' prints, or "
-    elsewhere = (
-        account is not None and account[1] != namespace
-    )  # the manifest is for pods that run where they look
+    command = f"cluster-kit manifest kubernetes --namespace {namespace}{more}{pods}"
+    printed = f"apply the Role that '{command}' prints, or "
+    # The manifest is for pods in the namespace that they look at.
+    elsewhere = account is not None and account[1] != namespace
     return (
-        f"{told}: the verbs list and watch on {resource.name} in namespace {namespace!r} are needed; "
-        f"{'' if elsewhere else printed}run: "
-        f"kubectl create role cluster-kit -n {namespace} --verb=get,list,watch --resource={resource.name} && "
-        f"kubectl create rolebinding cluster-kit -n {namespace} --role=cluster-kit {subject}"
+        f"{told}: the verbs list and watch on {resource.name} in namespace {namespace!r} are "
+        f"needed; {'' if elsewhere else printed}run: kubectl create role cluster-kit -n "
+        f"{namespace} --verb=get,list,watch --resource={resource.name} && kubectl create "
+        f"rolebinding cluster-kit -n {namespace} --role=cluster-kit {subject}"
     )

@@ -1,4 +1,4 @@
-"""Asks the API server one thing after the other, as the strategy would, and tells what came of it."""
+"""Asks the API server step by step, as the strategy would, and reports the answers."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ WATCH_S = 1  # long enough to be allowed or not
 
 
 class Version(Struct):
-    """What the server says of itself."""
+    """The server's version."""
 
     number: str = field(default="", name="gitVersion")
 
 
 async def diagnose(options: KubernetesOptions) -> AsyncGenerator[Finding, None]:
-    """Yield findings; the first question without an answer is the last, since those after it need one."""
+    """Yield findings, up to the first question without an answer: those after it need one."""
     client = Client(options)
     asked, resource = "how to reach the API server", None
     try:
@@ -84,8 +84,8 @@ async def _listed(
         )
     if not (client.options.count_unready or any(entry.ready for entry in entries)):
         cause = (
-            "none of them passes its readiness probe, and count_unready is false; see kubectl describe pod, or set "
-            "'count_unready: true' where the probe waits for the cluster"
+            "none of them passes its readiness probe, and count_unready is false; see kubectl "
+            "describe pod, or set 'count_unready: true' where the probe waits for the cluster"
         )
         return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=cause)
     return Finding(asked=asked, got=got)
@@ -95,7 +95,10 @@ def _counted(resource: Resource, objects: int, entries: Sequence[Entry]) -> str:
     terminating = sum(entry.terminating for entry in entries)
     ready = sum(entry.ready and not entry.terminating for entry in entries)
     unready = len(entries) - ready - terminating
-    return f"{resource.plural}: {objects}; addresses: {ready} ready, {unready} unready, {terminating} terminating"
+    return (
+        f"{resource.plural}: {objects}; addresses: {ready} ready, {unready} unready, {terminating} "
+        "terminating"
+    )
 
 
 def _port(options: KubernetesOptions, readings: Sequence[Reading]) -> Finding:

@@ -1,6 +1,7 @@
-"""Objects of the API become entries: one for each address, whichever kind of object tells it. Pure.
+"""Turns API objects into entries, one for each address, whatever the kind of object. Pure.
 
-A pod that has ended keeps its address in the API for a while, when another pod may have it already: it has no entry.
+A pod that has ended has no entry: it keeps its address in the API for a while, when another pod may
+already have it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Entry(Struct, frozen=True):
 
 
 class Reading(Struct, frozen=True):
-    """What one object says.
+    """The content of one object.
 
     Attributes:
         entries: One for each address.
@@ -58,7 +59,7 @@ class Reading(Struct, frozen=True):
 
 
 def read_slice(piece: EndpointSlice, wanted: int | str | None) -> Reading:
-    """Read an endpoint slice; ``wanted`` is the port or its name, or ``None`` for the only one that there is."""
+    """Read an endpoint slice; ``wanted`` is the port or its name; ``None`` means the only one."""
     if piece.address_type not in _FAMILIES:
         return Reading(())
     port = _choose(piece.ports or (), wanted)
@@ -129,7 +130,7 @@ def read_pod(pod: Pod, wanted: int | str | None) -> Reading:
 
 
 def name_of(metadata: Meta) -> str:
-    """Return what tells the objects of a collection apart."""
+    """Return the key of an object in its collection."""
     return f"{metadata.namespace}/{metadata.name}"
 
 

@@ -1,7 +1,7 @@
-"""Credential plugins: the program that a kubeconfig names, and that prints a token or a certificate to come with.
+"""Runs credential plugins: programs named in a kubeconfig that print a token or a certificate.
 
-Run here and not by the package ``kubernetes``, which would wait for it without end, leave it behind when it is cancelled, and
-go on without credentials where it fails.
+The package ``kubernetes`` doesn't run them here: it would wait without end, leave the program
+behind when it is cancelled, and continue without credentials where it fails.
 
 Source: Kubernetes documentation, "Authenticating", section "client-go credential plugins".
 """
@@ -53,16 +53,16 @@ class Credentials(Struct, rename="camel"):
 
 
 class ExecCredential(Struct):
-    """How it prints that."""
+    """The envelope of what a plugin prints."""
 
     status: Credentials
 
 
 async def ask_plugin(entry: object, folder: Path) -> Credentials:
-    """Run the plugin that ``entry`` of a kubeconfig in ``folder`` tells of.
+    """Run the plugin of ``entry`` in a kubeconfig in ``folder``.
 
     Raises:
-        ApiError: It gives nothing to come with.
+        ApiError: It gives no credentials.
     """
     try:
         plugin = msgspec.convert(entry, Plugin)
@@ -83,7 +83,7 @@ async def ask_plugin(entry: object, folder: Path) -> Credentials:
 
 
 async def _run(plugin: Plugin, folder: Path) -> tuple[int, bytes, str]:
-    """Return how it ends, what it prints, and what it says on standard error; nothing of it is left."""
+    """Return exit code, output, and text on standard error; no process is left."""
     command = str(folder / plugin.command) if os.sep in plugin.command else plugin.command
     try:
         process = await asyncio.create_subprocess_exec(
@@ -118,7 +118,7 @@ def _environment(plugin: Plugin) -> Mapping[str, str]:
 
 
 async def _read(stream: asyncio.StreamReader | None) -> bytes:
-    """Return all of it, or as much as there is room for."""
+    """Return the whole stream, or as much as there is room for."""
     kept = bytearray()
     while stream is not None and (part := await stream.read(65536)):
         kept += part[: MAX_OUTPUT_BYTES - len(kept)]
@@ -126,7 +126,7 @@ async def _read(stream: asyncio.StreamReader | None) -> bytes:
 
 
 async def _end(process: Process) -> None:
-    """Kill whatever is left of it and its children, and read its pipes to their ends, which closes them."""
+    """Kill what is left of it and its children, and drain its pipes, which closes them."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     with suppress(TimeoutError):

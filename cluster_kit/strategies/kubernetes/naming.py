@@ -1,8 +1,9 @@
-"""Entries become nodes: what a peer is called, and where it is. Pure.
+"""Turns entries into nodes: their names and addresses. Pure.
 
 Source: libcluster ``Cluster.Strategy.Kubernetes``, lib/strategy/kubernetes.ex, ``format_node``.
-Differs: IPv6 addresses make valid names in mode ``dns``; ``CLUSTER_DOMAIN`` counts for names, too; without a basename, or for a
-pod without a hostname in mode ``hostname``, a node is known by its address until it tells its name.
+Differs: IPv6 addresses make valid names in mode ``dns``; ``CLUSTER_DOMAIN`` counts for names, too;
+without a basename, or for a pod without a hostname in mode ``hostname``, a node is known by its
+address until it tells its name.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ Mode = Literal["ip", "dns", "hostname"]
 
 
 class Naming(Struct, frozen=True, kw_only=True):
-    """How nodes are called.
+    """How nodes are named.
 
     Attributes:
-        basename: What stands before the ``@``; ``None`` where peers are to tell their names.
-        mode: What stands behind it.
+        basename: The part before the ``@``; ``None`` where peers tell their names.
+        mode: What the part after it is made of.
         service: The Service that governs hostnames.
         domain: The cluster's DNS domain.
     """
@@ -33,7 +34,7 @@ class Naming(Struct, frozen=True, kw_only=True):
     domain: str
 
     def node_of(self, entry: Entry) -> Node | None:
-        """Return the node at ``entry``, ``None`` where neither its name nor its address can be told.
+        """Return the node at ``entry``; ``None`` where neither name nor address is known.
 
         Raises:
             ValueError: The entry holds what can't be a host.
@@ -51,7 +52,8 @@ class Naming(Struct, frozen=True, kw_only=True):
             case "ip":
                 return entry.ip
             case "dns":
-                return f"{entry.ip.replace('.', '-').replace(':', '-')}.{entry.namespace}.pod.{self.domain}"
+                dashed = entry.ip.replace(".", "-").replace(":", "-")
+                return f"{dashed}.{entry.namespace}.pod.{self.domain}"
             case "hostname":
                 return (
                     f"{entry.hostname}.{self.service}.{entry.namespace}.svc.{self.domain}"

@@ -22,16 +22,16 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MIN_POLL_S = 0.5
 MAX_POLL_S = 3600.0
 
-_LABEL = re.compile(
-    r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-)  # RFC 1123, as namespaces, Services and ports are called
+# RFC 1123: names of namespaces, Services and ports.
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _DOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 _KEY = r"[A-Za-z0-9][A-Za-z0-9._/-]*"
 _VALUE = r"[A-Za-z0-9._-]*"
-_REQUIREMENT = rf"!\s*{_KEY}|{_KEY}(\s*(=|==|!=|<|>)\s*{_VALUE}|\s+(in|notin)\s*\(\s*{_VALUE}(\s*,\s*{_VALUE})*\s*\))?"
-_SELECTOR = re.compile(
-    rf"\s*({_REQUIREMENT})\s*(,\s*({_REQUIREMENT})\s*)*"
-)  # the server knows the finer points
+_COMPARISON = rf"\s*(=|==|!=|<|>)\s*{_VALUE}"
+_MEMBERSHIP = rf"\s+(in|notin)\s*\(\s*{_VALUE}(\s*,\s*{_VALUE})*\s*\)"
+_REQUIREMENT = rf"!\s*{_KEY}|{_KEY}({_COMPARISON}|{_MEMBERSHIP})?"
+# The server checks the details.
+_SELECTOR = re.compile(rf"\s*({_REQUIREMENT})\s*(,\s*({_REQUIREMENT})\s*)*")
 _BASENAME = re.compile(r"[!-?A-~]{1,200}")
 
 
@@ -42,24 +42,33 @@ def _as(name: str) -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesOptions(Strategy):
-    """Watches EndpointSlices or pods. Each option that libcluster has is known by its name there, too.
+    """Watches EndpointSlices or pods; libcluster's names of options are aliases.
 
     Args:
-        selector: Labels to select by: those of Services, whose endpoints are taken, or with ``ip_lookup_mode: pods`` of pods.
-        service_name: The Service whose endpoints are taken where there is no selector, and which governs hostnames.
-        port: Where peers listen, by number, or by the name of the port of the Service or the container; by default the only
-            port that there is.
-        node_basename: What stands before the ``@`` of all names; by default peers tell their names.
-        mode: What stands behind it: the address, the pod's DNS name made of the address, or that made of its hostname.
-        namespace: Where to look; by default the pod's own, or that of the kubeconfig's context.
+        selector: Labels to select by: those of Services, whose endpoints are read, or with
+            ``ip_lookup_mode: pods`` of pods.
+        service_name: The Service whose endpoints are read where there is no selector, and which
+            governs hostnames.
+        port: The port that peers listen on, by number, or by its name in the Service or the
+            container; by default the only one.
+        node_basename: The part of all names before the ``@``; by default peers tell their names.
+        mode: What the part after it is made of: the address, the pod's DNS name by address, or the
+            one by hostname.
+        namespace: The namespace to look in; by default the pod's own, or that of the kubeconfig's
+            context.
         ip_lookup_mode: Whether to read a Service's endpoints, or pods.
-        count_unready: Whether pods count that don't pass their readiness probe, which may be waiting for the cluster.
-        cluster_name: The DNS domain of the cluster without its ``.local``; ``CLUSTER_DOMAIN`` in the environment wins.
+        count_unready: Whether pods count that fail their readiness probe, which may be waiting for
+            the cluster.
+        cluster_name: The DNS domain of the cluster without its ``.local``; ``CLUSTER_DOMAIN`` in
+            the environment wins.
         polling_interval_s: Seconds between lists where watching is forbidden.
-        use_cached_resources: Let the API server answer from its cache, which may be a little behind.
-        kubeconfig: How to reach the API server; by default the pod's service account, else what ``kubectl`` takes.
+        use_cached_resources: Let the API server answer from its cache, which may be a little
+            behind.
+        kubeconfig: How to reach the API server; by default the pod's service account, else what
+            ``kubectl`` uses.
         context: The context of the kubeconfig; by default its current one.
-        master: The API server, as ``https://host:port`` or as a name that the cluster's domain completes.
+        master: The API server, as ``https://host:port`` or as a name that the cluster's domain
+            completes.
         service_account_path: The folder with ``token``, ``ca.crt`` and ``namespace``.
     """
 
@@ -95,11 +104,17 @@ class KubernetesOptions(Strategy):
 
 def _faults(options: KubernetesOptions) -> Iterator[str]:
     if not _is_installed():
-        yield "kubernetes: the package 'kubernetes', 37 or later, is not installed: pip install 'cluster-kit[kubernetes]'"
+        yield (
+            "kubernetes: the package 'kubernetes', 37 or later, is not installed: pip install "
+            "'cluster-kit[kubernetes]'"
+        )
     yield from _faults_of_selection(options)
     yield from _faults_of_names(options)
     if not MIN_POLL_S <= options.polling_interval_s <= MAX_POLL_S:
-        yield f"polling_interval_s {options.polling_interval_s:g}: expected {MIN_POLL_S:g} to {MAX_POLL_S:g} seconds"
+        yield (
+            f"polling_interval_s {options.polling_interval_s:g}: expected {MIN_POLL_S:g} to "
+            f"{MAX_POLL_S:g} seconds"
+        )
 
 
 def _is_installed() -> bool:
@@ -111,21 +126,38 @@ def _is_installed() -> bool:
 
 def _faults_of_selection(options: KubernetesOptions) -> Iterator[str]:
     if options.ip_lookup_mode == "pods" and not options.selector:
-        yield "selector: not given: ip_lookup_mode 'pods' needs the labels of the pods, such as 'app=web'"
+        yield (
+            "selector: not given: ip_lookup_mode 'pods' needs the labels of the pods, such as "
+            "'app=web'"
+        )
     elif not options.selector and not options.service_name:
-        yield "selector: neither selector nor service_name is given: set service_name to the Service of the peers"
+        yield (
+            "selector: neither selector nor service_name is given: set service_name to the "
+            "Service of the peers"
+        )
     if options.mode == "hostname" and not options.service_name:
-        yield "service_name: not given: mode 'hostname' needs the headless Service of the StatefulSet"
+        yield (
+            "service_name: not given: mode 'hostname' needs the headless Service of the StatefulSet"
+        )
     if options.mode != "ip" and not options.node_basename:
-        yield f"node_basename: not given: mode {options.mode!r} says what stands behind it in a node's name"
+        yield (
+            f"node_basename: not given: mode {options.mode!r} says what stands behind it in a "
+            "node's name"
+        )
 
 
 def _faults_of_names(options: KubernetesOptions) -> Iterator[str]:
     if options.selector is not None and not _SELECTOR.fullmatch(options.selector):
-        yield f"selector {options.selector[:80]!r}: expected labels such as 'app=web,tier!=test' or 'app in (web, api)'"
+        yield (
+            f"selector {options.selector[:80]!r}: expected labels such as 'app=web,tier!=test' or "
+            "'app in (web, api)'"
+        )
     if not _DOMAIN.fullmatch(domain := options.domain(os.environ)):
         option = "CLUSTER_DOMAIN" if os.environ.get("CLUSTER_DOMAIN") else "cluster_name"
-        yield f"{option}: the cluster's domain would be {domain[:80]!r}: expected a DNS name such as 'cluster.local'"
+        yield (
+            f"{option}: the cluster's domain would be {domain[:80]!r}: expected a DNS name such as "
+            "'cluster.local'"
+        )
     named = {"namespace": options.namespace, "service_name": options.service_name}
     if isinstance(options.port, int):
         if not 1 <= options.port <= 65535:
@@ -142,20 +174,28 @@ def _faults_of_names(options: KubernetesOptions) -> Iterator[str]:
     if options.context is not None and (
         not options.context.strip() or why_unexpanded(options.context)
     ):
-        yield f"context {options.context!r}: expected the name of a context of the kubeconfig; leave it out for the current one"
+        yield (
+            f"context {options.context!r}: expected the name of a context of the kubeconfig; leave "
+            "it out for the current one"
+        )
     if options.node_basename is not None and (
         not _BASENAME.fullmatch(options.node_basename) or why_unexpanded(options.node_basename)
     ):
-        yield f"node_basename {options.node_basename!r}: expected visible ASCII without '@', such as 'web'"
+        yield (
+            f"node_basename {options.node_basename!r}: expected visible ASCII without '@', such as "
+            "'web'"
+        )
 
 
 def _faults_of_master(master: str) -> Iterator[str]:
     try:
         if master.startswith("https://"):
-            split_endpoint(
-                master.removeprefix("https://").removesuffix("/").replace("%25", "%")
-            )  # RFC 6874
+            endpoint = master.removeprefix("https://").removesuffix("/")
+            split_endpoint(endpoint.replace("%25", "%"))  # RFC 6874
         else:
             canonical_host(master)
     except ValueError as exc:
-        yield f"master {master!r}: expected https://host:port, or a name such as kubernetes.default.svc; {exc}"
+        yield (
+            f"master {master!r}: expected https://host:port, or a name such as "
+            f"kubernetes.default.svc; {exc}"
+        )

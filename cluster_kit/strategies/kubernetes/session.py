@@ -1,7 +1,8 @@
-"""One run of the strategy: asks what the reflector wants to know, and tells what the view makes of it.
+"""One run of the strategy: it makes the reflector's requests, and reports what is new in the view.
 
-Two parts: a task that follows the API server, and the run itself, which wakes up when there is something to tell. What comes in
-one burst is told in one answer. A server that fails is reported once, and asked again.
+It has two parts: a task that follows the API server, and the run itself, which wakes up when there
+is something to report. Changes that come in one burst are reported together. A server that fails is
+reported once, and asked again.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from cluster_kit.strategies.kubernetes.view import View
 
 log = logging.getLogger("cluster_kit.kubernetes")
 
-SETTLE_S = 0.02  # a burst of changes takes about so long to come in
+SETTLE_S = 0.02  # about as long as a burst of changes takes to come in
 MAX_PAGES = 1_000  # half a million objects: there is no end
 MAX_OBJECTS = 500 * MAX_PAGES  # that a watch may add up to
-DOUBT_S = 15.0  # for so long a store that comes back empty may be one that is still being filled
+DOUBT_S = 15.0  # for so long, a store that comes back empty may still be filling up
 
 
 class KubernetesSession:
-    """Follows the collection that ``options`` tell, for the node that ``ctx`` tells about."""
+    """Follows the collection that ``options`` select."""
 
     def __init__(self, options: KubernetesOptions, ctx: Discovery) -> None:
         self._options = options
@@ -64,7 +65,7 @@ class KubernetesSession:
         self._reporter = Reporter(ctx.announced)
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
-        """Yield what becomes known, until closed."""
+        """Yield what is new, until closed."""
         following = self._loop.create_task(self._follow(), name="kubernetes: list and watch")
         following.add_done_callback(lambda _: self._reporter.wake())
         try:
@@ -108,7 +109,7 @@ class KubernetesSession:
         self._reporter.judge(error, again=bool(news))
 
     def _works(self) -> None:
-        """Note that the server answers; while it doesn't, doubt stays."""
+        """Note that the server answers; as long as it doesn't, doubt remains."""
         if self._fault is not None and self._doubt_until_s is not None:
             self._doubt_until_s = self._loop.time() + DOUBT_S
         self._fault = None
@@ -116,7 +117,7 @@ class KubernetesSession:
             self._reporter.wake()
 
     async def _failed(self, error: ApiError, request: Request) -> None:
-        """Note that the server doesn't answer, or not as it should."""
+        """Note that the server fails or refuses."""
         text = str(error)
         if error.kind is ErrorKind.FORBIDDEN and self._resource is not None:
             text = advise_on_rights(text, self._resource, await self._client.namespace())
@@ -131,11 +132,12 @@ class KubernetesSession:
             self._reporter.wake()
         elif request.position or request.first:
             log.warning(
-                "kubernetes: listing again, since the server's store was restored or its cache is behind: %s",
+                "kubernetes: listing again, since the server's store was restored or its cache "
+                "is behind: %s",
                 text,
             )
 
-    # -- what to ask -----------------------------------------------------------------------------------------------------------
+    # -- what to ask -------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
         while True:
@@ -179,7 +181,7 @@ class KubernetesSession:
             self._replace()
 
     def _replace(self) -> None:
-        """Take in a complete list."""
+        """Apply a complete list."""
         if not self._staged and self._view.knows_somebody:
             self._doubt_until_s = self._loop.time() + DOUBT_S
         self._view.replace(self._staged)
@@ -208,11 +210,11 @@ class KubernetesSession:
         self._reflector.ended(self._lasted_s(), broken=broken)
 
     def _lasted_s(self) -> float:
-        """Return for how long the watch has been going on."""
+        """Return how long the watch has been running."""
         return self._loop.time() - self._began_s
 
     def _hear(self, resource: Resource, line: bytes) -> None:
-        """Take in one line of a watch."""
+        """Handle one line of a watch."""
         try:
             event = decode(line, type=Event)
             match event.type:
@@ -253,7 +255,7 @@ class KubernetesSession:
 
 
 def _view_of(options: KubernetesOptions, ctx: Discovery) -> View:
-    """Return a view with nothing in it."""
+    """Return an empty view."""
     naming = Naming(
         basename=options.node_basename,
         mode=options.mode,

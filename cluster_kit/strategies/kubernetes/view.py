@@ -1,8 +1,9 @@
-"""What the objects that were read so far add up to, and what of that is news. Pure.
+"""The nodes of all objects that were read so far, and what is new about them. Pure.
 
-Addresses of one pod, told by several slices or in both families, are one node. A pod that is being stopped is said to be
-leaving, and vouched for until it is gone if it ever was. An object without the port that is wanted tells of nobody; it is a
-problem only if all are so. While there is doubt, nobody is taken back.
+Addresses of one pod, listed in several slices or in both families, are one node. A pod that is
+being stopped is reported as leaving, and stays known until it is gone if it ever was known. An
+object without the wanted port adds no node; it is a problem only if all are so. While there is
+doubt, no node is taken away.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from cluster_kit.strategies.kubernetes.naming import Naming
 
 
 class Member(Struct, frozen=True):
-    """A node and the entry that it is made of."""
+    """A node and its entry."""
 
     node: Node
     entry: Entry
@@ -28,11 +29,11 @@ class View:
     """One collection.
 
     Args:
-        naming: Makes nodes of entries.
-        prefer_ipv6: The family to know a pod by that has both.
-        count_unready: Whether pods count that don't pass their readiness probe.
+        naming: Turns entries into nodes. prefer_ipv6: The address family to choose for a pod that
+            has both.
+        count_unready: Whether pods count that fail their readiness probe.
         needs_port: Whether a node is of use only with a port.
-        earlier: Whom an earlier run vouched for.
+        earlier: Nodes that an earlier run vouched for.
     """
 
     def __init__(
@@ -56,33 +57,34 @@ class View:
 
     @property
     def problem(self) -> str | None:
-        """Why there are objects, and nobody in them can be told."""
+        """Why there are objects without a single node in them."""
         return None if any(self._objects.values()) else min(self._problems.values(), default=None)
 
     @property
     def size(self) -> int:
-        """How many objects there are."""
+        """The number of objects."""
         return len(self._objects)
 
     @property
     def knows_somebody(self) -> bool:
-        """Whether anybody is vouched for."""
+        """Whether any node is known."""
         return bool(self._vouched)
 
     def replace(self, listed: Iterable[tuple[str, Reading]]) -> None:
-        """Take in a complete list, by the names of the objects."""
+        """Replace all objects by a complete list, by their names."""
         self._objects.clear()
         self._problems.clear()
         for name, reading in listed:
             self.put(name, reading)
 
     def put(self, name: str, reading: Reading) -> None:
-        """Take in that an object is there, or has changed."""
+        """Record that an object exists or has changed."""
         self.remove(name)
         self._objects[name] = members = []
         if reading.problem and self._needs_port:
             self._problems[name] = (
-                f"{reading.problem}: set port to the number, or the name, of that at which peers listen"
+                f"{reading.problem}: set port to the number, or the name, of that at which peers "
+                "listen"
             )
         for entry in reading.entries:
             if entry.port is None and self._needs_port:
@@ -95,16 +97,16 @@ class View:
                 members += [Member(node, entry)] if node else []
 
     def remove(self, name: str) -> None:
-        """Take in that an object is gone."""
+        """Record that an object is gone."""
         self._objects.pop(name, None)
         self._problems.pop(name, None)
 
     def observe(self, *, doubt: bool = False, again: bool = False) -> list[Observation]:
-        """Return what is news since the last time; ``again`` the complete answer even if that is not.
+        """Return what is new since the last call.
 
         Args:
-            doubt: Take nobody back.
-            again: Say who is there in any case.
+            doubt: Take no node away.
+            again: Return the complete answer even if nothing has changed.
         """
         present = self._merged()
         before = self._vouched
@@ -141,7 +143,9 @@ class View:
         return entry.ready or entry.terminating or self._count_unready
 
     def _rank(self, member: Member) -> tuple[bool, bool, bool, str, int]:
-        """Sort the living first, then those that can be dialled, then those of the preferred family."""
+        """Sort by use: running before terminating, with a port before without, preferred family
+        first.
+        """
         entry = member.entry
         return (
             entry.terminating,

@@ -1,9 +1,10 @@
-"""Strategy ``mdns``: nodes of one network register as DNS-SD services and browse for each other by multicast DNS.
+"""Strategy ``mdns``: nodes of one network find each other as DNS-SD services, by multicast DNS.
 
-``records`` says what a node tells of itself, ``browser`` decides whom to ask and what to make of what is heard, ``hosts`` keeps
-addresses, ``interfaces`` says where to speak, ``responder`` has zeroconf, ``session`` puts them together; ``diagnosis`` finds
-out why nobody is found. This module declares the options and loads the rest when it runs, since the application imports it too.
-Multicast DNS is neither sealed nor authenticated: use it on loopback, or on a network that you trust.
+``records`` encodes what a node announces, ``browser`` decides what to ask and what to believe,
+``hosts`` keeps addresses, ``interfaces`` chooses where to speak, ``responder`` wraps zeroconf, and
+``session`` connects these; ``diagnosis`` finds out why nobody is found. All but the options are
+loaded when the strategy runs, since the application imports it too. Multicast DNS is neither sealed
+nor authenticated: use it on loopback, or on a network that you trust.
 
 Source: RFC 6762 (multicast DNS), RFC 6763 (DNS-based service discovery).
 """
@@ -29,7 +30,7 @@ class MdnsStrategy(MdnsOptions):
     announces: ClassVar[bool] = True
 
     def serves_on(self, host: str) -> str:
-        """Return the interface, by address or name, that lets in most of those it hears."""
+        """Return the interface, by address or name, that lets in most others."""
         used = ["127.0.0.1" if each == LOOPBACK else each for each in self.interfaces or (host,)]
         return next((each for each in used if not is_loopback(each)), used[0])
 
@@ -40,7 +41,7 @@ class MdnsStrategy(MdnsOptions):
         return MdnsSession(self, ctx).observe()
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Look at interfaces and port, hear ourselves, ask who is there."""
+        """Check interfaces and port, listen for ourselves, ask who is there."""
         from cluster_kit.strategies.mdns.diagnosis import diagnose
 
         return diagnose(self, ctx)

@@ -1,9 +1,13 @@
-"""Who is registered: whom to ask when, and what to make of the answers. Pure: records and time in, observations out.
+"""Browses for instances of a service: what to ask, and what to believe. Pure.
 
-Records live as long as they say, and answers are multicast: whoever asks first, early in the last half of a record's life,
-renews it for all. Who answers no question is forgotten when his record ends, and told by nobody: the others' time to live has
-passed by then, too. Asking who is there at all becomes rarer, unless somebody is lost without a goodbye, as by a partition, and
-in a large network rarest for each. Memory, and the number of questions per second, are bounded whatever the network sends.
+Records and time go in, observations come out. Records live as long as they say, and answers are
+multicast. So the node that asks first, early in the last half of a record's life, renews it for
+all. An instance that doesn't answer is forgotten when its records expire; no node reports it as
+gone, since the others' records have expired by then, too.
+
+Nodes ask who is there less and less often, and in a large network rarest of all, until one is lost
+without a goodbye, as by a partition. Memory and questions per second are bounded whatever the
+network sends.
 
 Source: RFC 6762, sections 5.2 (intervals), 7.1 (known answers), 10 (times to live).
 Differs: intervals needn't grow to an hour, so that a small network heals within minutes.
@@ -29,14 +33,10 @@ MAX_ASKED = 30  # instances between two ticks; the others wait for the next one
 TICK_S = 0.1
 FIRST_BROWSE_S = (0.02, 0.12)  # so that nodes that start together don't ask together
 BROWSE_S = (1.0, 1.2)  # then the double, and so on
-NETWORK_BROWSE_S = 60.0  # how often anybody at all asks in the end: one question, whoever asks it, heals a partition
+NETWORK_BROWSE_S = 60.0  # between questions of the whole network in the end: one heals a partition
 MAX_BROWSE_S = 3600.0
-RENEW = (
-    (0.5, 0.8),
-    (0.82, 0.86),
-    (0.88, 0.91),
-    (0.93, 0.96),
-)  # fractions of a record's life, each drawn between two
+# Fractions of a record's life at which to ask again, each drawn between two.
+RENEW = ((0.5, 0.8), (0.82, 0.86), (0.88, 0.91), (0.93, 0.96))
 COMPLETE_AT_S = (0.1, 1.0, 3.0)  # when to ask for what is missing of a new instance
 COMPLETE_S = 7.0  # how long to wait for it
 BURIED_S = 3.0  # for so long after a goodbye an answer may still be under way
@@ -47,19 +47,19 @@ _ADVERTISE = "let it advertise an address that can be"
 
 
 class Pointer(NamedTuple):
-    """There is such an instance."""
+    """An instance exists."""
 
     instance: str
 
 
 class Goodbye(NamedTuple):
-    """There is no such instance any more."""
+    """An instance is gone."""
 
     instance: str
 
 
 class ServiceRecord(NamedTuple):
-    """Where an instance serves."""
+    """The host and port of an instance."""
 
     instance: str
     host: str
@@ -68,7 +68,7 @@ class ServiceRecord(NamedTuple):
 
 
 class TextRecord(NamedTuple):
-    """What an instance tells of itself."""
+    """The announcement of an instance, encoded."""
 
     instance: str
     text: bytes
@@ -78,7 +78,13 @@ Record = Pointer | Goodbye | ServiceRecord | TextRecord
 
 
 class Questions(NamedTuple):
-    """What to ask: how ``instances`` are; with ``browse`` also who is there besides ``known``, pairs of name and life left."""
+    """Questions to ask.
+
+    Attributes:
+        instances: Instances to ask about.
+        browse: Whether to ask who else is there.
+        known: Those who needn't answer that: pairs of name and seconds left to live.
+    """
 
     instances: list[str]
     browse: bool
@@ -107,17 +113,17 @@ class _Instance:
 
 
 class Browser:
-    """Everything known of the instances of one type of service.
+    """Everything known about the instances of one type of service.
 
     Args:
         own: The boot of this node, whose own instance is heard, too.
-        fence: Cluster and group; everybody else is ignored.
+        fence: Cluster and group; other clusters and groups are ignored.
         addresses_of: Returns the addresses of a host as far as they are known.
         random: The source of jitter.
 
     Attributes:
         heard_itself: Whether this node's own announcement was heard since ``start``.
-        loopback: Whether this node speaks on loopback, where addresses of loopback are of use.
+        loopback: Whether this node uses loopback, where loopback addresses can be dialled.
     """
 
     def __init__(
@@ -148,7 +154,7 @@ class Browser:
         return max(min(self._browse_at_s, self._ask_at_s), self._ticked_s + TICK_S)
 
     def start(self, now_s: float) -> None:
-        """Ask who is there from now on: this node has just started, or has just got its network back."""
+        """Begin to ask: this node has just started, or has just got its network back."""
         self.heard_itself = False
         self._started_s = now_s
         self._browse_soon(now_s + self._random.uniform(*FIRST_BROWSE_S))
@@ -157,10 +163,10 @@ class Browser:
         self._browse_at_s = min(self._browse_at_s, at_s)
         self._browse_s = self._random.uniform(*BROWSE_S)
 
-    # -- hearing ---------------------------------------------------------------------------------------------------------------
+    # -- hearing -----------------------------------------------------------------------------------
 
     def hear(self, record: Record, now_s: float) -> None:
-        """Take in a record of an instance; ``take`` tells what follows."""
+        """Handle a record of an instance; ``take`` yields what follows."""
         key = record.instance.lower()
         instance = self._instances.get(key)
         if isinstance(record, Goodbye):
@@ -183,7 +189,7 @@ class Browser:
         self._news[key] = None
 
     def hear_of_hosts(self, hosts: set[str]) -> None:
-        """Take in that addresses of these hosts, in lower case, were heard."""
+        """Note that addresses of these hosts, in lower case, were heard."""
         for key, instance in self._instances.items():
             if (
                 instance.vouched is None
@@ -209,10 +215,10 @@ class Browser:
         self._ask_at_s = min(self._ask_at_s, instance.until_s)
         self._news[key] = None
 
-    # -- telling ---------------------------------------------------------------------------------------------------------------
+    # -- telling -----------------------------------------------------------------------------------
 
     def take(self, now_s: float) -> Iterator[Observation | Ignored]:
-        """Yield what follows from what was heard since the last time."""
+        """Yield what follows from the records since the last call."""
         while self._news:
             key = next(iter(self._news))
             del self._news[key]
@@ -268,10 +274,10 @@ class Browser:
         instance.ask_at_s = [at_s for at_s in due_s if at_s > now_s]
         self._ask_at_s = min([self._ask_at_s, instance.until_s, *instance.ask_at_s[:1]])
 
-    # -- asking ----------------------------------------------------------------------------------------------------------------
+    # -- asking ------------------------------------------------------------------------------------
 
     def tick(self, now_s: float) -> Questions | None:
-        """Forget those whose time has passed, and return what to ask now, if anything."""
+        """Forget expired instances, and return the questions that are due."""
         if now_s < self.next_s:
             return None
         self._ticked_s = now_s
@@ -300,9 +306,8 @@ class Browser:
                 del self._instances[key]
                 if instance.vouched is not None and not instance.left:
                     self._browse_soon(now_s + self._random.uniform(*BROWSE_S))
-        if (
-            overlooks and len(self._instances) < MAX_INSTANCES
-        ):  # who was turned away may be one of ours
+        if overlooks and len(self._instances) < MAX_INSTANCES:
+            # An instance that found no room may be one of ours.
             self._browse_soon(now_s + self._random.uniform(*BROWSE_S))
 
     def _due(self, now_s: float) -> list[str]:
@@ -314,7 +319,7 @@ class Browser:
         return [instance.name for instance in due]
 
     def _known(self, now_s: float) -> list[tuple[str, int]]:
-        """Return who needn't answer: those heard since the start of whom the better half of their time is left."""
+        """Return known answers: instances heard since the start and young enough to stay."""
         known = [
             each
             for each in self._instances.values()
@@ -336,7 +341,7 @@ def _read(text: bytes) -> Announcement | str:
 
 
 def _is_late(read: Announcement | str, before: Announcement | str | None) -> bool:
-    """Whether a record is older than one that was heard before: answers wait, news doesn't."""
+    """Whether a record is older than the last one: an answer may be delayed."""
     return (
         isinstance(read, Announcement)
         and isinstance(before, Announcement)

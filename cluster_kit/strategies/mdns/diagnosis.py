@@ -1,7 +1,8 @@
-"""Why mdns finds nobody: looks at interfaces and port, hears its own question, and asks who is there. Registers nothing.
+"""Finds out why mdns finds nobody: checks interfaces and port, listens, asks. Registers nothing.
 
-The question that is to be heard back asks for all services of whatever type, so that whoever speaks multicast DNS answers it:
-that tells a network without nodes from one that carries no multicast. What is heard is hostile; only so much of it is kept.
+The question that is to be heard back asks for services of every type, so that whoever speaks
+multicast DNS answers it. That distinguishes a network without nodes from one that carries no
+multicast. What is heard is hostile, so only a bounded part of it is kept.
 
 Source: RFC 6763, section 9 (enumerating services).
 """
@@ -44,7 +45,7 @@ _MAX_DATAGRAM_BYTES = 9000  # RFC 6762, section 17
 
 
 async def diagnose(options: MdnsOptions, ctx: Discovery) -> AsyncIterator[Finding]:
-    """Yield what came of each step, up to the first that leaves no sense in the next."""
+    """Yield a finding for each step, up to the first that makes the next ones pointless."""
     known = interfaces()
     wanted = options.interfaces or (await look_up(ctx.local.host) or [ctx.local.host])[:1]
     places, faults = choose(wanted, known, options.ip_version)
@@ -70,11 +71,13 @@ async def diagnose(options: MdnsOptions, ctx: Discovery) -> AsyncIterator[Findin
 
 
 class MulticastProbe:
-    """Hears all of multicast DNS on one place, until closed; ``question`` is what to hear back.
+    """Listens to all multicast DNS on one interface, until closed.
 
     Attributes:
-        echoed: Set once that was heard.
-        answering: From where answers were heard, of whatever kind.
+        place: The interface.
+        question: The question to send and to hear back.
+        echoed: Set once it is heard.
+        answering: Addresses from which answers of any kind came.
     """
 
     def __init__(
@@ -114,14 +117,17 @@ class MulticastProbe:
             return
         if datagram == self.question:
             self.echoed.set()
-        elif (
-            len(datagram) > 2 and datagram[2] & 0x80 and len(self.answering) < MAX_KEPT
-        ):  # an answer, and we give none
+        elif _is_answer(datagram) and len(self.answering) < MAX_KEPT:
             self.answering.add(str(source[0]))
 
     def close(self) -> None:
-        """Stop hearing."""
+        """Stop listening."""
         asyncio.get_running_loop().remove_reader(self._hearing)
+
+
+def _is_answer(datagram: bytes) -> bool:
+    """Whether it is a DNS response (RFC 1035, section 4.1.1); a diagnosis sends none itself."""
+    return len(datagram) > 2 and bool(datagram[2] & 0x80)
 
 
 async def _hear_ourselves(probe: MulticastProbe) -> Finding:
@@ -167,7 +173,7 @@ async def _hear_others(
 async def _browse(
     options: MdnsOptions, ctx: Discovery, places: list[InterfaceAddress], known: list[NetDevice]
 ) -> tuple[dict[str, Node], dict[str, str]]:
-    """Return the nodes that are registered, by name, and why others are of no use, with what to do about that."""
+    """Return the registered nodes by name, and why others are of no use, with the cures."""
     loop = asyncio.get_running_loop()
     assert ctx.local.boot_id is not None
 
@@ -208,16 +214,21 @@ def _why_nobody(options: MdnsOptions, probes: list[MulticastProbe], ignored: dic
         )
     if all(is_loopback(probe.place.address) for probe in probes):
         return (
-            "no other such node runs on this machine; nodes elsewhere are never heard on loopback: for these, name this node "
+            "no other such node runs on this machine; nodes elsewhere are never heard on "
+            "loopback: for these, name this node "
             "after a host that they can reach, or set interfaces"
         )
     answering = sorted({source for probe in probes for source in probe.answering})
     if answering:
-        return f"multicast DNS works, {_listed(answering)} answers: no such node runs yet, or with another service_type"
+        return (
+            f"multicast DNS works, {_listed(answering)} answers: no such node runs yet, or with "
+            "another service_type"
+        )
     return (
-        "nobody at all answers multicast DNS: no such node runs yet, or on another network, or a firewall drops UDP to port "
-        f"{PORT}, or the network carries no multicast, as most clouds and bridges of containers: then use the host's network, "
-        "or another strategy such as dns, kubernetes or static"
+        "nobody at all answers multicast DNS: no such node runs yet, or on another network, or a "
+        f"firewall drops UDP to port {PORT}, or the network carries no multicast, as most clouds "
+        "and bridges of containers: then use the host's network, or another strategy such as "
+        "dns, kubernetes or static"
     )
 
 

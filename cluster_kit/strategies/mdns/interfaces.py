@@ -66,7 +66,7 @@ class Nearby:
         self._networks = sorted(networks, key=lambda each: (-each[0].prefixlen, not each[1]))
 
     def hears(self, source: tuple[str, int] | tuple[str, int, int, int]) -> bool:
-        """Whether a datagram from ``source``, in a socket's form, came in on an interface in use."""
+        """Whether a datagram from ``source``, in a socket's form, came in where we listen."""
         ip = ip_of(source[0].partition("%")[0])  # IPv4 also where a socket serves both protocols
         assert ip is not None
         if ip.version == 6 and ip.is_link_local:

@@ -32,11 +32,12 @@ class MdnsOptions(Strategy):
     """Registers this node as a service, and vouches for those that are registered.
 
     Args:
-        interfaces: Where to speak and listen, each an address or a name such as ``eth0``; by default where the host part of
-            the node's name is.
-        ip_version: ``v4``, ``v6`` or ``all``: by which protocol to speak and listen.
-        service_type: What nodes are registered as; the same on all nodes.
-        ttl_s: For how many whole seconds others may rely on what this node tells; a crashed node is known for so long.
+        interfaces: The interfaces to use, each an address or a name such as ``eth0``; by default
+            that of the host part of the node's name.
+        ip_version: ``v4``, ``v6`` or ``all``: the protocols to use.
+        service_type: The type of service to register; the same on all nodes.
+        ttl_s: For how many whole seconds others may rely on an announcement; a crashed node stays
+            known for so long.
     """
 
     interfaces: tuple[str, ...] = ()
@@ -53,14 +54,17 @@ def _faults(options: MdnsOptions) -> Iterator[str]:
         yield "mdns needs the package zeroconf: run pip install 'cluster-kit[mdns]'"
     for each in options.interfaces:
         if ip_of(each) is None and not is_interface(each):
-            yield f"interfaces: {each!r} is neither an address nor the name of an interface such as eth0"
+            yield (
+                f"interfaces: {each!r} is neither an address nor the name of an interface such as "
+                "eth0"
+            )
     if options.ip_version not in get_args(IpVersion):
         yield f"ip_version {options.ip_version!r}: expected v4, v6 or all"
     service = options.service_type.partition(".")[0]
     if not _SERVICE_TYPE.fullmatch(options.service_type) or len(service) > _MAX_SERVICE_CHARS:
         yield (
-            f"service_type {options.service_type[:80]!r}: expected _name._tcp.local. with a name of 1 to 15 letters, digits "
-            "and single hyphens, the same on all nodes"
+            f"service_type {options.service_type[:80]!r}: expected _name._tcp.local. with a name "
+            "of 1 to 15 letters, digits and single hyphens, the same on all nodes"
         )
     if not MIN_TTL_S <= options.ttl_s <= MAX_TTL_S:
         yield f"ttl_s {options.ttl_s}: expected {MIN_TTL_S} to {MAX_TTL_S} seconds"

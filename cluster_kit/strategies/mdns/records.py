@@ -1,8 +1,9 @@
-"""What a node tells of itself over DNS-SD: the names it registers, and its TXT record as a value and as bytes. Pure.
+"""What a node announces over DNS-SD: the names that it registers, and its TXT record. Pure.
 
-A TXT record is a list of strings ``key=value`` of at most 255 bytes. What is longer goes on in further strings that begin with
-``+=``, so that every name and all metadata fit and nothing is left out; who doesn't know that reads a key ``+`` to skip. Tags
-are told as ``m.key=value``, with percent signs for what a key may not hold.
+A TXT record is a list of strings ``key=value`` of at most 255 bytes. A longer entry goes on in
+further strings that begin with ``+=``, so that every name and all metadata fit; an implementation
+that doesn't know this sees a key ``+`` to skip. Tags are written as ``m.key=value``, with percent
+signs for what a key may not contain.
 
 Source: RFC 6763, section 6.
 """
@@ -37,13 +38,13 @@ _NONCE_CHARS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
-    """What a node tells in its TXT record.
+    """The content of a node's TXT record.
 
     Attributes:
-        node: The node without its address, which other records tell.
+        node: The node without its address, which is in other records.
         fence: Cluster and group.
         leaving: Whether it is about to leave.
-        revision: Grows with each change of this run: what was told first may arrive last, and what is equal counts once.
+        revision: Grows with each change of this run, since records may arrive out of order.
     """
 
     node: Node
@@ -53,7 +54,7 @@ class Announcement:
 
 
 def encode(told: Announcement) -> bytes:
-    """Return the TXT record that tells this."""
+    """Return the TXT record."""
     return b"".join(
         bytes((len(string),)) + string for entry in _entries(told) for string in _split(entry)
     )
@@ -84,7 +85,7 @@ def _split(entry: bytes) -> Iterator[bytes]:
 
 
 def decode(text: bytes) -> Announcement:
-    """Return what a TXT record tells.
+    """Return the content of a TXT record.
 
     Raises:
         RemoteProtocolError: It is malformed, or not that of a node.
@@ -100,7 +101,10 @@ def decode(text: bytes) -> Announcement:
 
 
 def _pairs(text: bytes) -> Iterator[tuple[str, str]]:
-    """Yield key and value of each entry, in reverse: of several with one key the first counts (RFC 6763, section 6.4)."""
+    """Yield key and value of each entry, in reverse, so that the first one of a key wins in a dict.
+
+    Source: RFC 6763, section 6.4.
+    """
     entries: list[bytearray] = []
     for string in _strings(text):
         if string.startswith(_MORE) and entries:
@@ -154,7 +158,7 @@ def _fence_part(pairs: Mapping[str, str], key: str) -> str:
 
 
 def instance_name(node: Node, service_type: str) -> str:
-    """Return the name of the service that ``node`` registers: one label that no other run of any node has."""
+    """Return the name of the service that ``node`` registers: one label, unique to this run."""
     assert node.boot_id is not None
     room = MAX_LABEL_BYTES - 1 - _NONCE_CHARS
     label = _NOT_IN_A_LABEL.sub("-", node.key)[:room]
@@ -162,12 +166,12 @@ def instance_name(node: Node, service_type: str) -> str:
 
 
 def host_name(boot_id: BootId) -> str:
-    """Return the host name that the service of this run points to; no other run has it."""
+    """Return the host name that the service of this run points to, unique to this run."""
     return f"clusterkit-{boot_id.nonce:0{_NONCE_CHARS}x}.local."
 
 
 def is_instance(name: str, service_type: str) -> bool:
-    """Whether ``name`` can be asked for as that of a service: one label that survives being written again."""
+    """Whether ``name`` can be asked for as a service: one label that survives re-encoding."""
     label = name[: -len(service_type) - 1]
     return (
         name.lower() == f"{label}.{service_type}".lower()
@@ -178,12 +182,14 @@ def is_instance(name: str, service_type: str) -> bool:
 
 
 def address_to_dial(addresses: Iterable[str], port: int, *, loopback: bool) -> str | None:
-    """Return ``host:port`` with the best of ``addresses``: IPv4 first, link-local last, ``None`` if none is of use.
+    """Return ``host:port`` with the best of ``addresses``; ``None`` if none can be dialled.
+
+    IPv4 comes first, link-local last.
 
     Args:
-        addresses: Those of the host; a link-local one of IPv6 is of use only with its scope.
-        port: The port that is told.
-        loopback: Whether addresses of loopback are of use: they mean another machine when they come from one.
+        addresses: Those of the host; a link-local IPv6 address is of use only with its scope.
+        port: The announced port.
+        loopback: Whether loopback addresses can be dialled: from another machine they can't.
     """
     usable = {
         each: ip

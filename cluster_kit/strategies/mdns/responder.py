@@ -1,7 +1,8 @@
-"""zeroconf at work on some interfaces: registers this node, asks questions, and hands on the records that it hears.
+"""Wraps zeroconf: it registers this node, asks questions, and passes on the records that it hears.
 
-Only this module and what it hands on know zeroconf. Its browser is not used: that keeps a crashed node for 19 minutes at least,
-and asks for unicast answers, of which several processes on one host would each get some.
+Only this module and what it passes on know zeroconf. Its browser is not used: that keeps a crashed
+node for 19 minutes at least, and asks for unicast answers, of which several processes on one host
+would each get some.
 """
 
 from __future__ import annotations
@@ -49,13 +50,14 @@ _PTR, _TXT, _SRV = 12, 16, 33
 
 
 class Responder(RecordUpdateListener):
-    """Speaks and listens for one type of service, from ``open`` to ``close``.
+    """Sends and receives for one type of service, from ``open`` to ``close``.
 
     Args:
-        places: Where.
-        known: The interfaces of this machine: what comes in on others is not heard.
-        service_type: Of which instances to hand on the records.
-        heard: Called after each packet with its records of instances, and the hosts, in lower case, whose addresses it told.
+        places: The interfaces to use.
+        known: The interfaces of this machine: what comes in on others is dropped.
+        service_type: The type of service whose records are passed on.
+        heard: Called after each packet with its records of instances, and with the hosts, in lower
+            case, whose addresses it has.
 
     Raises:
         OSError: The sockets can't be had.
@@ -69,9 +71,8 @@ class Responder(RecordUpdateListener):
         heard: Callable[[list[Record], set[str]], None],
     ) -> None:
         super().__init__()
-        logging.getLogger("zeroconf").setLevel(
-            logging.CRITICAL
-        )  # whatever matters to users is told by us
+        # We report whatever matters to users.
+        logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
         used = list(places)
         self._zeroconf = _zeroconf(used)
         self._nearby = Nearby(used, known)
@@ -84,9 +85,8 @@ class Responder(RecordUpdateListener):
 
     async def open(self) -> None:
         """Begin to listen."""
-        await asyncio.shield(
-            self._zeroconf.async_wait_for_start()
-        )  # cancelled while it starts, zeroconf couldn't be closed
+        # Cancelled while it starts, zeroconf couldn't be closed.
+        await asyncio.shield(self._zeroconf.async_wait_for_start())
         for reader in self._zeroconf.engine.readers:
             reader.transport.set_protocol(
                 _NearbyFilter(reader.transport.get_protocol(), self._nearby)
@@ -102,17 +102,17 @@ class Responder(RecordUpdateListener):
             if goodbye:
                 await self._zeroconf.async_unregister_all_services()
         finally:
-            registry.async_remove(
-                registry.async_get_service_infos()
-            )  # or they would be told goodbye
+            # Or closing would send goodbyes for them.
+            registry.async_remove(registry.async_get_service_infos())
             await AsyncZeroconf(zc=self._zeroconf).async_close()
 
-    # -- speaking --------------------------------------------------------------------------------------------------------------
+    # -- speaking ----------------------------------------------------------------------------------
 
     async def announce(self, info: ServiceInfo) -> None:
-        """Register ``info``, or tell that it has changed.
+        """Register ``info``, or announce that it has changed.
 
-        It isn't probed for: whose name nobody else can have should skip that (RFC 6762, section 8.1), which saves a second.
+        There is no probing, which saves a second: RFC 6762, section 8.1, allows that for unique
+        names.
         """
         if self._announcing is not None:
             self._announcing.cancel()
@@ -124,7 +124,7 @@ class Responder(RecordUpdateListener):
         self._announcing = asyncio.ensure_future(announcing)
 
     def ask(self, questions: Questions) -> None:
-        """Ask all at once who is there, and how some instances are."""
+        """Send questions."""
         if questions.instances:
             out = DNSOutgoing(_QUERY)
             for name in questions.instances:
@@ -138,14 +138,14 @@ class Responder(RecordUpdateListener):
                 out.add_answer_at_time(DNSPointer(self._service_type, _PTR, _IN, left_s, name), 0)
             self._zeroconf.async_send(out)
 
-    # -- hearing ---------------------------------------------------------------------------------------------------------------
+    # -- hearing -----------------------------------------------------------------------------------
 
     def addresses_of(self, host: str) -> list[str]:
-        """Return the addresses of ``host`` as far as they were heard, those of IPv6 with the scope they were heard in."""
+        """Return the known addresses of ``host``; link-local ones have their packet's scope."""
         return self._hosts.addresses_of(host, current_time_millis() / 1000)
 
     def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
-        """Collect the records of a packet, which the cache doesn't have yet, or those that have expired in the cache."""
+        """Collect the records of a packet that the cache lacks or has dropped."""
         for update in records:
             record = update.new
             if record.ttl and record.is_expired(now):
@@ -165,7 +165,7 @@ class Responder(RecordUpdateListener):
                     self._records.append(found)
 
     def async_update_records_complete(self) -> None:
-        """Hand on what was collected; the cache has it by now."""
+        """Pass on the collected records; the cache has them by now."""
         if self._records or self._told_of:
             records, hosts = self._records, self._told_of
             self._records, self._told_of = [], set()
@@ -173,7 +173,7 @@ class Responder(RecordUpdateListener):
 
 
 class _NearbyFilter(asyncio.DatagramProtocol):
-    """Stands before zeroconf and lets in what is nearby."""
+    """Passes on to zeroconf only datagrams that came in on the interfaces in use."""
 
     def __init__(self, inside: Any, nearby: Nearby) -> None:
         self._inside = inside
@@ -188,10 +188,10 @@ class _NearbyFilter(asyncio.DatagramProtocol):
 
 
 def _found(record: DNSRecord, service_type: str) -> Record | None:
-    """Return what a record says of an instance.
+    """Return what a record says about an instance.
 
-    A goodbye to the service counts, too: zeroconf hands on none to what it doesn't remember, and in a settled cluster nobody
-    asks for pointers for longer than it remembers them.
+    A goodbye to the service counts, too: zeroconf passes on none to a pointer that it doesn't
+    remember, and in a settled cluster nobody asks for pointers for longer than it remembers them.
     """
     match record:
         case DNSPointer() if record.name.lower() == service_type.lower():

@@ -1,4 +1,4 @@
-"""One run of the strategy: it feeds the browser, asks its questions, and keeps this node registered.
+"""One run of the strategy: it feeds the browser, asks its questions, and registers this node.
 
 Interfaces are looked at every few seconds: those that come back are used again, by opening
 everything anew, while known nodes stay known. This node counts as registered once its own
@@ -95,7 +95,7 @@ class MdnsSession:
             self._announce_at_s = self._clock.now_s()
             self._reporter.wake()
 
-    # -- when to do something --------------------------------------------------------------------------------------------------
+    # -- when to do something ----------------------------------------------------------------------
 
     async def _pause(self) -> None:
         """Wait until something is due, or was heard."""
@@ -126,7 +126,7 @@ class MdnsSession:
     def _addresses_of(self, host: str) -> Iterable[str]:
         return self._responder.addresses_of(host) if self._responder else ()
 
-    # -- interfaces ------------------------------------------------------------------------------------------------------------
+    # -- interfaces --------------------------------------------------------------------------------
 
     async def _look(self) -> None:
         """Use the interfaces that can be used now."""
@@ -140,7 +140,7 @@ class MdnsSession:
         self._report(faults + [fault for fault in probed.values() if fault is not None])
 
     async def _own_host(self) -> str:
-        """Return the address of this node's host; a name is looked up only while nothing is in use."""
+        """Return the address of this node's host; a name is looked up until something works."""
         if not self._used:
             self._host = next(iter(await look_up(self._ctx.local.host)), self._ctx.local.host)
         return self._host
@@ -161,7 +161,7 @@ class MdnsSession:
         self._announce_at_s = self._clock.now_s()
 
     def _report(self, faults: list[Fault]) -> None:
-        """Report faults of interfaces: as a failure if none is left to use, else as a warning, once."""
+        """Report faults of interfaces: as a failure if none is left, else as a warning, once."""
         text = "; ".join(map(str, faults))
         if faults and not self._used:
             self._failed(text)
@@ -169,7 +169,7 @@ class MdnsSession:
             log.warning("mdns: only %s used: %s", _listed(self._used), text)
         self._faults = faults
 
-    # -- this node -------------------------------------------------------------------------------------------------------------
+    # -- this node ---------------------------------------------------------------------------------
 
     async def _announce(self, responder: Responder) -> None:
         self._announce_at_s = inf
@@ -196,9 +196,8 @@ class MdnsSession:
             self._addresses = [place.address for place in self._used]
         if not self._addresses:
             return None
-        self._revision = max(
-            self._revision + 1, int(self._loop.time() * 1000)
-        )  # higher than in any earlier run
+        # Higher than in any earlier run.
+        self._revision = max(self._revision + 1, int(self._loop.time() * 1000))
         announcement = Announcement(
             node=local, fence=self._ctx.fence, leaving=self._ctx.leaving, revision=self._revision
         )
@@ -235,7 +234,7 @@ class MdnsSession:
                 )
             )
 
-    # -- health ----------------------------------------------------------------------------------------------------------------
+    # -- health ------------------------------------------------------------------------------------
 
     def _failed(self, fault: Fault | str) -> None:
         text = f"mdns: {fault}; trying again"

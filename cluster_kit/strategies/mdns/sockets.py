@@ -1,7 +1,7 @@
 """The sockets of multicast DNS on one interface, and the cures where they can't be had.
 
-zeroconf opens such a pair too, but tells little of what went wrong and leaks the sockets that it has
-opened so far. So it is given only interfaces on which a pair has been opened here.
+zeroconf opens such a pair too, but tells little of what went wrong and leaks the sockets that it
+has opened so far. So it is given only interfaces on which a pair has been opened here.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _CAUSES = {
 
 @contextmanager
 def pair(place: InterfaceAddress) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Open a socket that hears the group on ``place`` and one that sends there; close both at the end.
+    """Open a socket that hears the group on ``place`` and one that sends there, until the end.
 
     Raises:
         OSError: They can't be had; see ``fault_of``.
