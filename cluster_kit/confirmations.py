@@ -16,7 +16,7 @@ from cluster_kit.node import Node
 
 @dataclass(slots=True)
 class _Held:
-    """A node that the source vouches for; ``missing`` answers in a row lack it, since ``since_s``."""
+    """A node that the source vouches for; ``missing`` answers lack it, since ``since_s``."""
 
     node: Node
     missing: int = 0
@@ -32,7 +32,13 @@ class Confirmations:
         earlier: Nodes that it has vouched for before; they count as if the last answer had them.
     """
 
-    def __init__(self, answers: int, *, period_s: float = 0.0, earlier: Iterable[Node] = ()) -> None:
+    def __init__(
+        self,
+        answers: int,
+        *,
+        period_s: float = 0.0,
+        earlier: Iterable[Node] = (),
+    ) -> None:
         self._answers = answers
         self._period_s = period_s
         self._held = {node.key: _Held(node) for node in earlier}

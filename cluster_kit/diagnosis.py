@@ -1,4 +1,6 @@
-"""What is wrong with a source of nodes, as values: ``Fault``, and ``Finding`` for ``cluster-kit doctor``."""
+"""What is wrong with a source of nodes, as values: ``Fault``, and ``Finding`` for ``cluster-kit
+doctor``.
+"""
 
 from __future__ import annotations
 

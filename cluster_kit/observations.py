@@ -1,4 +1,4 @@
-"""What strategies say of the nodes that they find; ``cluster_kit.abc`` has it for those who write one."""
+"""What strategies report about nodes; ``cluster_kit.abc`` exports it to those who write one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cluster_kit.node import BootId, Node, canonical_key
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The complete answer of this source: what is absent from it is gone."""
+    """The complete answer of this source: a node that is absent from it is gone."""
 
     nodes: frozenset[Node]
 

@@ -40,7 +40,7 @@ async def observe(
         is_answered = any(answer.complete or answer.nodes for answer in answers.values())
         failures = 0 if is_answered else failures + 1
         found, error = Found(source.nodes), _sum_up(answers.values())
-        if error is None or found != said:  # beside an error, repeating it would look like a recovery
+        if error is None or found != said:  # repeated beside an error, it would look like recovery
             said = found
             yield found
         if error is not None:
@@ -69,7 +69,9 @@ class PolledSource:
         return by_key.values()
 
     def answered(self, answers: Mapping[str, Answer]) -> None:
-        """Handle the answers of one poll; a part without one counts as answering that nobody is there."""
+        """Handle the answers of one poll; a part without one counts as answering that nobody is
+        there.
+        """
         for name in dict.fromkeys([*self._parts, *answers]):
             part = self._parts.setdefault(name, Confirmations(self._confirmations))
             _confirm(part, answers.get(name, Answer()))
@@ -104,8 +106,9 @@ def _by_part(answer: Polled) -> Mapping[str, Answer]:
     """
     parts = answer if isinstance(answer, Mapping) else {"": Answer(nodes=answer)}
     if not all(isinstance(part, Answer) and _are_nodes(part.nodes) for part in parts.values()):
-        expected = "a frozenset of Node, empty only where nobody is there, or a mapping of part to Answer"
-        raise TypeError(f"poll returned {answer!r:.80}: expected {expected}")
+        nodes = "a frozenset of Node, empty only where nobody is there"
+        expected = f"expected {nodes}, or a mapping of part to Answer"
+        raise TypeError(f"poll returned {answer!r:.80}: {expected}")
     return parts
 
 

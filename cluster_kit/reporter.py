@@ -64,7 +64,8 @@ class Reporter:
 
         Args:
             error: What is wrong.
-            again: Whether to repeat an error, since observations that were reported after it hide it.
+            again: Whether to repeat an error, since observations that were reported after it hide
+                it.
         """
         if error is None:
             self.fault = None

@@ -44,7 +44,7 @@ class Throttle:
         return True
 
     def more(self, key: str) -> str:
-        """Return what to add to a message that has just passed: how many were held back before it."""
+        """Return what to add to a message that has passed: how many were held back before it."""
         before = self._passed[key].before
         return f" (and {before} more of this kind before)" if before else ""
 
