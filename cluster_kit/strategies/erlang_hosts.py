@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster_kit.errors import DiscoveryError
+from cluster_kit.errors import DiscoveryError, cause_of
 from cluster_kit.node import Node
 from cluster_kit.strategies.epmd.hosts_file import HOSTS_FILE, parse_hosts, search_path
 from cluster_kit.strategies.epmd.lookup import EpmdLookup
@@ -42,7 +42,7 @@ class ErlangHostsStrategy(EpmdLookup):
                 continue
             except OSError as exc:
                 raise DiscoveryError(
-                    f"cannot read the host file '{path}': {(exc.strerror or str(exc)).lower()}"
+                    f"cannot read the host file '{path}': {cause_of(exc)}"
                 ) from exc
             except ValueError as exc:
                 raise DiscoveryError(f"cannot use the host file '{path}': {exc}") from exc

@@ -6,7 +6,7 @@ that is meant, or answer for a name that does not exist. So the name is asked fo
 dot as well: where that has records it wins, unless it has no dot, as only top-level domains are
 called so. And a made-up neighbour of the completed name is asked for, which exists only by a
 wildcard. A wildcard whose answers differ from name to name rotates its addresses, so that no answer
-can be told from one of its own.
+can be distinguished from its own.
 
 Source: resolv.conf(5), "search" and "ndots"; RFC 4592 (wildcards).
 """

@@ -43,7 +43,7 @@ async def findings(options: EpmdOptions, ctx: Discovery) -> AsyncIterator[Findin
         ):
             cause = "it names nobody but this node, or nobody at all; list the others"
             yield Finding(
-                asked="whom it names", got="nobody else", outcome=Outcome.EMPTY, cause=cause
+                asked="nodes that it names", got="nobody else", outcome=Outcome.EMPTY, cause=cause
             )
     asked = [diagnosis.of_target(target) for target in targets]
     if options.register:

@@ -29,9 +29,9 @@ def search_path() -> tuple[Path, ...]:
 
 def _otp_root() -> Path | None:
     """Return the root directory of Erlang/OTP: ERL_ROOTDIR, else that of the command ``erl``."""
-    told = os.environ.get("ERL_ROOTDIR")
-    if told:
-        return Path(told)
+    root = os.environ.get("ERL_ROOTDIR")
+    if root:
+        return Path(root)
     import shutil  # it loads all kinds of compression
 
     command = shutil.which("erl")

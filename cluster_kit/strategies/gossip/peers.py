@@ -66,7 +66,7 @@ class Peers:
         self._rivalled_since_s: dict[
             str, float
         ] = {}  # since when an older run than the one that is known speaks, too
-        self._lapsing: set[Statement] = set()  # of whom ``renew`` may come too late
+        self._lapsing: set[Statement] = set()  # peers for which ``renew`` may be too late
         self._renewed_at_s = -inf
         self._buried: OrderedDict[BootId, float] = OrderedDict()  # until when, oldest first
         self._all_late_until_s = -inf  # the last of these times

@@ -139,8 +139,8 @@ class SealedEngine:
                 if packet is None and envelope.packet:
                     continue  # it is of a later version
                 actions += self._judge(datagram, opened, envelope, packet, believed)
-        if believed and (told := self._engine.receive(believed, now_s)):
-            actions += self._sent(told)
+        if believed:
+            actions += self._sent(self._engine.receive(believed, now_s))
         return actions
 
     def _read(self, boot: Boot, envelope: Envelope) -> Packet | None:
@@ -221,7 +221,7 @@ class SealedEngine:
                     )
                 ]
         if len(encode_envelope(asking)) > room_bytes:
-            return []  # the other one asks, to whom we have more to say
+            return []  # the other run asks us instead: our datagrams are longer
         return [Send(self._sealed(asking.padded(room_bytes)), question.to)]
 
     # -- sealing -----------------------------------------------------------------------------------

@@ -72,11 +72,11 @@ async def _lacks(client: Client, path: str) -> bool:
 
 async def _no_pods(client: Client, namespace: str, selector: str) -> str:
     count = await _count_pods(client, namespace)
-    if count == "no":
+    if count == 0:
         return f"namespace {namespace!r} has no pods at all: is it that of the peers?"
     return (
-        f"of the {count} pods in namespace {namespace!r}, none with an address carries the labels "
-        f"{selector!r}"
+        f"of the {_shown(count)} pods in namespace {namespace!r}, none with an address carries "
+        f"the labels {selector!r}"
     )
 
 
@@ -111,20 +111,24 @@ async def _no_endpoints(client: Client, namespace: str, name: str) -> str:
     if not selector:
         return f"Service {name!r} has no selector, and nobody has given it endpoints"
     count = await _count_pods(client, namespace, (("labelSelector", selector),))
-    if count == "no":
+    if count == 0:
         return (
             f"the selector of Service {name!r}, {quoted(selector)!r}, fits no pods in namespace "
             f"{namespace!r}"
         )
     return (
-        f"the selector of Service {name!r} fits {count} pods, and none of them has an address yet"
+        f"the selector of Service {name!r} fits {_shown(count)} pods, and none of them has an "
+        "address yet"
     )
 
 
-async def _count_pods(client: Client, namespace: str, params: Params = ()) -> str:
+async def _count_pods(client: Client, namespace: str, params: Params = ()) -> int | None:
+    """Return the number of pods; ``None`` where there are several and the server doesn't count."""
     page = await client.read(PODS.path(namespace), Page[Versioned], (*params, ("limit", "1")))
-    if not page.items:
-        return "no"
-    if page.metadata.remaining_item_count is None and page.metadata.token:
-        return "several"
-    return str(len(page.items) + (page.metadata.remaining_item_count or 0))
+    if page.items and page.metadata.remaining_item_count is None and page.metadata.token:
+        return None
+    return len(page.items or ()) + (page.metadata.remaining_item_count or 0)
+
+
+def _shown(count: int | None) -> str:
+    return "several" if count is None else str(count)

@@ -143,7 +143,7 @@ def _named(options: KubernetesOptions) -> Path | None:
     One that is relative goes by the current directory, and errors show that.
 
     Raises:
-        ApiError: It can't be told where that is.
+        ApiError: Its place is unknown.
     """
     if options.kubeconfig is None:
         return None

@@ -92,11 +92,11 @@ def error_of(
     )
 
 
-def _message(kind: ErrorKind, code: int, told: str, server: str) -> str:
-    answer = f"{code} {told}".strip()
+def _message(kind: ErrorKind, code: int, message: str, server: str) -> str:
+    answer = f"{code} {message}".strip()
     match kind:
         case ErrorKind.FORBIDDEN:
-            return told
+            return message
         case ErrorKind.UNAUTHORIZED:
             return (
                 f"{server} doesn't accept our credentials ({answer}): give it a valid token or "
@@ -104,7 +104,7 @@ def _message(kind: ErrorKind, code: int, told: str, server: str) -> str:
             )
         case ErrorKind.THROTTLED:
             return f"{server} is too busy ({answer}): waiting as it asks"
-    return f"{server} answered {code}: {told}"
+    return f"{server} answered {code}: {message}"
 
 
 def quoted(text: str) -> str:
@@ -113,18 +113,18 @@ def quoted(text: str) -> str:
     return line if len(line) <= MAX_TEXT else f"{line[: MAX_TEXT - 3]}..."
 
 
-def advise_on_rights(told: str, resource: Resource, namespace: str) -> str:
+def advise_on_rights(message: str, resource: Resource, namespace: str) -> str:
     """Return the message of a 403, and how to grant the right.
 
     Args:
-        told: The server's words, which name the user; no field of a ``Status`` does.
+        message: The server's words, which name the user; no field of a ``Status`` does.
         resource: The resource that the strategy reads.
         namespace: The namespace.
     """
-    user = _USER.search(told)
+    user = _USER.search(message)
     if user is not None and user[1] == ANONYMOUS:
         return (
-            f"{told}: we came without credentials that it takes: give the kubeconfig's user a "
+            f"{message}: we came without credentials that it takes: give the kubeconfig's user a "
             "token or certificate"
         )
     account = _SERVICE_ACCOUNT.fullmatch(user[1]) if user else None
@@ -141,7 +141,7 @@ def advise_on_rights(told: str, resource: Resource, namespace: str) -> str:
     # The manifest is for pods in the namespace that they look at.
     elsewhere = account is not None and account[1] != namespace
     return (
-        f"{told}: the verbs list and watch on {resource.name} in namespace {namespace!r} are "
+        f"{message}: the verbs list and watch on {resource.name} in namespace {namespace!r} are "
         f"needed; {'' if elsewhere else printed}run: kubectl create role cluster-kit -n "
         f"{namespace} --verb=get,list,watch --resource={resource.name} && kubectl create "
         f"rolebinding cluster-kit -n {namespace} --role=cluster-kit {subject}"

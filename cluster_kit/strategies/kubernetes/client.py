@@ -38,7 +38,7 @@ Answer = TypeVar("Answer")
 ANSWER_S = 15.0  # until an answer begins; libcluster's time-out for the whole of it
 BODY_S = 60.0  # until an answer is complete
 SILENT_S = 150.0  # of a watch: a server that works sends a bookmark about every minute
-OVERTIME_S = 15.0  # that a watch may take longer than the server was told
+OVERTIME_S = 15.0  # by which a watch may exceed the time that the server was given
 MAX_BODY_BYTES = 128 * 2**20  # ten thousand usual pods are smaller
 
 _KEEP_IDLE: int = getattr(socket, "TCP_KEEPIDLE", None) or socket.TCP_KEEPALIVE  # type: ignore[attr-defined]  # macOS's name

@@ -39,7 +39,7 @@ async def diagnose(options: KubernetesOptions) -> AsyncGenerator[Finding, None]:
         yield Finding(asked=asked, got=f"{access.origin}; looking in namespace {namespace!r}")
         asked = f"version of {access.server}"
         version = await client.read("/version", Version)
-        yield Finding(asked=asked, got=quoted(version.number) or "not told")
+        yield Finding(asked=asked, got=quoted(version.number) or "unknown")
         asked = "what there is to read"
         resource = await client.resource()
         yield Finding(asked=asked, got=f"{resource.name} {resource.version}")

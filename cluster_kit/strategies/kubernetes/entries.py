@@ -29,9 +29,9 @@ class Entry(Struct, frozen=True):
 
     Attributes:
         ip: The address.
-        port: Where the peer listens; ``None`` where that can't be told.
+        port: Where the peer listens; ``None`` where that is unknown.
         namespace: The namespace of its pod.
-        owner: Its pod, which may have several addresses; empty where that is not told.
+        owner: Its pod, which may have several addresses; empty where that is unknown.
         hostname: The pod's own, where it has one.
         ready: Whether it passes its readiness probe.
         terminating: Whether it is being stopped.

@@ -136,7 +136,7 @@ async def _end(process: Process) -> None:
 
 
 def _useless(command: str, why: str) -> ApiError:
-    told = f"the kubeconfig's credential plugin {command[:200]!r} is of no use: {quoted(why)}"
+    what = f"the kubeconfig's credential plugin {command[:200]!r} is of no use: {quoted(why)}"
     return ApiError(
-        ErrorKind.UNREACHABLE, f"{told}; run it by hand, or ask who has made the kubeconfig"
+        ErrorKind.UNREACHABLE, f"{what}; run it by hand, or ask who has made the kubeconfig"
     )

@@ -239,7 +239,7 @@ class KubernetesSession:
             self._view.put(name, resource.read(found, self._options.port))
         if self._view.size > MAX_OBJECTS:
             raise ApiError(
-                ErrorKind.REFUSED, f"{self._client.server} told of more than {MAX_OBJECTS} objects"
+                ErrorKind.REFUSED, f"{self._client.server} sent more than {MAX_OBJECTS} objects"
             )
         self._reflector.heard(found.metadata.resource_version, self._lasted_s())
         self._reporter.wake()

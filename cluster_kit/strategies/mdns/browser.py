@@ -215,7 +215,7 @@ class Browser:
         self._ask_at_s = min(self._ask_at_s, instance.until_s)
         self._news[key] = None
 
-    # -- telling -----------------------------------------------------------------------------------
+    # -- reporting ---------------------------------------------------------------------------------
 
     def take(self, now_s: float) -> Iterator[Observation | Ignored]:
         """Yield what follows from the records since the last call."""
@@ -223,16 +223,20 @@ class Browser:
             key = next(iter(self._news))
             del self._news[key]
             if key in self._instances:
-                yield from self._tell(key, self._instances[key], now_s)
+                yield from self._report(key, self._instances[key], now_s)
 
-    def _tell(self, key: str, instance: _Instance, now_s: float) -> Iterator[Observation | Ignored]:
+    def _report(
+        self, key: str, instance: _Instance, now_s: float
+    ) -> Iterator[Observation | Ignored]:
         if instance.left:
             if instance.vouched is not None:
                 yield Gone(instance.vouched.node.key, Reason.LEFT, instance.vouched.node.boot_id)
         elif instance.service is not None and instance.read is not None:
             match instance.read:
-                case Announcement(fence=self._fence) as told if told.node.boot_id != self._own:
-                    yield from self._vouch(instance, instance.service, told, now_s)
+                case Announcement(fence=self._fence) as announcement if (
+                    announcement.node.boot_id != self._own
+                ):
+                    yield from self._vouch(instance, instance.service, announcement, now_s)
                     return
                 case Announcement(fence=self._fence):
                     self.heard_itself = True
@@ -247,7 +251,7 @@ class Browser:
             del self._instances[key]
 
     def _vouch(
-        self, instance: _Instance, service: ServiceRecord, told: Announcement, now_s: float
+        self, instance: _Instance, service: ServiceRecord, announcement: Announcement, now_s: float
     ) -> Iterator[Observation | Ignored]:
         addresses = list(self._addresses_of(service.host))
         address = address_to_dial(addresses, service.port, loopback=self.loopback)
@@ -261,10 +265,10 @@ class Browser:
             return
         self._renew(instance, service, now_s)
         if instance.until_s > now_s:
-            instance.vouched = told
-            node = told.node.evolve(address=address if service.port else None)
+            instance.vouched = announcement
+            node = announcement.node.evolve(address=address if service.port else None)
             yield Seen(node, instance.until_s - now_s)
-            if told.leaving:
+            if announcement.leaving:
                 yield Leaving(node.key)
 
     def _renew(self, instance: _Instance, service: ServiceRecord, now_s: float) -> None:

@@ -53,25 +53,27 @@ class Announcement:
     revision: int = 0
 
 
-def encode(told: Announcement) -> bytes:
+def encode(announcement: Announcement) -> bytes:
     """Return the TXT record."""
     return b"".join(
-        bytes((len(string),)) + string for entry in _entries(told) for string in _split(entry)
+        bytes((len(string),)) + string
+        for entry in _entries(announcement)
+        for string in _split(entry)
     )
 
 
-def _entries(told: Announcement) -> Iterator[bytes]:
+def _entries(announcement: Announcement) -> Iterator[bytes]:
     pairs = {
         "txtvers": VERSION,
-        "name": told.node.key,
-        "cluster": told.fence.cluster,
-        "group": told.fence.group,
-        "boot": str(told.node.boot_id),
-        "rev": str(told.revision),
+        "name": announcement.node.key,
+        "cluster": announcement.fence.cluster,
+        "group": announcement.fence.group,
+        "boot": str(announcement.node.boot_id),
+        "rev": str(announcement.revision),
     }
-    if told.leaving:
+    if announcement.leaving:
         pairs["leaving"] = "1"
-    for key, value in sorted(told.node.metadata.items()):
+    for key, value in sorted(announcement.node.metadata.items()):
         pairs[_TAG + quote(key, safe=_IN_A_KEY)] = value
     for key, value in pairs.items():
         yield f"{key}={value}".encode()
