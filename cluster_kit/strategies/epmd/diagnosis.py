@@ -29,7 +29,7 @@ _LOOPBACK_ONLY = (
 )
 
 
-async def findings(options: EpmdOptions, ctx: Discovery) -> AsyncIterator[Finding]:
+async def diagnose(options: EpmdOptions, ctx: Discovery) -> AsyncIterator[Finding]:
     """Ask all EPMDs at the same time; see ``Strategy.diagnose``."""
     diagnosis = Diagnosis(options, ctx)
     try:

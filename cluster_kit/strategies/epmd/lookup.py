@@ -27,6 +27,6 @@ class EpmdLookup(EpmdOptions):
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
         """Ask each EPMD, and look for each name."""
-        from cluster_kit.strategies.epmd.diagnosis import findings
+        from cluster_kit.strategies.epmd.diagnosis import diagnose
 
-        return findings(self, ctx)
+        return diagnose(self, ctx)

@@ -49,9 +49,9 @@ class HostsFileStrategy(Strategy):
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
         """Read the file once: report faulty lines, nodes, and which hosts have an address."""
-        from cluster_kit.strategies.hosts_file.diagnosis import findings
+        from cluster_kit.strategies.hosts_file.diagnosis import diagnose
 
-        return findings(self.path, ctx.local)
+        return diagnose(self.path, ctx.local)
 
 
 def _faults(options: HostsFileStrategy) -> Iterator[str]:

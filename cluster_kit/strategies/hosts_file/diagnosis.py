@@ -14,7 +14,7 @@ from cluster_kit.strategies.hosts_file.session import READ_S, hanging
 from cluster_kit.strategies.static import examine
 
 
-async def findings(path: Path, local: Node) -> AsyncIterator[Finding]:
+async def diagnose(path: Path, local: Node) -> AsyncIterator[Finding]:
     """Read the file once, and report what is wrong with it or which nodes it lists."""
     place = place_of(path)
     content = await _read(path)
