@@ -15,7 +15,7 @@ from cluster_kit.errors import DiscoveryError, cause_of
 from cluster_kit.node import Node
 from cluster_kit.strategies.epmd.hosts_file import HOSTS_FILE, parse_hosts, search_path
 from cluster_kit.strategies.epmd.lookup import EpmdLookup
-from cluster_kit.strategies.epmd.options import Target
+from cluster_kit.strategies.epmd.options import EpmdQuestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +29,9 @@ class ErlangHostsStrategy(EpmdLookup):
 
     path: Path | None = None
 
-    def targets(self, local: Node) -> tuple[Target, ...]:
+    def targets(self, local: Node) -> tuple[EpmdQuestion, ...]:
         """Ask the EPMD of each host in the file, as it is now, for all its names."""
-        return tuple(Target(host, host) for host in self._hosts())
+        return tuple(EpmdQuestion(host, host) for host in self._hosts())
 
     def _hosts(self) -> tuple[str, ...]:
         candidates = search_path() if self.path is None else (self.path,)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from cluster_kit.node import Node
 from cluster_kit.strategies.epmd.lookup import EpmdLookup
-from cluster_kit.strategies.epmd.options import LOOPBACK, Target
+from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdQuestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalEpmdStrategy(EpmdLookup):
     """Vouches for every name that is registered on this host."""
 
-    def targets(self, local: Node) -> tuple[Target, ...]:
+    def targets(self, local: Node) -> tuple[EpmdQuestion, ...]:
         """Ask the EPMD of this host for all its names."""
-        return (Target(LOOPBACK, local.host),)
+        return (EpmdQuestion(LOOPBACK, local.host),)

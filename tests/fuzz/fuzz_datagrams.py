@@ -9,7 +9,7 @@ from cluster_kit.abc import Gone, Leaving, Seen
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import MAX_METADATA_BYTES, BootId, Fence, Node
-from cluster_kit.strategies.gossip.diagnosis import Traffic
+from cluster_kit.strategies.gossip.diagnosis import TrafficSorter
 from cluster_kit.strategies.gossip.distrust import Distrusted
 from cluster_kit.strategies.gossip.engine import GossipEngine, Ignored, Send, Sooner
 from cluster_kit.strategies.gossip.sealed import SealedEngine
@@ -144,7 +144,7 @@ def check_ear(data: bytes) -> bool:
     """What the doctor hears is told in words that can be shown, and its number is bounded."""
     heard = False
     for ctx in ear_context:
-        ear = Traffic(ctx)
+        ear = TrafficSorter(ctx)
         ear.hear([Datagram(each, SOURCES[0]) for each in (data, OURS.seal(data[:MAX_PLAIN_BYTES], FENCE, 2.0))])
         assert all(text.isprintable() for text in (*ear.nodes, *ear.others, *ear.others.values()))
         heard = heard or bool(ear.nodes)
@@ -216,7 +216,7 @@ TARGETS = (
     ),
     Target(
         name="gossip-ear",
-        of=("cluster_kit.strategies.gossip.diagnosis:Traffic.hear",),
+        of=("cluster_kit.strategies.gossip.diagnosis:TrafficSorter.hear",),
         check=check_ear,
         seeds=(PLAIN, *map(gossip.encode, PACKETS)),
         form=MSGPACK._replace(head_bytes=len(HEADER)),

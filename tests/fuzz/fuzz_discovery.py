@@ -18,12 +18,12 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import BootId, Fence, Node, join_address
 from cluster_kit.registry.entry import MAX_ENTRY_CHARS, Entry, newest
 from cluster_kit.strategies.dns import server
-from cluster_kit.strategies.dns.replies import RecordType, Reply, Status, by_family
+from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, by_family
 from cluster_kit.strategies.dns.services import nodes_of_services, targets_of
 from cluster_kit.strategies.epmd.entries import describe, judge
 from cluster_kit.strategies.epmd.marker import Marker, decode_marker, encode_marker
 from cluster_kit.strategies.epmd.options import LOOPBACK
-from cluster_kit.strategies.epmd.options import Target as Asked
+from cluster_kit.strategies.epmd.options import EpmdQuestion as Asked
 from cluster_kit.wire.epmd import (
     MAX_EXTRA_BYTES,
     MAX_NAME_BYTES,
@@ -161,14 +161,14 @@ def check_dns(kind: RecordType, data: bytes) -> bool:
     except (dns.exception.DNSException, ValueError):  # what its resolver takes for garbage
         return False
     reply = server._reply(answer, kind)
-    assert (reply.status is Status.FOUND) == bool(reply.addresses or reply.services)
-    assert reply.said or reply.status is Status.FOUND
+    assert (reply.status is ReplyStatus.FOUND) == bool(reply.addresses or reply.services)
+    assert reply.said or reply.status is ReplyStatus.FOUND
     if kind is RecordType.SRV:
-        located = dict.fromkeys(targets_of(reply), Reply(status=Status.FOUND, addresses=("127.0.0.2",)))
+        located = dict.fromkeys(targets_of(reply), Reply(status=ReplyStatus.FOUND, addresses=("127.0.0.2",)))
         assert isinstance(nodes_of_services("web.shop.test", reply, located, basename="web"), Answer)
     else:
         assert by_family("web.shop.test", {kind: reply}, lambda address: Node(address=join_address(address, 1)))
-    return reply.status is Status.FOUND
+    return reply.status is ReplyStatus.FOUND
 
 
 # -- stores --------------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.access import _UNUSABLE, _KeyFiles, _load, _refuse_unknown, _user_of
 from cluster_kit.strategies.kubernetes.api_errors import MAX_TEXT, ApiError, error_of
 from cluster_kit.strategies.kubernetes.exec_plugin import ExecCredential
-from cluster_kit.strategies.kubernetes.lines import Lines
+from cluster_kit.strategies.kubernetes.lines import LineSplitter
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Group, Versioned
 from cluster_kit.strategies.kubernetes.resources import ENDPOINTS, PODS, SLICES, Resource
 from cluster_kit.strategies.kubernetes.session import KubernetesSession
@@ -79,10 +79,10 @@ def session() -> KubernetesSession:
 
 def check_lines(data: bytes) -> bool:
     """A stream has the same lines however it comes in."""
-    whole = Lines().feed(data)
+    whole = LineSplitter().feed(data)
     assert whole == [line for line in data.split(b"\n")[:-1] if line.strip()]
     for size in (1, 7):
-        lines = Lines()
+        lines = LineSplitter()
         assert [line for start in range(0, len(data), size) for line in lines.feed(data[start : start + size])] == whole
     return bool(whole)
 
@@ -93,7 +93,7 @@ def check_watch(data: bytes) -> bool:
     following = session()
     heard = 0
     refused = ""
-    for line in Lines().feed(data[1:]):
+    for line in LineSplitter().feed(data[1:]):
         try:
             following._hear(resource, line)
         except ApiError as exc:
@@ -181,7 +181,7 @@ def check_kubeconfig(data: bytes) -> bool:
 TARGETS = (
     Target(
         name="kubernetes-lines",
-        of=("cluster_kit.strategies.kubernetes.lines:Lines.feed",),
+        of=("cluster_kit.strategies.kubernetes.lines:LineSplitter.feed",),
         check=check_lines,
         seeds=(b"{}\n\n[]\r\n{", b"\n" * 5),
     ),

@@ -155,7 +155,7 @@ def test_no_usable_interface_is_a_failure_with_its_cause():
     with peers() as start:
         one = start("a@127.0.0.1", a_type(), interfaces=["nowhere0"])
         one.until(one.failures, "a failure")
-        assert "no interface has the name or address 'nowhere0'" in one.failures()[0]
+        assert "interface 'nowhere0': no interface has that name or address" in one.failures()[0]
         assert "127.0.0.1" in one.failures()[0]
         assert one.said(announced=one.name) == []
 
@@ -187,7 +187,8 @@ def test_diagnosis_tells_that_loopback_reaches_this_machine_only():
 def test_diagnosis_names_an_interface_that_is_not_there():
     (found,) = diagnosed("a@127.0.0.1", a_type(), interfaces=["nowhere0"])
     assert found["outcome"] == "failed"
-    assert "'nowhere0'" in found["cause"]
+    assert found["asked"] == "interface 'nowhere0'"
+    assert "this machine has lo" in found["cause"]
 
 
 @pytest.fixture

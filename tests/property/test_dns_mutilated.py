@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cluster_kit.abc import Answer
 from cluster_kit.node import Node
 from cluster_kit.strategies.dns import server
-from cluster_kit.strategies.dns.replies import RecordType, Reply, Status, by_family
+from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, by_family
 from cluster_kit.strategies.dns.services import nodes_of_services, targets_of
 
 NAME = "web.shop.test."
@@ -68,10 +68,10 @@ def ask(kind, changes, length):
 @given(kind=st.sampled_from(RecordType), changes=changes, length=st.integers(HEADER_BYTES, 400))
 def test_any_bytes_give_a_reply_that_makes_sense(kind, changes, length):
     reply = ask(kind, changes, length)
-    assert (reply.status is Status.FOUND) == bool(reply.addresses or reply.services)
-    assert reply.said or reply.status is Status.FOUND
+    assert (reply.status is ReplyStatus.FOUND) == bool(reply.addresses or reply.services)
+    assert reply.said or reply.status is ReplyStatus.FOUND
     if kind is RecordType.SRV:
-        located = dict.fromkeys(targets_of(reply), Reply(status=Status.FOUND, addresses=("127.0.0.2",)))
+        located = dict.fromkeys(targets_of(reply), Reply(status=ReplyStatus.FOUND, addresses=("127.0.0.2",)))
         assert isinstance(nodes_of_services(NAME, reply, located, basename="web"), Answer)
     else:
         assert by_family(NAME, {kind: reply}, lambda address: Node(address=f"[{address}]:1"))

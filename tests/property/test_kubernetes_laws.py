@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from cluster_kit.abc import Found, Gone, Leaving
 from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind
-from cluster_kit.strategies.kubernetes.entries import Entry, Reading
+from cluster_kit.strategies.kubernetes.entries import PeerAddress, Reading
 from cluster_kit.strategies.kubernetes.naming import Naming
 from cluster_kit.strategies.kubernetes.reflector import Reflector
-from cluster_kit.strategies.kubernetes.view import View
+from cluster_kit.strategies.kubernetes.view import CollectionView
 
 STABLE = "stable"
 NAMES = ["a", "b", "c", "d"]
@@ -30,7 +30,7 @@ steps = st.lists(
 def reading(addresses):
     return Reading(
         tuple(
-            Entry(ip=f"10.0.0.{n}", port=1, namespace="d", owner=f"{n}", hostname=None, ready=True, terminating=False)
+            PeerAddress(ip=f"10.0.0.{n}", port=1, namespace="d", owner=f"{n}", hostname=None, ready=True, terminating=False)
             for n in sorted(addresses)
         )
     )
@@ -92,7 +92,7 @@ class Client:
     def __init__(self, server, cached):
         self.server = server
         self.reflector = Reflector(cached=cached, poll_s=30.0)
-        self.view = View(
+        self.view = CollectionView(
             Naming(basename=None, mode="ip", service=None, domain="d"), prefer_ipv6=False, count_unready=True, needs_port=True
         )
         self.staged = []

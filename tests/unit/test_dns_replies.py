@@ -5,16 +5,25 @@ import pytest
 from cluster_kit.abc import Answer
 from cluster_kit.node import Node
 from cluster_kit.strategies.dns.causes import why_failed, why_late, why_nobody, why_one
-from cluster_kit.strategies.dns.replies import Failure, RecordType, Reply, SrvRecord, Status, by_family, kinds_of, no_answer
+from cluster_kit.strategies.dns.replies import (
+    DnsFailure,
+    RecordType,
+    Reply,
+    ReplyStatus,
+    SrvRecord,
+    by_family,
+    kinds_of,
+    no_answer,
+)
 from cluster_kit.strategies.dns.services import nodes_of_services, targets_of
 
-NO_NAME = Reply(status=Status.NO_NAME, said="there is no such name")
-NO_DATA = Reply(status=Status.NO_DATA, said="it has no records")
-FAILED = no_answer("10.0.0.2:53 does not answer", Failure.SILENT)
+NO_NAME = Reply(status=ReplyStatus.NO_NAME, said="there is no such name")
+NO_DATA = Reply(status=ReplyStatus.NO_DATA, said="it has no records")
+FAILED = no_answer("10.0.0.2:53 does not answer", DnsFailure.SILENT)
 
 
 def found(*addresses):
-    return Reply(status=Status.FOUND, addresses=addresses)
+    return Reply(status=ReplyStatus.FOUND, addresses=addresses)
 
 
 def node_at(address):
@@ -57,7 +66,7 @@ def test_a_family_that_failed_is_unknown(other):
 
 
 def services(*services):
-    return Reply(status=Status.FOUND, services=tuple(SrvRecord(*service) for service in services))
+    return Reply(status=ReplyStatus.FOUND, services=tuple(SrvRecord(*service) for service in services))
 
 
 def serve(reply, located=None, **options):
@@ -147,14 +156,14 @@ def test_a_failed_look_up_of_records_is_unknown():
 
 
 def test_each_failure_has_its_cause():
-    causes = {failure: why_failed(no_answer("what it says", failure)) for failure in Failure}
-    assert "try dig" in causes[Failure.SILENT]
-    assert len(set(causes.values())) == len(Failure) - 1  # a referral is as good as REFUSED
+    causes = {failure: why_failed(no_answer("what it says", failure)) for failure in DnsFailure}
+    assert "try dig" in causes[DnsFailure.SILENT]
+    assert len(set(causes.values())) == len(DnsFailure) - 1  # a referral is as good as REFUSED
 
 
 def test_the_cause_of_the_first_server_that_says_most_is_told():
-    both = no_answer("one is silent, one fails", Failure.SILENT, Failure.SERVER_FAILURE)
-    assert why_failed(both) == why_failed(no_answer("it fails", Failure.SERVER_FAILURE))
+    both = no_answer("one is silent, one fails", DnsFailure.SILENT, DnsFailure.SERVER_FAILURE)
+    assert why_failed(both) == why_failed(no_answer("it fails", DnsFailure.SERVER_FAILURE))
 
 
 def test_a_short_name_is_explained_by_the_search_domains():

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from cluster_kit.strategies.kubernetes.api_errors import MAX_TEXT, ErrorKind, advise_on_rights, error_of
-from cluster_kit.strategies.kubernetes.lines import MAX_LINE_BYTES, Lines
+from cluster_kit.strategies.kubernetes.lines import MAX_LINE_BYTES, LineSplitter
 from cluster_kit.strategies.kubernetes.resources import PODS, SLICES
 
 FORBIDDEN = (
@@ -24,24 +24,24 @@ class TestLines:
         data = b"one\ntwo\n\nthree\r\nfour\n" * 20
         for seed in range(50):
             cuts = sorted(random.Random(seed).choices(range(len(data)), k=seed))
-            lines = Lines()
+            lines = LineSplitter()
             pieces = [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
             assert [line for piece in pieces for line in lines.feed(piece)] == [b"one", b"two", b"three\r", b"four"] * 20
 
     def test_what_follows_the_last_newline_waits(self):
-        lines = Lines()
+        lines = LineSplitter()
         assert lines.feed(b'{"type":') == []
         assert lines.feed(b' "ADDED"}\n{') == [b'{"type": "ADDED"}']
 
     def test_a_line_is_bounded(self):
-        lines = Lines()
+        lines = LineSplitter()
         half = b"x" * (MAX_LINE_BYTES // 2)
         assert lines.feed(half) == lines.feed(half) == []
         with pytest.raises(ValueError, match="a line of more than"):
             lines.feed(b"x")
 
     def test_many_short_lines_are_no_long_one(self):
-        lines = Lines()
+        lines = LineSplitter()
         for _ in range(3):
             assert len(lines.feed(b"x" * 1023 + b"\n")) == 1
         assert len(lines.feed((b"x" * 1023 + b"\n") * (MAX_LINE_BYTES // 1024))) == MAX_LINE_BYTES // 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cluster_kit.strategies.dns.replies import Failure, RecordType, Reply, Status
+from cluster_kit.strategies.dns.replies import DnsFailure, RecordType, Reply, ReplyStatus
 
 _OTHER_SERVER = (
     "the server doesn't serve this client or this name; name another one in resolver or "
@@ -13,29 +13,29 @@ _OTHER_SERVER = (
 
 # The most telling failure comes first: where several servers fail, it decides.
 _FAILURES = {
-    Failure.SERVER_FAILURE: (
+    DnsFailure.SERVER_FAILURE: (
         "the server can't reach the authoritative ones, or their answer is not valid; look at "
         "its log"
     ),
-    Failure.REFUSED: _OTHER_SERVER,
-    Failure.NOT_SERVED: _OTHER_SERVER,
-    Failure.GARBAGE: (
+    DnsFailure.REFUSED: _OTHER_SERVER,
+    DnsFailure.NOT_SERVED: _OTHER_SERVER,
+    DnsFailure.GARBAGE: (
         "something other than a DNS server answers there; correct resolver or /etc/resolv.conf"
     ),
-    Failure.TRUNCATED: (
+    DnsFailure.TRUNCATED: (
         "the server can't send a whole answer; name another one in resolver or /etc/resolv.conf"
     ),
-    Failure.CLOSED: (
+    DnsFailure.CLOSED: (
         "the server is overloaded, or a firewall or network policy cuts TCP to its port"
     ),
-    Failure.UNREACHABLE: (
+    DnsFailure.UNREACHABLE: (
         "no route leads to the server, or nothing listens there; correct resolver or "
         "/etc/resolv.conf"
     ),
-    Failure.SILENT: (
+    DnsFailure.SILENT: (
         "the server is down, or a firewall or network policy drops its port (UDP and TCP); try dig"
     ),
-    Failure.OTHER: (
+    DnsFailure.OTHER: (
         "a name server doesn't answer, or answers SERVFAIL or REFUSED; try dig at each of "
         "/etc/resolv.conf"
     ),
@@ -48,7 +48,7 @@ _SERVICE = (
 
 def why_failed(reply: Reply) -> str:
     """Return the likely cause of a question without an answer."""
-    failure = next((each for each in _FAILURES if each in reply.failures), Failure.OTHER)
+    failure = next((each for each in _FAILURES if each in reply.failures), DnsFailure.OTHER)
     return _FAILURES[failure]
 
 
@@ -64,7 +64,7 @@ def why_half(kind: RecordType) -> str:
 def why_nobody(name: str, kind: RecordType, reply: Reply, search: Sequence[str]) -> str:
     """Return the likely cause of an answer without nodes."""
     causes = [_SERVICE] if in_kubernetes(name, search) else []
-    if reply.status is Status.NO_NAME:
+    if reply.status is ReplyStatus.NO_NAME:
         causes.append("the name is misspelt, or nothing is published under it yet")
         causes += _why_short(name, search)
     elif kind is RecordType.SRV:

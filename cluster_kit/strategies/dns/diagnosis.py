@@ -22,13 +22,13 @@ from cluster_kit.strategies.dns.options import (
     read_names,
     read_servers,
 )
-from cluster_kit.strategies.dns.replies import RecordType, Reply, Resolver, Status, kinds_of
+from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, Resolver, kinds_of
 from cluster_kit.strategies.dns.search import read_settings, search_domains
 from cluster_kit.strategies.dns.services import nodes_of_services
 from cluster_kit.strategies.dns.system import WHERE
 
 SHOWN = 5  # records of an answer that are written out
-_EMPTY = (Status.NO_NAME, Status.NO_DATA)
+_EMPTY = (ReplyStatus.NO_NAME, ReplyStatus.NO_DATA)
 
 
 class Servers(NamedTuple):
@@ -130,7 +130,7 @@ async def _who_fails(servers: Servers, name: str) -> str | None:
     replies = await asyncio.gather(
         *(ServerResolver([server]).ask(name, RecordType.A) for server in servers.named)
     )
-    failing = [reply.said for reply in replies if reply.status is Status.FAILED]
+    failing = [reply.said for reply in replies if reply.status is ReplyStatus.FAILED]
     if not failing or len(failing) == len(replies):  # where all fail, the next findings tell
         return None
     return (
@@ -151,9 +151,9 @@ class _Detailed:
         reply, direct = await asyncio.gather(
             self._system.ask(name, kind), self._servers.ask(name, kind)
         )
-        if reply.status is Status.FOUND:
+        if reply.status is ReplyStatus.FOUND:
             return replace(reply, ttl_s=direct.ttl_s)
-        if reply.status is direct.status is Status.FAILED:
+        if reply.status is direct.status is ReplyStatus.FAILED:
             failures = reply.failures | direct.failures
             return replace(reply, said=f"{reply.said}: {direct.said}", failures=failures)
         return reply
@@ -172,9 +172,9 @@ def _detailed(option: str | None) -> Resolver:
 
 
 def _outcome(reply: Reply) -> Outcome:
-    if reply.status is Status.FOUND:
+    if reply.status is ReplyStatus.FOUND:
         return Outcome.OK
-    return Outcome.FAILED if reply.status is Status.FAILED else Outcome.EMPTY
+    return Outcome.FAILED if reply.status is ReplyStatus.FAILED else Outcome.EMPTY
 
 
 def _worth(answer: Answer) -> Outcome:
@@ -196,14 +196,14 @@ def _cause(
     """Return what is likely wrong; ``somebody``: there are addresses of one family or the other."""
     if not somebody:
         return _why(name, kind, reply, servers)
-    return why_half(kind) if reply.status is Status.FAILED else suspicion
+    return why_half(kind) if reply.status is ReplyStatus.FAILED else suspicion
 
 
 def _why(name: str, kind: RecordType, reply: Reply, servers: Servers) -> str | None:
     match reply.status:
-        case Status.FOUND:
+        case ReplyStatus.FOUND:
             return None
-        case Status.FAILED:
+        case ReplyStatus.FAILED:
             return why_failed(reply)
         case _:
             return why_nobody(name, kind, reply, servers.search)
@@ -211,7 +211,7 @@ def _why(name: str, kind: RecordType, reply: Reply, servers: Servers) -> str | N
 
 def _described(reply: Reply, records: Sequence[str]) -> str:
     completed = f"; completed by search domain {reply.domain!r}" if reply.domain else ""
-    if reply.status is not Status.FOUND:
+    if reply.status is not ReplyStatus.FOUND:
         return reply.said + completed
     ttl = f"; time to live {reply.ttl_s} s" if reply.ttl_s is not None else ""
     return _list("record", records) + completed + ttl

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from cluster_kit.strategies.dns.options import read_servers
-from cluster_kit.strategies.dns.replies import RecordType, Reply, Resolver, Status
+from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, Resolver
 from cluster_kit.strategies.dns.search import ask
 from cluster_kit.strategies.dns.services import targets_of
 
@@ -71,8 +71,8 @@ async def _address_of(
 ) -> Reply:
     for kind in kinds:
         if addresses := glue.get((kind, target)):
-            return Reply(status=Status.FOUND, addresses=addresses)
+            return Reply(status=ReplyStatus.FOUND, addresses=addresses)
         reply = await resolver.ask(f"{target}.", kind)
-        if reply.status in (Status.FOUND, Status.FAILED):
+        if reply.status in (ReplyStatus.FOUND, ReplyStatus.FAILED):
             break  # after a failure too, or the family would change back later
     return reply

@@ -38,7 +38,7 @@ def kinds_of(family: str, own_host: str = "") -> tuple[RecordType, ...]:
     return kinds[::-1] if ":" in own_host else kinds
 
 
-class Status(StrEnum):
+class ReplyStatus(StrEnum):
     """The outcome of a question."""
 
     FOUND = "found"
@@ -47,7 +47,7 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-class Failure(Enum):
+class DnsFailure(Enum):
     """Why a question has no answer; ``causes`` has the cures."""
 
     SERVER_FAILURE = auto()
@@ -92,9 +92,9 @@ class Reply(Struct, frozen=True, kw_only=True):
         domain: The search domain that completed the name, if one did.
     """
 
-    status: Status
+    status: ReplyStatus
     said: str = ""
-    failures: frozenset[Failure] = frozenset()
+    failures: frozenset[DnsFailure] = frozenset()
     addresses: tuple[str, ...] = ()
     services: tuple[SrvRecord, ...] = ()
     glue: Mapping[tuple[RecordType, str], tuple[str, ...]] = {}
@@ -103,9 +103,9 @@ class Reply(Struct, frozen=True, kw_only=True):
     domain: str = ""
 
 
-def no_answer(said: str, *failures: Failure) -> Reply:
+def no_answer(said: str, *failures: DnsFailure) -> Reply:
     """Return the reply that stands for no answer."""
-    return Reply(status=Status.FAILED, said=said, failures=frozenset(failures))
+    return Reply(status=ReplyStatus.FAILED, said=said, failures=frozenset(failures))
 
 
 class Resolver(Protocol):
@@ -133,7 +133,7 @@ def by_family(
 def _answer(
     name: str, kind: RecordType, reply: Reply, node_at: Callable[[str], Node], *, nobody: bool
 ) -> Answer:
-    if reply.status is Status.FAILED:
+    if reply.status is ReplyStatus.FAILED:
         return Answer(error=failed(name, kind, reply), complete=False)
     if nobody:
         return Answer(error=empty(name, reply.said))

@@ -21,7 +21,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from cluster_kit.strategies.dns.options import RESOLV_CONF
-from cluster_kit.strategies.dns.replies import RecordType, Reply, Resolver, Status
+from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, Resolver
 
 log = logging.getLogger("cluster_kit.dns")
 
@@ -31,7 +31,7 @@ MORE_MADE_UP = (
     7  # two addresses in turn: all seven answers are those of the first one once in 128 times
 )
 
-_EXISTS = (Status.FOUND, Status.NO_DATA)
+_EXISTS = (ReplyStatus.FOUND, ReplyStatus.NO_DATA)
 
 
 async def ask(resolver: Resolver, name: str, kind: RecordType) -> Reply:
@@ -47,13 +47,13 @@ async def ask(resolver: Resolver, name: str, kind: RecordType) -> Reply:
     if domain is not None and _is_of_services(domain):
         return replace(reply, domain=domain)
     whole = await _second_opinion(resolver, f"{name}.", kind)
-    if whole.status is Status.FOUND and "." in name:
+    if whole.status is ReplyStatus.FOUND and "." in name:
         return whole
     domain = domain or await _find_domain(resolver, name, kind)
     if domain is None:
         return reply
     if await _is_wildcard(resolver, f"{name}.{domain}".partition(".")[2], kind, reply):
-        missing = Reply(status=Status.NO_NAME, said=_only_a_wildcard(domain))
+        missing = Reply(status=ReplyStatus.NO_NAME, said=_only_a_wildcard(domain))
         return whole if whole.status in _EXISTS else missing
     _log_once(name, domain)
     return replace(reply, domain=domain)
@@ -80,7 +80,7 @@ async def _second_opinion(resolver: Resolver, name: str, kind: RecordType) -> Re
         async with asyncio.timeout(SECOND_OPINION_S):
             return await resolver.ask(name, kind)
     except TimeoutError:
-        return Reply(status=Status.FAILED, said="no answer")
+        return Reply(status=ReplyStatus.FAILED, said="no answer")
 
 
 async def _find_domain(resolver: Resolver, name: str, kind: RecordType) -> str | None:
@@ -96,12 +96,12 @@ async def _is_wildcard(resolver: Resolver, domain: str, kind: RecordType, reply:
     first = await _second_opinion(resolver, f"{MADE_UP}.{domain}.", kind)
     if _records(first) == _records(reply):
         return True
-    if not first.status is reply.status is Status.FOUND:
+    if not first.status is reply.status is ReplyStatus.FOUND:
         return False
     names = [f"{MADE_UP}-{number}.{domain}." for number in range(MORE_MADE_UP)]
     others = await asyncio.gather(*(_second_opinion(resolver, name, kind) for name in names))
     return any(
-        _records(other) != _records(first) for other in others if other.status is Status.FOUND
+        _records(other) != _records(first) for other in others if other.status is ReplyStatus.FOUND
     )
 
 

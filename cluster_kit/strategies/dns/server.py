@@ -23,18 +23,18 @@ from cluster_kit.errors import DiscoveryError, cause_of
 from cluster_kit.node import join_address
 from cluster_kit.strategies.dns.options import RESOLV_CONF
 from cluster_kit.strategies.dns.replies import (
-    Failure,
+    DnsFailure,
     RecordType,
     Reply,
+    ReplyStatus,
     SrvRecord,
-    Status,
     no_answer,
 )
 
 LOOKUP_S = 5.0  # for one question, all servers and repetitions together
 SERVER_S = 1.0  # for one server: in a pod, search domains make four questions of one name
 
-_CODES = {"SERVFAIL": Failure.SERVER_FAILURE, "REFUSED": Failure.REFUSED}
+_CODES = {"SERVFAIL": DnsFailure.SERVER_FAILURE, "REFUSED": DnsFailure.REFUSED}
 
 
 class ServerResolver:
@@ -69,11 +69,11 @@ class ServerResolver:
                 name, kind.value, search=True, raise_on_no_answer=False
             )
         except dns.resolver.NXDOMAIN:
-            return Reply(status=Status.NO_NAME, said="there is no such name (NXDOMAIN)")
+            return Reply(status=ReplyStatus.NO_NAME, said="there is no such name (NXDOMAIN)")
         except (dns.resolver.NoNameservers, dns.resolver.LifetimeTimeout) as exc:
             return _failed(exc.kwargs["errors"])
         except dns.exception.DNSException as exc:
-            return no_answer(str(exc).lower(), Failure.OTHER)
+            return no_answer(str(exc).lower(), DnsFailure.OTHER)
         return replace(_reply(answer, kind), asked=_host(answer.qname))
 
 
@@ -81,23 +81,25 @@ def _reply(answer: dns.resolver.Answer, kind: RecordType) -> Reply:
     flags = answer.response.flags
     if flags & dns.flags.TC:  # by UDP it would have been asked for again
         said = f"{answer.nameserver} cuts its reply short by TCP, too"
-        return no_answer(said, Failure.TRUNCATED)
+        return no_answer(said, DnsFailure.TRUNCATED)
     if answer.rrset is None and not flags & (dns.flags.AA | dns.flags.RA):
         # A referral (RFC 2308, section 2.2).
-        return no_answer(f"{answer.nameserver} does not serve the name", Failure.NOT_SERVED)
+        return no_answer(f"{answer.nameserver} does not serve the name", DnsFailure.NOT_SERVED)
     if answer.rrset is None:
-        return Reply(status=Status.NO_DATA, said=f"it has no {kind} records")
+        return Reply(status=ReplyStatus.NO_DATA, said=f"it has no {kind} records")
     ttl_s = answer.chaining_result.minimum_ttl
     if kind is not RecordType.SRV:
         return Reply(
-            status=Status.FOUND,
+            status=ReplyStatus.FOUND,
             addresses=tuple(sorted({record.address for record in answer})),
             ttl_s=ttl_s,
         )
     services = tuple(
         sorted({SrvRecord(record.priority, _host(record.target), record.port) for record in answer})
     )
-    return Reply(status=Status.FOUND, services=services, glue=_glue(answer.response), ttl_s=ttl_s)
+    return Reply(
+        status=ReplyStatus.FOUND, services=services, glue=_glue(answer.response), ttl_s=ttl_s
+    )
 
 
 def _glue(response: dns.message.Message) -> dict[tuple[RecordType, str], tuple[str, ...]]:
@@ -119,23 +121,23 @@ def _failed(errors: Sequence[tuple[str, bool, int, Exception | str, object]]) ->
     """Return how each server failed last, in words that stay the same while it fails like this."""
     last = {_address(server): (tcp, *_failure(error)) for server, tcp, _, error, _ in errors}
     if not last:
-        return no_answer(f"no answer within {LOOKUP_S:g} s", Failure.SILENT)
+        return no_answer(f"no answer within {LOOKUP_S:g} s", DnsFailure.SILENT)
     said = ", ".join(
         f"{server} {what}{' by TCP' if tcp else ''}" for server, (tcp, what, _) in last.items()
     )
     return no_answer(said, *(failure for _, _, failure in last.values()))
 
 
-def _failure(error: Exception | str) -> tuple[str, Failure]:
+def _failure(error: Exception | str) -> tuple[str, DnsFailure]:
     if isinstance(error, str):  # the name of a response code
-        return f"answers {error}", _CODES.get(error, Failure.OTHER)
+        return f"answers {error}", _CODES.get(error, DnsFailure.OTHER)
     if isinstance(error, dns.exception.Timeout):
-        return "does not answer", Failure.SILENT
+        return "does not answer", DnsFailure.SILENT
     if isinstance(error, EOFError):
-        return "closes the connection", Failure.CLOSED
+        return "closes the connection", DnsFailure.CLOSED
     if isinstance(error, OSError):
-        return f"can't be asked ({cause_of(error)})", Failure.UNREACHABLE
-    return "answers with garbage", Failure.GARBAGE
+        return f"can't be asked ({cause_of(error)})", DnsFailure.UNREACHABLE
+    return "answers with garbage", DnsFailure.GARBAGE
 
 
 def _address(server: str) -> str:

@@ -14,7 +14,14 @@ from cluster_kit.abc import Answer
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node, join_address
 from cluster_kit.strategies.dns.options import is_host_name
-from cluster_kit.strategies.dns.replies import RecordType, Reply, SrvRecord, Status, empty, failed
+from cluster_kit.strategies.dns.replies import (
+    RecordType,
+    Reply,
+    ReplyStatus,
+    SrvRecord,
+    empty,
+    failed,
+)
 
 UNAVAILABLE = (
     ""  # the target "." without its dot: the service is decidedly not available at this domain
@@ -44,7 +51,7 @@ def nodes_of_services(
             nodes tell their names.
         port: The port of every node, in place of the records' ports.
     """
-    if reply.status is Status.FAILED:
+    if reply.status is ReplyStatus.FAILED:
         return Answer(error=failed(name, RecordType.SRV, reply), complete=False)
     offered = [service for service in reply.services if service.target != UNAVAILABLE]
     if not offered:
@@ -64,7 +71,7 @@ def nodes_of_services(
     return Answer(
         nodes=frozenset(nodes.values()),
         error=_useless(name, len(offered), faults) if faults else None,
-        complete=all(place.status is not Status.FAILED for place in located.values()),
+        complete=all(place.status is not ReplyStatus.FAILED for place in located.values()),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cluster_kit.errors import cause_of
 from cluster_kit.resolving import resolve
-from cluster_kit.strategies.dns.replies import Failure, RecordType, Reply, Status, no_answer
+from cluster_kit.strategies.dns.replies import DnsFailure, RecordType, Reply, ReplyStatus, no_answer
 
 PATIENCE_S = 11.0  # glibc gives up on a name server after 5 s: enough to hear the third of three
 HOSTS = Path("/etc/hosts")
@@ -32,13 +32,13 @@ class SystemResolver:
             async with asyncio.timeout(PATIENCE_S):
                 found = await resolve(name, family=_FAMILY[kind], canonical=True)
         except TimeoutError:
-            return no_answer(f"{WHERE} does not answer", Failure.SILENT)
+            return no_answer(f"{WHERE} does not answer", DnsFailure.SILENT)
         except OSError as exc:
             return _failure(exc, kind)
         addresses = tuple(sorted({str(sockaddr[0]) for *_, sockaddr in found}))
         whole = next((canonical for *_, canonical, _ in found if canonical), "").rstrip(".").lower()
         asked = "" if whole != name.lower() and _is_in_hosts(name) else whole  # DNS was not asked
-        return Reply(status=Status.FOUND, addresses=addresses, asked=asked)
+        return Reply(status=ReplyStatus.FOUND, addresses=addresses, asked=asked)
 
 
 def _is_in_hosts(name: str) -> bool:
@@ -51,7 +51,7 @@ def _is_in_hosts(name: str) -> bool:
 
 def _failure(error: OSError, kind: RecordType) -> Reply:
     if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
-        return Reply(status=Status.NO_NAME, said="there is no such name")
+        return Reply(status=ReplyStatus.NO_NAME, said="there is no such name")
     if isinstance(error, socket.gaierror) and error.errno in _NO_DATA:
-        return Reply(status=Status.NO_DATA, said=f"it has no {kind} records")
-    return no_answer(f"{WHERE} says: {cause_of(error)}", Failure.OTHER)
+        return Reply(status=ReplyStatus.NO_DATA, said=f"it has no {kind} records")
+    return no_answer(f"{WHERE} says: {cause_of(error)}", DnsFailure.OTHER)

@@ -1,8 +1,8 @@
 """Strategy ``epmd``: the listed nodes, each looked up at the EPMD of its host.
 
 ``options`` and ``lookup`` are shared by all EPMD strategies. ``session`` asks, ``client`` speaks to
-one EPMD, ``registrar`` keeps this node registered, ``ledger`` combines the answers; ``entries`` and
-``marker`` decide which entries are nodes of the cluster.
+one EPMD, ``registrar`` keeps this node registered, ``answers`` combines the answers; ``entries``
+and ``marker`` decide which entries are nodes of the cluster.
 
 Source: libcluster ``Cluster.Strategy.Epmd``, lib/strategy/epmd.ex.
 Differs: asks EPMD rather than dialling every listed node, again and again rather than once, and
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from cluster_kit.node import Node, canonical_name
 from cluster_kit.strategies.epmd.lookup import EpmdLookup
-from cluster_kit.strategies.epmd.options import Target
+from cluster_kit.strategies.epmd.options import EpmdQuestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +40,13 @@ class EpmdStrategy(EpmdLookup):
         for entry in self.hosts:
             yield from _faults_of(entry)
 
-    def targets(self, local: Node) -> tuple[Target, ...]:
+    def targets(self, local: Node) -> tuple[EpmdQuestion, ...]:
         """Ask the EPMD of each host for the names that are listed there."""
         wanted: dict[str, dict[str, None]] = {}
         for entry in self.hosts:
             name, _, host = canonical_name(entry).partition("@")
             wanted.setdefault(host, {})[name] = None
-        return tuple(Target(host, host, tuple(names)) for host, names in wanted.items())
+        return tuple(EpmdQuestion(host, host, tuple(names)) for host, names in wanted.items())
 
 
 def _faults_of(entry: str) -> Iterator[str]:

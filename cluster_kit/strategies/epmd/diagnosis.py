@@ -14,7 +14,7 @@ from cluster_kit.node import Node
 from cluster_kit.strategies.epmd.client import Epmd
 from cluster_kit.strategies.epmd.entries import describe, judge
 from cluster_kit.strategies.epmd.marker import decode_marker
-from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdOptions, Target
+from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdOptions, EpmdQuestion
 from cluster_kit.wire.epmd import Registration
 
 MAX_NAMED = 20
@@ -63,11 +63,11 @@ class Diagnosis:
     def _epmd(self, host: str) -> Epmd:
         return Epmd(host, self._options.port(), self._options.deadline_s)
 
-    def wanted(self, target: Target, names: Iterable[str]) -> list[str]:
+    def wanted(self, target: EpmdQuestion, names: Iterable[str]) -> list[str]:
         """Return those of ``names`` at ``target`` that are not this node's own."""
         return [name for name in names if f"{name}@{target.host}" != self._ctx.local.name]
 
-    async def of_target(self, target: Target) -> list[Finding]:
+    async def of_target(self, target: EpmdQuestion) -> list[Finding]:
         """Return the names at one EPMD, and what it knows about those that are wanted."""
         epmd = self._epmd(target.epmd)
         asked = f"{epmd}: names"
@@ -98,7 +98,7 @@ class Diagnosis:
             )
         return found
 
-    def _of_entry(self, entry: Registration, target: Target) -> Finding:
+    def _of_entry(self, entry: Registration, target: EpmdQuestion) -> Finding:
         verdict = judge(entry, target, self._ctx.fence)
         cause = verdict if isinstance(verdict, str) else _why_refused(entry, target)
         if cause is not None:
@@ -129,7 +129,7 @@ class Diagnosis:
                 asked=asked,
                 got="free: registered while this node runs with a connector that listens",
             )
-        node = judge(entry, Target(LOOPBACK, self._ctx.local.host), self._ctx.fence)
+        node = judge(entry, EpmdQuestion(LOOPBACK, self._ctx.local.host), self._ctx.fence)
         if isinstance(node, Node) and node.boot_id and node.name == self._ctx.local.name:
             return Finding(
                 asked=asked,
@@ -164,7 +164,7 @@ def _basename(local: Node) -> str:
     return (local.name or "").partition("@")[0]
 
 
-def _shown(name: str, target: Target) -> str:
+def _shown(name: str, target: EpmdQuestion) -> str:
     return f"{_listed([name])}@{target.host}"
 
 
@@ -173,7 +173,9 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(known[:MAX_NAMED]) + (", ..." if len(known) > MAX_NAMED else "")
 
 
-def _of_missing(name: str, target: Target, active: Iterable[str], gone: Collection[str]) -> Finding:
+def _of_missing(
+    name: str, target: EpmdQuestion, active: Iterable[str], gone: Collection[str]
+) -> Finding:
     """Return why a name is not registered; only its own host learns that it was there before."""
     nearest = get_close_matches(name, active, n=1)
     if name in gone:
@@ -189,7 +191,7 @@ def _of_missing(name: str, target: Target, active: Iterable[str], gone: Collecti
     )
 
 
-def _why_refused(entry: Registration, target: Target) -> str | None:
+def _why_refused(entry: Registration, target: EpmdQuestion) -> str | None:
     """Return why a link to a node that was asked for by name would be refused."""
     marker = decode_marker(entry.extra)
     if marker is None or target.names is None or marker.host == target.host:

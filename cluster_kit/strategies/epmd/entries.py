@@ -6,11 +6,11 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.host import is_loopback
 from cluster_kit.node import Fence, Node, join_address
 from cluster_kit.strategies.epmd.marker import Marker, decode_marker
-from cluster_kit.strategies.epmd.options import LOOPBACK, Target
+from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdQuestion
 from cluster_kit.wire.epmd import Registration
 
 
-def judge(entry: Registration, target: Target, fence: Fence) -> Node | str:
+def judge(entry: Registration, target: EpmdQuestion, fence: Fence) -> Node | str:
     """Return the node of an entry of ``target``, or why it is none of ours, with a cure.
 
     A node of cluster_kit counts if its marker has our fence; one without a marker, such as a BEAM
@@ -41,7 +41,7 @@ def describe(entry: Registration) -> str:
     )
 
 
-def _node(entry: Registration, marker: Marker | None, target: Target) -> Node:
+def _node(entry: Registration, marker: Marker | None, target: EpmdQuestion) -> Node:
     named_host = dialled_host = target.host
     if marker and target.names is None:
         named_host = marker.host
@@ -55,7 +55,7 @@ def _node(entry: Registration, marker: Marker | None, target: Target) -> Node:
     )
 
 
-def _why_not(node: Node, marker: Marker, target: Target, fence: Fence) -> str | None:
+def _why_not(node: Node, marker: Marker, target: EpmdQuestion, fence: Fence) -> str | None:
     if marker.fence != fence:
         theirs, ours = marker.fence, fence
         return (

@@ -24,7 +24,7 @@ MAX_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class EpmdQuestion:
     """A question to one EPMD.
 
     Args:
@@ -76,7 +76,7 @@ class EpmdOptions(Strategy):
         yield from faults_of(self.port)
 
     @abstractmethod
-    def targets(self, local: Node) -> tuple[Target, ...]:
+    def targets(self, local: Node) -> tuple[EpmdQuestion, ...]:
         """Return the questions to ask; called before each round.
 
         Raises:

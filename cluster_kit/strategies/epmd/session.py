@@ -16,10 +16,10 @@ from cluster_kit.abc import Discovery, Found, Observation
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node, host_and_port
 from cluster_kit.reporter import Reporter
+from cluster_kit.strategies.epmd.answers import EpmdAnswers
 from cluster_kit.strategies.epmd.client import Epmd
 from cluster_kit.strategies.epmd.entries import judge
-from cluster_kit.strategies.epmd.ledger import Ledger
-from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdOptions, Target
+from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdOptions, EpmdQuestion
 from cluster_kit.strategies.epmd.registrar import Registrar, registration_of
 
 _Result = TypeVar("_Result")
@@ -38,13 +38,13 @@ class EpmdSession:
         self._options = options
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
-        self._ledger = Ledger(options.gone_after_s, ctx.found)
-        self._targets: tuple[Target, ...] = ()
+        self._answers = EpmdAnswers(options.gone_after_s, ctx.found)
+        self._targets: tuple[EpmdQuestion, ...] = ()
         self._targets_fault: str | None = None
         self._registration_fault: str | None = None
         self._hopeful = asyncio.Semaphore(HOPEFUL_AT_ONCE)
         self._doubtful = asyncio.Semaphore(DOUBTFUL_AT_ONCE)
-        self._asking: dict[Target, asyncio.Task[list[Node] | DiscoveryError]] = {}
+        self._asking: dict[EpmdQuestion, asyncio.Task[list[Node] | DiscoveryError]] = {}
         self._registering: asyncio.Task[None] | None = None
         self._due_s = self._loop.time()
         self._reporter = Reporter(ctx.announced)
@@ -125,17 +125,17 @@ class EpmdSession:
             self._targets_fault = str(error)
         else:
             self._targets_fault = None
-            self._ledger.keep(self._targets)
+            self._answers.keep(self._targets)
         for target in self._targets:
             if target not in self._asking:
                 self._asking[target] = self._start(
                     self._look_up(target), f"look-up at {target.epmd}"
                 )
 
-    async def _look_up(self, target: Target) -> list[Node] | DiscoveryError:
+    async def _look_up(self, target: EpmdQuestion) -> list[Node] | DiscoveryError:
         """Return the error rather than raise it: nobody awaits a look-up that was given up."""
         epmd = self._epmd(target.epmd)
-        turns = self._doubtful if target in self._ledger.faults else self._hopeful
+        turns = self._doubtful if target in self._answers.faults else self._hopeful
         try:
             async with turns, epmd.answering():
                 names = await epmd.names() if target.names is None else target.names
@@ -152,19 +152,19 @@ class EpmdSession:
         for target in [target for target, task in self._asking.items() if task.done()]:
             answer = self._asking.pop(target).result()
             if isinstance(answer, DiscoveryError):
-                self._ledger.take_fault(target, str(answer))
+                self._answers.take_fault(target, str(answer))
             else:
-                self._ledger.take_answer(target, answer, self._loop.time())
+                self._answers.take_answer(target, answer, self._loop.time())
         if self._registering is not None and self._registering.done():
             self._registering.result()
 
     def _report(self) -> None:
         fault = self._fault()
-        found = Found(self._ledger.nodes) if self._ledger.answered else None
+        found = Found(self._answers.nodes) if self._answers.answered else None
         self._reporter.answer(found, DiscoveryError(fault) if fault else None)
 
     def _fault(self) -> str | None:
-        said = (self._targets_fault, self._registration_fault, *self._ledger.faults.values())
+        said = (self._targets_fault, self._registration_fault, *self._answers.faults.values())
         faults = list(dict.fromkeys(filter(None, said)))
         rest = f"; and {len(faults) - MAX_TOLD} more" if len(faults) > MAX_TOLD else ""
         return f"epmd: {'; '.join(faults[:MAX_TOLD])}{rest}" if faults else None

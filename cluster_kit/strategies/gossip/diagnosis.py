@@ -62,7 +62,7 @@ async def diagnose(options: GossipOptions, ctx: Discovery) -> AsyncIterator[Find
         return
     yield Finding(asked=f"UDP port {options.port}", got="can be shared")
     with closing(datagrams):
-        traffic = Traffic(ctx)
+        traffic = TrafficSorter(ctx)
         datagrams.listen(traffic.hear)
         yield await _hear_ourselves(group, datagrams, traffic)
         yield await _hear_others(options, group.via, traffic)
@@ -88,7 +88,7 @@ async def _not_opened(group: Group, error: NetworkError) -> Finding:
     return failed(f"UDP port {group.port}", "cannot be opened", cause)
 
 
-async def _hear_ourselves(group: Group, datagrams: Datagrams, traffic: Traffic) -> Finding:
+async def _hear_ourselves(group: Group, datagrams: Datagrams, traffic: TrafficSorter) -> Finding:
     asked = f"datagram to {join_address(group.address, group.port)}"
     loop = asyncio.get_running_loop()
     since_s = loop.time()
@@ -108,7 +108,7 @@ async def _hear_ourselves(group: Group, datagrams: Datagrams, traffic: Traffic) 
     return Finding(asked=asked, got=f"heard back in {(loop.time() - since_s) * 1000:.1f} ms")
 
 
-async def _hear_others(options: GossipOptions, sending: str, traffic: Traffic) -> Finding:
+async def _hear_others(options: GossipOptions, sending: str, traffic: TrafficSorter) -> Finding:
     """Listen for two heartbeats of every node."""
     listen_s = min(2 * options.interval_s * (1 + SPREAD), MAX_LISTEN_S)
     await asyncio.sleep(listen_s)
@@ -125,7 +125,7 @@ async def _hear_others(options: GossipOptions, sending: str, traffic: Traffic) -
     )
 
 
-def _why_nobody(options: GossipOptions, sending: str, traffic: Traffic) -> str:
+def _why_nobody(options: GossipOptions, sending: str, traffic: TrafficSorter) -> str:
     if traffic.others:
         return "only others are heard: " + "; ".join(
             f"{who}: {cure}" for who, cure in sorted(traffic.others.items())[:_SHOWN]
@@ -144,7 +144,7 @@ def _why_nobody(options: GossipOptions, sending: str, traffic: Traffic) -> str:
     )
 
 
-class Traffic:
+class TrafficSorter:
     """Sorts the datagrams that are heard.
 
     Attributes:

@@ -19,13 +19,13 @@ drawn by lot, and it learns about the rest from their heartbeats.
 forward, at most once per interval, so that both sides know each other at once.
 
 **Being alive.** A peer counts as alive for ``ttl_s`` after it was last heard. Nearly all packets
-repeat what is known, so they only move a time stamp in ``Peers``. Known, unchanged peers are
+repeat what is known, so they only move a time stamp in ``HeardPeers``. Known, unchanged peers are
 refreshed only periodically: each ``tick`` yields ``Seen`` for those whose last ``Seen`` could
 expire before the next tick, even if that is up to ``LATE_S`` late.
 
 **Runs.** A boot orders the runs of one name. A newer run replaces an older one at once. A packet of
 an older run is late, and is ignored; if it keeps coming, two nodes share the name
-(``Change.RIVAL``), which the worker finds out by linking to both. After two silent intervals an
+(``Novelty.RIVAL``), which the worker finds out by linking to both. After two silent intervals an
 older run may take over, as where the clock was set back. A goodbye counts against packets that it
 may have overtaken, for ``BELATED_S``, and not for ever: without a secret anybody can send one in
 another node's name, and that node goes on and is heard.
@@ -36,7 +36,7 @@ the announcement, and there are at most ``ANSWERS_PER_S``. Memory is bounded (``
 
 **Speed.** A thousand nodes send a thousand packets per interval to each of a thousand nodes. So
 each datagram is decoded once per process (``lru_cache``), equal statements are one object, and a
-whole batch of known ones costs one dict update (``Peers.all_repeat``).
+whole batch of known ones costs one dict update (``HeardPeers.all_repeat``).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from cluster_kit.events import Reason
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import Fence, Node
 from cluster_kit.strategies.gossip.distrust import THEY_ALONE, Distrusted
-from cluster_kit.strategies.gossip.peers import Change, Peers, Statement
+from cluster_kit.strategies.gossip.peers import HeardPeers, Novelty, Statement
 from cluster_kit.throttle import TokenBucket
 from cluster_kit.wire.gossip import Kind, Packet, decode, encode
 from cluster_kit.wire.sealing import NotOpened, fence_tag, is_sealed, read_clear
@@ -135,7 +135,7 @@ class GossipEngine:
         self._ttl_s = ttl_s
         self._random = random
         self._announce_bytes = announce_bytes
-        self._peers = Peers(silent_s=2 * interval_s, ttl_s=ttl_s)
+        self._peers = HeardPeers(silent_s=2 * interval_s, ttl_s=ttl_s)
         self._announce_at_s: list[float] = []
         self._beat_at_s = 0.0
         self._early_after_s = 0.0
@@ -204,8 +204,8 @@ class GossipEngine:
             return []
         if said.fence != self._fence:
             return [_foreign(said.fence, heard)]
-        word, actions = self._heard(said, now_s)
-        if word is Change.NEW and self.speaks:
+        novelty, actions = self._heard(said, now_s)
+        if novelty is Novelty.NEW and self.speaks:
             actions += self._welcome(heard, now_s)
         return actions
 
@@ -218,19 +218,19 @@ class GossipEngine:
         news = self._peers.bury(packet.name, packet.boot_id, now_s)
         return [Gone(packet.name, Reason.LEFT, packet.boot_id)] if news else []
 
-    def _heard(self, said: Statement, now_s: float) -> tuple[Change, list[Action]]:
+    def _heard(self, said: Statement, now_s: float) -> tuple[Novelty, list[Action]]:
         before = self._peers.current(said.node.key)
-        word = self._peers.hear(said, now_s)
-        if word in (Change.KNOWN, Change.LATE):
-            return word, []
-        if word is Change.RIVAL:
-            return word, [Seen(said.node, self._ttl_s)]
+        novelty = self._peers.hear(said, now_s)
+        if novelty in (Novelty.KNOWN, Novelty.LATE):
+            return novelty, []
+        if novelty is Novelty.RIVAL:
+            return novelty, [Seen(said.node, self._ttl_s)]
         actions = [*_introduction(said, self._ttl_s)]
         boot_id = said.node.boot_id
         if before is not None and boot_id is not None and boot_id < before:
             # A roster that still has the newer run would ignore this one as late.
             actions.insert(0, Gone(said.node.key, Reason.REPLACED, before))
-        return word, actions
+        return novelty, actions
 
     def _welcome(self, heard: Datagram, now_s: float) -> list[Send]:
         """Make ourselves known to a stranger, unless it has answered us or enough others will."""
@@ -309,7 +309,7 @@ def _sealed(heard: Datagram) -> _Said:
 
 @lru_cache(maxsize=REMEMBERED)
 def _same(node: Node, fence: Fence, leaving: bool) -> Statement:
-    """Return one object for equal statements, so that ``Peers`` recognizes it by identity."""
+    """Return one object for equal statements, so that ``HeardPeers`` recognizes it by identity."""
     return Statement(node, fence, leaving)
 
 

@@ -32,7 +32,7 @@ MAX_ASKED = 2048  # runs of which it is remembered when to ask them again
 _US = 1_000_000
 
 
-class Verdict(Enum):
+class Liveness(Enum):
     """Whether a datagram is live."""
 
     FRESH = auto()
@@ -93,23 +93,23 @@ class Freshness:
     def _made(self, slot: int) -> bytes:
         return hmac.digest(self._key, slot.to_bytes(8, signed=True), "sha256")[:NONCE_BYTES]
 
-    def judge(self, boot: Boot, stamp: int, echo: bytes, now_s: float) -> Verdict:
+    def judge(self, boot: Boot, stamp: int, echo: bytes, now_s: float) -> Liveness:
         """Judge an authentic datagram, and remember its stamp."""
         run = self._runs.get(boot)
         if run is not None and stamp <= run.stamp:
-            return Verdict.REPEATED
+            return Liveness.REPEATED
         if echo != NO_NONCE and self._is_ours(echo, now_s):
             self._prove(boot, stamp, now_s)
-            return Verdict.FRESH
+            return Liveness.FRESH
         if run is None or now_s - run.heard_s > self._ttl_s:
-            return Verdict.UNPROVED
+            return Liveness.UNPROVED
         late_s = now_s + (run.ahead_us - stamp) / _US
         if late_s > self._ttl_s:
-            return Verdict.UNPROVED
+            return Liveness.UNPROVED
         run.stamp, run.heard_s = stamp, now_s
         run.ahead_us = max(run.ahead_us, stamp - now_s * _US)
         self._runs.move_to_end(boot)
-        return Verdict.FRESH
+        return Liveness.FRESH
 
     def _is_ours(self, echo: bytes, now_s: float) -> bool:
         self.nonce(now_s)

@@ -20,7 +20,7 @@ MAX_BURIED = 1024  # goodbyes to remember
 BELATED_S = 3.0  # within this time, a packet may have been overtaken by its sender's goodbye
 
 
-class Change(Enum):
+class Novelty(Enum):
     """What a packet means for its sender's run."""
 
     NEW = auto()
@@ -48,7 +48,7 @@ class Statement:
         return (self.node, self.leaving) == (other.node, other.leaving)
 
 
-class Peers:
+class HeardPeers:
     """The peers that were heard recently.
 
     Args:
@@ -99,15 +99,15 @@ class Peers:
         self._heard_s.update(repeated)  # type: ignore[arg-type]  # all of them are statements
         return True
 
-    def hear(self, said: Statement, now_s: float) -> Change:
+    def hear(self, said: Statement, now_s: float) -> Novelty:
         """Record a statement of a node that has a name and a boot."""
-        word = self._judge(said, now_s)
-        if word in (Change.LATE, Change.RIVAL):
-            return word
+        novelty = self._judge(said, now_s)
+        if novelty in (Novelty.LATE, Novelty.RIVAL):
+            return novelty
         before = self._said.get(said.node.key)
         until_s = now_s + self._ttl_s
         if before is not None:
-            until_s = self._until_s[before] if word is Change.KNOWN else until_s
+            until_s = self._until_s[before] if novelty is Novelty.KNOWN else until_s
             if before is not said or said in self._lapsing:
                 self._forget(before)
         self._said[said.node.key] = said
@@ -115,7 +115,7 @@ class Peers:
         self._until_s[said] = until_s
         if len(self._said) > MAX_PEERS:
             self._make_room()
-        return word
+        return novelty
 
     def _drop(self, said: Statement) -> None:
         self._forget(said)
@@ -132,23 +132,23 @@ class Peers:
         ):
             self._drop(said)
 
-    def _judge(self, said: Statement, now_s: float) -> Change:
+    def _judge(self, said: Statement, now_s: float) -> Novelty:
         boot_id = said.node.boot_id
         assert boot_id is not None
         if now_s < self._buried.get(boot_id, -inf):
-            return Change.LATE
+            return Novelty.LATE
         before = self._said.get(said.node.key)
         if before is None or before.node.boot_id is None:
-            return Change.NEW
+            return Novelty.NEW
         if boot_id == before.node.boot_id:
             is_known = said.says_the_same_as(before) and before not in self._lapsing
-            return Change.KNOWN if is_known else Change.CHANGED
+            return Novelty.KNOWN if is_known else Novelty.CHANGED
         if boot_id > before.node.boot_id or now_s - self._heard_s[before] >= self._silent_s:
-            return Change.NEW
+            return Novelty.NEW
         return (
-            Change.RIVAL
+            Novelty.RIVAL
             if now_s - self._rivalled_since_s.setdefault(said.node.key, now_s) > BELATED_S
-            else Change.LATE
+            else Novelty.LATE
         )
 
     def renew(self, now_s: float, horizon_s: float) -> list[tuple[Statement, float]]:

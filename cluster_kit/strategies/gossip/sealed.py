@@ -27,7 +27,7 @@ from cluster_kit.strategies.gossip.freshness import (
     MAX_ASKED,
     NONCE_S,
     Freshness,
-    Verdict,
+    Liveness,
 )
 from cluster_kit.wire.envelope import NO_NONCE, Envelope
 from cluster_kit.wire.envelope import decode as decode_envelope
@@ -164,10 +164,10 @@ class SealedEngine:
         ):
             return []  # no node of ours sends that
         to = envelope.reply_to(heard.source)
-        word = self._freshness.judge(opened.boot, opened.stamp, envelope.echo, self._now_s)
-        if word is Verdict.REPEATED:
+        liveness = self._freshness.judge(opened.boot, opened.stamp, envelope.echo, self._now_s)
+        if liveness is Liveness.REPEATED:
             return []
-        if word is Verdict.UNPROVED:
+        if liveness is Liveness.UNPROVED:
             if packet is not None and packet.kind == Kind.GOODBYE:
                 return []
             return self._doubt(opened.boot, to, envelope.nonce, len(heard.data))

@@ -9,7 +9,7 @@ from pathlib import Path
 from cluster_kit.diagnosis import Finding
 from cluster_kit.node import Node
 from cluster_kit.strategies.hosts_file.parser import FileFault, parse
-from cluster_kit.strategies.hosts_file.reader import Reader, place_of
+from cluster_kit.strategies.hosts_file.reader import FileReader, place_of
 from cluster_kit.strategies.hosts_file.session import READ_S, hanging
 from cluster_kit.strategies.static import examine
 
@@ -34,7 +34,7 @@ async def diagnose(path: Path, local: Node) -> AsyncIterator[Finding]:
 async def _read(path: Path) -> bytes | FileFault:
     try:
         async with asyncio.timeout(READ_S):
-            content = await asyncio.to_thread(Reader(path).read)
+            content = await asyncio.to_thread(FileReader(path).read)
     except TimeoutError:
         return hanging()
     assert content is not None  # a first read always has content

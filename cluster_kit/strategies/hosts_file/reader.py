@@ -32,7 +32,7 @@ _KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a
 Stamp = tuple[int, ...]
 
 
-class Reader:
+class FileReader:
     """Reads again only what may have changed since it was last read."""
 
     def __init__(self, path: Path) -> None:

@@ -15,7 +15,7 @@ from cluster_kit.abc import Discovery, Found, Observation
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.reporter import Reporter
 from cluster_kit.strategies.hosts_file.parser import FileFault, parse
-from cluster_kit.strategies.hosts_file.reader import Reader, place_of
+from cluster_kit.strategies.hosts_file.reader import FileReader, place_of
 
 STILL_S = 0.25
 READ_S = 10.0  # a file system that takes longer hangs, as one whose server is gone
@@ -30,7 +30,7 @@ class HostsFileSession:
     def __init__(self, path: Path, interval_s: float, ctx: Discovery) -> None:
         self._place = place_of(path)
         self._interval_s = interval_s
-        self._reader = Reader(path)
+        self._reader = FileReader(path)
         self._reading: asyncio.Future[bytes | FileFault | None] | None = None
         self._last = Found(ctx.found)
         self._reporter = Reporter(ctx.announced)

@@ -18,7 +18,7 @@ from msgspec.json import decode
 
 from cluster_kit.strategies.kubernetes.access import Access, open_access
 from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, error_of, quoted
-from cluster_kit.strategies.kubernetes.lines import Lines
+from cluster_kit.strategies.kubernetes.lines import LineSplitter
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Group
 from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.package import RESTResponse
@@ -130,7 +130,7 @@ class Client:
         try:
             _keep_alive(response)
             yield []
-            lines = Lines()
+            lines = LineSplitter()
             async for data in response.response.content.iter_any():
                 yield lines.feed(data)
         except _CUT as exc:

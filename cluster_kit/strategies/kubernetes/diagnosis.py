@@ -16,7 +16,7 @@ from cluster_kit.strategies.kubernetes.api_errors import (
     quoted,
 )
 from cluster_kit.strategies.kubernetes.client import Client
-from cluster_kit.strategies.kubernetes.entries import Entry, Reading
+from cluster_kit.strategies.kubernetes.entries import PeerAddress, Reading
 from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.resources import Params, Resource
 
@@ -91,7 +91,7 @@ async def _listed(
     return Finding(asked=asked, got=got)
 
 
-def _counted(resource: Resource, objects: int, entries: Sequence[Entry]) -> str:
+def _counted(resource: Resource, objects: int, entries: Sequence[PeerAddress]) -> str:
     terminating = sum(entry.terminating for entry in entries)
     ready = sum(entry.ready and not entry.terminating for entry in entries)
     unready = len(entries) - ready - terminating

@@ -24,7 +24,7 @@ _ENDED = ("Succeeded", "Failed")
 _SHOWN_PORTS = 8
 
 
-class Entry(Struct, frozen=True):
+class PeerAddress(Struct, frozen=True):
     """One address at which a peer may be.
 
     Attributes:
@@ -54,7 +54,7 @@ class Reading(Struct, frozen=True):
         problem: Why ``port`` is missing in some of them.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[PeerAddress, ...]
     problem: str | None = None
 
 
@@ -67,7 +67,7 @@ def read_slice(piece: EndpointSlice, wanted: int | str | None) -> Reading:
     for endpoint in piece.endpoints or ():
         conditions = endpoint.conditions
         entries += [
-            Entry(
+            PeerAddress(
                 ip=ip,
                 port=port,
                 namespace=piece.metadata.namespace,
@@ -88,7 +88,7 @@ def read_endpoints(whole: Endpoints, wanted: int | str | None) -> Reading:
         port = _choose(subset.ports or (), wanted)
         for addresses, ready in ((subset.addresses, True), (subset.not_ready_addresses, False)):
             entries += [
-                Entry(
+                PeerAddress(
                     ip=address.ip,
                     port=port,
                     namespace=whole.metadata.namespace,
@@ -114,7 +114,7 @@ def read_pod(pod: Pod, wanted: int | str | None) -> Reading:
         for each in containers
         for port in each.ports or ()
     ]
-    entry = Entry(
+    entry = PeerAddress(
         ip=status.pod_ip,
         port=_choose(ports, wanted),
         namespace=pod.metadata.namespace,
@@ -149,7 +149,7 @@ def _choose(ports: Sequence[Port], wanted: int | str | None) -> int | None:
     return fitting.pop() if len(fitting) == 1 else None
 
 
-def _reading(entries: Sequence[Entry], where: str, ports: Iterable[Port]) -> Reading:
+def _reading(entries: Sequence[PeerAddress], where: str, ports: Iterable[Port]) -> Reading:
     lacking = any(entry.port is None for entry in entries)
     return Reading(tuple(entries), f"{where} has {_listed(ports)}" if lacking else None)
 

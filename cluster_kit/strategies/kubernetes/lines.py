@@ -5,7 +5,7 @@ from __future__ import annotations
 MAX_LINE_BYTES = 8 * 2**20  # etcd accepts objects of 1.5 MiB, so no event is as long
 
 
-class Lines:
+class LineSplitter:
     """Bytes in, whole lines out; an unfinished line waits for more, and is lost at the end."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from cluster_kit.node import Node, join_address
-from cluster_kit.strategies.kubernetes.entries import Entry
+from cluster_kit.strategies.kubernetes.entries import PeerAddress
 
 Mode = Literal["ip", "dns", "hostname"]
 
@@ -33,7 +33,7 @@ class Naming(Struct, frozen=True, kw_only=True):
     service: str | None
     domain: str
 
-    def node_of(self, entry: Entry) -> Node | None:
+    def node_of(self, entry: PeerAddress) -> Node | None:
         """Return the node at ``entry``; ``None`` where neither name nor address is known.
 
         Raises:
@@ -47,7 +47,7 @@ class Naming(Struct, frozen=True, kw_only=True):
             address=join_address(entry.ip, entry.port) if entry.port is not None else None,
         )
 
-    def _host(self, entry: Entry) -> str | None:
+    def _host(self, entry: PeerAddress) -> str | None:
         match self.mode:
             case "ip":
                 return entry.ip

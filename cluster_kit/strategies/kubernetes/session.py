@@ -32,7 +32,7 @@ from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Event, Page, V
 from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.reflector import Reflector, Request
 from cluster_kit.strategies.kubernetes.resources import Resource
-from cluster_kit.strategies.kubernetes.view import View
+from cluster_kit.strategies.kubernetes.view import CollectionView
 
 log = logging.getLogger("cluster_kit.kubernetes")
 
@@ -254,7 +254,7 @@ class KubernetesSession:
         )
 
 
-def _view_of(options: KubernetesOptions, ctx: Discovery) -> View:
+def _view_of(options: KubernetesOptions, ctx: Discovery) -> CollectionView:
     """Return an empty view."""
     naming = Naming(
         basename=options.node_basename,
@@ -262,7 +262,7 @@ def _view_of(options: KubernetesOptions, ctx: Discovery) -> View:
         service=options.service_name,
         domain=options.domain(os.environ),
     )
-    return View(
+    return CollectionView(
         naming,
         prefer_ipv6=":" in ctx.local.host,
         count_unready=options.count_unready,

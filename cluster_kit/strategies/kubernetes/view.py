@@ -14,18 +14,18 @@ from msgspec import Struct
 
 from cluster_kit.abc import Found, Gone, Leaving, Observation
 from cluster_kit.node import Node
-from cluster_kit.strategies.kubernetes.entries import Entry, Reading
+from cluster_kit.strategies.kubernetes.entries import PeerAddress, Reading
 from cluster_kit.strategies.kubernetes.naming import Naming
 
 
-class Member(Struct, frozen=True):
+class _Member(Struct, frozen=True):
     """A node and its entry."""
 
     node: Node
-    entry: Entry
+    entry: PeerAddress
 
 
-class View:
+class CollectionView:
     """One collection.
 
     Args:
@@ -49,7 +49,7 @@ class View:
         self._prefer_ipv6 = prefer_ipv6
         self._count_unready = count_unready
         self._needs_port = needs_port
-        self._objects: dict[str, list[Member]] = {}
+        self._objects: dict[str, list[_Member]] = {}
         self._problems: dict[str, str] = {}
         self._vouched = {node.key: node for node in earlier}
         self._told = False
@@ -94,7 +94,7 @@ class View:
             except ValueError as exc:
                 self._problems[name] = f"{name[:300]!r} holds what can't be a node: {exc}"
             else:
-                members += [Member(node, entry)] if node else []
+                members += [_Member(node, entry)] if node else []
 
     def remove(self, name: str) -> None:
         """Record that an object is gone."""
@@ -124,7 +124,7 @@ class View:
         self._vouched, self._leaving, self._told = vouched, dying, True
         return news
 
-    def _merged(self) -> dict[str, Member]:
+    def _merged(self) -> dict[str, _Member]:
         """Return one member for each node, by its key."""
         counting = (
             member
@@ -132,17 +132,17 @@ class View:
             for member in members
             if self._counts(member.entry)
         )
-        by_owner: dict[str, Member] = {}
-        by_key: dict[str, Member] = {}
+        by_owner: dict[str, _Member] = {}
+        by_key: dict[str, _Member] = {}
         for member in sorted(counting, key=self._rank):
             if by_owner.setdefault(member.entry.owner or member.node.key, member) is member:
                 by_key.setdefault(member.node.key, member)
         return by_key
 
-    def _counts(self, entry: Entry) -> bool:
+    def _counts(self, entry: PeerAddress) -> bool:
         return entry.ready or entry.terminating or self._count_unready
 
-    def _rank(self, member: Member) -> tuple[bool, bool, bool, str, int]:
+    def _rank(self, member: _Member) -> tuple[bool, bool, bool, str, int]:
         """Sort by use: running before terminating, with a port before without, preferred family
         first.
         """

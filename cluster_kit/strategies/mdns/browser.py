@@ -46,13 +46,13 @@ _SAME_RELEASE = "run the same release everywhere"
 _ADVERTISE = "let it advertise an address that can be"
 
 
-class Pointer(NamedTuple):
+class PointerRecord(NamedTuple):
     """An instance exists."""
 
     instance: str
 
 
-class Goodbye(NamedTuple):
+class GoodbyeRecord(NamedTuple):
     """An instance is gone."""
 
     instance: str
@@ -74,7 +74,7 @@ class TextRecord(NamedTuple):
     text: bytes
 
 
-Record = Pointer | Goodbye | ServiceRecord | TextRecord
+Record = PointerRecord | GoodbyeRecord | ServiceRecord | TextRecord
 
 
 class Questions(NamedTuple):
@@ -169,7 +169,7 @@ class Browser:
         """Handle a record of an instance; ``take`` yields what follows."""
         key = record.instance.lower()
         instance = self._instances.get(key)
-        if isinstance(record, Goodbye):
+        if isinstance(record, GoodbyeRecord):
             if instance is not None and not instance.left:
                 self._bury(key, instance, now_s)
             return

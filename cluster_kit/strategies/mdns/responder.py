@@ -33,8 +33,8 @@ from zeroconf.asyncio import AsyncZeroconf
 
 from cluster_kit.netdevice import NetDevice
 from cluster_kit.strategies.mdns.browser import (
-    Goodbye,
-    Pointer,
+    GoodbyeRecord,
+    PointerRecord,
     Questions,
     Record,
     ServiceRecord,
@@ -195,12 +195,12 @@ def _found(record: DNSRecord, service_type: str) -> Record | None:
     """
     match record:
         case DNSPointer() if record.name.lower() == service_type.lower():
-            return Pointer(record.alias) if record.ttl else Goodbye(record.alias)
+            return PointerRecord(record.alias) if record.ttl else GoodbyeRecord(record.alias)
         case DNSService():
             return (
                 ServiceRecord(record.name, record.server, record.port, record.ttl)
                 if record.ttl
-                else Goodbye(record.name)
+                else GoodbyeRecord(record.name)
             )
         case DNSText() if record.ttl:
             return TextRecord(record.name, record.text)

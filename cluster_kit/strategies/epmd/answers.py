@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable
 
 from cluster_kit.confirmations import Confirmations
 from cluster_kit.node import Node
-from cluster_kit.strategies.epmd.options import Target
+from cluster_kit.strategies.epmd.options import EpmdQuestion
 
 CONFIRMATIONS = 2
 
 
-class Ledger:
+class EpmdAnswers:
     """Keeps the last answer of each target.
 
     Args:
@@ -30,11 +30,11 @@ class Ledger:
     """
 
     def __init__(self, gone_after_s: float, earlier: Collection[Node] = ()) -> None:
-        self.faults: dict[Target, str] = {}
+        self.faults: dict[EpmdQuestion, str] = {}
         self.answered = False
         self._gone_after_s = gone_after_s
         self._earlier = earlier
-        self._known: dict[Target, Confirmations] = {}
+        self._known: dict[EpmdQuestion, Confirmations] = {}
 
     @property
     def nodes(self) -> frozenset[Node]:
@@ -45,7 +45,7 @@ class Ledger:
                 by_key.setdefault(node.key, node)
         return frozenset(by_key.values())
 
-    def keep(self, targets: Collection[Target]) -> None:
+    def keep(self, targets: Collection[EpmdQuestion]) -> None:
         """Forget all targets but these; of those that know the same name, the first decides."""
         only = len(targets) == 1  # no other target can have named the earlier nodes
         self._known = {
@@ -56,7 +56,7 @@ class Ledger:
         self.faults = {target: self.faults[target] for target in targets if target in self.faults}
         self.answered = self.answered or not targets
 
-    def take_answer(self, target: Target, nodes: Iterable[Node], now_s: float) -> None:
+    def take_answer(self, target: EpmdQuestion, nodes: Iterable[Node], now_s: float) -> None:
         """Handle a complete answer, unless its target has been given up."""
         if target not in self._known:
             return
@@ -64,11 +64,11 @@ class Ledger:
         self.faults.pop(target, None)
         self._known[target].answered(nodes, now_s)
 
-    def take_fault(self, target: Target, fault: str) -> None:
+    def take_fault(self, target: EpmdQuestion, fault: str) -> None:
         """Note why there was no answer."""
         if target in self._known:
             self.faults[target] = fault
 
-    def _kept_for(self, target: Target, *, only: bool) -> Confirmations:
+    def _kept_for(self, target: EpmdQuestion, *, only: bool) -> Confirmations:
         earlier = [node for node in self._earlier if only or node.host == target.host]
         return Confirmations(CONFIRMATIONS, period_s=self._gone_after_s, earlier=earlier)
