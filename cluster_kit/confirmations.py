@@ -80,3 +80,12 @@ class Confirmations:
         """Drop the nodes of these keys."""
         for key in self._held.keys() & keys:
             del self._held[key]
+
+
+def merged(parts: Iterable[Confirmations]) -> Collection[Node]:
+    """Return the nodes of all parts, each once; where parts differ about it, the first decides."""
+    by_key: dict[str, Node] = {}
+    for part in parts:
+        for node in part.nodes:
+            by_key.setdefault(node.key, node)
+    return by_key.values()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping
 
-from cluster_kit.confirmations import Confirmations
+from cluster_kit.confirmations import Confirmations, merged
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node
 from cluster_kit.observations import Answer, Failed, Found
@@ -62,11 +62,7 @@ class PolledSource:
     @property
     def nodes(self) -> Collection[Node]:
         """Each node once; where parts differ about it, the first one decides."""
-        by_key: dict[str, Node] = {}
-        for part in (*self._parts.values(), self._earlier):
-            for node in part.nodes:
-                by_key.setdefault(node.key, node)
-        return by_key.values()
+        return merged((*self._parts.values(), self._earlier))
 
     def answered(self, answers: Mapping[str, Answer]) -> None:
         """Handle the answers of one poll; a part without one counts as answering that nobody is

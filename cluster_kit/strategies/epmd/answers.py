@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from cluster_kit.confirmations import Confirmations
+from cluster_kit.confirmations import Confirmations, merged
 from cluster_kit.node import Node
 from cluster_kit.strategies.epmd.options import EpmdQuestion
 
@@ -39,11 +39,7 @@ class EpmdAnswers:
     @property
     def nodes(self) -> frozenset[Node]:
         """All nodes, each name once: where several targets know it, the first decides."""
-        by_key: dict[str, Node] = {}
-        for known in self._known.values():
-            for node in known.nodes:
-                by_key.setdefault(node.key, node)
-        return frozenset(by_key.values())
+        return frozenset(merged(self._known.values()))
 
     def keep(self, targets: Collection[EpmdQuestion]) -> None:
         """Forget all targets but these; of those that know the same name, the first decides."""

@@ -28,7 +28,7 @@ HOPEFUL_AT_ONCE = 256  # that answered when last asked, or are asked for the fir
 DOUBTFUL_AT_ONCE = 64  # that did not: each may take all of ``deadline_s``
 REGISTRATION_S = 5.0  # the supervisor's start waits for the first try
 JITTER = 0.1
-MAX_TOLD = 3  # faults in one message
+MAX_SHOWN = 3  # faults in one message
 
 
 class EpmdSession:
@@ -166,5 +166,5 @@ class EpmdSession:
     def _fault(self) -> str | None:
         said = (self._targets_fault, self._registration_fault, *self._answers.faults.values())
         faults = list(dict.fromkeys(filter(None, said)))
-        rest = f"; and {len(faults) - MAX_TOLD} more" if len(faults) > MAX_TOLD else ""
-        return f"epmd: {'; '.join(faults[:MAX_TOLD])}{rest}" if faults else None
+        rest = f"; and {len(faults) - MAX_SHOWN} more" if len(faults) > MAX_SHOWN else ""
+        return f"epmd: {'; '.join(faults[:MAX_SHOWN])}{rest}" if faults else None

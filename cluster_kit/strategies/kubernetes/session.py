@@ -88,7 +88,7 @@ class KubernetesSession:
         await self._reporter.wait(delay_s)
         await asyncio.sleep(SETTLE_S)
 
-    # -- what to report --------------------------------------------------------------------------
+    # -- what to report ----------------------------------------------------------------------------
 
     def _report(self) -> None:
         """Queue what has not been reported yet."""
