@@ -13,12 +13,7 @@ from typing import Literal
 from cluster_kit.errors import ConfigError, NetworkError
 from cluster_kit.host import ip_of, is_loopback, is_of_link, is_unspecified, is_v6
 from cluster_kit.network import Group, Interface, Network
-from cluster_kit.strategies.gossip.options import (
-    GROUP_V4,
-    GROUP_V6,
-    NO_LOOPBACK,
-    GossipOptions,
-)
+from cluster_kit.strategies.gossip.options import GROUP_V4, GROUP_V6, NO_LOOPBACK, GossipOptions
 
 
 async def group_of(options: GossipOptions, host: str, network: Network) -> Group:

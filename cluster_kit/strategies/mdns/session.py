@@ -24,12 +24,7 @@ from cluster_kit.netdevice import NetDevice
 from cluster_kit.node import host_and_port
 from cluster_kit.reporter import Reporter
 from cluster_kit.strategies.mdns.browser import Browser, Ignored, Record
-from cluster_kit.strategies.mdns.interfaces import (
-    InterfaceAddress,
-    choose,
-    interfaces,
-    look_up,
-)
+from cluster_kit.strategies.mdns.interfaces import InterfaceAddress, choose, interfaces, look_up
 from cluster_kit.strategies.mdns.options import MdnsOptions
 from cluster_kit.strategies.mdns.records import Announcement, encode, host_name, instance_name
 from cluster_kit.strategies.mdns.responder import Responder

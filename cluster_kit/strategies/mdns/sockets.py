@@ -37,10 +37,7 @@ _CAUSES = {
     errno.EPERM: _FORBIDDEN,
     errno.EADDRNOTAVAIL: _GONE,
     errno.ENODEV: _GONE,
-    errno.EINVAL: (
-        "it can't join a multicast group",
-        "use another interface, or another strategy",
-    ),
+    errno.EINVAL: ("it can't join a multicast group", "use another interface, or another strategy"),
     errno.ENOBUFS: ("too many multicast groups", "raise net.ipv4.igmp_max_memberships"),
     errno.EAFNOSUPPORT: ("this machine doesn't speak that protocol", "change ip_version"),
 }
