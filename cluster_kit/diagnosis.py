@@ -4,6 +4,7 @@ doctor``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -66,3 +67,9 @@ class Fault:
 def failed(asked: str, got: str, cause: str) -> Finding:
     """Return a finding without a useful answer."""
     return Finding(asked=asked, got=got, outcome=Outcome.FAILED, cause=cause or None)
+
+
+def listed(names: Sequence[str], shown: int = 3) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

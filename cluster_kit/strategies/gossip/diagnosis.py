@@ -14,7 +14,7 @@ from contextlib import closing
 import msgspec
 
 from cluster_kit.abc import Discovery
-from cluster_kit.diagnosis import Finding, Outcome, failed
+from cluster_kit.diagnosis import Finding, Outcome, failed, listed
 from cluster_kit.errors import ConfigError, NetworkError, NetworkFault, RemoteProtocolError
 from cluster_kit.host import is_loopback
 from cluster_kit.network import Datagram, Datagrams, Endpoint, Group, Interface
@@ -114,10 +114,10 @@ async def _hear_others(options: GossipOptions, sending: str, traffic: TrafficSor
     await asyncio.sleep(listen_s)
     asked = f"heartbeats of cluster {traffic.fence.cluster!r}, group {traffic.fence.group!r}"
     if traffic.nodes:
-        others = f"; ignored: {_listed(sorted(traffic.others))}" if traffic.others else ""
+        others = f"; ignored: {listed(sorted(traffic.others))}" if traffic.others else ""
         return Finding(
             asked=asked,
-            got=f"{_count(len(traffic.nodes))}: {_listed(sorted(traffic.nodes))}{others}",
+            got=f"{_count(len(traffic.nodes))}: {listed(sorted(traffic.nodes))}{others}",
         )
     got = f"{'this node itself only' if traffic.own else 'nobody'} within {listen_s:.1f} s"
     return Finding(
@@ -257,8 +257,3 @@ def _strange(datagram: bytes) -> tuple[str, str]:
 def _count(nodes: int) -> str:
     at_least = "at least " if nodes == MAX_KEPT else ""
     return f"{at_least}{nodes} node{'s' * (nodes > 1)}"
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

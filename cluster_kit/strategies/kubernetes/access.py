@@ -197,7 +197,9 @@ async def _by_kubeconfig(
             config = _load(path, keys)
             _refuse_unknown(options.context, config)
             await _authenticate(_user_of(config, options.context), path.parent, keys)
-            loader = await load_kube_config_from_dict(config, options.context, configuration)  # type: ignore[no-untyped-call]
+            loader = await load_kube_config_from_dict(  # type: ignore[no-untyped-call]
+                config, options.context, configuration
+            )
             _refuse_unverified(configuration, path)
             if options.master:
                 configuration.host = _master(options, environ)

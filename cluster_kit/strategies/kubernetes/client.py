@@ -41,7 +41,7 @@ SILENT_S = 150.0  # of a watch: a server that works sends a bookmark about every
 OVERTIME_S = 15.0  # by which a watch may exceed the time that the server was given
 MAX_BODY_BYTES = 128 * 2**20  # ten thousand usual pods are smaller
 
-_KEEP_IDLE: int = getattr(socket, "TCP_KEEPIDLE", None) or socket.TCP_KEEPALIVE  # type: ignore[attr-defined]  # macOS's name
+_KEEP_IDLE: int = getattr(socket, "TCP_KEEPIDLE", 0) or getattr(socket, "TCP_KEEPALIVE", 0)  # macOS
 _KEEP_ALIVE = (  # a server that is gone without a word is noticed in half a minute
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, _KEEP_IDLE, 15),

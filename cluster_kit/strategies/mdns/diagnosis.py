@@ -15,10 +15,11 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
-from zeroconf import DNSOutgoing, DNSQuestion  # type: ignore[attr-defined]  # public, yet not in its __all__
+# Public, yet not in its __all__.
+from zeroconf import DNSOutgoing, DNSQuestion  # type: ignore[attr-defined]
 
 from cluster_kit.abc import Discovery, Seen
-from cluster_kit.diagnosis import Finding, Outcome, failed
+from cluster_kit.diagnosis import Finding, Outcome, failed, listed
 from cluster_kit.errors import cause_of
 from cluster_kit.host import is_loopback
 from cluster_kit.netdevice import NetDevice
@@ -160,9 +161,9 @@ async def _hear_others(
         if name != ctx.local.name
     ]
     if others:
-        got = f"{len(others)} node{'s' * (len(others) > 1)}: {_listed(others)}"
+        got = f"{len(others)} node{'s' * (len(others) > 1)}: {listed(others)}"
         return Finding(
-            asked=asked, got=got + (f"; ignored: {_listed(sorted(ignored))}" if ignored else "")
+            asked=asked, got=got + (f"; ignored: {listed(sorted(ignored))}" if ignored else "")
         )
     got = f"{'this node itself only' if nodes else 'nobody'} within {LISTEN_S:g} s"
     return Finding(
@@ -221,7 +222,7 @@ def _why_nobody(options: MdnsOptions, probes: list[MulticastProbe], ignored: dic
     answering = sorted({source for probe in probes for source in probe.answering})
     if answering:
         return (
-            f"multicast DNS works, {_listed(answering)} answers: no such node runs yet, or with "
+            f"multicast DNS works, {listed(answering)} answers: no such node runs yet, or with "
             "another service_type"
         )
     return (
@@ -230,8 +231,3 @@ def _why_nobody(options: MdnsOptions, probes: list[MulticastProbe], ignored: dic
         "and bridges of containers: then use the host's network, or another strategy such as "
         "dns, kubernetes or static"
     )
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -14,7 +14,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from zeroconf import (  # type: ignore[attr-defined]  # some of these are public, yet not in its __all__
+# Some of these are public, yet not in its __all__.
+from zeroconf import (  # type: ignore[attr-defined]
     DNSAddress,
     DNSOutgoing,
     DNSPointer,
