@@ -1,9 +1,10 @@
 """Looks up host names as the system does: hosts file, name service switch, search domains and all.
 
-``getaddrinfo`` blocks, can't be cancelled, and takes as long as resolv.conf grants where name servers don't answer. In the few
-threads that an event loop has for such work, names that hang would hold up those that don't. So each question has a thread of
-its own, which nobody waits for at the end: not the event loop, not the interpreter. While one hangs, nobody asks the same
-question in a second thread. Names that took long the last time can't take all the threads there may be.
+``getaddrinfo`` blocks, can't be cancelled, and takes as long as resolv.conf allows where name
+servers don't answer. In the few threads that an event loop has for such work, names that hang would
+hold up those that don't. So each question has a thread of its own, which neither the event loop nor
+the interpreter waits for at its end. While one hangs, nobody asks the same question in a second
+thread. Names that took long the last time can't use up all the threads.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import Any
 
-MAX_THREADS = 256  # so many names that hang at once are a fault of the network, or an attack
+MAX_THREADS = 256  # if so many names hang at once, the network is broken or under attack
 RESERVED = 64  # of them, for names that did not take long the last time
 LONG_S = 2.0
 _MAX_LONG = 4096  # names that took long, to remember
@@ -25,7 +26,7 @@ Addresses = Sequence[tuple[int, int, int, str, tuple[Any, ...]]]
 _Question = tuple[str, int, int, int, int]
 
 _long: dict[_Question, None] = {}
-_asking: dict[_Question, Future[Addresses]] = {}  # by all event loops of this process: threads are the process's
+_asking: dict[_Question, Future[Addresses]] = {}  # of all event loops of this process
 
 
 async def resolve(
@@ -36,7 +37,8 @@ async def resolve(
     kind: int = socket.SOCK_STREAM,
     canonical: bool = False,
 ) -> Addresses:
-    """Return what ``socket.getaddrinfo`` does; addresses that are given as such are answered at once.
+    """Return what ``socket.getaddrinfo`` does; addresses that are given as such are answered at
+    once.
 
     Args:
         host: A name or an address.
@@ -64,8 +66,9 @@ def _start(question: _Question) -> Future[Addresses]:
         text = f"{len(_asking)} other names are being looked up, and have no answer"
         raise socket.gaierror(socket.EAI_AGAIN, text)
     future = Future()
-    future.set_running_or_notify_cancel()  # who is cancelled while it waits leaves it to the others
-    thread = Thread(target=_run, args=(question, future), name=f"look up {question[0]}", daemon=True)
+    future.set_running_or_notify_cancel()  # cancelling one wait must not end the others
+    name = f"look up {question[0]}"
+    thread = Thread(target=_run, args=(question, future), name=name, daemon=True)
     _asking[question] = future
     try:
         thread.start()
@@ -79,7 +82,7 @@ def _run(question: _Question, future: Future[Addresses]) -> None:
     since_s = time.monotonic()
     try:
         found = _ask(*question)
-    except BaseException as exc:  # noqa: BLE001 - whatever it is, nobody may wait for this question for good
+    except BaseException as exc:  # noqa: BLE001 - or whoever asked would wait for ever
         _end(question, since_s)
         future.set_exception(exc)
     else:

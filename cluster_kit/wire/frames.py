@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
-from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError, UntrustedError
 from cluster_kit.node import MAX_ADDRESS_CHARS, MAX_NAME_CHARS, BootId, Fence, Node
+from cluster_kit.payloads import MAX_PAYLOAD_BYTES
 
 MAGIC: Literal["cluster_kit"] = "cluster_kit"
 VERSION = 1  # another version is another protocol; what is compatible is a feature instead

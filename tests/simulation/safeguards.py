@@ -13,7 +13,7 @@ from cluster_kit.events import Reason
 from cluster_kit.membership.backoff import Backoff
 from cluster_kit.membership.news import _State
 from cluster_kit.strategies.gossip.engine import Ignored
-from cluster_kit.strategies.gossip.peers import Word
+from cluster_kit.strategies.gossip.peers import Novelty
 from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.wire.gossip import Kind
 from cluster_kit.wire.link import State
@@ -69,9 +69,9 @@ def gone_only_who_left(name, reason, boot_id=None):
 
 def take_any_run(self, said, now_s):
     if now_s < self._buried.get(said.node.boot_id, -inf):
-        return Word.LATE
+        return Novelty.LATE
     before = self._said.get(said.node.key)
-    return Word.KNOWN if before and said.says_the_same_as(before) else Word.NEW
+    return Novelty.KNOWN if before and said.says_the_same_as(before) else Novelty.NEW
 
 
 def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):
@@ -121,7 +121,7 @@ SAFEGUARDS = [
     # which run
     Safeguard(
         name="a late packet of an earlier run is known as such",
-        off={"strategies.gossip.peers:Peers._judge": take_any_run, **BELIEVES_NO_GOODBYE},
+        off={"strategies.gossip.peers:HeardPeers._judge": take_any_run, **BELIEVES_NO_GOODBYE},
         family=Family(make=families.successors),
         finds=Law.RUNS,
     ),

@@ -1,7 +1,12 @@
-"""Strategy ``epmd``: the nodes that the configuration lists, each looked up at the EPMD of its host.
+"""Strategy ``epmd``: the listed nodes, each looked up at the EPMD of its host.
+
+``options`` and ``lookup`` are shared by all EPMD strategies. ``session`` asks, ``client`` speaks to
+one EPMD, ``registrar`` keeps this node registered, ``answers`` combines the answers; ``entries``
+and ``marker`` decide which entries are nodes of the cluster.
 
 Source: libcluster ``Cluster.Strategy.Epmd``, lib/strategy/epmd.ex.
-Differs: asks EPMD rather than dialling whoever is listed, again and again rather than once, and registers this node.
+Differs: asks EPMD rather than dialling every listed node, again and again rather than once, and
+registers this node.
 """
 
 from __future__ import annotations
@@ -10,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cluster_kit.node import Node, canonical_name
-from cluster_kit.strategies.epmd.lookup import EpmdLookup, Target
+from cluster_kit.strategies.epmd.lookup import EpmdLookup
+from cluster_kit.strategies.epmd.options import EpmdQuestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +33,20 @@ class EpmdStrategy(EpmdLookup):
         """Check the options."""
         yield from EpmdLookup.faults(self)
         if not self.hosts:
-            yield "hosts: empty: list the nodes as name@host, or use local_epmd for all names of this host"
+            yield (
+                "hosts: empty: list the nodes as name@host, or use local_epmd for all names of "
+                "this host"
+            )
         for entry in self.hosts:
             yield from _faults_of(entry)
 
-    def targets(self, local: Node) -> tuple[Target, ...]:
+    def targets(self, local: Node) -> tuple[EpmdQuestion, ...]:
         """Ask the EPMD of each host for the names that are listed there."""
         wanted: dict[str, dict[str, None]] = {}
         for entry in self.hosts:
             name, _, host = canonical_name(entry).partition("@")
             wanted.setdefault(host, {})[name] = None
-        return tuple(Target(host, host, tuple(names)) for host, names in wanted.items())
+        return tuple(EpmdQuestion(host, host, tuple(names)) for host, names in wanted.items())
 
 
 def _faults_of(entry: str) -> Iterator[str]:
@@ -46,4 +55,7 @@ def _faults_of(entry: str) -> Iterator[str]:
             raise ValueError("there is no '@'; a host alone is for erlang_hosts")
         canonical_name(entry)
     except ValueError as exc:
-        yield f"hosts: cannot use {entry!r}: expected name@host, without a port, which EPMD knows; {exc}"
+        yield (
+            f"hosts: cannot use {entry!r}: expected name@host, without a port, which EPMD knows; "
+            f"{exc}"
+        )

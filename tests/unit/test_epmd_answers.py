@@ -3,17 +3,17 @@
 import pytest
 
 from cluster_kit.node import Node
-from cluster_kit.strategies.epmd.ledger import Ledger
-from cluster_kit.strategies.epmd.lookup import Target
+from cluster_kit.strategies.epmd.answers import EpmdAnswers
+from cluster_kit.strategies.epmd.options import EpmdQuestion
 
-HERE, THERE = Target("here", "here"), Target("there", "there")
+HERE, THERE = EpmdQuestion("here", "here"), EpmdQuestion("there", "there")
 ANN = Node(name="ann@here", address="here:1")
 BOB = Node(name="bob@there", address="there:2")
 
 
 @pytest.fixture
 def ledger():
-    ledger = Ledger(gone_after_s=10.0)
+    ledger = EpmdAnswers(gone_after_s=10.0)
     ledger.keep([HERE, THERE])
     return ledger
 
@@ -63,7 +63,7 @@ def test_name_that_answers_lack_for_long_enough_is_gone(ledger):
 
 
 def test_one_answer_is_never_enough():
-    ledger = Ledger(gone_after_s=0.0)
+    ledger = EpmdAnswers(gone_after_s=0.0)
     ledger.keep([HERE])
     ledger.take_answer(HERE, [ANN], 0.0)
     ledger.take_answer(HERE, [], 100.0)
@@ -126,7 +126,7 @@ def test_of_two_targets_that_know_a_name_the_first_counts(ledger):
 
 
 def test_target_that_does_not_answer_after_a_restart_keeps_what_it_had_vouched_for():
-    ledger = Ledger(10.0, [ANN, BOB])
+    ledger = EpmdAnswers(10.0, [ANN, BOB])
     ledger.keep([HERE, THERE])
     ledger.take_answer(HERE, [ANN], 0.0)
     ledger.take_fault(THERE, "down")
@@ -135,14 +135,14 @@ def test_target_that_does_not_answer_after_a_restart_keeps_what_it_had_vouched_f
 
 def test_only_target_keeps_after_a_restart_whom_it_knows_by_other_hosts():
     elsewhere = ANN.evolve(name="ann@elsewhere")
-    ledger = Ledger(10.0, [elsewhere])
+    ledger = EpmdAnswers(10.0, [elsewhere])
     ledger.keep([HERE])
     ledger.take_answer(HERE, [], 0.0)
     assert ledger.nodes == {elsewhere}
 
 
 def test_name_that_answers_lack_after_a_restart_is_gone_as_at_any_time():
-    ledger = Ledger(10.0, [ANN])
+    ledger = EpmdAnswers(10.0, [ANN])
     ledger.keep([HERE])
     ledger.take_answer(HERE, [], 0.0)
     assert ledger.nodes == {ANN}

@@ -1,7 +1,7 @@
-"""Which interface to gossip on, by which protocol and to which group: from the options and the host in the node's name.
+"""Chooses the group and the interface: from the options and the host in the node's name.
 
-An IPv4 address stands for an interface by itself. With IPv6 an address of the link is ambiguous without its interface, so that
-it is looked up among those of this machine.
+An IPv4 address stands for an interface by itself. A link-local IPv6 address is ambiguous without
+its interface, so it is looked up among those of this machine.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from ipaddress import ip_address
 from typing import Literal
 
 from cluster_kit.errors import ConfigError, NetworkError
-from cluster_kit.host import is_loopback, is_of_link, is_unspecified
+from cluster_kit.host import ip_of, is_loopback, is_of_link, is_unspecified, is_v6
 from cluster_kit.network import Group, Interface, Network
-from cluster_kit.strategies.gossip import GROUP_V4, GROUP_V6, NO_LOOPBACK, GossipStrategy, is_v6
+from cluster_kit.strategies.gossip.options import GROUP_V4, GROUP_V6, NO_LOOPBACK, GossipOptions
 
 
-async def group_of(options: GossipStrategy, host: str, network: Network) -> Group:
-    """Return whom a node on ``host`` gossips with, and by which way.
+async def group_of(options: GossipOptions, host: str, network: Network) -> Group:
+    """Return the group of a node on ``host``, and the interface that leads to it.
 
     Raises:
         ConfigError: ``host``, or an interface that the options choose, can't be used.
@@ -25,7 +25,7 @@ async def group_of(options: GossipStrategy, host: str, network: Network) -> Grou
     wanted = options.multicast_if or host
     known = network.interfaces()
     v6 = _protocol(options, wanted)
-    if _is_ip(wanted):
+    if ip_of(wanted):
         address = wanted
     elif options.multicast_if:
         address = _address_of(wanted, known, v6=bool(v6))
@@ -48,34 +48,30 @@ async def group_of(options: GossipStrategy, host: str, network: Network) -> Grou
     )
 
 
-def _heard_on(options: GossipStrategy, via: str, known: Sequence[Interface]) -> str:
-    """Return where to hear: where is spoken, unless the options choose another interface."""
+def _heard_on(options: GossipOptions, via: str, known: Sequence[Interface]) -> str:
+    """Return the address to listen on: the sending one, unless the options choose another."""
     if is_unspecified(options.if_addr):
         return via
-    if not is_v6(via) and _is_ip(options.if_addr):
+    if not is_v6(via) and ip_of(options.if_addr):
         return options.if_addr
-    address = options.if_addr if _is_ip(options.if_addr) else _address_of(options.if_addr, known, v6=is_v6(via))
+    address = (
+        options.if_addr
+        if ip_of(options.if_addr)
+        else _address_of(options.if_addr, known, v6=is_v6(via))
+    )
     interface = _interface(address, known)
     return _scoped(interface) if is_v6(via) else interface.address
 
 
-def _protocol(options: GossipStrategy, wanted: str) -> bool | None:
-    """Return whether to speak IPv6, ``None`` where that hangs on what ``wanted`` is found to be."""
+def _protocol(options: GossipOptions, wanted: str) -> bool | None:
+    """Return whether to use IPv6; ``None`` where that depends on what ``wanted`` resolves to."""
     if options.multicast_addr != GROUP_V4:
         return is_v6(options.multicast_addr)
-    return is_v6(wanted) if _is_ip(wanted) or options.multicast_if else None
-
-
-def _is_ip(address: str) -> bool:
-    try:
-        ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    return True
+    return is_v6(wanted) if ip_of(wanted) or options.multicast_if else None
 
 
 def interface_with(address: str, known: Sequence[Interface]) -> Interface | None:
-    """Return that one of ``known`` that has ``address``, with or without scope; loopback has all of 127.0.0.0/8."""
+    """Return the interface with ``address``, with or without scope; loopback has 127.0.0.0/8."""
     wanted, _, scope = address.partition("%")
     for interface in known:
         if scope not in ("", interface.name):
@@ -90,7 +86,9 @@ def interface_with(address: str, known: Sequence[Interface]) -> Interface | None
 def _interface(address: str, known: Sequence[Interface]) -> Interface:
     interface = interface_with(address, known)
     if interface is None:
-        raise ConfigError(f"gossip: cannot use {address!r}: no interface has that address; {not_there(known)}")
+        raise ConfigError(
+            f"gossip: cannot use {address!r}: no interface has that address; {not_there(known)}"
+        )
     return interface
 
 
@@ -99,25 +97,33 @@ def _scoped(interface: Interface) -> str:
 
 
 def _address_of(name: str, known: Sequence[Interface], *, v6: bool) -> str:
-    """Return an address of the interface ``name``; one that is valid everywhere rather than on the link alone."""
+    """Return an address of the interface ``name``, preferably one that is not link-local."""
     there = [each for each in known if each.name == name]
     if not there:
-        raise ConfigError(f"gossip: cannot use {name!r}: there is no such interface; {not_there(known)}")
-    fit = sorted((each for each in there if is_v6(each.address) == v6), key=lambda each: is_of_link(each.address))
+        raise ConfigError(
+            f"gossip: cannot use {name!r}: there is no such interface; {not_there(known)}"
+        )
+    fit = sorted(
+        (each for each in there if is_v6(each.address) == v6),
+        key=lambda each: is_of_link(each.address),
+    )
     if not fit:
         protocol = "IPv6" if v6 else "IPv4"
-        raise ConfigError(f"gossip: cannot use {name!r}: it has no {protocol} address: give it one, or use another group")
+        raise ConfigError(
+            f"gossip: cannot use {name!r}: it has no {protocol} address: give it one, or use "
+            "another group"
+        )
     return _scoped(fit[0]) if v6 else fit[0].address
 
 
 def not_there(known: Sequence[Interface]) -> str:
-    """Return what to do about an interface that isn't there."""
+    """Return the cure for an interface that isn't there."""
     there = ", ".join(f"{each.address} ({each.name})" for each in known) or "none"
     return f"correct the host in the node's name, multicast_if or if_addr: this machine has {there}"
 
 
 async def _look_up(host: str, network: Network, *, v6: bool | None) -> str:
-    """Return an address of ``host``, of IPv4 if there is any and the protocol doesn't matter."""
+    """Return an address of ``host``, an IPv4 one if possible and the protocol doesn't matter."""
     versions: tuple[Literal[4, 6], ...] = (6,) if v6 else (4, 6)
     for version in versions:
         try:
@@ -126,5 +132,6 @@ async def _look_up(host: str, network: Network, *, v6: bool | None) -> str:
             cause = exc
     protocol = "IPv6 " if v6 else ""
     raise ConfigError(
-        f"gossip: cannot use {host!r}: it has no {protocol}address; correct the host in the node's name, or set multicast_if"
+        f"gossip: cannot use {host!r}: it has no {protocol}address; correct the host in the "
+        "node's name, or set multicast_if"
     ) from cause

@@ -3,7 +3,7 @@
 import pytest
 
 from cluster_kit.node import Node
-from cluster_kit.strategies.hosts_file.lines import MAX_FAULTS, parse
+from cluster_kit.strategies.hosts_file.parser import MAX_FAULTS, parse
 
 ANN = Node(name="ann@10.0.0.7", address="10.0.0.7:4000")
 BOB = Node(address="10.0.0.8:4000")
@@ -38,10 +38,10 @@ def test_nodes_are_read(content, nodes):
 @pytest.mark.parametrize(
     ("content", "line", "what"),
     [
-        (b"", 1, "says nothing"),
-        (b"\n", 1, "says nothing"),
-        (b" \r\n\t\n", 1, "says nothing"),
-        (b"\xef\xbb\xbf", 1, "says nothing"),
+        (b"", 1, "is empty"),
+        (b"\n", 1, "is empty"),
+        (b" \r\n\t\n", 1, "is empty"),
+        (b"\xef\xbb\xbf", 1, "is empty"),
         (b"a@h:1", 1, "has no end"),
         (b"a@h:1\nb@h:", 2, "has no end"),
         (b"a@h:1\n# the ot", 2, "has no end"),
@@ -62,7 +62,7 @@ def test_nodes_are_read(content, nodes):
 )
 def test_fault_is_named_with_its_line_and_a_cure(content, line, what):
     [fault] = parse(content).faults
-    assert (fault.line, fault.at("hosts")) == (line, f"hosts:{line}")
+    assert (fault.line, fault.in_file("hosts").where) == (line, f"hosts:{line}")
     assert what in fault.what
     assert fault.cure
 

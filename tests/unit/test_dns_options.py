@@ -4,7 +4,7 @@ import pytest
 
 from cluster_kit.errors import ConfigError
 from cluster_kit.strategies.dns import DnsStrategy
-from cluster_kit.strategies.dns.checks import read_names, read_servers
+from cluster_kit.strategies.dns.options import read_names, read_servers
 from cluster_kit.strategies.dns_srv import DnsSrvStrategy
 from cluster_kit.strategies.kubernetes_dns import KubernetesDnsStrategy
 from cluster_kit.strategies.kubernetes_dns_srv import KubernetesDnsSrvStrategy
@@ -80,13 +80,13 @@ def test_addresses_need_a_port_unless_nodes_are_dialled_by_name():
     ],
 )
 def test_a_missing_extra_is_told_with_the_cure(build, monkeypatch):
-    monkeypatch.setattr("cluster_kit.strategies.dns.checks.find_spec", lambda name: None)
+    monkeypatch.setattr("cluster_kit.strategies.dns.options.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'cluster-kit\[dns\]'"):
         build()
 
 
 def test_addresses_by_the_system_need_no_extra(monkeypatch):
-    monkeypatch.setattr("cluster_kit.strategies.dns.checks.find_spec", lambda name: None)
+    monkeypatch.setattr("cluster_kit.strategies.dns.options.find_spec", lambda name: None)
     DnsStrategy(query="a.test", port=4370)
     KubernetesDnsStrategy(service="web", port=4370)
 
@@ -96,29 +96,29 @@ def test_addresses_by_the_system_need_no_extra(monkeypatch):
 
 def test_kubernetes_service_of_a_namespace_is_asked_for_by_its_whole_name(monkeypatch):
     monkeypatch.delenv("CLUSTER_DOMAIN", raising=False)
-    stands_for = KubernetesDnsStrategy(
+    preset = KubernetesDnsStrategy(
         service="web", namespace="shop", application_name="app", port=4370, polling_interval_s=2.0, confirmations=3
-    ).stands_for()
-    assert stands_for == DnsStrategy(
+    ).preset()
+    assert preset == DnsStrategy(
         query="web.shop.svc.cluster.local.", node_basename="app", port=4370, interval_s=2.0, confirmations=3
     )
 
 
 def test_kubernetes_service_without_namespace_is_left_to_the_search_domains():
-    assert KubernetesDnsStrategy(service="web", port=4370).stands_for().query == "web"
+    assert KubernetesDnsStrategy(service="web", port=4370).preset().query == "web"
 
 
 @pytest.mark.parametrize("domain", ["corp.test", "corp.test."])
 def test_kubernetes_domain_comes_from_the_environment(domain, monkeypatch):
     monkeypatch.setenv("CLUSTER_DOMAIN", domain)
-    stands_for = KubernetesDnsSrvStrategy(service="web", namespace="shop", application_name="app").stands_for()
-    assert stands_for == DnsSrvStrategy(query="web.shop.svc.corp.test.", node_basename="app")
+    preset = KubernetesDnsSrvStrategy(service="web", namespace="shop", application_name="app").preset()
+    assert preset == DnsSrvStrategy(query="web.shop.svc.corp.test.", node_basename="app")
 
 
 def test_kubernetes_port_can_be_asked_for_by_name(monkeypatch):
     monkeypatch.delenv("CLUSTER_DOMAIN", raising=False)
-    stands_for = KubernetesDnsSrvStrategy(service="_cluster._tcp.web", namespace="shop").stands_for()
-    assert stands_for.query == "_cluster._tcp.web.shop.svc.cluster.local."
+    preset = KubernetesDnsSrvStrategy(service="_cluster._tcp.web", namespace="shop").preset()
+    assert preset.query == "_cluster._tcp.web.shop.svc.cluster.local."
 
 
 @pytest.mark.parametrize(

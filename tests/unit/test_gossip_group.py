@@ -7,8 +7,9 @@ import pytest
 from cluster_kit.errors import ConfigError
 from cluster_kit.network import Group, Interface
 from cluster_kit.network.system import SystemNetwork
-from cluster_kit.strategies.gossip import GROUP_V4, GROUP_V6, GossipStrategy
-from cluster_kit.strategies.gossip.ways import group_of, interface_with
+from cluster_kit.strategies.gossip import GossipStrategy
+from cluster_kit.strategies.gossip.group import group_of, interface_with
+from cluster_kit.strategies.gossip.options import GROUP_V4, GROUP_V6
 
 KNOWN = [
     Interface("lo", "127.0.0.1", is_loopback=True, has_multicast=False),

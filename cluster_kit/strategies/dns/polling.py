@@ -1,8 +1,8 @@
-"""One run of a DNS strategy: a name that hangs delays no other.
+"""The polling of a DNS strategy: a name that hangs delays no other.
 
 Each name is a question of its own. Once one of them is answered, a poll waits for the others for a
 moment only; a question that takes longer goes on beside the next polls, and its answer counts when
-it comes. Until then nothing is known of that name, so nobody of it is taken back.
+it comes. Until then the nodes of that name are kept.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from contextlib import aclosing
 
 from cluster_kit.abc import Answer, Discovery, Observation, PollingStrategy
 
-OTHERS_S = 1.0  # a name server that is asked in place of a silent one has its turn by then
+OTHERS_S = 1.0  # by then, a name server that is asked in place of a silent one has its turn
 
 Answers = Mapping[str, Answer]
 Questions = Mapping[str, Callable[[], Awaitable[Answers]]]
 
 
-class Run(PollingStrategy):
+class DnsPolling(PollingStrategy):
     """Polls for as long as ``discover`` runs.
 
     Args:
@@ -29,7 +29,9 @@ class Run(PollingStrategy):
             source. May raise ``DiscoveryError``.
     """
 
-    def __init__(self, interval_s: float, confirmations: int, questions: Callable[[], Questions]) -> None:
+    def __init__(
+        self, interval_s: float, confirmations: int, questions: Callable[[], Questions]
+    ) -> None:
         self.interval_s = interval_s
         self.confirmations = confirmations
         self._questions = questions
@@ -48,7 +50,7 @@ class Run(PollingStrategy):
             await asyncio.gather(*self._asking.values(), return_exceptions=True)
 
     async def poll(self, ctx: Discovery) -> Answers:
-        """Return what is known of each name by now."""
+        """Return what is known of each name so far."""
         for name, ask in self._questions().items():
             if name not in self._asking:
                 self._asking[name] = asyncio.ensure_future(ask())
@@ -64,20 +66,20 @@ class Run(PollingStrategy):
         return answers
 
     def _unknown(self, name: str) -> Answers:
-        """Return that nothing new is known, and what was wrong the last time."""
+        """Return the last error of a name and no news."""
         last = self._answers.get(name, {name: Answer()})
         return {part: Answer(error=answer.error, complete=False) for part, answer in last.items()}
 
     async def _wait(self) -> None:
-        """Wait for an answer that is of use, and for the others for a moment."""
+        """Wait for a useful answer, and then a moment for the others."""
         pending = set(self._asking.values())
         done: set[asyncio.Task[Answers]] = set()
-        while pending and not any(map(_is_of_use, done)):
+        while pending and not any(map(_is_useful, done)):
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         if pending:
             await asyncio.wait(pending, timeout=OTHERS_S)
 
 
-def _is_of_use(task: asyncio.Task[Answers]) -> bool:
+def _is_useful(task: asyncio.Task[Answers]) -> bool:
     failed = task.cancelled() or task.exception() is not None
     return failed or any(answer.complete for answer in task.result().values())
