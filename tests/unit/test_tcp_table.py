@@ -4,6 +4,7 @@ import pytest
 
 from cluster_kit.connectors.tcp import links as do
 from cluster_kit.connectors.tcp.connection import MESSAGES
+from cluster_kit.connectors.tcp.faults import Fault
 from cluster_kit.connectors.tcp.handshake import MAX_DIALLED, PATIENCE, HangUps
 from cluster_kit.connectors.tcp.links import (
     Changed,
@@ -279,7 +280,7 @@ class TestWhoMayLink:
 
     def test_lost_dial_fails_with_its_cause(self, table):
         table.connect(DIAL, ANN)
-        error = failure(table.closed(DIAL, cause=ConnectReason.REFUSED, detail="connection refused"))
+        error = failure(table.closed(DIAL, fault=Fault.of(ConnectReason.REFUSED, "connection refused")))
         assert error.reason is ConnectReason.REFUSED
         assert str(error).startswith("tcp: cannot link to 'ann@h' at 'ann:1': connection refused: ")
 
@@ -609,7 +610,7 @@ class TestHangingUp:
     def test_silence_is_no_hanging_up(self, table, hang_up):
         for _ in range(2 * PATIENCE):
             dial(table, ANN)
-            assert failure(table.closed(DIAL, cause=ConnectReason.TIMEOUT)).reason is ConnectReason.TIMEOUT
+            assert failure(table.closed(DIAL, fault=Fault.of(ConnectReason.TIMEOUT))).reason is ConnectReason.TIMEOUT
         assert hang_up() is ConnectReason.RESET
 
     def test_who_has_not_hung_up_for_long_is_forgotten(self):
