@@ -1,5 +1,8 @@
 """The link table, rule by rule: which of several connections to a peer counts, and who is told what."""
 
+from typing import get_args
+from weakref import ref
+
 import pytest
 
 from cluster_kit.connectors.tcp import links as do
@@ -41,6 +44,7 @@ from cluster_kit.wire.frames import (
     decode,
     encode,
 )
+from cluster_kit.wire.link import State
 
 FENCE = Fence("shop", "web")
 # we are bob: ann's name is lower than ours, cat's is higher
@@ -450,6 +454,18 @@ class TestSecondConnectionUnderALinkedName:
             Close(IN),
         ]
 
+    def test_link_is_not_what_another_run_of_the_peer_refused_our_dial_for(self, table):
+        link_by_accepting(table, ANN)
+        dial(table, Node(address="twin:1"))
+        error = failure(table.receive(DIAL, refusal("crossed", younger(ANN))))
+        assert error.reason is ConnectReason.CROSSED
+
+    def test_sign_of_life_settles_only_what_waits_behind_a_link(self, table):
+        table.receive(IN, hello(ANN))
+        table.receive(IN2, hello(ANN))
+        assert table.heard(IN) == table.heard(IN2) == table.heard(99) == []
+        assert told(table.closed(IN)) == answer(BOB, wanted=False)
+
     def test_newcomer_that_gives_up_is_forgotten(self, table):
         link_by_dial(table, ANN)
         table.receive(IN, hello(younger(ANN)))
@@ -498,6 +514,11 @@ class TestWishes:
         link_by_dial(table, ANN)
         assert table.receive(DIAL, Want(wanted=False)) == []
 
+    def test_link_that_the_peer_never_wanted_comes_up_and_stays(self, table):
+        dial(table, ANN)
+        actions = table.receive(DIAL, answer(ANN, wanted=False))
+        assert actions == [Send(DIAL, Confirm()), Up(DIAL, ANN), Linked(DIAL, ANN)]
+
     def test_link_that_nobody_wants_is_closed_by_who_hears_it(self, table):
         link_by_accepting(table, ANN)
         assert table.receive(IN, Want(wanted=False)) == [
@@ -534,6 +555,14 @@ class TestTelling:
     def test_nobody_is_told_what_has_not_changed(self, table):
         link_by_dial(table, ANN)
         assert table.update(BOB, leaving=False) == []
+
+    def test_hello_says_how_we_are_once_the_stream_is_open(self, table):
+        table.connect(DIAL, ANN)
+        now = BOB.evolve(metadata={"zone": "b"})
+        table.update(now, leaving=False)
+        assert told(table.established(DIAL)) == hello(now)
+        actions = table.receive(DIAL, answer(ANN))
+        assert actions == [Send(DIAL, Confirm()), Up(DIAL, ANN), Linked(DIAL, ANN)]
 
     def test_news_of_a_peer_is_reported_once(self, table):
         link_by_dial(table, ANN)
@@ -626,6 +655,44 @@ def test_address_of_another_connector_is_refused_for_good(table):
     (failed,) = table.connect(DIAL, Node(name="eve@h", address="unix:/run/eve.sock"))
     assert (failed.error.reason, failed.error.retryable) == (ConnectReason.UNREACHABLE, False)
     assert "its address is not host:port, it belongs to another connector" in str(failed.error)
+
+
+def test_link_is_found_by_its_peer_and_only_by_the_run_that_is_meant(table):
+    link_by_dial(table, ANN)
+    for known in (ANN, Node(name=ANN.name), Node(address=ANN.address)):
+        assert table.conn_to(known) == DIAL
+    for unknown in (younger(ANN), CAT, Node(address="cat:1")):
+        assert table.conn_to(unknown) is None
+
+
+def test_dial_makes_way_for_a_link_by_another_address(table):
+    dial(table, ANN)
+    dial(table, Node(address="ann:2"), attempt=2)
+    link = table.link(DIAL)
+    assert table.receive(2, answer(ANN)) == [
+        Send(2, Confirm()),
+        Up(2, ANN),
+        Close(DIAL),
+        Linked(DIAL, ANN),
+        Linked(2, ANN),
+    ]
+    assert link.state is State.CLOSED
+
+
+def test_connection_is_turned_away_whoever_dialled(table):
+    link = table.wires[IN] = table.accept(IN)
+    list(link.receive(encode(hello(ANN))))
+    assert table.refuse(IN, ConnectReason.FULL) == [Send(IN, refusal_of_bob("full")), Close(IN)]
+
+
+def test_stranger_that_hangs_up_is_forgotten(table):
+    link = ref(table.accept(IN))
+    assert table.closed(IN) == []
+    assert link() is None
+
+
+def test_actions_are_values():
+    assert all(each.__struct_config__.frozen for each in get_args(do.Action))
 
 
 # greetings

@@ -258,9 +258,8 @@ class Links:
         self.do(Up(link.number, link.peer, link.features, *link.take_greetings(self.us)))
         if link.peer_leaves:
             self.do(PeerLeaving(link.peer))
-        for attempt, node in list(self.attempts.items()):
-            if attempt == link.number or link.leads_to(node):
-                self.settle(attempt, link)
+        for attempt in self._waiting_for(link):
+            self.settle(attempt, link)
         self.reconsider(link, Sign.CONFIRMED)
         if link.wanted or link.peer_wants:
             self.update(link)
