@@ -145,7 +145,8 @@ class Link:
         """
         self._reader.feed(data)
         while self.state is not State.CLOSED:
-            body = self._reader.next(MAX_FRAME_BYTES if self.state is State.UP else MAX_HANDSHAKE_BYTES)
+            limit = MAX_FRAME_BYTES if self.state is State.UP else MAX_HANDSHAKE_BYTES
+            body = self._reader.next(limit)
             if body is None:
                 return
             frame = decode(body)
@@ -160,6 +161,6 @@ class Link:
     def _move(self, frame: Frame, sender: Role, error: type[ProtocolError]) -> None:
         senders, state = TRANSITIONS.get((self.state, type(frame)), _NEVER)
         if sender not in senders:
-            said, said_by = type(frame).__name__, sender.name.lower()
-            raise error(f"link: {said} from the {said_by} while {self.state.name.lower()}: out of order")
+            name, end, now = type(frame).__name__, sender.name.lower(), self.state.name.lower()
+            raise error(f"link: {name} from the {end} while {now}: out of order")
         self.state = state
