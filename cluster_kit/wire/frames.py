@@ -232,10 +232,7 @@ class Greeting(Frame, frozen=True, tag=13):
 
 
 class Message(Frame, frozen=True, tag=14):
-    """A payload between the two applications, which nobody else looks into.
-
-    The receiver has the feature ``messages``.
-    """
+    """A payload between the two applications, where the link carries messages."""
 
     payload: Annotated[bytes, msgspec.Meta(max_length=MAX_PAYLOAD_BYTES)]
 
