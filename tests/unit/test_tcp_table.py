@@ -5,6 +5,7 @@ from weakref import ref
 
 import pytest
 
+from cluster_kit.abc import MAX_GREETING_BYTES
 from cluster_kit.connectors.tcp import links as do
 from cluster_kit.connectors.tcp.connection import MESSAGES
 from cluster_kit.connectors.tcp.faults import Fault
@@ -594,7 +595,9 @@ class TestEnd:
         table.connect(DIAL, ANN)
         actions = table.stop()
         assert actions[0] == Close(DIAL)
-        assert "stopping" in str(failure(actions))
+        error = failure(actions)
+        assert error.reason is ConnectReason.FAILED
+        assert ": we are stopping: " in str(error)
 
     def test_nothing_is_reported_after_stop(self, table):
         link_by_dial(table, ANN)
@@ -635,6 +638,15 @@ class TestHangingUp:
         table.receive(DIAL, word)
         table.closed(DIAL)
         assert {hang_up() for _ in range(PATIENCE)} == {ConnectReason.RESET}
+
+    def test_peer_that_we_keep_waiting_may_hang_up(self, table, hang_up):
+        link_by_dial(table, ANN)
+        for _ in range(2 * PATIENCE):
+            table.wires.pop(IN, None)
+            table.receive(IN, hello(younger(ANN)))
+            table.closed(IN)
+        table.closed(DIAL)
+        assert hang_up() is ConnectReason.RESET
 
     def test_silence_is_no_hanging_up(self, table, hang_up):
         for _ in range(2 * PATIENCE):
@@ -689,6 +701,20 @@ def test_stranger_that_hangs_up_is_forgotten(table):
     link = ref(table.accept(IN))
     assert table.closed(IN) == []
     assert link() is None
+
+
+def test_peer_without_an_address_has_the_one_that_we_dialled(table):
+    nowhere = ANN.evolve(address=None)
+    assert link_by_dial(table, ANN)[1] == Up(DIAL, ANN)  # as it says
+    table.closed(DIAL)
+    dial(table, ANN)
+    assert table.receive(DIAL, answer(nowhere))[1] == Up(DIAL, ANN)
+    table.closed(DIAL)
+    assert link_by_accepting(table, nowhere) == [Up(IN, nowhere)]
+
+
+def test_connections_are_numbered_from_one(table):
+    assert [table.next_number() for _ in range(3)] == [1, 2, 3]
 
 
 def test_actions_are_values():
@@ -752,6 +778,15 @@ def test_who_carries_no_messages_is_not_greeted_and_does_not_greet(ours, theirs)
     assert isinstance(answered, Answer)
     table.receive(IN, Greeting(b"all the same"))
     assert up(table.receive(IN, Confirm())) == (None, b"")
+
+
+def test_greeting_of_too_many_bytes_breaks_the_protocol():
+    table = greeting_table(b"")
+    table.receive(IN, hello(ANN, features=[MESSAGES]))
+    for start in range(0, MAX_GREETING_BYTES, GREETING_BYTES):
+        table.receive(IN, Greeting(bytes(min(GREETING_BYTES, MAX_GREETING_BYTES - start))))
+    with pytest.raises(RemoteProtocolError, match="greeting of more than"):
+        table.receive(IN, Greeting(b"x"))
 
 
 def test_greeting_in_too_many_pieces_breaks_the_protocol():
