@@ -31,14 +31,8 @@ CAUSES = {  # for each reason, what is wrong and what to do about it; ``Untruste
         "the connection broke before the link was up",
         "see the log of that node",
     ),
-    ConnectReason.UNREACHABLE: (
-        "no way there",
-        "check its address, name resolution and routes",
-    ),
-    ConnectReason.NAME: (
-        "a node speaks for nobody but itself",
-        "see what runs at that address",
-    ),
+    ConnectReason.UNREACHABLE: ("no way there", "check its address, name resolution and routes"),
+    ConnectReason.NAME: ("a node speaks for nobody but itself", "see what runs at that address"),
     ConnectReason.FOREIGN: (
         "it is of another cluster or group",
         "give both the same, or leave it out",
@@ -55,10 +49,7 @@ CAUSES = {  # for each reason, what is wrong and what to do about it; ``Untruste
         "its name is in use by another live process",
         "give each process a name of its own",
     ),
-    ConnectReason.LEAVING: (
-        "it is about to stop and takes no new links",
-        "wait for its successor",
-    ),
+    ConnectReason.LEAVING: ("it is about to stop and takes no new links", "wait for its successor"),
     ConnectReason.FULL: (
         "it has as many links as it may",
         "raise its limit of open files, or have its discovery find this node",
