@@ -41,7 +41,7 @@ _Proof_co = TypeVar("_Proof_co", covariant=True)
 
 
 class Trust(Protocol[_Proof_co]):
-    """How a node proves itself, and whom it believes.
+    """How a node proves itself, and which proofs it accepts.
 
     Attributes:
         accepting: For streams that others open; see ``new_context``.
@@ -86,7 +86,7 @@ class Tls(Generic[_Proof]):
     """One end of a stream.
 
     Args:
-        trust: How this end proves itself, and whom it believes.
+        trust: How this end proves itself, and which proofs it accepts.
         dialled: Whether this end opened the stream.
 
     Attributes:

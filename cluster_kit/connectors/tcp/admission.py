@@ -40,7 +40,7 @@ class Admission:
     """Admits connections that others open, by the bounds of this module.
 
     Args:
-        links: The environment of the connector: its network, its security, and whom it knows.
+        links: The environment of the connector: its network, its security, and the known peers.
     """
 
     def __init__(self, links: LinkReport) -> None:

@@ -37,29 +37,29 @@ class Connection:
         number: Its number.
         link: The protocol as seen from our end, with the state.
         peer: The other end as it introduced itself; before that, the node that we dial.
-        told: What the peer knows of us: our identity as we sent it last.
+        sent: What the peer knows of us: our identity as we sent it last.
         target: The node that we dialled, ``None`` if we accepted.
         wanted: Whether we want the link for ourselves. That is settled when the link comes up:
             before, the ``connect`` that wants it may be given up.
         peer_wants: Whether the peer wanted the link when it introduced itself.
         peer_leaves: Whether the peer is about to leave.
         features: What the peer can do beyond the protocol's version.
-        told_secrets: The secrets that the peer knows us to hold, by id.
-        told_greeting: The greeting that we sent, until the link is up.
+        sent_secrets: The secrets that the peer knows us to hold, by id.
+        sent_greeting: The greeting that we sent, until the link is up.
         echoed: Whether our own hello came in while this dial waited for its answer.
     """
 
     number: int
     link: Link
     peer: Node
-    told: Identity
+    sent: Identity
     target: Node | None = None
     wanted: bool = False
     peer_wants: bool = False
     peer_leaves: bool = False
     features: tuple[str, ...] = ()
-    told_secrets: tuple[bytes, ...] = ()
-    told_greeting: bytes = b""
+    sent_secrets: tuple[bytes, ...] = ()
+    sent_greeting: bytes = b""
     echoed: bool = False
     _greeting: list[bytes] = field(default_factory=list)  # what came in of the peer's, in pieces
 
@@ -109,8 +109,8 @@ class Connection:
         The peer's is ``None`` where the link can't carry messages.
         """
         greeting = b"".join(self._greeting) if self.carries_messages(us) else None
-        told = self.told_greeting
-        self._greeting, self.told_greeting = [], b""
+        told = self.sent_greeting
+        self._greeting, self.sent_greeting = [], b""
         return greeting, told
 
     def same_process(self, other: Connection) -> bool:
@@ -129,13 +129,13 @@ class Connection:
 
     def news(self, us: Presence) -> Iterator[Frame]:
         """Yield the frames that tell the peer what has changed about us and our wish."""
-        was, self.told = self.told, us.introduction(wanted=self.wanted)
-        if (self.told.metadata, self.told.leaving) != (was.metadata, was.leaving):
-            yield Update(metadata=self.told.metadata, leaving=self.told.leaving)
-        if self.told.wanted != was.wanted:
+        was, self.sent = self.sent, us.introduction(wanted=self.wanted)
+        if (self.sent.metadata, self.sent.leaving) != (was.metadata, was.leaving):
+            yield Update(metadata=self.sent.metadata, leaving=self.sent.leaving)
+        if self.sent.wanted != was.wanted:
             yield Want(wanted=self.wanted)
-        if us.secrets != self.told_secrets:
-            self.told_secrets = us.secrets
+        if us.secrets != self.sent_secrets:
+            self.sent_secrets = us.secrets
             yield Secrets(list(us.secrets))
 
 
@@ -163,17 +163,17 @@ class Connections:
         link = self.strangers[number] = Link(Role.ACCEPTOR)
         return link
 
-    def introduced(self, number: int, identity: Identity, told: Identity) -> Connection:
+    def introduced(self, number: int, identity: Identity, sent: Identity) -> Connection:
         """Make a stranger that has introduced itself by ``identity`` a peer."""
-        connection = Connection(number, self.strangers.pop(number), identity.node(), told)
+        connection = Connection(number, self.strangers.pop(number), identity.node(), sent)
         connection.introduce(identity)
         self.by_number[number] = connection
         return connection
 
-    def dial(self, number: int, target: Node, told: Identity) -> None:
+    def dial(self, number: int, target: Node, sent: Identity) -> None:
         """Add a connection that we dial."""
         link = Link(Role.DIALLER)
-        self.by_number[number] = Connection(number, link, target, told, target=target)
+        self.by_number[number] = Connection(number, link, target, sent, target=target)
 
     def incumbent(self, name: str) -> Connection | None:
         """Return the connection that counts for ``name``."""

@@ -42,12 +42,12 @@ class Incidents:
             log.warning("tcp: a node at %s is not let in: %s%s", host, why, more)
 
     def stranger(self, host: str, why: object) -> None:
-        """A connection with somebody who has not introduced himself was closed."""
+        """A connection whose peer has not introduced itself was closed."""
         if self.passes("stranger"):
             log.debug("connection with %s closed: %s", host, why)
 
     def no_room(self, host: str, peer: Node) -> None:
-        """There is no room for a link to ``peer``, whom nobody vouches for."""
+        """There is no room for a link to ``peer``, which is not known."""
         if self.passes("full"):
             log.warning(
                 "no room for another link to peers that nobody vouches for, such as %s from %s: "

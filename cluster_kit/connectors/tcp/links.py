@@ -236,15 +236,15 @@ class Links:
     def _answer(self, newcomer: Connection) -> None:
         for dial in self.connections.dials_to(newcomer.peer):
             self.drop(dial)
-        newcomer.told = self.us.introduction(wanted=bool(self._waiting_for(newcomer)))
+        newcomer.sent = self.us.introduction(wanted=bool(self._waiting_for(newcomer)))
         self.connections.answered[newcomer.name] = newcomer
         self._greet(newcomer)
-        self.send(newcomer, Answer(identity=newcomer.told))
+        self.send(newcomer, Answer(identity=newcomer.sent))
 
     def _greet(self, connection: Connection) -> None:
         """Send what the application greets with now, in as many frames as it takes."""
         if connection.carries_messages(self.us) and (greeting := self._greeting()):
-            connection.told_greeting = greeting
+            connection.sent_greeting = greeting
             for start in range(0, len(greeting), GREETING_BYTES):
                 self.send(connection, Greeting(greeting[start : start + GREETING_BYTES]))
 

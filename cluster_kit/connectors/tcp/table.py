@@ -169,7 +169,7 @@ class LinkTable:
     def established(self, conn: int) -> list[Action]:
         """Say hello: a connection that we dialled is open."""
         dial = self._connections.by_number[conn]
-        dial.told = self._links.us.introduction(wanted=True)
+        dial.sent = self._links.us.introduction(wanted=True)
         self._links.send(dial, self._links.us.hello())
         return self._links.take()
 
@@ -249,8 +249,8 @@ class LinkTable:
         if reason or identity is None:
             self._links.refuse(conn, reason or ConnectReason.PROTOCOL)
             return
-        told = self._links.us.introduction(wanted=False)
-        self._links.decide(self._connections.introduced(conn, identity, told))
+        sent = self._links.us.introduction(wanted=False)
+        self._links.decide(self._connections.introduced(conn, identity, sent))
 
     def _answer_received(self, dial: Connection, identity: Identity) -> None:
         assert dial.target is not None
