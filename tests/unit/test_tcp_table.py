@@ -461,6 +461,16 @@ class TestSecondConnectionUnderALinkedName:
         error = failure(table.receive(DIAL, refusal("crossed", younger(ANN))))
         assert error.reason is ConnectReason.CROSSED
 
+    def test_link_is_not_what_its_peer_refused_our_dial_for_another_reason(self, table):
+        link_by_accepting(table, ANN)
+        dial(table, Node(address="ann:2"))
+        error = failure(table.receive(DIAL, refusal("leaving", ANN)))
+        assert error.reason is ConnectReason.LEAVING
+
+    def test_dial_that_has_crossed_with_an_unknown_peer_fails(self, table):
+        dial(table, ANN)
+        assert failure(table.receive(DIAL, refusal("crossed"))).reason is ConnectReason.CROSSED
+
     def test_sign_of_life_settles_only_what_waits_behind_a_link(self, table):
         table.receive(IN, hello(ANN))
         table.receive(IN2, hello(ANN))
@@ -515,6 +525,10 @@ class TestWishes:
         link_by_dial(table, ANN)
         assert table.receive(DIAL, Want(wanted=False)) == []
 
+    def test_link_that_the_peer_wants_again_stays_though_we_do_not(self, table):
+        link_by_accepting(table, ANN)
+        assert table.receive(IN, Want(wanted=True)) == []
+
     def test_link_that_the_peer_never_wanted_comes_up_and_stays(self, table):
         dial(table, ANN)
         actions = table.receive(DIAL, answer(ANN, wanted=False))
@@ -564,6 +578,12 @@ class TestTelling:
         assert told(table.established(DIAL)) == hello(now)
         actions = table.receive(DIAL, answer(ANN))
         assert actions == [Send(DIAL, Confirm()), Up(DIAL, ANN), Linked(DIAL, ANN)]
+
+    def test_peer_that_changes_is_not_leaving_for_that(self, table):
+        link_by_dial(table, ANN)
+        changed = ANN.evolve(metadata={"zone": "c"})
+        news = Update(metadata={"zone": "c"}, leaving=False)
+        assert table.receive(DIAL, news) == [Changed(DIAL, changed)]
 
     def test_news_of_a_peer_is_reported_once(self, table):
         link_by_dial(table, ANN)
