@@ -83,7 +83,7 @@ def forget_who_is_away(self, peer, now_s):
 
 def leave_the_greeting_for_later(self, connection):
     if connection.carries_messages(self.us):
-        connection.told_greeting = b""
+        connection.sent_greeting = b""
 
 
 MESSAGE_SAFEGUARDS = [

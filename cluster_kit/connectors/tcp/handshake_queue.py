@@ -1,6 +1,9 @@
-"""Has the handshakes that others begin take turns, so that those who say no more than a ClientHello cost little memory.
+"""Bounds the TLS handshakes that others begin and that are under way at a time.
 
-A handshake under way holds some 50 KB, nearly all of it OpenSSL's; what has come in before holds as many bytes as it has.
+A handshake under way holds some 50 KB, nearly all of it OpenSSL's. Before it begins, a connection
+holds no more than the bytes that came in. So whoever sends a ClientHello and falls silent costs
+little: it waits until its first record is there, then in the queue, and gives up its place when
+others wait.
 """
 
 from __future__ import annotations
@@ -13,26 +16,27 @@ from functools import partial
 from cluster_kit.network import Stream, StreamReader
 from cluster_kit.wire.frames import begins_tls
 
-MAX_AT_ONCE = 32  # as many as one host's nodes may want at once; some 2 MB
-TURN_S = 1.0  # while others wait, the oldest handshake then makes way; while nobody waits, none has to
-WAIT_S = 4.0  # in a crowd turns are shorter, so that all who wait have theirs by then, and time for it
-MAX_FIRST_BYTES = 4096  # before the turn; a ClientHello of ours has some 250, and 2000 where keys withstand quantum computers
+MAX_AT_ONCE = 32  # as many as the nodes of one host may want at once; some 2 MB
+TURN_S = 1.0  # after which the oldest handshake makes way, if others wait
+WAIT_S = 4.0  # in a crowd turns are shorter, so that all have theirs within this time
+MAX_FIRST_BYTES = 4096
+"""Bytes kept before the turn. Our ClientHello has some 250, or 2000 with post-quantum keys."""
 
 
-class Queued(Stream):
-    """A stream that somebody else opened, on another one that it owns; whatever begins like TLS waits for its turn.
+class QueuedStream(Stream):
+    """An accepted stream, on another one that it owns; what begins like TLS waits for its turn.
 
     Args:
         stream: The other one, not started.
-        ask: Called once a first record is there, with what to call in turn.
+        ready: Called once a first record is there; ``proceed`` is the answer to it.
     """
 
-    def __init__(self, stream: Stream, ask: Callable[[Queued], None]) -> None:
+    def __init__(self, stream: Stream, ready: Callable[[QueuedStream], None]) -> None:
         self.here, self.there = stream.here, stream.there
         self._stream = stream
-        self._ask = ask
+        self._ready = ready
         self._reader: StreamReader | None = None
-        self._first: bytearray | None = bytearray()  # None when it had its turn
+        self._first: bytearray | None = bytearray()  # what came in; None once it had its turn
         self._is_waiting = False
 
     def start(self, reader: StreamReader) -> None:
@@ -41,25 +45,24 @@ class Queued(Stream):
         self._stream.start(self)
 
     def received(self, data: memoryview) -> None:
-        """Pass on what comes in, or keep it until it is this stream's turn."""
+        """Pass on what came in, or keep it until it is this stream's turn."""
         if self._first is None:  # for nearly all of a link's life
-            assert self._reader is not None
-            self._reader.received(data)
+            self._pass_on(data)
             return
         head = self._first + data[:MAX_FIRST_BYTES]
-        is_whole = begins_tls(head)
-        if is_whole is False:
-            self._first = None  # it takes no turn to find out what else it is
+        is_tls = begins_tls(head)
+        if is_tls is False:
+            self._first = None  # to find out what else it is takes no memory, so no turn
             self._pass_on(memoryview(head + data[MAX_FIRST_BYTES:]))
         elif len(self._first) + len(data) > MAX_FIRST_BYTES:
             self.abort()
         else:
             self._first = head
-            if is_whole and not self._is_waiting:
+            if is_tls and not self._is_waiting:
                 self._is_waiting = True
-                self._ask(self)
+                self._ready(self)
 
-    def go_on(self) -> None:
+    def proceed(self) -> None:
         """Take the turn."""
         first, self._first = self._first, None
         if first:
@@ -70,12 +73,12 @@ class Queued(Stream):
         self._reader.received(data)
 
     def relieved(self) -> None:
-        """Tell that all has been taken."""
+        """Pass on that everything is sent."""
         if self._reader is not None:
             self._reader.relieved()
 
     def lost(self) -> None:
-        """Tell that the stream has ended."""
+        """Pass on that the stream has ended."""
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.lost()
@@ -86,7 +89,7 @@ class Queued(Stream):
 
     @property
     def unsent_bytes(self) -> int:
-        """What waits below."""
+        """Bytes that wait below."""
         return self._stream.unsent_bytes
 
     def close(self) -> None:
@@ -100,35 +103,38 @@ class Queued(Stream):
         self._stream.abort()
 
 
-class Turns:
-    """Bounds the handshakes under way; those who wait get in by order, but first those of whose host there are the fewest."""
+class HandshakeQueue:
+    """Lets streams have their turns, in order; hosts with the fewest turns under way go first."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[int, Queued] = {}
-        self._begun: dict[int, tuple[Queued, float]] = {}  # the oldest first
-        self._crowd = 0  # the most who have waited since somebody waits
+        self._waiting: dict[int, QueuedStream] = {}
+        self._begun: dict[int, tuple[QueuedStream, float]] = {}  # with its time; oldest first
+        self._crowd = 0  # the most that have waited since the queue was last empty
         self._timer: asyncio.TimerHandle | None = None
 
-    def queue(self, conn: int, stream: Stream) -> Queued:
-        """Return what to start in place of ``stream``; ``release`` the connection once its end has proved itself or is gone."""
-        return Queued(stream, partial(self._ask, conn))
+    def enqueue(self, conn: int, stream: Stream) -> QueuedStream:
+        """Return what to start in place of ``stream``, which has no place before it is ready.
+
+        ``release`` the connection when its peer has proved itself, or when it is closed.
+        """
+        return QueuedStream(stream, partial(self._join, conn))
 
     def release(self, conn: int) -> None:
-        """Let others have the turn of a connection, which waits no longer. Idempotent."""
+        """Give the place of a connection to others, waiting or begun. Idempotent."""
         if self._waiting.pop(conn, None) or self._begun.pop(conn, None):
-            self._go_on()
+            self._advance()
 
-    def _ask(self, conn: int, stream: Queued) -> None:
+    def _join(self, conn: int, stream: QueuedStream) -> None:
         self._waiting[conn] = stream
-        self._go_on()
+        self._advance()
 
-    def _go_on(self) -> None:
+    def _advance(self) -> None:
         while self._waiting and len(self._begun) < MAX_AT_ONCE:
             conn = self._next()
             stream = self._waiting.pop(conn)
             self._begun[conn] = (stream, self._loop.time())
-            stream.go_on()
+            stream.proceed()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -143,7 +149,7 @@ class Turns:
         return min(self._waiting, key=lambda conn: begun[self._waiting[conn].there.host])
 
     def _make_way(self) -> None:
-        """End the oldest handshake, which goes on no more."""
+        """End the oldest handshake."""
         conn, (stream, _) = next(iter(self._begun.items()))
         stream.abort()
         self.release(conn)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster_kit.connectors.tcp.accept import (
+from cluster_kit.connectors.tcp.admission import (
     KEY_EXCHANGES_PER_S,
     MAX_HALF_OPEN,
     MAX_HALF_OPEN_PER_HOST,
@@ -12,10 +12,14 @@ from cluster_kit.connectors.tcp.accept import (
     KeyExchanges,
     Strangers,
 )
-from cluster_kit.connectors.tcp.distrust import MOST_HOSTS, Distrust
+from cluster_kit.connectors.tcp.incidents import MOST_HOSTS, Incidents
 from cluster_kit.node import Node
 
 HOST, OTHER_HOST = "203.0.113.7", "203.0.113.8"
+
+
+class Clock:
+    now_s = 0.0
 
 
 def peer(number):
@@ -128,22 +132,40 @@ def test_hosts_are_forgotten_once_they_have_waited():
     assert len(exchanges._even_s) <= MAX_HOSTS
 
 
-def test_host_that_is_not_let_in_is_told_of_once_a_minute(caplog):
-    distrust = Distrust()
-    for second in range(61):
-        distrust.tell(HOST, "why", float(second))
-    first, last = caplog.messages
-    assert f"{HOST} is not let in: why" in first
-    assert last == f"{first} (and 59 more of this kind before)"
+class TestIncidents:
+    @pytest.fixture
+    def clock(self):
+        return Clock()
 
+    @pytest.fixture
+    def incidents(self, clock):
+        return Incidents(lambda: clock.now_s)
 
-def test_few_hosts_that_are_not_let_in_are_told_of(caplog):
-    distrust = Distrust()
-    for second in range(60):
-        for number in range(1000):
-            distrust.tell(f"10.1.{number // 256}.{number % 256}", "why", float(second))
-    assert [record.args[0] for record in caplog.records[:-1]] == [f"10.1.0.{number}" for number in range(MOST_HOSTS)]
-    assert "more hosts" in caplog.records[-1].getMessage()
-    caplog.clear()
-    distrust.tell("10.2.0.0", "why", 60.0)
-    assert "10.2.0.0 is not let in" in caplog.text
+    def test_host_that_is_not_let_in_is_named_once_a_minute(self, caplog, clock, incidents):
+        for second in range(61):
+            clock.now_s = float(second)
+            incidents.untrusted(HOST, "why")
+        first, last = caplog.messages
+        assert f"{HOST} is not let in: why" in first
+        assert last == f"{first} (and 59 more of this kind before)"
+
+    def test_few_hosts_that_are_not_let_in_are_named(self, caplog, clock, incidents):
+        for second in range(60):
+            clock.now_s = float(second)
+            for number in range(1000):
+                incidents.untrusted(f"10.1.{number // 256}.{number % 256}", "why")
+        named = [record.args[0] for record in caplog.records[:-1]]
+        assert named == [f"10.1.0.{number}" for number in range(MOST_HOSTS)]
+        assert "more hosts" in caplog.records[-1].getMessage()
+        caplog.clear()
+        clock.now_s = 60.0
+        incidents.untrusted("10.2.0.0", "why")
+        assert "10.2.0.0 is not let in" in caplog.text
+
+    def test_each_kind_is_reported_once_in_a_while(self, caplog, incidents):
+        for _ in range(3):
+            incidents.no_room(HOST, peer(1))
+            incidents.broken(peer(2), "why")
+        full, broken = caplog.messages
+        assert f"such as n1@there from {HOST}: raise the limit of open files" in full
+        assert broken == "link to n2@there closed: why"

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from cluster_kit import Endpoint, StreamReader
-from cluster_kit.connectors.tcp.accept import MAX_HALF_OPEN
+from cluster_kit.connectors.tcp.admission import MAX_HALF_OPEN
+from cluster_kit.connectors.tcp.handshake_queue import MAX_AT_ONCE, MAX_FIRST_BYTES, TURN_S, WAIT_S, HandshakeQueue
 from cluster_kit.connectors.tcp.hub import HANDSHAKE_S
-from cluster_kit.connectors.tcp.turns import MAX_AT_ONCE, MAX_FIRST_BYTES, TURN_S, WAIT_S, Turns
 from cluster_kit.testing import MemoryNetwork, run_virtually
 
 RECORD = b"\x16\x03\x01\x00\x04abcd"
@@ -52,7 +52,7 @@ class Node:
     """
 
     def __init__(self, hosts):
-        self.turns = Turns()
+        self.queue = HandshakeQueue()
         self.readers = []
         self._hosts = hosts
         self._dialled = []
@@ -65,7 +65,7 @@ class Node:
         conn = len(self.readers)
         reader = Reader()
         self.readers.append(reader)
-        self.turns.queue(conn, stream).start(reader)
+        self.queue.enqueue(conn, stream).start(reader)
 
     async def say(self, words, host=1, times=1):
         """Dial, and say ``words``; return the readers at this node when it has heard them."""
@@ -106,8 +106,8 @@ def test_so_many_are_under_way_at_once_and_no_more():
         readers = await node.say(RECORD, times=MAX_AT_ONCE + 3)
         assert begun(readers) == MAX_AT_ONCE
         assert readers[0].got == RECORD
-        node.turns.release(4)
-        node.turns.release(4)
+        node.queue.release(4)
+        node.queue.release(4)
         assert begun(readers) == MAX_AT_ONCE + 1
         assert readers[MAX_AT_ONCE].got == RECORD
 
@@ -150,7 +150,7 @@ def test_host_with_a_crowd_is_passed_by_those_of_another():
     async def scenario(node):
         crowd = await node.say(RECORD, times=2 * MAX_AT_ONCE)
         [newcomer] = await node.say(RECORD, host=2)
-        node.turns.release(0)
+        node.queue.release(0)
         assert newcomer.begun_s is not None
         assert begun(crowd) == MAX_AT_ONCE
 
@@ -203,8 +203,8 @@ def test_one_who_leaves_before_its_turn_takes_none():
     async def scenario(node):
         await node.say(RECORD, times=MAX_AT_ONCE)
         [leaver, newcomer] = await node.say(RECORD, times=2)
-        node.turns.release(MAX_AT_ONCE)
-        node.turns.release(0)
+        node.queue.release(MAX_AT_ONCE)
+        node.queue.release(0)
         assert leaver.begun_s is None
         assert newcomer.begun_s is not None
 
