@@ -81,10 +81,10 @@ def membership(n: int) -> Iterator[Row]:
     """A full mesh of ``n`` others from nothing: each is found, planned and linked; then one thing more happens."""
     nodes = [_node(number) for number in range(1, n + 1)]
     found, linked, renewed, one_more = zip(*(_life(nodes) for _ in range(REPETITIONS)), strict=True)
-    yield "membership: take in a found node", n, min(found) / n
-    yield "membership: plan a connect, take in its link", n, min(linked) / n
-    yield "membership: take in all nodes again, unchanged", n, min(renewed)
-    yield "membership: take in one more node, plan its connect", n, min(one_more)
+    yield "membership: find a node, queue its connect", n, min(found) / n
+    yield "membership: link a node", n, min(linked) / n
+    yield "membership: find all nodes again, unchanged", n, min(renewed)
+    yield "membership: find one more node, connect to it", n, min(one_more)
 
 
 def _life(nodes: list[Node]) -> list[float]:

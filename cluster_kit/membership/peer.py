@@ -220,8 +220,11 @@ class Peer:
         """Whether a new record would say the same."""
         if max(self.offer_paid_s, self.report_paid_s) > now_s:
             return False
-        new = Peer(self.key, offer_paid_s=self.offer_paid_s, report_paid_s=self.report_paid_s)
-        return all(getattr(self, name) == getattr(new, name) for name in self.__slots__)
+        return all(getattr(self, name) == getattr(_NEW, name) for name in _STATE)
+
+
+_NEW = Peer("")
+_STATE = sorted(set(Peer.__slots__) - {"key", "offer_paid_s", "report_paid_s"})
 
 
 class Peers(dict[str, Peer]):

@@ -254,11 +254,11 @@ class Reconciler:
         self._unqueue(key)
         if any(key in lane for lane in self._lanes):
             return
-        wait = peer.wait or Wait()
-        at_s = max(now_s, wait.until_s)
+        wait = peer.wait
+        at_s = max(now_s, wait.until_s) if wait else now_s
         if peer.wanted:
             if not peer.settled and not self._draining:
-                is_doubtful = wait.unanswered and at_s >= wait.lively_until_s
+                is_doubtful = wait is not None and wait.unanswered and at_s >= wait.lively_until_s
                 (self._doubtful if is_doubtful else self._hopeful).queue(key, at_s)
         elif peer.told:
             self._farewells.queue(key, at_s)

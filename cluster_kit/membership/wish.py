@@ -128,12 +128,16 @@ class Wish:
         return NO_OFFER if peer is None else peer.offer
 
     def _replace(self, peer: Peer, offer: Offer) -> None:
-        for nodes, before, now in zip((self._known, self._missed), peer.offer, offer, strict=True):
-            if before is not None:
-                nodes.discard(before)
-            if now is not None:
-                nodes.add(now)
-        peer.offer = offer
+        before, peer.offer = peer.offer, offer
+        _swap(self._known, before.known, offer.known)
+        _swap(self._missed, before.missed, offer.missed)
         self._stale = True
         self._touched.add(peer.key)
         self.changed.add(peer.key)
+
+
+def _swap(nodes: set[Node], before: Node | None, now: Node | None) -> None:
+    if before is not None:
+        nodes.discard(before)
+    if now is not None:
+        nodes.add(now)
