@@ -1,8 +1,83 @@
-"""All that this node knows of one peer.
+"""What this node knows of one peer, and the states that a peer goes through.
 
-There is one ``Peer`` for each key. The other modules of this package hold the rules, each for its
-own group of fields; they keep nothing by peer themselves but queues, which only say whose turn is
-next and could be worked out again from the table.
+There is one ``Peer`` for each key, a name or an address without one. What other modules keep by
+key could be worked out from these records: whose turn is next (``Deadlines``, the lanes), and who
+belongs to a source, an address or the wish. Only the goodbyes of runs (``Departures``) outlast
+the record of their peer, a bounded number of them for a minute at most.
+
+A peer is in one state of each of five groups, which move independently. Left of an arrow is the
+state before, ``any`` for all of them; right of it, the state after. Reports are those of
+``reports.py``; a time is a deadline of the peer. ``rules.py`` says what each report does.
+
+What discovery knows (``roster.py``, ``sources.py``): fields from ``words`` to ``answered_by``
+
+    unknown    no word of a source, or only for an address at which a named peer answers
+    known      ``known`` is the node that the words add up to
+    set aside  ``mirror`` is that node, but a dial to it led back to this node
+
+    unknown -> known      Observed: Seen or Found, unless it is this node, or max_nodes are known
+    known -> unknown      Observed: Found without it, or Gone; or the time of its last word passes,
+                          which stands still from SourceFails to SourceWorks
+    known -> set aside    ConnectFailed: SELF, and nobody gives another address for it
+    set aside -> known    LinkUp; or Connected
+    set aside -> unknown  like known -> unknown
+
+The link (``rules.py``, ``doubts.py``, ``memory.py``): fields from ``met`` to ``goodbyes``
+
+    strange  no link that would be remembered
+    up       ``up_since_s`` says since when; ``met`` is who is there
+    missed   not up, but ``remembered``: it is redialled even if nobody vouches for it
+    doubted  besides any of these: a link to a run that has said goodbye, so it should end soon
+
+    any -> up            LinkUp: the link of another run that was up is down (REPLACED)
+    any -> doubted       LinkUp of a run that has said goodbye and that nobody vouches for
+    doubted -> up        BELATED_S pass
+    doubted -> as before LinkDown; or LinkUp of another run
+    up -> missed         LinkDown, where a source vouches for it or its silence was no answer
+    up -> strange        LinkDown: LEFT, GONE or UNWANTED; or it was leaving; or nobody knows it
+    missed -> strange    remember_s pass; or Observed: Gone; or ConnectFailed: SELF
+
+    A goodbye that a source has heard while the peer is up waits in ``goodbyes``: the peer itself
+    would say so. It counts if the link is down within HELD_S.
+
+Going away (``departures.py``): fields ``leaving`` and ``left``
+
+    staying  neither
+    leaving  ``leaving`` says which run, and whether that is hearsay: discovery alone says so
+    left     ``left`` is the run that said goodbye, though a source still vouches for it
+
+    staying -> leaving   Observed: Leaving (hearsay); or LinkLeaving
+    leaving -> staying   another run is known or up, or none is; or hearsay's time passes
+    any -> left          LinkDown: LEFT, while a source vouches for that run
+    left -> staying      it is up, or another run is known, or none
+
+The command (``wish.py``, ``reconciler.py``, ``lanes.py``): fields from ``offer`` to ``flight``
+
+    idle       not ``wanted``, and not ``told``
+    waiting    ``wanted``; the dial is queued for ``wait.until_s``, in the hopeful lane or, if
+               nobody seems to be there, in the doubtful one
+    in flight  the connector is carrying out Connect or Disconnect (``flight``)
+    settled    ``wanted``, up, and the connector told so
+    parting    not ``wanted``, but ``told``; Disconnect is queued
+
+    idle -> waiting       the topology picks it from what is on ``offer``: those that are known or
+                          missed, and not leaving
+    waiting -> in flight  its time has come, and the lane has room
+    in flight -> settled  Connected, and the link is up
+    in flight -> waiting  ConnectFailed (back-off); or Connected to nothing (the same)
+    settled -> waiting    LinkDown, or LinkUp of another run; or the node has changed, where
+                          the connector knows of peers only what it is told (``outdated``)
+    settled -> parting    the topology picks it no longer
+    parting -> in flight  the lane has room
+    in flight -> idle     Disconnected, or it is not wanted any more and was never told
+
+The application (``news.py``): fields from ``reported_known`` to ``report_paid_s``
+
+    reported  it has had all events
+    held      ``held`` is how things stand; what it has not heard of follows at a deadline
+
+    reported -> held  something changes too soon after too many other changes
+    held -> reported  the time passes, and there is room among the events of all peers
 """
 
 from __future__ import annotations
