@@ -79,7 +79,7 @@ class Membership:
         """Apply ``reports`` in their order, and what the time alone changes; return what follows.
 
         Raises:
-            BaseException: The topology raised that.
+            TopologyError: Nothing sensible can follow.
         """
         for report in reports:
             self._apply(report, now_s)

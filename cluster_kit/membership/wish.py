@@ -22,6 +22,10 @@ MAX_WAIT_S = 0.25  # between two workings-out, however many nodes there are
 AHEAD_S = 0.5  # workings-out that take up no more than this are done without a wait
 
 
+class TopologyError(Exception):
+    """The topology could not pick anybody: it raised the cause of this error, or picked no nodes."""
+
+
 class Wish:
     """What the topology is offered, and what it picks from that.
 
@@ -94,7 +98,10 @@ class Wish:
         if self._stale and now_s >= self._paid_until_s - AHEAD_S:
             size = len(self._known) + len(self._missed)
             self._paid_until_s = max(now_s, self._paid_until_s) + min(size * NODE_S, MAX_WAIT_S)
-            changed = self._work_out(local)
+            try:
+                changed = self._work_out(local)
+            except BaseException as exc:
+                raise TopologyError from exc
             self._stale = False
             self._touched.clear()
         else:

@@ -20,6 +20,7 @@ from cluster_kit.events import Event, TopologyEvent
 from cluster_kit.membership import reports
 from cluster_kit.membership.membership import Effects, Membership
 from cluster_kit.membership.reports import Report
+from cluster_kit.membership.wish import TopologyError
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Node
 from cluster_kit.pipe.channel import Channel, Parcel
@@ -85,7 +86,7 @@ class Worker:
         process: Process,
     ) -> None:
         config = start.topology
-        self._here = LocalNode.of_new_run(start, network)
+        self.here = LocalNode.of_new_run(start, network)
         self._start = start
         self._connector: Connector = config.connector.build()
         self._membership = _membership(config, self.local, self._connector)
@@ -115,7 +116,7 @@ class Worker:
         return Links(
             self._connector,
             self._membership,
-            here=self._here,
+            here=self.here,
             partial=partial,
             clock=self._clock,
             forwarding=self._forwarding,
@@ -129,7 +130,7 @@ class Worker:
             name,
             strategy,
             self._start.topology.child_spec,
-            here=self._here,
+            here=self.here,
             report=self._hear,
             tell=self._outbox.send,
             announced=lambda: self._announced(name),
@@ -138,7 +139,7 @@ class Worker:
     @property
     def local(self) -> Node:
         """This node as it is now."""
-        return self._here.node
+        return self.here.node
 
     # -- life ----------------------------------------------------------------------------------------------------------------
 
@@ -181,9 +182,9 @@ class Worker:
             log.debug("cannot serve", exc_info=raised)
             self._outbox.send(CannotServe(as_config_error(raised, "connector")))
             return False
-        self._here.node = local
+        self.here.node = local
         self._reports += [reports.LocalChanged(self.local), reports.Inherited(self._start.known, _HANDED_OVER_TTL_S)]
-        if self._here.leaving:
+        if self.here.leaving:
             self._reports.append(reports.Draining())
         self._settle()  # a topology that can't select can't serve
         self._outbox.send(Serving(local.address, local.boot_id, self._forwarding.max_message_bytes))
@@ -193,7 +194,7 @@ class Worker:
         """Warn where others can't reach the address that they are told."""
         where, raised = await attempt(lambda: self._connector.serves_on(self.local.host))
         if raised is None and self.local.address is not None:
-            await warn_of_loopback(self._here.network, self.local.address, where)
+            await warn_of_loopback(self.here.network, self.local.address, where)
 
     async def _leave(self, running: Iterable[asyncio.Task[None]]) -> None:
         """Say goodbye on every way at once, within the time that each may take."""
@@ -263,21 +264,17 @@ class Worker:
         self._publish(effects.events)
 
     def _step(self) -> Effects:
-        """Take the membership one step on; a topology that raises ends this worker, as nothing sensible can follow."""
+        """Take the membership one step on; a topology that can't select ends this worker."""
         heard, self._reports = self._reports, []
         try:
             effects = self._membership.step(heard, self._clock.now_s())
-        except BaseException as exc:
+        except TopologyError as exc:
             log.exception("the topology raised")
-            self._give_up(as_config_error(exc, "topology"))
+            self._give_up(as_config_error(exc.__cause__ or exc, "topology"))
         if self._membership.full_of and not self._full_told:
             self._full_told = True
-            limit = self._start.topology.max_nodes
-            log.warning(
-                "%s: more than max_nodes %d nodes found: the others are ignored; raise max_nodes",
-                self._membership.full_of,
-                limit,
-            )
+            text = "%s: more than max_nodes %d nodes found: the others are ignored; raise max_nodes"
+            log.warning(text, self._membership.full_of, self._start.topology.max_nodes)
         return effects
 
     def _give_up(self, error: ClusterKitError) -> NoReturn:
@@ -302,7 +299,7 @@ class Worker:
 
     def _publish(self, events: Sequence[Event]) -> None:
         if events:
-            t = self._here.network.clock.wall_s()
+            t = self.here.network.clock.wall_s()
             for event in events:
                 object.__setattr__(event, "t", t)  # nobody has seen it yet; to make another one takes longer than all before
             self._outbox.publish(tuple(events))
@@ -343,7 +340,7 @@ class Worker:
                 self._renew(keyring)
             case Drain():
                 self._reports.append(reports.Draining())
-                self._here.leaving = True
+                self.here.leaving = True
                 self._changed()
             case Inspect(id=number):
                 unlinked = self._membership.unlinked(self._clock.now_s())
@@ -355,9 +352,9 @@ class Worker:
 
     def _renew(self, keyring: Keyring) -> None:
         """Use other keys and certificates, or keep the last ones where these can't be used."""
-        before = self._here.security.secret_ids
+        before = self.here.security.secret_ids
         try:
-            self._here.security.renew(keyring)
+            self.here.security.renew(keyring)
         except (ValueError, OSError) as exc:  # OSError: files in memory could not be had
             log.warning("the new secrets or certificates can't be used: the last ones stay: %s", described(exc))
             return
@@ -365,7 +362,7 @@ class Worker:
         self._changed()
 
     def _change_metadata(self, metadata: Mapping[str, str]) -> None:
-        self._here.node = self.local.evolve(metadata=metadata)
+        self.here.node = self.local.evolve(metadata=metadata)
         self._changed()
 
     def _changed(self) -> None:
@@ -373,7 +370,7 @@ class Worker:
         self._reports.append(reports.LocalChanged(self.local))
         for source in self._sources:
             source.context.notify()
-        update = partial(self._connector.update, self.local, self._here.leaving)
+        update = partial(self._connector.update, self.local, self.here.leaving)
         task = asyncio.create_task(self._have_connector("update", update))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
