@@ -62,7 +62,7 @@ class Deadlines:
         return None
 
     def pop_due(self, now_s: float, limit: int | None = None) -> list[str]:
-        """Take away the deadlines that have come, ``limit`` at most; return whose, earliest first."""
+        """Remove the deadlines that have come, ``limit`` at most; return whose, earliest first."""
         due: list[str] = []
         if not self._heap or self._heap[0][0] > now_s:  # no deadline is earlier than what is queued
             return due

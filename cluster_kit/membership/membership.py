@@ -1,7 +1,7 @@
 """One topology's state, without I/O: reports in, commands and events out.
 
 Times are monotonic seconds. The owner calls ``step`` with each batch of reports, and again at
-``Effects.wake_at_s``. ``rules.py`` says what a report changes; ``peer.py``, what there is to change.
+``Effects.wake_at_s``. ``peer.py`` lists the states of a peer; ``rules.py`` says what each report changes.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Membership:
 
     @property
     def full_of(self) -> str | None:
-        """The source that was the first to tell of a node beyond ``max_nodes``, which is ignored."""
+        """The source of the first node that was ignored because of ``max_nodes``, if any was."""
         return self._rules.roster.full_of
 
     @property
@@ -143,7 +143,7 @@ class Membership:
         return self._rules.reconciler.draining
 
     def vouches_for(self, node: Node) -> bool:
-        """Whether a source vouches for a node, or it has been linked; hints of peers don't count."""
+        """Whether a source vouches for a node, or it is missed; hints of peers don't count."""
         return node.key in self._rules.memory or self._rules.roster.vouches_for(node)
 
     def is_missed(self, key: str) -> bool:

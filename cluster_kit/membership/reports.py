@@ -1,4 +1,4 @@
-"""What the membership is told of, as values: what sources say, what links do, how commands end."""
+"""The inputs of ``Membership.step``: what sources say, what links do, and how commands end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cluster_kit.node import Node
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The strategy called ``source`` says something; linked peers do so by the name ``EXCHANGE``."""
+    """The strategy called ``source`` says something; for linked peers, that is ``EXCHANGE``."""
 
     source: str
     observation: Observation
@@ -80,7 +80,13 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class ConnectFailed:
-    """``Connect(node)`` failed; ``error`` decides when to try again, and ``jitter``, from 0 to 1."""
+    """``Connect(node)`` failed.
+
+    Attributes:
+        node: Of the command.
+        error: Says why, which decides when the next dial is due.
+        jitter: From 0 to 1; how much of the back-off to wait.
+    """
 
     node: Node
     error: ConnectError

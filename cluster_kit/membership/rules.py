@@ -39,7 +39,7 @@ from cluster_kit.membership.roster import EXCHANGE, PREDECESSOR, Change, Roster
 from cluster_kit.membership.wish import Wish
 from cluster_kit.node import Node, is_other_run
 
-RETURN_S = 1.0  # how soon, at the earliest, a node that said goodbye may be back where no boot id would tell
+RETURN_S = 1.0  # a node that said goodbye is not redialled sooner where no boot id tells its runs apart
 _BURST = 1000  # reports about nodes without a wait, beside those of all nodes found and linked
 
 _FINAL = frozenset({Reason.LEFT, Reason.GONE, Reason.UNWANTED})  # a link that ends so is not missed
@@ -107,7 +107,7 @@ class Rules:
                 self._connect_failed(node, error, jitter, now_s)
 
     def tick(self, now_s: float) -> None:
-        """Change what the time changes: words and marks lapse, and what was held back is passed on."""
+        """Change what the time changes: words and marks lapse, and what was held back follows."""
         self.peers.sweep(now_s)
         self.departures.expire(now_s)
         for key in self.departures.lapse(now_s):
@@ -125,8 +125,16 @@ class Rules:
 
     def next_s(self) -> float | None:
         """Return when ``tick`` next changes something, or a command is due."""
-        parts = (self.roster, self.memory, self.reconciler, self.news, self.wish, self.doubts, self.departures)
-        return min((at_s for part in parts if (at_s := part.next_s()) is not None), default=None)
+        times = (
+            self.roster.next_s(),
+            self.memory.next_s(),
+            self.departures.next_s(),
+            self.doubts.next_s(),
+            self.wish.next_s(),
+            self.reconciler.next_s(),
+            self.news.next_s(),
+        )
+        return min((at_s for at_s in times if at_s is not None), default=None)
 
     # -- this node -----------------------------------------------------------------------------------
 
@@ -155,7 +163,7 @@ class Rules:
 
     def _see(self, source: str, node: Node, ttl_s: float, now_s: float) -> None:
         if self._is_over(node):
-            return  # it was on its way
+            return  # it was said before the goodbye, and took longer
         self._take(self.roster.see(source, node, now_s, ttl_s), seen_at_s=now_s)
         if source not in (EXCHANGE, PREDECESSOR):  # those know it by hearsay
             self.reconciler.alive(node.name or self.roster.key_of(node.key), now_s)
@@ -177,7 +185,7 @@ class Rules:
         changes = self.roster.observe(source, gone, now_s)
         if gone.reason is Reason.LEFT and gone.boot_id is not None:
             self.departures.note_goodbye(gone.name, gone.boot_id, now_s, is_proven=source == EXCHANGE)
-            if source != EXCHANGE:  # what linked peers told counts no more, either
+            if source != EXCHANGE:  # what linked peers have said of it is no better
                 changes += self.roster.observe(EXCHANGE, gone, now_s)
         self._take(changes, seen_at_s=now_s)
         if gone.name in self.memory and gone.boot_id in (None, self.peers[gone.name].last_boot_id):
@@ -189,7 +197,8 @@ class Rules:
     def _link_up(self, node: Node, now_s: float) -> None:
         """Handle a link that came up.
 
-        One that was on its way when the peer said goodbye is about to end. It is news if it doesn't: a goodbye may be forged.
+        A link that was on its way when its peer said goodbye is about to end. If it does not, the
+        goodbye was forged, and the link counts after all.
         """
         if self._is_current(node):
             self._link_updated(node)
@@ -238,7 +247,7 @@ class Rules:
         self._settle_goodbyes(key, now_s)
 
     def _settle_goodbyes(self, key: str, now_s: float) -> None:
-        """Handle the goodbyes that were held back, now that the run which they are of is not linked any more."""
+        """Handle the goodbyes that were held back while the run that they are of was linked."""
         for source, gone in self.doubts.take_goodbyes(key, now_s):
             self._observe(source, gone, now_s)
 
@@ -255,7 +264,7 @@ class Rules:
             self._review(node.key, Reason.GONE)
 
     def _is_over(self, node: Node) -> bool:
-        """Whether this run of ``node`` has said goodbye, and discovery does not vouch for it any more."""
+        """Whether this run of ``node`` has said goodbye, and no source vouches for it."""
         if not self.departures.is_over(node):
             return False
         known = self.peers[node.key].known
@@ -267,20 +276,22 @@ class Rules:
         return peer.up and peer.met is not None and same_run(node, peer.met)
 
     def _would_tell(self, key: str) -> bool:
-        """Whether there is a link whose peer says so itself when it goes, so that nobody else's word is needed."""
+        """Whether the peer is linked and would say itself that it goes; no other word is needed."""
         return self._links_tell and self.peers[key].up
 
     # -- ends of commands ------------------------------------------------------------------------------------------------------
 
     def _connected(self, node: Node, peer: Node, now_s: float) -> None:
         self.reconciler.connected(node.key, peer, now_s)
-        dialled = node.address if node.name is None else None  # a name may be linked already, and nothing was dialled
+        # Connect to a name proves no address: the name may have been linked, and nothing was dialled.
+        dialled = node.address if node.name is None else None
         self._take([*self.roster.meet(peer, dialled), *self.roster.release(node.key)])
 
     def _connect_failed(self, node: Node, error: ConnectError, jitter: float, now_s: float) -> None:
         peer = self.peers[node.key]
         missed = peer.met if peer.remembered else None
-        self.reconciler.failed(node.key, error, now_s, jitter, self.roster.elsewhere(node.key, missed, now_s))
+        elsewhere = self.roster.elsewhere(node.key, missed, now_s)
+        self.reconciler.failed(node.key, error, now_s, jitter, elsewhere)
         if error.reason is ConnectReason.SELF and not self.roster.has_elsewhere(node):
             self.memory.forget(node.key)
             self._take(self.roster.set_aside(node))
@@ -292,8 +303,9 @@ class Rules:
 
     def _take(self, changes: Iterable[Change], *, seen_at_s: float | None = None) -> None:
         for change in changes:
+            # Whatever made the sources forget a run that has said goodbye, it has left.
             has_left = change.before is not None and self.departures.is_over(change.before)
-            reason = Reason.LEFT if has_left else change.reason  # also where it is forgotten as nobody vouches for it any more
+            reason = Reason.LEFT if has_left else change.reason
             if change.node is None:
                 self._lose(change.key, reason)
             elif change.before is None:
@@ -303,15 +315,21 @@ class Rules:
                 self.reconciler.encourage(change.key, seen_at_s)
 
     def _lose(self, key: str, reason: Reason) -> None:
-        """Note that discovery has lost a node; a healthy link stays wanted unless that is an explicit answer."""
-        is_no_answer = self._keeps_links if reason is Reason.SILENT else reason is Reason.LEFT and self._links_tell
-        if is_no_answer and self.peers[key].up:
+        """Handle the loss of a node by discovery.
+
+        A healthy link stays wanted unless a source says explicitly that the node is not there.
+        """
+        stays_linked = {Reason.SILENT: self._keeps_links, Reason.LEFT: self._links_tell}
+        if stays_linked.get(reason) and self.peers[key].up:
             self.memory.keep(key)
         elif reason is not Reason.SILENT:
             self.memory.forget(key)
 
     def _farewell(self, key: str, now_s: float) -> None:
-        """A peer said goodbye but may still be vouched for: then only another boot, or failing that time, brings it back."""
+        """Handle a goodbye over the link of a peer that sources still vouch for.
+
+        Another run brings it back; where none would be told apart, time does.
+        """
         peer = self.peers[key]
         known = peer.known
         if known is None:
@@ -322,7 +340,13 @@ class Rules:
             self.departures.complete(key, known.boot_id)
 
     def _review(self, key: str, reason: Reason, *, lost: Node | None = None) -> None:
-        """Bring everything that is kept by key up to date, and tell what is new; ``lost`` is how discovery last knew it."""
+        """Offer the peer to the topology as it is now, and tell the application what has changed.
+
+        Args:
+            key: Of the peer.
+            reason: Why it is not known or linked any more, if it isn't.
+            lost: The node as discovery knew it, if it has just lost it.
+        """
         peer = self.peers[key]
         known, up, missed = peer.known, peer.up, peer.remembered
         if not (known or up or missed):

@@ -1,9 +1,9 @@
 """What one source says, and how long that holds, in time that stands still while the source fails.
 
-A source that fails cannot renew its word, so its silence says nothing about the nodes that it vouched
-for. Once it works again it may take a whole term to speak of each of them, so a word whose term was
-interrupted gets a whole term again. It gets that once only, or a source that fails now and then would
-keep dead nodes known for ever.
+A source that fails cannot renew its word, so its silence says nothing about the nodes that it
+vouched for. Once it works again it may take a whole term to speak of each of them, so a word whose
+term was interrupted gets a whole term again. It gets that once only, or a source that fails now and
+then would keep dead nodes known for ever.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Source:
         return until_s is None or until_s > self._own(now_s)
 
     def until_s(self, key: str, now_s: float) -> float:
-        """Return until when a word holds if its source goes on as it does; infinity for no limit."""
+        """Return until when a word holds if the source goes on as it does; infinity if for ever."""
         until_s = self._until_s.at_s(key)
         return inf if until_s is None else now_s + until_s - self._own(now_s)
 

@@ -38,10 +38,13 @@ class EventLog:
 
     def view(self) -> View:
         """Return the view after all events, by key."""
-        known, up = (tuple(node for _, node in sorted(nodes.items())) for nodes in (self._known, self._up))
-        return View(known=known, up=up)
+        return View(known=_by_key(self._known), up=_by_key(self._up))
 
     def _describe(self, node: Node) -> None:
         for nodes in (self._known, self._up):
             if node.key in nodes:
                 nodes[node.key] = node
+
+
+def _by_key(nodes: dict[str, Node]) -> tuple[Node, ...]:
+    return tuple(node for _, node in sorted(nodes.items()))

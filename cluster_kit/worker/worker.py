@@ -1,7 +1,7 @@
 """The one place where the pure parts meet asyncio: strategies, membership and connector of one topology, and the pipe.
 
-Observations and link reports change the membership; once per turn of the event loop ``_settle`` starts the commands that
-follow from that and sends the events.
+What sources and links report is collected; once per turn of the event loop ``_settle`` has the
+membership take a step with that, starts the commands and sends the events that follow.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ class Worker:
                 self._outbox.send(Announced())
 
     def _report(self, report: Report) -> None:
-        """Have the membership step on with ``report``, and with all others of this turn of the event loop."""
+        """Pass ``report`` to the membership, with all others of this turn of the event loop."""
         self._reports.append(report)
         self._unsettled()
 
