@@ -380,7 +380,7 @@ class TellsOddly(HangsInConnect):
 class SendsTheUnreadable(Strategy):
     async def discover(self, ctx):
         yield Found([])
-        ctx._surroundings._outbox.send(Explodes())
+        ctx.announced.__self__._tell(Explodes())
         await asyncio.Event().wait()
 
 

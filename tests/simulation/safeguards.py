@@ -11,7 +11,7 @@ from cluster_kit.abc import Gone
 from cluster_kit.connectors.tcp.arbitration import Verdict, judge
 from cluster_kit.events import Reason
 from cluster_kit.membership.backoff import Backoff
-from cluster_kit.membership.news import _State
+from cluster_kit.membership.peer import Standing
 from cluster_kit.strategies.gossip.engine import Ignored
 from cluster_kit.strategies.gossip.peers import Novelty
 from cluster_kit.testing.simulation.judging.findings import Law
@@ -51,7 +51,7 @@ def believe_any_boot(self, source, name, boot_id):
     return [(name, source)] if self.told_by(source, name) else []
 
 
-def admit_everybody(self, node):
+def admit_everybody(self, node, source):
     return not self._is_own(node)
 
 
@@ -75,9 +75,10 @@ def take_any_run(self, said, now_s):
 
 
 def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):
-    state = _State(known, up, reason, reason if up is None and key in self.up else None, leaving)
-    if self._pace.at_s(key, self._now_s, NEWS_BURST) <= self._now_s:
-        self._tell(key, state)
+    peer = self._peers[key]
+    state = Standing(known, up, reason, reason if up is None and peer.reported_up else None, leaving)
+    if self._rate.at_s(peer.report_paid_s, self._now_s, NEWS_BURST) <= self._now_s:
+        self._tell(peer, state)
 
 
 NEWS_BURST = 3
@@ -158,7 +159,7 @@ SAFEGUARDS = [
     # forged words
     Safeguard(
         name="that a peer has left is believed once its link is down",
-        off={"membership.membership:Membership._would_tell": always(False)},
+        off={"membership.rules:Rules._would_tell": always(False)},
         family=Family(
             make=families.while_words_are_forged, topology={"strategy": {"name": Forging, "kinds": (int(Kind.GOODBYE),)}}
         ),

@@ -80,7 +80,7 @@ class Stage:
         loop = asyncio.get_running_loop()
         self.connector = connector()
         self._far, channel = MemoryChannel.pair(pickled=True)
-        outbox = Outbox(channel, None, loop)
+        outbox = Outbox(channel, loop)
         self.channel = channel
         self.forwarding = Forwarding(self.connector, outbox, loop, clock=Clock(), greeting=b"hello")
         self.heard = []
