@@ -157,7 +157,7 @@ class GossipSession:
                     self._ignore(action.why)
                 case Distrusted():
                     self._warn(action)
-                case Sooner():  # who carries it out wakes up to look what is due
+                case Sooner():  # the session wakes up anyway, and sees what is due
                     pass
                 case _:
                     self._reporter.say(action)
