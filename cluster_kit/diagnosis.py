@@ -1,4 +1,4 @@
-"""What is wrong with a source of nodes, as values: ``Fault``, and ``Finding`` for ``cluster-kit
+"""What is wrong with a source of nodes, as values: ``SourceFault``, and ``Finding`` for ``cluster-kit
 doctor``.
 """
 
@@ -38,7 +38,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SourceFault:
     """Something that is wrong, from where it is found to where it is shown; each text one line.
 
     Args:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from cluster_kit.diagnosis import Fault
+from cluster_kit.diagnosis import SourceFault
 
 
 class Device(Protocol):
@@ -34,7 +34,9 @@ class Device(Protocol):
         """Whether it carries multicast by its flags."""
 
 
-def why_unusable(device: Device, *, multicast: bool = True, instead: str = "") -> Fault | None:
+def why_unusable(
+    device: Device, *, multicast: bool = True, instead: str = ""
+) -> SourceFault | None:
     """Return why nothing can be sent or heard there; ``None`` where nothing speaks against it.
 
     Args:
@@ -45,11 +47,11 @@ def why_unusable(device: Device, *, multicast: bool = True, instead: str = "") -
     name = device.name
     where = f"interface {name}"
     if not device.is_up:
-        return Fault(where, "it is down", f"bring it up: ip link set {name} up")
+        return SourceFault(where, "it is down", f"bring it up: ip link set {name} up")
     if not device.has_carrier:
         cure = "plug in its cable, or start what is at its other end"
-        return Fault(where, "it has no carrier", cure)
+        return SourceFault(where, "it has no carrier", cure)
     if multicast and not (device.has_multicast or device.is_loopback):
         cure = f"allow it: ip link set {name} multicast on; or {instead}use another strategy"
-        return Fault(where, "it carries no multicast", cure)
+        return SourceFault(where, "it carries no multicast", cure)
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cluster_kit.diagnosis import Fault
+from cluster_kit.diagnosis import SourceFault
 from cluster_kit.errors import NetworkError, NetworkFault
 from cluster_kit.network import Group
 from cluster_kit.node import join_address
@@ -40,17 +40,17 @@ _BROADCASTING: _Causes = {
 }
 
 
-def not_joined(group: Group, error: NetworkError) -> Fault:
+def not_joined(group: Group, error: NetworkError) -> SourceFault:
     """Return why a group can't be joined."""
     return _fault("cannot use", group, error, _JOINING)
 
 
-def not_sent(group: Group, error: NetworkError) -> Fault:
+def not_sent(group: Group, error: NetworkError) -> SourceFault:
     """Return why nothing can be sent to a group."""
     return _fault("cannot send to", group, error, _BROADCASTING if group.is_broadcast else _SENDING)
 
 
-def _fault(what: str, group: Group, error: NetworkError, causes: _Causes) -> Fault:
+def _fault(what: str, group: Group, error: NetworkError, causes: _Causes) -> SourceFault:
     cause, cure = causes.get(error.fault, (str(error), ""))
     address = join_address(group.address, group.port)
-    return Fault(f"{what} {address} on {group.via.partition('%')[0]!r}", cause, cure)
+    return SourceFault(f"{what} {address} on {group.via.partition('%')[0]!r}", cause, cure)

@@ -113,7 +113,7 @@ class Freshness:
 
     def _is_ours(self, echo: bytes, now_s: float) -> bool:
         self.nonce(now_s)
-        return echo in self._nonces  # who could measure how long this takes has the secret
+        return echo in self._nonces  # timing it would take the secret
 
     def _prove(self, boot: Boot, stamp: int, now_s: float) -> None:
         asked = self._asked.pop(boot, None)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from cluster_kit.abc import Discovery, Observation
 from cluster_kit.attended import AttendedClock
-from cluster_kit.diagnosis import Fault
+from cluster_kit.diagnosis import SourceFault
 from cluster_kit.errors import ClusterKitError, ConfigError, DiscoveryError, NetworkError
 from cluster_kit.network import Datagram, Datagrams, Group
 from cluster_kit.reporter import Reporter
@@ -157,7 +157,7 @@ class GossipSession:
                     self._ignore(action.why)
                 case Distrusted():
                     self._warn(action)
-                case Sooner():  # who carries it out wakes up to look what is due
+                case Sooner():  # the session wakes up anyway, and sees what is due
                     pass
                 case _:
                     self._reporter.say(action)
@@ -201,7 +201,7 @@ class GossipSession:
             self._datagrams = None
 
 
-def _retried(fault: Fault) -> ClusterKitError:
+def _retried(fault: SourceFault) -> ClusterKitError:
     return DiscoveryError(f"gossip: {fault}; trying again", strategy="gossip")
 
 

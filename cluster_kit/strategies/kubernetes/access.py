@@ -184,7 +184,7 @@ def _usual_kubeconfig(environ: Mapping[str, str]) -> Path | None:
 def _is_there(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a folder that we may not enter, such as another user's HOME: reading tells
+    except OSError:  # a folder that we may not enter: reading it gives the reason
         return True
 
 

@@ -16,7 +16,7 @@ from cluster_kit.strategies.kubernetes.resources import Resource
 
 MAX_TEXT = 400  # characters of a server's own words in a message of ours
 
-ANONYMOUS = "system:anonymous"  # to whom nobody should give any right
+ANONYMOUS = "system:anonymous"  # which should have no rights
 
 _USER = re.compile(r'User "([^"]*)"')
 _SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:([a-z0-9.-]+):([a-z0-9.-]+)")

@@ -20,7 +20,7 @@ from ipaddress import ip_network
 
 import ifaddr
 
-from cluster_kit.diagnosis import Fault
+from cluster_kit.diagnosis import SourceFault
 from cluster_kit.host import ip_of, is_loopback, is_v6
 from cluster_kit.netdevice import Flag, NetDevice, flags_of
 from cluster_kit.resolving import resolve
@@ -110,7 +110,7 @@ async def look_up(host: str) -> list[str]:
 
 def choose(
     wanted: Iterable[str], known: Sequence[NetDevice], ip_version: IpVersion
-) -> tuple[list[InterfaceAddress], list[Fault]]:
+) -> tuple[list[InterfaceAddress], list[SourceFault]]:
     """Return the addresses to use, and why some of the wanted interfaces can't be used. Pure.
 
     Args:
@@ -119,7 +119,7 @@ def choose(
         ip_version: Which protocols to use; where there are both, IPv4 comes first.
     """
     chosen: dict[InterfaceAddress, None] = {}
-    faults: list[Fault] = []
+    faults: list[SourceFault] = []
     for each in wanted:
         device = _find(each, known)
         fault = _not_there(each, known) if device is None else why_unusable(device)
@@ -144,9 +144,9 @@ def _find(wanted: str, known: Sequence[NetDevice]) -> NetDevice | None:
     return None
 
 
-def _not_there(wanted: str, known: Sequence[NetDevice]) -> Fault:
+def _not_there(wanted: str, known: Sequence[NetDevice]) -> SourceFault:
     there = (f"{each.name} ({', '.join(each.addresses)})" for each in known if each.addresses)
-    return Fault(
+    return SourceFault(
         f"interface {wanted!r}",
         f"no interface has {'that address' if ip_of(wanted) else 'that name or address'}",
         "correct the host in the node's name, or interfaces; this machine has "
@@ -154,9 +154,9 @@ def _not_there(wanted: str, known: Sequence[NetDevice]) -> Fault:
     )
 
 
-def _no_address(device: NetDevice, ip_version: IpVersion) -> Fault:
+def _no_address(device: NetDevice, ip_version: IpVersion) -> SourceFault:
     what = f"it has no address of IP{ip_version}"
-    return Fault(f"interface {device.name}", what, "give it one, or change ip_version")
+    return SourceFault(f"interface {device.name}", what, "give it one, or change ip_version")
 
 
 def _addresses(wanted: str, device: NetDevice, ip_version: IpVersion) -> list[InterfaceAddress]:

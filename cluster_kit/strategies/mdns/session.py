@@ -17,7 +17,7 @@ from zeroconf import ServiceInfo
 
 from cluster_kit.abc import Discovery, Observation
 from cluster_kit.attended import AttendedClock
-from cluster_kit.diagnosis import Fault
+from cluster_kit.diagnosis import SourceFault
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.host import is_loopback
 from cluster_kit.netdevice import NetDevice
@@ -59,7 +59,7 @@ class MdnsSession:
         self._echo_by_s = inf  # unless an announcement is to be heard back
         self._revision = 0
         self._announce_at_s = inf
-        self._faults: list[Fault] = []
+        self._faults: list[SourceFault] = []
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
         """Yield what is heard, until closed."""
@@ -155,7 +155,7 @@ class MdnsSession:
         self._browser.start(self._clock.now_s())
         self._announce_at_s = self._clock.now_s()
 
-    def _report(self, faults: list[Fault]) -> None:
+    def _report(self, faults: list[SourceFault]) -> None:
         """Report faults of interfaces: as a failure if none is left, else as a warning, once."""
         text = "; ".join(map(str, faults))
         if faults and not self._used:
@@ -207,12 +207,12 @@ class MdnsSession:
             parsed_addresses=[address.partition("%")[0] for address in self._addresses],
         )
 
-    def _why_not_announced(self) -> Fault:
+    def _why_not_announced(self) -> SourceFault:
         where = f"cannot announce {self._ctx.local.address!r}"
         if host_and_port(self._ctx.local.address):
-            return Fault(where, "its host has no address", "advertise one that has")
+            return SourceFault(where, "its host has no address", "advertise one that has")
         cure = "use another strategy, such as gossip, with this connector"
-        return Fault(where, "DNS carries a host and a port", cure)
+        return SourceFault(where, "DNS carries a host and a port", cure)
 
     def _listen_for_echo(self) -> None:
         if self._browser.heard_itself and self._echo_by_s < inf:
@@ -222,7 +222,7 @@ class MdnsSession:
             self._echo_by_s = inf
             self._announce_at_s = self._look_at_s
             self._failed(
-                Fault(
+                SourceFault(
                     f"this node's own announcement isn't heard on {_listed(self._used)}",
                     "a firewall drops it",
                     f"allow UDP to port {PORT} in and out",
@@ -231,7 +231,7 @@ class MdnsSession:
 
     # -- health ------------------------------------------------------------------------------------
 
-    def _failed(self, fault: Fault | str) -> None:
+    def _failed(self, fault: SourceFault | str) -> None:
         text = f"mdns: {fault}; trying again"
         self._reporter.failed(DiscoveryError(text, strategy="mdns"))
 
