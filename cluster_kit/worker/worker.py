@@ -72,6 +72,9 @@ class Worker:
         stopping: Set by who wants this worker to leave.
         network: What strategies and connector see of the world, its clocks and randomness.
         process: What it runs in.
+
+    Attributes:
+        here: This node as it is now.
     """
 
     def __init__(
