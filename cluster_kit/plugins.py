@@ -388,7 +388,16 @@ def load_config(
     *,
     node: str | None = None,
 ) -> ClusterConfig:
-    """Read and check a configuration with the installed plugins; see ``cluster_kit.config.load_config``."""
+    """Read and check a configuration.
+
+    Args:
+        source: A YAML file, or a dict of the same shape. A ``ClusterConfig`` is returned as it is.
+        registry: Knows the plugins; by default those that are installed.
+        node: Takes the place of the configuration's own ``node``.
+
+    Raises:
+        ConfigError: It cannot be used; ``errors`` holds every fault that it has.
+    """
     from cluster_kit.config import load_config as load  # a registry alone needs no msgspec
 
     return load(source, registry or PluginRegistry.load(), node=node)

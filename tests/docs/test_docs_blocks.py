@@ -31,6 +31,7 @@ LANGUAGES = {
     "mermaid": "drawn by the browser",
     "elixir": "libcluster's own configuration",
     "erlang": "test_hosts_file_of_erlang_is_read",
+    "{conformance-rules}": "the build of the site",
     "{configuration-reference}": "the build of the site",
     "{eval-rst}": "the build of the site",
     "{toctree}": "the build of the site",
