@@ -32,6 +32,7 @@ def read(tmp_path, monkeypatch):
     """Return a function that reads a block and says what it is."""
     for name in ("myapp", "myapp.links", "inventory"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setenv("HOST_IP", "127.0.0.1")  # docs/deployment.md has a unit that sets it
     links = sys.modules["myapp.links"]
     links.connect = links.disconnect = links.list_nodes = lambda *arguments: None
     [strategy] = [text for text in texts("docs/plugins.md", "python") if "class InventoryStrategy" in text]

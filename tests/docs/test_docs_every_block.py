@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -25,11 +27,12 @@ def run(code, **names):
 
 
 def test_no_python_block_is_missing_here():
-    elsewhere = {"README.md": 1, "docs/tutorial.md": 1, "docs/embedding.md": 5}  # test_docs_run.py
+    elsewhere = {"README.md": 1, "docs/index.md": 1, "docs/tutorial.md": 1, "docs/embedding.md": 5}  # test_docs_run.py
     elsewhere["docs/testing.md"] = len(texts("docs/testing.md", "python"))  # test_docs_testing.py
     here = {
         "docs/callback.md": 1,
         "docs/configuration.md": 1,
+        "docs/deployment.md": 2,
         "docs/messages.md": 5,
         "docs/operating.md": 2,
         "docs/plugins.md": 6,
@@ -57,6 +60,18 @@ def test_callback():
 def test_configuration():
     (comparison,) = texts("docs/configuration.md", "python")
     assert run(comparison)["Node"] is Node
+
+
+def test_deployment(monkeypatch):
+    logging_, metrics = texts("docs/deployment.md", "python")
+    with Supervisor({"topologies": {"lan": {"strategy": "static", "config": {"nodes": []}}}}) as cluster:
+        lines = list(run(metrics)["metrics"](cluster))
+    assert 'cluster_kit_links{topology="lan"} 0' in lines
+    assert all(re.fullmatch(r'cluster_kit_[a-z_]+\{topology="lan"\} \d+(\.\d+)?', line) for line in lines)
+    logger = logging.getLogger("cluster_kit")
+    monkeypatch.setattr(logger, "level", logger.level)
+    run(logging_)
+    assert logger.level == logging.INFO
 
 
 def test_operating(tmp_path, monkeypatch):

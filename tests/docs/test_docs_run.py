@@ -66,7 +66,7 @@ def test_program_of_the_guide_runs(number, tmp_path):
 
 
 def test_program_of_the_readme_tells_of_the_other(start, tmp_path):
-    [program] = texts("README.md", "python")
+    [program] = {*texts("README.md", "python"), *texts("docs/index.md", "python")}  # it is one
     names = [f"{name}{secrets.token_hex(4)}" for name in "ab"]  # its cluster is open to all
     (tmp_path / "app.py").write_text(program)
     a, b = (start(sys.executable, "-u", "app.py", name) for name in names)
