@@ -108,7 +108,7 @@ def type_of(schema: Mapping[str, Any]) -> str:
 
 def cell(text: str) -> str:
     """Return ``text`` as a table's cell can have it."""
-    return " ".join(re.sub(r"(?<!\w)'([\w.:-]+)'", r"`\1`", text).replace("``", "`").replace("|", "\\|").split())
+    return " ".join(re.sub(r"(?<!\w)'([^']+)'(?!\w)", r"`\1`", text).replace("``", "`").replace("|", "\\|").split())
 
 
 def setup(app: Any) -> dict[str, bool]:

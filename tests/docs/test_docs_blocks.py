@@ -41,8 +41,8 @@ LANGUAGES = {
 WORDS = {Outcome.OK: "healthy", Outcome.EMPTY: "alone", Outcome.FAILED: "sick"}
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 OTHERS = {  # programs of others, whose options are theirs to check
-    *("avahi-browse", "avahi-publish", "cat", "chown", "cp", "firewall-cmd", "git", "kill", "kubectl"),
-    *("mv", "nft", "rsync", "systemctl", "ufw", "umask"),
+    *("avahi-browse", "avahi-publish", "cat", "cd", "chown", "cp", "firewall-cmd", "git", "kill", "kubectl"),
+    *("mv", "mypy", "nft", "rsync", "ruff", "systemctl", "twine", "ufw", "umask"),
 }
 
 
@@ -96,7 +96,7 @@ def commands(block):
 def check(program, *arguments):
     """Fail unless ``program`` takes these arguments."""
     name = Path(program).name
-    assert name in CHECKS or name in OTHERS, f"no check for {name!r}"
+    assert name in CHECKS or name in OTHERS or (ROOT / program).is_file(), f"no check for {name!r}"
     CHECKS.get(name, lambda *_: None)(*arguments)
 
 
@@ -112,7 +112,7 @@ def _cluster_kit(name, *arguments):
 def _python(script, *arguments):
     if script == "-m":
         module, *arguments = arguments
-        assert module == "venv" or module in CHECKS
+        assert module in {"build", "venv", *CHECKS}
         CHECKS.get(module, lambda *_: None)(*arguments)
         return
     source = (ROOT / script).read_text()
@@ -157,6 +157,28 @@ def test_commands_are_as_shown(block, tmp_path, monkeypatch):
     assert found
     for program, *arguments in found:
         check(program, *arguments)
+
+
+CONTRIBUTING = PAGES["CONTRIBUTING.md"]
+
+
+@pytest.mark.parametrize(
+    "command", re.findall(r"^\|[^|]+\| `([^`|]+)` \|", CONTRIBUTING.partition("## Where")[0], re.MULTILINE)
+)
+def test_checks_are_as_shown(command):
+    for program, *arguments in commands(Block("", 0, "console", command)):
+        check(program, *arguments)
+
+
+def test_files_of_the_guide_for_contributors_are_there():
+    named = re.findall(r"`((?:\.ci|benchmarks|cluster_kit|docs|examples|plugins|tests)/[\w./-]*)`", CONTRIBUTING)
+    assert len(named) > 40
+    assert not [path for path in named if path != "tests/fuzz/crashes/" and not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_block_is_indented(page):
+    assert not re.search("^ +```", PAGES[page], re.MULTILINE)  # it would be looked at by nobody
 
 
 @pytest.mark.parametrize(
