@@ -388,12 +388,9 @@ def load_config(
     *,
     node: str | None = None,
 ) -> ClusterConfig:
-    """Read and check a configuration.
+    """Read and check a YAML file, or a dict of the same shape; ``node`` takes the place of its own.
 
-    Args:
-        source: A YAML file, or a dict of the same shape. A ``ClusterConfig`` is returned as it is.
-        registry: Knows the plugins; by default those that are installed.
-        node: Takes the place of the configuration's own ``node``.
+    ``registry`` knows the plugins, by default those that are installed.
 
     Raises:
         ConfigError: It cannot be used; ``errors`` holds every fault that it has.
