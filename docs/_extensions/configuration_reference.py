@@ -103,7 +103,15 @@ def type_of(schema: Mapping[str, Any]) -> str:
     words = {"array": "list", "object": "mapping", "string": "text", "boolean": "`true` or `false`"}
     if kinds == ["array"] and schema.get("items"):
         return "list of these" if "$ref" in schema["items"] else f"list of {type_of(schema['items'])}"
-    return " or ".join(words.get(kind, kind) for kind in kinds if kind != "null")
+    said = " or ".join(words.get(kind, kind) for kind in kinds if kind != "null")
+    return " ".join([said, *range_of(schema)])
+
+
+def range_of(schema: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the bounds of a number, in words."""
+    for word, keyword in {"from": "minimum", "above": "exclusiveMinimum", "to": "maximum"}.items():
+        if keyword in schema:
+            yield f"{word} {schema[keyword]:.15g}"
 
 
 def cell(text: str) -> str:
