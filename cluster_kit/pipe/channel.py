@@ -16,10 +16,14 @@ class Parcel(NamedTuple):
     Attributes:
         link: The number of the link; see ``LinkOpened``.
         payload: At most ``MAX_PAYLOAD_BYTES``.
+        forwarded: From the worker: how many more of the application's parcels for this link are on
+            their way to the peer. What comes over the link carries the number along, so that it
+            need not wake the application by itself as ``Forwarded`` does.
     """
 
     link: int
     payload: bytes
+    forwarded: int = 0
 
 
 class Channel(ABC):
@@ -52,7 +56,7 @@ class Channel(ABC):
         """
 
     @abstractmethod
-    def send_parcel(self, link: int, payload: bytes) -> None:
+    def send_parcel(self, link: int, payload: bytes, forwarded: int = 0) -> None:
         """Send a ``Parcel`` in its turn, without waiting; it is heard as one, and never pickled.
 
         Raises:

@@ -1,7 +1,8 @@
 """What one end of a pipe hears: bytes become messages and parcels.
 
-Each frame is its length, then its body. A parcel's body begins with ``PARCEL`` and the number of its link; any other is a
-pickle, which begins with the opcode ``PROTO`` (0x80) since version 2 of that format.
+Each frame is its length, then its body. A parcel's body begins with ``PARCEL``, the number of its
+link, and how many parcels were forwarded. Any other is a pickle, which begins with the opcode
+``PROTO`` (0x80) since version 2 of that format.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ LENGTH_BYTES = 4
 PARCEL = b"\x01"
 MAX_MESSAGE_BYTES = 2**28  # far beyond any view, of ten thousand nodes with all the metadata they may have
 
-_PARCEL_HEAD = struct.Struct(">cQ")
-_PARCEL_FRAME = struct.Struct(">IcQ")
-_MAX_PARCEL_BYTES = _PARCEL_HEAD.size + MAX_PAYLOAD_BYTES
+_LENGTH = struct.Struct(">I")
+_PARCEL_HEAD = struct.Struct(">QI")
+_PARCEL_FRAME = struct.Struct(">IcQI")
+_PARCEL_HEAD_BYTES = _PARCEL_FRAME.size - LENGTH_BYTES
+_MAX_PARCEL_BYTES = _PARCEL_HEAD_BYTES + MAX_PAYLOAD_BYTES
 _READ_BYTES = 2**17  # room for two parcels of the longest
 
 
-def parcel_head(link: int, payload: bytes) -> bytes:
+def parcel_head(link: int, payload: bytes, forwarded: int = 0) -> bytes:
     """Return what comes before the payload of a parcel."""
-    return _PARCEL_FRAME.pack(_PARCEL_HEAD.size + len(payload), PARCEL, link)
+    return _PARCEL_FRAME.pack(_PARCEL_HEAD_BYTES + len(payload), PARCEL, link, forwarded)
 
 
 class Incoming:
@@ -53,7 +56,10 @@ class Incoming:
         Raises:
             EOFError: The other end closed.
         """
-        self._make_room()
+        if self._start != self._end or len(self._buffer) > _READ_BYTES:
+            self._make_room()
+        else:
+            self._start = self._end = 0
         try:
             count = self._socket.recv_into(memoryview(self._buffer)[self._end :])
         except BlockingIOError:
@@ -101,15 +107,16 @@ class Incoming:
 
     def _take_into(self, messages: list[Any], view: memoryview) -> None:
         while (body := self._start + LENGTH_BYTES) <= self._end:
-            length = int.from_bytes(view[self._start : body], "big")
+            (length,) = _LENGTH.unpack_from(view, self._start)
             if length > _MAX_PARCEL_BYTES:
                 _check_length(length, view[body : min(body + 1, self._end)])
             end = body + length
             if end > self._end:
                 break
-            if view[body : body + 1] == PARCEL:
-                _, link = _PARCEL_HEAD.unpack_from(view[:end], body)
-                messages.append(Parcel(link, bytes(view[body + _PARCEL_HEAD.size : end])))
+            if length and view[body] == PARCEL[0]:
+                link, forwarded = _PARCEL_HEAD.unpack_from(view[:end], body + 1)
+                payload = bytes(view[body + _PARCEL_HEAD_BYTES : end])
+                messages.append(Parcel(link, payload, forwarded))
             else:
                 messages.append(pickle.loads(view[body:end]))  # noqa: S301 - from our own process only
             self._start = end

@@ -87,9 +87,9 @@ class SocketChannel(Channel):
         data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
         self._send(len(data).to_bytes(LENGTH_BYTES, "big"), data)
 
-    def send_parcel(self, link: int, payload: bytes) -> None:
+    def send_parcel(self, link: int, payload: bytes, forwarded: int = 0) -> None:
         """See ``Channel.send_parcel``."""
-        self._send(parcel_head(link, payload), payload)
+        self._send(parcel_head(link, payload, forwarded), payload)
 
     def _send(self, head: bytes, data: bytes) -> None:
         if len(data) <= _SHORT_BYTES:

@@ -36,7 +36,7 @@ class WorkerLine:
         self._ready = ready
         self._pend = pend
         self._lock = threading.Lock()  # for what is sent; only the supervising thread reads
-        self._watched = _READ
+        self._watched: int | None = _READ
         self._hung_up = False
         selector.register(channel, _READ, ready)
 
@@ -76,7 +76,7 @@ class WorkerLine:
 
     def watch(self) -> None:
         """Have the supervising thread wait for what there is to wait for; on that thread."""
-        if self._is_watched:
+        if self._watched is not None:
             events = _READ | (_WRITE if self._channel.pending_bytes else 0)
             if events != self._watched:
                 self._watched = events
@@ -84,7 +84,8 @@ class WorkerLine:
 
     def unwatch(self) -> None:
         """Wait for nothing of it any more."""
-        if self._is_watched:
+        if self._watched is not None:
+            self._watched = None
             self._selector.unregister(self._channel)
 
     def hang_up(self) -> None:
@@ -92,7 +93,3 @@ class WorkerLine:
         self.unwatch()
         with self._lock:
             self._hung_up = True
-
-    @property
-    def _is_watched(self) -> bool:
-        return not self._hung_up and self._channel in self._selector.get_map()

@@ -163,12 +163,12 @@ class Hearing:
             reason = "nobody answers there"
         elif len(asked.data) > self._local.max_message_bytes:
             reason = f"it takes at most {self._local.max_message_bytes} bytes"
-        elif len(link.lanes.replies.items) >= MAX_OPEN or (question := link.questions.take(asked.question)) is None:
+        elif link.lanes.replies >= MAX_OPEN or (question := link.questions.take(asked.question)) is None:
             reason = "it is busy: too many questions are open"
         else:
             patience_s = asked.patience_ms / 1000
             self._local.outcomes.append(outcomes.Asked(question, link.node, asked.topic, asked.data, patience_s))
-        if reason is not None and len(link.lanes.replies.items) < MAX_DECLINED:
+        if reason is not None and link.lanes.replies < MAX_DECLINED:
             link.put_reply(wire.Declined(asked.question, reason))
 
     def _answered(self, link: Link, answered: wire.Answered) -> None:

@@ -1,7 +1,9 @@
 """What waits for one link, and in which order it goes.
 
-Each topic has a lane of its own, and so have questions and answers. They take turns, so that a long message delays no short one
-of another lane by more than a part. A payload is filled from lane after lane, so that many short messages cost one payload.
+Each topic has a lane of its own. Short questions share one, and so do short answers; a question or
+an answer that is too long for one payload has its own, as no order is promised among them. Lanes
+take turns, so that a long message delays no short one of another lane by more than a part. A
+payload is filled from lane after lane, so that many short messages cost one payload.
 
 No more goes than the peer's application can be behind by (the transit): else megabytes of messages would stand in sockets and
 pipes ahead of whatever comes next.
@@ -26,11 +28,12 @@ _MAX_WHOLE_BYTES = MAX_PAYLOAD_BYTES - wire.ARRAY_BYTES
 
 
 class Lane:
-    """The records of one topic, or all questions, or all answers."""
+    """The records of one topic, or short questions, or short answers, or a long one of either."""
 
-    __slots__ = ("_rest", "_slot", "is_queued", "items")
+    __slots__ = ("_rest", "_slot", "has_replies", "is_queued", "items")
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_replies: bool = False) -> None:
+        self.has_replies = has_replies
         self.items: deque[tuple[wire.Record, int]] = deque()  # with the most bytes that each takes
         self.is_queued = False
         self._rest: memoryview | None = None  # of the first item's data, where it goes in parts
@@ -76,14 +79,16 @@ class Lanes:
     Attributes:
         queued: Bytes of messages and questions, without those of one that is longer than all that may wait: others of other
             lanes pass it, and need their room.
+        replies: How many answers wait.
         is_tight: Whether somebody found no room here since that was last looked at.
     """
 
     def __init__(self) -> None:
-        self.questions = Lane()
-        self.replies = Lane()
         self.queued = 0
+        self.replies = 0
         self.is_tight = False
+        self._short_questions = Lane()
+        self._short_replies = Lane(has_replies=True)
         self._has_long = False
         self._reply_bytes = 0
         self._turns: deque[Lane] = deque()
@@ -111,9 +116,13 @@ class Lanes:
         return False
 
     def put(self, lane: Lane, record: wire.Record, size: int) -> None:
-        """Have a message or a question wait, for which there is room."""
+        """Have a message wait, for which there is room."""
         self._count(size, 1)
         self._queue(lane, record, size)
+
+    def put_question(self, question: wire.Asked, size: int) -> None:
+        """Have a question wait, for which there is room."""
+        self.put(self._short_questions if size <= _MAX_WHOLE_BYTES else Lane(), question, size)
 
     def _queue(self, lane: Lane, record: wire.Record, size: int) -> None:
         lane.items.append((record, size))
@@ -134,19 +143,23 @@ class Lanes:
 
     def put_reply(self, record: wire.Record, size: int) -> None:
         """Have an answer wait."""
-        self._queue(self.replies, record, size)
+        is_short = size <= _MAX_WHOLE_BYTES
+        lane = self._short_replies if is_short else Lane(has_replies=True)
+        self._queue(lane, record, size)
         self._reply_bytes += size
+        self.replies += 1
 
     def take_back(self, question: wire.Asked) -> bool:
         """Take back a question; return whether it was not too late."""
-        size = self.questions.remove(question)
-        if size is None:
-            return False
-        self._count(size, -1)
-        if not self.questions.items:
-            self.questions.is_queued = False
-            self._turns.remove(self.questions)
-        return True
+        for lane in self._turns:
+            size = lane.remove(question) if type(lane.items[0][0]) is wire.Asked else None
+            if size is not None:
+                self._count(size, -1)
+                if not lane.items:
+                    lane.is_queued = False
+                    self._turns.remove(lane)
+                return True
+        return False
 
     # -- what goes -------------------------------------------------------------------------------------------------------------
 
@@ -198,8 +211,9 @@ class Lanes:
         return used + wire.RECORD_BYTES + len(part.data), False
 
     def _gone(self, lane: Lane, size: int) -> None:
-        if lane is self.replies:
+        if lane.has_replies:
             self._reply_bytes -= size
+            self.replies -= 1
         else:
             self._count(size, -1)
 

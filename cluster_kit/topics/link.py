@@ -265,7 +265,7 @@ class Link:
             if not self.lanes.has_room(size):
                 return
             del questions.parked[ticket]
-            self.lanes.put(self.lanes.questions, questions.ask(ticket, waiting), size)
+            self.lanes.put_question(questions.ask(ticket, waiting), size)
             self._local.ready.add(self.number)
 
     def answer(self, question: Question, record: wire.Answered | wire.Raised | wire.Declined) -> None:

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
+from collections.abc import Coroutine
 from functools import partial
 from itertools import count
+from typing import Any, TypeVar
 
 from cluster_kit.abc import MAX_GREETING_BYTES, MAX_PAYLOAD_BYTES, Connector
 from cluster_kit.attended import AttendedClock
@@ -30,8 +33,9 @@ MAX_WAITING_BYTES = 4 << 20  # of one link, for the application; a peer that kee
 _AHEAD_BYTES = 1 << 18  # in the pipe, ahead of anything else that a worker has to tell
 _MOST_AHEAD_BYTES = MAX_PENDING_BYTES - 2 * MAX_PAYLOAD_BYTES  # where a link ends: no event gives way to them
 _FORWARDED_TOGETHER = 2  # parcels of one link, of which the application is told at once: it gives out four before that
-_FORWARDED_S = 0.002  # until it is told of a single one, as each telling wakes it
+_FORWARDED_S = 0.002  # until it is told of a single one, unless what comes over the link tells it before
 _PARCEL_BYTES = 64  # what a parcel costs besides its payload
+_Result = TypeVar("_Result")
 _TOO_MUCH = (
     f"more than {MAX_WAITING_BYTES >> 20} MiB of its messages wait for this application: "
     "the others are ignored until it is linked again"
@@ -95,7 +99,7 @@ class Forwarding:
         self._by_number: dict[int, _Link] = {}  # those that are not over
         self._by_key: dict[str, _Link] = {}
         self._waiting: deque[_Link] = deque()  # those of which something waits for the application
-        self._forwarded: list[_Link] = []  # those of which the application is to be told so
+        self._owed: dict[_Link, float] = {}  # of whose parcels the application is to be told, and since when
         self._tells_later = False  # that, by a timer
         self._throttle = Throttle()
 
@@ -115,8 +119,14 @@ class Forwarding:
                 self._begin(link)
 
     def _begin(self, link: _Link) -> None:
-        link.sending = self._loop.create_task(self._send_all(link), name=f"send to {link.node.key}")
-        link.sending.add_done_callback(partial(self._sent, link))
+        sending = _start(self._loop, self._send_all(link), f"send to {link.node.key}")
+        if sending.done():
+            self._sent(link, sending)
+            return
+        link.sending = sending
+        sending.add_done_callback(partial(self._sent, link))
+        if link.is_over:  # by what the connector did in the beginning
+            sending.cancel()
 
     async def _send_all(self, link: _Link) -> BaseException | None:
         """Send what there is, and what comes meanwhile; return what the connector raised, which costs this link only."""
@@ -137,26 +147,38 @@ class Forwarding:
             self._begin(link)
 
     def _is_on_its_way(self, link: _Link) -> None:
-        if not link.forwarded:
-            self._forwarded.append(link)
         link.forwarded += 1
-        if link.forwarded == _FORWARDED_TOGETHER:
-            self._loop.call_soon(self._tell_forwarded)
-        elif not self._tells_later:
-            self._tells_later = True
-            self._loop.call_later(_FORWARDED_S, self._tell_late)
+        if link.forwarded == 1:
+            self._owed[link] = self._loop.time()
+            if not self._tells_later:
+                self._tells_later = True
+                self._loop.call_later(_FORWARDED_S, self._tell_late)
+        elif link.forwarded == _FORWARDED_TOGETHER:
+            self._loop.call_soon(self._tell_forwarded, link)
 
     def _tell_late(self) -> None:
+        """Tell the application of the parcels that nothing has told it of for a while."""
         self._tells_later = False
-        self._tell_forwarded()
+        for link, since_s in list(self._owed.items()):
+            if since_s + _FORWARDED_S > self._loop.time():
+                self._tells_later = True
+                self._loop.call_at(since_s + _FORWARDED_S, self._tell_late)
+                break
+            self._tell_forwarded(link)
 
-    def _tell_forwarded(self) -> None:
-        """Tell the application of all parcels that were sent since it was told."""
-        links, self._forwarded = self._forwarded, []
-        for link in links:
-            parcels, link.forwarded = link.forwarded, 0
-            if not link.is_over:
-                self._outbox.send(Forwarded(link.number, parcels))
+    def _tell_forwarded(self, link: _Link) -> None:
+        """Tell the application of the parcels of ``link`` that were forwarded since it was told."""
+        parcels = self._take_forwarded(link)
+        if parcels and not link.is_over:
+            self._outbox.send(Forwarded(link.number, parcels))
+
+    def _take_forwarded(self, link: _Link) -> int:
+        """Return how many parcels the application is to be told of; it is told of them now."""
+        if not link.forwarded:
+            return 0
+        del self._owed[link]
+        parcels, link.forwarded = link.forwarded, 0
+        return parcels
 
     def _failed(self, link: _Link, exc: BaseException) -> None:
         if link.is_over:  # that is why
@@ -229,7 +251,7 @@ class Forwarding:
         elif link.incoming or not (link.is_over or (link.untold is None and self._has_room())):
             self._keep(link, payload)
         elif not link.is_over:
-            self._outbox.send_parcel(link.number, payload)
+            self._outbox.send_parcel(link.number, payload, self._take_forwarded(link))
 
     def _keep(self, link: _Link, payload: bytes) -> None:
         """Have ``payload`` wait for the application, unless too much does."""
@@ -263,7 +285,7 @@ class Forwarding:
     def _pass_on(self, link: _Link) -> None:
         payload = link.incoming.popleft()
         link.incoming_bytes -= len(payload) + _PARCEL_BYTES
-        self._outbox.send_parcel(link.number, payload)
+        self._outbox.send_parcel(link.number, payload, self._take_forwarded(link))
 
     def _close(self, link: _Link) -> None:
         """End ``link`` behind what it has brought, as far as there is room in the pipe."""
@@ -289,6 +311,16 @@ class Forwarding:
             link.sending.cancel()
         if link.untold is None:
             self._outbox.send(LinkClosed(link.number))
+
+
+def _start(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, _Result], name: str) -> asyncio.Task[_Result]:
+    """Have a task of its own do ``work``, which it begins at once where Python can do that.
+
+    Most parcels are sent without waiting. A turn of the event loop for each costs more than the rest.
+    """
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(work, loop=loop, name=name, eager_start=True)
+    return loop.create_task(work, name=name)
 
 
 def _check(what: str, data: bytes, most: int) -> None:

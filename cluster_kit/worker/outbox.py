@@ -37,10 +37,10 @@ class Outbox:
         """What waits for the supervisor to take what came before."""
         return self._channel.pending_bytes
 
-    def send_parcel(self, link: int, payload: bytes) -> None:
+    def send_parcel(self, link: int, payload: bytes, forwarded: int) -> None:
         """Send a parcel; who sends many sees to it that few are pending."""
         with suppress(OSError):
-            self._channel.send_parcel(link, payload)
+            self._channel.send_parcel(link, payload, forwarded)
 
     def send(self, message: Any) -> None:
         """Send ``message``; beats and log records are left out while the supervisor takes nothing."""

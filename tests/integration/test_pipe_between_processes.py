@@ -29,7 +29,7 @@ heard = {}
 try:
     while True:
         channel.wait()
-        for link, payload in channel.receive():
+        for link, payload, _ in channel.receive():
             head, rest = payload[:8], payload[8:]
             assert rest == head[-1:] * len(rest), "torn"
             heard.setdefault(link, []).append(int.from_bytes(head, "big"))

@@ -204,7 +204,7 @@ MESSAGE_SAFEGUARDS = [
     ),
     Safeguard(
         name="parcels that are on their way make room for more",
-        off={"worker.forwarding:Forwarding._tell_forwarded": nothing},
+        off={"worker.forwarding:Forwarding._take_forwarded": always(0)},
         family=Family(make=families.talk),
         finds=Law.GAPS,
     ),

@@ -162,7 +162,9 @@ class Switchboard(Guarded):
         self._has_heard = True
         with self.lock:
             match message:
-                case Parcel(link=link, payload=payload) if link in self._links:
+                case Parcel(link=link, payload=payload, forwarded=parcels) if link in self._links:
+                    if parcels:
+                        self._in_hand[link] -= parcels
                     self._receive(link, payload, now_s)
                 case Forwarded(link=link, parcels=parcels) if link in self._in_hand:
                     self._in_hand[link] -= parcels

@@ -142,7 +142,8 @@ class Application:
         if self.party.is_over:
             return
         match message:
-            case Parcel(link=link, payload=payload) if link in self._links:
+            case Parcel(link=link, payload=payload, forwarded=parcels) if link in self._links:
+                self._links[link].in_hand -= parcels
                 self._receive(link, payload)
             case Forwarded(link=link, parcels=parcels) if link in self._links:
                 self._links[link].in_hand -= parcels
