@@ -1,9 +1,10 @@
 """Looks up host names as the system does: hosts file, name service switch, search domains and all.
 
-``getaddrinfo`` blocks, can't be cancelled, and takes as long as resolv.conf grants where name servers don't answer. In the few
-threads that an event loop has for such work, names that hang would hold up those that don't. So each question has a thread of
-its own, which nobody waits for at the end: not the event loop, not the interpreter. While one hangs, nobody asks the same
-question in a second thread. Names that took long the last time can't take all the threads there may be.
+``getaddrinfo`` blocks, can't be cancelled, and takes as long as resolv.conf allows where name
+servers don't answer. In the few threads that an event loop has for such work, names that hang would
+hold up those that don't. So each question has a thread of its own, which neither the event loop nor
+the interpreter waits for at its end. While one hangs, nobody asks the same question in a second
+thread. Names that took long the last time can't use up all the threads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""How docstrings become the reference: what autodoc and napoleon get wrong here, and the rules of a conformance suite."""
+"""How docstrings become the reference.
+
+Corrects what autodoc and napoleon get wrong here, and lists the rules of a conformance suite.
+"""
 
 import inspect
 from collections.abc import Iterator
@@ -10,7 +13,16 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-RETURNED = {"AsyncDuty", "AsyncSubscription", "AsyncTopic", "Duty", "Gap", "Message", "Subscription", "Topic"}
+RETURNED = {
+    "AsyncDuty",
+    "AsyncSubscription",
+    "AsyncTopic",
+    "Duty",
+    "Gap",
+    "Message",
+    "Subscription",
+    "Topic",
+}
 """Classes that a program is given and never makes."""
 
 
@@ -32,21 +44,35 @@ def rules_of(suite: type) -> Iterator[str]:
             yield f"- `{name}`: {' '.join((inspect.getdoc(rule) or '').replace('``', '`').split())}"
 
 
-def keep_colons(_app: Sphinx, what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
-    """Keep napoleon from taking what stands before a colon in an attribute's first line for its type."""
+def keep_colons(
+    _app: Sphinx, what: str, _name: str, _object: object, _options: object, lines: list[str]
+) -> None:
+    """Keep napoleon from taking an attribute's first words for its type, if a colon follows."""
     if what in {"attribute", "property"}:
         lines[:0] = ["..", ""]  # an empty comment
 
 
-def sign(_app: Sphinx, what: str, _name: str, obj: Any, _options: object, signature: str | None, returns: str | None) -> Any:
-    """Leave out the signature of what nobody calls, and write a default that is made for each object as such."""
-    if what == "class" and (issubclass(obj, Enum) or getattr(obj, "_is_protocol", False) or obj.__name__ in RETURNED):
+def sign(
+    _app: Sphinx,
+    what: str,
+    _name: str,
+    obj: Any,
+    _options: object,
+    signature: str | None,
+    returns: str | None,
+) -> Any:
+    """Leave out the signature of classes that nobody calls; write a default factory as ``...``."""
+    if what == "class" and (
+        issubclass(obj, Enum) or getattr(obj, "_is_protocol", False) or obj.__name__ in RETURNED
+    ):
         return "", None
     return signature and signature.replace("<factory>", "..."), returns
 
 
-def skip(_app: Sphinx, _what: str, name: str, obj: object, is_skipped: bool, _options: object) -> bool | None:
-    """Leave out the fields of a named tuple, which its signature has, and the rules of suites, which are listed."""
+def skip(
+    _app: Sphinx, _what: str, name: str, obj: object, is_skipped: bool, _options: object
+) -> bool | None:
+    """Leave out what is shown elsewhere: fields of named tuples, and the rules of suites."""
     is_field = (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
     return True if is_field or name.startswith("test_") else None
 

@@ -1,4 +1,4 @@
-"""The directive ``configuration-reference``: all keys and options, from the same declarations as the checks."""
+"""The directive ``configuration-reference``: all keys and options, as the checks know them."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -55,11 +55,19 @@ def guide_to(kind: str, name: str) -> str | None:
     """Return the page that has an example of a part; the one called like it, if there is one."""
     shown = re.compile(rf"{kind}: {name}$|name: {name}\b", re.MULTILINE)
     called_like_it = [page for page in GUIDES[kind] if page.endswith(f"/{name}.md")]
-    return next((page for page in called_like_it + GUIDES[kind] if shown.search((DOCS / page).read_text())), None)
+    return next(
+        (page for page in called_like_it + GUIDES[kind] if shown.search((DOCS / page).read_text())),
+        None,
+    )
 
 
 def section(
-    title: str, schema: Mapping[str, Any], *, level: int = 2, required: set[str] | None = None, guide: str | None = None
+    title: str,
+    schema: Mapping[str, Any],
+    *,
+    level: int = 2,
+    required: set[str] | None = None,
+    guide: str | None = None,
 ) -> Iterator[str]:
     """Yield a heading, a link to the guide, and a table."""
     yield from ["", f"{'#' * level} {title}", ""]
@@ -71,11 +79,14 @@ def section(
         return
     needed = required or set(schema.get("required", ()))
     yield from ["| key | value | default | meaning |", "|---|---|---|---|"]
-    for each, names in groupby(options, key=options.__getitem__):  # other names of an option are next to it
+    for each, names in groupby(
+        options, key=options.__getitem__
+    ):  # other names of an option are next to it
         keys = list(names)
         shown = ", ".join(f"`{name}`" for name in keys)
         default = "**required**" if needed & {*keys} else default_of(each)
-        yield f"| {shown} | {cell(type_of(each))} | {cell(default)} | {cell(each.get('description', ''))} |"
+        meaning = each.get("description", "")
+        yield f"| {shown} | {cell(type_of(each))} | {cell(default)} | {cell(meaning)} |"
 
 
 def default_of(schema: Mapping[str, Any]) -> str:
@@ -91,7 +102,11 @@ def type_of(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         return "name, `package.module:Class`, or mapping of `name` and options"
     if "anyOf" in schema:
-        said = [each for each in schema["anyOf"] if each != {"type": "null"} and "\\$" not in each.get("pattern", "")]
+        said = [
+            each
+            for each in schema["anyOf"]
+            if each != {"type": "null"} and "\\$" not in each.get("pattern", "")
+        ]
         return " or ".join(dict.fromkeys(type_of(each) for each in said))
     if "pattern" in schema:
         return f"`{schema['description']}`"
@@ -102,7 +117,9 @@ def type_of(schema: Mapping[str, Any]) -> str:
     kinds = [schema["type"]] if isinstance(schema.get("type"), str) else schema.get("type", [])
     words = {"array": "list", "object": "mapping", "string": "text", "boolean": "`true` or `false`"}
     if kinds == ["array"] and schema.get("items"):
-        return "list of these" if "$ref" in schema["items"] else f"list of {type_of(schema['items'])}"
+        return (
+            "list of these" if "$ref" in schema["items"] else f"list of {type_of(schema['items'])}"
+        )
     said = " or ".join(words.get(kind, kind) for kind in kinds if kind != "null")
     return " ".join([said, *range_of(schema)])
 
@@ -116,7 +133,12 @@ def range_of(schema: Mapping[str, Any]) -> Iterator[str]:
 
 def cell(text: str) -> str:
     """Return ``text`` as a table's cell can have it."""
-    return " ".join(re.sub(r"(?<!\w)'([^']+)'(?!\w)", r"`\1`", text).replace("``", "`").replace("|", "\\|").split())
+    return " ".join(
+        re.sub(r"(?<!\w)'([^']+)'(?!\w)", r"`\1`", text)
+        .replace("``", "`")
+        .replace("|", "\\|")
+        .split()
+    )
 
 
 def setup(app: Any) -> dict[str, bool]:

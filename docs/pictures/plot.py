@@ -1,4 +1,4 @@
-"""Draws figures of the tables in ``docs/performance.md``: ``python docs/pictures/plot.py``, after a table has changed."""
+"""Draws the tables in ``docs/performance.md``; run it after one has changed."""
 
 import re
 from collections import defaultdict
@@ -12,6 +12,7 @@ PAGE = PICTURES.parent / "performance.md"
 WIDTH, HEIGHT = 560, 260
 LEFT, RIGHT, TOP, BOTTOM = 64, 400, 44, 216  # of the plot in the picture
 STYLE = 'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#57606a"'
+TITLE = 'font-size="13" font-weight="bold" fill="#24292f"'
 COLOURS = ("#0969da", "#bc4c00", "#8250df", "#1a7f37")
 
 Series = Mapping[str, Mapping[float, float]]
@@ -21,7 +22,11 @@ def rows(head: str) -> Iterator[list[str]]:
     """Yield the cells of the table whose first line begins with ``head``."""
     table = re.search(rf"^\| {re.escape(head)}.*\n((?:\|.*\n)+)", PAGE.read_text(), re.MULTILINE)
     assert table is not None
-    yield from ([cell.strip() for cell in row.strip("|").split("|")] for row in table[0].splitlines() if "---" not in row)
+    yield from (
+        [cell.strip() for cell in row.strip("|").split("|")]
+        for row in table[0].splitlines()
+        if "---" not in row
+    )
 
 
 def side_by_side(event: str) -> Series:
@@ -66,7 +71,7 @@ def draw(title: str, across: str, series: Series) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {STYLE}>',
         f"<title>{escape(title)}</title>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" rx="10" fill="#f6f8fa" stroke="#d0d7de"/>',
-        f'<text x="{LEFT}" y="26" font-size="13" font-weight="bold" fill="#24292f">{escape(title)}</text>',
+        f'<text x="{LEFT}" y="26" {TITLE}>{escape(title)}</text>',
         f'<text x="{(LEFT + RIGHT) / 2:.0f}" y="{HEIGHT - 8}" text-anchor="middle">{across}</text>',
     ]
     for y in ticks(heights):
@@ -74,13 +79,18 @@ def draw(title: str, across: str, series: Series) -> str:
         parts.append(f'<path d="M{LEFT} {at:.0f}H{RIGHT}" stroke="#d0d7de"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.0f}" text-anchor="end">{y:g}</text>')
     for x in sorted({x for points in series.values() for x in points}):
-        parts.append(f'<text x="{x0 + log(x) * dx:.0f}" y="{BOTTOM + 18}" text-anchor="middle">{x:g}</text>')
+        parts.append(
+            f'<text x="{x0 + log(x) * dx:.0f}" y="{BOTTOM + 18}" text-anchor="middle">{x:g}</text>'
+        )
     for colour, (name, points) in zip(COLOURS, series.items(), strict=False):
         places = [(x0 + log(x) * dx, y0 + log(y) * dy) for x, y in points.items()]
         line = " ".join(f"{x:.0f},{y:.0f}" for x, y in places)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x:.0f}" cy="{y:.0f}" r="3" fill="{colour}"/>' for x, y in places]
-        parts.append(f'<text x="{places[-1][0] + 10:.0f}" y="{places[-1][1] + 4:.0f}" fill="{colour}">{escape(name)}</text>')
+        x, y = places[-1]
+        parts.append(
+            f'<text x="{x + 10:.0f}" y="{y + 4:.0f}" fill="{colour}">{escape(name)}</text>'
+        )
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -88,7 +98,9 @@ def pictures() -> dict[str, str]:
     """Return all pictures, by the names of their files."""
     formation = side_by_side("full mesh, from the last node's readiness")
     return {
-        "formation.svg": draw("Seconds from the last node's readiness to the full mesh", "nodes", formation),
+        "formation.svg": draw(
+            "Seconds from the last node's readiness to the full mesh", "nodes", formation
+        ),
         "packets.svg": draw("Packets that each node sends in a second", "nodes", packets()),
     }
 

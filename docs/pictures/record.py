@@ -1,4 +1,4 @@
-"""Runs the program of ``docs/index.md`` twice, and draws what the two terminals showed: ``python docs/pictures/record.py``.
+"""Runs the program of ``docs/index.md`` twice, and draws what the two terminals showed.
 
 The picture is ``docs/pictures/terminal.svg``. Each line appears in it when it appeared in the run.
 """
@@ -16,6 +16,8 @@ from pathlib import Path
 PICTURE = Path(__file__).with_name("terminal.svg")
 PAGE = Path(__file__).parents[1] / "index.md"
 DEADLINE_S = 30.0
+FONT = 'font-family="monospace" font-size="13"'
+PANEL = 'rx="8" fill="#161b22" stroke="#57606a"'
 WIDTH, LINE, TOP, LEFT = 350, 20, 52, 16
 
 
@@ -44,7 +46,9 @@ class Terminal:
     def wait_for(self, met: Callable[[str], bool]) -> None:
         """Wait for a line."""
         with self._has_printed:
-            if not self._has_printed.wait_for(lambda: any(met(line) for _, line in self.lines), DEADLINE_S):
+            if not self._has_printed.wait_for(
+                lambda: any(met(line) for _, line in self.lines), DEADLINE_S
+            ):
                 raise TimeoutError(f"it printed {self.lines}")
 
     def kill(self) -> None:
@@ -78,16 +82,20 @@ def draw(terminals: list[Terminal]) -> str:
     height = TOP + LINE * max(len(each.lines) for each in terminals) + 4
     width = WIDTH * len(terminals)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="monospace" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {FONT}>',
         "<title>What the two programs print</title>",
-        "<style>text { fill: #e6edf3; animation: in .1s both } @keyframes in { from { opacity: 0 } }</style>",
+        "<style>text { fill: #e6edf3; animation: in .1s both }",
+        "@keyframes in { from { opacity: 0 } }</style>",
     ]
     for number, terminal in enumerate(terminals):
         left = number * WIDTH
         parts.append(
-            f'<rect x="{left + 4}" y="4" width="{WIDTH - 8}" height="{height - 8}" rx="8" fill="#161b22" stroke="#57606a"/>'
+            f'<rect x="{left + 4}" y="4" width="{WIDTH - 8}" height="{height - 8}" {PANEL}/>'
         )
-        parts += [f'<circle cx="{left + 22 + 16 * dot}" cy="22" r="5" fill="#57606a"/>' for dot in range(3)]
+        parts += [
+            f'<circle cx="{left + 22 + 16 * dot}" cy="22" r="5" fill="#57606a"/>'
+            for dot in range(3)
+        ]
         for row, (at_s, line) in enumerate(terminal.lines):
             place = f'x="{left + LEFT}" y="{TOP + row * LINE}" style="animation-delay: {at_s:.2f}s"'
             parts.append(f"<text {place}>{escape(line, quote=False)}</text>")
