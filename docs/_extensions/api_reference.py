@@ -14,6 +14,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 RETURNED = {
+    "AsyncTopicSubscription",
+    "TopicSubscription",
     "AsyncDuty",
     "AsyncSubscription",
     "AsyncTopic",

@@ -1,6 +1,7 @@
 """The reference has every public name, and every key of a configuration says what it means."""
 
 import re
+from functools import cache
 from importlib import import_module
 
 import pytest
@@ -11,6 +12,10 @@ from cluster_kit.config.schema import json_schema
 from cluster_kit.plugins import PluginRegistry
 
 PAGE = PAGES["docs/reference.md"]
+UNIONS = {
+    "IGNORED",  # is shown with the errors, by the docstring behind it
+    "Observation",  # stands for those that are described
+}
 
 
 def described():
@@ -26,14 +31,9 @@ def test_public_name_is_described(name):
     assert name in described() or f"`cluster_kit.{name}`" in PAGE or name in UNIONS
 
 
-UNIONS = {
-    "IGNORED",  # is shown with the errors, by the docstring behind it
-    "Observation",  # stands for those that are described
-}
-
-
+@cache
 def properties():
-    """Yield place and schema of every key and option."""
+    """Return the schema of every key and option by its place."""
     schema = json_schema(PluginRegistry.load())
     entry = schema["$defs"]["topology_entry"]["properties"]
     levels = {"": schema["properties"], "topologies.x": entry, "child_spec": entry["child_spec"]["properties"]}
