@@ -388,7 +388,13 @@ def load_config(
     *,
     node: str | None = None,
 ) -> ClusterConfig:
-    """Read and check a configuration with the installed plugins; see ``cluster_kit.config.load_config``."""
+    """Read and check a YAML file, or a dict of the same shape; ``node`` takes the place of its own.
+
+    ``registry`` knows the plugins, by default those that are installed.
+
+    Raises:
+        ConfigError: It cannot be used; ``errors`` holds every fault that it has.
+    """
     from cluster_kit.config import load_config as load  # a registry alone needs no msgspec
 
     return load(source, registry or PluginRegistry.load(), node=node)

@@ -67,10 +67,14 @@ class TopologyConfig:
     """One named entry under ``topologies:``.
 
     Attributes:
-        group: Part of the fence; nodes of another group are foreign.
+        group: Part of the fence; nodes of another group are foreign. By default the topology's name.
+        connector: What opens and holds the links.
+        topology: Which of the known nodes to link to.
+        child_spec: How its worker and sources are restarted.
         prune: Whether a node that its source no longer lists is forgotten.
         max_nodes: How many nodes the roster holds at most.
-        remember_s: How long a lost peer is redialled.
+        connect_timeout_s: Seconds within which a link must be up, handshake included.
+        remember_s: For how many seconds a lost peer is redialled.
     """
 
     name: str

@@ -45,6 +45,14 @@ _CALLBACK: Schema = {
         },
     ]
 }
+_ENTRY = {  # what the keys of an entry mean that are no field of the same name
+    "use": "A ready-made topology that a plugin ships.",
+    "strategy": "What finds the nodes; several of them find nodes together.",
+    "config": "Options of the strategy, if it is given by its name and is the only one.",
+    "connect": "A function that opens a link; it gets the node as its last argument. Implies 'connector: callback'.",
+    "disconnect": "A function that closes a link; it gets the node as its last argument.",
+    "list_nodes": "A function that returns the nodes that are linked.",
+}
 _REFERENCE: Schema = {"type": "string", "pattern": "\\$\\{"}  # what an environment variable will say
 _SEPARATED: Schema = {"type": "string", "title": "text with commas"}
 _PLAIN: Mapping[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string", Secret: "string"}
@@ -105,20 +113,22 @@ def _certificates() -> Mapping[str, Schema]:
 
 def _entry(registry: PluginRegistryWithNames) -> Schema:
     """Return the schema of one entry under ``topologies``."""
-    own = {name: _described(TopologyConfig, name, schema) for name, schema in _values_of(TopologyConfig)}
+    own = dict(_values_of(TopologyConfig))
     strategy: Schema = {"$ref": "#/$defs/strategy"}
     parts: Mapping[str, Schema] = {
-        "use": {"enum": list(registry.names("spec")), "description": "A ready-made topology that a plugin ships."},
+        "use": {"enum": list(registry.names("spec"))},
         "strategy": {"anyOf": [strategy, {"type": "array", "minItems": 1, "items": strategy}]},
-        "config": {"type": ["object", "null"], "description": "Options of the strategy."},
+        "config": {"type": ["object", "null"]},
         "connector": {"$ref": "#/$defs/connector", "default": "tcp"},
         **dict.fromkeys(CALLBACKS, _CALLBACK),
         "topology": {"$ref": "#/$defs/topology", "default": "full_mesh"},
         "child_spec": _object(dict(_properties(ChildSpec))),
-        "group": {"type": "string", "description": _texts_of(TopologyConfig).get("group", "")},
+        "group": {"type": "string"},
     }
+    texts = _texts_of(TopologyConfig) | _ENTRY
+    described = {name: schema | {"description": texts[name]} for name, schema in {**parts, **own}.items()}
     either = {"anyOf": [{"required": ["strategy"]}, {"required": ["use"]}]}
-    return {**_object({**parts, **own}), "allOf": [either, {"$ref": "#/$defs/options"}]}
+    return {**_object(described), "allOf": [either, {"$ref": "#/$defs/options"}]}
 
 
 def _values_of(cls: type) -> Iterator[tuple[str, Schema]]:

@@ -20,17 +20,21 @@ from collections.abc import Callable
 from typing import Any
 
 _TOGETHER = 64  # pieces in one call of the system
-_CLOSE_S = 1.0  # far longer than any write takes
-
 
 _Piece = list[Any]  # what is to be sent, then how many bytes each call of the system has sent, of this and what is behind it
 
 
 class Outgoing:
-    """Sends through a non-blocking stream socket, which it closes when told to."""
+    """Sends through a non-blocking stream socket, which it closes when told to.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Args:
+        sock: The socket, which it owns.
+        close_s: For how many seconds ``close`` waits for a writer; far longer than any write takes.
+    """
+
+    def __init__(self, sock: socket.socket, close_s: float = 1.0) -> None:
         self._socket = sock
+        self._close_s = close_s
         self._send: Callable[[Any], int] = sock.send
         self._send_several: Callable[[Any], int] = sock.sendmsg
         self._pieces: deque[_Piece] = deque()  # anybody adds some; who holds the lock takes them away
@@ -70,7 +74,7 @@ class Outgoing:
 
         Who has interrupted the writer can't wait for that, and goes ahead after a while.
         """
-        is_held = self._lock.acquire(timeout=_CLOSE_S)
+        is_held = self._lock.acquire(timeout=self._close_s)
         self._socket.close()
         if is_held:
             self._lock.release()

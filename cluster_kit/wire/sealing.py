@@ -37,7 +37,6 @@ SEALED = 1  # the flag
 SEALED_HEADER = MAGIC + bytes((VERSION, SEALED))
 AUTH_TAG_BYTES = 16
 FENCE_TAG_BYTES = 8  # tells the clusters of one network apart; the whole fence is authenticated too
-MAX_SENDERS = 2048  # whose ciphers are kept, of 2.5 KiB each: to make one takes as long as to open
 
 # header, tag of the fence, id of the secret, boot, stamp, length of the name
 _CLEAR = Struct(f">{len(SEALED_HEADER)}s{FENCE_TAG_BYTES}s8sQQQB")
@@ -107,9 +106,14 @@ class Sealing:
         name: The name of the node.
         boot_id: The run.
         keyring: The keys of its secrets.
+        max_senders: Whose ciphers are kept, 2.5 KiB each. The cipher of any other sender is made
+            anew, which takes as long as all the rest.
     """
 
-    def __init__(self, name: str, boot_id: BootId, keyring: Keyring) -> None:
+    def __init__(
+        self, name: str, boot_id: BootId, keyring: Keyring, max_senders: int = 2048
+    ) -> None:
+        self._max_senders = max_senders
         self._name = name.encode("ascii")
         self._boot = boot_id.started_ms, boot_id.nonce
         self._own = _BOOT.pack(*self._boot)
@@ -181,7 +185,7 @@ class Sealing:
             self._openers.move_to_end(sender)
         elif opened.key_id in self._accepted:
             self._openers[sender] = _cipher(self._accepted[opened.key_id], opened.boot)
-            if len(self._openers) > MAX_SENDERS:
+            if len(self._openers) > self._max_senders:
                 self._openers.popitem(last=False)
 
     def _known(self, fence: Fence) -> tuple[bytes, bytes]:

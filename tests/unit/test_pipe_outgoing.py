@@ -164,10 +164,9 @@ class Slow(Narrow):
         self.closed_after = bytes(self.taken)
 
 
-def test_nobody_closes_a_socket_that_another_thread_writes_to(monkeypatch):
-    monkeypatch.setattr(outgoing, "_CLOSE_S", DEADLINE_S)
+def test_nobody_closes_a_socket_that_another_thread_writes_to():
     slow = Slow()
-    out = Outgoing(slow)
+    out = Outgoing(slow, close_s=DEADLINE_S)
     out.add(b"parcel")
     writer, closer = (threading.Thread(target=each) for each in (out.write, out.close))
     writer.start()

@@ -129,14 +129,15 @@ class Candidate:
 
 
 class Duty:
-    """A context manager that is entered when this node has the duty; see ``Supervisor.once``. For one thread, once.
-
-    Args:
-        candidate: Returns the candidate, given what to call when something changes.
-        timeout_s: How long to wait for the duty; ``None`` for as long as it takes.
-    """
+    """A context manager that is entered when this node has the duty; see ``Supervisor.once``. For one thread, once."""
 
     def __init__(self, candidate: Callable[[Callable[[], None]], Candidate], timeout_s: float | None) -> None:
+        """Made by ``Supervisor.once``.
+
+        Args:
+            candidate: Returns the candidate, given what to call when something changes.
+            timeout_s: How long to wait for the duty; ``None`` for as long as it takes.
+        """
         self._timeout_s = checked_s_or_none(timeout_s, "once: timeout_s")
         self._change = threading.Event()
         self._candidate = candidate(self._change.set)

@@ -24,16 +24,6 @@ class Topic:
 
     What is said reaches linked nodes that listen, at most once and in order. ``subscribe`` and ``answer`` work before the
     supervisor's start, too: then whoever is linked from the first moment knows of them.
-
-    Args:
-        name: Of the topic, at most 255 bytes as UTF-8.
-        boards: Of the supervisor.
-        board: Of the topology.
-        running: Raises ``ClusterKitError`` unless the supervisor was started, in this process.
-        current: Returns nodes as they are now.
-
-    Raises:
-        ValueError: ``name`` is none.
     """
 
     def __init__(
@@ -45,6 +35,18 @@ class Topic:
         running: Callable[[], object],
         current: Callable[[str, Sequence[Node]], tuple[Node, ...]],
     ) -> None:
+        """Made by ``Supervisor.topic``.
+
+        Args:
+            name: At most 255 bytes as UTF-8.
+            boards: The supervisor's.
+            board: The topology's.
+            running: Raises ``ClusterKitError`` unless the supervisor was started, in this process.
+            current: Returns nodes as they are now.
+
+        Raises:
+            ValueError: ``name`` is not the name of a topic.
+        """
         if not isinstance(name, str):
             raise TypeError(f"topic: {name!r:.80}: expected a name")
         check_topic(name)

@@ -1,7 +1,9 @@
-"""A process that runs mdns, and prints what it observes as JSON lines: ``mdns_peer.py NAME OPTIONS``.
+"""A process that runs a strategy and prints what it observes: ``strategy_peer.py STRATEGY NAME OPTIONS``.
 
-Each line on its standard input changes it: ``{"leaving": true}``, ``{"metadata": {...}}``; the end of the input closes it. With
-``"diagnose": true`` it prints what it finds out instead, and ends.
+It prints one JSON object a line. Each line on its standard input changes the node, as does
+``{"leaving": true}`` or ``{"metadata": {...}}``; at the end of the input it leaves. Some keys of
+OPTIONS are its own: ``cluster``, ``announce``, and ``diagnose``, with which it prints a diagnosis
+instead, and ends.
 """
 
 import asyncio
@@ -11,7 +13,7 @@ from contextlib import aclosing, suppress
 
 from cluster_kit.abc import Failed, Gone, Leaving, Seen
 from cluster_kit.node import Fence, Node, join_address
-from cluster_kit.strategies.mdns import MdnsStrategy
+from cluster_kit.plugins import PluginRegistry
 from cluster_kit.testing import FakeDiscovery
 
 
@@ -44,26 +46,28 @@ async def obey(ctx):
     transport.close()
 
 
-async def observe(ctx, options):
-    async with aclosing(MdnsStrategy(**options).discover(ctx)) as observations:
+async def observe(strategy, ctx):
+    async with aclosing(strategy.discover(ctx)) as observations:
         async for observation in observations:
             say(plain(observation))
 
 
-async def diagnose(ctx, options):
-    async for finding in MdnsStrategy(**options).diagnose(ctx):
+async def diagnose(strategy, ctx):
+    async for finding in strategy.diagnose(ctx):
         say({"outcome": finding.outcome, "asked": finding.asked, "got": finding.got, "cause": finding.cause})
 
 
-async def main(name, options):
+async def main(strategy, name, options):
     cluster = options.pop("cluster", "test")
     local = Node(name=name, address=join_address(name.partition("@")[2], 4000))
     ctx = FakeDiscovery(local, announce=options.pop("announce", True), fence=Fence(cluster, "lan"))
-    if options.pop("diagnose", False):
-        await diagnose(ctx, options)
+    is_diagnosis = options.pop("diagnose", False)
+    strategy = PluginRegistry.load().resolve("strategy", strategy)(**options)
+    if is_diagnosis:
+        await diagnose(strategy, ctx)
         return
     ctx.announced = lambda: say({"announced": str(ctx.local.boot_id)})
-    observing = asyncio.create_task(observe(ctx, options))
+    observing = asyncio.create_task(observe(strategy, ctx))
     obeying = asyncio.create_task(obey(ctx))
     await asyncio.wait([observing, obeying], return_when=asyncio.FIRST_COMPLETED)
     observing.cancel()
@@ -72,4 +76,4 @@ async def main(name, options):
         await observing
 
 
-asyncio.run(main(sys.argv[1], json.loads(sys.argv[2])))
+asyncio.run(main(*sys.argv[1:3], json.loads(sys.argv[3])))
