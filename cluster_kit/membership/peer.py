@@ -84,15 +84,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from cluster_kit.abc import Gone
 from cluster_kit.errors import ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
-
-if TYPE_CHECKING:
-    from cluster_kit.membership.deadlines import Deadlines
 
 _SLACK = 64  # idle records that are not worth a sweep
 
@@ -246,7 +243,7 @@ class Peer:
     """
 
     key: str
-    deadlines: dict[Deadlines, float] = field(default_factory=dict)
+    deadlines: dict[object, float] = field(default_factory=dict)
 
     words: dict[str, Word] = field(default_factory=dict)
     known: Node | None = None
