@@ -17,10 +17,10 @@ from cluster_kit.node import Node
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import DEFAULT_QUEUE, Subscription
 from cluster_kit.supervisor.changes import Changes
-from cluster_kit.supervisor.reach import count
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.supervisor import Supervisor
 from cluster_kit.supervisor.view import NodeState
+from cluster_kit.supervisor.waiting import count
 from cluster_kit.throttle import Throttle
 
 if TYPE_CHECKING:

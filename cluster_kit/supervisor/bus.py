@@ -142,12 +142,18 @@ class EventBus:
             raise ClusterKitError(f"supervisor: it belongs to process {self.pid}: make one in each process, after the fork")
         return self.lock
 
-    def publish(self, event: Event) -> None:
-        """Number ``event``, apply it to its view, and queue it for every subscription."""
+    def publish(self, *events: Event) -> None:
+        """Number each event, apply it to its view, and queue it for every subscription."""
+        for event in events:
+            with self.lock:
+                numbered = self.views[event.topology].apply(event)
+                for subscription in self._subscriptions:
+                    subscription._offer(numbered)
+                self.changed.notify_all()
+
+    def notify(self) -> None:
+        """Wake all who wait for ``changed``, as something else than a view has changed."""
         with self.lock:
-            numbered = self.views[event.topology].apply(event)
-            for subscription in self._subscriptions:
-                subscription._offer(numbered)
             self.changed.notify_all()
 
     def subscribe(self, topology: str | None = None, maxsize: int = DEFAULT_QUEUE) -> Subscription:

@@ -28,8 +28,8 @@ from typing import Self
 from cluster_kit import worker
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.pipe.socket_channel import SocketChannel
-from cluster_kit.supervisor import former  # noqa: F401 - looks for workers while none of them can be ours
-from cluster_kit.supervisor.refusal import refuse_in_worker
+from cluster_kit.supervisor import reaper  # noqa: F401 - looks for workers while none of them can be ours
+from cluster_kit.supervisor.recursion_guard import refuse_in_worker
 from cluster_kit.worker.__main__ import GREETING, SUMMONS
 from cluster_kit.worker.mark import marked
 
@@ -167,6 +167,11 @@ class WorkerProcess:
         if code is not None and code < 0:
             return f"was killed by signal {-code}"
         return f"exited with code {code}"
+
+    @property
+    def ended_normally(self) -> bool:
+        """Whether it was a worker and exited with code 0, by which a process says that it is done."""
+        return self.heard and self.exitcode == 0
 
     def kill(self) -> None:
         """End it at once."""

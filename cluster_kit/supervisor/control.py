@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 from cluster_kit._version import __version__
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.node import Node
-from cluster_kit.supervisor.bell import Bell
 from cluster_kit.supervisor.control_files import (
     ANY,
     Wanted,
@@ -36,6 +35,7 @@ from cluster_kit.supervisor.control_files import (
     sockets_in,
 )
 from cluster_kit.supervisor.status import TopologyStatus, as_plain
+from cluster_kit.supervisor.wakeup import WakeupPipe
 from cluster_kit.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -74,17 +74,17 @@ class ControlSocket:
         self._cluster = cluster
         self._throttle = Throttle()
         self._closing = False
-        self._bell: Bell | None = None
+        self._wakeup: WakeupPipe | None = None
         self._listener: _Listener | None = None
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
         """Begin to answer; where there can't be a socket, that is all that is missing, and a warning tells why."""
         try:
-            self._bell = Bell()
+            self._wakeup = WakeupPipe()
             self._listener = self._listen()
             thread = threading.Thread(
-                target=self._serve, args=(self._listener, self._bell), name="cluster-kit-control", daemon=True
+                target=self._serve, args=(self._listener, self._wakeup), name="cluster-kit-control", daemon=True
             )
             thread.start()
         except (OSError, RuntimeError) as exc:
@@ -113,23 +113,23 @@ class ControlSocket:
     def close(self) -> None:
         """Answer no more, and leave no file; idempotent."""
         self._closing = True
-        if self._bell is not None:
-            self._bell.ring()
+        if self._wakeup is not None:
+            self._wakeup.wake()
         if self._thread is not None:
             self._thread.join(ASK_S)
-        for each in (self._listener, self._bell):
+        for each in (self._listener, self._wakeup):
             if each is not None:
                 each.close()
 
-    def _serve(self, listener: _Listener, bell: Bell) -> None:
+    def _serve(self, listener: _Listener, wakeup: WakeupPipe) -> None:
         while not self._closing:
-            if listener.sock.fileno() not in _readable((listener.sock, bell), LOOK_S):
+            if listener.sock.fileno() not in _readable((listener.sock, wakeup), LOOK_S):
                 listener = self._seen_to(listener)
                 continue
             try:
                 connection, _ = listener.sock.accept()
             except OSError:  # there is no descriptor left
-                _readable((bell,), LOOK_S)
+                _readable((wakeup,), LOOK_S)
                 continue
             with connection, suppress(OSError, ClusterKitError):
                 self._answer(connection)

@@ -15,29 +15,28 @@ from cluster_kit.node import Fence, Node, made_up_name
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import DEFAULT_QUEUE, EventBus, Subscription
 from cluster_kit.supervisor.calls import call, inspect_all
-from cluster_kit.supervisor.changeable import Changeable
 from cluster_kit.supervisor.changes import without_links
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.delivery import Delivery
-from cluster_kit.supervisor.former import wait_for_former_workers
 from cluster_kit.supervisor.keychain import Keychain
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
-from cluster_kit.supervisor.reach import check_reachable, wait_for_nodes
-from cluster_kit.supervisor.refusal import refuse_in_worker
-from cluster_kit.supervisor.serving import await_serving
+from cluster_kit.supervisor.reaper import reap_earlier_workers
+from cluster_kit.supervisor.reconfiguration import Reconfigurable
+from cluster_kit.supervisor.recursion_guard import refuse_in_worker
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.timeouts import checked_s_or_none
 from cluster_kit.supervisor.topics.speaking import Speaking
 from cluster_kit.supervisor.topics.switchboards import Switchboards
 from cluster_kit.supervisor.view import NodeState
+from cluster_kit.supervisor.waiting import await_serving, check_reachable, wait_for_nodes
 from cluster_kit.worker.messages import Drain, SetMetadata, Start
 
 if TYPE_CHECKING:
     from cluster_kit.supervisor.control import ControlSocket
 
 
-class Supervisor(Changeable, Speaking):
+class Supervisor(Reconfigurable, Speaking):
     """Runs the topologies of a configuration and tells who is there.
 
     Use it as a context manager, or call ``start`` and ``stop``. One supervisor runs once.
@@ -123,10 +122,10 @@ class Supervisor(Changeable, Speaking):
         return self
 
     def _start(self) -> None:
-        wait_for_former_workers()
+        reap_earlier_workers()
         loop = self._start_threads()
         self._keychain.keyring()  # raises where there can be none
-        await_serving(self._bus, list(loop.keepers.values()))
+        await_serving(self._bus, list(loop.workers.values()))
         self._advise()
         self._watch.open()
         if self._has_control:
@@ -143,9 +142,9 @@ class Supervisor(Changeable, Speaking):
         try:
             self._keychain.begin(self._config)
             self._loop = loop = SupervisingLoop(
-                self._topologies(), self._bus, self._logs, boards=self._boards, describe=self._describe, spare=self._spare
+                self._topologies(), self._bus, self._logs, boards=self._boards, make_start=self._make_start, spare=self._spare
             )
-            if self._told_to_stop:
+            if self._stop_requested:
                 loop.stop()
             self._logs.start()
             self._delivery.start()
@@ -170,7 +169,7 @@ class Supervisor(Changeable, Speaking):
         """
         if os.getpid() != self._pid:
             return
-        self._told_to_stop = True
+        self._stop_requested = True
         self._watch.close()
         if self._loop is None:
             return
@@ -182,7 +181,7 @@ class Supervisor(Changeable, Speaking):
         self._loop.join()
         self._watch.join()
         self._boards.join()
-        if not self._delivery.is_ours:  # else the caller is a callback, before whose end neither can end
+        if not self._delivery.is_current:  # else the caller is a callback, before whose end neither can end
             self._delivery.join()
             self._logs.join()
 
@@ -265,7 +264,7 @@ class Supervisor(Changeable, Speaking):
         loop = self._running()
         inspected = inspect_all(loop)
         with self._bus.guard():
-            return {name: keeper.status(inspected[name]) for name, keeper in loop.keepers.items()}
+            return {name: worker.status(inspected[name]) for name, worker in loop.workers.items()}
 
     def _open_control(self) -> None:
         from cluster_kit.supervisor.control import Answer, ControlSocket, describe  # which take a while to import
@@ -283,7 +282,7 @@ class Supervisor(Changeable, Speaking):
         except BaseException:
             control.close()
             raise
-        if self._told_to_stop:  # meanwhile, and who told it has found nothing to close
+        if self._stop_requested:  # meanwhile, and who told it has found nothing to close
             control.close()
 
     # -- orders ----------------------------------------------------------------------------------------------------------------
@@ -291,7 +290,7 @@ class Supervisor(Changeable, Speaking):
     def drain(self) -> None:
         """Tell all nodes that this one is about to leave: they dial it no more, and keep their links until it stops."""
         self._leaving = True
-        self._order_all(Drain())
+        self._send_to_all(Drain())
 
     def update_metadata(self, metadata: Mapping[str, str]) -> None:
         """Replace this node's metadata, and tell everybody.
@@ -302,7 +301,7 @@ class Supervisor(Changeable, Speaking):
         if not isinstance(metadata, Mapping):
             raise TypeError(f"update_metadata: {metadata!r:.80}: expected a mapping of text to text")
         self._local = self._local.evolve(metadata=dict(metadata))
-        self._order_all(SetMetadata(dict(self._local.metadata)))
+        self._send_to_all(SetMetadata(dict(self._local.metadata)))
 
     def call(self, topology: str, command: str, /, *, timeout_s: float = 5.0, **arguments: Any) -> Any:
         """Run a command of the topology's connector in its worker and return the result; plain data both ways.
@@ -318,7 +317,7 @@ class Supervisor(Changeable, Speaking):
         topologies = self._config.topologies
         return without_links(topologies) if self._observe else topologies
 
-    def _describe(self, config: TopologyConfig, known: tuple[Node, ...]) -> Start:
+    def _make_start(self, config: TopologyConfig, known: tuple[Node, ...]) -> Start:
         return Start(
             topology=config,
             local=self._local,
@@ -336,12 +335,12 @@ class Supervisor(Changeable, Speaking):
             raise ClusterKitError("supervisor: not started: use `with Supervisor(...)`, or call start()")
         if os.getpid() != self._pid:
             raise ClusterKitError(f"supervisor: it belongs to process {self._pid}: make one in each process, after the fork")
-        if answering and self._bus.closed and not self._delivery.is_ours:  # a callback is still given the last events
+        if answering and self._bus.closed and not self._delivery.is_current:  # a callback is still given the last events
             raise ClusterKitError("supervisor: it has stopped, and knows of nobody any more: make a new one")
         return self._loop
 
-    def _order_all(self, message: Any) -> None:
+    def _send_to_all(self, message: Any) -> None:
         if self._loop is not None:
             loop = self._running()
-            for name in loop.keepers:
-                loop.submit(name, lambda keeper: keeper.order(message))
+            for name in loop.workers:
+                loop.submit(name, lambda worker: worker.send(message))

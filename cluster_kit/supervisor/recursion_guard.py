@@ -1,7 +1,9 @@
-"""Keeps a process that was started as a worker from starting workers in turn, of which there would be no end.
+"""Keeps a process that was started as a worker from starting workers itself, without end.
 
-The mark in its environment tells (see ``cluster_kit.worker.mark``), unless a launcher has cleaned that. What no launcher
-takes away is the pipe to the supervisor, in which the supervisor's first words still wait to be read.
+That happens where ``sys.executable`` is no Python interpreter: a frozen program that is started as a
+worker may run its own ``main`` again. A mark in the environment tells (see
+``cluster_kit.worker.mark``), unless a launcher has cleaned the environment. What no launcher removes is
+the pipe to the supervisor, in which the supervisor's first words still wait to be read.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from cluster_kit.errors import ClusterKitError
 from cluster_kit.worker.__main__ import SUMMONS
 from cluster_kit.worker.mark import is_marked, is_worker
 
-_MOST_FDS = 256  # to look at; a launcher hands on what it was given, under the same number
+_MAX_FDS = 256  # to look at; a launcher passes on the pipe under the number that it was given
 
 
 def refuse_in_worker(what: str) -> None:
@@ -26,7 +28,7 @@ def refuse_in_worker(what: str) -> None:
         raise ClusterKitError(
             f"{what}: this process is a worker, and can't be an application as well: start another process for that"
         )
-    if is_marked() or any(map(_is_summoned_by, range(3, _MOST_FDS))):
+    if is_marked() or any(map(_holds_summons, range(3, _MAX_FDS))):
         raise ClusterKitError(
             f"{what}: this process was started as a worker, and runs the program from its beginning "
             "instead: a frozen program calls multiprocessing.freeze_support() first of all; any other "
@@ -34,12 +36,13 @@ def refuse_in_worker(what: str) -> None:
         )
 
 
-def _is_summoned_by(fd: int) -> bool:
-    """Whether a supervisor's first words wait in this descriptor; they stay there."""
+def _holds_summons(fd: int) -> bool:
+    """Whether a supervisor's first words wait in this descriptor; they are left there."""
     with suppress(OSError):
         sock = socket.socket(fileno=fd)
         try:
-            if sock.family == socket.AF_UNIX:  # reading from another one could take an error from its owner
+            # Other kinds of sockets are left alone: peeking could take an error from their owner.
+            if sock.family == socket.AF_UNIX:
                 return sock.recv(len(SUMMONS), socket.MSG_PEEK | socket.MSG_DONTWAIT) == SUMMONS
         finally:
             sock.detach()
