@@ -27,9 +27,9 @@ class Changes:
 
     Attributes:
         added: Names of topologies that are new.
-        replaced: Names of topologies that are configured differently: their workers left, and others
-            took their place. If there was no secret before, or there is none now, that is all of
-            them; and likewise with certificates.
+        replaced: Names of topologies that are configured differently: their workers left, and
+            others took their place. If there was no secret before, or there is none now, that is
+            all of them; and likewise with certificates.
         removed: Names of topologies that are gone.
         metadata: Whether this node's tags changed.
         secrets: Whether another secret is used, or others are accepted.

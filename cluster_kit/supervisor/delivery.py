@@ -1,8 +1,8 @@
 """The delivery thread: calls the application's callbacks and the plugins' hooks for events.
 
-Each callback has a subscription of its own, and they take turns, one event at a time. A callback that
-raises is logged, and called again with the next event. One that does not return holds up the other
-callbacks, but not the end of the supervisor.
+Each callback has a subscription of its own, and they take turns, one event at a time. A callback
+that raises is logged, and called again with the next event. One that does not return holds up the
+other callbacks, but not the end of the supervisor.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ Callback = Callable[[Event], None]
 class Delivery:
     """Owns the delivery thread.
 
-    The thread ends when the bus is closed and everything has been delivered. Then it closes the log.
+    The thread ends when the bus is closed and everything has been delivered; then it closes the
+    log.
     """
 
     def __init__(self, bus: EventBus, logs: LogRelay) -> None:
@@ -44,7 +45,7 @@ class Delivery:
         self._thread.start()
 
     def undo_start(self) -> None:
-        """Prevent the thread from running, and end in its place; nothing if it runs already."""
+        """Prevent the thread from running, and end in its place, unless it runs already."""
         if self._thread is None or self._thread.undo_start():
             self._end()
 

@@ -58,13 +58,16 @@ class Keychain:
         try:
             contents = self._begun(config)
         except RuntimeError as exc:
-            raise ClusterKitError(f"secret: its keys cannot be made: {exc}: see 'ulimit -u'") from exc
+            fault = f"its keys cannot be made: {exc}: see 'ulimit -u'"
+            raise ClusterKitError(f"secret: {fault}") from exc
         contents.keyring()  # raises before anything is changed
         self._contents = contents
 
     def _begun(self, config: ClusterConfig) -> _Contents:
         known = self._contents.derivations
-        derivations = {each: known[each] if each in known else _Derivation(each, self._cluster) for each in config.secrets}
+        derivations: dict[Secret, _Derivation] = {}
+        for each in config.secrets:
+            derivations[each] = known.get(each) or _Derivation(each, self._cluster)
         certificates = config.certificates
         return _Contents(derivations, None if certificates is None else certificates.content)
 
@@ -90,8 +93,8 @@ class _Derivation:
         self._thread.join()
         if self._keys is None:
             raise ClusterKitError(
-                f"secret: its keys cannot be made by scrypt: {self._fault}: it takes 32 MiB of memory, "
-                "and an OpenSSL whose policy allows it"
+                f"secret: its keys cannot be made by scrypt: {self._fault}: "
+                "it takes 32 MiB of memory, and an OpenSSL whose policy allows it"
             )
         return self._keys
 

@@ -26,11 +26,11 @@ The usual way is NEW, STARTING, LOADING, SERVING, LEAVING, FINISHED:
                       WAITING <------------------- RETRY ----------------+
 
 STOP leads to LEAVING from everywhere, and END to FINISHED. RETRY leads to WAITING from every phase
-before LEAVING, as a process may end at any time, and so may an attempt to start one fail. A step that
-a phase does not list changes nothing: what arrives after the order to stop is no reason to wait any
-longer for the worker to leave.
+before LEAVING, as a process may end at any time, and so may an attempt to start one fail. A step
+that a phase does not list changes nothing: what arrives after the order to stop is no reason to
+wait any longer for the worker to leave.
 
-Whether a worker that ended is retried, and after which delay, is decided elsewhere: see ``restart``.
+Whether a worker that ended is replaced, and after which delay, is up to ``restart``.
 """
 
 from __future__ import annotations
@@ -186,4 +186,5 @@ class Lifecycle:
             case Phase.LEAVING:
                 return f"worker did not leave within {self._shutdown_s:g} s"
             case _:
-                return f"worker {pid} was silent for {SILENT_S:g} s: something blocks its event loop"
+                cause = "something blocks its event loop"
+                return f"worker {pid} was silent for {SILENT_S:g} s: {cause}"

@@ -1,9 +1,9 @@
 """The log thread: passes records of the supervisor and its workers to the application's logging.
 
-A handler of the application may raise, or block on a terminal or pipe that nobody reads; supervision
-goes on meanwhile. A warning that repeats, such as that of a callback which raises for each event, is
-logged once a minute, and those in between are counted. A logger whose warnings all differ is slowed
-down.
+A handler of the application may raise, or block on a terminal or pipe that nobody reads;
+supervision goes on meanwhile. A warning that repeats, such as that of a callback which raises for
+each event, is logged once a minute, and those in between are counted. A logger whose warnings all
+differ is slowed down.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class LogRelay:
         self._thread.start()
 
     def undo_start(self) -> None:
-        """Prevent the thread from running, so that nothing is logged; nothing if it runs already."""
+        """Prevent the thread from running; does nothing if it runs already."""
         if self._thread is not None and self._thread.undo_start():
             self._ended.set()
 
@@ -113,7 +113,8 @@ class LogRelay:
             self._pass_on(record)
             if self._dropped:
                 dropped, self._dropped = self._dropped, 0
-                text = f"{dropped} log records were dropped while the application's logging was held up"
+                why = "while the application's logging was held up"
+                text = f"{dropped} log records were dropped {why}"
                 _emit(_Record(Logged(OURS, logging.WARNING, text), None, self._node))
         self._flush_held_back()
         self._ended.set()

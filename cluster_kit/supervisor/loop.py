@@ -8,7 +8,6 @@ import selectors
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 
 from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
@@ -27,9 +26,9 @@ _TICK_S = 1.0
 class SupervisingLoop:
     """Owns the topologies' worker supervisors and the thread that they run on.
 
-    The thread ends when all topologies are finished and no change of the configuration is under way.
-    Other threads do nothing themselves, they submit tasks; ``workers`` is replaced, never changed, so
-    any thread may read it.
+    The thread ends when all topologies are finished and no change of the configuration is under
+    way. Other threads do nothing themselves, they submit tasks; ``workers`` is replaced, never
+    changed, so any thread may read it.
     """
 
     def __init__(
@@ -55,23 +54,26 @@ class SupervisingLoop:
             self._wakeup.close()
             raise
         self._tasks: collections.deque[tuple[WorkerSupervisor, Task]] = collections.deque()
-        self._closed = self._started = False
+        self._started = self._held = self._stopping = self._closed = False
         self._ended = OneShotEvent()
-        self._held = self._stopping = False
-        self._supervise = partial(
-            WorkerSupervisor,
-            bus=bus,
-            logs=logs,
+        self._make_start = make_start
+        supervised = [self._supervise(each, spare) for each in topologies.values()]
+        self.workers: Mapping[str, WorkerSupervisor] = {each.name: each for each in supervised}
+        self._thread = CancellableThread(self._run, "cluster-kit-supervisor")
+
+    def _supervise(self, config: TopologyConfig, spare: SpareWorker | None) -> WorkerSupervisor:
+        return WorkerSupervisor(
+            config,
+            bus=self._bus,
+            board=self._boards.of(config.name),
+            logs=self._logs,
             selector=self._selector,
             clock=self._clock,
-            make_start=make_start,
+            make_start=self._make_start,
             submit=self._submit,
             escalate=self._escalate,
+            spare=spare,
         )
-        self.workers: Mapping[str, WorkerSupervisor] = {
-            name: self._supervise(config, board=boards.of(name), spare=spare) for name, config in topologies.items()
-        }
-        self._thread = CancellableThread(self._run, "cluster-kit-supervisor")
 
     def start(self) -> None:
         """Start the thread, which starts the workers."""
@@ -81,7 +83,7 @@ class SupervisingLoop:
         self._thread.start()
 
     def undo_start(self) -> None:
-        """Prevent the thread from running, and clean up in its place; nothing if it runs already."""
+        """Prevent the thread from running, and clean up in its place, unless it runs already."""
         if self._thread.undo_start():
             self._close()
 
@@ -128,7 +130,7 @@ class SupervisingLoop:
 
     def begin(self, config: TopologyConfig) -> WorkerSupervisor:
         """Start a topology; it takes the place of one of the same name, which must have left."""
-        worker = self._supervise(config, board=self._boards.of(config.name), spare=None)
+        worker = self._supervise(config, spare=None)
         self.workers = {**self.workers, config.name: worker}
         self.submit(config.name, WorkerSupervisor.start)
         if self._stopping:  # ``stop`` may have missed it

@@ -1,8 +1,9 @@
 """Reaps the workers of an earlier program, in whose place ``os.execv`` put this one.
 
-The process is the same, so those workers are still its children. They notice the change and leave, but
-only their parent can take their exit codes; until it does, each of them is a zombie. They are looked
-for once, when this module is imported, which ``child`` does before this program has workers of its own.
+The process is the same, so those workers are still its children. They notice the change and leave,
+but only their parent can take their exit codes; until it does, each of them is a zombie. They are
+looked for once, when this module is imported, which ``child`` does before this program has workers
+of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a running supervisor changes to another configuration: one thread at a time, all or nothing."""
+"""How a running supervisor changes: its configuration, its topologies, its metadata."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from cluster_kit.config.advice import advice
 from cluster_kit.config.certificate_files import CertificateFiles
 from cluster_kit.config.secret_file import SecretFile
 from cluster_kit.errors import ClusterKitError
+from cluster_kit.node import Node
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.changes import (
@@ -34,24 +35,31 @@ from cluster_kit.supervisor.keychain import Keychain
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
 from cluster_kit.supervisor.waiting import await_serving
-from cluster_kit.worker.messages import Renew
+from cluster_kit.worker.messages import Drain, Renew, SetMetadata
 
 
 class Reconfigurable(ABC):
-    """The part of ``Supervisor`` that holds the configuration and changes it."""
+    """The part of ``Supervisor`` that holds the configuration and changes it.
+
+    Only one thread at a time changes topologies; the others wait for it.
+    """
 
     def __init__(
         self,
         config: ClusterConfig,
+        local: Node,
         plugins: PluginRegistry,
         bus: EventBus,
         logs: LogRelay,
     ) -> None:
         self._config = config
+        self._local = local
+        self._leaving = False
         self._plugins = plugins
         self._bus = bus
         self._logs = logs
         self._stop_requested = False
+        self._loop: SupervisingLoop | None = None
         self._changing = threading.Lock()
         self._keychain = Keychain(config.cluster)
         self._watch = FileWatch(
@@ -103,7 +111,8 @@ class Reconfigurable(ABC):
         self._running()
         with self._changing:
             if name in self._config.topologies:
-                raise ClusterKitError(f"add_topology: {name!r} is there already: use replace_topology")
+                fault = f"{name!r} is there already: use replace_topology"
+                raise ClusterKitError(f"add_topology: {fault}")
             new = with_topology(self._config, name, topology, self._plugins)
             try:
                 self._apply(new, Changes(added=(name,)))
@@ -135,8 +144,8 @@ class Reconfigurable(ABC):
         Its nodes are reported as down and lost, and subscriptions to it alone end.
 
         Raises:
-            ClusterKitError: There is none of that name, it is the last one, or the supervisor is not
-                running.
+            ClusterKitError: There is none of that name, it is the last one, or the supervisor is
+                not running.
         """
         self._running()
         with self._changing:
@@ -145,11 +154,34 @@ class Reconfigurable(ABC):
                 raise ClusterKitError(f"remove_topology: {name!r} is the last one: use stop")
             self._apply(without_topology(self._config, name), Changes(removed=(name,)))
 
+    def drain(self) -> None:
+        """Announce that this node is about to leave.
+
+        Other nodes dial it no more, and keep their links to it until it stops.
+        """
+        self._leaving = True
+        self._send_to_all(Drain())
+
+    def update_metadata(self, metadata: Mapping[str, str]) -> None:
+        """Replace this node's metadata, which all other nodes will see.
+
+        Raises:
+            ValueError: It is not text, or more than 1,024 bytes.
+        """
+        if not isinstance(metadata, Mapping):
+            raise TypeError(
+                f"update_metadata: {metadata!r:.80}: expected a mapping of text to text",
+            )
+        self._local = self._local.evolve(metadata=dict(metadata))
+        self._send_to_all(SetMetadata(dict(self._local.metadata)))
+
     def _apply(self, new: ClusterConfig, changes: Changes) -> None:
         """Change to ``new``, and wait until the topologies that it starts serve."""
         loop = self._running()
         if self._bus.closed or self._stop_requested:
-            raise ClusterKitError("supervisor: it has stopped, and can't be changed: make a new one")
+            raise ClusterKitError(
+                "supervisor: it has stopped, and can't be changed: make a new one",
+            )
         self._keychain.change(new)  # the only step that can fail, so it comes first
         self._config = new
         started = carry_out(changes, self._topologies(), loop, self._bus)
@@ -159,6 +191,12 @@ class Reconfigurable(ABC):
             self._renew()
         self._watch.open()
         await_serving(self._bus, started)
+
+    def _send_to_all(self, message: Any) -> None:
+        if self._loop is not None:
+            loop = self._running()
+            for name in loop.workers:
+                loop.submit(name, lambda worker: worker.send(message))
 
     def _current(self) -> ClusterConfig:
         return self._config
@@ -194,7 +232,11 @@ class Reconfigurable(ABC):
         title = f"certificates: {files.paths}, valid until {files.expires_text},"
         self._use_files(changed, title)
 
-    def _use_files(self, changed: Callable[[ClusterConfig], ClusterConfig | None], title: str) -> None:
+    def _use_files(
+        self,
+        changed: Callable[[ClusterConfig], ClusterConfig | None],
+        title: str,
+    ) -> None:
         """Change to what files say now; during another change, the next look tries again.
 
         Args:
@@ -219,14 +261,7 @@ class Reconfigurable(ABC):
             self._logs.log(logging.WARNING, each)
 
     @abstractmethod
-    def update_metadata(self, metadata: Mapping[str, str]) -> None:
-        """See ``Supervisor``."""
-
-    @abstractmethod
     def _running(self) -> SupervisingLoop: ...
 
     @abstractmethod
     def _topologies(self) -> Mapping[str, TopologyConfig]: ...
-
-    @abstractmethod
-    def _send_to_all(self, message: Any) -> None: ...

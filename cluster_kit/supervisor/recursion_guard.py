@@ -1,9 +1,9 @@
 """Keeps a process that was started as a worker from starting workers itself, without end.
 
-That happens where ``sys.executable`` is no Python interpreter: a frozen program that is started as a
-worker may run its own ``main`` again. A mark in the environment tells (see
-``cluster_kit.worker.mark``), unless a launcher has cleaned the environment. What no launcher removes is
-the pipe to the supervisor, in which the supervisor's first words still wait to be read.
+That happens where ``sys.executable`` is no Python interpreter: a frozen program that is started as
+a worker may run its own ``main`` again. A mark in the environment tells (see
+``cluster_kit.worker.mark``), unless a launcher has cleaned the environment. What no launcher
+removes is the pipe to the supervisor, in which the supervisor's first words still wait to be read.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def refuse_in_worker(what: str) -> None:
         ClusterKitError: It was started as a worker itself.
     """
     if is_worker():
-        raise ClusterKitError(
-            f"{what}: this process is a worker, and can't be an application as well: start another process for that"
-        )
+        cure = "start another process for that"
+        raise ClusterKitError(f"{what}: this process is a worker, and can't be an application as well: {cure}")
     if is_marked() or any(map(_holds_summons, range(3, _MAX_FDS))):
         raise ClusterKitError(
-            f"{what}: this process was started as a worker, and runs the program from its beginning "
-            "instead: a frozen program calls multiprocessing.freeze_support() first of all; any other "
-            "names its Python interpreter with multiprocessing.set_executable('/path/to/python')"
+            f"{what}: this process was started as a worker, and runs the program from its "
+            "beginning instead: a frozen program calls multiprocessing.freeze_support() first of "
+            "all; any other names its Python interpreter with "
+            "multiprocessing.set_executable('/path/to/python')"
         )
 
 

@@ -1,14 +1,14 @@
 """Decides whether and when a worker that ended is replaced. Pure.
 
-``restart: permanent`` replaces it always, ``transient`` only after an abnormal end, ``temporary`` never.
-An end is normal if the process exits with code 0 although nobody told it to stop. An end on the
-supervisor's order is no matter for this policy.
+``restart: permanent`` replaces it always, ``transient`` only after an abnormal end, ``temporary``
+never. An end is normal if the process exits with code 0 although nobody told it to stop. An end on
+the supervisor's order is no matter for this policy.
 
 Source: https://www.erlang.org/doc/apps/stdlib/supervisor.html, "Restart intensity and period" and
 "Child specification".
-Differs: restarts are spaced by a back-off. Too many of them make a *crash loop*, in which the worker is
-still replaced, but slowly, and other topologies go on. OTP ends the supervisor instead, and so do we
-with ``escalate: true``.
+Differs: restarts are spaced by a back-off. Too many of them make a *crash loop*, in which the
+worker is still replaced, but slowly, and other topologies go on. OTP ends the supervisor instead,
+and so do we with ``escalate: true``.
 """
 
 from __future__ import annotations

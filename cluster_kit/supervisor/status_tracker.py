@@ -64,14 +64,20 @@ class StatusTracker:
     def note(self, event: Event) -> None:
         """Note an event of the worker.
 
-        A name conflict becomes the last error: otherwise the one of two processes of that name which
-        gets no links would look healthy.
+        A name conflict becomes the last error: otherwise the one of two processes of that name
+        which gets no links would look healthy.
         """
         match event:
             case TopologyEvent(kind="name_conflict", data={"name": str(name)}):
                 self.last_error = name_taken(name)
 
-    def status(self, inspected: Inspected, *, finished: bool, crash_looping: bool) -> TopologyStatus:
+    def status(
+        self,
+        inspected: Inspected,
+        *,
+        finished: bool,
+        crash_looping: bool,
+    ) -> TopologyStatus:
         """Return how the topology is doing; ``inspected`` is what its worker has just said."""
         view = self._view
         return TopologyStatus(

@@ -13,9 +13,9 @@ _LOOK_S = 1.0  # the longest delay that an exception in the wrong moment can cau
 class CancellableThread:
     """A daemon thread that runs ``run`` once, and whose start can be undone.
 
-    When an exception, such as Ctrl-C, interrupts ``start``, nobody knows whether the system has a new
-    thread that will run in a moment. So whoever comes first decides: the thread, which then runs to
-    its end, or the caller of ``undo_start``.
+    When an exception, such as Ctrl-C, interrupts ``start``, nobody knows whether the system has a
+    new thread that will run in a moment. So whoever comes first decides: the thread, which then
+    runs to its end, or the caller of ``undo_start``.
 
     Make it where it is started: one made before a fork cannot start after it.
     """
@@ -49,8 +49,9 @@ class CancellableThread:
 class OneShotEvent:
     """An event that is set once, and that signal handlers may wait for.
 
-    ``Thread.join`` and ``Event.wait`` hold a lock for a moment when they return. A signal handler that
-    comes in that moment, and waits for the same event, waits for the very frame that it interrupted.
+    ``Thread.join`` and ``Event.wait`` hold a lock for a moment when they return. A signal handler
+    that comes in that moment, and waits for the same event, waits for the very frame that it
+    interrupted.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """What callers wait for: that topologies serve, and that there are so many nodes.
 
-A wait for more nodes than the configuration can ever link or hold would be in vain, so it is refused.
+A wait for more nodes than the configuration can ever link or hold would be in vain, so it is
+refused.
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ def wait_for_nodes(
         while (found := count(bus, own, topology, state)) < n:
             left_s = None if deadline_s is None else deadline_s - time.monotonic()
             if bus.closed:
-                raise WaitTimeoutError(f"wait_for: the supervisor stopped with {found} of {n} nodes {state}")
+                text = f"the supervisor stopped with {found} of {n} nodes {state}"
+                raise WaitTimeoutError(f"wait_for: {text}")
             if left_s is not None and left_s <= 0:
                 there = [*([own] if own else []), *bus.nodes(topology, state)[:_MAX_NAMED]]
                 names = ", ".join(map(str, there)) or "nobody"

@@ -1,11 +1,12 @@
 """Keeps one topology running: starts its worker, listens to it, and replaces it when it fails.
 
-``lifecycle`` says what a worker's life consists of and how long each part of it may take, ``restart``
-whether and when a worker that ended is replaced. This module does the I/O around the two.
+``lifecycle`` says what a worker's life consists of and how long each part of it may take,
+``restart`` whether and when a worker that ended is replaced. This module does the I/O around the
+two.
 
-It runs on the supervising thread only, and never waits: the loop calls it when the channel is ready,
-when the process has ended, and when ``next_s`` has come. A failure in here costs this topology its
-worker, and no other topology anything.
+It runs on the supervising thread only, and never waits: the loop calls it when the channel is
+ready, when the process has ended, and when ``next_s`` has come. A failure in here costs this
+topology its worker, and no other topology anything.
 """
 
 from __future__ import annotations
