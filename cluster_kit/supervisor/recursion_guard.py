@@ -25,8 +25,8 @@ def refuse_in_worker(what: str) -> None:
         ClusterKitError: It was started as a worker itself.
     """
     if is_worker():
-        cure = "start another process for that"
-        raise ClusterKitError(f"{what}: this process is a worker, and can't be an application as well: {cure}")
+        fault = "this process is a worker, and can't be an application as well"
+        raise ClusterKitError(f"{what}: {fault}: start another process for that")
     if is_marked() or any(map(_holds_summons, range(3, _MAX_FDS))):
         raise ClusterKitError(
             f"{what}: this process was started as a worker, and runs the program from its "

@@ -302,7 +302,7 @@ def test_killed_worker_of_an_application_that_ignores_its_children_is_replaced(b
         a = bench.start("a", lan={"strategy": "gossip", "child_spec": {"restart": "transient"}})
         events = a.subscribe()
         os.kill(a.status()["lan"].pid, signal.SIGKILL)
-        assert "somebody else took its exit code" in next_of(events, TopologyRestarted).error
+        assert "its exit code was reaped elsewhere" in next_of(events, TopologyRestarted).error
     finally:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
