@@ -75,49 +75,17 @@ class Step(Enum):
     """There is no process any more, and none is to follow."""
 
 
+_ALWAYS = {Step.STOP: Phase.LEAVING, Step.RETRY: Phase.WAITING, Step.END: Phase.FINISHED}
+_RUNNING = {**_ALWAYS, Step.KILL: Phase.KILLED}
+
 TABLE: Mapping[Phase, Mapping[Step, Phase]] = {
-    Phase.NEW: {
-        Step.START: Phase.STARTING,
-        Step.STOP: Phase.LEAVING,
-        Step.RETRY: Phase.WAITING,
-        Step.END: Phase.FINISHED,
-    },
-    Phase.STARTING: {
-        Step.HEAR: Phase.LOADING,
-        Step.STOP: Phase.LEAVING,
-        Step.KILL: Phase.KILLED,
-        Step.RETRY: Phase.WAITING,
-        Step.END: Phase.FINISHED,
-    },
-    Phase.LOADING: {
-        Step.SERVE: Phase.SERVING,
-        Step.STOP: Phase.LEAVING,
-        Step.KILL: Phase.KILLED,
-        Step.RETRY: Phase.WAITING,
-        Step.END: Phase.FINISHED,
-    },
-    Phase.SERVING: {
-        Step.HEAR: Phase.SERVING,
-        Step.STOP: Phase.LEAVING,
-        Step.KILL: Phase.KILLED,
-        Step.RETRY: Phase.WAITING,
-        Step.END: Phase.FINISHED,
-    },
-    Phase.KILLED: {
-        Step.STOP: Phase.LEAVING,
-        Step.RETRY: Phase.WAITING,
-        Step.END: Phase.FINISHED,
-    },
-    Phase.WAITING: {
-        Step.START: Phase.STARTING,
-        Step.STOP: Phase.LEAVING,
-        Step.RETRY: Phase.WAITING,
-        Step.END: Phase.FINISHED,
-    },
-    Phase.LEAVING: {
-        Step.KILL: Phase.LEAVING,
-        Step.END: Phase.FINISHED,
-    },
+    Phase.NEW: {**_ALWAYS, Step.START: Phase.STARTING},
+    Phase.STARTING: {**_RUNNING, Step.HEAR: Phase.LOADING},
+    Phase.LOADING: {**_RUNNING, Step.SERVE: Phase.SERVING},
+    Phase.SERVING: {**_RUNNING, Step.HEAR: Phase.SERVING},
+    Phase.KILLED: _ALWAYS,
+    Phase.WAITING: {**_ALWAYS, Step.START: Phase.STARTING},
+    Phase.LEAVING: {Step.KILL: Phase.LEAVING, Step.END: Phase.FINISHED},
     Phase.FINISHED: {},
 }
 
