@@ -123,8 +123,9 @@ def test_without_escalation_too_many_restarts_make_a_slow_crash_loop():
 
 
 def test_crash_loop_goes_on_at_its_slow_pace_though_that_is_within_the_intensity():
-    restarts = policy(max_restarts=0, max_seconds=5)
-    for now_s in (0, 100, 200):
+    restarts = policy(max_restarts=1, max_seconds=5)
+    crash(restarts, 0)
+    for now_s in (1, 100, 200):
         assert crash(restarts, now_s, jitter=1.0) == Restart(LAST_RESTART_S, crash_looping=True)
 
 
@@ -154,6 +155,13 @@ def test_worker_that_served_for_long_is_replaced_without_delay():
         crash(restarts, 0)
     restarts.serving(10)
     assert crash(restarts, 16, jitter=1.0).delay_s == pytest.approx(FIRST_RESTART_S)
+
+
+def test_time_since_a_worker_that_has_ended_served_counts_for_nothing():
+    restarts = policy(max_restarts=100, max_seconds=5)
+    restarts.serving(10)
+    crash(restarts, 11)
+    assert crash(restarts, 20, jitter=1.0).delay_s == pytest.approx(2 * FIRST_RESTART_S)
 
 
 def test_worker_that_served_briefly_is_not():
