@@ -24,8 +24,8 @@ from cluster_kit.cli.teaching import TaughtCommand
 
 if TYPE_CHECKING:
     from cluster_kit.cli.screen import Screen
-    from cluster_kit.supervisor.bell import Bell
     from cluster_kit.supervisor.control_files import Wanted
+    from cluster_kit.supervisor.wakeup import WakeupPipe
 
 _ANSWER_S = 2.0  # for an answer; a worker that doesn't answer its supervisor is given a second
 
@@ -50,33 +50,33 @@ def watch(nodes: tuple[str, ...], cluster: str | None, interval_s: float) -> Non
         raise Failure("watch: standard output is no terminal: use 'cluster-kit status', with --json for programs")
     from cluster_kit.cli.asking import those
     from cluster_kit.cli.screen import screen
-    from cluster_kit.supervisor.bell import Bell
+    from cluster_kit.supervisor.wakeup import WakeupPipe
 
-    bell = Bell()
+    wakeup = WakeupPipe()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C, with the terminal as it was
-    signal.signal(signal.SIGWINCH, lambda *_: bell.ring())
-    view = _View(those(nodes, cluster), bell)
+    signal.signal(signal.SIGWINCH, lambda *_: wakeup.wake())
+    view = _View(those(nodes, cluster), wakeup)
     with suppress(KeyboardInterrupt), raising(), screen() as shown:
         threading.Thread(target=view.keep, args=(interval_s,), daemon=True).start()
-        _show(shown, view, bell)
+        _show(shown, view, wakeup)
 
 
 class _View:
-    """What is to be shown, as lines, the newest each time the bell rings."""
+    """What is to be shown, as lines, the newest each time ``wakeup`` is readable."""
 
-    def __init__(self, wanted: Wanted, bell: Bell) -> None:
+    def __init__(self, wanted: Wanted, wakeup: WakeupPipe) -> None:
         from cluster_kit.cli.scene import Scene
 
         self.lines = ["", ""]
         self._scene = Scene()
         self._wanted = wanted
-        self._bell = bell
+        self._wakeup = wakeup
 
     def keep(self, interval_s: float) -> None:
         """Keep it up to date, for ever."""
         while True:
             self.lines = self._now()
-            self._bell.ring()
+            self._wakeup.wake()
             time.sleep(interval_s)
 
     def _now(self) -> list[str]:
@@ -93,7 +93,7 @@ class _View:
         return lines
 
 
-def _show(shown: Screen, view: _View, bell: Bell) -> None:
+def _show(shown: Screen, view: _View, wakeup: WakeupPipe) -> None:
     """Show the view, and follow the keys, until one says that it is enough."""
     from cluster_kit.cli.scroll import Scroll, moves
     from cluster_kit.cli.streams import STDIN
@@ -103,9 +103,9 @@ def _show(shown: Screen, view: _View, bell: Bell) -> None:
         width, height = shown.size
         head, body = view.lines[:2], [part for line in view.lines[2:] for part in _folded(line, width)]
         shown.show(scroll.window(head, body, width, height))
-        ready, _, _ = select.select([bell.fileno(), *([STDIN] if shown.has_keys else [])], [], [])
-        if bell.fileno() in ready:
-            bell.heard()
+        ready, _, _ = select.select([wakeup.fileno(), *([STDIN] if shown.has_keys else [])], [], [])
+        if wakeup.fileno() in ready:
+            wakeup.drain()
         for move in moves(shown.typed()) if STDIN in ready else ():
             if move == "quit":
                 return

@@ -48,7 +48,8 @@ class ChildSpec:
     """How a topology's worker and sources are restarted; the words are those of OTP's supervisor.
 
     Attributes:
-        restart: Whether a worker that ended is replaced: always, after a failure only, or never.
+        restart: Whether a worker that ended is replaced: always (``permanent``), unless it exited with
+            code 0 (``transient``), or never (``temporary``).
         max_restarts: More than this many restarts within ``max_seconds`` are too many.
         max_seconds: The period in which restarts are counted.
         shutdown_s: How long a worker may take to say goodbye before it is killed.

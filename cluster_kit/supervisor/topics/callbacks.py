@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cluster_kit.supervisor.ending import Ending
+from cluster_kit.supervisor.threads import OneShotEvent
 from cluster_kit.supervisor.topics.items import Gap, Message
 from cluster_kit.supervisor.topics.subscription import TopicSubscription
 from cluster_kit.throttle import Throttle
@@ -31,7 +31,7 @@ class CallbackReader:
         self._thread: threading.Thread | None = None
         self._calls = 0
         self._calling = False
-        self._ended = Ending()
+        self._ended = OneShotEvent()
         self._throttle = Throttle()
 
     def start(self) -> None:
@@ -42,7 +42,7 @@ class CallbackReader:
     @property
     def ended(self) -> bool:
         """Whether it has nothing to call any more."""
-        return self._ended.come
+        return self._ended.is_set
 
     def join(self) -> None:
         """Wait until everything has been delivered, or one call takes too long; at once in a call of its own."""

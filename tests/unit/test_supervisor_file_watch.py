@@ -12,8 +12,7 @@ import pytest
 from cluster_kit.config import ClusterConfig
 from cluster_kit.config.certificate_files import CertificateFiles, CertificatePaths
 from cluster_kit.security.keys import Certificates
-from cluster_kit.supervisor.file_watch import FileLook
-from cluster_kit.supervisor.watched import ExpiryLook
+from cluster_kit.supervisor.file_watch import ExpiryLook, FileLook
 
 BEGINS = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -108,7 +107,7 @@ class Held:
             current=lambda: self.current,
             paths=lambda _: (path,),
             read=self.read,
-            take_in=self.take_in,
+            use=self.take_in,
             logs=logging.getLogger(),
         )
 
