@@ -16,8 +16,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from cluster_kit.pipe.channel import Channel
-from cluster_kit.pipe.incoming import LENGTH_BYTES, Incoming, parcel_head
-from cluster_kit.pipe.outgoing import Outgoing
+from cluster_kit.pipe.frame_reader import LENGTH_BYTES, FrameReader, parcel_head
+from cluster_kit.pipe.write_queue import WriteQueue
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,8 +39,8 @@ class SocketChannel(Channel):
     def __init__(self, sock: socket.socket, greeting: bytes = b"") -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._incoming = Incoming(sock, greeting)
-        self._outgoing = Outgoing(sock)
+        self._reader = FrameReader(sock, greeting)
+        self._queue = WriteQueue(sock)
         self._attached: _Attached | None = None
 
     @classmethod
@@ -67,12 +67,12 @@ class SocketChannel(Channel):
     @property
     def pending_bytes(self) -> int:
         """What has been sent but not yet taken by the operating system."""
-        return self._outgoing.pending_bytes
+        return self._queue.pending_bytes
 
     @property
     def greeted(self) -> bool:
         """Whether the other end has given its greeting."""
-        return not self._incoming.greeting
+        return not self._reader.greeting
 
     def send_raw(self, data: bytes) -> None:
         """Queue ``data`` as it is, and send what can be sent at once; for what comes before the first message.
@@ -93,10 +93,10 @@ class SocketChannel(Channel):
 
     def _send(self, head: bytes, data: bytes) -> None:
         if len(data) <= _SHORT_BYTES:
-            self._outgoing.add(head + data)
+            self._queue.add(head + data)
         else:
-            self._outgoing.add(head, data)
-        if not self._outgoing.write() and self._attached is not None:
+            self._queue.add(head, data)
+        if not self._queue.write() and self._attached is not None:
             self._attached.write_later()
 
     def flush(self) -> bool:
@@ -105,7 +105,7 @@ class SocketChannel(Channel):
         Raises:
             OSError: The other end is gone.
         """
-        return self._outgoing.write()
+        return self._queue.write()
 
     def drain(self, timeout_s: float | None = None) -> None:
         """See ``Channel.drain``."""
@@ -129,21 +129,21 @@ class SocketChannel(Channel):
         Raises:
             EOFError: The other end closed; or, with a text, it sent what can't be read, and nothing after that counts.
         """
-        return self._incoming.take() if self._incoming.fault or self._incoming.read() else []
+        return self._reader.take() if self._reader.fault or self._reader.read() else []
 
     def receive_rest(self) -> list[Any]:
         """Return all that the other end sent before it died, as far as it can be read."""
         messages = []
         with suppress(EOFError):
-            while self._incoming.fault is None and self._incoming.read():
-                messages += self._incoming.take()
+            while self._reader.fault is None and self._reader.read():
+                messages += self._reader.take()
         return messages
 
     def close(self) -> None:
         """See ``Channel.close``."""
         if self._attached is not None:
             self._attached.detach()
-        self._outgoing.close()
+        self._queue.close()
 
 
 class _Attached:

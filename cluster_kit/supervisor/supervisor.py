@@ -28,7 +28,7 @@ from cluster_kit.supervisor.refusal import refuse_in_worker
 from cluster_kit.supervisor.serving import await_serving
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.timeouts import checked_s_or_none
-from cluster_kit.supervisor.topics.speaking import Speaking
+from cluster_kit.supervisor.topics.messaging import Messaging
 from cluster_kit.supervisor.topics.switchboards import Switchboards
 from cluster_kit.supervisor.view import NodeState
 from cluster_kit.worker.messages import Drain, SetMetadata, Start
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from cluster_kit.supervisor.control import ControlSocket
 
 
-class Supervisor(Changeable, Speaking):
+class Supervisor(Changeable, Messaging):
     """Runs the topologies of a configuration and tells who is there.
 
     Use it as a context manager, or call ``start`` and ``stop``. One supervisor runs once.

@@ -43,7 +43,7 @@ is remembered.
 run to return and say so. If another run takes its name, or nobody returns for ``DOUBT_S``, it tells
 that any number may be lost, on each topic that it listens to. A sender that has said ``Closing``
 leaves no doubt. Only so many peers are remembered (``peers``); who was forgotten is told by another
-``line`` in ``Opening`` that the numbers start anew.
+``epoch`` in ``Opening`` that the numbers start anew.
 
 **There are three kinds of room**, since three things are to be bounded:
 

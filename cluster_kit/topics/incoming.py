@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from cluster_kit.wire import topics as wire
 
-MAX_UNTOLD = 1024  # messages that are read, and whose sender doesn't know, however wide the window is
+MAX_UNCREDITED = 1024  # messages that are read, and whose sender doesn't know, however wide the window is
 
 _GAP = -1  # in place of a size
 
@@ -35,7 +35,7 @@ class Interest:
     answers: bool = False
 
 
-class Heed:
+class Endpoint:
     """One topic that this application listens to.
 
     Attributes:
@@ -53,72 +53,83 @@ class Heed:
         self.most = interest.messages
 
     @property
-    def told(self) -> wire.Interest:
+    def advertised(self) -> wire.Interest:
         """What peers are told of it."""
         interest = self.interest
         return wire.Interest(self.number, interest.messages, interest.bytes, interest.answers)
 
 
-class Heeds:
+class Endpoints:
     """All topics that this application listens to."""
 
     def __init__(self) -> None:
-        self.by_topic: dict[str, Heed] = {}
-        self.by_number: dict[int, Heed] = {}
-        self._beginnings = 0
+        self.by_topic: dict[str, Endpoint] = {}
+        self.by_number: dict[int, Endpoint] = {}
+        self._last_number = 0
 
-    def set(self, topic: str, interest: Interest | None) -> Heed | None:
+    def set(self, topic: str, interest: Interest | None) -> Endpoint | None:
         """Listen to ``topic`` so from now on, or not; return what has ended with that, if its streams have."""
-        heed = self.by_topic.get(topic)
-        if heed is not None and interest is not None and (interest.messages > 0 or heed.interest.messages == 0):
-            heed.interest = interest
-            heed.most = max(heed.most, interest.messages)
+        endpoint = self.by_topic.get(topic)
+        if endpoint is not None and interest is not None and (interest.messages > 0 or endpoint.interest.messages == 0):
+            endpoint.interest = interest
+            endpoint.most = max(endpoint.most, interest.messages)
             return None
-        if heed is not None:
-            del self.by_topic[topic], self.by_number[heed.number]
+        if endpoint is not None:
+            del self.by_topic[topic], self.by_number[endpoint.number]
         if interest is not None:
-            self._beginnings += 1
-            self.by_topic[topic] = self.by_number[self._beginnings] = Heed(topic, interest, self._beginnings)
-        return heed
+            self._last_number += 1
+            self.by_topic[topic] = self.by_number[self._last_number] = Endpoint(topic, interest, self._last_number)
+        return endpoint
 
 
-class Stream:
+class IncomingStream:
     """One topic of one sender, while it is listened to; to applications a handle and nothing else.
 
     Attributes:
         last: Where it has come to.
-        is_covered: Whether whatever is missing behind ``last`` was told already.
+        loss_reported: Whether whatever is missing behind ``last`` was told already.
     """
 
-    __slots__ = ("_bytes", "_gap_read", "_read", "_told", "_unread", "heed", "is_covered", "last", "owner", "topic")
+    __slots__ = (
+        "_credited",
+        "_gap_read",
+        "_read",
+        "_read_bytes",
+        "_unread",
+        "endpoint",
+        "last",
+        "loss_reported",
+        "owner",
+        "topic",
+    )
 
-    def __init__(self, owner: Incoming, heed: Heed) -> None:
+    def __init__(self, owner: IncomingStreams, endpoint: Endpoint) -> None:
         self.owner = owner
-        self.topic = heed.topic
-        self.heed = heed
+        self.topic = endpoint.topic
+        self.endpoint = endpoint
         self.last = 0
-        self.is_covered = False
+        self.loss_reported = False
         self._unread: deque[tuple[int, int]] = deque()
         self._read = 0  # everything up to there is read, or lost
-        self._told = 0  # as far as the sender knows
-        self._bytes = 0  # that were read since
+        self._credited = 0  # as far as the sender knows
+        self._read_bytes = 0  # that were read since
         self._gap_read = False
 
     @property
     def is_full(self) -> bool:
         """Whether more was sent than there ever was room for: nothing that an honest sender does."""
-        return len(self._unread) >= 2 * self.heed.most  # with a gap before each message
+        return len(self._unread) >= 2 * self.endpoint.most  # with a gap before each message
 
-    def arrive(self, number: int, size: int) -> None:
+    def record_arrival(self, number: int, size: int) -> None:
         """Take the message ``number``, behind ``last``."""
         self.last = number
-        self.is_covered = False
+        self.loss_reported = False
         self._unread.append((number, size))
 
-    def lose(self, number: int) -> None:
+    def record_loss(self, number: int) -> None:
         """Take everything up to ``number`` for lost; the application is told of it."""
         self.last = number
-        self.is_covered = False
+        self.loss_reported = False
         if self._unread and self._unread[-1][1] == _GAP:
             self._unread.pop()  # gaps without a message in between are one
         self._unread.append((number, _GAP))
@@ -133,10 +144,10 @@ class Stream:
     def skip(self, number: int) -> None:
         """Go on behind ``number``; the application has no need to know."""
         self.last = max(self.last, number)
-        self.is_covered = False
+        self.loss_reported = False
         self._settle()
 
-    def take(self, number: int) -> None:
+    def mark_read(self, number: int) -> None:
         """The application has read everything up to ``number``."""
         unread = self._unread
         while unread and unread[0][0] <= number:
@@ -144,7 +155,7 @@ class Stream:
             if size == _GAP:
                 self._gap_read = True
             else:
-                self._bytes += size
+                self._read_bytes += size
         self._settle()
 
     def _settle(self) -> None:
@@ -152,72 +163,72 @@ class Stream:
             self._read = self.last
 
     @property
-    def is_owed(self) -> bool:
+    def owes_credit(self) -> bool:
         """Whether the sender doesn't know of all that is read."""
-        return self._read > self._told
+        return self._read > self._credited
 
-    def doubt_told(self) -> None:
+    def resend_credit(self) -> None:
         """What the sender was told may have been lost with a link."""
-        self._told = 0
+        self._credited = 0
 
-    def is_due(self, max_message_bytes: int) -> bool:
+    def is_credit_due(self, max_message_bytes: int) -> bool:
         """Whether the sender must know now, lest it waits for room that is there."""
-        window = self.heed.interest
-        messages, size = self._read - self._told, self._bytes
+        window = self.endpoint.interest
+        messages, size = self._read - self._credited, self._read_bytes
         if messages <= 0:
             return False
         return (
             self._gap_read  # what was lost took room as well; only the sender knows how much
-            or messages >= MAX_UNTOLD
+            or messages >= MAX_UNCREDITED
             or messages * 4 >= window.messages
             or size * 4 >= window.bytes
             or size > window.bytes - max_message_bytes
         )
 
-    def tell(self) -> int:
+    def take_credit(self) -> int:
         """Return up to where everything is read, and assume that the sender knows."""
-        self._told = self._read
-        self._bytes = 0
+        self._credited = self._read
+        self._read_bytes = 0
         self._gap_read = False
         return self._read
 
 
-class Incoming:
+class IncomingStreams:
     """All streams of one sender's application.
 
     Attributes:
         streams: Those that something was said on, by number.
-        line: Which of its counts they belong to, once it has told.
-        is_vague: Whether this application may have heard it before, and forgotten.
+        epoch: Which of its counts they belong to, once it has told.
+        history_may_be_lost: Whether this application may have heard it before, and forgotten.
     """
 
-    def __init__(self, heeds: Heeds, *, is_vague: bool) -> None:
-        self.streams: dict[int, Stream] = {}
-        self.line: int | None = None
-        self.is_vague = is_vague
-        self._heeds = heeds
+    def __init__(self, endpoints: Endpoints, *, history_may_be_lost: bool) -> None:
+        self.streams: dict[int, IncomingStream] = {}
+        self.epoch: int | None = None
+        self.history_may_be_lost = history_may_be_lost
+        self._endpoints = endpoints
 
-    def stream(self, number: int) -> Stream | None:
+    def stream(self, number: int) -> IncomingStream | None:
         """Return the stream of that number, ``None`` if it isn't listened to."""
         stream = self.streams.get(number)
-        if stream is None and (heed := self._heeds.by_number.get(number)) is not None:
-            stream = self.streams[number] = Stream(self, heed)
+        if stream is None and (endpoint := self._endpoints.by_number.get(number)) is not None:
+            stream = self.streams[number] = IncomingStream(self, endpoint)
         return stream
 
-    def lost_before(self, stream: Stream, number: int) -> int | None:
+    def lost_before(self, stream: IncomingStream, number: int) -> int | None:
         """Return how many are missing between the stream's last and ``number``; ``None`` if they can't be counted."""
-        if stream.is_covered:
+        if stream.loss_reported:
             return 0
-        if self.is_vague and stream.last == 0 and number > 1:
+        if self.history_may_be_lost and stream.last == 0 and number > 1:
             return None
         return number - 1 - stream.last
 
-    def give_up(self) -> list[Stream]:
+    def doubtful_streams(self) -> list[IncomingStream]:
         """Return the streams that may miss what nobody can count, and go on as if that was told."""
-        listened = [number for number, heed in self._heeds.by_number.items() if heed.interest.messages > 0]
-        doubtful = [stream for number in listened if (stream := self.stream(number)) is not None and not stream.is_covered]
+        listened = [number for number, endpoint in self._endpoints.by_number.items() if endpoint.interest.messages > 0]
+        doubtful = [stream for number in listened if (stream := self.stream(number)) is not None and not stream.loss_reported]
         for stream in doubtful:
-            stream.is_covered = True
+            stream.loss_reported = True
         return doubtful
 
     def compact(self) -> None:
@@ -225,8 +236,8 @@ class Incoming:
         for stream in self.streams.values():
             stream.compact()
 
-    def begin_line(self, line: int) -> None:
+    def begin_epoch(self, epoch: int) -> None:
         """Forget all streams: the sender counts anew."""
         self.streams.clear()
-        self.is_vague = self.is_vague and self.line is None
-        self.line = line
+        self.history_may_be_lost = self.history_may_be_lost and self.epoch is None
+        self.epoch = epoch

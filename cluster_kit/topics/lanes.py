@@ -52,7 +52,7 @@ class Lane:
                 return size
         return None
 
-    def cut(self, room: int, slots: list[int]) -> wire.Part | None:
+    def next_part(self, room: int, slots: list[int]) -> wire.Part | None:
         """Return the next part of the first item, ``None`` if it has to wait for one of ``slots``."""
         size = min(room - wire.RECORD_BYTES, wire.PART_BYTES)
         rest = self._rest
@@ -80,13 +80,13 @@ class Lanes:
         queued: Bytes of messages and questions, without those of one that is longer than all that may wait: others of other
             lanes pass it, and need their room.
         replies: How many answers wait.
-        is_tight: Whether somebody found no room here since that was last looked at.
+        was_full: Whether somebody found no room here since that was last looked at.
     """
 
     def __init__(self) -> None:
         self.queued = 0
         self.replies = 0
-        self.is_tight = False
+        self.was_full = False
         self._short_questions = Lane()
         self._short_replies = Lane(has_replies=True)
         self._has_long = False
@@ -104,7 +104,7 @@ class Lanes:
         return not self._turns
 
     @property
-    def may_go(self) -> bool:
+    def can_send(self) -> bool:
         """Whether something waits that may go now."""
         return bool(self._turns) and self._sent - self._heard <= MAX_TRANSIT_BYTES - MAX_PAYLOAD_BYTES
 
@@ -112,7 +112,7 @@ class Lanes:
         """Whether so many bytes more may wait; one record that is longer may, where nothing else does."""
         if self.queued + size <= MAX_QUEUED_BYTES or (self.queued == 0 and not self._has_long):
             return True
-        self.is_tight = True
+        self.was_full = True
         return False
 
     def put(self, lane: Lane, record: wire.Record, size: int) -> None:
@@ -170,7 +170,7 @@ class Lanes:
         while held_up < len(turns):
             lane = turns[0]
             before = used
-            used, is_over = self._turn(lane, records, used)
+            used, is_over = self._take_turn(lane, records, used)
             if not lane.items:
                 lane.is_queued = False
                 turns.popleft()
@@ -180,37 +180,37 @@ class Lanes:
                 turns.rotate(-1)
             held_up = held_up + 1 if used == before else 0
 
-    def _turn(self, lane: Lane, records: list[wire.Record], used: int) -> tuple[int, bool]:
+    def _take_turn(self, lane: Lane, records: list[wire.Record], used: int) -> tuple[int, bool]:
         """Add some of one lane; return the bytes used then, and whether the payload is full."""
         items = lane.items
         end = min(used + _TURN_BYTES, _MAX_WHOLE_BYTES)
         while items:
             record, size = items[0]
             if size > _MAX_WHOLE_BYTES:
-                return self._part(lane, records, used)
+                return self._add_part(lane, records, used)
             if used + size > _MAX_WHOLE_BYTES:
                 return used, True
             items.popleft()
             records.append(record)
             used += size
-            self._gone(lane, size)
+            self._dequeued(lane, size)
             if used >= end:
                 break
         return used, False
 
-    def _part(self, lane: Lane, records: list[wire.Record], used: int) -> tuple[int, bool]:
+    def _add_part(self, lane: Lane, records: list[wire.Record], used: int) -> tuple[int, bool]:
         room = _MAX_WHOLE_BYTES - used
         if room < _MIN_PART_BYTES:
             return used, True
-        part = lane.cut(room, self._slots)
+        part = lane.next_part(room, self._slots)
         if part is None:
             return used, False
         records.append(part)
         if part.last:
-            self._gone(lane, lane.items.popleft()[1])
+            self._dequeued(lane, lane.items.popleft()[1])
         return used + wire.RECORD_BYTES + len(part.data), False
 
-    def _gone(self, lane: Lane, size: int) -> None:
+    def _dequeued(self, lane: Lane, size: int) -> None:
         if lane.has_replies:
             self._reply_bytes -= size
             self.replies -= 1

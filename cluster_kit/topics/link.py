@@ -1,4 +1,4 @@
-"""One link, as this application speaks on it; what it hears there is ``cluster_kit.topics.hearing``."""
+"""One link, as this application speaks on it; what it hears there is ``cluster_kit.topics.dispatcher``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from cluster_kit.errors import ClusterKitError, NotLinkedError, NotSentError, Re
 from cluster_kit.node import Node
 from cluster_kit.topics.control import Control
 from cluster_kit.topics.lanes import Lane, Lanes
-from cluster_kit.topics.local import Local, Place
+from cluster_kit.topics.local import Local, Pending
 from cluster_kit.topics.outcomes import Failed, Sent
-from cluster_kit.topics.outgoing import Outgoing
+from cluster_kit.topics.outgoing import OutgoingStream
 from cluster_kit.topics.peers import Peer
-from cluster_kit.topics.questions import Question, Questions, Waiting
+from cluster_kit.topics.questions import ParkedQuestion, Question, Questions
 from cluster_kit.wire import topics as wire
 
 MAX_OUTSTANDING = 128 * 1024  # messages that one peer hasn't read, whatever room it gives
@@ -27,8 +27,8 @@ class Link:
         node: The peer.
         peer: What is remembered of its application; ``None`` until that has said which run it is.
         parts: Of messages that come in parts, by lane; ``None`` for one that is too long.
-        told_interests: The pieces of all its interests that have come so far.
-        has_closed: Whether the peer has said all.
+        partial_interests: The pieces of all its interests that have come so far.
+        peer_has_closed: Whether the peer has said all.
     """
 
     def __init__(self, local: Local, number: int, node: Node) -> None:
@@ -38,19 +38,19 @@ class Link:
         self.name = node.name
         self.peer: Peer | None = None
         self.lanes = Lanes()
-        self.control = Control(local.run, local.heeds)
+        self.control = Control(local.run, local.endpoints)
         self.questions = Questions(number)
         self.parts: dict[int, bytearray | None] = {}
-        self.told_interests: dict[str, wire.Interest] = {}
-        self.has_closed = False
+        self.partial_interests: dict[str, wire.Interest] = {}
+        self.peer_has_closed = False
         self._local = local
-        self._blocked: dict[str, Outgoing] = {}  # those who wait for room, or have something to tell once there is some
+        self._blocked: dict[str, OutgoingStream] = {}  # those who wait for room, or have something to tell once there is some
         self._is_closing = False
         self._is_closed = False
 
     # -- who the peer is, and what it wants ------------------------------------------------------------------------------------
 
-    def bind(self, run: bytes, greeting: wire.Greeting | None) -> None:
+    def identify(self, run: bytes, greeting: wire.Greeting | None) -> None:
         """The peer's application is that run; go on where it was left.
 
         Raises:
@@ -58,9 +58,9 @@ class Link:
         """
         if run == self._local.run:
             raise RemoteProtocolError("messages: the link leads back to this application")
-        peer, is_known = self._local.peers.meet(self.node, run)
+        peer, is_known = self._local.peers.link_up(self.node, run)
         self.peer, peer.link = peer, self
-        self.control.line = peer.line
+        self.control.epoch = peer.epoch
         if greeting is not None:
             peer.max_message_bytes = greeting.max_message_bytes
         for stream in peer.streams.values():
@@ -69,14 +69,15 @@ class Link:
         self.set_interests(interests)
         self.control.must_open = bool(interests)
         if is_known:
-            told = [
-                (interest.stream, peer.by_number.get(interest.stream)) for interest in interests.values() if interest.messages
-            ]
-            self.control.tell_missed([wire.Missed(number, 0 if stream is None else stream.number) for number, stream in told])
+            missed = []
+            for number in [each.stream for each in interests.values() if each.messages]:
+                known = peer.by_number.get(number)
+                missed.append(wire.Missed(number, 0 if known is None else known.number))
+            self.control.announce_missed(missed)
 
     def set_interests(self, interests: dict[str, wire.Interest]) -> None:
         """The peer listens to that, and to nothing else."""
-        for topic in [topic for topic in self._known_peer().interests if topic not in interests]:
+        for topic in [topic for topic in self._identified_peer().interests if topic not in interests]:
             self.set_interest(topic, None)
         for topic, interest in interests.items():
             self.set_interest(topic, interest)
@@ -87,7 +88,7 @@ class Link:
         Raises:
             RemoteProtocolError: It listens to too much.
         """
-        peer = self._known_peer()
+        peer = self._identified_peer()
         before = peer.interests.pop(topic, None)
         self._local.changes += 1
         if interest is not None:
@@ -95,39 +96,39 @@ class Link:
             if len(peer.interests) > wire.MAX_TOPICS:
                 raise RemoteProtocolError(f"messages: it listens to more than {wire.MAX_TOPICS} topics")
         if interest is None or interest.messages == 0:
-            self._local.hears_no_more(topic, self.name)
-            stream = self._drop(peer, topic)
+            self._local.remove_listener(topic, self.name)
+            stream = self._end_stream(peer, topic)
             if stream is not None:
-                self._end_parked(stream, NotSentError(f"topic {topic!r}: {self.name} doesn't listen any more", node=self.name))
+                self._fail_parked(stream, NotSentError(f"topic {topic!r}: {self.name} doesn't listen any more", node=self.name))
         else:
-            self._local.hears(topic, self.name, self)
+            self._local.add_listener(topic, self.name, self)
             self._set_window(peer, topic, interest)
         if before is not None and before.answers and not (interest is not None and interest.answers):
-            self._end_questions(topic)
+            self._fail_questions(topic)
 
     def _set_window(self, peer: Peer, topic: str, interest: wire.Interest) -> None:
         stream = peer.streams.get(topic)
         if stream is None:
             return
-        if stream.stream == interest.stream:
+        if stream.stream_number == interest.stream:
             stream.window = interest
         else:  # it has begun to listen anew; who waits for room is not of any stream yet
-            self._drop(peer, topic)
-            parked, stream = stream.parked, self._begin(peer, topic)
+            self._end_stream(peer, topic)
+            parked, stream = stream.parked, self._begin_stream(peer, topic)
             stream.parked = parked
             self._blocked[topic] = stream
-        self._serve(topic, stream)
+        self._unblock(topic, stream)
 
-    def _drop(self, peer: Peer, topic: str) -> Outgoing | None:
+    def _end_stream(self, peer: Peer, topic: str) -> OutgoingStream | None:
         """Say nothing more on a stream, and return it; what waits in its lane still goes."""
         stream = peer.streams.pop(topic, None)
         if stream is not None:
-            peer.by_number.pop(stream.stream, None)
+            peer.by_number.pop(stream.stream_number, None)
             peer.outstanding -= stream.count
             self._blocked.pop(topic, None)
         return stream
 
-    def _known_peer(self) -> Peer:
+    def _identified_peer(self) -> Peer:
         if self.peer is None:
             raise RemoteProtocolError("messages: it speaks before it has said who it is")
         return self.peer
@@ -138,13 +139,13 @@ class Link:
         """Hand over ``data`` if there is room; return whether there was. The peer listens to ``topic``."""
         peer = self.peer
         assert peer is not None
-        stream = peer.streams.get(topic) or self._begin(peer, topic)
+        stream = peer.streams.get(topic) or self._begin_stream(peer, topic)
         if not stream.parked and size <= peer.max_message_bytes and self._has_room(peer, stream, size):
-            self._hand_over(peer, stream, data)
+            self._enqueue(peer, stream, data)
             return True
         stream.skip(size if size <= peer.max_message_bytes else 0)
         self._blocked[topic] = stream
-        self._serve(topic, stream)
+        self._unblock(topic, stream)
         return False
 
     def send(self, topic: str, data: bytes, ticket: int) -> None:
@@ -158,49 +159,49 @@ class Link:
         elif len(data) > peer.max_message_bytes:
             self._fail(ticket, self._too_long(topic, len(data), peer))
         else:
-            stream = peer.streams.get(topic) or self._begin(peer, topic)
+            stream = peer.streams.get(topic) or self._begin_stream(peer, topic)
             if not stream.parked and self._has_room(peer, stream, len(data)):
-                self._hand_over(peer, stream, data)
+                self._enqueue(peer, stream, data)
                 self._local.outcomes.append(Sent(ticket))
                 return
             stream.parked[ticket] = data
-            self._local.places[ticket] = Place(self, topic)
+            self._local.pending[ticket] = Pending(self, topic)
             self._blocked[topic] = stream
-            self._serve(topic, stream)
+            self._unblock(topic, stream)
 
-    def _begin(self, peer: Peer, topic: str) -> Outgoing:
-        stream = peer.streams[topic] = Outgoing(topic, peer.interests[topic])
-        peer.by_number[stream.stream] = stream
+    def _begin_stream(self, peer: Peer, topic: str) -> OutgoingStream:
+        stream = peer.streams[topic] = OutgoingStream(topic, peer.interests[topic])
+        peer.by_number[stream.stream_number] = stream
         return stream
 
-    def _has_room(self, peer: Peer, stream: Outgoing, size: int) -> bool:
+    def _has_room(self, peer: Peer, stream: OutgoingStream, size: int) -> bool:
         return peer.outstanding < MAX_OUTSTANDING and stream.has_room(size) and self.lanes.has_room(size + _SAID_BYTES)
 
-    def _hand_over(self, peer: Peer, stream: Outgoing, data: bytes) -> None:
+    def _enqueue(self, peer: Peer, stream: OutgoingStream, data: bytes) -> None:
         size = len(data)
         peer.outstanding += 1
-        self.lanes.put(stream.lane, wire.Said(stream.stream, stream.use(size), data), size + _SAID_BYTES)
+        self.lanes.put(stream.lane, wire.Said(stream.stream_number, stream.next_number(size), data), size + _SAID_BYTES)
         self._local.ready.add(self.number)
 
-    def taken(self, stream_number: int, number: int) -> None:
+    def add_credit(self, stream_number: int, number: int) -> None:
         """The peer has read everything up to ``number``.
 
         Raises:
             RemoteProtocolError: That was never said to it.
         """
-        peer = self._known_peer()
+        peer = self._identified_peer()
         stream = peer.by_number.get(stream_number)
         if stream is None:
             return  # it was not listened to meanwhile
         if number > stream.number:
             raise RemoteProtocolError(f"messages: topic {stream.topic!r}: it has read {number}: {stream.number} were sent")
         was_full = peer.outstanding >= MAX_OUTSTANDING
-        peer.outstanding -= stream.take(number)
-        self._serve(stream.topic, stream)
+        peer.outstanding -= stream.release(number)
+        self._unblock(stream.topic, stream)
         if was_full:
-            self._serve_all()
+            self._unblock_all()
 
-    def _serve(self, topic: str, stream: Outgoing) -> None:
+    def _unblock(self, topic: str, stream: OutgoingStream) -> None:
         """Hand over what waits for room, as far as there is any, and tell of what there was none for."""
         peer = self.peer
         if peer is None or topic not in self._blocked or self._is_closing:
@@ -209,27 +210,27 @@ class Link:
             ticket, data = next(iter(stream.parked.items()))
             if not self._has_room(peer, stream, len(data)):
                 return
-            del stream.parked[ticket], self._local.places[ticket]
-            self._hand_over(peer, stream, data)
+            del stream.parked[ticket], self._local.pending[ticket]
+            self._enqueue(peer, stream, data)
             self._local.outcomes.append(Sent(ticket))
         if stream.skipped_bytes is None:
             del self._blocked[topic]
         elif self._has_room(peer, stream, stream.skipped_bytes):
-            self._tell_skipped(stream)
+            self._announce_skipped(stream)
             del self._blocked[topic]
 
-    def _tell_skipped(self, stream: Outgoing) -> None:
+    def _announce_skipped(self, stream: OutgoingStream) -> None:
         stream.skipped_bytes = None
-        self.lanes.put_missed(stream.lane, wire.Missed(stream.stream, stream.number))
+        self.lanes.put_missed(stream.lane, wire.Missed(stream.stream_number, stream.number))
         self._local.ready.add(self.number)
 
-    def _serve_all(self) -> None:
-        self.lanes.is_tight = False
+    def _unblock_all(self) -> None:
+        self.lanes.was_full = False
         for topic, stream in list(self._blocked.items()):
-            self._serve(topic, stream)
-            if self.lanes.is_tight:
+            self._unblock(topic, stream)
+            if self.lanes.was_full:
                 return
-        self._serve_questions()
+        self._send_questions()
 
     # -- questions and answers -------------------------------------------------------------------------------------------------
 
@@ -244,20 +245,20 @@ class Link:
         elif len(data) > peer.max_message_bytes:
             self._fail(ticket, self._too_long(topic, len(data), peer))
         else:
-            self.questions.parked[ticket] = Waiting(topic, data, patience_ms)
-            self._local.places[ticket] = Place(self, None)
-            self._serve_questions()
+            self.questions.parked[ticket] = ParkedQuestion(topic, data, patience_ms)
+            self._local.pending[ticket] = Pending(self, None)
+            self._send_questions()
 
-    def end_inquiry(self, number: int) -> int | None:
+    def end_question(self, number: int) -> int | None:
         """A question of ours has its answer; return its ticket, ``None`` if nobody waits for it."""
-        inquiry = self.questions.asked.pop(number, None)
-        if inquiry is None:
+        sent = self.questions.asked.pop(number, None)
+        if sent is None:
             return None
-        self._local.places.pop(inquiry.ticket, None)
-        self._serve_questions()
-        return inquiry.ticket
+        self._local.pending.pop(sent.ticket, None)
+        self._send_questions()
+        return sent.ticket
 
-    def _serve_questions(self) -> None:
+    def _send_questions(self) -> None:
         questions = self.questions
         while questions.parked and questions.has_room and not self._is_closing:
             ticket, waiting = next(iter(questions.parked.items()))
@@ -274,7 +275,7 @@ class Link:
             return
         if isinstance(record, wire.Answered):
             size = len(record.data) + wire.RECORD_BYTES
-            limit = self._known_peer().max_message_bytes
+            limit = self._identified_peer().max_message_bytes
             if len(record.data) > limit:
                 text = f"the answer has {len(record.data)} bytes: {self.name} takes at most {limit}"
                 record = wire.Raised(question.number, text)
@@ -303,15 +304,15 @@ class Link:
             assert self.peer is not None
             stream = self.peer.streams[topic]
             del stream.parked[ticket]
-            self._serve(topic, stream)
+            self._unblock(topic, stream)
             return True
         if self.questions.parked.pop(ticket, None) is not None:
-            self._serve_questions()
+            self._send_questions()
             return True
         number = self.questions.number_of(ticket)
         assert number is not None
         was_waiting = self.lanes.take_back(self.questions.asked.pop(number).record)
-        self._serve_all()
+        self._unblock_all()
         return was_waiting
 
     def down(self, now_s: float) -> None:
@@ -326,12 +327,12 @@ class Link:
             self._fail(ticket, gone if self.lanes.take_back(record) else lost)
         if self.peer is not None:
             for stream in self.peer.streams.values():
-                self._end_parked(stream, gone)
+                self._fail_parked(stream, gone)
                 stream.lane = Lane()
             for topic in self.peer.interests:
-                self._local.hears_no_more(topic, self.name)
+                self._local.remove_listener(topic, self.name)
             self.peer.link = None
-            self._local.peers.part(self.peer, None if self.has_closed else now_s)
+            self._local.peers.link_down(self.peer, None if self.peer_has_closed else now_s)
 
     def close(self) -> None:
         """Say nothing more than what waits already, then that this was all."""
@@ -339,14 +340,14 @@ class Link:
             self._is_closing = True
             for stream in self._blocked.values():
                 if stream.skipped_bytes is not None:
-                    self._tell_skipped(stream)
+                    self._announce_skipped(stream)
             self._local.ready.add(self.number)
 
-    def _end_parked(self, stream: Outgoing, error: NotSentError) -> None:
+    def _fail_parked(self, stream: OutgoingStream, error: NotSentError) -> None:
         while stream.parked:
             self._fail(stream.parked.popitem(last=False)[0], error)
 
-    def _end_questions(self, topic: str) -> None:
+    def _fail_questions(self, topic: str) -> None:
         error = NotSentError(f"topic {topic!r}: {self.name} doesn't answer there any more", node=self.name)
         for ticket in [ticket for ticket, waiting in self.questions.parked.items() if waiting.topic == topic]:
             del self.questions.parked[ticket]
@@ -357,7 +358,7 @@ class Link:
         return NotSentError(f"topic {topic!r}: message of {size} bytes: {self.name} takes at most {limit}", node=self.name)
 
     def _fail(self, ticket: int, error: ClusterKitError) -> None:
-        self._local.places.pop(ticket, None)
+        self._local.pending.pop(ticket, None)
         self._local.outcomes.append(Failed(ticket, error))
 
     # -- what goes -------------------------------------------------------------------------------------------------------------
@@ -367,7 +368,7 @@ class Link:
         """Whether there is something to send now."""
         if self._is_closed:
             return False
-        return self.control.is_due or self.lanes.may_go or (self._is_closing and self.lanes.is_empty)
+        return self.control.is_due or self.lanes.can_send or (self._is_closing and self.lanes.is_empty)
 
     def next_payload(self) -> bytes | None:
         """Return what to send next, ``None`` if there is nothing now."""
@@ -377,13 +378,13 @@ class Link:
         used = wire.ARRAY_BYTES + self.control.open(records)
         used = self.control.fill(records, used)
         if not self.control.is_due:
-            if self.lanes.may_go:
+            if self.lanes.can_send:
                 self.lanes.fill(records, used)
             elif self._is_closing and self.lanes.is_empty and used + _CLOSING_BYTES < MAX_PAYLOAD_BYTES:
                 records.append(wire.Closing())
                 self._is_closed = True
         payload = wire.encode(records)
         self.lanes.sent(len(payload))
-        if self.lanes.is_tight:
-            self._serve_all()
+        if self.lanes.was_full:
+            self._unblock_all()
         return payload

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cluster_kit.topics.incoming import Heeds, Stream
+from cluster_kit.topics.incoming import Endpoints, IncomingStream
 from cluster_kit.topics.outcomes import Outcome
 from cluster_kit.topics.peers import Peers
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cluster_kit.topics.link import Link
 
 
-class Place(NamedTuple):
+class Pending(NamedTuple):
     """Where what has a ticket is; ``topic`` is that of a message that waits for room, ``None`` for a question."""
 
     link: Link
@@ -34,21 +34,21 @@ class Local:
     def __init__(self, run: bytes, max_message_bytes: int) -> None:
         self.run = run
         self.max_message_bytes = max_message_bytes
-        self.heeds = Heeds()
+        self.endpoints = Endpoints()
         self.outcomes: list[Outcome] = []
-        self.peers = Peers(self.heeds, self.outcomes)
-        self.audience: dict[str, dict[str, Link]] = {}
-        self.places: dict[int, Place] = {}
+        self.peers = Peers(self.endpoints, self.outcomes)
+        self.listeners: dict[str, dict[str, Link]] = {}
+        self.pending: dict[int, Pending] = {}
         self.ready: set[int] = set()
-        self.owed: dict[Stream, None] = {}
+        self.owed_credit: dict[IncomingStream, None] = {}
         self.changes = 0
 
-    def hears(self, topic: str, name: str, link: Link) -> None:
+    def add_listener(self, topic: str, name: str, link: Link) -> None:
         """The node of that name listens to ``topic``."""
-        self.audience.setdefault(topic, {})[name] = link
+        self.listeners.setdefault(topic, {})[name] = link
 
-    def hears_no_more(self, topic: str, name: str) -> None:
+    def remove_listener(self, topic: str, name: str) -> None:
         """It doesn't, or is not linked any more."""
-        links = self.audience.get(topic)
+        links = self.listeners.get(topic)
         if links is not None and links.pop(name, None) is not None and not links:
-            del self.audience[topic]
+            del self.listeners[topic]

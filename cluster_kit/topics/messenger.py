@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from cluster_kit.errors import NotLinkedError
 from cluster_kit.node import Node, canonical_key
-from cluster_kit.topics.hearing import Hearing
-from cluster_kit.topics.incoming import Interest, Stream
+from cluster_kit.topics.dispatcher import Dispatcher
+from cluster_kit.topics.incoming import IncomingStream, Interest
 from cluster_kit.topics.link import Link
 from cluster_kit.topics.local import Local
 from cluster_kit.topics.outcomes import Failed, Outcome
@@ -33,7 +33,7 @@ class Messenger:
         if len(run) != wire.RUN_BYTES:
             raise ValueError(f"messenger: run of {len(run)} bytes: expected {wire.RUN_BYTES}")
         self._local = Local(run, max_message_bytes)
-        self._hearing = Hearing(self._local)
+        self._dispatcher = Dispatcher(self._local)
         self._links: dict[int, Link] = {}
         self._by_name: dict[str, Link] = {}
         self._greeting: bytes | None = None
@@ -60,7 +60,7 @@ class Messenger:
         """What peers are to be told in the handshake, as of now."""
         if self._greeting is None:
             local = self._local
-            interests = {topic: heed.told for topic, heed in local.heeds.by_topic.items()}
+            interests = {topic: endpoint.advertised for topic, endpoint in local.endpoints.by_topic.items()}
             self._greeting = wire.encode_greeting(wire.Greeting(local.run, local.max_message_bytes, interests))
         return self._greeting
 
@@ -73,21 +73,21 @@ class Messenger:
             ValueError: That is no name of a topic, or one too many.
         """
         wire.check_topic(topic)
-        heeds = self._local.heeds
-        is_new = topic not in heeds.by_topic
+        endpoints = self._local.endpoints
+        is_new = topic not in endpoints.by_topic
         if is_new and interest is None:
             return
-        if is_new and len(heeds.by_topic) >= wire.MAX_TOPICS:
+        if is_new and len(endpoints.by_topic) >= wire.MAX_TOPICS:
             raise ValueError(f"topic {topic!r}: at most {wire.MAX_TOPICS} topics can be listened to")
-        ended = heeds.set(topic, interest)
+        ended = endpoints.set(topic, interest)
         if ended is not None:
             self._local.peers.forget_stream(ended.number)
         elif not is_new:
-            for stream in self._streams(heeds.by_topic[topic].number):
-                self._flush(stream)  # the new window may be smaller than what is owed
+            for stream in self._streams(endpoints.by_topic[topic].number):
+                self._give_credit(stream)  # the new window may be smaller than what is owed
         self._greeting = None
         for link in self._links.values():
-            link.control.tell_interest(topic)
+            link.control.announce_interest(topic)
             self._local.ready.add(link.number)
 
     def listeners(self, topic: str, *, answering: bool = False) -> tuple[Node, ...]:
@@ -117,16 +117,16 @@ class Messenger:
             found.control.sync(ticket)
             self._local.ready.add(link)
 
-    def taken(self, stream: Stream, number: int) -> None:
+    def mark_read(self, stream: IncomingStream, number: int) -> None:
         """Take everything of ``stream`` up to ``number`` for read; what is over already is ignored."""
         peer = self._local.peers.peer_of(stream)
         if peer is None:
             return
-        stream.take(number)
-        if stream.is_owed:
-            self._local.owed[stream] = None
-            if peer.link is not None and stream.is_due(self._local.max_message_bytes):
-                peer.link.control.tell_read(stream)
+        stream.mark_read(number)
+        if stream.owes_credit:
+            self._local.owed_credit[stream] = None
+            if peer.link is not None and stream.is_credit_due(self._local.max_message_bytes):
+                peer.link.control.give_credit(stream)
                 self._local.ready.add(peer.link.number)
 
     # -- links -----------------------------------------------------------------------------------------------------------------
@@ -147,25 +147,25 @@ class Messenger:
         assert node.name is not None
         before = self._by_name.get(node.name)
         if before is not None:
-            self._end(before, self._now_s)
+            self._close_link(before, self._now_s)
         opened = self._links[link] = self._by_name[node.name] = Link(self._local, link, node)
         self._local.changes += 1
         if told is not None:
-            opened.bind(told.run, told)
+            opened.identify(told.run, told)
         if outdated:
-            opened.control.tell_interests()
+            opened.control.announce_interests()
         if self._is_closing:
             opened.close()
         self._local.ready.add(link)
-        return self._outcomes()
+        return self.take_outcomes()
 
     def down(self, link: int, now_s: float) -> list[Outcome]:
         """A link is down, or is ignored from now on."""
         self._now_s = now_s
         closed = self._links.get(link)
         if closed is not None:
-            self._end(closed, now_s)
-        return self._outcomes()
+            self._close_link(closed, now_s)
+        return self.take_outcomes()
 
     def receive(self, link: int, payload: bytes) -> list[Outcome]:
         """The peer has sent ``payload``.
@@ -173,19 +173,19 @@ class Messenger:
         Raises:
             RemoteProtocolError: The peer breaks the protocol: call ``down``, and ignore the link from then on.
         """
-        heard_on = self._links.get(link)
-        if heard_on is not None:
-            self._hearing.hear(heard_on, payload)
-        return self._outcomes()
+        found = self._links.get(link)
+        if found is not None:
+            self._dispatcher.dispatch(found, payload)
+        return self.take_outcomes()
 
     def tick(self, now_s: float) -> list[Outcome]:
         """Do what has waited for long enough; call it each second or so."""
         self._now_s = now_s
         self._local.peers.tick(now_s)
-        for stream in self._local.owed:
-            self._flush(stream)
-        self._local.owed.clear()
-        return self._outcomes()
+        for stream in self._local.owed_credit:
+            self._give_credit(stream)
+        self._local.owed_credit.clear()
+        return self.take_outcomes()
 
     def close(self) -> None:
         """Say on all links that this was all, behind what waits already; hand over nothing more."""
@@ -215,8 +215,8 @@ class Messenger:
         """
         size = len(data)
         if size > self._local.max_message_bytes:
-            self._refuse(topic, size)
-        links = self._local.audience.get(topic)
+            self._raise_too_long(topic, size)
+        links = self._local.listeners.get(topic)
         if links is None or self._is_closing:
             return 0
         count = 0
@@ -232,11 +232,11 @@ class Messenger:
             ValueError: It is too long.
         """
         if len(data) > self._local.max_message_bytes:
-            self._refuse(topic, len(data))
+            self._raise_too_long(topic, len(data))
         link = self._link_to(to, topic, ticket)
         if link is not None:
             link.send(topic, data, ticket)
-        return self._outcomes()
+        return self.take_outcomes()
 
     def ask(self, to: Node | str, topic: str, data: bytes, ticket: int, patience_s: float) -> list[Outcome]:
         """Ask one node: ``Replied`` or ``Failed`` tell of ``ticket``, now or later.
@@ -252,15 +252,15 @@ class Messenger:
             ValueError: It is too long.
         """
         if len(data) > self._local.max_message_bytes:
-            self._refuse(topic, len(data))
+            self._raise_too_long(topic, len(data))
         link = self._link_to(to, topic, ticket)
         if link is not None:
             link.ask(topic, data, ticket, int(min(max(patience_s * 1000, 0), _MAX_PATIENCE_MS)))
-        return self._outcomes()
+        return self.take_outcomes()
 
     def withdraw(self, ticket: int) -> bool:
         """Have nothing more told of ``ticket``; return whether it was certainly not sent."""
-        place = self._local.places.pop(ticket, None)
+        place = self._local.pending.pop(ticket, None)
         return place is not None and place.link.withdraw(ticket, place.topic)
 
     def reply(self, question: Question, data: bytes) -> None:
@@ -270,7 +270,7 @@ class Messenger:
             ValueError: It is too long; the question is still open.
         """
         if len(data) > self._local.max_message_bytes:
-            self._refuse("answer", len(data))
+            self._raise_too_long("answer", len(data))
         self._answer(question, wire.Answered(question.number, data))
 
     def fail(self, question: Question, text: str) -> None:
@@ -283,12 +283,13 @@ class Messenger:
 
     # -- inside ----------------------------------------------------------------------------------------------------------------
 
-    def _outcomes(self) -> list[Outcome]:
+    def take_outcomes(self) -> list[Outcome]:
+        """Return the outcomes that no call has returned yet."""
         outcomes = self._local.outcomes[:]
         self._local.outcomes.clear()
         return outcomes
 
-    def _end(self, link: Link, now_s: float) -> None:
+    def _close_link(self, link: Link, now_s: float) -> None:
         del self._links[link.number], self._by_name[link.name]
         self._local.changes += 1
         self._local.ready.discard(link.number)
@@ -313,17 +314,17 @@ class Messenger:
         if link is not None:
             link.answer(question, record)
 
-    def _streams(self, number: int) -> list[Stream]:
+    def _streams(self, number: int) -> list[IncomingStream]:
         return [stream for peer in self._local.peers if (stream := peer.incoming.streams.get(number)) is not None]
 
-    def _flush(self, stream: Stream) -> None:
+    def _give_credit(self, stream: IncomingStream) -> None:
         """Have the sender told of all that is read, if it doesn't know."""
         peer = self._local.peers.peer_of(stream)
-        if peer is not None and peer.link is not None and stream.is_owed:
-            peer.link.control.tell_read(stream)
+        if peer is not None and peer.link is not None and stream.owes_credit:
+            peer.link.control.give_credit(stream)
             self._local.ready.add(peer.link.number)
 
-    def _refuse(self, topic: str, size: int) -> None:
+    def _raise_too_long(self, topic: str, size: int) -> None:
         limit = self._local.max_message_bytes
         raise ValueError(f"topic {topic!r}: message of {size} bytes: at most {limit} allowed; see max_message_bytes")
 

@@ -6,21 +6,33 @@ import msgspec
 
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.node import Node
-from cluster_kit.topics.incoming import Interest, Stream
+from cluster_kit.topics.incoming import IncomingStream, Interest
 from cluster_kit.topics.questions import Question
 
-__all__ = ["Arrived", "Asked", "Failed", "Interest", "Missing", "Outcome", "Question", "Replied", "Sent", "Stream", "Synced"]
+__all__ = [
+    "Arrived",
+    "Asked",
+    "Failed",
+    "IncomingStream",
+    "Interest",
+    "Missing",
+    "Outcome",
+    "Question",
+    "Replied",
+    "Sent",
+    "Synced",
+]
 
 
 class Arrived(msgspec.Struct, frozen=True, gc=False):
     """A message is here.
 
     Attributes:
-        number: Its number in the stream; see ``Messenger.taken``.
+        number: Its number in the stream; see ``Messenger.mark_read``.
         data: Where it is long perhaps a view, that nobody has copied.
     """
 
-    stream: Stream
+    stream: IncomingStream
     sender: Node
     topic: str
     number: int
@@ -31,11 +43,11 @@ class Missing(msgspec.Struct, frozen=True, gc=False):
     """Messages are lost, at this place of the stream.
 
     Attributes:
-        number: That of the last of them, as far as is known; see ``Messenger.taken``.
+        number: That of the last of them, as far as is known; see ``Messenger.mark_read``.
         lost: How many; ``None`` where nobody can know.
     """
 
-    stream: Stream
+    stream: IncomingStream
     sender: Node
     topic: str
     number: int

@@ -14,7 +14,7 @@ from cluster_kit.topics.lanes import Lane
 from cluster_kit.wire.topics import Interest
 
 
-class Outgoing:
+class OutgoingStream:
     """A stream.
 
     Attributes:
@@ -34,14 +34,14 @@ class Outgoing:
         "outstanding_bytes",
         "parked",
         "skipped_bytes",
-        "stream",
+        "stream_number",
         "topic",
         "window",
     )
 
     def __init__(self, topic: str, window: Interest) -> None:
         self.topic = topic
-        self.stream = window.stream
+        self.stream_number = window.stream
         self.window = window
         self.number = 0
         self.parked: OrderedDict[int, bytes] = OrderedDict()
@@ -58,7 +58,7 @@ class Outgoing:
             return False
         return self.count == 0 or self.outstanding_bytes + size <= window.bytes
 
-    def use(self, size: int) -> int:
+    def next_number(self, size: int) -> int:
         """Return the number of a message that is handed over."""
         self.number += 1
         self.count += 1
@@ -72,7 +72,7 @@ class Outgoing:
         self.number += 1
         self.skipped_bytes = size
 
-    def take(self, number: int) -> int:
+    def release(self, number: int) -> int:
         """Everything up to ``number`` is read; return how many messages that were."""
         outstanding = self._outstanding
         before = self.count

@@ -24,7 +24,7 @@ class Question:
         self.number = number
 
 
-class Waiting(NamedTuple):
+class ParkedQuestion(NamedTuple):
     """A question that waits for room."""
 
     topic: str
@@ -32,7 +32,7 @@ class Waiting(NamedTuple):
     patience_ms: int
 
 
-class Inquiry(NamedTuple):
+class SentQuestion(NamedTuple):
     """A question that was handed over."""
 
     ticket: int
@@ -49,8 +49,8 @@ class Questions:
     """
 
     def __init__(self, link: int) -> None:
-        self.parked: OrderedDict[int, Waiting] = OrderedDict()
-        self.asked: dict[int, Inquiry] = {}
+        self.parked: OrderedDict[int, ParkedQuestion] = OrderedDict()
+        self.asked: dict[int, SentQuestion] = {}
         self.open: dict[int, Question] = {}
         self._link = link
         self._last = 0
@@ -60,18 +60,18 @@ class Questions:
         """Whether one more may be asked now."""
         return len(self.asked) < MAX_OPEN
 
-    def ask(self, ticket: int, question: Waiting) -> wire.Asked:
+    def ask(self, ticket: int, question: ParkedQuestion) -> wire.Asked:
         """Return the record of a question that is handed over now."""
         self._last += 1
         record = wire.Asked(self._last, question.topic, question.patience_ms, question.data)
-        self.asked[self._last] = Inquiry(ticket, record)
+        self.asked[self._last] = SentQuestion(ticket, record)
         return record
 
     def number_of(self, ticket: int) -> int | None:
         """Return the number of a question that was handed over, if it is open."""
-        return next((number for number, inquiry in self.asked.items() if inquiry.ticket == ticket), None)
+        return next((number for number, sent in self.asked.items() if sent.ticket == ticket), None)
 
-    def take(self, number: int) -> Question | None:
+    def accept(self, number: int) -> Question | None:
         """Take a question of theirs; ``None`` if too many are open."""
         if len(self.open) >= MAX_OPEN:
             return None

@@ -76,7 +76,7 @@ class Opening(Record, frozen=True, tag=1):
     """
 
     run: Run
-    line: Number | None
+    epoch: Number | None
 
 
 class Interests(Record, frozen=True, tag=2):

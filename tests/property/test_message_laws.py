@@ -11,7 +11,7 @@ from message_world import MAX_BYTES, World, play, random_steps
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import BootId, Node
 from cluster_kit.topics import control, lanes, link, peers
-from cluster_kit.topics.hearing import MAX_DECLINED
+from cluster_kit.topics.dispatcher import MAX_DECLINED
 from cluster_kit.topics.messenger import Messenger
 from cluster_kit.topics.outcomes import Interest
 from cluster_kit.topics.questions import MAX_OPEN
@@ -281,6 +281,6 @@ def test_whatever_a_peer_says_is_heard_or_ends_its_link(payloads, data):
             say("h@h", data.draw(st.sampled_from("tu")), b"x", tickets)
         victim.drain()
     victim.messenger.down(victim.link, 1.0)
-    ended = len(victim.messenger._local.places)
+    ended = len(victim.messenger._local.pending)
     assert ended == 0
     assert victim.messenger.tick(100.0) is not None

@@ -66,7 +66,11 @@ class Application:
         self._orders.put(partial(order, *arguments))
 
     def hear(self, message):
-        self.order(lambda: self.board.hear(message, self.now_s))
+        self.order(self._receive, message)
+
+    def _receive(self, message):
+        self.board.note(message, self.now_s)
+        self.board.settle()
 
     def settle(self):
         """Wait until everything that was ordered so far is done."""

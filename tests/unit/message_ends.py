@@ -37,7 +37,7 @@ class End:
 
     def told(self, kind: type | None = None) -> list[Outcome]:
         """Return what it was told since the last call, of one type."""
-        self.outcomes += self.messenger.receive(-1, b"")
+        self.outcomes += self.messenger.take_outcomes()
         outcomes, self.outcomes = self.outcomes, []
         return [each for each in outcomes if kind is None or type(each) is kind]
 
@@ -90,4 +90,4 @@ class Pair:
     def read(self, outcomes: list[Outcome]) -> None:
         """Have bob read what has come."""
         for each in outcomes:
-            self.bob.messenger.taken(each.stream, each.number)
+            self.bob.messenger.mark_read(each.stream, each.number)

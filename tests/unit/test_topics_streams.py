@@ -535,7 +535,7 @@ def test_who_closes_says_all_that_waits_for_the_link_first():
         pair.bob.outcomes += pair.bob.messenger.receive(1, payload)
     pair.pump()
     assert len(pair.bob.data()) == 6
-    assert pair.bob.messenger._links[1].has_closed
+    assert pair.bob.messenger._links[1].peer_has_closed
 
 
 def test_who_closes_tells_what_there_was_no_room_for():

@@ -26,7 +26,7 @@ class AsyncTopicSubscription:
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
         self._throttle = Throttle()
-        subscription.listen(self._wake)
+        subscription.set_wake(self._wake)
         self._reader = self._loop.create_task(self._read(callback)) if callback is not None else None
 
     def _wake(self) -> None:
@@ -54,7 +54,7 @@ class AsyncTopicSubscription:
             if item is not None:
                 return item
             self._ready.clear()
-            if self._subscription.expect():
+            if self._subscription.arm():
                 await self._ready.wait()
             elif self._subscription.exhausted:
                 raise StopAsyncIteration
@@ -96,13 +96,13 @@ class AsyncTopic:
 
     async def send(self, to: Node | str, data: Any, *, timeout_s: float = 5.0) -> None:
         """Say ``data`` to one node; see ``Topic.send``."""
-        [result] = await self._errand([to], data, timeout_s, verb="send")
+        [result] = await self._request([to], data, timeout_s, verb="send")
         if result is not None:
             raise result
 
     async def ask(self, to: Node | str, data: Any, *, timeout_s: float = 5.0) -> Any:
         """Ask one node; see ``Topic.ask``."""
-        [result] = await self._errand([to], data, timeout_s, verb="ask")
+        [result] = await self._request([to], data, timeout_s, verb="ask")
         if isinstance(result, Exception):
             raise result
         return result
@@ -110,30 +110,30 @@ class AsyncTopic:
     async def ask_all(self, data: Any, *, timeout_s: float = 5.0) -> dict[Node, Any]:
         """Ask every linked node that answers; see ``Topic.ask_all``."""
         nodes = self._sync.nodes(answering=True)
-        return dict(zip(nodes, await self._errand(nodes, data, timeout_s, verb="ask_all"), strict=True))
+        return dict(zip(nodes, await self._request(nodes, data, timeout_s, verb="ask_all"), strict=True))
 
     async def nodes(self, *, answering: bool = False) -> tuple[Node, ...]:
         """Return the linked nodes that listen, or those that answer questions, by name."""
         return self._sync.nodes(answering=answering)
 
-    async def _errand(self, nodes: Sequence[Node | str], data: Any, timeout_s: float, *, verb: str) -> list[Any]:
+    async def _request(self, nodes: Sequence[Node | str], data: Any, timeout_s: float, *, verb: str) -> list[Any]:
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
             with suppress(RuntimeError):  # the loop was closed: nobody awaits this
                 loop.call_soon_threadsafe(ready.set)
 
-        errand = self._sync._begin(nodes, data, timeout_s, verb=verb, wake=wake)
+        request = self._sync._begin(nodes, data, timeout_s, verb=verb, wake=wake)
         try:
-            async with asyncio.timeout(errand.left_s):
-                while not errand.collect():
+            async with asyncio.timeout(request.left_s):
+                while not request.collect():
                     await ready.wait()
                     ready.clear()
         except TimeoutError:
             pass
         finally:
-            errand.give_up()
-        return errand.results()
+            request.give_up()
+        return request.results()
 
     def subscribe(
         self, callback: Receiver | None = None, *, max_messages: int = DEFAULT_MESSAGES, max_bytes: int = DEFAULT_BYTES

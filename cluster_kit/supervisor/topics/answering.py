@@ -48,7 +48,7 @@ class AnswerThreads:
         self._unfinished = 0
         self._closed = False
 
-    def do(self, job: Callable[[], None]) -> None:
+    def submit(self, job: Callable[[], None]) -> None:
         """Have ``job`` done in its turn; raises ``RuntimeError`` if there is no thread for it."""
         with self._lock:
             if self._closed:
@@ -110,7 +110,7 @@ class Answerer:
         self._open: Counter[str] = Counter()  # by who asks
         self._lock = threading.Lock()
 
-    def take(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
+    def handle(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
         """Answer a question in its turn; never waits."""
         question = _OpenQuestion(board, messenger, asked)
         with self._lock:
@@ -123,7 +123,7 @@ class Answerer:
             if self._is_async:
                 self._loop().call_soon_threadsafe(self._begin, question)
             else:
-                self._threads.do(partial(self._answer, question))
+                self._threads.submit(partial(self._answer, question))
         except RuntimeError as exc:  # there is no thread, or the loop is closed
             self._ended(question)
             messenger.decline(asked.question, str(exc))

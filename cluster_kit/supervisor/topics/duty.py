@@ -43,7 +43,7 @@ class Candidate:
 
     def __init__(self, board: Switchboard, name: str, min_nodes: int, changed: Callable[[], None]) -> None:
         self.name = f"once {name!r}"
-        self.over: str | None = None
+        self.end_reason: str | None = None
         self._board = board
         self._topic = PREFIX + name
         self._candidacy = Candidacy(min_nodes)
@@ -55,13 +55,13 @@ class Candidate:
     def take_up(self) -> bool:
         """Do what the duty is about, from now on, if this node has it; return whether it does."""
         with self._board.lock:
-            self._is_taken_up = self.over is None and self._candidacy.is_held
+            self._is_taken_up = self.end_reason is None and self._candidacy.is_held
             return self._is_taken_up
 
     @property
     def has_duty(self) -> bool:
         """Whether this node still has the duty that it has taken up."""
-        return self._is_taken_up and self.over is None and self._candidacy.is_held
+        return self._is_taken_up and self.end_reason is None and self._candidacy.is_held
 
     def begin(self) -> None:
         """Be a candidate.
@@ -73,37 +73,37 @@ class Candidate:
             raise ClusterKitError(f"{self.name}: this process waits for that duty already, or has it")
         self._has_begun = True
         self._board.answer(self._topic, self)
-        self._board.watch(self._look)
+        self._board.watch(self._update)
 
     def end(self) -> None:
         """Be none any more, having stopped what the duty took. Idempotent."""
         if not self._has_begun:  # as in a forked child, where nobody may ever let go of the lock
             return
         with self._board.lock:
-            self._board.lookout.remove(self._look)
-            has_ended, self.over = self.over is not None, self.over or "it has ended"
+            self._board.watchers.remove(self._update)
+            has_ended, self.end_reason = self.end_reason is not None, self.end_reason or "it has ended"
             self._say_free()
         if not has_ended:
             self._board.stop_answering(self._topic, self)
 
     # -- with the switchboard's lock held --------------------------------------------------------------------------------------
 
-    def take(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
+    def handle(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
         """Answer another candidate as soon as this node is free."""
         answer = partial(board.respond, messenger, partial(messenger.reply, asked.question, b""))
         self._waiting.append((asked.question.link, answer))
         self._say_free()
 
     def _say_free(self) -> None:
-        if self.over is not None or self._candidacy.says_free:
+        if self.end_reason is not None or self._candidacy.says_free:
             waiting, self._waiting = self._waiting, []
             for _, answer in waiting:
                 answer()
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         """See who is there, and ask those that have to be asked."""
-        self.over = self.over or self._board.over
-        linked = self._board.linked(self._topic) if self.over is None else {}
+        self.end_reason = self.end_reason or self._board.end_reason
+        linked = self._board.linked(self._topic) if self.end_reason is None else {}
         seen = {link: Neighbour(node.boot_id, answers) for link, (node, answers) in linked.items() if node.boot_id}
         self._asked &= seen.keys()
         self._waiting = [each for each in self._waiting if each[0] in seen]  # of others nobody waits any more
@@ -114,18 +114,18 @@ class Candidate:
         for link in sorted(self._candidacy.to_ask - self._asked):
             self._asked.add(link)
             if seen[link].is_candidate:
-                self._board.ask_on(link, self._topic, _PATIENCE_S, partial(self._told, link))
+                self._board.ask_on(link, self._topic, _PATIENCE_S, partial(self._on_outcome, link))
             else:
-                self._board.sync(link, partial(self._told, link))
+                self._board.sync(link, partial(self._on_outcome, link))
         self._changed()
 
-    def _told(self, link: int, outcome: Any) -> None:
+    def _on_outcome(self, link: int, outcome: Any) -> None:
         """Note what came of asking; the next look does the rest."""
         self._asked.discard(link)
         _, is_candidate = self._board.linked(self._topic).get(link, (None, False))
         if isinstance(outcome, Replied) or (isinstance(outcome, Synced) and not is_candidate):
             self._candidacy.is_free(link)
-        self._board.lookout.again()
+        self._board.watchers.invalidate()
 
 
 class Duty:
@@ -169,11 +169,11 @@ class Duty:
         candidate = self._candidate
         try:
             candidate.begin()
-            has_come = self._wait_for(lambda: candidate.take_up() or candidate.over is not None, self._timeout_s)
+            has_come = self._wait_for(lambda: candidate.take_up() or candidate.end_reason is not None, self._timeout_s)
         except BaseException:
             candidate.end()
             raise
-        if not has_come or candidate.over is not None:
+        if not has_come or candidate.end_reason is not None:
             why = not_had(candidate, self._timeout_s)
             candidate.end()
             raise why
@@ -185,8 +185,8 @@ class Duty:
 
 def not_had(candidate: Candidate, timeout_s: float | None) -> ClusterKitError:
     """Return why a candidate has not got the duty."""
-    if candidate.over is not None or timeout_s is None:
-        return ClusterKitError(f"{candidate.name}: {candidate.over}")
+    if candidate.end_reason is not None or timeout_s is None:
+        return ClusterKitError(f"{candidate.name}: {candidate.end_reason}")
     return WaitTimeoutError(f"{candidate.name}: not had within {timeout_s:g} s: another node has it, or too few are linked")
 
 
@@ -228,11 +228,11 @@ class AsyncDuty:
         candidate = self._candidate
         try:
             candidate.begin()
-            has_come = await self._wait_for(lambda: candidate.take_up() or candidate.over is not None, self._timeout_s)
+            has_come = await self._wait_for(lambda: candidate.take_up() or candidate.end_reason is not None, self._timeout_s)
         except BaseException:
             candidate.end()
             raise
-        if not has_come or candidate.over is not None:
+        if not has_come or candidate.end_reason is not None:
             why = not_had(candidate, self._timeout_s)
             candidate.end()
             raise why

@@ -18,7 +18,7 @@ class Guarded:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.over: str | None = None
+        self.end_reason: str | None = None
         self._pid = os.getpid()
 
     def fork(self, pid: int) -> None:
@@ -38,8 +38,8 @@ class Guarded:
 
     def _guard(self) -> threading.RLock:
         """Return the lock for a call of the application."""
-        if self.over is not None:
-            raise ClusterKitError(f"topic: {self.over}")
+        if self.end_reason is not None:
+            raise ClusterKitError(f"topic: {self.end_reason}")
         return self._own_lock()
 
     def _own_lock(self) -> threading.RLock:

@@ -21,7 +21,7 @@ from cluster_kit.supervisor.timeouts import checked_s_or_none
 from cluster_kit.supervisor.topics.items import Gap, Message
 from cluster_kit.throttle import Throttle
 from cluster_kit.topics.data import decode
-from cluster_kit.topics.outcomes import Arrived, Missing, Stream
+from cluster_kit.topics.outcomes import Arrived, IncomingStream, Missing
 
 if TYPE_CHECKING:
     from cluster_kit.supervisor.topics.switchboard import Switchboard
@@ -36,18 +36,18 @@ _MOST_GAPS = 1024  # at the end of a queue that nobody reads, of as many runs of
 log = logging.getLogger("cluster_kit.supervisor")
 
 
-class _Hole:
+class _QueuedGap:
     """A gap that waits in the queue, and grows there."""
 
     __slots__ = ("lost", "number", "sender", "stream")
 
-    def __init__(self, stream: Stream, sender: Node, number: int, lost: int | None) -> None:
+    def __init__(self, stream: IncomingStream, sender: Node, number: int, lost: int | None) -> None:
         self.stream = stream
         self.sender = sender
         self.number = number
         self.lost = lost
 
-    def widen(self, number: int, lost: int | None) -> None:
+    def extend(self, number: int, lost: int | None) -> None:
         self.number = number
         self.lost = None if lost is None or self.lost is None else self.lost + lost
 
@@ -66,11 +66,11 @@ class TopicSubscription:
         self.max_messages = max_messages
         self.max_bytes = max_bytes
         self._board = board
-        self._queue: deque[Arrived | _Hole] = deque()
-        self._holes: dict[Stream, _Hole] = {}  # after which nothing of their stream is queued
+        self._queue: deque[Arrived | _QueuedGap] = deque()
+        self._open_gaps: dict[IncomingStream, _QueuedGap] = {}  # after which nothing of their stream is queued
         self._bytes_in = 0  # counted by who fills the queue
         self._bytes_out = 0  # counted by the reader, so that neither needs a lock
-        self._read_up_to: dict[Stream, int] = {}  # and not reported yet
+        self._read_up_to: dict[IncomingStream, int] = {}  # and not reported yet
         self._unreported = 0
         self._bytes_reported = 0
         self._report_each = max(1, min(_REPORT_EACH, max_messages // _PART))
@@ -104,7 +104,7 @@ class TopicSubscription:
         patience_s = checked_s_or_none(timeout_s, "get: timeout_s")
         deadline_s = None if patience_s is None else time.monotonic() + patience_s
         while item is None:
-            if not self.expect() and (item := self.poll()) is None and self._closed:
+            if not self.arm() and (item := self.poll()) is None and self._closed:
                 return None
             if item is None:
                 left_s = None if deadline_s is None else deadline_s - time.monotonic()
@@ -121,11 +121,11 @@ class TopicSubscription:
             entry = self._queue.popleft()
         except IndexError:
             return None
-        if type(entry) is _Hole:
+        if type(entry) is _QueuedGap:
             return self._gap(entry)
         assert isinstance(entry, Arrived)
         self._bytes_out += len(entry.data)
-        self._note(entry.stream, entry.number)
+        self._mark_read(entry.stream, entry.number)
         try:
             return Message(sender=entry.sender, data=decode(entry.data), topic=self.topic)
         except RemoteProtocolError as exc:
@@ -154,11 +154,11 @@ class TopicSubscription:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def listen(self, wake: Callable[[], None]) -> None:
+    def set_wake(self, wake: Callable[[], None]) -> None:
         """Have ``wake`` called, in any thread, in place of waking who waits in ``get``."""
         self._wake = wake
 
-    def expect(self) -> bool:
+    def arm(self) -> bool:
         """Ask to be woken; return whether that will be, else there is something to read, or there won't be any more."""
         self._board.check_process()
         with suppress(Empty):  # of a waking that nobody waited for
@@ -172,21 +172,21 @@ class TopicSubscription:
     def _put_token(self) -> None:
         self._tokens.put(None)
 
-    def _gap(self, hole: _Hole) -> Gap:
+    def _gap(self, gap: _QueuedGap) -> Gap:
         with self._board.lock:  # it may be growing this very moment, and must not any more
-            if self._holes.get(hole.stream) is hole:
-                del self._holes[hole.stream]
-        self._note(hole.stream, hole.number)
-        return Gap(sender=hole.sender, lost=hole.lost, topic=self.topic)
+            if self._open_gaps.get(gap.stream) is gap:
+                del self._open_gaps[gap.stream]
+        self._mark_read(gap.stream, gap.number)
+        return Gap(sender=gap.sender, lost=gap.lost, topic=self.topic)
 
-    def _note(self, stream: Stream, number: int) -> None:
+    def _mark_read(self, stream: IncomingStream, number: int) -> None:
         """Note what is read, and report it before its sender could run out of room for want of a report."""
         self._read_up_to[stream] = number
         self._unreported += 1
         unreported_bytes = self._bytes_out - self._bytes_reported
         if not self._queue or self._unreported >= self._report_each or unreported_bytes >= self._report_bytes:
             read = self._read_up_to
-            if self._board.taken(read):
+            if self._board.mark_read(read):
                 self._read_up_to = {}
                 self._unreported = 0
                 self._bytes_reported = self._bytes_out
@@ -199,8 +199,8 @@ class TopicSubscription:
         if queue and (len(queue) >= self.max_messages or self._bytes_in - self._bytes_out + size > self.max_bytes):
             self._miss(arrived.stream, arrived.sender, arrived.number, 1)
             return
-        if self._holes:
-            self._holes.pop(arrived.stream, None)
+        if self._open_gaps:
+            self._open_gaps.pop(arrived.stream, None)
         self._bytes_in += size
         queue.append(arrived)
 
@@ -208,19 +208,19 @@ class TopicSubscription:
         """Queue a gap."""
         self._miss(missing.stream, missing.sender, missing.number, missing.lost)
 
-    def _miss(self, stream: Stream, sender: Node, number: int, lost: int | None) -> None:
-        hole = self._holes.get(stream)
-        if hole is not None:
-            hole.widen(number, lost)
+    def _miss(self, stream: IncomingStream, sender: Node, number: int, lost: int | None) -> None:
+        gap = self._open_gaps.get(stream)
+        if gap is not None:
+            gap.extend(number, lost)
             return
-        if len(self._holes) >= _MOST_GAPS:
-            oldest = self._holes.pop(next(iter(self._holes)))
+        if len(self._open_gaps) >= _MOST_GAPS:
+            oldest = self._open_gaps.pop(next(iter(self._open_gaps)))
             with suppress(ValueError):
                 self._queue.remove(oldest)
-        hole = self._holes[stream] = _Hole(stream, sender, number, lost)
-        self._queue.append(hole)
+        gap = self._open_gaps[stream] = _QueuedGap(stream, sender, number, lost)
+        self._queue.append(gap)
 
-    def rouse(self) -> None:
+    def wake_reader(self) -> None:
         """Wake the reader if it waits; without the lock."""
         if self._waiting:
             self._waiting = False
@@ -229,4 +229,4 @@ class TopicSubscription:
     def end(self) -> None:
         """Nothing more will be queued."""
         self._closed = True
-        self.rouse()
+        self.wake_reader()

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from cluster_kit.node import Node
 from cluster_kit.supervisor.topics.answering import is_async
 from cluster_kit.supervisor.topics.callbacks import Receiver
-from cluster_kit.supervisor.topics.errand import Errand, checked_patience_s, checked_receiver
 from cluster_kit.supervisor.topics.items import Message
+from cluster_kit.supervisor.topics.request import Request, checked_patience_s, checked_receiver
 from cluster_kit.supervisor.topics.subscription import DEFAULT_BYTES, DEFAULT_MESSAGES, TopicSubscription
 from cluster_kit.supervisor.topics.switchboard import Switchboard
 from cluster_kit.supervisor.topics.switchboards import Switchboards
@@ -89,7 +89,7 @@ class Topic:
             NotLinkedError: There is no link to it, or it doesn't listen.
             NotSentError: There was no room in time; it won't arrive.
         """
-        [result] = self._errand([to], data, timeout_s, verb="send")
+        [result] = self._request([to], data, timeout_s, verb="send")
         if result is not None:
             raise result
 
@@ -107,7 +107,7 @@ class Topic:
             RemoteError: What its function raised.
             UnansweredError: There was no answer in time, or the link broke: it may act on it all the same.
         """
-        [result] = self._errand([to], data, timeout_s, verb="ask")
+        [result] = self._request([to], data, timeout_s, verb="ask")
         if isinstance(result, Exception):
             raise result
         return result
@@ -115,17 +115,17 @@ class Topic:
     def ask_all(self, data: Any, *, timeout_s: float = 5.0) -> dict[Node, Any]:
         """Ask every linked node that answers; return what each answered, or the error that ``ask`` would raise."""
         nodes = self.nodes(answering=True)
-        return dict(zip(nodes, self._errand(nodes, data, timeout_s, verb="ask_all"), strict=True))
+        return dict(zip(nodes, self._request(nodes, data, timeout_s, verb="ask_all"), strict=True))
 
     def nodes(self, *, answering: bool = False) -> tuple[Node, ...]:
         """Return the linked nodes that listen, or those that answer questions, by name."""
         self._running()
         return self._current(self.topology, self._board.listeners(self.name, answering=answering))
 
-    def _errand(self, nodes: Sequence[Node | str], data: Any, timeout_s: float, *, verb: str) -> list[Any]:
-        errand = self._begin(nodes, data, timeout_s, verb=verb)
-        errand.wait()
-        return errand.results()
+    def _request(self, nodes: Sequence[Node | str], data: Any, timeout_s: float, *, verb: str) -> list[Any]:
+        request = self._begin(nodes, data, timeout_s, verb=verb)
+        request.wait()
+        return request.results()
 
     def _begin(
         self,
@@ -135,12 +135,12 @@ class Topic:
         *,
         verb: str,
         wake: Callable[[], None] | None = None,
-    ) -> Errand:
+    ) -> Request:
         patience_s = checked_patience_s(timeout_s, verb)
         receivers = [checked_receiver(each, verb) for each in nodes]
         encoded = encode(data, verb)
         self._running()
-        return Errand(self._board, self.name, receivers, encoded, timeout_s=patience_s, asking=verb != "send", wake=wake)
+        return Request(self._board, self.name, receivers, encoded, timeout_s=patience_s, asking=verb != "send", wake=wake)
 
     # -- hearing ---------------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cluster_kit.errors import ClusterKitError, NotSentError, RemoteError, RemoteProtocolError, UnansweredError
 from cluster_kit.topics import outcomes
-from cluster_kit.topics.incoming import Stream
+from cluster_kit.topics.incoming import IncomingStream
 from cluster_kit.topics.link import Link
 from cluster_kit.topics.local import Local
 from cluster_kit.topics.peers import Peer
@@ -19,96 +19,96 @@ MAX_DECLINED = 1024  # that wait for one link
 _SLICED_BYTES = wire.RECORD_BYTES + wire.MAX_TOPIC_BYTES  # of a record in parts, besides its data
 
 
-class Hearing:
+class Dispatcher:
     """Hears for all links of an application."""
 
     def __init__(self, local: Local) -> None:
         self._local = local
-        self._readers: dict[type[wire.Record], Callable[[Link, Any], None]] = {
-            wire.Opening: self._opening,
-            wire.Interests: self._interests,
+        self._handlers: dict[type[wire.Record], Callable[[Link, Any], None]] = {
+            wire.Opening: self._on_opening,
+            wire.Interests: self._on_interests,
             wire.Interested: lambda link, record: link.set_interest(record.topic, record.interest),
             wire.Uninterested: lambda link, record: link.set_interest(record.topic, None),
-            wire.Said: self._said,
-            wire.Missed: self._missed,
-            wire.Taken: lambda link, record: link.taken(record.stream, record.number),
+            wire.Said: self._on_said,
+            wire.Missed: self._on_missed,
+            wire.Taken: lambda link, record: link.add_credit(record.stream, record.number),
             wire.Heard: lambda link, record: link.lanes.heard(record.bytes),
-            wire.Part: self._part,
-            wire.Asked: self._asked,
-            wire.Answered: self._answered,
-            wire.Raised: self._raised,
-            wire.Declined: self._declined,
-            wire.Closing: self._closing,
-            wire.Sync: lambda link, record: link.control.synced(record.number),
-            wire.Synced: self._synced,
+            wire.Part: self._on_part,
+            wire.Asked: self._on_asked,
+            wire.Answered: self._on_answered,
+            wire.Raised: self._on_raised,
+            wire.Declined: self._on_declined,
+            wire.Closing: self._on_closing,
+            wire.Sync: lambda link, record: link.control.answer_sync(record.number),
+            wire.Synced: self._on_synced,
         }
 
-    def hear(self, link: Link, payload: bytes) -> None:
+    def dispatch(self, link: Link, payload: bytes) -> None:
         """Do as ``payload`` says.
 
         Raises:
             RemoteProtocolError: It breaks the protocol. What came before counts.
         """
-        readers = self._readers
-        link.control.arrived(len(payload))
+        handlers = self._handlers
+        link.control.count_received(len(payload))
         for record in wire.decode(payload):
-            if link.has_closed:
+            if link.peer_has_closed:
                 raise RemoteProtocolError("messages: it goes on behind its last word")
-            readers[type(record)](link, record)
+            handlers[type(record)](link, record)
         if link.is_ready:
             self._local.ready.add(link.number)
 
     # -- who it is, and what it wants ------------------------------------------------------------------------------------------
 
-    def _opening(self, link: Link, opening: wire.Opening) -> None:
+    def _on_opening(self, link: Link, opening: wire.Opening) -> None:
         if link.peer is None:
-            link.bind(opening.run, None)
+            link.identify(opening.run, None)
         assert link.peer is not None
         if link.peer.run != opening.run:
             raise RemoteProtocolError("messages: it opens as another run than it has greeted as")
-        if opening.line is not None:
-            if link.control.may_tell:
+        if opening.epoch is not None:
+            if link.control.peer_has_opened:
                 raise RemoteProtocolError("messages: it opens once more")
-            self._go_on(link, link.peer, opening.line)
+            self._resume(link, link.peer, opening.epoch)
 
-    def _go_on(self, link: Link, peer: Peer, line: int) -> None:
-        """The peer's numbers are of that line; where they were left off, it says what is missing."""
+    def _resume(self, link: Link, peer: Peer, epoch: int) -> None:
+        """The peer's numbers are of that epoch; where they were left off, it says what is missing."""
         peers, incoming = self._local.peers, peer.incoming
-        if incoming.line != line:
-            if incoming.line is not None or line > 0:  # what was said before, and didn't arrive, may be of another line
-                peers.give_up(peer)
-            incoming.begin_line(line)
-            link.control.forget_read()
+        if incoming.epoch != epoch:
+            if incoming.epoch is not None or epoch > 0:  # what was said before, and didn't arrive, may be of another epoch
+                peers.resolve_doubt(peer)
+            incoming.begin_epoch(epoch)
+            link.control.drop_credit()
         peers.clear_doubt(peer)
-        link.control.may_tell = True
+        link.control.peer_has_opened = True
         for stream in incoming.streams.values():
-            stream.doubt_told()
-            if stream.is_owed:
-                link.control.tell_read(stream)
+            stream.resend_credit()
+            if stream.owes_credit:
+                link.control.give_credit(stream)
 
-    def _interests(self, link: Link, record: wire.Interests) -> None:
-        link.told_interests.update(record.interests)
-        if len(link.told_interests) > wire.MAX_TOPICS:
+    def _on_interests(self, link: Link, record: wire.Interests) -> None:
+        link.partial_interests.update(record.interests)
+        if len(link.partial_interests) > wire.MAX_TOPICS:
             raise RemoteProtocolError(f"messages: it listens to more than {wire.MAX_TOPICS} topics")
         if record.last:
-            interests, link.told_interests = link.told_interests, {}
+            interests, link.partial_interests = link.partial_interests, {}
             link.set_interests(interests)
 
-    def _closing(self, link: Link, _: wire.Closing) -> None:
-        link.has_closed = True
+    def _on_closing(self, link: Link, _: wire.Closing) -> None:
+        link.peer_has_closed = True
 
-    def _synced(self, link: Link, synced: wire.Synced) -> None:
-        self._local.outcomes.extend(outcomes.Synced(ticket) for ticket in link.control.end_syncs(synced.number))
+    def _on_synced(self, link: Link, synced: wire.Synced) -> None:
+        self._local.outcomes.extend(outcomes.Synced(ticket) for ticket in link.control.complete_syncs(synced.number))
 
     # -- messages --------------------------------------------------------------------------------------------------------------
 
-    def _stream(self, link: Link, number: int) -> Stream | None:
+    def _stream(self, link: Link, number: int) -> IncomingStream | None:
         peer = link.peer
-        if peer is None or not link.control.may_tell:
+        if peer is None or not link.control.peer_has_opened:
             raise RemoteProtocolError("messages: it speaks before it has said who it is")
         return peer.incoming.stream(number)
 
-    def _said(self, link: Link, said: wire.Said) -> None:
+    def _on_said(self, link: Link, said: wire.Said) -> None:
         stream = self._stream(link, said.stream)
         if stream is None:
             return
@@ -116,30 +116,30 @@ class Hearing:
         if number <= stream.last or size > self._local.max_message_bytes or stream.is_full:
             return  # it shows as a gap, where it's no repetition
         if number != stream.last + 1:
-            self._lose(link, stream, number - 1)
-        stream.arrive(number, size)
+            self._record_loss(link, stream, number - 1)
+        stream.record_arrival(number, size)
         self._local.outcomes.append(outcomes.Arrived(stream, link.node, stream.topic, number, said.data))
 
-    def _lose(self, link: Link, stream: Stream, number: int) -> None:
+    def _record_loss(self, link: Link, stream: IncomingStream, number: int) -> None:
         """What didn't arrive up to ``number`` won't any more."""
         lost = stream.owner.lost_before(stream, number + 1)
         if lost == 0:
             stream.skip(number)
-            self._is_read(link, stream)
+            self._give_due_credit(link, stream)
         else:
-            stream.lose(number)
+            stream.record_loss(number)
             self._local.outcomes.append(outcomes.Missing(stream, link.node, stream.topic, number, lost))
 
-    def _missed(self, link: Link, missed: wire.Missed) -> None:
+    def _on_missed(self, link: Link, missed: wire.Missed) -> None:
         stream = self._stream(link, missed.stream)
         if stream is not None and missed.number >= stream.last:
-            self._lose(link, stream, missed.number)
+            self._record_loss(link, stream, missed.number)
 
-    def _is_read(self, link: Link, stream: Stream) -> None:
-        if stream.is_due(self._local.max_message_bytes):
-            link.control.tell_read(stream)
+    def _give_due_credit(self, link: Link, stream: IncomingStream) -> None:
+        if stream.is_credit_due(self._local.max_message_bytes):
+            link.control.give_credit(stream)
 
-    def _part(self, link: Link, part: wire.Part) -> None:
+    def _on_part(self, link: Link, part: wire.Part) -> None:
         body = link.parts.setdefault(part.lane, bytearray())
         if body is not None:
             body += part.data
@@ -149,21 +149,21 @@ class Hearing:
             del link.parts[part.lane]
             if body is not None:
                 record = wire.decode_sliced(body)
-                self._readers[type(record)](link, record)
+                self._handlers[type(record)](link, record)
 
     # -- questions -------------------------------------------------------------------------------------------------------------
 
-    def _asked(self, link: Link, asked: wire.Asked) -> None:
+    def _on_asked(self, link: Link, asked: wire.Asked) -> None:
         self._stream(link, 0)  # only once it has said who it is
-        heed = self._local.heeds.by_topic.get(asked.topic)
+        endpoint = self._local.endpoints.by_topic.get(asked.topic)
         reason = None
         if asked.question in link.questions.open:
             raise RemoteProtocolError("messages: it gives two open questions one number")
-        if heed is None or not heed.interest.answers:
+        if endpoint is None or not endpoint.interest.answers:
             reason = "nobody answers there"
         elif len(asked.data) > self._local.max_message_bytes:
             reason = f"it takes at most {self._local.max_message_bytes} bytes"
-        elif link.lanes.replies >= MAX_OPEN or (question := link.questions.take(asked.question)) is None:
+        elif link.lanes.replies >= MAX_OPEN or (question := link.questions.accept(asked.question)) is None:
             reason = "it is busy: too many questions are open"
         else:
             patience_s = asked.patience_ms / 1000
@@ -171,8 +171,8 @@ class Hearing:
         if reason is not None and link.lanes.replies < MAX_DECLINED:
             link.put_reply(wire.Declined(asked.question, reason))
 
-    def _answered(self, link: Link, answered: wire.Answered) -> None:
-        ticket = link.end_inquiry(answered.question)
+    def _on_answered(self, link: Link, answered: wire.Answered) -> None:
+        ticket = link.end_question(answered.question)
         if ticket is None:
             return
         if len(answered.data) > self._local.max_message_bytes:
@@ -181,13 +181,13 @@ class Hearing:
         else:
             self._local.outcomes.append(outcomes.Replied(ticket, answered.data))
 
-    def _raised(self, link: Link, raised: wire.Raised) -> None:
-        ticket = link.end_inquiry(raised.question)
+    def _on_raised(self, link: Link, raised: wire.Raised) -> None:
+        ticket = link.end_question(raised.question)
         if ticket is not None:
             self._fail(ticket, RemoteError(f"{link.name}: {raised.text}", node=link.name))
 
-    def _declined(self, link: Link, declined: wire.Declined) -> None:
-        ticket = link.end_inquiry(declined.question)
+    def _on_declined(self, link: Link, declined: wire.Declined) -> None:
+        ticket = link.end_question(declined.question)
         if ticket is not None:
             self._fail(ticket, NotSentError(f"{link.name}: the question was not answered: {declined.reason}", node=link.name))
 

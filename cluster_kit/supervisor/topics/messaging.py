@@ -7,18 +7,21 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster_kit.config import TopologyConfig
-from cluster_kit.errors import ClusterKitError
+from cluster_kit.errors import ClusterKitError, ConfigError
 from cluster_kit.node import Node
 
 if TYPE_CHECKING:
+    from cluster_kit.abc import Connector
     from cluster_kit.supervisor.bus import EventBus
     from cluster_kit.supervisor.topics.duty import Candidate, Duty
     from cluster_kit.supervisor.topics.switchboard import Switchboard
     from cluster_kit.supervisor.topics.switchboards import Switchboards
     from cluster_kit.supervisor.topics.topic import Topic
 
+_CURE = "use connector 'tcp', which does"
 
-class Speaking:
+
+class Messaging:
     """The part of a supervisor that its topics, owners and duties make up."""
 
     if TYPE_CHECKING:  # which the supervisor has
@@ -118,8 +121,6 @@ class Speaking:
         return partial(Candidate, self._board(topology, "once"), name, min_nodes)
 
     def _board(self, topology: str | None, what: str) -> Switchboard:
-        from cluster_kit.supervisor.topics.carrier import carrier_of
-
         self._bus.check(topology)
         if self._observe:
             raise ClusterKitError(f"{what}: who only observes has no links, and so no messages: run a node")
@@ -127,3 +128,30 @@ class Speaking:
         board = self._boards.of(carrier)
         board.limit(max_message_bytes)
         return board
+
+
+def carrier_of(topologies: Mapping[str, TopologyConfig], topology: str | None) -> tuple[str, int]:
+    """Return the topology that carries messages, and the size limit of a message there, in bytes.
+
+    Args:
+        topologies: Those that run.
+        topology: The requested one; by default the only one whose connector carries messages.
+
+    Raises:
+        ConfigError: The requested one doesn't carry messages; or none does, or several do.
+    """
+    if topology is not None:
+        connector: Connector = topologies[topology].connector.build()
+        if not connector.carries_messages:
+            name = topologies[topology].connector.name
+            raise ConfigError(f"topic: topology {topology!r} carries no messages, as its connector {name!r} doesn't: {_CURE}")
+        return topology, connector.max_message_bytes
+    connectors: dict[str, Connector] = {name: each.connector.build() for name, each in topologies.items()}
+    able = {name: each for name, each in connectors.items() if each.carries_messages}
+    if not able:
+        names = ", ".join(repr(each.connector.name) for each in topologies.values())
+        raise ConfigError(f"topic: no topology carries messages, as their connectors don't ({names}): {_CURE}")
+    if len(able) > 1:
+        raise ConfigError(f"topic: several topologies carry messages: name one of them as topology=: {', '.join(able)}")
+    name, connector = able.popitem()
+    return name, connector.max_message_bytes

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cluster_kit.errors import ClusterKitError
 
@@ -14,22 +15,22 @@ if TYPE_CHECKING:
     from cluster_kit.topics.outcomes import Arrived, Asked, Interest, Missing
 
 
-class Answers(Protocol):
+class QuestionHandler(Protocol):
     """Whoever answers the questions of a topic; ``name`` is what to call it in messages."""
 
     name: str
 
-    def take(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
+    def handle(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
         """Answer a question, now or later; never waits, and is called with the lock held."""
 
 
-class Audience:
+class Router:
     """The subscriptions and answerers of one topology's topics."""
 
     def __init__(self) -> None:
         self._subscriptions: dict[str, tuple[TopicSubscription, ...]] = {}
-        self._answerers: dict[str, Answers] = {}
-        self._roused: dict[TopicSubscription, None] = {}
+        self._answerers: dict[str, QuestionHandler] = {}
+        self._ready: dict[TopicSubscription, None] = {}
 
     @property
     def topics(self) -> Iterable[str]:
@@ -67,20 +68,20 @@ class Audience:
             self._subscriptions.pop(topic, None)
         return len(rest) != len(before)
 
-    def add_answerer(self, topic: str, answerer: Answers) -> None:
+    def add_answerer(self, topic: str, answerer: QuestionHandler) -> None:
         """Have ``answerer`` answer from now on; raises ``ClusterKitError`` where another one does."""
         if topic in self._answerers:
             name = self._answerers[topic].name
             raise ClusterKitError(f"answer: {name} answers topic {topic!r} already: call stop_answering() first")
         self._answerers[topic] = answerer
 
-    def remove_answerer(self, topic: str, answerer: Answers | None = None) -> bool:
+    def remove_answerer(self, topic: str, answerer: QuestionHandler | None = None) -> bool:
         """Have nobody answer, or ``answerer`` not any more if it is who does; return whether that changes anything."""
         if answerer is not None and self._answerers.get(topic) is not answerer:
             return False
         return self._answerers.pop(topic, None) is not None
 
-    def dismiss(self) -> list[TopicSubscription]:
+    def clear(self) -> list[TopicSubscription]:
         """Listen to nothing any more; return the subscriptions, which are to be ended."""
         every = [each for row in self._subscriptions.values() for each in row]
         self._subscriptions.clear()
@@ -89,25 +90,55 @@ class Audience:
 
     # -- delivery --------------------------------------------------------------------------------------------------------------
 
-    def arrived(self, arrived: Arrived) -> None:
+    def deliver(self, arrived: Arrived) -> None:
         """Queue a message."""
         for subscription in self._subscriptions.get(arrived.topic, ()):
             subscription.offer(arrived)
-            self._roused[subscription] = None
+            self._ready[subscription] = None
 
-    def missing(self, missing: Missing) -> None:
+    def deliver_gap(self, missing: Missing) -> None:
         """Queue a gap."""
         for subscription in self._subscriptions.get(missing.topic, ()):
             subscription.miss(missing)
-            self._roused[subscription] = None
+            self._ready[subscription] = None
 
-    def answerer(self, topic: str) -> Answers | None:
+    def answerer(self, topic: str) -> QuestionHandler | None:
         """Return who answers."""
         return self._answerers.get(topic)
 
-    def roused(self) -> Iterable[TopicSubscription]:
+    def take_ready(self) -> Iterable[TopicSubscription]:
         """Return those that something was queued for since the last call."""
-        if not self._roused:
+        if not self._ready:
             return ()
-        roused, self._roused = self._roused, {}
-        return roused
+        ready, self._ready = self._ready, {}
+        return ready
+
+    # -- the messenger, imported with the first topic ---
+
+    def new_messenger(self, max_message_bytes: int | None) -> Messenger:
+        """Return a messenger that listens to all topics; its run id is new."""
+        from cluster_kit.topics.messenger import Messenger
+        from cluster_kit.wire.topics import RUN_BYTES
+
+        messenger = Messenger(os.urandom(RUN_BYTES))
+        if max_message_bytes is not None:
+            messenger.max_message_bytes = max_message_bytes
+        for topic in self.topics:
+            messenger.listen(topic, self.interest(topic))
+        return messenger
+
+    def outcome_handlers(
+        self, on_question: Callable[[Any], None], on_end: Callable[[Any], None]
+    ) -> Mapping[type, Callable[[Any], None]]:
+        """Return what to call with each type of outcome."""
+        from cluster_kit.topics import outcomes
+
+        return {
+            outcomes.Arrived: self.deliver,
+            outcomes.Missing: self.deliver_gap,
+            outcomes.Asked: on_question,
+            outcomes.Sent: on_end,
+            outcomes.Replied: on_end,
+            outcomes.Failed: on_end,
+            outcomes.Synced: on_end,
+        }

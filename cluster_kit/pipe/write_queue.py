@@ -26,7 +26,7 @@ _CLOSE_S = 1.0  # far longer than any write takes
 _Piece = list[Any]  # what is to be sent, then how many bytes each call of the system has sent, of this and what is behind it
 
 
-class Outgoing:
+class WriteQueue:
     """Sends through a non-blocking stream socket, which it closes when told to."""
 
     def __init__(self, sock: socket.socket) -> None:

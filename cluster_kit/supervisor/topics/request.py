@@ -17,7 +17,7 @@ from cluster_kit.topics.outcomes import Failed, Replied, Sent
 Outcome = Sent | Replied | Failed
 
 
-class Errand:
+class Request:
     """One message or question to each of some nodes, under way from the moment when this is made.
 
     Args:

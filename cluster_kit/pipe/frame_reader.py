@@ -33,7 +33,7 @@ def parcel_head(link: int, payload: bytes, forwarded: int = 0) -> bytes:
     return _PARCEL_FRAME.pack(_PARCEL_HEAD_BYTES + len(payload), PARCEL, link, forwarded)
 
 
-class Incoming:
+class FrameReader:
     """Reads from a non-blocking stream socket, which belongs to somebody else.
 
     Args:
