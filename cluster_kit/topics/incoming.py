@@ -1,11 +1,12 @@
-"""What one sender's application says: where each of its streams has come to, what is missing, and what is owed to it.
+"""The receiving end of streams: what has arrived, what is missing, what credit the sender gets.
 
-A stream begins with 1 each time that its topic is listened to anew, and ends at ``last``: up to there, every number has arrived
-or is known to be lost. So a later number tells how many are missing in between. After a loss that nobody could count was told,
-the next number that comes tells where the stream is, and nothing else: what is missing up to there is covered.
+A stream starts at number 1 each time its topic is listened to anew. ``last`` is the number up to
+which every message has arrived or is known to be lost, so a later number shows how many are missing
+in between. After an uncountable loss has been reported, the next number that arrives only says
+where the stream is now: the numbers skipped before it are part of the reported loss.
 
-What is read has to be told to the sender, who has no room else, but not each message by itself. It is told as soon as less than
-three quarters of the window are left, or too little for the longest message; the rest at the next tick.
+Credit for what has been read is not given per message. It is given as soon as less than three
+quarters of the window are left, or too little for the longest message; the rest at the next tick.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from dataclasses import dataclass
 
 from cluster_kit.wire import topics as wire
 
-MAX_UNCREDITED = 1024  # messages that are read, and whose sender doesn't know, however wide the window is
+MAX_UNCREDITED = 1024  # messages read without credit given, however wide the window is
 
-_GAP = -1  # in place of a size
+_GAP = -1  # in the place of a message's size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +26,8 @@ class Interest:
     """What this application wants of one topic.
 
     Attributes:
-        messages: How many it takes in before it has read them, from each sender; 0 if it doesn't listen.
-        bytes: The same of their data. One message that is longer passes where nothing else waits.
+        messages: How many messages of each sender may be outstanding; 0 if it doesn't listen.
+        bytes: The same for their data. A longer message passes if nothing else is outstanding.
         answers: Whether it answers questions.
     """
 
@@ -36,12 +37,12 @@ class Interest:
 
 
 class Endpoint:
-    """One topic that this application listens to.
+    """One topic that this application listens to, as peers see it.
 
     Attributes:
-        interest: As of now.
-        number: By which senders name their streams of it.
-        most: How many messages of one stream a sender may have been given room for.
+        interest: The current one.
+        number: The stream number that senders use.
+        most: The largest window that was ever granted on it, in messages.
     """
 
     __slots__ = ("interest", "most", "number", "topic")
@@ -54,7 +55,7 @@ class Endpoint:
 
     @property
     def advertised(self) -> wire.Interest:
-        """What peers are told of it."""
+        """What peers learn of it."""
         interest = self.interest
         return wire.Interest(self.number, interest.messages, interest.bytes, interest.answers)
 
@@ -68,26 +69,28 @@ class Endpoints:
         self._last_number = 0
 
     def set(self, topic: str, interest: Interest | None) -> Endpoint | None:
-        """Listen to ``topic`` so from now on, or not; return what has ended with that, if its streams have."""
+        """Begin, change or end listening; return the endpoint whose streams have ended, if any."""
         endpoint = self.by_topic.get(topic)
-        if endpoint is not None and interest is not None and (interest.messages > 0 or endpoint.interest.messages == 0):
-            endpoint.interest = interest
-            endpoint.most = max(endpoint.most, interest.messages)
-            return None
         if endpoint is not None:
+            had_window = endpoint.interest.messages > 0
+            if interest is not None and (interest.messages > 0 or not had_window):
+                endpoint.interest = interest
+                endpoint.most = max(endpoint.most, interest.messages)
+                return None
             del self.by_topic[topic], self.by_number[endpoint.number]
         if interest is not None:
             self._last_number += 1
-            self.by_topic[topic] = self.by_number[self._last_number] = Endpoint(topic, interest, self._last_number)
+            begun = Endpoint(topic, interest, self._last_number)
+            self.by_topic[topic] = self.by_number[begun.number] = begun
         return endpoint
 
 
 class IncomingStream:
-    """One topic of one sender, while it is listened to; to applications a handle and nothing else.
+    """One topic of one sender, while this application listens; opaque to applications.
 
     Attributes:
-        last: Where it has come to.
-        loss_reported: Whether whatever is missing behind ``last`` was told already.
+        last: The number up to which everything has arrived or is lost.
+        loss_reported: Whether a loss directly after ``last`` has been reported already.
     """
 
     __slots__ = (
@@ -110,45 +113,45 @@ class IncomingStream:
         self.last = 0
         self.loss_reported = False
         self._unread: deque[tuple[int, int]] = deque()
-        self._read = 0  # everything up to there is read, or lost
-        self._credited = 0  # as far as the sender knows
-        self._read_bytes = 0  # that were read since
+        self._read = 0  # everything up to this number is read, or lost
+        self._credited = 0  # the same, as far as the sender knows
+        self._read_bytes = 0  # since credit was last given
         self._gap_read = False
 
     @property
     def is_full(self) -> bool:
-        """Whether more was sent than there ever was room for: nothing that an honest sender does."""
-        return len(self._unread) >= 2 * self.endpoint.most  # with a gap before each message
+        """Whether the sender has exceeded every window ever granted, which no honest one does."""
+        return len(self._unread) >= 2 * self.endpoint.most  # a gap may precede each message
 
     def record_arrival(self, number: int, size: int) -> None:
-        """Take the message ``number``, behind ``last``."""
+        """Note that message ``number``, which is after ``last``, has arrived."""
         self.last = number
         self.loss_reported = False
         self._unread.append((number, size))
 
     def record_loss(self, number: int) -> None:
-        """Take everything up to ``number`` for lost; the application is told of it."""
+        """Note that everything up to ``number`` is lost; the application has to read that, too."""
         self.last = number
         self.loss_reported = False
         if self._unread and self._unread[-1][1] == _GAP:
-            self._unread.pop()  # gaps without a message in between are one
+            self._unread.pop()  # adjacent gaps are one
         self._unread.append((number, _GAP))
 
     def compact(self) -> None:
-        """Take no more memory than a number, as the sender is away for long: it is told once all of this is read."""
+        """Shrink to one entry, as the sender may be away for long: credit is then all or none."""
         if len(self._unread) > 1:
             self._gap_read = self._gap_read or any(size == _GAP for _, size in self._unread)
             size = sum(size for _, size in self._unread if size != _GAP)
             self._unread = deque([(self._unread[-1][0], size)])
 
     def skip(self, number: int) -> None:
-        """Go on behind ``number``; the application has no need to know."""
+        """Move ``last`` to ``number``, without anything for the application to read."""
         self.last = max(self.last, number)
         self.loss_reported = False
         self._settle()
 
     def mark_read(self, number: int) -> None:
-        """The application has read everything up to ``number``."""
+        """Note that the application has read everything up to ``number``."""
         unread = self._unread
         while unread and unread[0][0] <= number:
             self._read, size = unread.popleft()
@@ -164,21 +167,21 @@ class IncomingStream:
 
     @property
     def owes_credit(self) -> bool:
-        """Whether the sender doesn't know of all that is read."""
+        """Whether more has been read than the sender knows."""
         return self._read > self._credited
 
     def resend_credit(self) -> None:
-        """What the sender was told may have been lost with a link."""
+        """Give all credit again, as the last of it may be lost with a link."""
         self._credited = 0
 
     def is_credit_due(self, max_message_bytes: int) -> bool:
-        """Whether the sender must know now, lest it waits for room that is there."""
+        """Whether the sender must get credit now, lest it stalls although there is room."""
         window = self.endpoint.interest
         messages, size = self._read - self._credited, self._read_bytes
         if messages <= 0:
             return False
         return (
-            self._gap_read  # what was lost took room as well; only the sender knows how much
+            self._gap_read  # lost messages took room as well, and only the sender knows how much
             or messages >= MAX_UNCREDITED
             or messages * 4 >= window.messages
             or size * 4 >= window.bytes
@@ -186,7 +189,7 @@ class IncomingStream:
         )
 
     def take_credit(self) -> int:
-        """Return up to where everything is read, and assume that the sender knows."""
+        """Return up to where everything is read; the sender is assumed to know from now on."""
         self._credited = self._read
         self._read_bytes = 0
         self._gap_read = False
@@ -197,9 +200,10 @@ class IncomingStreams:
     """All streams of one sender's application.
 
     Attributes:
-        streams: Those that something was said on, by number.
-        epoch: Which of its counts they belong to, once it has told.
-        history_may_be_lost: Whether this application may have heard it before, and forgotten.
+        streams: Those on which a record has arrived, by stream number.
+        epoch: The epoch of their numbers; ``None`` until the sender has opened.
+        history_may_be_lost: Whether this application may have known the sender before, and
+            forgotten it, so that skipped numbers at the start of a stream can't be counted.
     """
 
     def __init__(self, endpoints: Endpoints, *, history_may_be_lost: bool) -> None:
@@ -216,7 +220,7 @@ class IncomingStreams:
         return stream
 
     def lost_before(self, stream: IncomingStream, number: int) -> int | None:
-        """Return how many are missing between the stream's last and ``number``; ``None`` if they can't be counted."""
+        """Return how many messages before ``number`` are missing; ``None`` if unknown."""
         if stream.loss_reported:
             return 0
         if self.history_may_be_lost and stream.last == 0 and number > 1:
@@ -224,20 +228,22 @@ class IncomingStreams:
         return number - 1 - stream.last
 
     def doubtful_streams(self) -> list[IncomingStream]:
-        """Return the streams that may miss what nobody can count, and go on as if that was told."""
-        listened = [number for number, endpoint in self._endpoints.by_number.items() if endpoint.interest.messages > 0]
-        doubtful = [stream for number in listened if (stream := self.stream(number)) is not None and not stream.loss_reported]
-        for stream in doubtful:
-            stream.loss_reported = True
+        """Return the streams that may have lost messages, and mark that as reported."""
+        doubtful = []
+        for number, endpoint in self._endpoints.by_number.items():
+            stream = self.stream(number) if endpoint.interest.messages > 0 else None
+            if stream is not None and not stream.loss_reported:
+                stream.loss_reported = True
+                doubtful.append(stream)
         return doubtful
 
     def compact(self) -> None:
-        """Take little memory, as the sender is away for long."""
+        """Reduce memory, as the sender may be away for long."""
         for stream in self.streams.values():
             stream.compact()
 
     def begin_epoch(self, epoch: int) -> None:
-        """Forget all streams: the sender counts anew."""
+        """Drop all streams: the sender's numbers have restarted."""
         self.streams.clear()
         self.history_may_be_lost = self.history_may_be_lost and self.epoch is None
         self.epoch = epoch

@@ -1,9 +1,15 @@
-"""One link, as this application speaks on it; what it hears there is ``cluster_kit.topics.dispatcher``."""
+"""One link: what this application sends on it. ``dispatcher`` has what arrives on it."""
 
 from __future__ import annotations
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
-from cluster_kit.errors import ClusterKitError, NotLinkedError, NotSentError, RemoteProtocolError, UnansweredError
+from cluster_kit.errors import (
+    ClusterKitError,
+    NotLinkedError,
+    NotSentError,
+    RemoteProtocolError,
+    UnansweredError,
+)
 from cluster_kit.node import Node
 from cluster_kit.topics.control import Control
 from cluster_kit.topics.lanes import Lane, Lanes
@@ -14,10 +20,10 @@ from cluster_kit.topics.peers import Peer
 from cluster_kit.topics.questions import ParkedQuestion, Question, Questions
 from cluster_kit.wire import topics as wire
 
-MAX_OUTSTANDING = 128 * 1024  # messages that one peer hasn't read, whatever room it gives
+MAX_OUTSTANDING = 128 * 1024  # unread messages per peer, however wide its windows are
 
 _SAID_BYTES = wire.RECORD_BYTES
-_CLOSING_BYTES = 8
+_MOST_BEFORE_CLOSING_BYTES = MAX_PAYLOAD_BYTES - 8  # leaves room for ``Closing``
 
 
 class Link:
@@ -25,10 +31,10 @@ class Link:
 
     Attributes:
         node: The peer.
-        peer: What is remembered of its application; ``None`` until that has said which run it is.
-        parts: Of messages that come in parts, by lane; ``None`` for one that is too long.
-        partial_interests: The pieces of all its interests that have come so far.
-        peer_has_closed: Whether the peer has said all.
+        peer: What is remembered of its application; ``None`` until its run is known.
+        parts: Records that have arrived in part, by lane; ``None`` for one that is too long.
+        partial_interests: The pieces of the peer's ``Interests`` that have arrived so far.
+        peer_has_closed: Whether the peer has said ``Closing``.
     """
 
     def __init__(self, local: Local, number: int, node: Node) -> None:
@@ -44,14 +50,14 @@ class Link:
         self.partial_interests: dict[str, wire.Interest] = {}
         self.peer_has_closed = False
         self._local = local
-        self._blocked: dict[str, OutgoingStream] = {}  # those who wait for room, or have something to tell once there is some
+        self._blocked: dict[str, OutgoingStream] = {}  # with parked messages or losses to announce
         self._is_closing = False
         self._is_closed = False
 
-    # -- who the peer is, and what it wants ------------------------------------------------------------------------------------
+    # -- who the peer is, and what it wants --------------------------------------------------------
 
     def identify(self, run: bytes, greeting: wire.Greeting | None) -> None:
-        """The peer's application is that run; go on where it was left.
+        """Note the run of the peer's application, and continue its streams.
 
         Raises:
             RemoteProtocolError: It is this very application.
@@ -76,17 +82,18 @@ class Link:
             self.control.announce_missed(missed)
 
     def set_interests(self, interests: dict[str, wire.Interest]) -> None:
-        """The peer listens to that, and to nothing else."""
-        for topic in [topic for topic in self._identified_peer().interests if topic not in interests]:
+        """Replace all interests of the peer."""
+        before = self._identified_peer().interests
+        for topic in [topic for topic in before if topic not in interests]:
             self.set_interest(topic, None)
         for topic, interest in interests.items():
             self.set_interest(topic, interest)
 
     def set_interest(self, topic: str, interest: wire.Interest | None) -> None:
-        """The peer listens to ``topic`` so from now on, or not at all.
+        """Change or, with ``None``, end the peer's interest in ``topic``.
 
         Raises:
-            RemoteProtocolError: It listens to too much.
+            RemoteProtocolError: It listens to too many topics.
         """
         peer = self._identified_peer()
         before = peer.interests.pop(topic, None)
@@ -94,16 +101,17 @@ class Link:
         if interest is not None:
             peer.interests[topic] = interest
             if len(peer.interests) > wire.MAX_TOPICS:
-                raise RemoteProtocolError(f"messages: it listens to more than {wire.MAX_TOPICS} topics")
+                text = f"messages: the peer listens to more than {wire.MAX_TOPICS} topics"
+                raise RemoteProtocolError(text)
         if interest is None or interest.messages == 0:
             self._local.remove_listener(topic, self.name)
             stream = self._end_stream(peer, topic)
             if stream is not None:
-                self._fail_parked(stream, NotSentError(f"topic {topic!r}: {self.name} doesn't listen any more", node=self.name))
+                self._fail_parked(stream, self._not_sent(topic, "doesn't listen any more"))
         else:
             self._local.add_listener(topic, self.name, self)
             self._set_window(peer, topic, interest)
-        if before is not None and before.answers and not (interest is not None and interest.answers):
+        if before is not None and before.answers and (interest is None or not interest.answers):
             self._fail_questions(topic)
 
     def _set_window(self, peer: Peer, topic: str, interest: wire.Interest) -> None:
@@ -112,7 +120,7 @@ class Link:
             return
         if stream.stream_number == interest.stream:
             stream.window = interest
-        else:  # it has begun to listen anew; who waits for room is not of any stream yet
+        else:  # a new stream; parked messages have no number yet, and move to it
             self._end_stream(peer, topic)
             parked, stream = stream.parked, self._begin_stream(peer, topic)
             stream.parked = parked
@@ -120,7 +128,7 @@ class Link:
         self._unblock(topic, stream)
 
     def _end_stream(self, peer: Peer, topic: str) -> OutgoingStream | None:
-        """Say nothing more on a stream, and return it; what waits in its lane still goes."""
+        """End a stream and return it; what is queued in its lane is still sent."""
         stream = peer.streams.pop(topic, None)
         if stream is not None:
             peer.by_number.pop(stream.stream_number, None)
@@ -130,34 +138,33 @@ class Link:
 
     def _identified_peer(self) -> Peer:
         if self.peer is None:
-            raise RemoteProtocolError("messages: it speaks before it has said who it is")
+            raise RemoteProtocolError("messages: the peer sent a record before its opening")
         return self.peer
 
-    # -- messages --------------------------------------------------------------------------------------------------------------
+    # -- messages ----------------------------------------------------------------------------------
 
     def publish(self, topic: str, data: bytes, size: int) -> bool:
-        """Hand over ``data`` if there is room; return whether there was. The peer listens to ``topic``."""
+        """Queue ``data`` if there is room; return whether there was. The peer has to listen."""
         peer = self.peer
         assert peer is not None
         stream = peer.streams.get(topic) or self._begin_stream(peer, topic)
-        if not stream.parked and size <= peer.max_message_bytes and self._has_room(peer, stream, size):
+        is_short = size <= peer.max_message_bytes
+        if is_short and not stream.parked and self._has_room(peer, stream, size):
             self._enqueue(peer, stream, data)
             return True
-        stream.skip(size if size <= peer.max_message_bytes else 0)
+        stream.skip(size if is_short else 0)
         self._blocked[topic] = stream
         self._unblock(topic, stream)
         return False
 
     def send(self, topic: str, data: bytes, ticket: int) -> None:
-        """Hand over ``data``, now or once there is room."""
+        """Queue ``data``, or park it until there is room."""
         peer = self.peer
         interest = None if peer is None else peer.interests.get(topic)
         if peer is None or interest is None or interest.messages == 0:
-            self._fail(ticket, NotSentError(f"topic {topic!r}: {self.name} doesn't listen to it", node=self.name))
-        elif self._is_closing:
-            self._fail(ticket, NotSentError(f"topic {topic!r}: this node is about to stop", node=self.name))
-        elif len(data) > peer.max_message_bytes:
-            self._fail(ticket, self._too_long(topic, len(data), peer))
+            self._fail(ticket, self._not_sent(topic, "doesn't listen to it"))
+        elif self._is_closing or len(data) > peer.max_message_bytes:
+            self._fail(ticket, self._refusal(topic, data, peer))
         else:
             stream = peer.streams.get(topic) or self._begin_stream(peer, topic)
             if not stream.parked and self._has_room(peer, stream, len(data)):
@@ -175,26 +182,30 @@ class Link:
         return stream
 
     def _has_room(self, peer: Peer, stream: OutgoingStream, size: int) -> bool:
-        return peer.outstanding < MAX_OUTSTANDING and stream.has_room(size) and self.lanes.has_room(size + _SAID_BYTES)
+        if peer.outstanding >= MAX_OUTSTANDING:
+            return False
+        return stream.has_room(size) and self.lanes.has_room(size + _SAID_BYTES)
 
     def _enqueue(self, peer: Peer, stream: OutgoingStream, data: bytes) -> None:
         size = len(data)
         peer.outstanding += 1
-        self.lanes.put(stream.lane, wire.Said(stream.stream_number, stream.next_number(size), data), size + _SAID_BYTES)
+        said = wire.Said(stream.stream_number, stream.next_number(size), data)
+        self.lanes.put(stream.lane, said, size + _SAID_BYTES)
         self._local.ready.add(self.number)
 
     def add_credit(self, stream_number: int, number: int) -> None:
-        """The peer has read everything up to ``number``.
+        """Note that the peer has read everything up to ``number``.
 
         Raises:
-            RemoteProtocolError: That was never said to it.
+            RemoteProtocolError: The number was never used.
         """
         peer = self._identified_peer()
         stream = peer.by_number.get(stream_number)
         if stream is None:
-            return  # it was not listened to meanwhile
+            return  # the stream has ended meanwhile
         if number > stream.number:
-            raise RemoteProtocolError(f"messages: topic {stream.topic!r}: it has read {number}: {stream.number} were sent")
+            text = f"messages: topic {stream.topic!r}: the peer claims to have read {number}"
+            raise RemoteProtocolError(f"{text}: {stream.number} were sent")
         was_full = peer.outstanding >= MAX_OUTSTANDING
         peer.outstanding -= stream.release(number)
         self._unblock(stream.topic, stream)
@@ -202,7 +213,7 @@ class Link:
             self._unblock_all()
 
     def _unblock(self, topic: str, stream: OutgoingStream) -> None:
-        """Hand over what waits for room, as far as there is any, and tell of what there was none for."""
+        """Queue the parked messages of a stream as far as there is room, then announce losses."""
         peer = self.peer
         if peer is None or topic not in self._blocked or self._is_closing:
             return
@@ -232,25 +243,23 @@ class Link:
                 return
         self._send_questions()
 
-    # -- questions and answers -------------------------------------------------------------------------------------------------
+    # -- questions and answers ---------------------------------------------------------------------
 
     def ask(self, topic: str, data: bytes, ticket: int, patience_ms: int) -> None:
-        """Hand over a question, now or once there is room."""
+        """Queue a question, or park it until there is room."""
         peer = self.peer
         interest = None if peer is None else peer.interests.get(topic)
         if peer is None or interest is None or not interest.answers:
-            self._fail(ticket, NotSentError(f"topic {topic!r}: {self.name} doesn't answer there", node=self.name))
-        elif self._is_closing:
-            self._fail(ticket, NotSentError(f"topic {topic!r}: this node is about to stop", node=self.name))
-        elif len(data) > peer.max_message_bytes:
-            self._fail(ticket, self._too_long(topic, len(data), peer))
+            self._fail(ticket, self._not_sent(topic, "doesn't answer there"))
+        elif self._is_closing or len(data) > peer.max_message_bytes:
+            self._fail(ticket, self._refusal(topic, data, peer))
         else:
             self.questions.parked[ticket] = ParkedQuestion(topic, data, patience_ms)
             self._local.pending[ticket] = Pending(self, None)
             self._send_questions()
 
     def end_question(self, number: int) -> int | None:
-        """A question of ours has its answer; return its ticket, ``None`` if nobody waits for it."""
+        """End a question of ours; return its ticket, ``None`` if it was withdrawn."""
         sent = self.questions.asked.pop(number, None)
         if sent is None:
             return None
@@ -269,8 +278,8 @@ class Link:
             self.lanes.put_question(questions.ask(ticket, waiting), size)
             self._local.ready.add(self.number)
 
-    def answer(self, question: Question, record: wire.Answered | wire.Raised | wire.Declined) -> None:
-        """Have ``record`` end a question of theirs, unless that has ended."""
+    def answer(self, question: Question, record: wire.Reply) -> None:
+        """End a question of theirs with ``record``, unless it has ended already."""
         if not self.questions.end(question) or self._is_closing:
             return
         if isinstance(record, wire.Answered):
@@ -280,26 +289,19 @@ class Link:
                 text = f"the answer has {len(record.data)} bytes: {self.name} takes at most {limit}"
                 record = wire.Raised(question.number, text)
             elif not self.lanes.has_reply_room(size):
-                text = f"there is no room for the answer: too many wait for {self.name} already"
+                text = f"there is no room for the answer: too many are queued for {self.name}"
                 record = wire.Raised(question.number, text)
         self.put_reply(record)
 
-    def put_reply(self, record: wire.Answered | wire.Raised | wire.Declined) -> None:
-        """Have an answer wait for the link."""
-        match record:
-            case wire.Answered(data=data):
-                size = len(data)
-            case wire.Raised(text=text):
-                size = 4 * len(text)
-            case wire.Declined(reason=reason):
-                size = 4 * len(reason)
-        self.lanes.put_reply(record, size + wire.RECORD_BYTES)
+    def put_reply(self, record: wire.Reply) -> None:
+        """Queue an answer."""
+        self.lanes.put_reply(record)
         self._local.ready.add(self.number)
 
-    # -- giving up -------------------------------------------------------------------------------------------------------------
+    # -- giving up ---------------------------------------------------------------------------------
 
     def withdraw(self, ticket: int, topic: str | None) -> bool:
-        """Give up what has a ticket; return whether it was certainly not sent."""
+        """Give up an operation; return whether it was certainly not sent."""
         if topic is not None:
             assert self.peer is not None
             stream = self.peer.streams[topic]
@@ -316,14 +318,13 @@ class Link:
         return was_waiting
 
     def down(self, now_s: float) -> None:
-        """The link is down: end everything, and remember what is to be gone on with."""
+        """Fail all pending operations, and keep the streams for the next link."""
         gone = NotLinkedError(f"{self.name}: the link is down", node=self.name)
         for ticket, _ in self.questions.parked.items():
             self._fail(ticket, gone)
         for ticket, record in self.questions.asked.values():
-            lost = UnansweredError(
-                f"{self.name}: the link is down: whether the question was answered is unknown", node=self.name
-            )
+            text = f"{self.name}: the link is down: whether the question was answered is unknown"
+            lost = UnansweredError(text, node=self.name)
             self._fail(ticket, gone if self.lanes.take_back(record) else lost)
         if self.peer is not None:
             for stream in self.peer.streams.values():
@@ -335,7 +336,7 @@ class Link:
             self._local.peers.link_down(self.peer, None if self.peer_has_closed else now_s)
 
     def close(self) -> None:
-        """Say nothing more than what waits already, then that this was all."""
+        """Send nothing but what is queued, then ``Closing``."""
         if not self._is_closing:
             self._is_closing = True
             for stream in self._blocked.values():
@@ -348,27 +349,36 @@ class Link:
             self._fail(stream.parked.popitem(last=False)[0], error)
 
     def _fail_questions(self, topic: str) -> None:
-        error = NotSentError(f"topic {topic!r}: {self.name} doesn't answer there any more", node=self.name)
-        for ticket in [ticket for ticket, waiting in self.questions.parked.items() if waiting.topic == topic]:
-            del self.questions.parked[ticket]
+        error = self._not_sent(topic, "doesn't answer there any more")
+        parked = self.questions.parked
+        for ticket in [ticket for ticket, question in parked.items() if question.topic == topic]:
+            del parked[ticket]
             self._fail(ticket, error)
 
-    def _too_long(self, topic: str, size: int, peer: Peer) -> NotSentError:
-        limit = peer.max_message_bytes
-        return NotSentError(f"topic {topic!r}: message of {size} bytes: {self.name} takes at most {limit}", node=self.name)
+    def _refusal(self, topic: str, data: bytes, peer: Peer) -> NotSentError:
+        if self._is_closing:
+            return NotSentError(f"topic {topic!r}: this node is about to stop", node=self.name)
+        limit = f"{self.name} takes at most {peer.max_message_bytes}"
+        text = f"topic {topic!r}: message of {len(data)} bytes: {limit}"
+        return NotSentError(text, node=self.name)
+
+    def _not_sent(self, topic: str, why: str) -> NotSentError:
+        return NotSentError(f"topic {topic!r}: {self.name} {why}", node=self.name)
 
     def _fail(self, ticket: int, error: ClusterKitError) -> None:
         self._local.pending.pop(ticket, None)
         self._local.outcomes.append(Failed(ticket, error))
 
-    # -- what goes -------------------------------------------------------------------------------------------------------------
+    # -- what goes ---------------------------------------------------------------------------------
 
     @property
     def is_ready(self) -> bool:
         """Whether there is something to send now."""
         if self._is_closed:
             return False
-        return self.control.is_due or self.lanes.can_send or (self._is_closing and self.lanes.is_empty)
+        if self._is_closing and self.lanes.is_empty:
+            return True
+        return self.control.is_due or self.lanes.can_send
 
     def next_payload(self) -> bytes | None:
         """Return what to send next, ``None`` if there is nothing now."""
@@ -380,7 +390,7 @@ class Link:
         if not self.control.is_due:
             if self.lanes.can_send:
                 self.lanes.fill(records, used)
-            elif self._is_closing and self.lanes.is_empty and used + _CLOSING_BYTES < MAX_PAYLOAD_BYTES:
+            elif self._is_closing and self.lanes.is_empty and used < _MOST_BEFORE_CLOSING_BYTES:
                 records.append(wire.Closing())
                 self._is_closed = True
         payload = wire.encode(records)

@@ -1,4 +1,4 @@
-"""What all links of one application share."""
+"""The state that all links of one application share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Pending(NamedTuple):
-    """Where what has a ticket is; ``topic`` is that of a message that waits for room, ``None`` for a question."""
+    """Where the operation of a ticket is; ``topic`` is that of a parked message, else ``None``."""
 
     link: Link
     topic: str | None
@@ -23,12 +23,12 @@ class Local:
     """This application.
 
     Attributes:
-        outcomes: Those that nobody was told yet.
-        audience: The links to those who listen, by topic and then by the name of the node.
-        places: Of what was neither handed over nor given up, or not answered, by ticket.
-        ready: The links that may have something to send.
-        owed: The streams whose senders don't know of all that is read.
-        changes: How often a link came or went, or a peer listened otherwise than before.
+        outcomes: Those that have not been returned yet.
+        listeners: The links to listening peers, by topic, then by the peer's name.
+        pending: The operations that can be withdrawn, by ticket: parked messages, open questions.
+        ready: The numbers of links that may have something to send.
+        owed_credit: The streams whose senders have to get credit at the next tick.
+        changes: Counts links that come or go, and interests that change.
     """
 
     def __init__(self, run: bytes, max_message_bytes: int) -> None:
@@ -44,11 +44,11 @@ class Local:
         self.changes = 0
 
     def add_listener(self, topic: str, name: str, link: Link) -> None:
-        """The node of that name listens to ``topic``."""
+        """Note that the peer of that name listens to ``topic``."""
         self.listeners.setdefault(topic, {})[name] = link
 
     def remove_listener(self, topic: str, name: str) -> None:
-        """It doesn't, or is not linked any more."""
+        """Note that it doesn't listen any more, or is not linked."""
         links = self.listeners.get(topic)
         if links is not None and links.pop(name, None) is not None and not links:
             del self.listeners[topic]

@@ -20,14 +20,14 @@ DOUBT_S = 10.0
 
 
 class Peer:
-    """One run of an application at one node.
+    """One run of an application on one node.
 
     Attributes:
-        epoch: By which it knows these numbers from those that it was told earlier; see ``wire.topics.Opening``.
-        interests: What it listens to, as it has last said.
-        streams: What was said to it, by topic.
-        by_number: The same streams by the numbers that it has given them.
-        outstanding: How many messages in all of them it has not read.
+        epoch: The epoch of our numbers for it; see ``wire.topics.Opening``.
+        interests: What it listens to, as it last advertised.
+        streams: Our streams to it, by topic.
+        by_number: The same, by the stream numbers that it has chosen.
+        outstanding: How many messages it has not read, in all of them.
     """
 
     def __init__(self, node: Node, run: bytes, *, epoch: int, incoming: IncomingStreams) -> None:
@@ -47,13 +47,13 @@ class Peer:
 
 
 class Peers:
-    """All of them: those that are linked, and of the others those that left last."""
+    """All linked peers, and those of the others that were linked last."""
 
     def __init__(self, endpoints: Endpoints, outcomes: list[Outcome]) -> None:
         self._endpoints = endpoints
         self._outcomes = outcomes
         self._known: dict[tuple[str, bytes], Peer] = {}
-        self._away: OrderedDict[Peer, None] = OrderedDict()  # who left first comes first
+        self._away: OrderedDict[Peer, None] = OrderedDict()  # without a link, longest first
         self._doubts: dict[Peer, float] = {}  # since when, earliest first
         self._owners: dict[IncomingStreams, Peer] = {}
         self._forgotten = 0
@@ -65,14 +65,14 @@ class Peers:
         return len(self._known)
 
     def link_up(self, node: Node, run: bytes) -> tuple[Peer, bool]:
-        """Return the peer that is linked now, and whether it is remembered."""
+        """Return the peer that is linked now, and whether it was known before."""
         assert node.name is not None
         peer = self._known.get((node.name, run))
         is_known = peer is not None
         if peer is None:
             incoming = IncomingStreams(self._endpoints, history_may_be_lost=self._forgotten > 0)
-            peer = self._known[node.name, run] = Peer(node, run, epoch=self._forgotten, incoming=incoming)
-            self._owners[incoming] = peer
+            peer = Peer(node, run, epoch=self._forgotten, incoming=incoming)
+            self._known[node.name, run] = self._owners[incoming] = peer
         peer.node = node
         self._away.pop(peer, None)
         for other in [each for each in self._away if each.node.name == node.name]:
@@ -80,10 +80,10 @@ class Peers:
         return peer, is_known
 
     def link_down(self, peer: Peer, now_s: float | None) -> None:
-        """The link is down; without ``now_s`` nothing is in doubt."""
+        """Note that the link is down at ``now_s``; pass ``None`` if nothing can be lost with it."""
         self._away[peer] = None
         self._doubts.pop(peer, None)
-        peer.interests = {topic: peer.interests[topic] for topic in peer.streams}  # it may have listened to much
+        peer.interests = {topic: peer.interests[topic] for topic in peer.streams}  # saves memory
         if now_s is None:
             self._retire(peer)
         else:
@@ -91,37 +91,35 @@ class Peers:
         if len(self._away) > MAX_AWAY:
             oldest = next(iter(self._away))
             self._retire(oldest)
-            del self._away[oldest], self._known[oldest.node.name or "", oldest.run], self._owners[oldest.incoming]
+            del self._away[oldest], self._owners[oldest.incoming]
+            del self._known[oldest.node.name or "", oldest.run]
             self._forgotten += 1
 
     def peer_of(self, stream: IncomingStream) -> Peer | None:
-        """Return who says a stream, ``None`` if that is over."""
+        """Return the sender of a stream, ``None`` if the stream has ended."""
         peer = self._owners.get(stream.owner)
-        return peer if peer is not None and stream.owner.streams.get(stream.endpoint.number) is stream else None
+        is_open = stream.owner.streams.get(stream.endpoint.number) is stream
+        return peer if is_open else None
 
     def forget_stream(self, number: int) -> None:
-        """Drop what was heard on a topic that isn't listened to any more."""
+        """Drop the incoming streams of a topic that isn't listened to any more."""
         for peer in self._known.values():
             peer.incoming.streams.pop(number, None)
 
-    # -- doubt -----------------------------------------------------------------------------------------------------------------
-
-    def is_in_doubt(self, peer: Peer) -> bool:
-        """Whether it may have said what didn't arrive."""
-        return peer in self._doubts
+    # -- doubt -------------------------------------------------------------------------------------
 
     def clear_doubt(self, peer: Peer) -> None:
-        """It is back, and tells what was lost."""
+        """Note that the peer is back, and will report its losses itself."""
         self._doubts.pop(peer, None)
 
     def resolve_doubt(self, peer: Peer) -> None:
-        """Tell that something may be lost, if that is in doubt."""
+        """Report a loss of unknown size on all of the peer's streams, if it is in doubt."""
         if self._doubts.pop(peer, None) is not None:
             for stream in peer.incoming.doubtful_streams():
                 self._outcomes.append(Missing(stream, peer.node, stream.topic, stream.last, None))
 
     def tick(self, now_s: float) -> None:
-        """Give up doubts that have lasted."""
+        """Resolve the doubts that have lasted for ``DOUBT_S``."""
         while self._doubts:
             peer, since_s = next(iter(self._doubts.items()))
             if now_s - since_s < DOUBT_S:
@@ -129,6 +127,7 @@ class Peers:
             self._retire(peer)
 
     def _retire(self, peer: Peer) -> None:
+        """Resolve the doubt about a peer that may never return, and shrink its streams."""
         self.resolve_doubt(peer)
         if peer.link is None:
             peer.incoming.compact()

@@ -103,7 +103,7 @@ class Forwarding:
         self._tells_later = False  # that, by a timer
         self._throttle = Throttle()
 
-    # -- from the application --------------------------------------------------------------------------------------------------
+    # -- from the application ----------------------------------------------------------------------
 
     def greet(self, greeting: bytes) -> None:
         """Let peers be told ``greeting`` from now on."""
@@ -204,7 +204,7 @@ class Forwarding:
         for link in list(self._by_number.values()):
             self._end(link)
 
-    # -- from the connector ----------------------------------------------------------------------------------------------------
+    # -- from the connector ------------------------------------------------------------------------
 
     def up(self, node: Node, greeting: bytes | None, told: bytes) -> None:
         """Number a link that carries messages, and tell the application of it.
@@ -265,7 +265,7 @@ class Forwarding:
                 log.warning("%s: %s", link.node, _TOO_MUCH + more)
             self._end(link)
 
-    # -- to the application ----------------------------------------------------------------------------------------------------
+    # -- to the application ------------------------------------------------------------------------
 
     def tell_links(self) -> None:
         """Tell of the links that came while the application took nothing, and are still there."""

@@ -247,7 +247,7 @@ RECORDS = st.one_of(
         for topics in [st.sampled_from(["t", "u", "v"])]
         for data in [st.sampled_from([b"", b"x" * 100, wire.encode_record(wire.Said(1, 5, b"y"))])]
         for kind, fields in [
-            (wire.Opening, {"run": st.just(HOSTILE_RUN), "line": numbers | st.none()}),
+            (wire.Opening, {"run": st.just(HOSTILE_RUN), "epoch": numbers | st.none()}),
             (wire.Interests, {"interests": st.dictionaries(topics, wanted), "last": st.booleans()}),
             (wire.Interested, {"topic": topics, "interest": wanted}),
             (wire.Uninterested, {"topic": topics}),

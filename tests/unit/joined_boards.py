@@ -56,7 +56,7 @@ class Application:
     def topic(self, name):
         return Topic(name, boards=self.boards, board=self.board, running=lambda: None, current=lambda _, nodes: tuple(nodes))
 
-    # -- the supervising thread, and the worker's end of the line --------------------------------------------------------------
+    # -- the supervising thread, and the worker's end of the line ----------------------------------
 
     def _run(self):
         while (order := self._orders.get()) is not None:
@@ -108,7 +108,7 @@ class Application:
                 peer.hear(Parcel(there, payload))
             self.hear(Forwarded(link, 1))
 
-    # -- links -----------------------------------------------------------------------------------------------------------------
+    # -- links -------------------------------------------------------------------------------------
 
     def link(self, peer):
         """Open a link, as after a handshake; return its numbers at both ends."""

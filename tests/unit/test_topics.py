@@ -108,7 +108,7 @@ def test_worker_is_told_once_of_many_changes_in_a_row():
     assert bob.board.next_greeting() != greeting
 
 
-# -- to one --------------------------------------------------------------------------------------------------------------------
+# -- to one ----------------------------------------------------------------------------------------
 
 
 def test_send_goes_to_one_by_its_name_or_to_this_very_run(ann, bob):
@@ -178,7 +178,7 @@ def test_no_longer_message_than_may_be(ann, bob):
         ann.topic("cache").publish("x" * 1001)
 
 
-# -- what is lost --------------------------------------------------------------------------------------------------------------
+# -- what is lost ----------------------------------------------------------------------------------
 
 
 def test_full_queue_becomes_a_gap_at_its_place(ann, bob):
@@ -327,7 +327,7 @@ def test_what_cannot_be_read_costs_its_own_link_only(ann, bob):
     carl.stop()
 
 
-# -- what is in the worker's hands ---------------------------------------------------------------------------------------------
+# -- what is in the worker's hands -----------------------------------------------------------------
 
 
 def test_worker_gets_four_parcels_and_small_messages_share_the_next(ann, bob):
@@ -356,7 +356,7 @@ def test_what_the_worker_says_of_links_that_are_gone_is_nothing(ann, bob):
     assert ann.warnings == []
 
 
-# -- callbacks -----------------------------------------------------------------------------------------------------------------
+# -- callbacks -------------------------------------------------------------------------------------
 
 
 def test_callback_hears_messages_also_after_it_raised(ann, bob, caplog):
@@ -421,7 +421,7 @@ def test_bounds_are_numbers_from_one_up(ann, bounds):
         ann.topic("cache").subscribe(**bounds)
 
 
-# -- the end -------------------------------------------------------------------------------------------------------------------
+# -- the end ---------------------------------------------------------------------------------------
 
 
 def test_end_of_the_supervisor_ends_subscriptions_behind_what_is_queued(ann, bob):

@@ -86,7 +86,7 @@ class Candidate:
         if not has_ended:
             self._board.stop_answering(self._topic, self)
 
-    # -- with the switchboard's lock held --------------------------------------------------------------------------------------
+    # -- with the switchboard's lock held ----------------------------------------------------------
 
     def handle(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
         """Answer another candidate as soon as this node is free."""

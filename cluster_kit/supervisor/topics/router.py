@@ -50,7 +50,7 @@ class Router:
             answers=answers,
         )
 
-    # -- changes ---------------------------------------------------------------------------------------------------------------
+    # -- changes -----------------------------------------------------------------------------------
 
     def add(self, subscription: TopicSubscription) -> None:
         """Deliver to ``subscription`` from now on."""
@@ -88,7 +88,7 @@ class Router:
         self._answerers.clear()
         return every
 
-    # -- delivery --------------------------------------------------------------------------------------------------------------
+    # -- delivery ----------------------------------------------------------------------------------
 
     def deliver(self, arrived: Arrived) -> None:
         """Queue a message."""
@@ -113,7 +113,7 @@ class Router:
         ready, self._ready = self._ready, {}
         return ready
 
-    # -- the messenger, imported with the first topic ---
+    # -- the messenger, imported with the first topic ----------------------------------------------
 
     def new_messenger(self, max_message_bytes: int | None) -> Messenger:
         """Return a messenger that listens to all topics; its run id is new."""

@@ -81,7 +81,7 @@ class TopicSubscription:
         self._wake: Callable[[], None] = self._put_token
         self._throttle = Throttle()
 
-    # -- the reader ------------------------------------------------------------------------------------------------------------
+    # -- the reader --------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Message | Gap]:
         return self
@@ -191,7 +191,7 @@ class TopicSubscription:
                 self._unreported = 0
                 self._bytes_reported = self._bytes_out
 
-    # -- the supervising thread, under the switchboard's lock ------------------------------------------------------------------
+    # -- the supervising thread, under the switchboard's lock --------------------------------------
 
     def offer(self, arrived: Arrived) -> None:
         """Queue a message, or count it as lost."""

@@ -56,7 +56,7 @@ class Switchboard(Guarded):
         self._tickets = Tickets()
         self.watchers = Watchers()
 
-    # -- life ------------------------------------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------
 
     def fork(self, pid: int) -> None:
         """Belong to another process from now on, where this was made before a fork; nothing of it runs yet."""
@@ -93,7 +93,7 @@ class Switchboard(Guarded):
                 self._open_link(opened, 0.0)
         return self._messenger
 
-    # -- the worker, on the supervising thread ---------------------------------------------------------------------------------
+    # -- the worker, on the supervising thread -----------------------------------------------------
 
     @property
     def greeting(self) -> bytes:
@@ -236,7 +236,7 @@ class Switchboard(Guarded):
         changes = None if self._messenger is None else self._messenger.changes
         self.watchers.notify((self.end_reason, self.boot_id, changes))
 
-    # -- what comes of it ------------------------------------------------------------------------------------------------------
+    # -- what comes of it --------------------------------------------------------------------------
 
     def _dispatch(self, outcomes: Iterable[Any]) -> None:
         handlers = self._handlers
@@ -255,7 +255,7 @@ class Switchboard(Guarded):
         for subscription in self._router.take_ready():
             subscription.wake_reader()
 
-    # -- the application, in any thread ----------------------------------------------------------------------------------------
+    # -- the application, in any thread ------------------------------------------------------------
 
     def publish(self, topic: str, data: bytes) -> int:
         """Hand ``data`` to all who listen; return to how many."""
@@ -347,7 +347,7 @@ class Switchboard(Guarded):
         with self._guard():
             return self._router.answerer(topic) is not None
 
-    # -- for who watches, mostly with the lock held ----------------------------------------------------------------------------
+    # -- for who watches, mostly with the lock held ------------------------------------------------
 
     def watch(self, look: Callable[[], None]) -> None:
         """Have ``look`` called now, and whenever ``boot_id``, ``over`` or what ``linked`` returns may have changed."""

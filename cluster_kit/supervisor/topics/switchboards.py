@@ -64,7 +64,7 @@ class Switchboards:
         """Whether this very thread is inside: a signal handler may interrupt it there."""
         return self._lock._is_owned() or any(board.entered for board in self._boards.values())  # type: ignore[attr-defined]
 
-    # -- life ------------------------------------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------
 
     def fork(self, pid: int) -> None:
         """Belong to another process, where this was made before a fork; nothing of it runs yet."""
@@ -98,7 +98,7 @@ class Switchboards:
             if each is not None:
                 each.join()
 
-    # -- the application's functions -------------------------------------------------------------------------------------------
+    # -- the application's functions ---------------------------------------------------------------
 
     def read(self, subscription: TopicSubscription, receiver: Receiver) -> None:
         """Have ``receiver`` called with all that ``subscription`` gives, in a thread of its own."""

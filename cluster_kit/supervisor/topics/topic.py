@@ -62,7 +62,7 @@ class Topic:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} of topology {self.topology!r}>"
 
-    # -- saying ----------------------------------------------------------------------------------------------------------------
+    # -- saying ------------------------------------------------------------------------------------
 
     def publish(self, data: Any) -> int:
         """Say ``data`` to every linked node that listens, without waiting; return how many it was handed to.
@@ -142,7 +142,7 @@ class Topic:
         self._running()
         return Request(self._board, self.name, receivers, encoded, timeout_s=patience_s, asking=verb != "send", wake=wake)
 
-    # -- hearing ---------------------------------------------------------------------------------------------------------------
+    # -- hearing -----------------------------------------------------------------------------------
 
     def subscribe(
         self,
