@@ -157,7 +157,7 @@ def test_end_of_the_supervisor_ends_the_wait(ann, bob):
     assert asked.wait(10)
     ann.boards.close()
     asker.join(10)
-    assert raised == ["topic: the supervisor has stopped, and carries no messages any more: make a new one"]
+    assert raised == ["topic: the supervisor has stopped and carries no more messages: make a new one"]
     let_go.set()
 
 
@@ -268,7 +268,7 @@ def test_questions_of_links_that_are_gone_count_while_they_are_not_answered(ann,
     for _ in range(4):
         here, _ = ann.link(bob)
         for number in range(MAX_OPEN):
-            ann.board.ask("bob@h", "stock", encode(number), 60.0, lambda _: None)
+            ann.board.submit("bob@h", "stock", encode(number), 60.0, lambda _: None)
         ann.settle()
         bob.settle()
         ann.cut(here)

@@ -1,4 +1,4 @@
-"""What a supervisor offers to applications that speak to each other, and share their work out among them."""
+"""The part of a supervisor that applications exchange messages with, and divide work by."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _CURE = "use connector 'tcp', which does"
 
 
 class Messaging:
-    """The part of a supervisor that its topics, owners and duties make up."""
+    """The methods of a supervisor for topics, owners and duties."""
 
-    if TYPE_CHECKING:  # which the supervisor has
+    if TYPE_CHECKING:  # provided by the supervisor
         _bus: EventBus
         _boards: Switchboards
         _observe: bool
@@ -45,41 +45,61 @@ class Messaging:
 
         Raises:
             ConfigError: No topology carries messages, or several do.
-            ValueError: That is no name.
+            ValueError: The name is invalid.
         """
-        from cluster_kit.supervisor.topics.topic import Topic  # which takes a while to import
+        from cluster_kit.supervisor.topics.topic import Topic  # slow to import
 
         if isinstance(name, str) and name.startswith("$"):
-            raise ValueError(f"topic: {name[:80]!r} begins with '$', as those that cluster_kit itself uses: name it otherwise")
-        board = self._board(topology, "topic")
-        return Topic(name, boards=self._boards, board=board, running=self._running, current=self._bus.current)
+            reserved = "names with '$' are reserved for cluster_kit: choose another one"
+            raise ValueError(f"topic: {name[:80]!r}: {reserved}")
+        return Topic(
+            name,
+            boards=self._boards,
+            board=self._board(topology, "topic"),
+            running=self._running,
+            current=self._bus.current,
+        )
 
-    def owner(self, key: str | bytes, *, where: Mapping[str, str] | None = None, topology: str | None = None) -> Node:
-        """Return the one of this node and those linked that owns ``key``; see ``owners``.
+    def owner(
+        self,
+        key: str | bytes,
+        *,
+        where: Mapping[str, str] | None = None,
+        topology: str | None = None,
+    ) -> Node:
+        """Return the owner of ``key`` among this node and the linked ones; see ``owners``.
 
         Raises:
             ClusterKitError: No node has the metadata ``where``.
         """
         found = self.owners(key, 1, where=where, topology=topology)
         if not found:
-            raise ClusterKitError(f"owner: no node here has all of {dict(where or {})!r} in its metadata")
+            wanted = dict(where or {})
+            raise ClusterKitError(f"owner: no node here has all of {wanted!r} in its metadata")
         return found[0]
 
     def owners(
-        self, key: str | bytes, n: int, *, where: Mapping[str, str] | None = None, topology: str | None = None
+        self,
+        key: str | bytes,
+        n: int,
+        *,
+        where: Mapping[str, str] | None = None,
+        topology: str | None = None,
     ) -> tuple[Node, ...]:
-        """Return the ``n`` first owners of ``key`` among this node and those linked, or as many as there are; the owner first.
+        """Return the first ``n`` owners of ``key`` among this node and the linked ones.
 
-        Nodes that see each other agree. When one goes, only its own keys move. Until all have noticed, two may act as owners.
+        Nodes that see each other agree. When a node goes, only its own keys move. Until all have
+        noticed, two nodes may both act as owner. The owner comes first; if there are fewer than
+        ``n`` nodes, all are returned.
 
         Args:
-            key: Of whatever has to be in one place.
+            key: Whatever identifies the thing that has one owner.
             n: How many.
             where: Only nodes that have this in their metadata.
             topology: Whose links count; by default those of all.
 
         Raises:
-            TypeError: The key is neither text nor bytes, or ``n`` no number from 1 up.
+            TypeError: The key is neither text nor bytes, or ``n`` is no positive int.
         """
         from cluster_kit.rendezvous import among, owners
 
@@ -87,43 +107,61 @@ class Messaging:
         self._bus.check(topology)
         with self._bus.guard():
             linked = self._bus.nodes(topology, "up")
-        return owners(key, among([*([] if self._observe else [self.local]), *linked], where), n)
+        nodes = linked if self._observe else (self.local, *linked)
+        return owners(key, among(nodes, where), n)
 
-    def once(self, name: str, *, min_nodes: int = 1, topology: str | None = None, timeout_s: float | None = None) -> Duty:
-        """Return a block that at most one of the nodes that see each other is in: the oldest of those that want to be.
+    def once(
+        self,
+        name: str,
+        *,
+        min_nodes: int = 1,
+        topology: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Duty:
+        """Return a block that at most one of the nodes that see each other is in.
 
-        Entering it waits for that. Whoever is in it must leave when ``Duty.wait`` returns False, as when an older node is
-        linked: another one enters only then. Parts of a cluster that don't see each other have one each, unless
-        ``min_nodes``, more than half of all nodes, keeps the smaller ones out. A node that is cut off notices that only
-        when its links are silent.
+        Entering it waits until this node is the oldest of those that want to enter, and no other
+        is in it. A node that is in it must leave when ``Duty.wait`` returns False, as when an older
+        node is linked: only then does that one enter. In a partition, each part has one node in it,
+        unless ``min_nodes``, more than half of all nodes, keeps the smaller parts out. A node that
+        is cut off notices that only when its links are silent.
 
         Args:
             name: Of the duty, the same on all nodes.
-            min_nodes: How many nodes must be linked for anybody to have it, this one included.
+            min_nodes: How many nodes must be linked for anybody to enter, this one included.
             topology: Whose links count; by default the only one that carries messages.
-            timeout_s: How long to wait for it, by default for as long as it takes.
+            timeout_s: How long to wait; by default there is no limit.
 
         Raises:
             ConfigError: No topology carries messages, or several do.
-            ValueError: That is no name, or no number of nodes.
+            ValueError: The name or the number of nodes is invalid.
         """
         from cluster_kit.supervisor.topics.duty import Duty
 
         return Duty(self._candidate(name, min_nodes, topology), timeout_s)
 
-    def _candidate(self, name: str, min_nodes: int, topology: str | None) -> Callable[[Callable[[], None]], Candidate]:
+    def _candidate(
+        self,
+        name: str,
+        min_nodes: int,
+        topology: str | None,
+    ) -> Callable[[Callable[[], None]], Candidate]:
         from cluster_kit.supervisor.topics.duty import MAX_NAME_BYTES, Candidate
 
-        if not 0 < len(name.encode()) <= MAX_NAME_BYTES:
-            raise ValueError(f"once: {name[:80]!r} has {len(name.encode())} bytes: expected 1 to {MAX_NAME_BYTES}")
+        size = len(name.encode())
+        if not 0 < size <= MAX_NAME_BYTES:
+            expected = f"expected 1 to {MAX_NAME_BYTES}"
+            raise ValueError(f"once: {name[:80]!r} has {size} bytes: {expected}")
         if type(min_nodes) is not int or min_nodes < 1:
-            raise ValueError(f"once: min_nodes {min_nodes!r:.80}: expected a number of nodes, from 1 up")
+            text = f"once: min_nodes {min_nodes!r:.80}"
+            raise ValueError(f"{text}: expected a number of nodes, at least 1")
         return partial(Candidate, self._board(topology, "once"), name, min_nodes)
 
     def _board(self, topology: str | None, what: str) -> Switchboard:
         self._bus.check(topology)
         if self._observe:
-            raise ClusterKitError(f"{what}: who only observes has no links, and so no messages: run a node")
+            text = f"{what}: an observer has no links, and so no messages"
+            raise ClusterKitError(f"{text}: run a node")
         carrier, max_message_bytes = carrier_of(self._topologies(), topology)
         board = self._boards.of(carrier)
         board.limit(max_message_bytes)
@@ -144,14 +182,20 @@ def carrier_of(topologies: Mapping[str, TopologyConfig], topology: str | None) -
         connector: Connector = topologies[topology].connector.build()
         if not connector.carries_messages:
             name = topologies[topology].connector.name
-            raise ConfigError(f"topic: topology {topology!r} carries no messages, as its connector {name!r} doesn't: {_CURE}")
+            text = f"topic: topology {topology!r} carries no messages"
+            raise ConfigError(f"{text}, as its connector {name!r} doesn't: {_CURE}")
         return topology, connector.max_message_bytes
-    connectors: dict[str, Connector] = {name: each.connector.build() for name, each in topologies.items()}
-    able = {name: each for name, each in connectors.items() if each.carries_messages}
+    able: dict[str, Connector] = {}
+    for name, each in topologies.items():
+        connector = each.connector.build()
+        if connector.carries_messages:
+            able[name] = connector
     if not able:
         names = ", ".join(repr(each.connector.name) for each in topologies.values())
-        raise ConfigError(f"topic: no topology carries messages, as their connectors don't ({names}): {_CURE}")
+        text = "topic: no topology carries messages, as their connectors don't"
+        raise ConfigError(f"{text} ({names}): {_CURE}")
     if len(able) > 1:
-        raise ConfigError(f"topic: several topologies carry messages: name one of them as topology=: {', '.join(able)}")
+        text = "topic: several topologies carry messages"
+        raise ConfigError(f"{text}: name one of them as topology=: {', '.join(able)}")
     name, connector = able.popitem()
     return name, connector.max_message_bytes

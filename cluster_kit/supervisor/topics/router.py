@@ -1,4 +1,7 @@
-"""Who in this application listens to which topic: its subscriptions, and who answers. Guarded by the switchboard's lock."""
+"""Routes what arrives to the application's subscriptions and question handlers.
+
+Guarded by the switchboard's lock. Imports nothing of ``cluster_kit.topics`` before the first topic.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class QuestionHandler(Protocol):
-    """Whoever answers the questions of a topic; ``name`` is what to call it in messages."""
+    """Answers the questions of a topic; ``name`` is for error messages."""
 
     name: str
 
     def handle(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
-        """Answer a question, now or later; never waits, and is called with the lock held."""
+        """Answer a question, now or later; called with the lock held, and must not block."""
 
 
 class Router:
-    """The subscriptions and answerers of one topology's topics."""
+    """The subscriptions and question handlers of one topology, by topic."""
 
     def __init__(self) -> None:
         self._subscriptions: dict[str, tuple[TopicSubscription, ...]] = {}
@@ -34,11 +37,11 @@ class Router:
 
     @property
     def topics(self) -> Iterable[str]:
-        """What anybody listens to."""
+        """The topics that have a subscription or a handler."""
         return {**self._subscriptions, **self._answerers}
 
     def interest(self, topic: str) -> Interest | None:
-        """Return how much of a topic there is room for: as much as its largest queue has; ``None`` where nobody listens."""
+        """Return the interest to advertise, with the window of the largest queue, or ``None``."""
         from cluster_kit.topics.outcomes import Interest
 
         subscriptions, answers = self._subscriptions.get(topic, ()), topic in self._answerers
@@ -53,12 +56,12 @@ class Router:
     # -- changes -----------------------------------------------------------------------------------
 
     def add(self, subscription: TopicSubscription) -> None:
-        """Deliver to ``subscription`` from now on."""
+        """Add a subscription."""
         topic = subscription.topic
         self._subscriptions[topic] = (*self._subscriptions.get(topic, ()), subscription)
 
     def remove(self, subscription: TopicSubscription) -> bool:
-        """Deliver nothing more to ``subscription``; return whether it was there."""
+        """Remove a subscription; return whether it was there."""
         topic = subscription.topic
         before = self._subscriptions.get(topic, ())
         rest = tuple(each for each in before if each is not subscription)
@@ -69,20 +72,21 @@ class Router:
         return len(rest) != len(before)
 
     def add_answerer(self, topic: str, answerer: QuestionHandler) -> None:
-        """Have ``answerer`` answer from now on; raises ``ClusterKitError`` where another one does."""
+        """Add a question handler; raises ``ClusterKitError`` if the topic has one already."""
         if topic in self._answerers:
             name = self._answerers[topic].name
-            raise ClusterKitError(f"answer: {name} answers topic {topic!r} already: call stop_answering() first")
+            text = f"answer: {name} answers topic {topic!r} already"
+            raise ClusterKitError(f"{text}: call stop_answering() first")
         self._answerers[topic] = answerer
 
     def remove_answerer(self, topic: str, answerer: QuestionHandler | None = None) -> bool:
-        """Have nobody answer, or ``answerer`` not any more if it is who does; return whether that changes anything."""
+        """Remove a topic's handler, or only if it is ``answerer``; return whether that was done."""
         if answerer is not None and self._answerers.get(topic) is not answerer:
             return False
         return self._answerers.pop(topic, None) is not None
 
     def clear(self) -> list[TopicSubscription]:
-        """Listen to nothing any more; return the subscriptions, which are to be ended."""
+        """Remove everything; return the subscriptions, which the caller has to end."""
         every = [each for row in self._subscriptions.values() for each in row]
         self._subscriptions.clear()
         self._answerers.clear()
@@ -91,23 +95,23 @@ class Router:
     # -- delivery ----------------------------------------------------------------------------------
 
     def deliver(self, arrived: Arrived) -> None:
-        """Queue a message."""
+        """Queue a message in all subscriptions of its topic."""
         for subscription in self._subscriptions.get(arrived.topic, ()):
             subscription.offer(arrived)
             self._ready[subscription] = None
 
     def deliver_gap(self, missing: Missing) -> None:
-        """Queue a gap."""
+        """Queue a gap in all subscriptions of its topic."""
         for subscription in self._subscriptions.get(missing.topic, ()):
             subscription.miss(missing)
             self._ready[subscription] = None
 
     def answerer(self, topic: str) -> QuestionHandler | None:
-        """Return who answers."""
+        """Return the question handler of a topic, if it has one."""
         return self._answerers.get(topic)
 
     def take_ready(self) -> Iterable[TopicSubscription]:
-        """Return those that something was queued for since the last call."""
+        """Return the subscriptions that have got items since the last call."""
         if not self._ready:
             return ()
         ready, self._ready = self._ready, {}

@@ -1,9 +1,9 @@
-"""One topology's messages: joins its topics, which any thread uses, with the links of its worker.
+"""``Switchboard``: connects the topics of one topology with the links of its worker.
 
-The protocol is the messenger's, who knows no lock, clock or pipe; this is the shell around it. One lock guards all of it. The
-supervising thread reports links and parcels and delivers what they hold; whoever says something hands it to the worker himself,
-as long as the worker has not too much in its hands already. The rest waits in the messenger, where small messages become one
-payload.
+It is the shell around a ``Messenger``, which is sans-I/O: it adds the lock, the clock, and the pipe
+to the worker. One lock guards everything. The supervising thread reports links and parcels, and
+delivers what they hold. A thread that sends writes to the pipe itself, while few parcels of that
+link are in flight. The rest waits in the messenger, where small messages become one payload.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from cluster_kit.topics.messenger import Messenger
     from cluster_kit.topics.outcomes import Asked, IncomingStream
 
-_MAX_IN_FLIGHT = 4  # parcels of one link, together less than 256 KiB: what goes on its way while the worker asks for more
+_MAX_IN_FLIGHT = 4  # parcels of one link that the worker has not forwarded; below 256 KiB
 _TICK_S = 1.0
 
 
 class Switchboard(Guarded):
-    """Lives as long as its topology is configured, and through all of its workers.
+    """Lives as long as its topology is configured, through all of its workers.
 
-    Without topics it costs next to nothing: the messenger is made for the first of them, or when a peer has something to say.
-    ``warn`` takes warnings.
+    It costs next to nothing without topics: the messenger is made for the first one, or when a
+    peer sends something. ``warn`` is called with warnings.
     """
 
     def __init__(self, topology: str, warn: Callable[[str], None]) -> None:
@@ -43,7 +43,7 @@ class Switchboard(Guarded):
         self._line: WorkerLine | None = None
         self._greet: Callable[[], None] | None = None
         self._greeting_is_due = False
-        self._greetings = 0  # that were told to this worker, besides the first
+        self._greetings = 0  # that this worker has got, besides the first
         self._links: dict[int, LinkOpened] = {}
         self._in_flight: dict[int, int] = {}
         self._leaving = self._has_received = False
@@ -59,33 +59,35 @@ class Switchboard(Guarded):
     # -- life --------------------------------------------------------------------------------------
 
     def fork(self, pid: int) -> None:
-        """Belong to another process from now on, where this was made before a fork; nothing of it runs yet."""
+        """Move to process ``pid``, if this was made before a fork; nothing of it runs yet."""
         super().fork(pid)
         self._messenger = None
 
     def end(self, why: str) -> None:
-        """End all subscriptions, those to come, and whatever is waited for; idempotent."""
+        """End all subscriptions and fail all pending operations, now and in future; idempotent."""
         with self.lock:
             self.end_reason = self.end_reason or why
             self._notify_watchers()
             every = self._router.clear()
             for ticket in self._tickets:
-                self.give_up(ticket, NotSentError(f"topic: {why}"), UnansweredError(f"topic: {why}"))
+                text = f"topic: {why}"
+                self.give_up(ticket, NotSentError(text), UnansweredError(text))
         for subscription in every:
             subscription.end()
 
     def limit(self, max_message_bytes: int) -> None:
-        """Carry no longer message than that."""
-        if max_message_bytes == self._max_message_bytes:  # as always once it runs: a forked child must not want the lock
-            return
+        """Set the size limit of messages, in bytes."""
+        if max_message_bytes == self._max_message_bytes:
+            return  # without the lock, which a forked child may never get
         with self.lock:
             self._max_message_bytes = max_message_bytes
-            if self._messenger is not None and self._messenger.max_message_bytes != max_message_bytes:
-                self._messenger.max_message_bytes = max_message_bytes
+            messenger = self._messenger
+            if messenger is not None and messenger.max_message_bytes != max_message_bytes:
+                messenger.max_message_bytes = max_message_bytes
                 self._say_greeting()
 
     def _open_messenger(self) -> Messenger:
-        """Return the messenger, who is made now if there is none and told all that is known."""
+        """Return the messenger; if there is none, make one that knows all links."""
         if self._messenger is None:
             self._handlers = self._router.outcome_handlers(self._asked, self._tickets.complete)
             self._messenger = self._router.new_messenger(self._max_message_bytes)
@@ -97,12 +99,12 @@ class Switchboard(Guarded):
 
     @property
     def greeting(self) -> bytes:
-        """What peers are told in the handshake."""
+        """The greeting for the handshakes of new links."""
         with self.lock:
             return self._open_messenger().greeting if self.has_topics else b""
 
     def next_greeting(self) -> bytes:
-        """Return it, to be told to the worker in place of the one that it has."""
+        """Return the current greeting, which replaces the worker's."""
         with self.lock:
             self._greeting_is_due = False
             self._greetings += 1
@@ -110,18 +112,18 @@ class Switchboard(Guarded):
 
     @property
     def has_topics(self) -> bool:
-        """Whether this application listens to anything."""
+        """Whether this application listens to any topic."""
         return bool(self._router.topics)
 
     def attach(self, line: WorkerLine, greet: Callable[[], None]) -> None:
-        """Speak through a new worker; ``greet`` has the greeting of the moment told to it, from any thread."""
+        """Use a new worker. ``greet``, called in any thread, makes it fetch ``next_greeting``."""
         with self.lock:
             self._line, self._greet = line, greet
             self._leaving = self._greeting_is_due = False
             self._greetings = 0
 
     def serves(self, serving: Serving) -> None:
-        """The worker runs this node."""
+        """Note that the worker has started to serve."""
         with self.lock:
             self.boot_id = serving.boot_id
             if serving.max_message_bytes is not None:
@@ -129,7 +131,7 @@ class Switchboard(Guarded):
             self._notify_watchers()
 
     def detach(self, now_s: float) -> None:
-        """The worker is dead, and all links with it."""
+        """Note that the worker is dead, and its links are down."""
         with self.lock:
             self._line = self._greet = self.boot_id = None
             self._close_links(now_s)
@@ -137,19 +139,19 @@ class Switchboard(Guarded):
         self._wake_readers()
 
     def leave(self, now_s: float) -> None:
-        """Say goodbye to everybody, behind all that is said already; what comes from now on is not heard."""
+        """Send what is queued, then close all links; what arrives from now on is ignored."""
         with self.lock:
             if self._messenger is not None:
                 self._messenger.close()
                 self._pump(max_in_flight=None)
             self._close_links(now_s)
             self._leaving = True
-            self._messenger = self.boot_id = None  # the next one is another run
+            self._messenger = self.boot_id = None  # the next messenger is another run
             self._notify_watchers()
         self._wake_readers()
 
     def note(self, message: Parcel | Forwarded | LinkOpened | LinkClosed, now_s: float) -> None:
-        """Take in what the worker says of its links; ``settle`` is to be called once all is noted that is there."""
+        """Process a message of the worker about its links; call ``settle`` after the last one."""
         self._has_received = True
         with self.lock:
             match message:
@@ -167,7 +169,7 @@ class Switchboard(Guarded):
                     self._close_link(link, now_s)
 
     def settle(self) -> None:
-        """Do what follows from what was noted, if anything was: say what is due, and wake readers."""
+        """Send what has become due, and wake readers, if anything was noted."""
         if self._has_received:
             self._has_received = False
             with self.lock:
@@ -183,7 +185,7 @@ class Switchboard(Guarded):
             self._abandon_link(link, exc, now_s)
 
     def tick(self, now_s: float) -> None:
-        """Do what is due; costs nothing to call often."""
+        """Do what is due by time; cheap to call often."""
         if self._messenger is None or now_s < self._tick_at_s:
             return
         self._tick_at_s = now_s + _TICK_S
@@ -195,14 +197,14 @@ class Switchboard(Guarded):
         self._wake_readers()
 
     def _open_link(self, opened: LinkOpened, now_s: float) -> None:
-        self._in_flight[opened.link] = 0
-        messenger = self._open_messenger()
-        # what is listened to may have changed while the worker did not know yet
+        link, messenger = opened.link, self._open_messenger()
+        self._in_flight[link] = 0
+        # Interests may have changed before the worker got the new greeting.
         outdated = opened.outdated or self._greeting_is_due or opened.greetings != self._greetings
         try:
-            self._dispatch(messenger.up(opened.link, opened.node, opened.greeting, outdated=outdated))
+            self._dispatch(messenger.up(link, opened.node, opened.greeting, outdated=outdated))
         except RemoteProtocolError as exc:
-            self._abandon_link(opened.link, exc, now_s)
+            self._abandon_link(link, exc, now_s)
 
     def _close_links(self, now_s: float) -> None:
         for link in list(self._links):
@@ -213,12 +215,13 @@ class Switchboard(Guarded):
             self._dispatch(self._open_messenger().down(link, now_s))
 
     def _abandon_link(self, link: int, exc: RemoteProtocolError, now_s: float) -> None:
+        """Ignore a link whose peer breaks the protocol."""
         node = self._links[link].node
-        self._warn(f"{self.topology}: no messages from {node} and to it until its next link: {exc}")
+        self._warn(f"{self.topology}: no messages from {node} or to it until its next link: {exc}")
         self._close_link(link, now_s)
 
     def _pump(self, max_in_flight: int | None = _MAX_IN_FLIGHT) -> None:
-        """Hand to the worker what it has room for."""
+        """Write to the worker as much as its links may have in flight."""
         messenger, line, in_flight = self._messenger, self._line, self._in_flight
         if messenger is None or line is None:
             return
@@ -228,9 +231,8 @@ class Switchboard(Guarded):
                 if payload is None:
                     break
                 line.send_parcel(link, payload)
-                in_flight[link] += 1  # only now, as an interrupt may end this before: what is never sent is never given back
-        if self._tickets:  # what goes makes room for what waits, and whoever waits has to know
-            self._dispatch(messenger.take_outcomes())
+                in_flight[link] += 1  # last: what a signal keeps from being sent never returns
+        self._dispatch(messenger.take_outcomes())  # sending may make room for parked messages
 
     def _notify_watchers(self) -> None:
         changes = None if self._messenger is None else self._messenger.changes
@@ -251,33 +253,39 @@ class Switchboard(Guarded):
             answerer.handle(self, messenger, asked)
 
     def _wake_readers(self) -> None:
-        """Wake the readers of what was delivered; without the lock, which they may want."""
+        """Wake the readers that have got items; without the lock, which they may want."""
         for subscription in self._router.take_ready():
             subscription.wake_reader()
 
     # -- the application, in any thread ------------------------------------------------------------
 
     def publish(self, topic: str, data: bytes) -> int:
-        """Hand ``data`` to all who listen; return to how many."""
+        """Send ``data`` to all who listen; return for how many nodes it was queued."""
         with self._guard():
             count = self._open_messenger().publish(topic, data)
             if count:
                 self._pump()
             return count
 
-    def send(self, to: Node | str, topic: str, data: bytes, tell: OutcomeHandler) -> int:
-        """Hand ``data`` to one; return the ticket of which ``tell`` is told what came of it, in any thread."""
-        return self._submit(lambda messenger, ticket: messenger.send(to, topic, data, ticket), tell)
+    def submit(
+        self,
+        to: Node | str,
+        topic: str,
+        data: bytes,
+        patience_s: float | None,
+        on_outcome: OutcomeHandler,
+    ) -> int:
+        """Send ``data`` to one node or, with ``patience_s``, ask it; return a ticket.
 
-    def ask(self, to: Node | str, topic: str, data: bytes, patience_s: float, tell: OutcomeHandler) -> int:
-        """Hand a question to one; see ``send``."""
-        return self._submit(lambda messenger, ticket: messenger.ask(to, topic, data, ticket, patience_s), tell)
-
-    def _submit(self, hand_over: Callable[[Messenger, int], Iterable[Any]], tell: OutcomeHandler) -> int:
+        ``on_outcome`` is called once, in any thread.
+        """
         with self._guard():
-            messenger, ticket = self._open_messenger(), self._tickets.new(tell)
+            messenger, ticket = self._open_messenger(), self._tickets.new(on_outcome)
             try:
-                self._dispatch(hand_over(messenger, ticket))
+                if patience_s is None:
+                    self._dispatch(messenger.send(to, topic, data, ticket))
+                else:
+                    self._dispatch(messenger.ask(to, topic, data, ticket, patience_s))
             except BaseException:
                 self._tickets.cancel(ticket)
                 raise
@@ -285,48 +293,48 @@ class Switchboard(Guarded):
             return ticket
 
     def give_up(self, ticket: int, unsent: ClusterKitError, sent: ClusterKitError) -> None:
-        """Wait no longer for what comes of ``ticket``: one of the errors is told now, if nothing was before."""
+        """Stop waiting for a ticket: fail it with ``unsent`` or ``sent``, if it is still open."""
         from cluster_kit.topics.outcomes import Failed
 
         with self.lock:
-            tell = self._tickets.cancel(ticket)
-            if tell is not None:
-                is_withdrawn = self._messenger is None or self._messenger.withdraw(ticket)
-                tell(Failed(ticket, unsent if is_withdrawn else sent))
+            on_outcome = self._tickets.cancel(ticket)
+            if on_outcome is not None:
+                is_unsent = self._messenger is None or self._messenger.withdraw(ticket)
+                on_outcome(Failed(ticket, unsent if is_unsent else sent))
                 self._pump()
 
     def listeners(self, topic: str, *, answering: bool = False) -> tuple[Node, ...]:
-        """Return the linked nodes that listen, or that answer, by name."""
+        """Return the linked nodes that listen or, if ``answering``, answer; by name."""
         with self._guard():
             return self._open_messenger().listeners(topic, answering=answering)
 
     def subscribe(self, subscription: TopicSubscription) -> None:
-        """Deliver to ``subscription`` from now on; raises ``ValueError`` where that is a topic too many."""
+        """Deliver to ``subscription``; raises ``ValueError`` if there are too many topics."""
         with self._guard():
             self._router.add(subscription)
             self._listen(subscription.topic, undo=lambda: self._router.remove(subscription))
 
     def unsubscribe(self, subscription: TopicSubscription) -> None:
-        """Deliver nothing more to ``subscription``, and end it; idempotent."""
+        """End ``subscription``; idempotent."""
         with self._own_lock():
             if self._router.remove(subscription):
                 self._listen(subscription.topic)
         subscription.end()
 
     def answer(self, topic: str, answerer: QuestionHandler) -> None:
-        """Have ``answerer`` answer from now on."""
+        """Have ``answerer`` answer questions."""
         with self._guard():
             self._router.add_answerer(topic, answerer)
             self._listen(topic, undo=lambda: self._router.remove_answerer(topic))
 
     def stop_answering(self, topic: str, answerer: QuestionHandler | None = None) -> None:
-        """Have nobody answer, or only ``answerer`` not any more; idempotent."""
+        """Remove the topic's handler, or only if it is ``answerer``; idempotent."""
         with self._guard():
             if self._router.remove_answerer(topic, answerer):
                 self._listen(topic)
 
     def _listen(self, topic: str, undo: Callable[[], object] | None = None) -> None:
-        """Tell peers what is listened to now."""
+        """Advertise the current interest in ``topic``."""
         try:
             self._open_messenger().listen(topic, self._router.interest(topic))
         except BaseException:
@@ -337,20 +345,21 @@ class Switchboard(Guarded):
         self._pump()
 
     def _say_greeting(self) -> None:
-        """Have the worker told of the greeting of the moment when that is its turn: of many changes in a row, the last one."""
+        """Make the worker fetch the greeting; of many changes in a row, it gets the last one."""
         if self._greet is not None and not self._greeting_is_due:
-            self._greetings, self._greeting_is_due = self._greetings + 1, True
+            self._greetings += 1
+            self._greeting_is_due = True
             self._greet()
 
     def is_answered(self, topic: str) -> bool:
-        """Whether somebody answers in this application."""
+        """Whether this application answers questions in ``topic``."""
         with self._guard():
             return self._router.answerer(topic) is not None
 
     # -- for who watches, mostly with the lock held ------------------------------------------------
 
     def watch(self, look: Callable[[], None]) -> None:
-        """Have ``look`` called now, and whenever ``boot_id``, ``over`` or what ``linked`` returns may have changed."""
+        """Call ``look`` now and on changes of ``boot_id``, ``end_reason`` and ``linked``."""
         with self._guard():
             self.watchers.add(look)
             self.watchers.invalidate()
@@ -358,20 +367,21 @@ class Switchboard(Guarded):
             self._pump()
 
     def linked(self, topic: str) -> Mapping[int, tuple[Node, bool]]:
-        """Return the nodes at the other ends of all links, and whether each answers in ``topic``."""
+        """Return the node at the end of each link, and whether it answers in ``topic``."""
         return self._open_messenger().linked(topic)
 
-    def ask_on(self, link: int, topic: str, patience_s: float, tell: OutcomeHandler) -> None:
-        """Ask on a link that is up; see ``ask``."""
+    def ask_on(self, link: int, topic: str, patience_s: float, on_outcome: OutcomeHandler) -> None:
+        """Ask the node at the end of a link; see ``submit``."""
         node = self._links[link].node
-        self._dispatch(self._open_messenger().ask(node, topic, b"", self._tickets.new(tell), patience_s))
+        ticket = self._tickets.new(on_outcome)
+        self._dispatch(self._open_messenger().ask(node, topic, b"", ticket, patience_s))
 
-    def sync(self, link: int, tell: OutcomeHandler) -> None:
-        """Have ``tell`` told when the peer has heard all that it was told so far; not if the link goes down before."""
-        self._open_messenger().sync(link, self._tickets.new(tell))
+    def sync(self, link: int, on_outcome: OutcomeHandler) -> None:
+        """Call ``on_outcome`` once the peer has processed all earlier records, if it does."""
+        self._open_messenger().sync(link, self._tickets.new(on_outcome))
 
     def mark_read(self, numbers: Mapping[IncomingStream, int]) -> bool:
-        """Tell the senders up to where they were read; return whether that could be done, else it is for later."""
+        """Report progress; return False if that has to wait, as this thread holds the lock."""
         if self.entered:
             return False
         with self.lock:
@@ -382,7 +392,7 @@ class Switchboard(Guarded):
         return True
 
     def respond(self, messenger: Messenger, respond: Callable[[], None]) -> None:
-        """Answer a question that ``messenger`` passed on, by calling ``respond``; nothing if it has left meanwhile."""
+        """Call ``respond`` to answer a question of ``messenger``, unless that has been replaced."""
         with self.lock:
             if messenger is self._messenger:
                 respond()
