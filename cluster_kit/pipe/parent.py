@@ -57,7 +57,8 @@ def leave_with_parent(channel_fd: int, leave: Callable[[], None], exit_code: int
         exit_code: Of this process, if it is still running a short time after ``leave``.
     """
     arguments = (channel_fd, leave, exit_code)
-    threading.Thread(target=_watch, args=arguments, name="cluster-kit-orphan-watch", daemon=True).start()
+    name = "cluster-kit-orphan-watch"
+    threading.Thread(target=_watch, args=arguments, name=name, daemon=True).start()
 
 
 def _watch(channel_fd: int, leave: Callable[[], None], exit_code: int) -> None:
