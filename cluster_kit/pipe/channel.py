@@ -76,7 +76,7 @@ class Channel(ABC):
 
     @abstractmethod
     def drain(self, timeout_s: float | None = None) -> None:
-        """Block until nothing is pending, nothing moves for ``timeout_s``, or the pipe is closed."""
+        """Block until nothing is pending, nothing moves for ``timeout_s``, or the pipe breaks."""
 
     @abstractmethod
     def close(self) -> None:

@@ -129,7 +129,7 @@ class Forwarding:
             sending.cancel()
 
     async def _send_all(self, link: _Link) -> BaseException | None:
-        """Send what is queued and what comes meanwhile; return the connector's exception, if any."""
+        """Send all payloads, also those that come meanwhile; return the connector's exception."""
         try:
             while link.outgoing:
                 await self._connector.send(link.node, link.outgoing.popleft())

@@ -2,7 +2,7 @@
 
 from cluster_kit.node import BootId, Node
 from cluster_kit.topics.messenger import Messenger
-from cluster_kit.topics.outcomes import Interest, Outcome
+from cluster_kit.topics.outcomes import Arrived, Interest, Outcome
 from cluster_kit.wire import topics as wire
 
 WIDE = Interest(messages=1000, bytes=2**20, answers=True)
@@ -43,7 +43,7 @@ class End:
 
     def data(self) -> list[bytes]:
         """Return the messages that have come."""
-        return [each.data for each in self.told() if hasattr(each, "stream") and hasattr(each, "data")]
+        return [each.data for each in self.told(Arrived)]
 
 
 class Pair:
@@ -62,7 +62,8 @@ class Pair:
         greetings = {end: end.messenger.greeting for end in (self.ann, self.bob)}
         for end, other in ((self.ann, self.bob), (self.bob, self.ann)):
             end.link = self.links
-            end.outcomes += end.messenger.up(self.links, other.node, greetings[other], outdated=False)
+            up = end.messenger.up(self.links, other.node, greetings[other], outdated=False)
+            end.outcomes += up
 
     def cut(self, now_s: float = 0.0) -> None:
         """Lose the link, and what is on its way."""

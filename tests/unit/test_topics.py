@@ -14,20 +14,6 @@ from cluster_kit.supervisor.topics.items import Gap, Message
 from cluster_kit.worker.messages import Forwarded
 
 
-@pytest.fixture
-def ann():
-    application = Application("ann").start()
-    yield application
-    application.stop()
-
-
-@pytest.fixture
-def bob():
-    application = Application("bob").start()
-    yield application
-    application.stop()
-
-
 def read(subscription, count):
     return [subscription.get(10) for _ in range(count)]
 

@@ -14,20 +14,6 @@ from cluster_kit.topics.data import encode
 from cluster_kit.topics.questions import MAX_OPEN
 
 
-@pytest.fixture
-def ann():
-    application = Application("ann").start()
-    yield application
-    application.stop()
-
-
-@pytest.fixture
-def bob():
-    application = Application("bob").start()
-    yield application
-    application.stop()
-
-
 def test_answer_is_what_the_function_returns(ann, bob):
     asked = []
 

@@ -11,11 +11,6 @@ from cluster_kit.topics.peers import DOUBT_S
 from cluster_kit.wire import topics as wire
 
 
-@pytest.fixture
-def pair():
-    return Pair()
-
-
 def lost(outcomes):
     return [each.lost for each in outcomes if type(each) is Missing]
 
