@@ -126,12 +126,12 @@ class FrameReader:
         """Return whether the greeting is complete; raises ``EOFError`` if it is wrong."""
         if not self.greeting:
             return True
-        said = bytes(self._buffer[self._start : min(self._end, self._start + len(self.greeting))])
-        if not self.greeting.startswith(said):
-            self.fault = f"{said!r} where {self.greeting!r} was expected"
+        received = bytes(self._buffer[self._start : min(self._end, self._start + len(self.greeting))])
+        if not self.greeting.startswith(received):
+            self.fault = f"{received!r} where {self.greeting!r} was expected"
             raise EOFError(self.fault)
-        if said == self.greeting:
-            self._start += len(said)
+        if received == self.greeting:
+            self._start += len(received)
             self.greeting = b""
         return not self.greeting
 

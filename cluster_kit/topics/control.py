@@ -45,7 +45,7 @@ class Control:
         self._received = 0
         self._announced = 0
 
-    # -- what is to be said ------------------------------------------------------------------------
+    # -- what is due -------------------------------------------------------------------------------
 
     def announce_interests(self) -> None:
         """Replace the interests in our greeting, which is out of date, by the current ones."""
@@ -87,7 +87,7 @@ class Control:
         """Count a payload towards ``Heard``."""
         self._received += size
 
-    # -- saying it ---------------------------------------------------------------------------------
+    # -- records -----------------------------------------------------------------------------------
 
     @property
     def is_due(self) -> bool:

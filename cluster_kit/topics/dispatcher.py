@@ -64,7 +64,7 @@ class Dispatcher:
         if link.is_ready:
             self._local.ready.add(link.number)
 
-    # -- who it is, and what it wants --------------------------------------------------------------
+    # -- identity and interests --------------------------------------------------------------------
 
     def _on_opening(self, link: Link, opening: wire.Opening) -> None:
         if link.peer is None:

@@ -100,7 +100,7 @@ class Lanes:
         self._sent = 0  # bytes
         self._heard = 0  # bytes of these that have arrived, according to the peer
 
-    # -- what waits --------------------------------------------------------------------------------
+    # -- queueing ----------------------------------------------------------------------------------
 
     @property
     def is_empty(self) -> bool:
@@ -175,7 +175,7 @@ class Lanes:
                 return True
         return False
 
-    # -- what goes ---------------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------
 
     def fill(self, records: list[wire.Record], used: int) -> None:
         """Append what goes next to ``records``, which take ``used`` bytes of a payload."""

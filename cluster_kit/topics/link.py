@@ -54,7 +54,7 @@ class Link:
         self._is_closing = False
         self._is_closed = False
 
-    # -- who the peer is, and what it wants --------------------------------------------------------
+    # -- identity and interests --------------------------------------------------------------------
 
     def identify(self, run: bytes, greeting: wire.Greeting | None) -> None:
         """Note the run of the peer's application, and continue its streams.
@@ -298,7 +298,7 @@ class Link:
         self.lanes.put_reply(record)
         self._local.ready.add(self.number)
 
-    # -- giving up ---------------------------------------------------------------------------------
+    # -- failing and closing -----------------------------------------------------------------------
 
     def withdraw(self, ticket: int, topic: str | None) -> bool:
         """Give up an operation; return whether it was certainly not sent."""
@@ -369,7 +369,7 @@ class Link:
         self._local.pending.pop(ticket, None)
         self._local.outcomes.append(Failed(ticket, error))
 
-    # -- what goes ---------------------------------------------------------------------------------
+    # -- payloads ----------------------------------------------------------------------------------
 
     @property
     def is_ready(self) -> bool:

@@ -66,7 +66,7 @@ class Messenger:
             self._greeting = wire.encode_greeting(greeting)
         return self._greeting
 
-    # -- what this application wants ---------------------------------------------------------------
+    # -- interests and reading ---------------------------------------------------------------------
 
     def listen(self, topic: str, interest: Interest | None) -> None:
         """Begin, change or, with ``None``, end listening to ``topic``.
@@ -148,15 +148,15 @@ class Messenger:
             RemoteProtocolError: ``greeting`` is malformed, or this application's own. Call
                 ``down``, and ignore the link.
         """
-        told = wire.decode_greeting(greeting)
+        decoded = wire.decode_greeting(greeting)
         assert node.name is not None
         before = self._by_name.get(node.name)
         if before is not None:
             self._close_link(before, self._now_s)
         opened = self._links[link] = self._by_name[node.name] = Link(self._local, link, node)
         self._local.changes += 1
-        if told is not None:
-            opened.identify(told.run, told)
+        if decoded is not None:
+            opened.identify(decoded.run, decoded)
         if outdated:
             opened.control.announce_interests()
         if self._is_closing:
@@ -295,13 +295,13 @@ class Messenger:
         text = _plain(reason, wire.MAX_REASON_CHARS)
         self._answer(question, wire.Declined(question.number, text))
 
-    # -- inside ------------------------------------------------------------------------------------
-
     def take_outcomes(self) -> list[Outcome]:
         """Return the outcomes that no call has returned yet."""
         outcomes = self._local.outcomes[:]
         self._local.outcomes.clear()
         return outcomes
+
+    # -- inside ------------------------------------------------------------------------------------
 
     def _close_link(self, link: Link, now_s: float) -> None:
         del self._links[link.number], self._by_name[link.name]

@@ -51,11 +51,11 @@ class _Link:
         forwarded: Parcels sent since the application last learned of any.
         takes_parcels: False once sending has failed.
         is_over: The application knows that the link is closed; what arrives is dropped.
-        untold: The event that reports the link, if the application has not got it yet.
+        unreported: The event that reports the link, if the application has not got it yet.
     """
 
     def __init__(self, number: int, node: Node) -> None:
-        self.untold: LinkOpened | None = None
+        self.unreported: LinkOpened | None = None
         self.number = number
         self.node = node
         self.outgoing: deque[bytes] = deque()
@@ -99,8 +99,8 @@ class Forwarding:
         self._by_number: dict[int, _Link] = {}  # those that are not over
         self._by_key: dict[str, _Link] = {}
         self._waiting: deque[_Link] = deque()  # those with payloads for the application
-        self._owed: dict[_Link, float] = {}  # those with unreported parcels, and since when
-        self._tells_later = False  # whether a timer runs to report them
+        self._forwarded_since: dict[_Link, float] = {}  # those with unreported parcels, and since when
+        self._timer_runs = False  # whether a timer runs to report them
         self._throttle = Throttle()
 
     # -- from the application ----------------------------------------------------------------------
@@ -152,24 +152,24 @@ class Forwarding:
     def _is_on_its_way(self, link: _Link) -> None:
         link.forwarded += 1
         if link.forwarded == 1:
-            self._owed[link] = self._loop.time()
-            if not self._tells_later:
-                self._tells_later = True
-                self._loop.call_later(_FORWARDED_S, self._tell_late)
+            self._forwarded_since[link] = self._loop.time()
+            if not self._timer_runs:
+                self._timer_runs = True
+                self._loop.call_later(_FORWARDED_S, self._report_late)
         elif link.forwarded == _FORWARDED_TOGETHER:
-            self._loop.call_soon(self._tell_forwarded, link)
+            self._loop.call_soon(self._report_forwarded, link)
 
-    def _tell_late(self) -> None:
+    def _report_late(self) -> None:
         """Report forwarded parcels that nothing else has reported for a while."""
-        self._tells_later = False
-        for link, since_s in list(self._owed.items()):
+        self._timer_runs = False
+        for link, since_s in list(self._forwarded_since.items()):
             if since_s + _FORWARDED_S > self._loop.time():
-                self._tells_later = True
-                self._loop.call_at(since_s + _FORWARDED_S, self._tell_late)
+                self._timer_runs = True
+                self._loop.call_at(since_s + _FORWARDED_S, self._report_late)
                 break
-            self._tell_forwarded(link)
+            self._report_forwarded(link)
 
-    def _tell_forwarded(self, link: _Link) -> None:
+    def _report_forwarded(self, link: _Link) -> None:
         """Report the parcels of ``link`` that were forwarded since the last report."""
         parcels = self._take_forwarded(link)
         if parcels and not link.is_over:
@@ -179,7 +179,7 @@ class Forwarding:
         """Return how many forwarded parcels are unreported; they count as reported."""
         if not link.forwarded:
             return 0
-        del self._owed[link]
+        del self._forwarded_since[link]
         parcels, link.forwarded = link.forwarded, 0
         return parcels
 
@@ -210,7 +210,7 @@ class Forwarding:
 
     # -- from the connector ------------------------------------------------------------------------
 
-    def up(self, node: Node, greeting: bytes | None, told: bytes) -> None:
+    def up(self, node: Node, greeting: bytes | None, sent_greeting: bytes) -> None:
         """Number a link that carries messages, and report it to the application.
 
         Raises:
@@ -229,13 +229,13 @@ class Forwarding:
             link=link.number,
             node=node,
             greeting=greeting,
-            outdated=told != self.greeting,
+            outdated=sent_greeting != self.greeting,
             greetings=self._greetings,
         )
         if self._outbox.pending_bytes <= _MOST_AHEAD_BYTES:
             self._outbox.send(opened)
         else:
-            link.untold = opened
+            link.unreported = opened
 
     def down(self, node: Node) -> None:
         """Report to the application that a link is closed, if it knows of the link."""
@@ -258,7 +258,7 @@ class Forwarding:
                 more = self._throttle.more("unknown")
                 text = "message: ignored a payload of %s, as no link to it carries messages%s"
                 log.warning(text, node, more)
-        elif link.incoming or not (link.is_over or (link.untold is None and self._has_room())):
+        elif link.incoming or not (link.is_over or (link.unreported is None and self._has_room())):
             self._keep(link, payload)
         elif not link.is_over:
             self._outbox.send_parcel(link.number, payload, self._take_forwarded(link))
@@ -280,8 +280,8 @@ class Forwarding:
     def tell_links(self) -> None:
         """Report links that came up while the pipe had no room, and are still there."""
         for link in self._by_number.values():
-            if link.untold is not None:
-                opened, link.untold = link.untold, None
+            if link.unreported is not None:
+                opened, link.unreported = link.unreported, None
                 self._outbox.send(opened)
 
     def catch_up(self) -> None:
@@ -299,7 +299,7 @@ class Forwarding:
 
     def _close(self, link: _Link) -> None:
         """End ``link``, after what it has brought, as far as there is room in the pipe."""
-        if link.untold is None:
+        if link.unreported is None:
             while link.incoming and self._outbox.pending_bytes <= _MOST_AHEAD_BYTES:
                 self._pass_on(link)
         self._end(link)
@@ -320,7 +320,7 @@ class Forwarding:
         link.incoming_bytes = 0
         if link.sending is not None:
             link.sending.cancel()
-        if link.untold is None:
+        if link.unreported is None:
             self._outbox.send(LinkClosed(link.number))
 
 

@@ -238,7 +238,7 @@ class Switchboard(Guarded):
         changes = None if self._messenger is None else self._messenger.changes
         self.watchers.notify((self.end_reason, self.boot_id, changes))
 
-    # -- what comes of it --------------------------------------------------------------------------
+    # -- outcomes ----------------------------------------------------------------------------------
 
     def _dispatch(self, outcomes: Iterable[Any]) -> None:
         handlers = self._handlers
@@ -356,7 +356,7 @@ class Switchboard(Guarded):
         with self._guard():
             return self._router.answerer(topic) is not None
 
-    # -- for who watches, mostly with the lock held ------------------------------------------------
+    # -- for watchers and question handlers, mostly with the lock held -----------------------------
 
     def watch(self, look: Callable[[], None]) -> None:
         """Call ``look`` now and on changes of ``boot_id``, ``end_reason`` and ``linked``."""
