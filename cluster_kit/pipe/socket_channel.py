@@ -16,8 +16,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from cluster_kit.pipe.channel import Channel
-from cluster_kit.pipe.frame_reader import LENGTH_BYTES, FrameReader, parcel_head
-from cluster_kit.pipe.write_queue import WriteQueue
+from cluster_kit.pipe.reader import LENGTH_BYTES, PipeReader, parcel_head
+from cluster_kit.pipe.writer import PipeWriter
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,7 +30,7 @@ class SocketChannel(Channel):
 
     A worker lets its event loop drive it, see ``attach``. A thread without a loop waits on
     ``fileno`` and calls ``receive`` and ``flush``. Any thread may send and flush, and so may a
-    signal handler, see ``write_queue``; only one may receive.
+    signal handler, see ``writer``; only one may receive.
 
     Args:
         sock: One end of a connected pair.
@@ -40,8 +40,8 @@ class SocketChannel(Channel):
     def __init__(self, sock: socket.socket, greeting: bytes = b"") -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._reader = FrameReader(sock, greeting)
-        self._queue = WriteQueue(sock)
+        self._reader = PipeReader(sock, greeting)
+        self._writer = PipeWriter(sock)
         self._attached: _Attached | None = None
 
     @classmethod
@@ -68,7 +68,7 @@ class SocketChannel(Channel):
     @property
     def pending_bytes(self) -> int:
         """Bytes that were sent and that the operating system has no room for yet."""
-        return self._queue.pending_bytes
+        return self._writer.pending_bytes
 
     @property
     def greeted(self) -> bool:
@@ -94,10 +94,10 @@ class SocketChannel(Channel):
 
     def _send(self, head: bytes, data: bytes) -> None:
         if len(data) <= _SHORT_BYTES:
-            self._queue.add(head + data)
+            self._writer.add(head + data)
         else:
-            self._queue.add(head, data)
-        if not self._queue.write() and self._attached is not None:
+            self._writer.add(head, data)
+        if not self._writer.write() and self._attached is not None:
             self._attached.write_later()
 
     def flush(self) -> bool:
@@ -106,7 +106,7 @@ class SocketChannel(Channel):
         Raises:
             OSError: The other end is gone.
         """
-        return self._queue.write()
+        return self._writer.write()
 
     def drain(self, timeout_s: float | None = None) -> None:
         """See ``Channel.drain``."""
@@ -145,7 +145,7 @@ class SocketChannel(Channel):
         """See ``Channel.close``."""
         if self._attached is not None:
             self._attached.detach()
-        self._queue.close()
+        self._writer.close()
 
 
 class _Attached:

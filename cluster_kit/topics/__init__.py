@@ -26,8 +26,8 @@ retransmitted. Every loss is reported at its place in the stream: how many messa
 
 **The path of a message.** In the sender's application, in the thread that publishes:
 
-1. ``supervisor/topics/topic.py``: ``Topic.publish`` encodes the data and takes the lock of
-   ``Switchboard.publish``.
+1. ``supervisor/topics/topic.py``: ``Topic.publish`` encodes the data, and
+   ``Switchboard.publish`` takes the lock.
 2. ``Messenger.publish`` calls ``Link.publish`` for each peer that listens. That gives the message
    its number (``OutgoingStream.next_number``) and queues a ``Said`` (``Lanes.put``).
 3. ``Switchboard._pump`` packs what is queued into payloads (``Link.next_payload``) and writes them

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
-from cluster_kit.topics.incoming import Endpoints, IncomingStream
+from cluster_kit.topics.incoming import IncomingStream, LocalTopics
 from cluster_kit.topics.lanes import HEARD_STEP_BYTES
 from cluster_kit.wire import topics as wire
 
@@ -27,12 +27,12 @@ class Control:
         must_open: Whether to send ``Opening`` even if nothing else is due, as the peer listens.
     """
 
-    def __init__(self, run: bytes, endpoints: Endpoints) -> None:
+    def __init__(self, run: bytes, topics: LocalTopics) -> None:
         self.epoch: int | None = None
         self.peer_has_opened = False
         self.must_open = False
         self._run = run
-        self._endpoints = endpoints
+        self._topics = topics
         self._opened = False
         self._epoch_sent = False
         self._interests: list[dict[str, wire.Interest]] = []  # in pieces
@@ -49,7 +49,7 @@ class Control:
 
     def announce_interests(self) -> None:
         """Replace the interests in our greeting, which is out of date, by the current ones."""
-        topics = [(topic, each.advertised) for topic, each in self._endpoints.by_topic.items()]
+        topics = [(topic, each.advertised) for topic, each in self._topics.by_name.items()]
         starts = range(0, max(1, len(topics)), _PIECE_TOPICS)  # if there are none, an empty piece
         self._interests = [dict(topics[start : start + _PIECE_TOPICS]) for start in starts]
         self._changes.clear()
@@ -131,11 +131,11 @@ class Control:
         """Yield the records that are due; each counts as sent once it is yielded."""
         while self._changes:
             topic, _ = self._changes.popitem()
-            endpoint = self._endpoints.by_topic.get(topic)
-            if endpoint is None:
+            local_topic = self._topics.by_name.get(topic)
+            if local_topic is None:
                 yield wire.Uninterested(topic)
             else:
-                yield wire.Interested(topic, endpoint.advertised)
+                yield wire.Interested(topic, local_topic.advertised)
         if self._sent_sync != self._last_sync:
             self._sent_sync = self._last_sync
             yield wire.Sync(self._last_sync)
@@ -146,7 +146,7 @@ class Control:
             yield self._missed.pop()
         while self._credit and self.peer_has_opened:
             stream, _ = self._credit.popitem()
-            yield wire.Taken(stream.endpoint.number, stream.take_credit())
+            yield wire.Taken(stream.local_topic.number, stream.take_credit())
         if self._received - self._announced >= HEARD_STEP_BYTES:
             self._announced = self._received
             yield wire.Heard(self._received)

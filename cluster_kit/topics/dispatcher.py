@@ -165,11 +165,11 @@ class Dispatcher:
 
     def _on_asked(self, link: Link, asked: wire.Asked) -> None:
         self._stream(link, 0)  # raises unless the peer has opened
-        endpoint = self._local.endpoints.by_topic.get(asked.topic)
+        local_topic = self._local.topics.by_name.get(asked.topic)
         reason = None
         if asked.question in link.questions.open:
             raise RemoteProtocolError("messages: the peer used one number for two open questions")
-        if endpoint is None or not endpoint.interest.answers:
+        if local_topic is None or not local_topic.interest.answers:
             reason = "nobody answers there"
         elif len(asked.data) > self._local.max_message_bytes:
             reason = f"it takes at most {self._local.max_message_bytes} bytes"

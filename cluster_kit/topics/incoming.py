@@ -36,8 +36,8 @@ class Interest:
     answers: bool = False
 
 
-class Endpoint:
-    """One topic that this application listens to, as peers see it.
+class LocalTopic:
+    """One topic that this application listens to.
 
     Attributes:
         interest: The current one.
@@ -60,29 +60,29 @@ class Endpoint:
         return wire.Interest(self.number, interest.messages, interest.bytes, interest.answers)
 
 
-class Endpoints:
+class LocalTopics:
     """All topics that this application listens to."""
 
     def __init__(self) -> None:
-        self.by_topic: dict[str, Endpoint] = {}
-        self.by_number: dict[int, Endpoint] = {}
+        self.by_name: dict[str, LocalTopic] = {}
+        self.by_number: dict[int, LocalTopic] = {}
         self._last_number = 0
 
-    def set(self, topic: str, interest: Interest | None) -> Endpoint | None:
-        """Begin, change or end listening; return the endpoint whose streams have ended, if any."""
-        endpoint = self.by_topic.get(topic)
-        if endpoint is not None:
-            had_window = endpoint.interest.messages > 0
+    def set(self, topic: str, interest: Interest | None) -> LocalTopic | None:
+        """Begin, change or end listening; return the topic whose streams have ended, if any."""
+        local_topic = self.by_name.get(topic)
+        if local_topic is not None:
+            had_window = local_topic.interest.messages > 0
             if interest is not None and (interest.messages > 0 or not had_window):
-                endpoint.interest = interest
-                endpoint.most = max(endpoint.most, interest.messages)
+                local_topic.interest = interest
+                local_topic.most = max(local_topic.most, interest.messages)
                 return None
-            del self.by_topic[topic], self.by_number[endpoint.number]
+            del self.by_name[topic], self.by_number[local_topic.number]
         if interest is not None:
             self._last_number += 1
-            begun = Endpoint(topic, interest, self._last_number)
-            self.by_topic[topic] = self.by_number[begun.number] = begun
-        return endpoint
+            begun = LocalTopic(topic, interest, self._last_number)
+            self.by_name[topic] = self.by_number[begun.number] = begun
+        return local_topic
 
 
 class IncomingStream:
@@ -99,17 +99,17 @@ class IncomingStream:
         "_read",
         "_read_bytes",
         "_unread",
-        "endpoint",
         "last",
+        "local_topic",
         "loss_reported",
         "owner",
         "topic",
     )
 
-    def __init__(self, owner: IncomingStreams, endpoint: Endpoint) -> None:
+    def __init__(self, owner: IncomingStreams, local_topic: LocalTopic) -> None:
         self.owner = owner
-        self.topic = endpoint.topic
-        self.endpoint = endpoint
+        self.topic = local_topic.topic
+        self.local_topic = local_topic
         self.last = 0
         self.loss_reported = False
         self._unread: deque[tuple[int, int]] = deque()
@@ -121,7 +121,7 @@ class IncomingStream:
     @property
     def is_full(self) -> bool:
         """Whether the sender has exceeded every window ever granted, which no honest one does."""
-        return len(self._unread) >= 2 * self.endpoint.most  # a gap may precede each message
+        return len(self._unread) >= 2 * self.local_topic.most  # a gap may precede each message
 
     def record_arrival(self, number: int, size: int) -> None:
         """Note that message ``number``, which is after ``last``, has arrived."""
@@ -176,7 +176,7 @@ class IncomingStream:
 
     def is_credit_due(self, max_message_bytes: int) -> bool:
         """Whether the sender must get credit now, lest it stalls although there is room."""
-        window = self.endpoint.interest
+        window = self.local_topic.interest
         messages, size = self._read - self._credited, self._read_bytes
         if messages <= 0:
             return False
@@ -206,17 +206,17 @@ class IncomingStreams:
             forgotten it, so that skipped numbers at the start of a stream can't be counted.
     """
 
-    def __init__(self, endpoints: Endpoints, *, history_may_be_lost: bool) -> None:
+    def __init__(self, topics: LocalTopics, *, history_may_be_lost: bool) -> None:
         self.streams: dict[int, IncomingStream] = {}
         self.epoch: int | None = None
         self.history_may_be_lost = history_may_be_lost
-        self._endpoints = endpoints
+        self._topics = topics
 
     def stream(self, number: int) -> IncomingStream | None:
         """Return the stream of that number, ``None`` if it isn't listened to."""
         stream = self.streams.get(number)
-        if stream is None and (endpoint := self._endpoints.by_number.get(number)) is not None:
-            stream = self.streams[number] = IncomingStream(self, endpoint)
+        if stream is None and (local_topic := self._topics.by_number.get(number)) is not None:
+            stream = self.streams[number] = IncomingStream(self, local_topic)
         return stream
 
     def lost_before(self, stream: IncomingStream, number: int) -> int | None:
@@ -230,8 +230,8 @@ class IncomingStreams:
     def doubtful_streams(self) -> list[IncomingStream]:
         """Return the streams that may have lost messages, and mark that as reported."""
         doubtful = []
-        for number, endpoint in self._endpoints.by_number.items():
-            stream = self.stream(number) if endpoint.interest.messages > 0 else None
+        for number, local_topic in self._topics.by_number.items():
+            stream = self.stream(number) if local_topic.interest.messages > 0 else None
             if stream is not None and not stream.loss_reported:
                 stream.loss_reported = True
                 doubtful.append(stream)

@@ -150,7 +150,7 @@ class Lanes:
         """Whether an answer of ``size`` bytes may be queued."""
         return self._reply_bytes + size <= MAX_REPLY_BYTES or self._reply_bytes == 0
 
-    def put_reply(self, record: wire.Reply) -> None:
+    def put_reply(self, record: wire.QuestionEnd) -> None:
         """Queue an answer."""
         match record:
             case wire.Answered(data=data):

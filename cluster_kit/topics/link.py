@@ -44,7 +44,7 @@ class Link:
         self.name = node.name
         self.peer: Peer | None = None
         self.lanes = Lanes()
-        self.control = Control(local.run, local.endpoints)
+        self.control = Control(local.run, local.topics)
         self.questions = Questions(number)
         self.parts: dict[int, bytearray | None] = {}
         self.partial_interests: dict[str, wire.Interest] = {}
@@ -278,7 +278,7 @@ class Link:
             self.lanes.put_question(questions.ask(ticket, waiting), size)
             self._local.ready.add(self.number)
 
-    def answer(self, question: Question, record: wire.Reply) -> None:
+    def answer(self, question: Question, record: wire.QuestionEnd) -> None:
         """End a question of theirs with ``record``, unless it has ended already."""
         if not self.questions.end(question) or self._is_closing:
             return
@@ -293,7 +293,7 @@ class Link:
                 record = wire.Raised(question.number, text)
         self.put_reply(record)
 
-    def put_reply(self, record: wire.Reply) -> None:
+    def put_reply(self, record: wire.QuestionEnd) -> None:
         """Queue an answer."""
         self.lanes.put_reply(record)
         self._local.ready.add(self.number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cluster_kit.topics.incoming import Endpoints, IncomingStream
+from cluster_kit.topics.incoming import IncomingStream, LocalTopics
 from cluster_kit.topics.outcomes import Outcome
 from cluster_kit.topics.peers import Peers
 
@@ -34,9 +34,9 @@ class Local:
     def __init__(self, run: bytes, max_message_bytes: int) -> None:
         self.run = run
         self.max_message_bytes = max_message_bytes
-        self.endpoints = Endpoints()
+        self.topics = LocalTopics()
         self.outcomes: list[Outcome] = []
-        self.peers = Peers(self.endpoints, self.outcomes)
+        self.peers = Peers(self.topics, self.outcomes)
         self.listeners: dict[str, dict[str, Link]] = {}
         self.pending: dict[int, Pending] = {}
         self.ready: set[int] = set()

@@ -60,8 +60,8 @@ class Messenger:
         """The greeting for the handshakes of new links, as of now."""
         if self._greeting is None:
             local = self._local
-            by_topic = local.endpoints.by_topic
-            interests = {topic: endpoint.advertised for topic, endpoint in by_topic.items()}
+            by_name = local.topics.by_name
+            interests = {topic: local_topic.advertised for topic, local_topic in by_name.items()}
             greeting = wire.Greeting(local.run, local.max_message_bytes, interests)
             self._greeting = wire.encode_greeting(greeting)
         return self._greeting
@@ -75,18 +75,18 @@ class Messenger:
             ValueError: The name is invalid, or there are too many topics.
         """
         wire.check_topic(topic)
-        endpoints = self._local.endpoints
-        is_new = topic not in endpoints.by_topic
+        topics = self._local.topics
+        is_new = topic not in topics.by_name
         if is_new and interest is None:
             return
-        if is_new and len(endpoints.by_topic) >= wire.MAX_TOPICS:
+        if is_new and len(topics.by_name) >= wire.MAX_TOPICS:
             text = f"topic {topic!r}: at most {wire.MAX_TOPICS} topics can be listened to"
             raise ValueError(text)
-        ended = endpoints.set(topic, interest)
+        ended = topics.set(topic, interest)
         if ended is not None:
             self._local.peers.forget_stream(ended.number)
         elif not is_new:
-            for stream in self._streams(endpoints.by_topic[topic].number):
+            for stream in self._streams(topics.by_name[topic].number):
                 self._give_credit(stream)  # the new window may be smaller than the credit due
         self._greeting = None
         for link in self._links.values():
@@ -324,7 +324,7 @@ class Messenger:
         self._local.outcomes.append(Failed(ticket, error))
         return None
 
-    def _answer(self, question: Question, record: wire.Reply) -> None:
+    def _answer(self, question: Question, record: wire.QuestionEnd) -> None:
         link = self._links.get(question.link)
         if link is not None:
             link.answer(question, record)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cluster_kit.node import Node
-from cluster_kit.topics.incoming import Endpoints, IncomingStream, IncomingStreams
+from cluster_kit.topics.incoming import IncomingStream, IncomingStreams, LocalTopics
 from cluster_kit.topics.outcomes import Missing, Outcome
 from cluster_kit.topics.outgoing import OutgoingStream
 from cluster_kit.wire.topics import MAX_NUMBER, Interest
@@ -49,8 +49,8 @@ class Peer:
 class Peers:
     """All linked peers, and those of the others that were linked last."""
 
-    def __init__(self, endpoints: Endpoints, outcomes: list[Outcome]) -> None:
-        self._endpoints = endpoints
+    def __init__(self, topics: LocalTopics, outcomes: list[Outcome]) -> None:
+        self._topics = topics
         self._outcomes = outcomes
         self._known: dict[tuple[str, bytes], Peer] = {}
         self._away: OrderedDict[Peer, None] = OrderedDict()  # without a link, longest first
@@ -70,7 +70,7 @@ class Peers:
         peer = self._known.get((node.name, run))
         is_known = peer is not None
         if peer is None:
-            incoming = IncomingStreams(self._endpoints, history_may_be_lost=self._forgotten > 0)
+            incoming = IncomingStreams(self._topics, history_may_be_lost=self._forgotten > 0)
             peer = Peer(node, run, epoch=self._forgotten, incoming=incoming)
             self._known[node.name, run] = self._owners[incoming] = peer
         peer.node = node
@@ -98,7 +98,7 @@ class Peers:
     def peer_of(self, stream: IncomingStream) -> Peer | None:
         """Return the sender of a stream, ``None`` if the stream has ended."""
         peer = self._owners.get(stream.owner)
-        is_open = stream.owner.streams.get(stream.endpoint.number) is stream
+        is_open = stream.owner.streams.get(stream.local_topic.number) is stream
         return peer if is_open else None
 
     def forget_stream(self, number: int) -> None:

@@ -175,7 +175,7 @@ class Declined(Record, frozen=True, tag=13):
     reason: Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARS)]
 
 
-Reply = Answered | Raised | Declined
+QuestionEnd = Answered | Raised | Declined
 
 
 class Closing(Record, frozen=True, tag=14):

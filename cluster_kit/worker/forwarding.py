@@ -99,7 +99,7 @@ class Forwarding:
         self._by_number: dict[int, _Link] = {}  # those that are not over
         self._by_key: dict[str, _Link] = {}
         self._waiting: deque[_Link] = deque()  # those with payloads for the application
-        self._forwarded_since: dict[_Link, float] = {}  # those with unreported parcels, and since when
+        self._forwarded_since: dict[_Link, float] = {}  # those with unreported parcels
         self._timer_runs = False  # whether a timer runs to report them
         self._throttle = Throttle()
 

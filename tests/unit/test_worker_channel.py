@@ -5,7 +5,7 @@ from worker_pipe import pipe
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.pipe.channel import Parcel
-from cluster_kit.pipe.frame_reader import MAX_MESSAGE_BYTES, parcel_head
+from cluster_kit.pipe.reader import MAX_MESSAGE_BYTES, parcel_head
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A message or a question to one or several nodes, and the wait for its results."""
+"""``TopicRequest``: one call of ``send``, ``ask`` or ``ask_all``, and the wait for its results."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cluster_kit.topics.outcomes import Failed, Replied, Sent
 Outcome = Sent | Replied | Failed
 
 
-class Request:
-    """One ``send``, ``ask`` or ``ask_all``, which starts when this is made.
+class TopicRequest:
+    """A message or a question to one or several nodes, submitted when this is made.
 
     Args:
         board: Of the topology.

@@ -70,7 +70,8 @@ class TopicSubscription:
     ) -> None:
         for option, bound in (("max_messages", max_messages), ("max_bytes", max_bytes)):
             if type(bound) is not int or bound < 1:
-                raise ValueError(f"subscribe: {option} {bound!r:.80}: expected a number, at least 1")
+                text = f"subscribe: {option} {bound!r:.80}"
+                raise ValueError(f"{text}: expected a number, at least 1")
         self.topic = topic
         self.max_messages = max_messages
         self.max_bytes = max_bytes

@@ -9,7 +9,7 @@ from cluster_kit.node import Node
 from cluster_kit.supervisor.topics.answering import is_async
 from cluster_kit.supervisor.topics.callbacks import Receiver
 from cluster_kit.supervisor.topics.items import Message
-from cluster_kit.supervisor.topics.request import Request, checked_patience_s, checked_receiver
+from cluster_kit.supervisor.topics.request import TopicRequest, checked_patience_s, checked_receiver
 from cluster_kit.supervisor.topics.subscription import (
     DEFAULT_BYTES,
     DEFAULT_MESSAGES,
@@ -150,12 +150,12 @@ class Topic:
         *,
         verb: str,
         wake: Callable[[], None] | None = None,
-    ) -> Request:
+    ) -> TopicRequest:
         patience_s = checked_patience_s(timeout_s, verb)
         receivers = [checked_receiver(each, verb) for each in nodes]
         encoded = encode(data, verb)
         self._running()
-        return Request(
+        return TopicRequest(
             self._board,
             self.name,
             receivers,

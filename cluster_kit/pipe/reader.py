@@ -33,7 +33,7 @@ def parcel_head(link: int, payload: bytes, forwarded: int = 0) -> bytes:
     return _PARCEL_FRAME.pack(_PARCEL_HEAD_BYTES + len(payload), PARCEL, link, forwarded)
 
 
-class FrameReader:
+class PipeReader:
     """Reads from a non-blocking stream socket, which it doesn't own.
 
     Args:
@@ -126,7 +126,8 @@ class FrameReader:
         """Return whether the greeting is complete; raises ``EOFError`` if it is wrong."""
         if not self.greeting:
             return True
-        received = bytes(self._buffer[self._start : min(self._end, self._start + len(self.greeting))])
+        end = min(self._end, self._start + len(self.greeting))
+        received = bytes(self._buffer[self._start : end])
         if not self.greeting.startswith(received):
             self.fault = f"{received!r} where {self.greeting!r} was expected"
             raise EOFError(self.fault)

@@ -28,7 +28,7 @@ _Piece = list[Any]
 """The data; then, for each system call, how many bytes it has sent of this and later pieces."""
 
 
-class WriteQueue:
+class PipeWriter:
     """Sends through a non-blocking stream socket; ``close`` closes it."""
 
     def __init__(self, sock: socket.socket) -> None:
