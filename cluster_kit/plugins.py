@@ -210,7 +210,7 @@ class PluginRegistry:
         elif isinstance(event, NodeDown):
             self._tell(hook.cluster_kit_node_down, topology=event.topology, node=event.node, reason=event.reason)
 
-    # -- loading -----------------------------------------------------------------------------------
+    # -- loading ---------------------------------------------------------------------------------------------------------------
 
     def _admit(self, found: PluginInfo, load: Callable[[], object], strict: bool) -> PluginInfo:
         """Load one plugin and return what became of it."""
@@ -263,7 +263,7 @@ class PluginRegistry:
         absent = [info for info in self.plugins if info.status is not PluginStatus.LOADED]
         return "".join(f"; plugin {info} {f'failed: {info.error}' if info.error else f'is {info.status}'}" for info in absent)
 
-    # -- notices -----------------------------------------------------------------------------------
+    # -- notices ---------------------------------------------------------------------------------------------------------------
 
     def _tell(self, hook: pluggy.HookCaller, **arguments: object) -> None:
         for implementation in reversed(hook.get_hookimpls()):

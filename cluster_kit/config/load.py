@@ -115,7 +115,7 @@ def _cluster(root: Part, registry: PluginRegistryLike, node: str | None, variabl
     return ClusterConfig(**(given if node is None else given | {"node": node}))
 
 
-# -- secrets ---------------------------------------------------------------------------------------
+# -- secrets -------------------------------------------------------------------------------------------------------------------
 
 
 def _secret(part: Part) -> Secret:

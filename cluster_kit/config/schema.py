@@ -169,7 +169,7 @@ def _offered(registry: PluginRegistryWithNames, kind: Kind) -> Iterator[tuple[st
             continue
 
 
-# -- the options of a class ------------------------------------------------------------------------
+# -- the options of a class ----------------------------------------------------------------------------------------------------
 
 
 def _properties(cls: type) -> Iterator[tuple[str, Schema]]:

@@ -101,7 +101,7 @@ class Membership:
         """Whether this node is about to leave and dials nobody any more."""
         return self._reconciler.draining
 
-    # -- this node ---------------------------------------------------------------------------------
+    # -- this node -------------------------------------------------------------------------------------------------------------
 
     def update_local(self, local: Node) -> None:
         """Take in that this node's address or metadata changed."""
@@ -120,7 +120,7 @@ class Membership:
             self.observe(PREDECESSOR, Seen(node, ttl_s), now_s)
             self._review(node.key, Reason.GONE)
 
-    # -- discovery ---------------------------------------------------------------------------------
+    # -- discovery -------------------------------------------------------------------------------------------------------------
 
     def observe(self, source: str, observation: Observation, now_s: float) -> None:
         """Take in what the strategy called ``source`` says."""
@@ -171,7 +171,7 @@ class Membership:
         """Let what ``source`` vouches for lapse again if it is not renewed."""
         self._roster.works(source, now_s)
 
-    # -- links -------------------------------------------------------------------------------------
+    # -- links -----------------------------------------------------------------------------------------------------------------
 
     def link_up(self, node: Node, now_s: float) -> None:
         """Take in that a link is up, dialled or accepted; ``node`` is the peer as it introduced itself.
@@ -264,7 +264,7 @@ class Membership:
         """Whether a source vouches for a node, or we have had a link to it; hints of other peers don't count."""
         return node.key in self._memory or self._roster.vouches_for(node)
 
-    # -- ends of commands --------------------------------------------------------------------------
+    # -- ends of commands ------------------------------------------------------------------------------------------------------
 
     def connected(self, node: Node, peer: Node, now_s: float) -> None:
         """Take in that ``Connect(node)`` succeeded; ``peer`` may have a name where ``node`` had only an address."""
@@ -304,7 +304,7 @@ class Membership:
         known, up = self._news.known, self._news.up
         return [self._reconciler.why_unlinked(key, now_s) for key in self._reconciler.failing if key in known and key not in up]
 
-    # -- time --------------------------------------------------------------------------------------
+    # -- time ------------------------------------------------------------------------------------------------------------------
 
     def tick(self, now_s: float) -> None:
         """Forget nodes whose time has passed, and pass on changes that were held back."""
@@ -345,7 +345,7 @@ class Membership:
         """Return the events since the last call; whoever passes them on numbers and dates them."""
         return self._news.take()
 
-    # -- what follows ------------------------------------------------------------------------------
+    # -- what follows ----------------------------------------------------------------------------------------------------------
 
     def _take(self, changes: Iterable[Change], *, seen_at_s: float | None = None) -> None:
         for change in changes:

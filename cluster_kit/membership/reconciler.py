@@ -138,7 +138,7 @@ class Reconciler:
         """Return when ``plan`` has something to return, as far as that is only a matter of time."""
         return min((next_s for lane in self._lanes if (next_s := lane.next_s()) is not None), default=None)
 
-    # -- links -------------------------------------------------------------------------------------
+    # -- links -----------------------------------------------------------------------------------------------------------------
 
     def linked(self, key: str, now_s: float) -> None:
         """Take in that a link is up, whoever opened it."""
@@ -167,7 +167,7 @@ class Reconciler:
             self._settled.discard(key)
             self._requeue(key, now_s)
 
-    # -- ends of commands --------------------------------------------------------------------------
+    # -- ends of commands ------------------------------------------------------------------------------------------------------
 
     def connected(self, key: str, peer: Node, now_s: float) -> None:
         """Take in that ``Connect`` of ``key`` succeeded, and with whom."""
@@ -213,7 +213,7 @@ class Reconciler:
         """Note that the command of ``key`` is in flight no longer, and return when it started."""
         return next(since_s for lane in self._lanes if (since_s := lane.end(key)) is not None)
 
-    # -- patience ----------------------------------------------------------------------------------
+    # -- patience --------------------------------------------------------------------------------------------------------------
 
     def alive(self, key: str, now_s: float) -> None:
         """Note a sign of life of a peer."""
@@ -253,7 +253,7 @@ class Reconciler:
             self._waits[key] = replace(wait, failures=failures, since_s=now_s, until_s=until_s, unanswered=unanswered)
         self._requeue(key, now_s)
 
-    # -- what is told of it ------------------------------------------------------------------------
+    # -- what is told of it ----------------------------------------------------------------------------------------------------
 
     @property
     def failing(self) -> list[str]:
@@ -266,7 +266,7 @@ class Reconciler:
         next_s = None if key not in self._wanted or self._draining else max(0.0, wait.until_s - now_s)
         return Unlinked(key, wait.reason, wait.tries, next_s)
 
-    # -- what is to be done ------------------------------------------------------------------------
+    # -- what is to be done ----------------------------------------------------------------------------------------------------
 
     def _unqueue(self, key: str) -> None:
         for lane in self._lanes:

@@ -207,7 +207,7 @@ class Roster:
             return []
         return self._update({key: True}, Reason.REPLACED)
 
-    # -- what sources say --------------------------------------------------------------------------
+    # -- what sources say ------------------------------------------------------------------------------------------------------
     # Each of these returns the keys, as told, for which there is news, and whether that is fresh evidence of life.
 
     def _hear(self, source: str, nodes: Iterable[Node], now_s: float, ttl_s: float) -> dict[str, bool]:
@@ -307,7 +307,7 @@ class Roster:
             words.rivals[key] = node, now_s + ttl_s
         return True
 
-    # -- what that adds up to ----------------------------------------------------------------------
+    # -- what that adds up to --------------------------------------------------------------------------------------------------
 
     def _update(self, touched: dict[str, bool], reason: Reason) -> list[Change]:
         if not touched:

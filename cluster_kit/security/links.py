@@ -90,7 +90,7 @@ class ProtectedStream(Stream):
         self._is_closing = False
         self._has_ended = False
 
-    # -- what its owner does -----------------------------------------------------------------------
+    # -- what its owner does ---------------------------------------------------------------------------------------------------
 
     def start(self, reader: StreamReader) -> None:
         """Begin to receive."""
@@ -128,7 +128,7 @@ class ProtectedStream(Stream):
         self._tls.last_words()
         self._stream.abort()
 
-    # -- what the stream below tells ---------------------------------------------------------------
+    # -- what the stream below tells -------------------------------------------------------------------------------------------
 
     def received(self, data: memoryview) -> None:
         """Take in what is encrypted."""
@@ -169,7 +169,7 @@ class ProtectedStream(Stream):
         if reader is not None:
             reader.lost()
 
-    # -- between -----------------------------------------------------------------------------------
+    # -- between ---------------------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
         self._has_begun = True

@@ -114,7 +114,7 @@ class Keeper:
         self._death: str | None = None
         self._questions = Questions(config.name)
 
-    # -- orders from the supervisor ----------------------------------------------------------------
+    # -- orders from the supervisor --------------------------------------------------------------------------------------------
 
     @_contained
     def start(self) -> None:
@@ -177,7 +177,7 @@ class Keeper:
         self._retired = True
         self.stop()
 
-    # -- what the supervising loop calls -----------------------------------------------------------
+    # -- what the supervising loop calls ---------------------------------------------------------------------------------------
 
     def next_s(self) -> float | None:
         """Return when ``check`` next has something to do."""
@@ -268,7 +268,7 @@ class Keeper:
     def _cannot_start(self, exc: ClusterKitError) -> None:
         self.start_error = ClusterKitError(f"topology {self.name!r}: {exc}")
 
-    # -- what the worker says ----------------------------------------------------------------------
+    # -- what the worker says ------------------------------------------------------------------------------------------------
 
     def _hear(self, process: WorkerProcess, message: object) -> None:
         if not process.heard:
@@ -313,7 +313,7 @@ class Keeper:
         self._account.announced = True
         self._publish(TopologyReady(topology=self.name, address=self._account.address, t=time.time()))
 
-    # -- life and death ----------------------------------------------------------------------------
+    # -- life and death ------------------------------------------------------------------------------------------------------
 
     def _died(self, error: str, *, normal: bool) -> None:
         """Account for a worker's end: its links are down, its questions unanswered, its successor planned."""
@@ -391,7 +391,7 @@ class Keeper:
         with self._bus.lock:
             self._bus.changed.notify_all()
 
-    # -- for other threads, under the bus's lock ---------------------------------------------------
+    # -- for other threads, under the bus's lock -----------------------------------------------------------------------------
 
     def status(self, inspected: Inspected) -> TopologyStatus:
         """Return how this topology is doing, with what its worker has just told."""

@@ -100,7 +100,7 @@ class SupervisingLoop:
         self._tasks.append((keeper, task))
         self._bell.ring()
 
-    # -- changes, by one thread at a time ----------------------------------------------------------
+    # -- changes, by one thread at a time --------------------------------------------------------------------------------------
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -132,7 +132,7 @@ class SupervisingLoop:
             self.submit(config.name, Keeper.stop)
         return keeper
 
-    # -- the thread --------------------------------------------------------------------------------
+    # -- the thread ------------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
         """Have all workers leave, the last one first."""

@@ -100,7 +100,7 @@ class Supervisor(Changeable, Messaging):
         plugins = plugins or PluginRegistry.load()
         return cls(load_config(path, plugins), observe=observe, plugins=plugins, control=control)
 
-    # -- life --------------------------------------------------------------------------------------
+    # -- life ----------------------------------------------------------------------------------------------------------------
 
     def start(self) -> Self:
         """Start the workers and return once each serves, or has been given time to.
@@ -205,7 +205,7 @@ class Supervisor(Changeable, Messaging):
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    # -- the cluster -------------------------------------------------------------------------------
+    # -- the cluster -----------------------------------------------------------------------------------------------------------
 
     @property
     def local(self) -> Node:
@@ -286,7 +286,7 @@ class Supervisor(Changeable, Messaging):
         if self._told_to_stop:  # meanwhile, and who told it has found nothing to close
             control.close()
 
-    # -- orders ------------------------------------------------------------------------------------
+    # -- orders ----------------------------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
         """Tell all nodes that this one is about to leave: they dial it no more, and keep their links until it stops."""

@@ -119,7 +119,7 @@ class Examiner:
             self._send(Beat())
             await asyncio.sleep(BEAT_S)
 
-    # -- the source --------------------------------------------------------------------------------
+    # -- the source ------------------------------------------------------------------------------------------------------------
 
     async def _diagnose_in_time(self) -> None:
         diagnosing = asyncio.create_task(self._diagnose())
@@ -185,7 +185,7 @@ class Examiner:
         if finding is not None:
             self._tell("connector", _checked(finding))
 
-    # -- the nodes ---------------------------------------------------------------------------------
+    # -- the nodes -------------------------------------------------------------------------------------------------------------
 
     async def _try_nodes(self) -> None:
         nodes = [self._roster.known[key] for key in sorted(self._roster.known)[:MAX_TRIED]]
@@ -216,7 +216,7 @@ class Examiner:
         finding = await self._connector.diagnose(node, self._context)
         return None if finding is None else _checked(finding)
 
-    # -- telling -----------------------------------------------------------------------------------
+    # -- telling ---------------------------------------------------------------------------------------------------------------
 
     def _tell(self, step: Step, finding: Finding) -> None:
         self._send(Told(step, finding))

@@ -141,7 +141,7 @@ class Worker:
             announced=lambda: self._announced(name),
         )
 
-    # -- life --------------------------------------------------------------------------------------
+    # -- life ----------------------------------------------------------------------------------------------------------------
 
     async def main(self) -> bool:
         """Serve until told to stop; return False if serving was not possible."""
@@ -224,7 +224,7 @@ class Worker:
             self._outbox.send(Beat())
             await asyncio.sleep(BEAT_S)
 
-    # -- observations and commands -----------------------------------------------------------------
+    # -- observations and commands ---------------------------------------------------------------------------------------------
 
     def _observe(self, source: str, observation: Observation) -> None:
         if isinstance(observation, Seen) and observation.node.name == self.local.name:
@@ -301,7 +301,7 @@ class Worker:
                 object.__setattr__(event, "t", t)  # nobody has seen it yet; to make another one takes longer than all before
             self._outbox.publish(tuple(events))
 
-    # -- the supervisor's orders -------------------------------------------------------------------
+    # -- the supervisor's orders -----------------------------------------------------------------------------------------------
 
     def _lost_supervisor(self, fault: str | None) -> None:
         if fault is not None:

@@ -200,7 +200,7 @@ def test_bounds_that_packing_relies_on_hold():
     assert len(encode(records)) <= sum(len(encode_record(record)) for record in records) + ARRAY_BYTES
 
 
-# -- greetings -------------------------------------------------------------------------------------
+# -- greetings -----------------------------------------------------------------------------------------------------------------
 
 
 def test_greeting():

@@ -28,7 +28,7 @@ _CURES = {
 }
 
 
-# -- where -----------------------------------------------------------------------------------------
+# -- where ---------------------------------------------------------------------------------------------------------------------
 
 
 async def listen(network: Network, host: str, port: int) -> Listener:
@@ -75,7 +75,7 @@ def announced_host(own: str, host: str | None, advertise: str | None) -> str:
     return own if host is None or is_unspecified(host) else canonical_host(host)
 
 
-# -- how many --------------------------------------------------------------------------------------
+# -- how many ------------------------------------------------------------------------------------------------------------------
 
 
 def max_links(most_streams: int) -> int:

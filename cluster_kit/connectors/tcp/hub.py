@@ -93,7 +93,7 @@ class Hub:
         self._stopped = False
         self._emptied = asyncio.Event()
 
-    # -- life --------------------------------------------------------------------------------------
+    # -- life ------------------------------------------------------------------------------------------------------------------
 
     def serve(self, listener: Listener) -> None:
         """Accept connections on ``listener``, which is ours from now on."""
@@ -147,7 +147,7 @@ class Hub:
         self._apply(self._table.closed(session.conn, Reason.SILENT, ConnectReason.TIMEOUT))
         session.abort()
 
-    # -- connections -------------------------------------------------------------------------------
+    # -- connections -----------------------------------------------------------------------------------------------------------
 
     def _accept(self, stream: Stream) -> None:
         """Take in a connection, unless there are too many that are not links yet."""
@@ -291,7 +291,7 @@ class Hub:
         self._apply(self._table.closed(session.conn))
         self._emptied.set()
 
-    # -- what the table decided --------------------------------------------------------------------
+    # -- what the table decided ------------------------------------------------------------------------------------------------
 
     def _apply(self, actions: Iterable[Action]) -> None:
         for action in actions:

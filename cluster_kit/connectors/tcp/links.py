@@ -136,7 +136,7 @@ class Links:
         self.attempts: dict[int, Node] = {}
         self._actions: list[Action] = []
 
-    # -- which of several connections --------------------------------------------------------------
+    # -- which of several connections ------------------------------------------------------------------------------------------
 
     def decide(self, newcomer: Connection, sign: Sign = Sign.NONE) -> None:
         """Carry out the verdict on a connection whose peer has introduced itself."""
@@ -193,7 +193,7 @@ class Links:
             return False
         return True
 
-    # -- up, kept, down ----------------------------------------------------------------------------
+    # -- up, kept, down --------------------------------------------------------------------------------------------------------
 
     def refuse(self, conn: int, reason: ConnectReason) -> None:
         """Turn away a stranger."""
@@ -263,7 +263,7 @@ class Links:
             for attempt, node in self._waiting_for(lost):
                 self.fail(attempt, connect_error(node, ConnectReason.RESET))
 
-    # -- who waits for a link ----------------------------------------------------------------------
+    # -- who waits for a link --------------------------------------------------------------------------------------------------
 
     def _waiting_for(self, connection: Connection) -> list[tuple[int, Node]]:
         """Return each ``connect`` to the peer of ``connection``, be it that it waits for this or for a dial of its own."""
@@ -286,7 +286,7 @@ class Links:
         if isinstance(error, NameConflict):
             self.do(Conflict(self.us.local.key, rival))
 
-    # -- single actions ----------------------------------------------------------------------------
+    # -- single actions --------------------------------------------------------------------------------------------------------
 
     def drop(self, connection: Connection) -> None:
         """Close a connection that is no link."""

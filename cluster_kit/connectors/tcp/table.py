@@ -61,7 +61,7 @@ class LinkTable:
         self._attempts = self._links.attempts
         self._hang_ups = HangUps()
 
-    # -- our own wishes ----------------------------------------------------------------------------
+    # -- our own wishes --------------------------------------------------------------------------------------------------------
 
     def connect(self, attempt: int, node: Node) -> list[Action]:
         """Want a link to ``node``; ``Linked`` or ``Failed`` follows, once."""
@@ -112,7 +112,7 @@ class LinkTable:
             self._links.fail(attempt, connect_error(node, ConnectReason.FAILED, "we are stopping"))
         return self._links.take()
 
-    # -- what happens to connections ---------------------------------------------------------------
+    # -- what happens to connections -------------------------------------------------------------------------------------------
 
     def accept(self, conn: int) -> Link:
         """Take in a connection that somebody opened to us, and return its protocol."""

@@ -87,7 +87,7 @@ class Session:
     def _epmd(self, host: str) -> Epmd:
         return Epmd(host, self._options.port(), self._options.deadline_s)
 
-    # -- being found -------------------------------------------------------------------------------
+    # -- being found -----------------------------------------------------------------------------------------------------------
 
     def _make_known(self) -> None:
         local = self._ctx.local
@@ -113,7 +113,7 @@ class Session:
             self._ask_anew()
         self._wake.set()
 
-    # -- finding -----------------------------------------------------------------------------------
+    # -- finding ---------------------------------------------------------------------------------------------------------------
 
     def _ask_anew(self) -> None:
         """Have a round start now that counts on no answer to an earlier question."""

@@ -159,7 +159,7 @@ class SealedEngine:
             return self._echo(opened.boot, to, envelope.nonce)
         return []
 
-    # -- asking, and being asked -------------------------------------------------------------------
+    # -- asking, and being asked -----------------------------------------------------------------------------------------------
 
     def _echo(self, boot: Boot, to: Endpoint, nonce: bytes) -> list[Action]:
         """Answer a run that is known and asks us, rather than all who hear it."""
@@ -193,7 +193,7 @@ class SealedEngine:
             return []  # the other one asks, to whom we have more to say
         return [Send(self._sealed(asking.padded(room_bytes)), question.to)]
 
-    # -- sealing -----------------------------------------------------------------------------------
+    # -- sealing ---------------------------------------------------------------------------------------------------------------
 
     def _sent(self, actions: Sequence[Action]) -> list[Action]:
         return [self._seal(action) if isinstance(action, Send) else action for action in actions]

@@ -83,7 +83,7 @@ class Session:
             self._changed = True
             self._wake.set()
 
-    # -- when to do something ----------------------------------------------------------------------
+    # -- when to do something --------------------------------------------------------------------------------------------------
 
     async def _pause(self) -> None:
         """Wait until something is due, or worth telling."""
@@ -125,7 +125,7 @@ class Session:
         if len(self._news) >= MAX_NEWS:  # until these have been taken
             self._datagrams.pause()
 
-    # -- what to do --------------------------------------------------------------------------------
+    # -- what to do ------------------------------------------------------------------------------------------------------------
 
     async def _join(self) -> None:
         self._join_at_s = self._clock.now_s() + self._options.interval_s
@@ -202,7 +202,7 @@ class Session:
         else:
             self._mutter(str(distrusted))
 
-    # -- ending ------------------------------------------------------------------------------------
+    # -- ending ----------------------------------------------------------------------------------------------------------------
 
     def _say_goodbye(self) -> None:
         if self._datagrams is not None:

@@ -86,7 +86,7 @@ async def open_access(options: KubernetesStrategy, environ: Mapping[str, str]) -
     return await _by_kubeconfig(kubeconfig, options, environ)
 
 
-# -- a pod's service account -----------------------------------------------------------------------
+# -- a pod's service account ---------------------------------------------------------------------------------------------------
 
 
 def _in_cluster(options: KubernetesStrategy, environ: Mapping[str, str]) -> Access:
@@ -169,7 +169,7 @@ def _home() -> Path | None:
         return None
 
 
-# -- a kubeconfig ----------------------------------------------------------------------------------
+# -- a kubeconfig --------------------------------------------------------------------------------------------------------------
 
 
 def _usual_kubeconfig(environ: Mapping[str, str]) -> Path | None:

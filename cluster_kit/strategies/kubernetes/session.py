@@ -78,7 +78,7 @@ class Session:
         await asyncio.sleep(SETTLE_S)
         self._news.clear()
 
-    # -- what to tell ------------------------------------------------------------------------------
+    # -- what to tell ----------------------------------------------------------------------------------------------------------
 
     def _take(self) -> list[Observation]:
         """Return what has not been told yet."""
@@ -118,7 +118,7 @@ class Session:
         elif request.position or request.first:
             log.warning("kubernetes: listing again, since the server's store was restored or its cache is behind: %s", text)
 
-    # -- what to ask -------------------------------------------------------------------------------
+    # -- what to ask -----------------------------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
         while True:

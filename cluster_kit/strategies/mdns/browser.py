@@ -145,7 +145,7 @@ class Browser:
         self._browse_at_s = min(self._browse_at_s, at_s)
         self._browse_s = self._random.uniform(*BROWSE_S)
 
-    # -- hearing -----------------------------------------------------------------------------------
+    # -- hearing ---------------------------------------------------------------------------------------------------------------
 
     def hear(self, record: Record, now_s: float) -> None:
         """Take in a record of an instance; ``take`` tells what follows."""
@@ -189,7 +189,7 @@ class Browser:
         self._ask_at_s = min(self._ask_at_s, instance.until_s)
         self._news[key] = None
 
-    # -- telling -----------------------------------------------------------------------------------
+    # -- telling ---------------------------------------------------------------------------------------------------------------
 
     def take(self, now_s: float) -> Iterator[Observation | Ignored]:
         """Yield what follows from what was heard since the last time."""
@@ -238,7 +238,7 @@ class Browser:
         instance.ask_at_s = [at_s for at_s in due_s if at_s > now_s]
         self._ask_at_s = min([self._ask_at_s, instance.until_s, *instance.ask_at_s[:1]])
 
-    # -- asking ------------------------------------------------------------------------------------
+    # -- asking ----------------------------------------------------------------------------------------------------------------
 
     def tick(self, now_s: float) -> Questions | None:
         """Forget those whose time has passed, and return what to ask now, if anything."""

@@ -91,7 +91,7 @@ class Responder(RecordUpdateListener):
             registry.async_remove(registry.async_get_service_infos())  # or they would be told goodbye
             await AsyncZeroconf(zc=self._zeroconf).async_close()
 
-    # -- speaking ----------------------------------------------------------------------------------
+    # -- speaking --------------------------------------------------------------------------------------------------------------
 
     async def announce(self, info: ServiceInfo) -> None:
         """Register ``info``, or tell that it has changed.
@@ -120,7 +120,7 @@ class Responder(RecordUpdateListener):
                 out.add_answer_at_time(DNSPointer(self._service_type, _PTR, _IN, left_s, name), 0)
             self._zeroconf.async_send(out)
 
-    # -- hearing -----------------------------------------------------------------------------------
+    # -- hearing ---------------------------------------------------------------------------------------------------------------
 
     def addresses_of(self, host: str) -> list[str]:
         """Return the addresses of ``host`` as far as they were heard, those of IPv6 with the scope they were heard in."""

@@ -89,7 +89,7 @@ class Session:
             self._announce_at_s = self._clock.now_s()
             self._wake.set()
 
-    # -- when to do something ----------------------------------------------------------------------
+    # -- when to do something --------------------------------------------------------------------------------------------------
 
     async def _pause(self) -> None:
         """Wait until something is due, or was heard."""
@@ -125,7 +125,7 @@ class Session:
     def _addresses_of(self, host: str) -> Iterable[str]:
         return self._responder.addresses_of(host) if self._responder else ()
 
-    # -- interfaces --------------------------------------------------------------------------------
+    # -- interfaces ------------------------------------------------------------------------------------------------------------
 
     async def _look(self) -> None:
         """Use the interfaces that can be used now."""
@@ -167,7 +167,7 @@ class Session:
             log.warning("mdns: only %s used: %s", ", ".join(map(str, self._ways)), "; ".join(faults))
         self._faults = faults
 
-    # -- this node ---------------------------------------------------------------------------------
+    # -- this node -------------------------------------------------------------------------------------------------------------
 
     async def _announce(self, responder: Responder) -> None:
         self._announce_at_s = inf
@@ -224,7 +224,7 @@ class Session:
                 f"allow UDP to port {PORT} in and out"
             )
 
-    # -- health ------------------------------------------------------------------------------------
+    # -- health ----------------------------------------------------------------------------------------------------------------
 
     def _failed(self, why: str) -> None:
         """Report an error, once."""

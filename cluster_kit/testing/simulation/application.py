@@ -86,7 +86,7 @@ class Application:
         self._listen(TOPIC, Interest(messages=WINDOW_MESSAGES, bytes=WINDOW_BYTES, answers=True))
         self._later(_TICK_S, self._tick)
 
-    # -- life --------------------------------------------------------------------------------------
+    # -- life ------------------------------------------------------------------------------------------------------------------
 
     @property
     def waits_for(self) -> tuple[int, ...]:
@@ -135,7 +135,7 @@ class Application:
         self._is_frozen = False
         self._read()
 
-    # -- the worker --------------------------------------------------------------------------------
+    # -- the worker ------------------------------------------------------------------------------------------------------------
 
     def hear(self, message: Parcel | Forwarded | LinkOpened | LinkClosed) -> None:
         """Take in what the worker says of its links."""
@@ -212,7 +212,7 @@ class Application:
             self._greetings += 1
             self._order(Greeting(self.messenger.greeting))
 
-    # -- what it does ------------------------------------------------------------------------------
+    # -- what it does ----------------------------------------------------------------------------------------------------------
 
     def play(self, step: Talk) -> None:
         """Go through a step of a script."""
@@ -309,7 +309,7 @@ class Application:
             is_unsent = self.messenger.withdraw(ticket)
             self._ends(ticket, "withdrawn" if is_unsent else "given up", ran=False if is_unsent else None)
 
-    # -- what comes of it --------------------------------------------------------------------------
+    # -- what comes of it ------------------------------------------------------------------------------------------------------
 
     def _take(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
@@ -367,7 +367,7 @@ class Application:
         serial = self._asks.pop(ticket, None)
         self._ledger.ends(self.party, serial, how, ran=ran, answer=answer)
 
-    # -- reading -----------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------------------------------
 
     def _put(self, stream: IncomingStream, number: int) -> None:
         self._unread.append((stream, number))

@@ -176,7 +176,7 @@ class Player:
         if self._starved_by[member.number] is step:
             member.eat()
 
-    # -- the network -------------------------------------------------------------------------------
+    # -- the network -----------------------------------------------------------------------------------------------------------
 
     def _break(self, step: Step) -> None:
         if step in self._broken:
@@ -206,7 +206,7 @@ class Player:
         for step in steps:
             self._mend(step)
 
-    # -- telling -----------------------------------------------------------------------------------
+    # -- telling ---------------------------------------------------------------------------------------------------------------
 
     def _later(self, delay_s: float | None, act: Callable[..., object], *args: object) -> None:
         if delay_s is not None:

@@ -173,7 +173,7 @@ class Simulation:
             ledger=self._ledger,
         )
 
-    # -- running -----------------------------------------------------------------------------------
+    # -- running ---------------------------------------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
         """Run it, once, and return what came of it."""
@@ -271,7 +271,7 @@ class Simulation:
         broken_s = self._judge.agreed_s if self._ledger is None else max(self._ledger.broken_s, self._judge.agreed_s)
         return is_agreed and broken_s + CALM_S + self._quiet_s <= now_s
 
-    # -- watching ----------------------------------------------------------------------------------
+    # -- watching --------------------------------------------------------------------------------------------------------------
 
     def _heard(self, number: int, what: str, key: str, reason: Reason | None) -> None:
         self._judge.heard(number, what, key, reason, self._timeline.now_s)

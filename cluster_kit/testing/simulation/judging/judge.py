@@ -89,7 +89,7 @@ class Judge:
             said = f"{what} {key}: {reason}, though it had left with a goodbye {now_s - left_at_s:.3f} s before"
             self._findings.add(Law.GOODBYES, now_s, label_of(number), said)
 
-    # -- the truth ---------------------------------------------------------------------------------
+    # -- the truth -------------------------------------------------------------------------------------------------------------
 
     def settle(self, now_s: float) -> None:
         """Work out what all should see from now on."""
@@ -136,7 +136,7 @@ class Judge:
     def _numbers_of(self, keys: frozenset[str]) -> list[int]:
         return sorted(self._numbers[key] for key in keys if key in self._numbers)
 
-    # -- agreement ---------------------------------------------------------------------------------
+    # -- agreement -------------------------------------------------------------------------------------------------------------
 
     def _note(self, number: int, disagreement: Disagreement, now_s: float) -> None:
         if disagreement.about:

@@ -123,7 +123,7 @@ class Ledger:
         self.broken_s = -inf
         """When the latest link was down."""
 
-    # -- who is who --------------------------------------------------------------------------------
+    # -- who is who ------------------------------------------------------------------------------------------------------------
 
     def begins(self, number: int) -> Party:
         """Take in a new run of a node's application."""
@@ -152,7 +152,7 @@ class Ledger:
         messages, size = max(before.messages, interest.messages), max(before.bytes, interest.bytes)
         party.widest[topic] = Interest(messages=messages, bytes=size)
 
-    # -- links -------------------------------------------------------------------------------------
+    # -- links -----------------------------------------------------------------------------------------------------------------
 
     def linked(self, party: Party, run: bytes) -> Tie:
         """Take in a new link of an application to that run of another."""
@@ -199,7 +199,7 @@ class Ledger:
                 tie.run = record.run
                 self._met.setdefault((party.run, tie.run), -inf)
 
-    # -- messages ----------------------------------------------------------------------------------
+    # -- messages --------------------------------------------------------------------------------------------------------------
 
     def data(self, party: Party, size: int) -> tuple[bytes, int]:
         """Return the data of a new message with ``size`` bytes of ballast, and its serial."""
@@ -291,7 +291,7 @@ class Ledger:
     def _sender(self, node: Node) -> Party | None:
         return None if node.boot_id is None else self._boots.get(node.boot_id)
 
-    # -- questions ---------------------------------------------------------------------------------
+    # -- questions -------------------------------------------------------------------------------------------------------------
 
     def ran(self, party: Party, serial: int) -> None:
         """Judge that somebody deals with a question."""
@@ -317,7 +317,7 @@ class Ledger:
         """Tell what breaks a law."""
         self._tell(law, party.number, what)
 
-    # -- the end -----------------------------------------------------------------------------------
+    # -- the end ---------------------------------------------------------------------------------------------------------------
 
     def conclude(self, listeners: Mapping[bytes, Callable[[str], tuple[Node, ...]]]) -> None:
         """Judge the end of a simulation, when nothing has happened for long.
