@@ -27,7 +27,7 @@ from cluster_kit.supervisor.reconfiguration import Reconfigurable
 from cluster_kit.supervisor.recursion_guard import refuse_in_worker
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.timeouts import checked_s_or_none
-from cluster_kit.supervisor.topics.speaking import Speaking
+from cluster_kit.supervisor.topics.messaging import Messaging
 from cluster_kit.supervisor.topics.switchboards import Switchboards
 from cluster_kit.supervisor.view import NodeState
 from cluster_kit.supervisor.waiting import await_serving, check_reachable, wait_for_nodes
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from cluster_kit.supervisor.control import ControlSocket
 
 
-class Supervisor(Displayed, Reconfigurable, Speaking):
+class Supervisor(Displayed, Reconfigurable, Messaging):
     """Runs the topologies of a configuration, and knows which nodes are there.
 
     Use it as a context manager, or call ``start`` and ``stop``. A supervisor runs once.

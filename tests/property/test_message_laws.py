@@ -11,7 +11,7 @@ from message_world import MAX_BYTES, World, play, random_steps
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import BootId, Node
 from cluster_kit.topics import control, lanes, link, peers
-from cluster_kit.topics.hearing import MAX_DECLINED
+from cluster_kit.topics.dispatcher import MAX_DECLINED
 from cluster_kit.topics.messenger import Messenger
 from cluster_kit.topics.outcomes import Interest
 from cluster_kit.topics.questions import MAX_OPEN
@@ -247,7 +247,7 @@ RECORDS = st.one_of(
         for topics in [st.sampled_from(["t", "u", "v"])]
         for data in [st.sampled_from([b"", b"x" * 100, wire.encode_record(wire.Said(1, 5, b"y"))])]
         for kind, fields in [
-            (wire.Opening, {"run": st.just(HOSTILE_RUN), "line": numbers | st.none()}),
+            (wire.Opening, {"run": st.just(HOSTILE_RUN), "epoch": numbers | st.none()}),
             (wire.Interests, {"interests": st.dictionaries(topics, wanted), "last": st.booleans()}),
             (wire.Interested, {"topic": topics, "interest": wanted}),
             (wire.Uninterested, {"topic": topics}),
@@ -281,6 +281,6 @@ def test_whatever_a_peer_says_is_heard_or_ends_its_link(payloads, data):
             say("h@h", data.draw(st.sampled_from("tu")), b"x", tickets)
         victim.drain()
     victim.messenger.down(victim.link, 1.0)
-    ended = len(victim.messenger._local.places)
+    ended = len(victim.messenger._local.pending)
     assert ended == 0
     assert victim.messenger.tick(100.0) is not None

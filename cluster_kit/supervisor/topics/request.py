@@ -1,4 +1,4 @@
-"""What one call has handed over, and what came of each part of it; the wait for that."""
+"""``TopicRequest``: one call of ``send``, ``ask`` or ``ask_all``, and the wait for its results."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from cluster_kit.topics.outcomes import Failed, Replied, Sent
 Outcome = Sent | Replied | Failed
 
 
-class Errand:
-    """One message or question to each of some nodes, under way from the moment when this is made.
+class TopicRequest:
+    """A message or a question to one or several nodes, submitted when this is made.
 
     Args:
         board: Of the topology.
         topic: Name of the topic.
-        nodes: To whom, each a node or its name.
-        data: What is said, encoded.
+        nodes: The receivers, each a node or its name.
+        data: The encoded message or question.
         timeout_s: How long to wait in all.
         asking: Whether it is a question.
-        wake: Called, in any thread, when something has come of it.
+        wake: Called in any thread when a result has come.
     """
 
     def __init__(
@@ -47,33 +47,30 @@ class Errand:
         self._verb = "ask" if asking else "send"
         self._deadline_s = time.monotonic() + timeout_s
         self._outcomes: dict[int, Outcome] = {}
-        self._come: SimpleQueue[Outcome] = SimpleQueue()  # a signal handler may interrupt who waits for it
+        self._come: SimpleQueue[Outcome] = SimpleQueue()  # reentrant, for signal handlers
         self._wake = wake
         self._nodes: dict[int, Node | str] = {}
+        patience_s = timeout_s if asking else None
         try:
             for node in nodes:
-                self._nodes[self._hand_over(node, data, asking=asking)] = node
+                ticket = board.submit(node, topic, data, patience_s, self._on_outcome)
+                self._nodes[ticket] = node
         except BaseException:
             self.give_up()
             raise
 
-    def _hand_over(self, node: Node | str, data: bytes, *, asking: bool) -> int:
-        if asking:
-            return self._board.ask(node, self._topic, data, self._timeout_s, self._tell)
-        return self._board.send(node, self._topic, data, self._tell)
-
-    def _tell(self, outcome: Outcome) -> None:
+    def _on_outcome(self, outcome: Outcome) -> None:
         self._come.put(outcome)
         if self._wake is not None:
             self._wake()
 
     @property
     def left_s(self) -> float:
-        """For how long there still is to wait."""
+        """How many seconds are left to wait."""
         return max(0.0, self._deadline_s - time.monotonic())
 
     def wait(self) -> None:
-        """Wait until something came of every part of it, or it takes too long."""
+        """Block until all results are there, or time is up."""
         try:
             while len(self._outcomes) < len(self._nodes):
                 outcome = self._come.get(timeout=self.left_s)
@@ -85,7 +82,7 @@ class Errand:
                 self.give_up()
 
     def collect(self) -> bool:
-        """Take in what has come; return whether that is all there is to wait for."""
+        """Collect the results that have come; return whether these are all."""
         try:
             while True:
                 outcome = self._come.get_nowait()
@@ -94,14 +91,14 @@ class Errand:
             return len(self._outcomes) == len(self._nodes)
 
     def give_up(self) -> None:
-        """Wait no longer: what nothing came of has failed."""
+        """Fail what has no result yet."""
         for ticket, node in self._nodes.items():
             if ticket not in self._outcomes:
                 self._board.give_up(ticket, self._unsent(node), self._unanswered(node))
         self.collect()
 
     def results(self) -> list[Any]:
-        """Return, for each node, what came of it: the answer, ``None`` for a message that was sent, or the error."""
+        """Return, for each node, its answer, ``None`` for a sent message, or the error."""
         return [self._result(self._outcomes[ticket], node) for ticket, node in self._nodes.items()]
 
     def _result(self, outcome: Outcome, node: Node | str) -> Any:
@@ -112,32 +109,34 @@ class Errand:
                 try:
                     return decode(data)
                 except RemoteProtocolError as exc:
-                    return RemoteError(f"ask: the answer of {node} can't be read: {exc}", node=str(node))
+                    text = f"ask: the answer of {node} can't be read: {exc}"
+                    return RemoteError(text, node=str(node))
             case _:
                 return None
 
     def _unsent(self, node: Node | str) -> NotSentError:
         text = (
-            f"{self._verb}: {node} had no room in topic {self._topic!r} for {self._timeout_s:g} s, as it has not read what "
-            "came before: have it read faster, or wait for longer"
+            f"{self._verb}: {node} had no room in topic {self._topic!r} for {self._timeout_s:g} s, "
+            "as it has not read earlier messages: make it read faster, or wait for longer"
         )
         return NotSentError(text, node=str(node))
 
     def _unanswered(self, node: Node | str) -> UnansweredError:
         text = (
-            f"{self._verb}: no answer from {node} in topic {self._topic!r} within {self._timeout_s:g} s: it may still act on "
-            "the question: wait for longer, or ask what is safe to be done twice"
+            f"{self._verb}: no answer from {node} in topic {self._topic!r} "
+            f"within {self._timeout_s:g} s: it may still act on the question: wait for longer, "
+            "or ask only what is safe to be done twice"
         )
         return UnansweredError(text, node=str(node))
 
 
 def checked_receiver(to: Any, verb: str) -> Node | str:
-    """Return a node, or a node's name; raises ``TypeError`` for what is neither."""
+    """Return ``to`` if it is a node or a name; raises ``TypeError`` otherwise."""
     if not isinstance(to, Node | str):
         raise TypeError(f"{verb}: {to!r:.80}: expected a node, or its name")
     return to
 
 
 def checked_patience_s(timeout_s: Any, verb: str) -> float:
-    """Return for how long to wait; raises ``TypeError`` for what is no number of seconds."""
+    """Return the timeout as seconds; raises ``TypeError`` if it is no number."""
     return max(0.0, checked_s(timeout_s, f"{verb}: timeout_s"))

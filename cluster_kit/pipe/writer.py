@@ -1,14 +1,16 @@
-"""What one end of a pipe has to send: any thread adds to it without waiting, and one at a time writes.
+"""What one end of a pipe has to send. Any thread adds without blocking; one at a time writes.
 
-Threads of the application send parcels while the supervising thread sends orders, and a signal handler may interrupt either
-of these amid its work and send something itself, or raise. What holds:
+Threads of the application send parcels while the supervising thread sends orders. A signal handler
+may interrupt either of them at any point, and send something itself, or raise. The guarantees:
 
-- Nobody waits for longer than another thread's write, which never blocks. A signal handler waits for nobody: it finds the lock
-  taken, by the caller that it has interrupted or by another thread, adds what it has, and leaves it to them.
-- What is sent goes out whole, once, and in the order in which it was added, also where an exception interrupts the writer at
-  any point. Each step of the bookkeeping is one operation that nothing interrupts, and does the same when done again.
-- What is left after an exception, or was left to another, is written by the next ``write``; ``pending_bytes`` tells that there
-  is something.
+- Nobody waits longer than for another thread's write, which doesn't block. A signal handler never
+  waits: if the lock is taken, by the code it has interrupted or by another thread, it adds its data
+  and leaves the writing to the holder.
+- Everything is sent whole, once, and in the order in which it was added, even if an exception
+  interrupts the writer at any point. Each step of the bookkeeping is one uninterruptible operation,
+  and idempotent.
+- What is left over, after an exception or by a signal handler, is written by the next ``write``;
+  ``pending_bytes`` shows that there is something.
 """
 
 from __future__ import annotations
@@ -19,13 +21,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-_TOGETHER = 64  # pieces in one call of the system
+_TOGETHER = 64  # pieces in one system call
 
-_Piece = list[Any]  # what is to be sent, then how many bytes each call of the system has sent, of this and what is behind it
+_Piece = list[Any]
+"""The data; then, for each system call, how many bytes it has sent of this and later pieces."""
 
 
-class Outgoing:
-    """Sends through a non-blocking stream socket, which it closes when told to.
+class PipeWriter:
+    """Sends through a non-blocking stream socket; ``close`` closes it.
 
     Args:
         sock: The socket, which it owns.
@@ -37,19 +40,19 @@ class Outgoing:
         self._close_s = close_s
         self._send: Callable[[Any], int] = sock.send
         self._send_several: Callable[[Any], int] = sock.sendmsg
-        self._pieces: deque[_Piece] = deque()  # anybody adds some; who holds the lock takes them away
+        self._pieces: deque[_Piece] = deque()  # anybody appends; only the lock's holder removes
         self._lock = threading.Lock()
 
     def add(self, data: bytes, *more: bytes) -> None:
-        """Add ``data``, all of it together, without sending it."""
+        """Add ``data`` and ``more``, without anything in between, and without sending."""
         if more:
-            self._pieces.extend([[data], *([each] for each in more)])  # at once, so that nothing comes between them
+            self._pieces.extend([[data], *([each] for each in more)])  # atomic
         else:
             self._pieces.append([data])
 
     @property
     def pending_bytes(self) -> int:
-        """What was added and is not sent; while another thread writes, roughly."""
+        """Bytes that were added and not sent; approximate while another thread writes."""
         if not self._pieces:
             return 0
         pieces = tuple(self._pieces)
@@ -63,16 +66,17 @@ class Outgoing:
         """
         while self._pieces:
             if self._lock.locked():
-                return False  # whoever holds it looks again
+                return False  # the holder looks again when it is done
             with self._lock:
                 if not self._write():
                     return False
         return True
 
     def close(self) -> None:
-        """Close the socket once nobody writes, or else its number might be somebody else's by then.
+        """Close the socket once nobody writes, as its number may be reused at once.
 
-        Who has interrupted the writer can't wait for that, and goes ahead after a while.
+        A signal handler that has interrupted the writer can't wait for that; it closes the socket
+        after ``close_s``.
         """
         is_held = self._lock.acquire(timeout=self._close_s)
         self._socket.close()
@@ -80,7 +84,7 @@ class Outgoing:
             self._lock.release()
 
     def _write(self) -> bool:
-        """Send what there is, for who holds the lock; return whether all of it is out."""
+        """Send what there is, with the lock held; return whether all of it is out."""
         pieces = self._pieces
         while pieces:
             head = pieces[0]
@@ -88,7 +92,7 @@ class Outgoing:
             sent = sum(head[1:]) if len(head) > 1 else 0
             if sent < len(data):
                 try:
-                    # ``extend`` and ``map`` note what was sent before any signal handler runs
+                    # ``extend`` of ``map`` records the result before any signal handler runs.
                     if sent or len(pieces) > 1:
                         head.extend(map(self._send_several, (self._first_of(pieces, sent),)))
                     else:
@@ -104,8 +108,9 @@ class Outgoing:
 
     @staticmethod
     def _first_of(pieces: deque[_Piece], sent: int) -> list[bytes | memoryview]:
-        """Return what is to be sent together, without the part of it that was ``sent``."""
-        data: list[bytes | memoryview] = [pieces[index][0] for index in range(min(len(pieces), _TOGETHER))]
+        """Return the pieces to send in one call, without the first ``sent`` bytes."""
+        count = min(len(pieces), _TOGETHER)
+        data: list[bytes | memoryview] = [pieces[index][0] for index in range(count)]
         if sent:
             data[0] = memoryview(data[0])[sent:]
         return data

@@ -9,8 +9,8 @@ from functools import cache, partial
 
 import pytest
 
-from cluster_kit.pipe import outgoing
-from cluster_kit.pipe.outgoing import Outgoing
+from cluster_kit.pipe import writer
+from cluster_kit.pipe.writer import PipeWriter
 
 DEADLINE_S = 30.0
 
@@ -55,7 +55,7 @@ def write_all(out):
 @pytest.mark.parametrize("most", [1, 3, 7, 1000])
 def test_pieces_go_out_in_order_however_few_bytes_are_taken(most):
     narrow = Narrow(most=most)
-    out = Outgoing(narrow)
+    out = PipeWriter(narrow)
     expected = fill(out)
     assert out.pending_bytes == len(expected)
     while not out.write():
@@ -82,7 +82,7 @@ class Tracer:
 
     def __call__(self, frame, event, _):
         code = frame.f_code
-        if code.co_filename != outgoing.__file__ or code.co_name in ("add", "__init__", "<genexpr>"):
+        if code.co_filename != writer.__file__ or code.co_name in ("add", "__init__", "<genexpr>"):
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":
@@ -116,7 +116,7 @@ def test_an_exception_at_any_point_of_the_writing_loses_and_repeats_nothing(most
     while not done:
         number += 1
         narrow = Narrow(most=most)
-        out = Outgoing(narrow)
+        out = PipeWriter(narrow)
         expected = fill(out)
         try:
             done = not traced(partial(write_all, out), number, interrupt)
@@ -132,7 +132,7 @@ def test_who_interrupts_a_writer_and_sends_waits_for_nobody_and_comes_behind():
     while not done:
         number += 1
         narrow = Narrow()
-        out = Outgoing(narrow)
+        out = PipeWriter(narrow)
         expected = fill(out)
 
         def send(out=out):
@@ -166,17 +166,17 @@ class Slow(Narrow):
 
 def test_nobody_closes_a_socket_that_another_thread_writes_to():
     slow = Slow()
-    out = Outgoing(slow, close_s=DEADLINE_S)
+    out = PipeWriter(slow, close_s=DEADLINE_S)
     out.add(b"parcel")
-    writer, closer = (threading.Thread(target=each) for each in (out.write, out.close))
-    writer.start()
+    writing, closing = (threading.Thread(target=each) for each in (out.write, out.close))
+    writing.start()
     assert slow.is_sending.wait(DEADLINE_S)
-    closer.start()
+    closing.start()
     out.add(b"left")
     assert not out.write()  # who adds something meanwhile waits for nobody
     slow.may_go_on.set()
-    writer.join(DEADLINE_S)
-    closer.join(DEADLINE_S)
+    writing.join(DEADLINE_S)
+    closing.join(DEADLINE_S)
     assert slow.closed_after.startswith(b"parcel")
 
 
@@ -184,7 +184,7 @@ def test_the_gone_are_told_again_and_again():
     with ExitStack() as stack:
         ours, theirs = (stack.enter_context(closing(end)) for end in socket.socketpair())
         ours.setblocking(False)
-        out = Outgoing(ours)
+        out = PipeWriter(ours)
         theirs.close()
         out.add(b"anybody there?")
         for _ in range(2):
