@@ -272,7 +272,7 @@ class Worker:
         try:
             effects = self._membership.step(heard, self._clock.now_s())
         except TopologyError as exc:
-            log.exception("the topology raised")
+            log.exception("the topology raised", exc_info=exc.__cause__)
             self._give_up(as_config_error(exc.__cause__ or exc, "topology"))
         if self._membership.full_of and not self._full_told:
             self._full_told = True

@@ -196,3 +196,9 @@ def test_kinds_of_datagrams():
 def test_features_are_named():
     defined = re.search(r"(\w+) are defined: `(\w+)` and `(\w+)`", PAGE)
     assert defined.groups() == ("Two", exchange.FEATURE, connection.MESSAGES)
+
+
+def test_bounds_and_names_in_the_text_are_those_of_the_code():
+    ids, id_bytes = frames.MAX_SECRETS, frames.MAX_SECRET_ID_BYTES
+    assert f"array of at most {ids} ids, each of at most {id_bytes} bytes" in PAGE
+    assert f"`{frames.PROTOCOL.decode()}`. That is how an acceptor" in PAGE

@@ -275,7 +275,7 @@ class TestReader:
 
 
 def test_frames_are_values():
-    kinds = {type(frame) for frame, _ in FRAMES} | {App, Identity, Hint}
+    kinds = {type(frame) for frame, _ in FRAMES} | {Frame, App, Identity, Hint}
     assert kinds >= set(Frame.__subclasses__())
     assert all(kind.__struct_config__.frozen for kind in kinds)
 
