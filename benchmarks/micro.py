@@ -14,7 +14,8 @@ from random import Random
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES, Found, Seen
 from cluster_kit.membership.membership import Membership
-from cluster_kit.membership.reconciler import Connect
+from cluster_kit.membership.reconciler import Command, Connect
+from cluster_kit.membership.reports import Connected, LinkUp, Observed
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip.engine import GossipEngine
@@ -80,10 +81,10 @@ def membership(n: int) -> Iterator[Row]:
     """A full mesh of ``n`` others from nothing: each is found, planned and linked; then one thing more happens."""
     nodes = [_node(number) for number in range(1, n + 1)]
     found, linked, renewed, one_more = zip(*(_life(nodes) for _ in range(REPETITIONS)), strict=True)
-    yield "membership: take in a found node", n, min(found) / n
-    yield "membership: plan a connect, take in its link", n, min(linked) / n
-    yield "membership: take in all nodes again, unchanged", n, min(renewed)
-    yield "membership: take in one more node, plan its connect", n, min(one_more)
+    yield "membership: find a node, queue its connect", n, min(found) / n
+    yield "membership: link a node", n, min(linked) / n
+    yield "membership: find all nodes again, unchanged", n, min(renewed)
+    yield "membership: find one more node, connect to it", n, min(one_more)
 
 
 def _life(nodes: list[Node]) -> list[float]:
@@ -98,17 +99,18 @@ def _life(nodes: list[Node]) -> list[float]:
     )
     newcomer = _node(len(nodes) + 1)
 
+    commands: list[Command] = []
+
     def find() -> None:
-        for node in nodes:
-            here.observe("gossip", Seen(node, TTL_S), 0.0)
+        commands.extend(here.step([Observed("gossip", Seen(node, TTL_S)) for node in nodes], 0.0).commands)
+
+    def find_again() -> None:
+        here.step([Observed("dns", Found(frozenset(nodes)))], 1.0)
 
     def join() -> None:
-        here.observe("gossip", Seen(newcomer, TTL_S), 2.0)
-        assert here.plan(2.0) == [Connect(newcomer)]
+        assert here.step([Observed("gossip", Seen(newcomer, TTL_S))], 2.0).commands == [Connect(newcomer)]
 
-    everybody = Found(frozenset(nodes))
-    steps = (find, lambda: _link_all(here), lambda: here.observe("dns", everybody, 1.0), join)
-    return [_timed(step) for step in steps]
+    return [_timed(step) for step in (find, lambda: _link_all(here, commands), find_again, join)]
 
 
 def topologies(n: int) -> Iterator[Row]:
@@ -130,12 +132,11 @@ def topologies(n: int) -> Iterator[Row]:
         yield f"topology: {what}", n, again_s
 
 
-def _link_all(here: Membership) -> None:
-    while commands := here.plan(0.0):
-        for command in commands:
-            here.link_up(command.node, 0.0)
-            here.connected(command.node, command.node, 0.0)
-    here.take_events()
+def _link_all(here: Membership, commands: list[Command]) -> None:
+    while commands:
+        dialled = [command.node for command in commands if isinstance(command, Connect)]
+        linked = [report for node in dialled for report in (LinkUp(node), Connected(node, node))]
+        commands = here.step(linked, 0.0).commands
 
 
 def _node(number: int) -> Node:

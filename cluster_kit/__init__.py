@@ -1,10 +1,11 @@
 """Automatic cluster formation and healing.
 
-``Supervisor`` runs the topologies of a configuration and tells who is there; ``AsyncSupervisor`` is its asyncio twin. The
-other names are the values they deal in and the contracts that plugins implement. Everything is imported when first used, so
+``Supervisor`` runs the topologies of a configuration and knows which nodes are there;
+``AsyncSupervisor`` does the same for asyncio. The other names are the values that the two take and
+return, and the contracts that plugins implement. Everything is imported when it is first used, so
 that importing the package costs next to nothing.
 
-For pytest, which loads our plugin and would warn where this was imported before: PYTEST_DONT_REWRITE
+For pytest, which would warn if this was imported before it loads our plugin: PYTEST_DONT_REWRITE
 """
 
 from __future__ import annotations
@@ -90,11 +91,21 @@ if TYPE_CHECKING:
     from cluster_kit.plugins import load_config
     from cluster_kit.registry import RegistryStrategy
     from cluster_kit.supervisor.aio import AsyncSupervisor
+    from cluster_kit.supervisor.async_subscription import AsyncSubscription
     from cluster_kit.supervisor.bus import Subscription
+    from cluster_kit.supervisor.changes import Changes
+    from cluster_kit.supervisor.status import (
+        GoneStatus,
+        LinkStatus,
+        State,
+        TopologyStatus,
+        UnlinkedStatus,
+    )
     from cluster_kit.supervisor.supervisor import Supervisor
-    from cluster_kit.supervisor.topics.aio import AsyncTopic
+    from cluster_kit.supervisor.topics.aio import AsyncTopic, AsyncTopicSubscription
     from cluster_kit.supervisor.topics.duty import AsyncDuty, Duty
     from cluster_kit.supervisor.topics.items import Gap, Message
+    from cluster_kit.supervisor.topics.subscription import TopicSubscription
     from cluster_kit.supervisor.topics.topic import Topic
 
 _HOME = {
@@ -113,11 +124,15 @@ _HOME = {
     "plugins": "load_config",
     "registry": "RegistryStrategy",
     "supervisor.aio": "AsyncSupervisor",
+    "supervisor.async_subscription": "AsyncSubscription",
     "supervisor.bus": "Subscription",
+    "supervisor.changes": "Changes",
+    "supervisor.status": "GoneStatus LinkStatus State TopologyStatus UnlinkedStatus",
     "supervisor.supervisor": "Supervisor",
+    "supervisor.topics.aio": "AsyncTopic AsyncTopicSubscription",
     "supervisor.topics.duty": "AsyncDuty Duty",
-    "supervisor.topics.aio": "AsyncTopic",
     "supervisor.topics.items": "Gap Message",
+    "supervisor.topics.subscription": "TopicSubscription",
     "supervisor.topics.topic": "Topic",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -126,9 +141,12 @@ __all__ = [
     "IGNORED",
     "Answer",
     "AsyncDuty",
+    "AsyncSubscription",
     "AsyncSupervisor",
     "AsyncTopic",
+    "AsyncTopicSubscription",
     "BootId",
+    "Changes",
     "ChildSpecDict",
     "Clock",
     "ClusterConfig",
@@ -152,10 +170,12 @@ __all__ = [
     "Found",
     "Gap",
     "Gone",
+    "GoneStatus",
     "Group",
     "Interface",
     "Leaving",
     "LinkReport",
+    "LinkStatus",
     "Listener",
     "LocalProtocolError",
     "Message",
@@ -185,12 +205,14 @@ __all__ = [
     "Secret",
     "Seen",
     "Snapshot",
+    "State",
     "Strategy",
     "Stream",
     "StreamReader",
     "Subscription",
     "Supervisor",
     "Topic",
+    "TopicSubscription",
     "Topology",
     "TopologyDegraded",
     "TopologyDict",
@@ -198,7 +220,9 @@ __all__ = [
     "TopologyReady",
     "TopologyRecovered",
     "TopologyRestarted",
+    "TopologyStatus",
     "UnansweredError",
+    "UnlinkedStatus",
     "WaitTimeoutError",
     "__version__",
     "command",

@@ -1,23 +1,23 @@
-"""The contracts that plugins implement: ``Strategy``, ``Connector``, ``Topology``, and what they say and are told.
+"""The contracts that plugins implement: ``Strategy``, ``Connector`` and ``Topology``.
 
-A strategy finds nodes and says what it found in observations; it never connects. A topology picks peers. A connector holds
-links and reports each as it comes up and goes down. Plugin classes are built as ``cls(**options)`` in the worker process of
-their topology; a dataclass declares its options by its fields, any other class takes none.
+A strategy finds nodes and reports them in observations; it never connects. A topology picks peers.
+A connector holds links and reports each as it comes up and goes down. Plugin classes are built as
+``cls(**options)`` in the worker process of their topology; a dataclass declares its options by its
+fields, any other class takes none.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from cluster_kit.errors import DiscoveryError
 from cluster_kit.events import Reason
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Fence, Node
-from cluster_kit.observations import Failed as Failed  # what strategies say belongs to their contract
+from cluster_kit.observations import Answer as Answer  # observations are part of the contract
+from cluster_kit.observations import Failed as Failed
 from cluster_kit.observations import Found as Found
 from cluster_kit.observations import Gone as Gone
 from cluster_kit.observations import Leaving as Leaving
@@ -38,19 +38,21 @@ class Environment(Protocol):
 
     @property
     def fence(self) -> Fence:
-        """Cluster and group; what carries another fence is foreign: ignored by a strategy, refused by a connector."""
+        """Cluster and group; what carries another fence is foreign: ignored by a strategy, refused
+        by a connector.
+        """
 
     @property
     def network(self) -> Network:
-        """The way to the outside, which in a simulation is another one."""
+        """Streams, datagrams, clock and randomness; in a simulation they are simulated."""
 
     @property
     def security(self) -> Security:
-        """Protects what goes over it, where the cluster has a secret."""
+        """What protects links and datagrams, where the cluster has a secret or certificates."""
 
 
 class Discovery(Environment, Protocol):
-    """What a running strategy knows of its surroundings."""
+    """The surroundings of a running strategy."""
 
     @property
     def local(self) -> Node:
@@ -66,7 +68,7 @@ class Discovery(Environment, Protocol):
 
     @property
     def found(self) -> frozenset[Node]:
-        """Whom the last ``Found`` vouched for, be it one of an earlier run that raised: what is said now replaces that."""
+        """Nodes in the latest ``Found``, including a crashed run's; the next one replaces them."""
 
     @property
     def random(self) -> Random:
@@ -76,9 +78,9 @@ class Discovery(Environment, Protocol):
         """Wait until ``local`` or ``leaving`` has changed since the last call returned."""
 
     def announced(self) -> None:
-        """Tell that this node has made itself known, for the first time or again after a failure.
+        """Report that this node has made itself known, for the first time or again after a failure.
 
-        Of a strategy that has ``announces`` this is awaited; any other counts as announced once it runs.
+        Required if ``announces`` is true; any other strategy counts as announced once it runs.
         """
 
 
@@ -90,31 +92,34 @@ class Strategy(ABC):
     partial: ClassVar[bool] = False
     """True for a strategy that may know a part of the cluster only, such as a list of seeds."""
     needs_secret: ClassVar[bool] = False
-    """True where a secret seals what it sends and hears, so that certificates, which protect links alone, don't let it serve
-    off loopback."""
+    """True where a secret seals what it sends and hears, so that certificates, which protect links
+    alone, don't let it serve off loopback.
+    """
 
     @abstractmethod
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Yield observations for as long as there is something to observe.
 
-        An async generator. Ending normally means that there is no more to say, and is healthy. An exception means that the
-        strategy is restarted with back-off while links and roster stay; yield ``Failed`` for errors of the source instead.
-        Closing the generator is the order to say goodbye, for which it has one second.
+        An async generator. Ending normally means that there is no more to say, and is healthy. An
+        exception means that the strategy is restarted with back-off while links and roster stay;
+        yield ``Failed`` for errors of the source instead. Closing the generator is the order to say
+        goodbye, for which it has one second.
         """
 
     async def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Ask the source step by step and yield what came of each step, for ``cluster-kit doctor``.
+        """Ask the source step by step and yield what came of it, for ``cluster-kit doctor``.
 
-        An async generator that ends within some seconds; ``discover`` may run at the same time. It announces nothing. What a
-        source answers, or that it doesn't, is a finding and never an exception. By default there is nothing to say beyond
-        what ``discover`` observes.
+        An async generator that ends within some seconds; ``discover`` may run at the same time. It
+        announces nothing. What a source answers, or that it doesn't, is a finding and never an
+        exception. By default there is nothing to add to what ``discover`` observes.
         """
         nothing: tuple[Finding, ...] = ()
         for finding in nothing:
             yield finding
 
     def serves_on(self, host: str) -> str | None:
-        """Return the host or interface address on which this part multicasts or listens, ``None`` if it does neither.
+        """Return the host or interface address on which this part multicasts or listens, ``None``
+        if it does neither.
 
         Anything that is not loopback needs a secret or ``insecure: true`` in the configuration.
 
@@ -122,36 +127,24 @@ class Strategy(ABC):
             host: The host part of this node's name.
 
         Raises:
-            ValueError: It can't serve there, whatever is tried; the message begins with the address.
+            ValueError: It can't serve there, whatever is tried; the message begins with the
+                address.
         """
         return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What one part of a polled source said: one of several names, hosts or zones.
-
-    Args:
-        nodes: Who is there.
-        error: What is wrong with the answer, or why there is none; it shows in the health of the source.
-        complete: Whether nobody else is there. False keeps those who are absent from ``nodes``.
-    """
-
-    nodes: frozenset[Node] = frozenset()
-    error: DiscoveryError | None = None
-    complete: bool = True
 
 
 class PollingStrategy(Strategy):
     """Asks a source again and again; a subclass says how to ask once.
 
-    ``poll`` returns a complete answer or raises ``DiscoveryError``, which becomes ``Failed`` and makes the next poll wait
-    longer. A node that is missing from an answer is withheld from removal until ``confirmations`` answers in a row agree.
+    ``poll`` returns a complete answer or raises ``DiscoveryError``, which becomes ``Failed`` and
+    makes the next poll wait longer. A node that is missing from an answer is kept until
+    ``confirmations`` answers in a row lack it.
 
-    A source whose parts can fail one by one returns a mapping of part to ``Answer`` instead. Each part is confirmed by itself
-    and keeps its nodes while it fails; ``Failed`` tells of it, and the others go on as usual. An answer that is complete and an
-    error at once, such as that there is nothing of the name asked for, is believed when it repeats. After a restart those whom
-    no part has told yet are kept until all parts answer without them.
+    A source whose parts can fail one by one returns a mapping of part to ``Answer`` instead. Each
+    part is confirmed by itself and keeps its nodes while it fails; ``Failed`` reports it, and the
+    others go on as usual. An answer that is complete and an error at once, such as that the name
+    doesn't exist, is believed when it repeats. After a restart, nodes that no part has named yet
+    are kept until all parts answer without them.
     """
 
     interval_s: float = 5.0
@@ -165,51 +158,31 @@ class PollingStrategy(Strategy):
 
     @abstractmethod
     async def poll(self, ctx: Discovery) -> frozenset[Node] | Mapping[str, Answer]:
-        """Return the nodes that the source lists now, or what each of its parts says.
+        """Return the nodes that the source lists now, or the answer of each of its parts.
 
         Raises:
             DiscoveryError: The source could not answer.
         """
 
-    async def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
+    def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Poll, confirm removals, back off after errors."""
-        import asyncio
+        from cluster_kit.polling import observe
 
-        from cluster_kit.answers import by_part, confirm, confirm_earlier, sum_up, vouched
-
-        held: dict[str, dict[Node, int]] = {}
-        earlier = dict.fromkeys(ctx.found, 0)
-        told = Found(earlier)
-        failures = 0
-        while True:
-            try:
-                asked = self.poll(ctx)
-                if not isinstance(asked, Awaitable):
-                    raise TypeError(f"poll is not async, it returned {asked!r:.80}: write 'async def poll'")
-                answers = by_part(await asked)
-            except DiscoveryError as exc:
-                answers = dict.fromkeys(held or [""], Answer(error=exc, complete=False))
-            held = {
-                part: nodes
-                for part in dict.fromkeys([*held, *answers])
-                if (nodes := confirm(held.get(part, {}), answers.get(part, Answer()), self.confirmations))
-            }
-            earlier = confirm_earlier(earlier, answers.values(), self.confirmations)
-            answered = any(answer.complete or answer.nodes for answer in answers.values())
-            failures = 0 if answered else failures + 1
-            found, error = Found(vouched([*held.values(), earlier])), sum_up(answers.values())
-            if error is None or found != told:  # to repeat it beside an error would look like a recovery
-                told = found
-                yield found
-            if error is not None:
-                yield Failed(error)
-            wait_s = self.interval_s * 2 ** min(failures, 10)
+        def wait_s(failures: int) -> float:
+            backed_off_s = self.interval_s * 2.0 ** min(failures, 10)
             spread = 1 + self.jitter * (2 * ctx.random.random() - 1)
-            await asyncio.sleep(min(wait_s, max(self.max_interval_s, self.interval_s)) * spread)
+            return min(backed_off_s, max(self.max_interval_s, self.interval_s)) * spread
+
+        return observe(
+            lambda: self.poll(ctx),
+            wait_s,
+            confirmations=self.confirmations,
+            earlier=ctx.found,
+        )
 
 
 class LinkReport(Environment, Protocol):
-    """How a connector tells its worker about links; to be called from the event loop."""
+    """How a connector reports links to its worker; to be called from the event loop."""
 
     @property
     def boot_id(self) -> BootId:
@@ -217,17 +190,19 @@ class LinkReport(Environment, Protocol):
 
     @property
     def partial(self) -> bool:
-        """Whether the topology's strategies may know a part of the cluster only: then hints of peers are of use."""
+        """Whether strategies may know a part of the cluster only, so that hints help."""
 
     @property
     def greeting(self) -> bytes:
-        """What a connector that carries messages tells each peer in the handshake, at most ``MAX_GREETING_BYTES``.
+        """What a connector that carries messages tells each peer in the handshake, at most
+        ``MAX_GREETING_BYTES``.
 
         It may be empty, and it changes: each handshake takes that of its own moment.
         """
 
     def up(self, node: Node, *, greeting: bytes | None = None, told: bytes = b"") -> None:
-        """A link to ``node``, as it introduced itself, is up; exactly once per link, dialled or accepted.
+        """A link to ``node``, as it introduced itself, is up; exactly once per link, dialled or
+        accepted.
 
         Args:
             node: The peer.
@@ -236,7 +211,9 @@ class LinkReport(Environment, Protocol):
         """
 
     def message(self, node: Node, payload: bytes) -> None:
-        """A linked node has sent ``payload``; in the order in which it was sent, each once, and none after ``down``."""
+        """A linked node has sent ``payload``; in the order in which it was sent, each once, and
+        none after ``down``.
+        """
 
     def down(self, node: Node, reason: Reason) -> None:
         """A link that was up is down; exactly once per link."""
@@ -248,10 +225,10 @@ class LinkReport(Environment, Protocol):
         """A linked node is about to leave."""
 
     def knows(self, node: Node) -> bool:
-        """Whether discovery or memory vouches for ``node``, by its name or its address; what peers tell of it doesn't count."""
+        """Whether discovery or memory vouches for ``node``, by name or address; hints don't."""
 
     def hint(self, node: Node, ttl_s: float) -> None:
-        """A peer tells of ``node``, known by that for ``ttl_s`` seconds from now: a hint, never proof that it is there."""
+        """A peer names ``node``: a hint that counts for ``ttl_s`` seconds, and never proof."""
 
     def rtt(self, node: Node, seconds: float) -> None:
         """The round-trip time to a linked node was measured."""
@@ -260,27 +237,32 @@ class LinkReport(Environment, Protocol):
         """A linked node holds these secrets now; see ``Security.secret_ids``."""
 
     def event(self, kind: str, data: Any) -> None:
-        """Tell the application something particular, as ``TopologyEvent``; plain data only."""
+        """Send the application a ``TopologyEvent`` of the connector's own; plain data only."""
 
 
 class Connector(ABC):
-    """Holds links. One instance serves one topology, from ``start`` to ``stop``, in one event loop, which nothing may block.
+    """Holds links. One instance serves one topology, from ``start`` to ``stop``, in one event loop,
+    which nothing may block.
 
-    A link serves two: it is up once both ends have introduced themselves and the dialler has confirmed, and it closes when
-    neither end wants it. Each end reports it up exactly once, dialled or accepted, and down exactly once. Three things are the
-    connector's duty alone, since nobody else sees the connection:
+    A link serves two: it is up once both ends have introduced themselves and the dialler has
+    confirmed, and it closes when neither end wants it. Each end reports it up exactly once, dialled
+    or accepted, and down exactly once. Three things are the connector's duty alone, since nobody
+    else sees the connection:
 
-    - A peer that died is noticed: its link is down as ``closed``, or as ``silent``. A loss is never told as ``left``, which is
-      for those who said goodbye. Either way the next run of its name is welcome.
-    - A peer that says nothing any more, though its connection stays open, is noticed in bounded time: its link is down as
-      ``silent``. This takes signs of life in both directions. Late is not dead: whoever judges silence first reads what is
-      pending, and grants by how much its own tick came late.
-    - When two nodes dial each other at the same time, one link is left, and no end loses it again. A dial that so came to
-      nothing fails for the reason ``CROSSED``.
+    - A peer that died is noticed: its link is down as ``closed``, or as ``silent``. A loss is never
+      told as ``left``, which is for those who said goodbye. Either way the next run of its name is
+      welcome.
+    - A peer that says nothing any more, though its connection stays open, is noticed in bounded
+      time: its link is down as ``silent``. This takes signs of life in both directions. Late is not
+      dead: whoever judges silence first reads what is pending, and grants by how much its own tick
+      came late.
+    - When two nodes dial each other at the same time, one link is left, and no end loses it again.
+      A dial that so came to nothing fails for the reason ``CROSSED``.
 
-    What comes from the network is hostile: every length is bounded before it is believed, and what can't be read costs its own
-    connection, nothing else. Whoever opens a connection and says nothing of himself is hung up on in bounded time, and holds
-    up nobody. What is reported of a peer other than that it is up is reported while it is. An address means something to its
+    What comes from the network is hostile: every length is bounded before it is believed, and what
+    can't be read costs its own connection, nothing else. Whoever opens a connection and says
+    nothing of himself is hung up on in bounded time, and holds up nobody. What is reported of a
+    peer other than that it is up is reported while it is. An address means something to its
     connector only; see ``Node``.
     """
 
@@ -291,34 +273,41 @@ class Connector(ABC):
     while it is linked. ``connect`` is called again whenever that description changes: it replaces a
     link to another run, and reports any other change by ``LinkReport.updated``."""
     carries_messages: ClassVar[bool] = False
-    """True where ``send`` works: the connector tells ``links.greeting`` in its handshakes, passes the
-    peer's on by ``links.up``, and reports what peers send by ``links.message``."""
+    """True where ``send`` works: the connector tells ``links.greeting`` in its handshakes, passes
+    the peer's on by ``links.up``, and reports what peers send by ``links.message``.
+    """
     max_message_bytes: int = 1024 * 1024
     """The longest message that applications may send over its links, and take from them."""
     uses_secret: ClassVar[bool] = False
-    """True where every stream goes through ``links.security.protect``, so that a secret, or certificates, let it serve off
-    loopback."""
+    """True where every stream goes through ``links.security.protect``, so that a secret, or
+    certificates, let it serve off loopback.
+    """
 
     @abstractmethod
     async def start(self, local: Node, links: LinkReport) -> Node:
-        """Begin accepting links; return ``local`` with the address under which peers reach it, and all else as it is.
+        """Begin accepting links; return ``local`` with the address under which peers reach it, and
+        all else as it is.
 
         Raises:
-            ConfigError: It cannot serve as configured (port in use, no permission, no such interface).
+            ConfigError: It cannot serve as configured (port in use, no permission, no such
+                interface).
         """
 
     @abstractmethod
     async def connect(self, node: Node) -> Node:
-        """Want a link to ``node``, open it unless it is up, and return the peer as it introduced itself.
+        """Want a link to ``node``, open it unless it is up, and return the peer as it introduced
+        itself.
 
-        The link is reported up before this returns. One that failed leaves no wish and no connection behind: a link that comes
-        up later is then the peer's. Called at most once at a time per node, many at once for different nodes. The worker
-        cancels it at its deadline: it ends at once then, closes what it opened and reports nothing.
+        The link is reported up before this returns. One that failed leaves no wish and no
+        connection behind: a link that comes up later is then the peer's. Called at most once at a
+        time per node, many at once for different nodes. The worker cancels it at its deadline: it
+        ends at once then, closes what it opened and reports nothing.
 
         Raises:
-            ConnectError: ``reason`` says why not, ``retryable`` whether to try again soon. A peer of another name than
-                ``node.name`` is ``NAME``, one of another fence ``FOREIGN``, this very node ``SELF``, and a node whose name
-                another live one has, which the peer is linked to, gets ``NameConflict``.
+            ConnectError: ``reason`` says why not, ``retryable`` whether to try again soon. A peer
+                of another name than ``node.name`` is ``NAME``, one of another fence ``FOREIGN``,
+                this very node ``SELF``, and a node whose name another live one has, which the peer
+                is linked to, gets ``NameConflict``.
         """
 
     @abstractmethod
@@ -327,40 +316,47 @@ class Connector(ABC):
 
     @abstractmethod
     async def stop(self) -> None:
-        """Close every link with a goodbye and stop accepting; each link is reported down. Idempotent.
+        """Close every link with a goodbye and stop accepting; each link is reported down.
+        Idempotent.
 
-        Peers report it as ``left``, this end as ``shutdown``. The goodbye is sent, not awaited: a frozen peer doesn't hold
-        this up. No link is taken any more from the start of this, and no task, thread, process, socket or file is left at its
-        end.
+        Peers report it as ``left``, this end as ``shutdown``. The goodbye is sent, not awaited: a
+        frozen peer doesn't hold this up. No link is taken any more from the start of this, and no
+        task, thread, process, socket or file is left at its end.
         """
 
     async def send(self, node: Node, payload: bytes) -> None:
-        """Send ``payload``, of at most ``MAX_PAYLOAD_BYTES``, over the link to ``node``; return once there is room for more.
+        """Send ``payload``, of at most ``MAX_PAYLOAD_BYTES``, over the link to ``node``; return
+        once there is room for more.
 
-        Only of a connector that has ``carries_messages``, only while the link is up, and one at a time for each node. What
-        is sent arrives whole and in order, or not at all where the link goes down. A peer that takes nothing holds
-        up the sending to itself alone, and never a sign of life.
+        Only of a connector that has ``carries_messages``, only while the link is up, and one at a
+        time for each node. What is sent arrives whole and in order, or not at all where the link
+        goes down. A peer that takes nothing holds up the sending to itself alone, and never a sign
+        of life.
 
         Raises:
             ConnectError: There is no such link, or it is lost.
         """
         raise NotImplementedError
 
-    async def update(self, local: Node, leaving: bool) -> None:  # noqa: B027 - an empty default is the contract
-        """Tell linked peers that this node's metadata changed, or that it is about to leave; tell later ones, too.
+    async def update(self, local: Node, leaving: bool) -> None:  # noqa: B027 - may stay empty
+        """Tell linked peers that this node's metadata changed, or that it is about to leave; tell
+        later ones, too.
 
-        Metadata arrives as it was told, whatever text it is. A node that is about to leave keeps its links until ``stop``, and
-        refuses new ones for the reason ``LEAVING``.
+        Metadata arrives as it was told, whatever text it is. A node that is about to leave keeps
+        its links until ``stop``, and refuses new ones for the reason ``LEAVING``.
         """
 
     async def diagnose(self, node: Node, ctx: Discovery) -> Finding | None:
-        """Find out whether ``node`` could be linked to, without a trace in its cluster, for ``cluster-kit doctor``.
+        """Find out whether ``node`` could be linked to, without a trace in its cluster, for
+        ``cluster-kit doctor``.
 
-        The connector was not started, and ``ctx.local`` may run as a process of its own: don't introduce yourself by its name.
-        Cancelled when it takes as long as a connect may. By default there is nothing to say.
+        The connector was not started, and ``ctx.local`` may run as a process of its own: don't
+        introduce yourself by its name. Cancelled when it takes as long as a connect may. By default
+        there is nothing to say.
 
         Returns:
-            A finding that is ``EMPTY`` where it is this very node that answers; ``None`` where there is nothing to find out.
+            A finding that is ``EMPTY`` where it is this very node that answers; ``None`` where
+            there is nothing to find out.
         """
         return None
 
@@ -369,30 +365,35 @@ class Connector(ABC):
         return None
 
     def dialled_at(self, host: str) -> str | None:
-        """Return the host that others will be told to dial, ``None`` if it is unknown before ``start``."""
+        """Return the host that others will dial; ``None`` if it is unknown before ``start``."""
         return None
 
 
 class Topology(ABC):
     """Picks the peers to link to: a pure function, the same answer for the same roster.
 
-    ``b in select(a)`` if and only if ``a in select(b)`` on equal rosters; all links together connect the cluster.
+    ``b in select(a)`` if and only if ``a in select(b)`` on equal rosters; all links together
+    connect the cluster.
     """
 
     @abstractmethod
     def select(self, local: Node, known: frozenset[Node]) -> frozenset[Node]:
         """Return the subset of ``known`` to link to; ``known`` never contains ``local``.
 
-        A node without a name is one of which only the address is known. A link to it is the only way to learn its name, so a
-        topology that chooses by name selects all of these.
+        A node without a name is one of which only the address is known. A link to it is the only
+        way to learn its name, so a topology that chooses by name selects all of these.
         """
 
     def most_links(self) -> int | None:
-        """Return how many named nodes ``select`` picks at most, ``None`` if there is no bound; waiting for more is refused."""
+        """Return how many named nodes ``select`` picks at most, ``None`` if there is no bound;
+        waiting for more is refused.
+        """
         return None
 
 
 def command(method: _Method) -> _Method:
-    """Mark a connector's method, plain or async, of plain data, as callable by ``Supervisor.call``."""
+    """Mark a connector's method, plain or async, as callable by ``Supervisor.call``; plain data
+    only.
+    """
     method.__cluster_kit_command__ = True  # type: ignore[attr-defined]
     return method

@@ -1,28 +1,31 @@
-"""What a strategy says of its source when it is diagnosed: ``Finding``, loaded by those who diagnose only."""
+"""What is wrong with a source of nodes, as values: ``SourceFault``, and ``Finding`` for ``cluster-kit
+doctor``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What came of a question to a source; a closed list."""
+    """The outcome of a question to a source; a closed list."""
 
     OK = "ok"
     """It answered, and the answer is of use."""
     EMPTY = "empty"
-    """It answered, and there is nobody in the answer."""
+    """It answered, and the answer lists no nodes."""
     FAILED = "failed"
     """It did not answer, or not with an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One question that a strategy put to its source when it was diagnosed, and what came of it; each text one line.
+    """One question that a strategy put to its source when it was diagnosed; each text one line.
 
     Args:
-        asked: What was asked, and whom: ``SRV _web._tcp.shop.test at 10.0.0.2:53``.
+        asked: What was asked, and of whom: ``SRV _web._tcp.shop.test at 10.0.0.2:53``.
         got: The answer in short: ``3 records, time to live 30 s``; ``NXDOMAIN``.
         outcome: Whether that is of use.
         cause: The likely cause and the cure, where it isn't.
@@ -32,3 +35,41 @@ class Finding:
     got: str
     outcome: Outcome = Outcome.OK
     cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFault:
+    """Something that is wrong, from where it is found to where it is shown; each text one line.
+
+    Args:
+        where: What it is wrong with, such as a file and line, an interface, or a failed action.
+        what: What is wrong.
+        cure: What to do about it; empty where that is unknown.
+    """
+
+    where: str
+    what: str
+    cure: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, and what to do about it."""
+        return f"{self.what}; {self.cure}" if self.cure else self.what
+
+    def finding(self) -> Finding:
+        """Return the fault as the answer to the question how things are there."""
+        return failed(self.where, self.what, self.cure)
+
+
+def failed(asked: str, got: str, cause: str) -> Finding:
+    """Return a finding without a useful answer."""
+    return Finding(asked=asked, got=got, outcome=Outcome.FAILED, cause=cause or None)
+
+
+def listed(names: Sequence[str], shown: int = 3) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

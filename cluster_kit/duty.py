@@ -1,29 +1,36 @@
-"""Which of several nodes has a duty: the oldest boot among the candidates that see each other. Pure.
+"""Which of several nodes has a duty: the oldest boot of the candidates that see each other. Pure.
 
-A node that wants the duty is a candidate, and says so to everybody that it is linked to before anything else. The oldest
-candidate that a node sees may claim; all others wait. Who claims asks every linked node whether it is free, candidate or not,
-and has the duty once all have said that they are. Nobody else sees to that: there is no election, no term and no log.
+A node that wants the duty is a candidate, and announces that to all its peers before anything else.
+The oldest candidate that a node sees may claim; the others wait. A claimant asks every linked node,
+candidate or not, whether it is free, and has the duty once all have said so. There is no election,
+no term and no log.
 
-=========== ========================================================= ==========================================
-stage       meaning                                                   left when
-=========== ========================================================= ==========================================
-``WAITING`` not the oldest candidate in sight, or too few nodes are   that changes: ``ASKING``
-``ASKING``  the oldest; some of those linked have not said yet that   all have: ``HELD``; no longer the oldest, or
-            they are free                                             too few: ``WAITING``
-``HELD``    this node has the duty                                    no longer the oldest, or too few: ``LOST``
-``LOST``    it must stop what it does, and has not said so yet        it says so: ``WAITING``, or ``ASKING``
-=========== ========================================================= ==========================================
+=========== ===================================================== ==================================
+stage       meaning                                               left when
+=========== ===================================================== ==================================
+``WAITING`` not the oldest candidate in sight, or too few nodes   that changes: ``ASKING``
+            are linked
+``ASKING``  the oldest; some linked nodes have not said yet that  all have: ``HELD``; no longer the
+            they are free                                         oldest, or too few: ``WAITING``
+``HELD``    this node has the duty                                no longer the oldest, or too few:
+                                                                  ``LOST``
+``LOST``    it must stop its work, and has not reported that yet  it reports that: ``WAITING``, or
+                                                                  ``ASKING``
+=========== ===================================================== ==================================
 
-Why two that see each other never both get it: words arrive in order, and being a candidate is said
-before the question. So whoever answers a question knows the asker as a candidate. If the asker is the
-older one, the answerer won't claim from then on, for as long as it sees the asker. If the asker is the
-younger one, it has still to hear of the answerer, whose own question comes behind that word, and which
-itself says that it is free only while it has no duty. In ``HELD`` and ``LOST`` nobody is free. For the
-same reason an answer stays true for as long as the link is there and the asker is a candidate.
+Why two nodes that see each other never both have it: messages arrive in order, and a candidacy is
+announced before the question. So a node that answers knows that the asker is a candidate.
 
-What this can't do: two nodes that don't see each other, as in a partition, may both have the duty. When they meet again, the
-younger one loses it at once. Whoever can't bear that asks for ``min_nodes``, more than half of all nodes there are, or takes a
-lease from a store that has them.
+- If the asker is the older one, the answerer doesn't claim as long as it sees the asker.
+- If the asker is the younger one, it has yet to learn of the answerer's candidacy, whose own
+  question comes after that announcement. The answerer says that it is free only while it has no
+  duty: in ``HELD`` and ``LOST``, no node is free.
+
+For the same reason, an answer stays true as long as the link is up and the asker is a candidate.
+
+The limit: two nodes that don't see each other, as in a partition, may both have the duty. When they
+meet, the younger one loses it at once. An application that can't bear that uses ``min_nodes``, more
+than half of all nodes, or takes a lease from a store.
 """
 
 from __future__ import annotations
@@ -52,10 +59,10 @@ class Neighbour(NamedTuple):
 
 
 class Candidacy:
-    """One duty, as one candidate for it sees things.
+    """One candidate's view of one duty.
 
     Args:
-        min_nodes: How many nodes, this one included, must be linked for anybody to have it.
+        min_nodes: How many nodes, including this one, must be linked for anybody to have it.
     """
 
     def __init__(self, min_nodes: int = 1) -> None:
@@ -66,16 +73,17 @@ class Candidacy:
         self._may_have = False
 
     def see(self, own: BootId | None, neighbours: Mapping[int, Neighbour]) -> None:
-        """Note who is there now.
+        """Note the current links.
 
         Args:
-            own: The boot of this node, ``None`` while it has none, as its worker is being replaced.
-            neighbours: The linked nodes, each by the number of its link, which no other link ever has.
+            own: The boot of this node; ``None`` while its worker is being replaced.
+            neighbours: The linked nodes by link number; numbers are never reused.
         """
         self._neighbours = neighbours
-        self._free &= neighbours.keys()  # for no longer than the links
-        older = own is not None and any(each.is_candidate and each.boot < own for each in neighbours.values())
-        self._may_have = own is not None and not older and len(neighbours) + 1 >= self._min_nodes
+        self._free &= neighbours.keys()  # an answer counts as long as its link is up
+        candidates = [each.boot for each in neighbours.values() if each.is_candidate]
+        is_oldest = own is not None and all(own <= boot for boot in candidates)
+        self._may_have = is_oldest and len(neighbours) + 1 >= self._min_nodes
         self._judge()
 
     @property
@@ -85,22 +93,24 @@ class Candidacy:
 
     @property
     def to_ask(self) -> frozenset[int]:
-        """The links to nodes that have to be asked whether they are free."""
-        return frozenset(self._neighbours.keys() - self._free) if self.stage is Stage.ASKING else frozenset()
+        """The links to the nodes that have to be asked whether they are free."""
+        if self.stage is not Stage.ASKING:
+            return frozenset()
+        return frozenset(self._neighbours.keys() - self._free)
 
     def is_free(self, link: int) -> None:
-        """Note that the node at the other end of ``link`` has said that it is free, or that it is no candidate."""
+        """Note that the node at the end of ``link`` is free, or no candidate."""
         if link in self._neighbours:
             self._free.add(link)
             self._judge()
 
     @property
     def says_free(self) -> bool:
-        """What to answer to whoever asks."""
+        """What to answer when asked."""
         return self.stage in (Stage.WAITING, Stage.ASKING)
 
     def release(self) -> None:
-        """Note that this node does nothing any more that takes the duty."""
+        """Note that this node has stopped the work of the duty."""
         if not self.says_free:
             self.stage = Stage.WAITING
             self._judge()

@@ -1,7 +1,8 @@
-"""What the application hears: frozen events, in order, numbered within their topology.
+"""The events that an application receives: frozen, in order, numbered within their topology.
 
-A subscription begins with one ``Snapshot`` per topology; the events that follow have the next numbers, without a gap. A
-subscriber that falls behind gets a fresh ``Snapshot`` instead of what it missed.
+A subscription begins with one ``Snapshot`` per topology; the events that follow have the next
+numbers, without a gap. A subscriber that falls behind gets a fresh ``Snapshot`` instead of what it
+missed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Reason(StrEnum):
     SILENT = "silent"
     """Nothing was heard from it for too long."""
     REPLACED = "replaced"
-    """A newer boot of the same name took its place, or its address turned out to have another name."""
+    """A newer run of the node took its place, or its address turned out to have another name."""
     GONE = "gone"
     """Its source says explicitly that it is no longer there."""
     UNWANTED = "unwanted"
@@ -58,7 +59,12 @@ class NodeFound(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeLost(Event):
-    """Discovery no longer vouches for a node; a healthy link to it is kept all the same."""
+    """Discovery no longer vouches for a node; a healthy link to it is kept.
+
+    Attributes:
+        node: The node as it was.
+        reason: Why.
+    """
 
     node: Node
     reason: Reason
@@ -73,7 +79,12 @@ class NodeUp(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeDown(Event):
-    """The link to a node is down."""
+    """The link to a node is down.
+
+    Attributes:
+        node: The node as it was.
+        reason: Why.
+    """
 
     node: Node
     reason: Reason
@@ -88,21 +99,31 @@ class NodeUpdated(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeLeaving(Event):
-    """A node is about to leave: it finishes its work and keeps its links, but gets no new ones."""
+    """A node is about to leave: it keeps its links until it does, and nobody dials it any more."""
 
     node: Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopologyReady(Event):
-    """The topology serves at ``address`` (``None`` where its connector does not listen) and has announced itself."""
+    """The topology serves and has announced itself.
+
+    Attributes:
+        address: Where it accepts links; ``None`` if its connector does not listen.
+    """
 
     address: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopologyDegraded(Event):
-    """A part failed too often; links and roster are kept, and the part is retried slowly."""
+    """A strategy or the worker failed too often; it is retried slowly.
+
+    Links and known nodes are kept as far as the worker still runs.
+
+    Attributes:
+        error: The last failure.
+    """
 
     error: str
 
@@ -114,7 +135,12 @@ class TopologyRecovered(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopologyRestarted(Event):
-    """The worker died and a new one has been started; ``restarts`` counts since the supervisor's start."""
+    """The worker died, and another one is started in its place.
+
+    Attributes:
+        error: What ended it.
+        restarts: How often that has happened since the supervisor was started.
+    """
 
     error: str
     restarts: int
@@ -122,7 +148,12 @@ class TopologyRestarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopologyEvent(Event):
-    """Something particular to a plugin: ``kind`` names it, ``data`` is plain data."""
+    """Something that only one plugin knows of.
+
+    Attributes:
+        kind: What happened, in a word of the plugin's.
+        data: Plain data, of a shape that depends on ``kind``.
+    """
 
     kind: str
     data: Any
@@ -130,7 +161,12 @@ class TopologyEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot(Event):
-    """The view of one topology as of ``seq``; both tuples are sorted by key and exclude this node."""
+    """The whole view of one topology as of ``seq``.
+
+    Attributes:
+        known: The nodes that discovery vouches for, without this one, sorted by key.
+        up: The nodes that are linked, sorted by key.
+    """
 
     known: tuple[Node, ...]
     up: tuple[Node, ...]

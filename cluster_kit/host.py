@@ -27,10 +27,17 @@ _ZONE = re.compile(r"[A-Za-z0-9_.:~+-]{1,64}")
 _URL_ZONE = re.compile(r".*:.*%25(?![0-9]*$)(.+)")  # RFC 6874; of digits alone, it is an index
 _INTERFACE_NAME = re.compile(r"(?![0-9.]+$)[A-Za-z0-9_][A-Za-z0-9_.~+-]{0,14}")  # netdevice(7)
 _OF_LINK = re.compile(r"(?i)fe[89ab][0-9a-f]:")  # RFC 4291 2.4
-_REFERENCE = re.compile(r"\$[({]*([A-Za-z_][A-Za-z0-9_]*)[)}]*|\$[({]|\{\{|%([A-Za-z_][A-Za-z0-9_]*)%")
-# Names that Linux and systemd give to interfaces, and nobody gives to a host.
-_INTERFACE = re.compile(r"(?:lo|(?:eth|wlan)[0-9]+|(?:en[ops]|wlp)[0-9]\w*|enx[0-9a-f]{12})(?:\.[0-9]{1,4})?")  # .100: a VLAN
+_REFERENCE = re.compile(
+    r"\$[({]*([A-Za-z_][A-Za-z0-9_]*)[)}]*|\$[({]|\{\{"
+    r"|%([A-Za-z_][A-Za-z0-9_]*)%"
+)
+# Names that Linux and systemd give to interfaces, and nobody gives to a host; .100 is a VLAN.
+_INTERFACE = re.compile(
+    r"(?:lo|(?:eth|wlan)[0-9]+|(?:en[ops]|wlp)[0-9]\w*|enx[0-9a-f]{12})"
+    r"(?:\.[0-9]{1,4})?"
+)
 
+_LETTERS = "letters, digits, '-' and '_' between dots"
 _WRONG = tuple(
     (re.compile(form, re.DOTALL), why)
     for form, why in (
@@ -39,13 +46,25 @@ _WRONG = tuple(
         (r".*://.*", "it is a URL; write the host alone"),
         (r".*/.*", "a host has no '/', it is neither a path nor a network; write the host alone"),
         (r".*[,;\s].*", "expected one host; commas and blanks belong to none"),
-        (r"\[([^\]]*)\]:[0-9]*|([^:]+):[0-9]*", "a port does not belong to the host; write it where the port is expected"),
+        (
+            r"\[([^\]]*)\]:[0-9]*|([^:]+):[0-9]*",
+            "a port does not belong to the host; write it where the port is expected",
+        ),
         (r"\[(.*)\]", "brackets belong only around an IPv6 address that a port follows; write {0}"),
         (_URL_ZONE.pattern, "'%' is written as %25 only in a URL; write %{0}"),
         (r".*:.*", "it is not an IPv6 address"),
-        (f"(?i:{_INTERFACE.pattern})", "it is a network interface, not an address; write the address that it has"),
-        (rf"(?i:{_NUMERIC_END.pattern})\.?", "expected an IPv4 address as four numbers from 0 to 255 without leading zeros"),
-        (r".*", "expected an IP address or a DNS name: letters, digits, '-' and '_' between dots, at most 63 in a row"),
+        (
+            f"(?i:{_INTERFACE.pattern})",
+            "it is a network interface, not an address; write the address that it has",
+        ),
+        (
+            rf"(?i:{_NUMERIC_END.pattern})\.?",
+            "expected an IPv4 address as four numbers from 0 to 255 without leading zeros",
+        ),
+        (
+            r".*",
+            f"expected an IP address or a DNS name: {_LETTERS}, at most 63 in a row",
+        ),
     )
 )
 
@@ -89,6 +108,11 @@ def ip_of(host: str) -> _Address | None:
     return address if is_scoped else ipaddress.IPv6Address(int(address))
 
 
+def is_v6(address: str) -> bool:
+    """Whether an address is one of IPv6, by its form."""
+    return ":" in address
+
+
 def is_loopback(host: str) -> bool:
     """Whether ``host`` never leaves this machine; judged by its form, without a look-up."""
     address = ip_of(host)
@@ -105,7 +129,9 @@ def is_unspecified(host: str) -> bool:
 
 
 def is_of_link(host: str) -> bool:
-    """Whether ``host`` is an IPv6 address that is valid on one link only, and means nothing without an interface."""
+    """Whether ``host`` is an IPv6 address that is valid on one link only, and means nothing without
+    an interface.
+    """
     return _OF_LINK.match(host) is not None
 
 
@@ -121,7 +147,8 @@ def why_unexpanded(text: str) -> str | None:
         return None
     name = match[1] or match[2] or "NAME"
     if match[0] == f"${{{name}}}":
-        return f"{match[0]!r} is only expanded in configuration files, with one '$'; in Python, pass the value itself"
+        cure = "in Python, pass the value itself"
+        return f"{match[0]!r} is only expanded in configuration files, with one '$'; {cure}"
     return f"{match[0]!r} is not expanded here; in a configuration file, write ${{{name}}}"
 
 
@@ -133,4 +160,5 @@ def _why_not(host: str) -> str:
     unexpanded = why_unexpanded(host)
     if unexpanded:
         return unexpanded.replace("NAME", "POD_IP")
-    return next(why.format(*match.groups()) for form, why in _WRONG if (match := form.fullmatch(host)))
+    matches = ((form.fullmatch(host), why) for form, why in _WRONG)
+    return next(why.format(*match.groups()) for match, why in matches if match)

@@ -1,9 +1,10 @@
-"""The values that stand for participants: ``Node``, ``BootId``, ``Fence``, and the forms of addresses.
+"""The values that stand for participants: ``Node``, ``BootId``, ``Fence``; the forms of addresses.
 
-A node comes from configuration, from a strategy plugin or from the network, so it checks itself when it is made: whoever holds
-a ``Node`` may print it, log it and dial it. It also brings its hosts into their canonical form, so that nodes which denote the
-same participant in different spellings are equal. An address means something to its connector only; whoever wants the host and
-port of one asks ``host_and_port`` whether it has them.
+A node comes from configuration, from a strategy plugin or from the network, so it checks itself
+when it is made: it is safe to print, to log and to dial. It also brings its hosts into their
+canonical form, so that nodes which denote the same participant in different spellings are equal. An
+address means something to its connector only; ``host_and_port`` says whether it has a host and a
+port.
 """
 
 from __future__ import annotations
@@ -19,26 +20,32 @@ from typing import Any, Self, final
 from cluster_kit.host import canonical_host, ip_of, why_unexpanded
 
 MAX_NAME_CHARS = 255  # a DNS name's bound, and more than any basename@host in use
-MAX_ADDRESS_CHARS = MAX_NAME_CHARS + len("[]:65535")  # also of one that is no host and port; a Unix socket's has 108
-MAX_METADATA_BYTES = 1024  # keys and values together; with usual names it still fits one unfragmented datagram
+MAX_ADDRESS_CHARS = MAX_NAME_CHARS + len("[]:65535")  # a Unix socket's has 108 at most
+MAX_METADATA_BYTES = 1024  # keys and values; with usual names it fits one unfragmented datagram
 
 _MAX_GIVEN_CHARS = 300  # of an address that is looked at at all
 _NAME = re.compile(r"[!-?A-~]+@[!-?A-~]+")
-_VISIBLE = re.compile(r"[!-?A-~]+")  # ASCII without the "@" of names, so that a key is either a name or an address
+_VISIBLE = re.compile(r"[!-?A-~]+")  # without "@", so that no address looks like a name
 _LIKE_HOST_AND_PORT = re.compile(r"[^/]*:[0-9]{1,5}")
 _BOOT_ID = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{16})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class BootId:
-    """Which run of a node: its start in wall-clock milliseconds, then random bits. Totally ordered."""
+    """Identifies one run of a node; totally ordered, so that a later run compares as greater.
+
+    Attributes:
+        started_ms: When the run started, in milliseconds since 1970.
+        nonce: 64 random bits.
+    """
 
     started_ms: int
     nonce: int
 
     def __post_init__(self) -> None:
         if not (0 <= self.started_ms < 2**63 and 0 <= self.nonce < 2**64):
-            raise ValueError(f"boot id: {self.started_ms}, {self.nonce} is out of range: milliseconds since 1970 and 64 bits")
+            given = f"{self.started_ms}, {self.nonce} is out of range"
+            raise ValueError(f"boot id: {given}: milliseconds since 1970 and 64 bits")
 
     @classmethod
     def new(cls) -> Self:
@@ -54,21 +61,28 @@ class BootId:
         """
         parts = _BOOT_ID.fullmatch(text) if isinstance(text, str) else None
         if parts is None:
-            raise ValueError(f"boot id: {text!r:.80}: expected two hexadecimal numbers, such as '18c2f0a1b2c-00000000deadbeef'")
+            expected = "two hexadecimal numbers, such as '18c2f0a1b2c-00000000deadbeef'"
+            raise ValueError(f"boot id: {text!r:.80}: expected {expected}")
         return cls(int(parts[1], 16), int(parts[2], 16))
 
     def __str__(self) -> str:
         return f"{self.started_ms:x}-{self.nonce:016x}"
 
+    def __repr__(self) -> str:
+        return f"BootId.parse('{self}')"
+
 
 def made_up_name(kind: str, host: str) -> str:
-    """Return a name for a node that was given none: unique also where the processes of many containers have one number."""
+    """Return a unique name for a node without a configured one.
+
+    The process id alone is not unique: in containers, many processes have the same.
+    """
     return f"{kind}-{os.getpid()}-{os.urandom(4).hex()}@{host}"
 
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """What must be equal for two nodes to belong together; everything else is foreign and silently ignored."""
+    """What two nodes must have in common to belong together; all others are silently ignored."""
 
     cluster: str
     group: str
@@ -80,16 +94,18 @@ class Node:
     """One participant of a cluster.
 
     Args:
-        name: ``basename@host``, the identity; ``None`` while only an address is known. The host is held in its canonical form
-            (see ``cluster_kit.host``): ``Node(name="a@LocalHost.").name`` is ``"a@localhost"``.
-        address: Where its connector is dialled, ``None`` where it can't be. It is opaque to everybody but connectors: up to
-            ``MAX_ADDRESS_CHARS`` of visible ASCII without ``@``, such as ``unix:/run/web.sock``. Text that ends in colon and
-            port is ``host:port``, and its host is held in canonical form.
-        metadata: Small string tags; can change while the node runs.
-        boot_id: Which run of the node, where known.
+        name: ``basename@host``, the identity; ``None`` while only an address is known. The host is
+            held in its canonical form (see ``cluster_kit.host``): ``Node("a@LocalHost.").name`` is
+            ``"a@localhost"``.
+        address: Where its connector is dialled; ``None`` if it can't be. Only connectors know what
+            it means: it is up to ``MAX_ADDRESS_CHARS`` of visible ASCII without ``@``, such as
+            ``unix:/run/web.sock``. Text that ends in a colon and a port is ``host:port``, and its
+            host is held in canonical form.
+        metadata: Small string tags; they can change while the node runs.
+        boot_id: Which run of the node it is; ``None`` if that is not known.
 
     Attributes:
-        key: What the node is called until its name is known: its name, else its address.
+        key: The name, or the address while the name is not known.
 
     Raises:
         ValueError: A part is malformed or too long, or both name and address are missing.
@@ -115,15 +131,17 @@ class Node:
         if self.boot_id is not None and type(self.boot_id) is not BootId:
             raise ValueError(f"node: boot_id {self.boot_id!r:.80}: expected a BootId")
         if type(self.metadata) is not MappingProxyType or not _is_exact(self.metadata):
-            object.__setattr__(self, "metadata", MappingProxyType({_exact(k): _exact(v) for k, v in self.metadata.items()}))
+            metadata = {_exact(key): _exact(value) for key, value in self.metadata.items()}
+            object.__setattr__(self, "metadata", MappingProxyType(metadata))
         _check_metadata(self.metadata)
         object.__setattr__(self, "key", self.name or self.address)
 
     def __init_subclass__(cls) -> None:
-        raise TypeError("Node cannot be subclassed: it goes through pipes to processes that know no other class")
+        why = "it goes through pipes to processes that know no other class"
+        raise TypeError(f"Node cannot be subclassed: {why}")
 
     def __hash__(self) -> int:
-        """Hash the key, which a string remembers the hash of: sets of all nodes are made again and again."""
+        """Hash the key only: strings cache their hash, and large sets of nodes are made often."""
         return hash(self.key)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -143,25 +161,43 @@ class Node:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the node as a dict of text, for JSON and the like; what it lacks is left out."""
-        plain: dict[str, Any] = {"name": self.name, "address": self.address, "metadata": dict(self.metadata)}
-        plain["boot_id"] = None if self.boot_id is None else str(self.boot_id)
+        plain = {
+            "name": self.name,
+            "address": self.address,
+            "metadata": dict(self.metadata),
+            "boot_id": None if self.boot_id is None else str(self.boot_id),
+        }
         return {key: value for key, value in plain.items() if value}
 
     @classmethod
     def from_plain(cls, plain: object) -> Node:
-        """Return the node that ``to_plain`` described. ``plain`` may be anything, since it comes from a source.
+        """Return the node that ``to_plain`` described.
 
-        Keys that a node doesn't have are ignored, so that entries may carry more.
+        Args:
+            plain: May be anything, since it comes from outside. Unknown keys are ignored, so that
+                entries may hold more than a node.
 
         Raises:
-            ValueError: It describes no node.
+            ValueError: It does not describe a node.
         """
         if not isinstance(plain, Mapping):
-            raise ValueError(f"node: {plain!r:.80}: expected a mapping with name, address, metadata and boot_id")
+            expected = "expected a mapping with name, address, metadata and boot_id"
+            raise ValueError(f"node: {plain!r:.80}: {expected}")
         metadata, boot_id = plain.get("metadata"), plain.get("boot_id")
         if metadata is not None and not isinstance(metadata, Mapping):
             raise ValueError(f"node: metadata {metadata!r:.80}: expected a mapping of text to text")
-        return cls(plain.get("name"), plain.get("address"), metadata or {}, None if boot_id is None else BootId.parse(boot_id))
+        boot = None if boot_id is None else BootId.parse(boot_id)
+        return cls(plain.get("name"), plain.get("address"), metadata or {}, boot)
+
+    def __repr__(self) -> str:
+        fields = {
+            "name": self.name,
+            "address": self.address,
+            "metadata": dict(self.metadata),
+            "boot_id": self.boot_id,
+        }
+        given = ", ".join(f"{key}={value!r}" for key, value in fields.items() if value)
+        return f"Node({given})"
 
     def __str__(self) -> str:
         return self.key
@@ -178,9 +214,11 @@ def is_other_run(one: Node, other: Node) -> bool:
 
 
 def _exact(text: str) -> str:
-    """Return ``text`` as nothing but text: a node goes through pipes, and the other end may not know a subclass."""
+    """Return ``text`` as a plain string: the other end of a pipe may not know a subclass."""
     if not isinstance(text, str):
-        raise ValueError(f"node: {text!r:.80} is not text: name, address and metadata must be strings; quote numbers")
+        raise ValueError(
+            f"node: {text!r:.80} is not text: name, address and metadata are strings; quote numbers",
+        )
     return str.__str__(text)
 
 
@@ -195,7 +233,8 @@ def canonical_name(name: str) -> str:
         ValueError: It is not such a name; says why.
     """
     if len(name) > MAX_NAME_CHARS or not _NAME.fullmatch(name):
-        why = why_unexpanded(name) or f"expected basename@host in visible ASCII, at most {MAX_NAME_CHARS} long"
+        expected = f"expected basename@host in visible ASCII, at most {MAX_NAME_CHARS} long"
+        why = why_unexpanded(name) or expected
         raise ValueError(f"invalid name {name[:80]!r}: {why}")
     basename, _, host = name.partition("@")
     unexpanded = why_unexpanded(basename)
@@ -208,9 +247,11 @@ def canonical_name(name: str) -> str:
 
 
 def canonical_key(text: str) -> str:
-    """Return a name or an address in canonical form; what is neither denotes nobody, and stays as it is."""
+    """Return a name or an address in canonical form; other text, which is no key, as it is."""
     if not isinstance(text, str):
-        raise TypeError(f"{text!r:.80}: expected the name of a node, or its address where it has no name")
+        raise TypeError(
+            f"{text!r:.80}: expected the name of a node, or its address if it has no name",
+        )
     try:
         return canonical_name(text) if "@" in text else canonical_address(text)
     except ValueError:
@@ -223,31 +264,32 @@ def _check_metadata(metadata: Mapping[str, str]) -> None:
         try:
             size += len(key.encode()) + len(value.encode())
         except UnicodeEncodeError as exc:
-            raise ValueError(f"metadata {key!r:.80}: {value!r:.80} is not text that UTF-8 can hold") from exc
+            pair = f"{key!r:.80}: {value!r:.80}"
+            raise ValueError(f"metadata {pair} is not text that UTF-8 can hold") from exc
     if size > MAX_METADATA_BYTES:
-        raise ValueError(f"metadata takes {size} bytes: at most {MAX_METADATA_BYTES} allowed; keep tags small")
+        cure = f"at most {MAX_METADATA_BYTES} allowed; keep tags small"
+        raise ValueError(f"metadata takes {size} bytes: {cure}")
 
 
 def canonical_address(address: str) -> str:
     """Return ``host:port`` with its host in canonical form, and any other address as it is.
 
     Raises:
-        ValueError: It is neither: not visible ASCII, too long, or a host and port with something wrong.
+        ValueError: It is not visible ASCII, it is too long, or its host or port is invalid.
     """
     if _LIKE_HOST_AND_PORT.fullmatch(address):
         return join_address(*split_address(address))
     if ip_of(address) is not None:
-        raise ValueError(f"address: {address!r}: a port is missing: write {join_address(address, 4370)}")
+        cure = f"write {join_address(address, 4370)}"
+        raise ValueError(f"address: {address!r}: a port is missing: {cure}")
     if len(address) > MAX_ADDRESS_CHARS or not _VISIBLE.fullmatch(address):
-        raise ValueError(
-            f"address: {address[:80]!r}: expected host:port, or in another form at most {MAX_ADDRESS_CHARS} visible ASCII "
-            "characters without '@'"
-        )
+        other = f"in another form at most {MAX_ADDRESS_CHARS} visible ASCII characters without '@'"
+        raise ValueError(f"address: {address[:80]!r}: expected host:port, or {other}")
     return address
 
 
 def host_and_port(address: str | None) -> tuple[str, int] | None:
-    """Return host and port of a node's address, ``None`` if there are none: it means something to its connector only."""
+    """Return host and port of an address; ``None`` if it is in a form of its connector's own."""
     if address is None or not _LIKE_HOST_AND_PORT.fullmatch(address):
         return None
     return split_address(address)
@@ -264,11 +306,10 @@ def split_address(address: str) -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host and ip_of(host) is not None and len(address) <= _MAX_GIVEN_CHARS:
         raise ValueError(f"address: {address!r}: an IPv6 host needs brackets: [{host}]:{port}")
-    if (
-        not (colon and host and port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535)
-        or len(address) > _MAX_GIVEN_CHARS
-    ):
-        raise ValueError(f"address: {address[:80]!r}: expected host:port with a port from 0 to 65535")
+    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
+    if not (colon and host and is_port) or len(address) > _MAX_GIVEN_CHARS:
+        expected = "expected host:port with a port from 0 to 65535"
+        raise ValueError(f"address: {address[:80]!r}: {expected}")
     try:
         return canonical_host(host), int(port)
     except ValueError as exc:

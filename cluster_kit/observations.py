@@ -1,18 +1,18 @@
-"""What strategies say of the nodes that they find; ``cluster_kit.abc`` has it for those who write one."""
+"""What strategies report about nodes; ``cluster_kit.abc`` exports it to those who write one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cluster_kit.errors import ClusterKitError
+from cluster_kit.errors import ClusterKitError, DiscoveryError
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node, canonical_key
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The complete answer of this source: what is absent from it is gone."""
+    """The complete answer of this source: a node that is absent from it is gone."""
 
     nodes: frozenset[Node]
 
@@ -61,6 +61,21 @@ class Failed:
     """The source could not answer; nothing changes but its health."""
 
     error: ClusterKitError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The answer of one part of a polled source, such as one of several names, hosts or zones.
+
+    Args:
+        nodes: The nodes that are there.
+        error: What is wrong with the answer, or why there is none; the source's health shows it.
+        complete: Whether there are no other nodes. False keeps those that ``nodes`` lacks.
+    """
+
+    nodes: frozenset[Node] = frozenset()
+    error: DiscoveryError | None = None
+    complete: bool = True
 
 
 Observation = Found | Seen | Leaving | Gone | Failed

@@ -382,9 +382,12 @@ def load_config(
     *,
     node: str | None = None,
 ) -> ClusterConfig:
-    """Read and check a configuration, by default with the installed plugins.
+    """Read and check a YAML file, or a dict of the same shape; ``node`` takes the place of its own.
 
-    See ``cluster_kit.config.load_config``.
+    ``registry`` knows the plugins, by default those that are installed.
+
+    Raises:
+        ConfigError: It cannot be used; ``errors`` holds every fault that it has.
     """
     from cluster_kit.config import load_config as load  # a registry alone needs no msgspec
 

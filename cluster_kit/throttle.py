@@ -1,4 +1,4 @@
-"""Lets a repeating message through once in a while, and counts the others. Pure."""
+"""Limits what others can cause: repeating messages, and actions per second. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-REPEAT_S = 60.0  # between two messages about the same kind of trouble
-_MAX_KEYS = 256  # what is said about strangers must not cost memory without end
+REPEAT_S = 60.0  # between two messages about the same trouble
+_MAX_KEYS = 256  # strangers must not be able to fill memory with keys
 
 
 @dataclass(slots=True)
@@ -18,7 +18,10 @@ class _Passed:
 
 
 class Throttle:
-    """Passes each key at most once in ``interval_s``; forgets the key passed longest ago when there are too many."""
+    """Passes each key at most once in ``interval_s``, and counts how often it was held back.
+
+    Where there are too many keys, it forgets the one that passed longest ago.
+    """
 
     def __init__(self, interval_s: float = REPEAT_S) -> None:
         self._interval_s = interval_s
@@ -41,13 +44,33 @@ class Throttle:
         return True
 
     def more(self, key: str) -> str:
-        """Return what to add to a message that has just passed: how many were held back before it, if any."""
+        """Return what to add to a message that has passed: how many were held back before it."""
         before = self._passed[key].before
         return f" (and {before} more of this kind before)" if before else ""
 
     def rest(self, now_s: float) -> Iterator[tuple[str, int]]:
-        """Yield each key that was held back since it passed, and how often; it is said now."""
+        """Yield each key that was held back since it passed, and how often; it counts as passed."""
         for key, passed in self._passed.items():
             if passed.since:
                 yield key, passed.since
                 passed.at_s, passed.since = now_s, 0
+
+
+class TokenBucket:
+    """Allows an action ``per_s`` times a second on average, and ``burst`` times at once."""
+
+    def __init__(self, per_s: float, burst: float) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._tokens = burst
+        self._filled_s = 0.0
+
+    def take(self, now_s: float) -> bool:
+        """Return whether the action is allowed now; if so, it counts as done."""
+        refill = (now_s - self._filled_s) * self._per_s
+        self._tokens = min(self._burst, self._tokens + refill)
+        self._filled_s = now_s
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

@@ -60,9 +60,9 @@ class MemoryChannel(Channel):
         else:
             self._send(_Sent(message, NOMINAL_BYTES))
 
-    def send_parcel(self, link: int, payload: bytes) -> None:
+    def send_parcel(self, link: int, payload: bytes, forwarded: int = 0) -> None:
         """See ``Channel.send_parcel``."""
-        self._send(_Sent(Parcel(link, payload), len(payload)))
+        self._send(_Sent(Parcel(link, payload, forwarded), len(payload)))
 
     def _send(self, sent: _Sent) -> None:
         if self._is_closed or self._other._is_closed:

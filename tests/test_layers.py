@@ -1,7 +1,8 @@
-"""Imports point down only; what a lower layer needs from a higher one comes in as an argument."""
+"""Imports point down only, and in no circle; what a lower layer needs from a higher one comes in as an argument."""
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ LAYERS = (
     "fault errors _version payloads attended throttle resolving netdevice host",
     "node events rendezvous duty",
     "network",
-    "observations abc answers config diagnosis wire registry security",
+    "observations confirmations polling reporter abc config diagnosis wire registry security",
     "hookspecs",
     "admission installed",
     "strategies | connectors | topologies | membership | topics",
@@ -86,6 +87,94 @@ def test_an_upward_import_is_found(tmp_path, monkeypatch):
         "import cluster_kit\n"
     )
     assert [fault.split(": ", 1)[0].rpartition(":")[2] for fault in faults(offender)] == ["2", "5", "4"]
+
+
+# -- circles, also inside a folder ----------------------------------------------------------------
+
+# In these folders some modules name each other's types, or import each other late. When they are
+# loaded, none of them needs one that needs it.
+LATE_CIRCLES = {"cli", "connectors", "registry", "supervisor", "testing", "topics"}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def when_loaded(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what runs when a module is loaded: nothing in functions, nor for type checkers."""
+    for child in ast.iter_child_nodes(node):
+        is_late = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+        is_for_types = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        if not (is_late or is_for_types):
+            yield child
+            yield from when_loaded(child)
+
+
+def graph_of(paths: list[Path], *, loaded: bool) -> dict[str, set[str]]:
+    """Return the modules that each module imports; ``loaded``: only what it needs to be loaded."""
+    names = {name_of(path) for path in paths}
+    graph: dict[str, set[str]] = {}
+    for path in paths:
+        importer = name_of(path)
+        tree = ast.parse(path.read_text())
+        graph[importer] = set()
+        for node in when_loaded(tree) if loaded else ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{importer}:{node.lineno}: write the whole name"
+                modules = [f"{node.module}.{alias.name}" for alias in node.names]
+                found = [name if name in names else str(node.module) for name in modules]
+            else:
+                continue
+            graph[importer] |= {name for name in found if name in names and name != importer}
+    return graph
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """Return modules of which each imports the one before, the first one as the last again; none where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as exc:
+        return list(exc.args[1])
+    return []
+
+
+def test_no_module_needs_one_that_needs_it():
+    assert circle_in(graph_of(MODULES, loaded=True)) == []
+
+
+def test_no_imports_go_in_a_circle():
+    graph = graph_of(MODULES, loaded=False)
+    for importer, imported in graph.items():
+        part = part_of(importer)
+        if part in LATE_CIRCLES:
+            imported -= {name for name in imported if part_of(name) == part}
+    assert circle_in(graph) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "needed"),
+    [
+        ("from cluster_kit.ring.one import One", True),
+        ("from cluster_kit.ring import one", True),
+        ("import cluster_kit.ring.one", True),
+        ("class Late:\n    from cluster_kit.ring.one import One", True),
+        ("def late():\n    from cluster_kit.ring.one import One", False),
+        ("if TYPE_CHECKING:\n    from cluster_kit.ring.one import One", False),
+    ],
+)
+def test_a_circle_is_found(tmp_path, monkeypatch, statement, needed):
+    monkeypatch.setattr("test_layers.PACKAGE", tmp_path / "cluster_kit")
+    ring = tmp_path / "cluster_kit" / "ring"
+    ring.mkdir(parents=True)
+    (ring / "one.py").write_text("from cluster_kit.ring.two import Two\n")
+    (ring / "two.py").write_text("from cluster_kit.ring import Three\n")
+    (ring / "__init__.py").write_text(f"{statement}\n")
+    paths = sorted(ring.glob("*.py"))
+    assert set(circle_in(graph_of(paths, loaded=False))) == {"cluster_kit.ring", "cluster_kit.ring.one", "cluster_kit.ring.two"}
+    assert bool(circle_in(graph_of(paths, loaded=True))) is needed
 
 
 # -- what reaches the outside by the network that it is given, and by no way of its own ----------------------------------------

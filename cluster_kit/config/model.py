@@ -52,7 +52,8 @@ class ChildSpec:
     """How a topology's worker and sources are restarted; the words are those of OTP's supervisor.
 
     Attributes:
-        restart: Whether a worker that ended is replaced: always, after a failure only, or never.
+        restart: Whether a worker that ended is replaced: always (``permanent``), unless it exited with
+            code 0 (``transient``), or never (``temporary``).
         max_restarts: More than this many restarts within ``max_seconds`` are too many.
         max_seconds: The period in which restarts are counted.
         shutdown_s: How long a worker may take to say goodbye before it is killed.
@@ -71,10 +72,14 @@ class TopologyConfig:
     """One named entry under ``topologies:``.
 
     Attributes:
-        group: Part of the fence; nodes of another group are foreign.
+        group: Part of the fence; nodes of another group are foreign. By default the topology's name.
+        connector: What opens and holds the links.
+        topology: Which of the known nodes to link to.
+        child_spec: How its worker and sources are restarted.
         prune: Whether a node that its source no longer lists is forgotten.
         max_nodes: How many nodes the roster holds at most.
-        remember_s: How long a lost peer is redialled.
+        connect_timeout_s: Seconds within which a link must be up, handshake included.
+        remember_s: For how many seconds a lost peer is redialled.
     """
 
     name: str

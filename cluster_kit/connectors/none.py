@@ -1,4 +1,4 @@
-"""Connector ``none``: discovery only. Nothing listens, nothing is dialled; a known node counts as up."""
+"""Connector ``none``: discovery only. Nothing listens or dials; a known node counts as up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cluster_kit.node import Node, is_other_run
 
 
 class NoneConnector(Connector):
-    """Reports whom it is told to connect to."""
+    """Reports each node that it is to connect to as up."""
 
     holds_links = False
     introduces = False

@@ -6,6 +6,7 @@ from math import inf
 
 from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.merge import is_older
+from cluster_kit.membership.peer import LeavingMark, Peers
 from cluster_kit.node import BootId, Node
 
 BELATED_S = 3.0  # what a goodbye has overtaken comes within this time; anybody may have said it
@@ -15,53 +16,54 @@ LINGER_S = 0.1  # by so much a mark outlasts the word that it came with, so that
 
 
 class Departures:
-    """Marks nodes by key, each with the boot that is departing, ``None`` where that is not known."""
+    """Marks peers as leaving or left, and remembers a bounded number of runs that said goodbye."""
 
-    def __init__(self) -> None:
-        self._leaving: dict[str, BootId | None] = {}
-        self._hearsay: set[str] = set()  # those of them of whom discovery alone tells it
-        self._hearsay_until_s: Deadlines[str] = Deadlines()  # for how long that counts, where there is a limit
-        self._left: dict[str, BootId] = {}
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+        self._hearsay_until_s = Deadlines(peers)  # for how long that counts, where there is a limit
         self._over: dict[tuple[str, BootId], float] = {}  # runs that said goodbye, and until when that counts; oldest first
 
     def __contains__(self, key: str) -> bool:
-        return key in self._leaving or key in self._left
+        peer = self._peers.get(key)
+        return peer is not None and (peer.leaving is not None or peer.left is not None)
 
     @property
     def leaving(self) -> frozenset[str]:
         """Those who are about to leave, as they say themselves or discovery tells."""
-        return frozenset(self._leaving)
+        return frozenset(key for key, peer in self._peers.items() if peer.leaving)
 
     def is_leaving(self, node: Node) -> bool:
         """Whether this run of ``node``, not just another one, is said to be about to leave."""
-        return node.key in self._leaving and self._leaving[node.key] in (None, node.boot_id)
+        mark = self._peers[node.key].leaving
+        return mark is not None and mark.boot_id in (None, node.boot_id)
 
     def is_hearsay(self, key: str) -> bool:
         """Whether discovery alone tells that a node is about to leave."""
-        return key in self._hearsay
+        mark = self._peers[key].leaving
+        return mark is not None and mark.hearsay
 
     def announce(self, key: str, boot_id: BootId | None) -> bool:
         """Mark a node as about to leave, as it has said itself; return whether that is news."""
-        if key in self._leaving and key not in self._hearsay:
+        peer = self._peers[key]
+        if peer.leaving is not None and not peer.leaving.hearsay:
             return False
-        self._hearsay.discard(key)
         self._hearsay_until_s.discard(key)
-        self._leaving[key] = boot_id
+        peer.leaving = LeavingMark(boot_id, hearsay=False)
         return True
 
     def hear(self, key: str, boot_id: BootId | None, until_s: float) -> bool:
         """Mark a node as about to leave, as discovery tells, until ``until_s``; return whether that is news."""
-        is_news = key not in self._leaving
-        if is_news:
-            self._leaving[key] = boot_id
-            self._hearsay.add(key)
-        if key in self._hearsay and until_s < inf:
+        peer = self._peers[key]
+        is_news = peer.leaving is None
+        if peer.leaving is None:
+            peer.leaving = LeavingMark(boot_id, hearsay=True)
+        if peer.leaving.hearsay and until_s < inf:
             self._hearsay_until_s.set(key, until_s + LINGER_S)
         return is_news
 
     def complete(self, key: str, boot_id: BootId) -> None:
         """Mark a node as having left."""
-        self._left[key] = boot_id
+        self._peers[key].left = boot_id
 
     def note_goodbye(self, key: str, boot_id: BootId, now_s: float, *, is_proven: bool) -> None:
         """Take in the goodbye of a run: what else comes of it was on its way. That counts for a while, as it may be forged."""
@@ -91,22 +93,21 @@ class Departures:
         return self._hearsay_until_s.next_s()
 
     def _unmark(self, key: str) -> None:
-        self._leaving.pop(key, None)
-        self._hearsay.discard(key)
+        self._peers[key].leaving = None
         self._hearsay_until_s.discard(key)
 
     def returned(self, key: str) -> None:
         """Take in that something else than a boot id tells that another run is there."""
-        if key in self._leaving and self._leaving[key] is None:
+        mark = self._peers[key].leaving
+        if mark is not None and mark.boot_id is None:
             self._unmark(key)
 
     def review(self, key: str, known: Node | None, linked: Node | None) -> None:
         """Take away marks that the node as discovery knows it, or as it is linked, has outlived."""
-        if not (self._leaving or self._left):
-            return
-        now = known if linked is None or (known is not None and is_older(linked, known)) else linked
-        leaving = self._leaving.get(key)
-        if now is None or (leaving is not None and leaving != now.boot_id):
-            self._unmark(key)
-        if linked is not None or known is None or known.boot_id != self._left.get(key):
-            self._left.pop(key, None)
+        peer = self._peers[key]
+        if (mark := peer.leaving) is not None:
+            now = known if linked is None or (known is not None and is_older(linked, known)) else linked
+            if now is None or mark.boot_id not in (None, now.boot_id):
+                self._unmark(key)
+        if linked is not None or known is None or known.boot_id != peer.left:
+            peer.left = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cluster_kit.membership.deadlines import Deadlines
+from cluster_kit.membership.peer import Peers
 
 
 class Memory:
@@ -11,36 +12,40 @@ class Memory:
     Holds ``max_nodes`` at most; what comes after that is not remembered.
     """
 
-    def __init__(self, remember_s: float, max_nodes: int) -> None:
+    def __init__(self, peers: Peers, remember_s: float, max_nodes: int) -> None:
+        self._peers = peers
         self._remember_s = remember_s
         self._max_nodes = max_nodes
-        self._keys: set[str] = set()
-        self._until_s: Deadlines[str] = Deadlines()
+        self._size = 0
+        self._until_s = Deadlines(peers)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._keys
+        peer = self._peers.get(key)
+        return peer is not None and peer.remembered
 
     def keep(self, key: str) -> None:
         """Remember a peer whose link is up."""
         if self._has_room(key):
-            self._keys.add(key)
+            self._put(key, True)
             self._until_s.discard(key)
 
     def lose(self, key: str, now_s: float) -> None:
         """Remember a peer whose link is down from now on."""
         if self._has_room(key):
-            self._keys.add(key)
+            self._put(key, True)
             self._until_s.set(key, now_s + self._remember_s)
 
     def forget(self, key: str) -> None:
         """Remember the peer no longer."""
-        self._keys.discard(key)
-        self._until_s.discard(key)
+        if key in self:
+            self._put(key, False)
+            self._until_s.discard(key)
 
     def expire(self, now_s: float) -> list[str]:
         """Forget those whose time has passed, and return them."""
         expired = self._until_s.pop_due(now_s)
-        self._keys.difference_update(expired)
+        for key in expired:
+            self._put(key, False)
         return expired
 
     def next_s(self) -> float | None:
@@ -48,4 +53,9 @@ class Memory:
         return self._until_s.next_s()
 
     def _has_room(self, key: str) -> bool:
-        return key in self._keys or len(self._keys) < self._max_nodes
+        return key in self or self._size < self._max_nodes
+
+    def _put(self, key: str, remembered: bool) -> None:
+        peer = self._peers[key]
+        self._size += remembered - peer.remembered
+        peer.remembered = remembered

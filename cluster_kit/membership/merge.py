@@ -49,6 +49,8 @@ def effective(found: Node | None, met: Node | None, *, linked: bool) -> Node | N
     """
     if found is None or met is None:
         return found or met
+    if found == met:  # as nearly always; to make a node costs more than all else that a link brings
+        return met
     first, second = (met, found) if linked else (found, met)
     if not same_run(first, second):
         return first

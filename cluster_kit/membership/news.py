@@ -9,50 +9,19 @@ meantime is reported even if it is up again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from math import inf
 
 from cluster_kit.events import Event, NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
 from cluster_kit.membership.deadlines import Deadlines
 from cluster_kit.membership.merge import is_older
-from cluster_kit.membership.pace import Pace
+from cluster_kit.membership.pace import Rate
+from cluster_kit.membership.peer import Peer, Peers, Standing
 from cluster_kit.node import Node
 
 INTERVAL_S = 0.25  # between two reports about one node, at the steady rate
 BURST = 8  # reports about one node without a wait: it may restart at once
 UPDATES = 4  # of these for updates, so that a node that floods us with them still goes down at once
 TOTAL_INTERVAL_S = 0.0005  # between two reports in all, at the steady rate
-
-_ALL = ""
-
-
-@dataclass(slots=True)
-class _State:
-    """How things stand with one node.
-
-    Attributes:
-        known: The node as discovery knows it, if it does.
-        up: The node as it is linked, if it is.
-        lost: Why it is not known, if it isn't.
-        broke: Why the link that the application knows of went down, if it did.
-        leaving: Whether it is about to leave.
-    """
-
-    known: Node | None
-    up: Node | None
-    lost: Reason
-    broke: Reason | None
-    leaving: bool
-
-    @property
-    def shown(self) -> Node | None:
-        """The node as it is to be shown."""
-        return self.up or self.known
-
-    def after(self, held: _State) -> _State:
-        """Return the same where ``held`` was held back: what happened then still counts."""
-        broke = held.broke if self.up or held.up is None else self.broke
-        lost = held.lost if self.known is None and held.known is None else self.lost
-        return _State(self.known, self.up, lost, broke, self.leaving)
 
 
 class News:
@@ -62,23 +31,28 @@ class News:
         topology: Its name.
         burst: How many reports about nodes may come without a wait.
 
-    Attributes:
-        known: The known nodes by key, as of the events so far.
-        up: The linked nodes by key, as of the events so far.
     """
 
-    def __init__(self, topology: str, burst: int) -> None:
-        self.known: dict[str, Node] = {}
-        self.up: dict[str, Node] = {}
+    def __init__(self, peers: Peers, topology: str, burst: int) -> None:
+        self._peers = peers
         self._topology = topology
-        self._leaving: set[str] = set()  # by key, of whom the application knows that they are about to leave
         self._events: list[Event] = []
         self._now_s = 0.0
         self._burst = burst
-        self._pace = Pace(INTERVAL_S)
-        self._total = Pace(TOTAL_INTERVAL_S)
-        self._held: dict[str, _State] = {}
-        self._due: Deadlines[str] = Deadlines()  # exactly those held
+        self._rate = Rate(INTERVAL_S)
+        self._total_rate = Rate(TOTAL_INTERVAL_S)
+        self._total_paid_s = -inf
+        self._due = Deadlines(peers)  # exactly those held
+
+    @property
+    def known(self) -> dict[str, Node]:
+        """The known nodes by key, as of the events so far."""
+        return {key: node for key, peer in self._peers.items() if (node := peer.reported_known)}
+
+    @property
+    def up(self) -> dict[str, Node]:
+        """The linked nodes by key, as of the events so far."""
+        return {key: node for key, peer in self._peers.items() if (node := peer.reported_up)}
 
     def take(self) -> list[Event]:
         """Return the events since the last call, unnumbered."""
@@ -89,17 +63,23 @@ class News:
     def tick(self, now_s: float) -> None:
         """Report what has been held back for long enough."""
         self._now_s = now_s
-        for key in self._due.pop_due(now_s, self._total.room(_ALL, now_s, self._burst)):
-            self._tell(key, self._held.pop(key))
+        room = self._total_rate.room(self._total_paid_s, now_s, self._burst)
+        for key in self._due.pop_due(now_s, room):
+            peer = self._peers[key]
+            state, peer.held = peer.held, None
+            if state is not None:
+                self._tell(peer, state)
 
     def next_s(self) -> float | None:
         """Return when ``tick`` next has something to report."""
         due_s = self._due.next_s()
-        return None if due_s is None else max(due_s, self._total.at_s(_ALL, self._now_s, self._burst))
+        if due_s is None:
+            return None
+        return max(due_s, self._total_rate.at_s(self._total_paid_s, self._now_s, self._burst))
 
     def assume(self, node: Node) -> None:
         """Assume that the application knows ``node`` from elsewhere."""
-        self.known[node.key] = node
+        self._peers[node.key].reported_known = node
 
     def show(
         self, key: str, *, known: Node | None, up: Node | None, leaving: bool, reason: Reason, lost: Node | None = None
@@ -116,64 +96,76 @@ class News:
             lost: The node as discovery knew it, if it has just lost it. That may be a newer run than the
                 application knows of, which then was replaced.
         """
-        shown = self.known.get(key)
+        peer = self._peers[key]
+        shown = peer.reported_known
         was_replaced = lost is not None and shown is not None and is_older(shown, lost)
-        broke = reason if up is None and key in self.up else None
-        state = _State(known, up, Reason.REPLACED if was_replaced else reason, broke, leaving)
-        if key in self._held:
-            state = state.after(self._held.pop(key))
+        broke = reason if up is None and peer.reported_up else None
+        state = Standing(known, up, Reason.REPLACED if was_replaced else reason, broke, leaving)
+        if peer.held is not None:
+            state = state.after(peer.held)
+            peer.held = None
             self._due.discard(key)
         if not leaving:
-            self._leaving.discard(key)
+            peer.reported_leaving = False
         turned = bool(
             state.broke
-            or (leaving and key not in self._leaving)
-            or (known is None) == (key in self.known)
-            or (up is None) == (key in self.up)
+            or (leaving and not peer.reported_leaving)
+            or (known is None) != (peer.reported_known is None)
+            or (up is None) != (peer.reported_up is None)
         )
-        at_s = self._pace.at_s(key, self._now_s, BURST if turned else UPDATES)
-        if turned and at_s <= self._now_s and self._total.room(_ALL, self._now_s, self._burst):
-            self._tell(key, state)
-        elif turned or self._is_outdated(key, state):
-            self._held[key] = state
+        at_s = self._rate.at_s(peer.report_paid_s, self._now_s, BURST if turned else UPDATES)
+        if turned and at_s <= self._now_s and self._has_room():
+            self._tell(peer, state)
+        elif turned or _is_outdated(peer, state):
+            peer.held = state
             self._due.set(key, at_s)
 
     def down(self, key: str, reason: Reason) -> None:
         """Report that the link is down, if it was up."""
-        held = self._held.get(key)
-        self.show(key, known=held.known if held else self.known.get(key), up=None, leaving=False, reason=reason)
+        peer = self._peers[key]
+        known = peer.held.known if peer.held else peer.reported_known
+        self.show(key, known=known, up=None, leaving=False, reason=reason)
 
-    def _is_outdated(self, key: str, state: _State) -> bool:
-        """Whether the node is shown otherwise than it is, and is the same in both views."""
-        now = state.shown
-        if now is None or state.known not in (None, now):
-            return False
-        shown = self.known.get(key, now), self.up.get(key, now)
-        return shown != (now, now)  # by pairs, as these compare an object with itself at once
+    def _has_room(self) -> bool:
+        return self._total_rate.room(self._total_paid_s, self._now_s, self._burst) > 0
 
-    def _tell(self, key: str, state: _State) -> None:
+    def _tell(self, peer: Peer, state: Standing) -> None:
         known, up, now = state.known, state.up, state.shown
-        if state.broke is not None and key in self.up:
-            self._events.append(NodeDown(topology=self._topology, node=self.up.pop(key), reason=state.broke))
-        if known is None and key in self.known:
-            self._events.append(NodeLost(topology=self._topology, node=self.known.pop(key), reason=state.lost))
-        if known is not None and key not in self.known:
-            self.known[key] = known
+        if state.broke is not None and peer.reported_up is not None:
+            self._events.append(NodeDown(topology=self._topology, node=peer.reported_up, reason=state.broke))
+            peer.reported_up = None
+        if known is None and peer.reported_known is not None:
+            self._events.append(NodeLost(topology=self._topology, node=peer.reported_known, reason=state.lost))
+            peer.reported_known = None
+        if known is not None and peer.reported_known is None:
+            peer.reported_known = known
             self._events.append(NodeFound(topology=self._topology, node=known))
-        if up is not None and key not in self.up:
-            self.up[key] = up
-            self._describe(up)
+        if up is not None and peer.reported_up is None:
+            _describe(peer, up)
+            peer.reported_up = up
             self._events.append(NodeUp(topology=self._topology, node=up))
-        elif now is not None and self._is_outdated(key, state):
-            self._describe(now)
+        elif now is not None and _is_outdated(peer, state):
+            _describe(peer, now)
             self._events.append(NodeUpdated(topology=self._topology, node=now))
-        if now is not None and state.leaving and key not in self._leaving:
-            self._leaving.add(key)
+        if now is not None and state.leaving and not peer.reported_leaving:
+            peer.reported_leaving = True
             self._events.append(NodeLeaving(topology=self._topology, node=now))
-        self._pace.took(key, self._now_s)
-        self._total.took(_ALL, self._now_s)
+        peer.report_paid_s = self._rate.took(peer.report_paid_s, self._now_s)
+        self._total_paid_s = self._total_rate.took(self._total_paid_s, self._now_s)
 
-    def _describe(self, node: Node) -> None:
-        for view in (self.known, self.up):
-            if node.key in view:
-                view[node.key] = node
+
+def _is_outdated(peer: Peer, state: Standing) -> bool:
+    """Whether the application sees the node otherwise than it is, and it is the same in both views."""
+    now = state.shown
+    if now is None or state.known not in (None, now):
+        return False
+    reported = peer.reported_known or now, peer.reported_up or now
+    return reported != (now, now)  # by pairs, as these compare an object with itself at once
+
+
+def _describe(peer: Peer, node: Node) -> None:
+    """Note that the application sees the node as it is now wherever it sees it."""
+    if peer.reported_known is not None:
+        peer.reported_known = node
+    if peer.reported_up is not None:
+        peer.reported_up = node

@@ -11,7 +11,8 @@ from math import inf
 
 from cluster_kit.abc import Topology
 from cluster_kit.membership.deadlines import Deadlines
-from cluster_kit.membership.pace import Pace
+from cluster_kit.membership.pace import Rate
+from cluster_kit.membership.peer import NO_OFFER, Offer, Peer, Peers
 from cluster_kit.node import Node
 
 INTERVAL_S = 0.25  # between two changes of one node, if that goes on
@@ -21,21 +22,8 @@ MAX_WAIT_S = 0.25  # between two workings-out, however many nodes there are
 AHEAD_S = 0.5  # workings-out that take up no more than this are done without a wait
 
 
-class _Offers:
-    """Nodes by key, and all of them as a set, which whoever makes it anew has to hash each of them for."""
-
-    def __init__(self) -> None:
-        self.by_key: dict[str, Node] = {}
-        self.nodes: set[Node] = set()
-
-    def put(self, key: str, node: Node | None) -> None:
-        """Offer ``node`` in place of what was offered, or nothing."""
-        before = self.by_key.pop(key, None)
-        if before is not None:
-            self.nodes.discard(before)
-        if node is not None:
-            self.by_key[key] = node
-            self.nodes.add(node)
+class TopologyError(Exception):
+    """The topology could not pick anybody: it raised the cause of this error, or picked no nodes."""
 
 
 class Wish:
@@ -45,46 +33,50 @@ class Wish:
         changed: The keys of those whose offer has changed; for the owner to clear.
     """
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, peers: Peers, topology: Topology) -> None:
         self.changed: set[str] = set()
-        self._stale = True
-        self._wanted: dict[str, Node] = {}
-        self._is_outdated = False  # whether one of those wanted has changed or gone since
-        self._paid_until_s = -inf  # for the workings-out so far
+        self._peers = peers
         self._topology = topology
-        self._known = _Offers()
-        self._missed = _Offers()
+        self._known: set[Node] = set()  # all on offer, as the topology gets them
+        self._missed: set[Node] = set()
+        self._stale = True
+        self._touched: set[str] = set()  # whose offer has changed since the last working-out
+        self._is_everybody = False  # whether all on offer were picked then
+        self._paid_until_s = -inf  # for the workings-out so far
         self._now_s = 0.0
-        self._pace = Pace(INTERVAL_S)
-        self._late: dict[str, tuple[Node | None, Node | None]] = {}
-        self._due: Deadlines[str] = Deadlines()  # exactly those late
+        self._rate = Rate(INTERVAL_S)
+        self._due = Deadlines(peers)  # exactly those late
 
     def offer(self, key: str, *, known: Node | None, missed: Node | None) -> None:
         """Offer a node as one that is known, as one that is only missed, or not at all.
 
         A node that comes or goes counts at once; a change of any other counts soon.
         """
-        if key in self._late:
-            del self._late[key]
+        peer = self._peers[key]
+        if peer.late_offer is not None:
+            peer.late_offer = None
             self._due.discard(key)
-        was_known, was_missed = self._known.by_key.get(key), self._missed.by_key.get(key)
-        if (was_known, was_missed) == (known, missed):
+        before, now = peer.offer, Offer(known, missed)
+        if before == now:
             return
-        stays = (was_known is None) == (known is None) and (was_missed is None) == (missed is None)
-        if stays and (at_s := self._pace.at_s(key, self._now_s, BURST)) > self._now_s:
-            self._late[key] = known, missed
+        stays = (before.known is None) == (known is None) and (before.missed is None) == (missed is None)
+        if stays and (at_s := self._rate.at_s(peer.offer_paid_s, self._now_s, BURST)) > self._now_s:
+            peer.late_offer = now
             self._due.set(key, at_s)
             return
-        self._replace(key, known, missed)
+        self._replace(peer, now)
         if stays:
-            self._pace.took(key, self._now_s)
+            peer.offer_paid_s = self._rate.took(peer.offer_paid_s, self._now_s)
 
     def tick(self, now_s: float) -> None:
         """Make the changes that have waited for long enough."""
         self._now_s = now_s
         for key in self._due.pop_due(now_s):
-            self._replace(key, *self._late.pop(key))
-            self._pace.took(key, now_s)
+            peer = self._peers[key]
+            offer, peer.late_offer = peer.late_offer, None
+            if offer is not None:
+                self._replace(peer, offer)
+                peer.offer_paid_s = self._rate.took(peer.offer_paid_s, now_s)
 
     def next_s(self) -> float | None:
         """Return when ``tick`` or ``update`` next has something to do."""
@@ -98,42 +90,61 @@ class Wish:
         """Have the wish worked out again although the offer is the same."""
         self._stale = True
 
-    def update(self, local: Node, now_s: float) -> dict[str, Node] | None:
-        """Return whom to be linked to, if that has changed.
+    def update(self, local: Node, now_s: float) -> list[str]:
+        """Decide who is wanted, and return of whom that has changed, by key.
 
         Who is new may have to wait for a moment. Who is no longer on offer is not wanted any more at once.
         """
         if self._stale and now_s >= self._paid_until_s - AHEAD_S:
-            size = len(self._known.nodes) + len(self._missed.nodes)
+            size = len(self._known) + len(self._missed)
             self._paid_until_s = max(now_s, self._paid_until_s) + min(size * NODE_S, MAX_WAIT_S)
-            self._wanted = self._work_out(local)
+            try:
+                changed = self._work_out(local)
+            except BaseException as exc:
+                raise TopologyError from exc
             self._stale = False
-        elif self._is_outdated:
-            offers = self._known.by_key | self._missed.by_key
-            self._wanted = {key: offers[key] for key in self._wanted if key in offers}
+            self._touched.clear()
         else:
-            return None
-        self._is_outdated = False
-        return self._wanted
+            touched = (self._peers[key] for key in self._touched)
+            changed = [peer for peer in touched if peer.wanted and not any(peer.offer)]
+        for peer in changed:
+            peer.wanted = not peer.wanted
+        return sorted(peer.key for peer in changed)
 
-    def _work_out(self, local: Node) -> dict[str, Node]:
-        """Return those of the known who are picked, and those of the missed who would be, were they known."""
-        known, missed = self._known, self._missed
-        wanted = self._pick(local, frozenset(known.nodes), known.by_key)
-        if missed.nodes:
-            picked = self._pick(local, frozenset(known.nodes | missed.nodes), known.by_key | missed.by_key)
-            wanted |= {key: node for key, node in picked.items() if key in missed.by_key}
-        return wanted
+    def _work_out(self, local: Node) -> list[Peer]:
+        """Return those of whom it changes whether they are wanted.
 
-    def _replace(self, key: str, known: Node | None, missed: Node | None) -> None:
-        self._known.put(key, known)
-        self._missed.put(key, missed)
+        Wanted are those of the known who are picked, and those of the missed who would be, were they known.
+        """
+        known = frozenset(self._known)
+        everybody = known | self._missed if self._missed else known
+        picked = self._topology.select(local, known)
+        picked_too = self._topology.select(local, everybody) if self._missed else picked
+        was_everybody = self._is_everybody
+        self._is_everybody = picked is known and picked_too is everybody
+        if self._is_everybody:  # as in a full mesh: with thousands of nodes, one more is to cost little
+            those = [self._peers[key] for key in self._touched] if was_everybody else self._peers.values()
+            return [peer for peer in those if peer.wanted != any(peer.offer)]
+        wanted = {node.key for node in picked if self._offer_of(node).known}
+        wanted |= {node.key for node in picked_too if self._offer_of(node).missed}
+        return [peer for peer in self._peers.values() if peer.wanted != (peer.key in wanted)]
+
+    def _offer_of(self, node: Node) -> Offer:
+        """Return what is on offer by the key of a node; a topology may return one that it has made up."""
+        peer = self._peers.get(node.key)
+        return NO_OFFER if peer is None else peer.offer
+
+    def _replace(self, peer: Peer, offer: Offer) -> None:
+        before, peer.offer = peer.offer, offer
+        _swap(self._known, before.known, offer.known)
+        _swap(self._missed, before.missed, offer.missed)
         self._stale = True
-        self._is_outdated = self._is_outdated or key in self._wanted
-        self.changed.add(key)
+        self._touched.add(peer.key)
+        self.changed.add(peer.key)
 
-    def _pick(self, local: Node, offered: frozenset[Node], by_key: dict[str, Node]) -> dict[str, Node]:
-        picked = self._topology.select(local, offered)
-        if picked is offered:  # saves a large full mesh most of the time spent here
-            return by_key.copy()
-        return {node.key: by_key[node.key] for node in picked if node.key in by_key}
+
+def _swap(nodes: set[Node], before: Node | None, now: Node | None) -> None:
+    if before is not None:
+        nodes.discard(before)
+    if now is not None:
+        nodes.add(now)

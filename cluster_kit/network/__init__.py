@@ -1,11 +1,12 @@
-"""The seam to the outside: streams, datagrams and host names as a connector or strategy sees them; clock and randomness beside.
+"""The seam to the outside world: streams, datagrams, host names, clock and randomness.
 
-``cluster_kit.network.system`` is the system's own and the only place that knows sockets, ``cluster_kit.testing`` has one in
-memory; both pass ``cluster_kit.testing.NetworkConformance``. A connector gets its network as ``links.network``, a strategy as
-``ctx.network``. Whatever runs on it sets its timers by the event loop that it runs in, whose time is that of the clock.
+``cluster_kit.network.system`` is the system's own network, and the only place that knows sockets;
+``cluster_kit.testing`` has one in memory. Both pass ``cluster_kit.testing.NetworkConformance``. A
+connector gets its network as ``links.network``, a strategy as ``ctx.network``. What runs on it sets
+its timers by the event loop that it runs in, whose time is that of the clock.
 
-Everything is bytes in, bytes out. Methods are called from the event loop and call back there. What fails raises
-``NetworkError``, whose ``fault`` is one of a closed list.
+Everything is bytes in, bytes out. Methods are called from the event loop, and call back there. What
+fails raises ``NetworkError``, whose ``fault`` is one of a closed list.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from cluster_kit.errors import RemoteProtocolError
 
 
 class Endpoint(NamedTuple):
-    """One end of a stream, or of a datagram's way.
+    """One end of a stream, or the source or destination of a datagram.
 
-    ``host`` is an IP address as text; an IPv6 address of the link has its interface with it, ``fe80::1%eth0``. An IPv4 address
-    is given as such, also where a socket serves both protocols. A port is 0 to 65535; one beyond fails as ``failed``.
+    ``host`` is an IP address as text. A link-local IPv6 address names its interface, as in
+    ``fe80::1%eth0``. An IPv4 address is given as such, even if a socket serves both protocols. A
+    port is 0 to 65535; another number fails as ``failed``.
     """
 
     host: str
@@ -30,14 +32,17 @@ class Endpoint(NamedTuple):
 
 
 class Datagram(NamedTuple):
-    """A datagram as it was heard, and where it came from."""
+    """A datagram that was received, and where it came from."""
 
     data: bytes
     source: Endpoint
 
 
 class Interface(NamedTuple):
-    """One address, without scope, of a network interface of this machine; an interface that has none has no line."""
+    """One address of a network interface of this machine, without its scope.
+
+    An interface has as many of these as it has addresses.
+    """
 
     name: str
     address: str
@@ -48,13 +53,14 @@ class Interface(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Whom a datagram to everybody reaches, and by which way.
+    """A group of receivers, and the way to it.
 
     Attributes:
         address: The multicast group, or the broadcast address.
         port: UDP port, shared by all processes of a host that take part.
-        via: Address of the interface that is sent on; an IPv6 address with the name of its interface, ``2001:db8::1%eth0``.
-        heard_on: Address of the interface that the group is heard on, in the same form.
+        via: Address of the interface to send on; an IPv6 address with the name of its interface, as
+            in ``2001:db8::1%eth0``.
+        heard_on: Address of the interface to receive on, in the same form.
         hops: How many routers a datagram may pass, plus one.
         is_broadcast: Whether ``address`` is a broadcast address.
     """
@@ -68,43 +74,43 @@ class Group(NamedTuple):
 
 
 MAX_PORT = 65535
-LINGER_S = 1.0  # for which a stream that is closed waits for the other end to close
+LINGER_S = 1.0  # how long a stream that is closed waits for the other end to close
 
 
 class StreamReader(Protocol):
-    """Who takes what comes in on a stream; never called within a call of the stream's methods."""
+    """Receives what comes in on a stream; never called within a call of the stream's methods."""
 
     def received(self, data: memoryview) -> None:
-        """Bytes came in; ``data`` is overwritten after the call."""
+        """Handle bytes that came in; ``data`` is overwritten after the call."""
 
     def relieved(self) -> None:
-        """All that was unsent has been taken: called when ``unsent_bytes`` has come back to 0, unless the stream is closing.
-
-        Until ``start`` nobody is told.
-        """
+        """Note that ``unsent_bytes`` has come back to 0; not called once the stream is closing."""
         return
 
     def lost(self) -> None:
-        """The stream has ended, whoever ended it, and holds nothing any more: called exactly once, as the last."""
+        """Note that the stream has ended, whoever ended it, and holds nothing any more.
+
+        It is called exactly once, as the last.
+        """
 
 
 class Certified(Protocol):
-    """Who the other end of a protected stream has proved to be."""
+    """What the other end of a protected stream has proved to be."""
 
     def objection_to(self, name: str) -> str | None:
-        """Return what speaks against its being the node of this name, as in 'it ...'; ``None`` where it has proved to be."""
+        """Return why it is not the node of this name, as in 'it ...'; ``None`` if it is."""
 
 
 class Stream(ABC):
-    """An open connection; it belongs to whoever was given it, who closes it.
+    """An open connection. Whoever it was given to owns it, and closes it.
 
     Attributes:
         here: Our end.
         there: The other end.
-        certified: Who the other end has proved to be, which it does only where streams are protected.
+        certified: What the other end has proved to be, where streams are protected.
         certified_by: The id of the secret that proved it, where it was a secret.
-        distrust: Why a protected stream was lost before both ends had proved themselves; ``UntrustedError`` where the other end
-            did so otherwise than it must, or did not believe this one.
+        distrust: Why a protected stream was lost before both ends had proved themselves; an
+            ``UntrustedError`` if one end didn't accept the proof of the other.
     """
 
     here: Endpoint
@@ -115,23 +121,27 @@ class Stream(ABC):
 
     @abstractmethod
     def start(self, reader: StreamReader) -> None:
-        """Begin to receive, never within this call; until then bytes wait, and the end is not told."""
+        """Begin to receive, never within this call; until then bytes and the end wait."""
 
     @abstractmethod
     def send(self, data: bytes) -> None:
-        """Send ``data`` in its turn, without waiting; on a stream that is closing or lost, do nothing."""
+        """Send ``data`` in its turn, without waiting.
+
+        On a stream that is closing or lost, do nothing.
+        """
 
     @property
     @abstractmethod
     def unsent_bytes(self) -> int:
-        """What the other end, or the way there, has not taken yet and is kept here."""
+        """How many bytes are kept here, as the way to the other end takes no more for now."""
 
     @abstractmethod
     def close(self) -> None:
         """Receive nothing more, and close once everything is sent. Idempotent.
 
-        The other end is told by the end of the stream, and given a second to close its own: what it still sends meanwhile is
-        swallowed. If that met a stream that is gone, the reset would overtake what is not there yet.
+        The stream ends for the other end, which has ``LINGER_S`` to close as well. What it sends
+        meanwhile is swallowed: if it met a socket that is gone, a reset would come back, and
+        overtake the last bytes of this end.
         """
 
     @abstractmethod
@@ -140,7 +150,7 @@ class Stream(ABC):
 
 
 class Listener(ABC):
-    """Takes in streams that others open; it belongs to whoever asked for it, who closes it.
+    """Accepts streams that others open. Whoever asked for it owns it, and closes it.
 
     Attributes:
         here: Where others find it, with the port that it was given.
@@ -150,44 +160,47 @@ class Listener(ABC):
 
     @abstractmethod
     def start(self, accept: Callable[[Stream], None]) -> None:
-        """Hand each stream to ``accept``, never within this call; until then others connect and wait."""
+        """Pass each stream to ``accept``, never within this call; until then others wait."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Accept nothing more, abort what was not handed on, and return when nothing of it is left. Idempotent."""
+        """Accept nothing more, abort what was not passed on, and wait for its end. Idempotent."""
 
 
 class Datagrams(ABC):
-    """Sends and hears datagrams of one group; it belongs to whoever joined, who closes it.
+    """Sends and receives datagrams of one group. Whoever joined owns it, and closes it.
 
-    It has an address of its own, from which it sends and at which others answer, besides that of the group: among the
-    processes of one host that share the group's port, a datagram to that port would reach only one.
+    Besides the group's address it has one of its own, from which it sends and at which others
+    answer: the processes of one host share the group's port, so a datagram from one host to that
+    port would reach only one of them.
 
     Attributes:
-        here: The own address.
+        here: Its own address.
     """
 
     here: Endpoint
 
     @abstractmethod
     def listen(self, hear: Callable[[Sequence[Datagram]], object]) -> None:
-        """Call ``hear`` with the datagrams to the group or to the own address, until ``pause``.
+        """Call ``hear`` with the datagrams to the group or to ``here``, until ``pause``.
 
-        Each call gets what has come in at once: one datagram or several, in order. Of one that is longer than the
-        ``max_bytes`` asked for, only one byte more than these is given. What is sent to the group is heard by its sender as
-        well. Of several calls the last one counts.
+        Each call gets what has come in together: one datagram or several, in order. One that is
+        longer than ``max_bytes`` is cut to one byte more. What is sent to the group is received by
+        its sender as well. Of several calls the last one counts.
         """
 
     @abstractmethod
     def pause(self) -> None:
-        """Let what comes in wait, as long as there is room for it: ``hear`` isn't called any more. Idempotent."""
+        """Call ``hear`` no more; what comes in waits, as far as there is room. Idempotent."""
 
     @abstractmethod
     def send(self, data: bytes, to: Endpoint | None = None) -> None:
-        """Send to one address, as far as that works, or to the group where ``to`` is ``None``.
+        """Send to one address, without notice of failure, or to the group if ``to`` is ``None``.
+
+        A datagram that there is no room for is lost.
 
         Raises:
-            NetworkError: The group can't be reached. A datagram that there is no room for is lost instead.
+            NetworkError: The group can't be reached.
         """
 
     @abstractmethod
@@ -200,7 +213,7 @@ class Clock(ABC):
 
     @abstractmethod
     def monotonic_s(self) -> float:
-        """Return seconds since some moment; they never go back. The time of the event loop is this one."""
+        """Return seconds since some moment, which never go back: the time of the event loop."""
 
     @abstractmethod
     def wall_s(self) -> float:
@@ -220,23 +233,23 @@ class Network(ABC):
 
     @abstractmethod
     def random(self, concern: str) -> Random:
-        """Return a source of randomness for ``concern``, which no other concern draws from."""
+        """Return a source of randomness for ``concern`` alone."""
 
     @abstractmethod
     async def resolve(self, host: str, *, version: Literal[4, 6] | None = None) -> Sequence[str]:
-        """Return the addresses of ``host``, the best first, each once; an address stands for itself.
+        """Return the addresses of ``host``, the best first, each once.
 
         Args:
-            host: A name or an address.
-            version: Of the addresses; ``None`` for any.
+            host: A name, or an address, which stands for itself.
+            version: Of IP; ``None`` for any.
 
         Raises:
-            NetworkError: There is none, or nobody can say.
+            NetworkError: There is no address, or nobody can say.
         """
 
     @abstractmethod
     def interfaces(self) -> Sequence[Interface]:
-        """Return a line for each address of this machine, IPv4 first; nothing where that can't be told."""
+        """Return the addresses of this machine, IPv4 first; nothing if they can't be found out."""
 
     @abstractmethod
     def has_address(self, address: str) -> bool:
@@ -252,7 +265,7 @@ class Network(ABC):
 
     @abstractmethod
     async def dial(self, to: Endpoint) -> Stream:
-        """Open a stream. Who gives up cancels; nothing is left of it then.
+        """Open a stream; if this is cancelled, nothing is left of it.
 
         Raises:
             NetworkError: That is not possible.

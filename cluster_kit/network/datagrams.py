@@ -1,7 +1,7 @@
 """Datagrams of one group on the system's sockets, of which there are two.
 
-The shared one hears what is sent to the group, in every process of the host that opened one. The private one sends, and hears
-what is sent back to it.
+The shared one receives what is sent to the group, and so does that of every process of this host.
+The private one sends, and receives what is sent back to it.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from cluster_kit.network import Datagram, Datagrams, Endpoint, Group
 from cluster_kit.network.faults import network_error
 from cluster_kit.network.sockaddrs import SockAddr, host_of, number_of, sockaddr_of
 
-BATCH = 64  # datagrams that are heard at once: a flood starves nobody
-RECEIVE_BUFFER_BYTES = 1 << 20  # all nodes of a large cluster may speak at once; the kernel grants what it allows
+BATCH = 64  # datagrams in one turn of the event loop, so that a flood starves nobody
+RECEIVE_BUFFER_BYTES = 1 << 20  # for all nodes of a large cluster at once; the kernel may cap it
 _IP_MULTICAST_ALL = 49  # <linux/in.h>; the socket module doesn't name it
 _IPV6_MULTICAST_ALL = 29  # <linux/in6.h>
-_FULL = frozenset({errno.EAGAIN, errno.ENOBUFS})  # as good as lost on the way; the next one will do
+_FULL = frozenset({errno.EAGAIN, errno.ENOBUFS})  # no room: as good as lost on the way
 
 Hear = Callable[[Sequence[Datagram]], object]
 
 
 class _Side(NamedTuple):
-    """An interface to speak or to hear on: by IPv4 its address says it all, by IPv6 its number and name do."""
+    """An interface to send or receive on; IPv4 knows it by its address, IPv6 by its number."""
 
     address: str
     number: int = 0
@@ -75,18 +75,20 @@ class SystemDatagrams(Datagrams):
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, group.hops)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 1)
         else:
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(self._via.address))
+            via = socket.inet_aton(self._via.address)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, via)
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, group.hops)
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
 
     def _open_shared(self, group: Group) -> None:
         sock = self._shared
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # for those who share by this one only
+        # for processes that share the port by this option only
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         if not group.is_broadcast:
             _join(sock, group.address, self._side(group.heard_on))
-        sock.bind(self._group)  # not to 0.0.0.0: so a unicast to the port, from wherever, doesn't reach it
+        sock.bind(self._group)  # not to 0.0.0.0, so that unicasts to the port don't reach it
 
     def listen(self, hear: Hear) -> None:
         """Hear on both."""
@@ -106,15 +108,18 @@ class SystemDatagrams(Datagrams):
             hear(datagrams)
 
     def _waiting(self, sock: socket.socket) -> Iterator[Datagram]:
-        with suppress(OSError):  # nothing more to read, or nothing that is meant for us
+        with suppress(OSError):  # nothing more to read, or an error of an earlier send
             while True:
                 data, sockaddr = sock.recvfrom(self._size_bytes)
                 yield Datagram(data, self._endpoint(sockaddr))
 
     def _endpoint(self, sockaddr: SockAddr) -> Endpoint:
-        if self._is_v6 and sockaddr[3] == self._via.number and is_of_link(sockaddr[0]):
-            return Endpoint(f"{sockaddr[0]}%{self._via.name}", sockaddr[1])  # as nearly all are; the system isn't asked
-        return Endpoint(host_of(sockaddr) if self._is_v6 else sockaddr[0], sockaddr[1])
+        host, port = sockaddr[:2]
+        if not self._is_v6:
+            return Endpoint(host, port)
+        if sockaddr[3] == self._via.number and is_of_link(host):
+            return Endpoint(f"{host}%{self._via.name}", port)  # as nearly all: saves a system call
+        return Endpoint(host_of(sockaddr), port)
 
     def send(self, data: bytes, to: Endpoint | None = None) -> None:
         """Send from the private one."""
@@ -127,10 +132,11 @@ class SystemDatagrams(Datagrams):
             pass
 
     def _sockaddr(self, host: str, port: int) -> SockAddr:
-        """Return an address as sockets want it; what is of the link is meant on our interface."""
+        """Return an address as sockets want it; a link-local one is on our interface."""
         if not self._is_v6:
             return host, port
-        return host.partition("%")[0], port, 0, self._via.number if is_of_link(host) else 0
+        scope = self._via.number if is_of_link(host) else 0
+        return host.partition("%")[0], port, 0, scope
 
     def close(self) -> None:
         """Close both."""
@@ -141,7 +147,7 @@ class SystemDatagrams(Datagrams):
 
 
 def _join(sock: socket.socket, group: str, side: _Side) -> None:
-    """Hear what is sent to the group on one interface."""
+    """Receive what is sent to the group on one interface."""
     if side.number:
         membership = socket.inet_pton(socket.AF_INET6, group) + struct.pack("@I", side.number)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
@@ -153,9 +159,12 @@ def _join(sock: socket.socket, group: str, side: _Side) -> None:
 
 
 def _hear_no_other(sock: socket.socket, level: int, multicast_all: int) -> None:
-    """Linux also delivers what other sockets joined the group for, on other interfaces, unless told not to."""
+    """Have Linux deliver only what this socket has joined.
+
+    By default it also delivers what other sockets joined the group for, on other interfaces.
+    """
     if sys.platform == "linux":
-        with suppress(OSError):  # what stands in for Linux, such as gVisor, may not know it
+        with suppress(OSError):  # stand-ins for Linux, such as gVisor, may not know the option
             sock.setsockopt(level, multicast_all, 0)
 
 

@@ -18,7 +18,7 @@ _FAULT_OF_ERRNO = {
     errno.ENETUNREACH: NetworkFault.UNREACHABLE,
     errno.EHOSTUNREACH: NetworkFault.UNREACHABLE,
     errno.EHOSTDOWN: NetworkFault.UNREACHABLE,
-    errno.EINVAL: NetworkFault.UNREACHABLE,  # the address that a socket is bound to is gone, or doesn't lead to the other one
+    errno.EINVAL: NetworkFault.UNREACHABLE,  # no way from the address that the socket is bound to
     errno.EADDRINUSE: NetworkFault.IN_USE,
     errno.EACCES: NetworkFault.FORBIDDEN,
     errno.EPERM: NetworkFault.FORBIDDEN,
@@ -39,7 +39,8 @@ def network_error(exc: OSError) -> NetworkError:
     """Return what to raise for an error of the system."""
     if isinstance(exc, socket.gaierror):  # its numbers are of another kind
         return NetworkError(cause_of(exc), fault=NetworkFault.NO_SUCH_NAME)
-    return NetworkError(cause_of(exc), fault=_FAULT_OF_ERRNO.get(exc.errno or 0, NetworkFault.FAILED))
+    fault = _FAULT_OF_ERRNO.get(exc.errno or 0, NetworkFault.FAILED)
+    return NetworkError(cause_of(exc), fault=fault)
 
 
 @contextmanager
@@ -50,4 +51,5 @@ def network_errors() -> Iterator[None]:
     except OSError as exc:
         raise network_error(exc) from exc
     except OverflowError as exc:  # what Python's sockets raise for a port out of range
-        raise NetworkError("no such port, expected 0 to 65535", fault=NetworkFault.FAILED) from exc
+        message = "no such port, expected 0 to 65535"
+        raise NetworkError(message, fault=NetworkFault.FAILED) from exc

@@ -1,4 +1,4 @@
-"""What this machine tells about its interfaces: on Linux; elsewhere nothing.
+"""The interfaces of this machine, as Linux tells of them; on other systems nothing.
 
 Source: netdevice(7) for the ioctls and flags; proc_net(5) for ``/proc/net/if_inet6``.
 """
@@ -23,7 +23,7 @@ _MAX_ADDRESSES = 1024
 
 
 def interfaces() -> list[Interface]:
-    """Return a line for each address of this machine, IPv4 first; an interface without one is missing."""
+    """Return the addresses of this machine, IPv4 first."""
     found: list[Interface] = []
     if sys.platform == "linux":
         with suppress(OSError):  # no descriptor is left to ask with

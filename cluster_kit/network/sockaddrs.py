@@ -1,4 +1,4 @@
-"""Addresses as sockets have them, and as the contract has them."""
+"""Converts between addresses as sockets have them and endpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SockAddr = tuple[Any, ...]
 
 
 def endpoint_of(sockaddr: SockAddr) -> Endpoint:
-    """Return address and port; an address of the link with its interface, an IPv4-mapped one as IPv4."""
+    """Return the endpoint: a link-local address with its interface, an IPv4-mapped one as IPv4."""
     return Endpoint(host_of(sockaddr), sockaddr[1])
 
 
@@ -25,7 +25,7 @@ def host_of(sockaddr: SockAddr) -> str:
     if ":" not in host:
         return host
     if is_of_link(host) and sockaddr[3] and "%" not in host:
-        with suppress(OSError):  # the interface is gone: nothing tells its name any more
+        with suppress(OSError):  # the interface is gone, and its name with it
             return f"{host}%{socket.if_indextoname(sockaddr[3])}"
     return host.removeprefix("::ffff:")
 
@@ -52,8 +52,12 @@ def _check(family: socket.AddressFamily, address: str) -> None:
 
 
 def number_of(interface: str) -> int:
-    """Return by which number sockets know an interface; raises ``OSError`` where there is none of this name."""
+    """Return the number by which sockets know an interface.
+
+    Raises:
+        OSError: There is no such interface.
+    """
     try:
         return socket.if_nametoindex(interface)
-    except OSError as exc:  # without a number of its own
+    except OSError as exc:  # it has no errno
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from exc

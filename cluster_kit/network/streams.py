@@ -1,8 +1,8 @@
-"""Streams on the system's sockets: connections, those who dial and those who are dialled.
+"""Streams on the system's sockets.
 
-They read and write in the turns of the event loop by themselves: asyncio's transports want a task
-for each connection that is accepted, and its server, when it has no descriptor left, asks for more
-at once, as often as its backlog is long, and logs each time.
+They use the event loop's readers and writers rather than asyncio's transports and server. Those
+take a task for each connection that is accepted, and when no descriptor is left, the server tries
+as often as its backlog is long, at once, and logs each time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cluster_kit.throttle import Throttle
 log = logging.getLogger("cluster_kit.network")
 
 INBOX_BYTES = 262144  # several payloads with one call; untouched pages cost nothing
-NOT_SENT_BYTES = 131072  # that the kernel takes beyond what is under way: enough for it to go on, little ahead of a heartbeat
+NOT_SENT_BYTES = 131072  # the kernel keeps no more unsent, so little is ahead of a heartbeat
 BACKLOG = 1024  # a cluster that starts dials all at once; the kernel caps it at net.core.somaxconn
 BATCH = 64  # connections between two turns of the event loop: a flood starves nobody
 REST_S = 0.5  # until the next try, when connections can't be taken in
@@ -50,12 +50,12 @@ class SystemStream(Stream):
         self._loop = asyncio.get_running_loop()
         self._reader: StreamReader | None = None
         self._unsent = bytearray()
-        self._is_deaf = False  # the other end, which may have said something before
+        self._is_deaf = False  # the other end takes nothing more; it may have said something before
         self._is_closing = False
         self._is_finished = False  # the other end has sent its last
         self._has_ended = False
         self._patience: asyncio.TimerHandle | None = None
-        with suppress(OSError):  # the other end may have broken the connection already, which the first read tells
+        with suppress(OSError):  # the connection may be broken already, as the first read will show
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT_BYTES)
@@ -123,7 +123,10 @@ class SystemStream(Stream):
                 self._reader.relieved()
 
     def _stop_sending(self, exc: OSError) -> None:
-        """End, but not before what came in has been read: whoever closes may have said why, and then our next word is reset."""
+        """Send nothing more, and end once what came in has been read.
+
+        A peer that closes may have said why just before, and answers our next bytes by a reset.
+        """
         if self._is_closing or not isinstance(exc, ConnectionError):
             self.abort()
             return
@@ -180,7 +183,7 @@ class SystemStream(Stream):
         if self._patience is not None:
             self._patience.cancel()
         self._sock.close()
-        reader, self._reader = self._reader, None  # it has this stream: neither is to wait for a collection of garbage
+        reader, self._reader = self._reader, None  # breaks a cycle of references
         if reader is not None:
             self._loop.call_soon(reader.lost)
 
@@ -197,7 +200,7 @@ async def dial(to: Endpoint, inbox: memoryview) -> SystemStream:
         sock.setblocking(False)
         await _connect(sock, sockaddr)
         if sock.getsockname() == sock.getpeername():
-            # the kernel took the port that we dial as the one that we dial from, and TCP lets a socket connect to itself
+            # the kernel chose the port that we dial as our own, and TCP lets that connect to itself
             raise ConnectionRefusedError(errno.ECONNREFUSED, "connected to itself")
         return SystemStream(sock, endpoint_of(sockaddr), inbox)
     except BaseException:
@@ -222,7 +225,7 @@ async def _connect(sock: socket.socket, sockaddr: SockAddr) -> None:
 
 
 class SystemListener(Listener):
-    """A listening socket, which lets connections wait outside while this process has no descriptor left for them.
+    """A listening socket. While this process has no descriptor left, connections wait outside.
 
     Raises:
         OSError: That is not possible.
@@ -240,9 +243,9 @@ class SystemListener(Listener):
     def start(self, accept: Callable[[Stream], None]) -> None:
         """Begin to accept."""
         if not self._is_closed:
-            self._loop.add_reader(self._sock, self._take_in, accept)
+            self._loop.add_reader(self._sock, self._accept, accept)
 
-    def _take_in(self, accept: Callable[[Stream], None]) -> None:
+    def _accept(self, accept: Callable[[Stream], None]) -> None:
         for _ in range(BATCH):
             if self._is_closed:
                 return
@@ -266,10 +269,13 @@ class SystemListener(Listener):
         self._rest = self._loop.call_later(REST_S, self.start, accept)
         if self._throttle.passes("pause", self._loop.time()):
             why = _CURES.get(exc.errno or 0, (exc.strerror or str(exc)).lower())
-            log.warning("network: cannot accept connections: %s; open ones stay open, newcomers wait", why)
+            log.warning(
+                "network: cannot accept connections: %s; open ones stay open, newcomers wait",
+                why,
+            )
 
     async def close(self) -> None:
-        """Accept nobody more; the kernel turns away who waits outside."""
+        """Accept nothing more; the kernel turns away connections that wait outside."""
         if not self._is_closed:
             self._is_closed = True
             self._loop.remove_reader(self._sock)

@@ -1,4 +1,4 @@
-"""The system's own network: the only place that knows sockets, clocks and where randomness comes from."""
+"""The system's own network: the only place that knows sockets, clocks and sources of randomness."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from random import Random
 from typing import Literal
 
-from cluster_kit.network import Clock, Datagrams, Endpoint, Group, Interface, Listener, Network, Stream
+from cluster_kit.network import (
+    Clock,
+    Datagrams,
+    Endpoint,
+    Group,
+    Interface,
+    Listener,
+    Network,
+    Stream,
+)
 from cluster_kit.network.datagrams import SystemDatagrams
 from cluster_kit.network.faults import network_errors
 from cluster_kit.network.interfaces import interfaces
@@ -41,7 +50,8 @@ class SystemNetwork(Network):
         self.clock = SystemClock()
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.most_streams = _UNLIMITED if soft == resource.RLIM_INFINITY else soft
-        self._inbox = memoryview(bytearray(INBOX_BYTES))  # of all streams: many that are silent cost no buffers
+        # shared by all streams, so that silent ones cost no buffers
+        self._inbox = memoryview(bytearray(INBOX_BYTES))
 
     def random(self, concern: str) -> Random:
         """Return a source that is seeded by the system."""
@@ -54,7 +64,7 @@ class SystemNetwork(Network):
         return list(dict.fromkeys(host_of(sockaddr) for *_, sockaddr in found))
 
     def interfaces(self) -> Sequence[Interface]:
-        """Return what Linux tells; nothing on other systems."""
+        """Return what Linux knows; nothing on other systems."""
         return interfaces()
 
     def has_address(self, address: str) -> bool:

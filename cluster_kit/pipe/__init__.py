@@ -1,5 +1,5 @@
-"""The private way between a supervisor and its worker, and what a worker does when the other end is gone.
+"""The private pipe between a supervisor and its worker, and what ends an orphaned worker.
 
-``channel`` is the contract that a worker talks by, ``socket_channel`` has it over a pair of sockets between two processes. Who
-runs many workers in one process brings an implementation in memory.
+``channel`` is the contract that workers use; ``socket_channel`` implements it on a pair of sockets.
+A simulation that runs many workers in one process has an implementation in memory.
 """

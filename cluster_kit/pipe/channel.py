@@ -1,4 +1,7 @@
-"""How a worker and its supervisor talk to each other: whole messages, in order, and neither ever waits for the other."""
+"""``Channel``: one end of the pipe between a worker and its supervisor.
+
+It carries whole messages, in order. Neither end ever blocks on the other.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,23 @@ if TYPE_CHECKING:
 
 
 class Parcel(NamedTuple):
-    """What two applications say to each other, on its way between an application and its worker: nobody looks inside.
+    """A payload between two applications, on its way between an application and its worker.
 
     Attributes:
         link: The number of the link; see ``LinkOpened``.
-        payload: At most ``MAX_PAYLOAD_BYTES``.
+        payload: Opaque; at most ``MAX_PAYLOAD_BYTES``.
+        forwarded: From the worker: how many more of the application's parcels for this link have
+            been forwarded to the peer. A parcel that arrives carries the number along, so that the
+            application need not be woken by a ``Forwarded`` for it.
     """
 
     link: int
     payload: bytes
+    forwarded: int = 0
 
 
 class Channel(ABC):
-    """One end; it belongs to whoever made it, who closes it."""
+    """One end of the pipe, owned by its maker, who closes it."""
 
     @abstractmethod
     def attach(
@@ -34,26 +41,29 @@ class Channel(ABC):
         ended: Callable[[str | None], None],
         relieved: Callable[[], None],
     ) -> None:
-        """Begin to hear, and to send what has to wait; once, and never calling back within this call.
+        """Start receiving, and sending what is pending, in ``loop``.
+
+        To be called once. No callback is called before this returns.
 
         Args:
-            loop: Where the others are called.
-            hear: Takes each message of the other end, also those that came before.
-            ended: Told once, after the last message: the other end has closed, or, with a text, sent what can't be read.
-            relieved: Called when the other end has taken all that had to wait.
+            loop: Where the callbacks are called.
+            hear: Called with each message, including those that have arrived before.
+            ended: Called once, after the last message: with ``None`` if the other end has closed,
+                with a text if it has sent something malformed.
+            relieved: Called when nothing is pending any more.
         """
 
     @abstractmethod
     def send(self, message: Any) -> None:
-        """Send ``message`` in its turn, without waiting.
+        """Send ``message`` in order, without blocking.
 
         Raises:
             OSError: The other end is gone.
         """
 
     @abstractmethod
-    def send_parcel(self, link: int, payload: bytes) -> None:
-        """Send a ``Parcel`` in its turn, without waiting; it is heard as one, and never pickled.
+    def send_parcel(self, link: int, payload: bytes, forwarded: int = 0) -> None:
+        """Send a ``Parcel`` in order, without blocking and without pickling.
 
         Raises:
             OSError: The other end is gone.
@@ -62,12 +72,12 @@ class Channel(ABC):
     @property
     @abstractmethod
     def pending_bytes(self) -> int:
-        """What was sent and has to wait, as the other end has not taken what came before."""
+        """Bytes that were sent and that the other end has no room for yet."""
 
     @abstractmethod
     def drain(self, timeout_s: float | None = None) -> None:
-        """Block until nothing has to wait any more, or the other end takes nothing for ``timeout_s``, or is gone."""
+        """Block until nothing is pending, nothing moves for ``timeout_s``, or the pipe breaks."""
 
     @abstractmethod
     def close(self) -> None:
-        """Hear nothing more, and let the other end know; what has to wait is lost."""
+        """Stop receiving and close; what is pending is lost."""

@@ -1,9 +1,9 @@
-"""One end of the private pipe between a supervisor and a worker: whole messages over a non-blocking stream socket.
+"""``SocketChannel``: one end of the pipe, on a non-blocking stream socket.
 
-Neither end ever blocks on the other: a frozen worker can't hold up the supervisor in the middle of a message, nor a frozen
-application its worker. Both ends run the same code as the same user, so messages are pickled; nothing that comes from the
-network is ever unpickled here, only values that were made from it. The supervisor's end unpickles
-nothing before the other end has given the greeting of a worker.
+A frozen worker can't hold up the supervisor in the middle of a message, nor a frozen application
+its worker. Messages are pickled: both ends run the same code as the same user, and nothing that
+comes from the network is ever unpickled, only values made from it. The supervisor's end unpickles
+nothing before the other end has sent the greeting of a worker.
 """
 
 from __future__ import annotations
@@ -16,36 +16,37 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from cluster_kit.pipe.channel import Channel
-from cluster_kit.pipe.incoming import LENGTH_BYTES, Incoming, parcel_head
-from cluster_kit.pipe.outgoing import Outgoing
+from cluster_kit.pipe.reader import LENGTH_BYTES, PipeReader, parcel_head
+from cluster_kit.pipe.writer import PipeWriter
 
 if TYPE_CHECKING:
     import asyncio
 
-_SHORT_BYTES = 4096  # what costs less to copy than to send as two pieces
+_SHORT_BYTES = 4096  # up to this, copying is cheaper than sending two pieces
 
 
 class SocketChannel(Channel):
     """Sends and receives messages; owns its socket.
 
-    A worker has its event loop see to it, see ``attach``. Who has none waits on ``fileno`` and calls ``receive`` and ``flush``.
-    Any thread may send and flush, and so may a signal handler, see ``outgoing``; one receives.
+    A worker lets its event loop drive it, see ``attach``. A thread without a loop waits on
+    ``fileno`` and calls ``receive`` and ``flush``. Any thread may send and flush, and so may a
+    signal handler, see ``writer``; only one may receive.
 
     Args:
         sock: One end of a connected pair.
-        greeting: What the other end says before its first message.
+        greeting: What the other end sends before its first message.
     """
 
     def __init__(self, sock: socket.socket, greeting: bytes = b"") -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._incoming = Incoming(sock, greeting)
-        self._outgoing = Outgoing(sock)
+        self._reader = PipeReader(sock, greeting)
+        self._writer = PipeWriter(sock)
         self._attached: _Attached | None = None
 
     @classmethod
     def from_fd(cls, fd: int) -> Self:
-        """Make one of a file descriptor that was inherited."""
+        """Make a channel from an inherited file descriptor."""
         return cls(socket.socket(fileno=fd))
 
     def attach(
@@ -66,16 +67,16 @@ class SocketChannel(Channel):
 
     @property
     def pending_bytes(self) -> int:
-        """What has been sent but not yet taken by the operating system."""
-        return self._outgoing.pending_bytes
+        """Bytes that were sent and that the operating system has no room for yet."""
+        return self._writer.pending_bytes
 
     @property
     def greeted(self) -> bool:
-        """Whether the other end has given its greeting."""
-        return not self._incoming.greeting
+        """Whether the other end has sent its greeting."""
+        return not self._reader.greeting
 
     def send_raw(self, data: bytes) -> None:
-        """Queue ``data`` as it is, and send what can be sent at once; for what comes before the first message.
+        """Send ``data`` unframed, for what comes before the first message.
 
         Raises:
             OSError: The other end is gone.
@@ -87,16 +88,16 @@ class SocketChannel(Channel):
         data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
         self._send(len(data).to_bytes(LENGTH_BYTES, "big"), data)
 
-    def send_parcel(self, link: int, payload: bytes) -> None:
+    def send_parcel(self, link: int, payload: bytes, forwarded: int = 0) -> None:
         """See ``Channel.send_parcel``."""
-        self._send(parcel_head(link, payload), payload)
+        self._send(parcel_head(link, payload, forwarded), payload)
 
     def _send(self, head: bytes, data: bytes) -> None:
         if len(data) <= _SHORT_BYTES:
-            self._outgoing.add(head + data)
+            self._writer.add(head + data)
         else:
-            self._outgoing.add(head, data)
-        if not self._outgoing.write() and self._attached is not None:
+            self._writer.add(head, data)
+        if not self._writer.write() and self._attached is not None:
             self._attached.write_later()
 
     def flush(self) -> bool:
@@ -105,7 +106,7 @@ class SocketChannel(Channel):
         Raises:
             OSError: The other end is gone.
         """
-        return self._outgoing.write()
+        return self._writer.write()
 
     def drain(self, timeout_s: float | None = None) -> None:
         """See ``Channel.drain``."""
@@ -114,40 +115,41 @@ class SocketChannel(Channel):
                 pass
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until there is something to receive, or the end of it, and return whether; for who has no event loop."""
+        """Block until there is something to receive, or the end; return whether there is."""
         return self._poll(select.POLLIN, timeout_s)
 
     def _poll(self, events: int, timeout_s: float | None) -> bool:
-        # select() takes no descriptor from 1024 up, and a worker's has the number that it had in the application
+        # Not select(): a worker inherits the descriptor's number, which may be 1024 or more.
         poller = select.poll()
         poller.register(self._socket, events)
         return bool(poller.poll(None if timeout_s is None else timeout_s * 1000))
 
     def receive(self) -> list[Any]:
-        """Return the messages that one read completes, perhaps none; the rest waits for its turn.
+        """Return the messages that one read completes, perhaps none.
 
         Raises:
-            EOFError: The other end closed; or, with a text, it sent what can't be read, and nothing after that counts.
+            EOFError: The other end has closed; or, with a text, it has sent something malformed,
+                and nothing after that counts.
         """
-        return self._incoming.take() if self._incoming.fault or self._incoming.read() else []
+        return self._reader.take() if self._reader.fault or self._reader.read() else []
 
     def receive_rest(self) -> list[Any]:
-        """Return all that the other end sent before it died, as far as it can be read."""
+        """Return all that the other end sent before it died, as far as it is well-formed."""
         messages = []
         with suppress(EOFError):
-            while self._incoming.fault is None and self._incoming.read():
-                messages += self._incoming.take()
+            while self._reader.fault is None and self._reader.read():
+                messages += self._reader.take()
         return messages
 
     def close(self) -> None:
         """See ``Channel.close``."""
         if self._attached is not None:
             self._attached.detach()
-        self._outgoing.close()
+        self._writer.close()
 
 
 class _Attached:
-    """A channel in the care of an event loop, and who is told what comes of it."""
+    """A channel driven by an event loop, and its callbacks."""
 
     def __init__(
         self,
@@ -166,7 +168,7 @@ class _Attached:
         loop.add_reader(channel, self._readable)
 
     def write_later(self) -> None:
-        """Send what is pending as soon as that works."""
+        """Send what is pending as soon as there is room."""
         if self._channel.pending_bytes and not self._is_writing:
             self._is_writing = True
             self._loop.add_writer(self._channel, self._writable)
@@ -190,7 +192,7 @@ class _Attached:
         try:
             if not self._channel.flush():
                 return
-        except OSError:  # who reads the channel notices
+        except OSError:  # the reader notices, too
             self._stop_writing()
         else:
             self._stop_writing()

@@ -1,8 +1,8 @@
-"""What secrets and certificates protect: links and datagrams between the nodes of one cluster.
+"""Protects links and datagrams between the nodes of one cluster, by secrets and certificates.
 
-``keys`` makes keys of secrets, ``links`` protects streams, by the trust that secrets (``authority``)
-or certificates (``files``) give, and ``cluster_kit.wire.sealing`` datagrams. ``Security`` is what a
-connector or strategy has of it.
+``keys`` derives keys from secrets. ``links`` protects streams, by the trust that secrets
+(``authority``) or certificates (``files``) give, and ``cluster_kit.wire.sealing`` protects
+datagrams. Connectors and strategies use ``Security``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Chain and trust of links from secrets alone: whoever holds one can make a certificate that the others accept, nobody else."""
+"""The trust of links that secrets give: who holds one can certify itself, and nobody else can."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Proof(Struct, frozen=True):
     """What the other end of a link has proved.
 
     Attributes:
-        name: Of the node.
+        name: The name of the node.
         secret: The id of the secret that it used.
     """
 
@@ -38,18 +38,19 @@ class Proof(Struct, frozen=True):
 
 
 class SecretTrust(Trust[Proof]):
-    """The trust that secrets give. The key that proves this node is made here, and its certificate with it.
+    """The trust that secrets give; makes a key and a certificate for this node.
 
-    Nothing in it depends on the time: whoever holds the secret could make a certificate for any, and a machine whose clock is
-    wrong must be let in.
+    Validity in time is not checked: whoever holds the secret could make a certificate for any time,
+    and a machine whose clock is wrong must be let in.
 
     Args:
-        name: Of this node.
-        keyring: The keys of the secrets.
+        name: The name of this node.
+        keyring: The keys of its secrets.
     """
 
     def __init__(self, name: str, keyring: Keyring) -> None:
-        authorities = [Authority(keys.authority, _TITLE + keys.id.hex()) for keys in keyring.accepted]
+        secrets = keyring.accepted
+        authorities = [Authority(keys.authority, _TITLE + keys.id.hex()) for keys in secrets]
         seed = new_seed()
         leaf = authorities[0].certify(seed, uri_of(name))
         self.accepting, self.dialling = (new_context(dialled=dialled) for dialled in (False, True))
@@ -63,7 +64,8 @@ class SecretTrust(Trust[Proof]):
     def read(self, certificate: Mapping[str, Any]) -> Proof:
         """Return the name of the node, and which secret its certificate was made with."""
         uris = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI"]
-        titles = [value for row in certificate.get("issuer", ()) for kind, value in row if kind == "commonName"]
+        issuer = [attribute for row in certificate.get("issuer", ()) for attribute in row]
+        titles = [value for kind, value in issuer if kind == "commonName"]
         try:
             (uri,), (title,) = uris, titles
             return Proof(name_in(uri), bytes.fromhex(title.removeprefix(_TITLE)))
@@ -71,7 +73,7 @@ class SecretTrust(Trust[Proof]):
             raise UntrustedError(f"its certificate names no node: {exc}") from exc
 
     def distrust(self, fault: ssl.SSLError | None) -> UntrustedError:
-        """Return what to say where a handshake has failed."""
+        """Return why a handshake has failed."""
         if fault is None:
             return UntrustedError("it has no secret, and this node has one")
         if isinstance(fault, ssl.SSLCertVerificationError):

@@ -1,7 +1,9 @@
-"""Writes the few certificates that links need, as DER: an authority for each secret, and a leaf for each run of a node.
+"""Writes the few certificates that links need, as DER.
 
-Written by hand, since a worker would start a tenth of a second later with what reads and writes certificates of any kind. All
-that could differ from one machine or run to the next is fixed, but for keys and serial numbers, which have one length.
+These are an authority for each secret, and a leaf for each run of a node. They are written by hand,
+since importing a library for certificates would delay the start of a worker by a tenth of a second.
+Nothing in them differs from one machine or run to the next but keys and serial numbers, which have
+one length.
 
 Source: RFC 5280 (certificates), RFC 8410 (Ed25519 in them), RFC 5958 (private keys).
 """
@@ -18,12 +20,13 @@ if TYPE_CHECKING:
 _SERIAL_BYTES = 16
 _SERIAL_BOUND = 0x40  # of its first byte: neither sign nor leading zero changes its length
 
-_INTEGER, _BIT_STRING, _OCTET_STRING, _OID, _UTF8, _SEQUENCE, _SET = 0x02, 0x03, 0x04, 0x06, 0x0C, 0x30, 0x31
+_INTEGER, _BIT_STRING, _OCTET_STRING, _OID, _UTF8 = 0x02, 0x03, 0x04, 0x06, 0x0C
+_SEQUENCE, _SET = 0x30, 0x31
 _UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
-_VERSION, _EXTENSIONS, _KEY_IDENTIFIER, _URI = 0xA0, 0xA3, 0x80, 0x86  # tags that depend on where they are
+_VERSION, _EXTENSIONS, _KEY_IDENTIFIER, _URI = 0xA0, 0xA3, 0x80, 0x86  # context-specific tags
 
 _TRUE = bytes([0x01, 1, 0xFF])
-_WHOLE_BYTES = b"\x00"  # how many bits of a string of bits are unused
+_WHOLE_BYTES = b"\x00"  # the number of unused bits at the end of a bit string
 
 
 def _der(tag: int, *parts: bytes) -> bytes:
@@ -46,7 +49,8 @@ _SUBJECT_KEY, _KEY_USAGE, _SUBJECT_NAME, _CONSTRAINTS, _AUTHORITY_KEY, _PURPOSES
 )
 _SERVER, _CLIENT = (_oid(0x2B, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, each) for each in (1, 2))
 
-_ALWAYS = _der(_SEQUENCE, _der(_UTC_TIME, b"000101000000Z"), _der(_GENERALIZED_TIME, b"99991231235959Z"))
+_FIRST, _LAST = _der(_UTC_TIME, b"000101000000Z"), _der(_GENERALIZED_TIME, b"99991231235959Z")
+_ALWAYS = _der(_SEQUENCE, _FIRST, _LAST)
 _MAY_SIGN_CERTIFICATES = _der(_BIT_STRING, bytes([2, 0b00000100]))
 _MAY_SIGN = _der(_BIT_STRING, bytes([7, 0b10000000]))
 _IS_AUTHORITY = _der(_SEQUENCE, _TRUE, _der(_INTEGER, b"\x00"))  # of leaves only
@@ -54,21 +58,22 @@ _NOBODY = _der(_SEQUENCE)
 
 
 class Authority:
-    """Certifies the nodes that hold one secret; the same on every machine.
+    """Certifies the nodes that hold one secret; it is the same on every machine.
 
     Args:
-        seed: Of its key, which nobody knows who doesn't hold the secret.
-        title: What to call it; anybody may know that.
+        seed: The seed of its key, which only those know who hold the secret.
+        title: Its name, which is public.
 
     Attributes:
-        certificate: Its own, as DER.
+        certificate: Its own certificate, as DER.
     """
 
     def __init__(self, seed: bytes, title: str) -> None:
         self._key = _private_key(seed)
         public = self._key.public_key().public_bytes_raw()
         self._key_id = hashlib.sha256(public).digest()[:20]
-        self._name = _der(_SEQUENCE, _der(_SET, _der(_SEQUENCE, _COMMON_NAME, _der(_UTF8, title.encode()))))
+        common_name = _der(_SEQUENCE, _COMMON_NAME, _der(_UTF8, title.encode()))
+        self._name = _der(_SEQUENCE, _der(_SET, common_name))
         extensions = (
             _extension(_CONSTRAINTS, _IS_AUTHORITY, is_critical=True),
             _extension(_KEY_USAGE, _MAY_SIGN_CERTIFICATES, is_critical=True),
@@ -77,19 +82,26 @@ class Authority:
         self.certificate = self._signed(b"\x01", self._name, public, extensions)
 
     def certify(self, seed: bytes, uri: str) -> bytes:
-        """Return a certificate, as DER, for the holder of the key that ``seed`` is of; of one size for one ``uri``."""
+        """Return a certificate, as DER, for the key of ``seed``; ``uri`` alone decides its size."""
         public = _private_key(seed).public_key().public_bytes_raw()
         serial = hashlib.sha256(public).digest()[:_SERIAL_BYTES]
         serial = bytes([_SERIAL_BOUND | serial[0] % _SERIAL_BOUND]) + serial[1:]
+        name = _der(_URI, uri.encode("ascii"))
         extensions = (
             _extension(_KEY_USAGE, _MAY_SIGN, is_critical=True),
             _extension(_PURPOSES, _der(_SEQUENCE, _SERVER, _CLIENT)),
             _extension(_AUTHORITY_KEY, _der(_SEQUENCE, _der(_KEY_IDENTIFIER, self._key_id))),
-            _extension(_SUBJECT_NAME, _der(_SEQUENCE, _der(_URI, uri.encode("ascii"))), is_critical=True),
+            _extension(_SUBJECT_NAME, _der(_SEQUENCE, name), is_critical=True),
         )
         return self._signed(serial, _NOBODY, public, extensions)
 
-    def _signed(self, serial: bytes, subject: bytes, public: bytes, extensions: tuple[bytes, ...]) -> bytes:
+    def _signed(
+        self,
+        serial: bytes,
+        subject: bytes,
+        public: bytes,
+        extensions: tuple[bytes, ...],
+    ) -> bytes:
         content = _der(
             _SEQUENCE,
             _der(_VERSION, _der(_INTEGER, b"\x02")),
@@ -101,7 +113,8 @@ class Authority:
             _der(_SEQUENCE, _ED25519, _der(_BIT_STRING, _WHOLE_BYTES, public)),
             _der(_EXTENSIONS, _der(_SEQUENCE, *extensions)),
         )
-        return _der(_SEQUENCE, content, _ED25519, _der(_BIT_STRING, _WHOLE_BYTES, self._key.sign(content)))
+        signature = _der(_BIT_STRING, _WHOLE_BYTES, self._key.sign(content))
+        return _der(_SEQUENCE, content, _ED25519, signature)
 
 
 def _extension(oid: bytes, value: bytes, *, is_critical: bool = False) -> bytes:
@@ -115,7 +128,7 @@ def _private_key(seed: bytes) -> Ed25519PrivateKey:
 
 
 def new_seed() -> bytes:
-    """Return what a key is of that nobody else has; its randomness is that of ``cryptography``."""
+    """Return the seed of a new key, from the randomness of ``cryptography``."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     return Ed25519PrivateKey.generate().private_bytes_raw()
@@ -127,7 +140,7 @@ def pem_of_certificate(der: bytes) -> bytes:
 
 
 def pem_of_key(seed: bytes) -> bytes:
-    """Return the private key that ``seed`` is of as PEM."""
+    """Return the private key that ``seed`` gives, as PEM."""
     key = _der(_OCTET_STRING, _der(_OCTET_STRING, seed))
     return _pem(b"PRIVATE KEY", _der(_SEQUENCE, _der(_INTEGER, b"\x00"), _ED25519, key))
 

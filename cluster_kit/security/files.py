@@ -1,4 +1,4 @@
-"""Chain and trust of links from files: ordinary certificates, as any authority issues them, checked by the clock.
+"""The trust of links that certificates from files give, as any authority issues them.
 
 Source: RFC 5280 (validation of paths), RFC 8446, section 6.2 (what each alert says).
 """
@@ -17,17 +17,25 @@ from cluster_kit.errors import UntrustedError
 from cluster_kit.security.key_files import as_file
 from cluster_kit.security.keys import Certificates
 from cluster_kit.security.names import is_member, names_node, shown
-from cluster_kit.wire.tls import Trust, breakage, new_context, refuses_us, shows_no_certificate, words_of
+from cluster_kit.wire.tls import (
+    Trust,
+    breakage,
+    new_context,
+    refuses_us,
+    shows_no_certificate,
+    words_of,
+)
 
-MAX_CHAIN_BYTES = 49152  # as DER: others take in no handshake of more than 65536
+MAX_CHAIN_BYTES = 49152  # as DER, since a handshake may have no more than 65536
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
 _ONE_AUTHORITY = "give both nodes certificates of an authority that is in the ca file of the other"
 _RENEW = "renew it, and check the clocks of both"
+_ONE_DOMAIN = "give both nodes the same trust_domain, and each certificate one SPIFFE ID of it"
 _PURPOSES = "have it issued for serverAuth and clientAuth, since each node is both"
 
 _NO_AUTHORITY = ("its certificate is of no authority in our ca file", _ONE_AUTHORITY)
-_UNBELIEVED = {  # by OpenSSL's X509_V_ERR_*
+_UNBELIEVED = {  # why we don't accept a certificate, by OpenSSL's X509_V_ERR_*
     2: _NO_AUTHORITY,
     7: _NO_AUTHORITY,  # its authority has the name of one of ours, and another key
     9: ("its certificate, or that of its authority, is not valid yet", "check the clocks of both"),
@@ -38,10 +46,13 @@ _UNBELIEVED = {  # by OpenSSL's X509_V_ERR_*
     21: _NO_AUTHORITY,
     26: ("its certificate is for another purpose than TLS between nodes", _PURPOSES),
 }
-_REFUSED = {  # by the alert that was heard
+_REFUSED = {  # why the other end doesn't accept ours, by its alert
     "CERTIFICATE_EXPIRED": ("our certificate has expired by its clock", _RENEW),
     "UNKNOWN_CA": ("our certificate is of no authority in its ca file", _ONE_AUTHORITY),
-    "UNSUPPORTED_CERTIFICATE": ("our certificate is for another purpose than TLS between nodes", _PURPOSES),
+    "UNSUPPORTED_CERTIFICATE": (
+        "our certificate is for another purpose than TLS between nodes",
+        _PURPOSES,
+    ),
 }
 
 
@@ -50,7 +61,8 @@ class FileProof(Struct, frozen=True):
 
     Attributes:
         subject_names: The names in its certificate; see ``names_node``.
-        trust_domain: Of whose members it has proved to be one; ``None`` where its certificate must name its host.
+        trust_domain: The trust domain that it is a member of; ``None`` if its certificate must name
+            its host instead.
     """
 
     subject_names: tuple[tuple[str, str], ...]
@@ -60,18 +72,19 @@ class FileProof(Struct, frozen=True):
         """See ``cluster_kit.network.Certified``."""
         if names_node(self.subject_names, name, self.trust_domain):
             return None
-        hosts = shown(self.subject_names, None) or "no host"
-        return f"its certificate is for {hosts} only; have it issued for {name.partition('@')[2]!r} as well, if it is that"
+        hosts, host = shown(self.subject_names, None) or "no host", name.partition("@")[2]
+        cure = f"have it issued for {host!r} as well, if it is that"
+        return f"its certificate is for {hosts} only; {cure}"
 
 
 class FileTrust(Trust[FileProof]):
-    """The trust that certificates give. Each is believed as long as it is valid by the clock of this machine.
+    """The trust that certificates give, as long as they are valid by the clock of this machine.
 
-    Any certificate among the authorities ends a chain, whether it is self-signed or not, since what is issued in a cluster of
-    machines often has the authority in the middle in its ca file and nothing else.
+    Any certificate among the authorities ends a chain, self-signed or not, since a ca file often
+    has an intermediate authority and nothing else.
 
     Args:
-        certificates: By which to be believed, and whom to believe.
+        certificates: Those of this node and of the authorities that it trusts.
 
     Raises:
         ValueError: They can't be used; says why.
@@ -79,43 +92,50 @@ class FileTrust(Trust[FileProof]):
 
     def __init__(self, certificates: Certificates) -> None:
         self._trust_domain = certificates.trust_domain
-        size = sum(len(b"".join(block.split())) * 3 // 4 for block in _BLOCK.findall(certificates.chain))
+        blocks = [b"".join(block.split()) for block in _BLOCK.findall(certificates.chain)]
+        size = sum(len(block) * 3 // 4 for block in blocks)
         if size > MAX_CHAIN_BYTES:
-            raise ValueError(f"a chain of {size} bytes: others take at most {MAX_CHAIN_BYTES}; leave out what they have in ca")
+            most = f"others take at most {MAX_CHAIN_BYTES}; leave out what they have in ca"
+            raise ValueError(f"a chain of {size} bytes: {most}")
         self.accepting, self.dialling = (new_context(dialled=dialled) for dialled in (False, True))
         with ExitStack() as stack:
-            chain, authorities = (stack.enter_context(as_file(each)) for each in (certificates.chain, certificates.authorities))
-            key = stack.enter_context(as_file(certificates.key))  # in no variable that a traceback would show
+            chain = stack.enter_context(as_file(certificates.chain))
+            authorities = stack.enter_context(as_file(certificates.authorities))
+            # the key itself is in no variable here that a traceback could show
+            key = stack.enter_context(as_file(certificates.key))
             for context in (self.accepting, self.dialling):
-                context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # ordinary authorities leave out what it asks for
+                # strictness asks for extensions that ordinary authorities leave out
+                context.verify_flags &= ~ssl.VERIFY_X509_STRICT
                 context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
                 try:
                     context.load_cert_chain(chain, key, password=_nobody_knows_it)
                     context.load_verify_locations(authorities)
                 except ssl.SSLError as exc:
-                    raise ValueError(f"certificate, key and authorities can't be used: {words_of(exc)}") from exc
+                    message = f"certificate, key and authorities can't be used: {words_of(exc)}"
+                    raise ValueError(message) from exc
 
     def read(self, certificate: Mapping[str, Any]) -> FileProof:
         """Return the names in a certificate, which must be of our trust domain if there is one."""
         names = tuple(certificate.get("subjectAltName", ()))
         domain = self._trust_domain
         if domain is not None and not is_member(names, domain):
-            raise UntrustedError(
-                f"its certificate is of no member of the trust domain {domain!r}, but of {shown(names, domain) or 'nobody'}",
-                cure="give both nodes the same trust_domain, and certificates with one SPIFFE ID of it each",
-            )
+            found = shown(names, domain) or "nobody"
+            why = f"its certificate is of no member of the trust domain {domain!r}, but of {found}"
+            raise UntrustedError(why, cure=_ONE_DOMAIN)
         return FileProof(names, domain)
 
     def distrust(self, fault: ssl.SSLError | None) -> UntrustedError:
-        """Return what to say where a handshake has failed."""
+        """Return why a handshake has failed."""
         if fault is None:
             why, cure = "it has no certificate, and this node has one", _ONE_AUTHORITY
         elif isinstance(fault, ssl.SSLCertVerificationError):
-            other = (f"its certificate is not valid: {fault.verify_message}", "have another one issued for it")
+            invalid = f"its certificate is not valid: {fault.verify_message}"
+            other = (invalid, "have another one issued for it")
             why, cure = _UNBELIEVED.get(fault.verify_code, other)
         elif refuses_us(fault):
             alert = fault.reason.partition("ALERT_")[2]
-            why, cure = _REFUSED.get(alert, ("it does not accept our certificate", "see the log of that node"))
+            other = ("it does not accept our certificate", "see the log of that node")
+            why, cure = _REFUSED.get(alert, other)
             why = f"{why} (alert {alert.replace('_', ' ').lower()})"
         elif shows_no_certificate(fault):
             why, cure = "it shows no certificate", _ONE_AUTHORITY
@@ -125,4 +145,5 @@ class FileTrust(Trust[FileProof]):
 
 
 def _nobody_knows_it() -> NoReturn:
-    raise ValueError("the private key is encrypted, and nobody is there to give its password: write it without one")
+    cure = "nobody is there to give its password: write it without one"
+    raise ValueError(f"the private key is encrypted, and {cure}")

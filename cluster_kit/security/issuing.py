@@ -1,9 +1,10 @@
-"""Issues certificates that people, and tools other than this one, handle as files. Pure, but for keys and serial numbers.
+"""Issues certificates for files. Pure, but for keys and serial numbers.
 
-Keys are of ECDSA on P-256, which all that speaks TLS 1.3 has to understand (RFC 8446, section 9.1), as it does not have to
-understand Ed25519.
+Keys are of ECDSA on P-256, which every implementation of TLS 1.3 must support (RFC 8446, section
+9.1). Ed25519, which links under a secret use, is optional there.
 
-Source: RFC 5280 (certificates); the X.509-SVID standard of SPIFFE (a leaf with an ID has no other URI).
+Source: RFC 5280 (certificates); the X.509-SVID standard of SPIFFE (a leaf with an ID has no other
+URI).
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cluster_kit.host import ip_of
@@ -32,7 +38,7 @@ _Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKe
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Whom a certificate is of.
+    """The names in a certificate.
 
     Attributes:
         hosts: IP addresses, which have no zone, and DNS names; at least one.
@@ -63,7 +69,7 @@ class Issuer:
 
     Args:
         key: Its private key.
-        trusted: The certificates that nodes are to trust, its own among them. Others stand beside it while a cluster goes
+        trusted: The certificates that nodes are to trust: its own, and others while a cluster goes
             over from one authority to another.
 
     Attributes:
@@ -89,22 +95,27 @@ class Issuer:
         return b"".join(each.public_bytes(Encoding.PEM) for each in self._trusted)
 
     def issue(self, names: Names, days: int, now: datetime) -> Issued:
-        """Return a certificate for a node, with a new key; it ends with that of the authority at the latest."""
+        """Return a certificate and a new key for a node; it never outlives the authority."""
         key = new_key()
         expires = min(now + timedelta(days=days), self.expires)
-        title = _title(names.hosts[0]) if len(names.hosts[0]) <= _MAX_COMMON_NAME_CHARS else x509.Name([])
+        host = names.hosts[0]
+        title = _title(host) if len(host) <= _MAX_COMMON_NAME_CHARS else x509.Name([])
+        purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         own = self._certificate
         builder = _builder(title, own.subject, key, now, expires)
         for extension, is_critical in (
             (x509.BasicConstraints(ca=False, path_length=None), True),
             (_usage(digital_signature=True), True),
-            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), False),
+            (x509.ExtendedKeyUsage(purposes), False),
             (x509.SubjectAlternativeName(_general_names(names)), not list(title)),
             (self._key_id, False),
         ):
             builder = builder.add_extension(extension, critical=is_critical)
-        chain = [builder.sign(self._key, _hash(self._key)), *([own] if own.issuer != own.subject else [])]
-        return Issued(b"".join(each.public_bytes(Encoding.PEM) for each in chain), pem_of(key), expires)
+        chain = [builder.sign(self._key, _hash(self._key))]
+        if own.issuer != own.subject:
+            chain.append(own)
+        pem = b"".join(each.public_bytes(Encoding.PEM) for each in chain)
+        return Issued(pem, pem_of(key), expires)
 
 
 def new_key() -> _Key:
@@ -113,7 +124,7 @@ def new_key() -> _Key:
 
 
 def self_signed(key: _Key, now: datetime) -> x509.Certificate:
-    """Return a certificate for the authority that has ``key``; its leaves are trusted by any such certificate of that key."""
+    """Return a certificate for the authority of ``key``; a later one vouches for its leaves too."""
     key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     title = _title(f"cluster_kit CA {key_id.digest.hex()[:_SHOWN_ID_CHARS]}")
     builder = _builder(title, title, key, now, now + timedelta(days=AUTHORITY_DAYS))
@@ -123,7 +134,7 @@ def self_signed(key: _Key, now: datetime) -> x509.Certificate:
 
 
 def pem_of(key: _Key) -> bytes:
-    """Return a private key as PEM, which nothing protects."""
+    """Return a private key as PEM, not encrypted."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -157,7 +168,7 @@ def load_certificates(pem: bytes) -> list[x509.Certificate]:
 
 
 def names_in(certificate: x509.Certificate) -> Names | None:
-    """Return whom a certificate is of; ``None`` where it names no host."""
+    """Return the names in a certificate; ``None`` if it names no host."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
@@ -167,7 +178,13 @@ def names_in(certificate: x509.Certificate) -> Names | None:
     return Names(tuple(hosts), uris[0] if uris else None) if hosts else None
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: _Key, now: datetime, expires: datetime) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: _Key,
+    now: datetime,
+    expires: datetime,
+) -> x509.CertificateBuilder:
     public = key.public_key()
     return (
         x509.CertificateBuilder()
@@ -185,7 +202,12 @@ def _title(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False) -> x509.KeyUsage:
+def _usage(
+    *,
+    digital_signature: bool = False,
+    key_cert_sign: bool = False,
+    crl_sign: bool = False,
+) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=digital_signature,
         content_commitment=False,
@@ -216,10 +238,11 @@ def _public_key(certificate: x509.Certificate) -> object:
 
 
 def _key_id_of(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    """Return what says in a leaf by which key it is signed, in the way in which the authority calls that key.
+    """Return the authority key id for leaves: the subject key id of the authority's certificate.
 
     Raises:
-        ValueError: The certificate is of no authority that strict verification accepts (``X509_V_FLAG_X509_STRICT``).
+        ValueError: The certificate is of no authority that strict verification accepts
+            (``X509_V_FLAG_X509_STRICT``).
     """
     extensions = certificate.extensions
     try:
@@ -229,7 +252,8 @@ def _key_id_of(certificate: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     except x509.ExtensionNotFound:
         is_authority = may_sign = False
     if not (is_authority and may_sign):
-        raise ValueError("its certificate of that key is of no authority: that has CA:TRUE, keyCertSign and a subject key id")
+        expected = "that has CA:TRUE, keyCertSign and a subject key id"
+        raise ValueError(f"its certificate of that key is of no authority: {expected}")
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id)
 
 

@@ -1,4 +1,4 @@
-"""Files that nobody else can read and that are gone soon, since ``ssl`` takes keys from files only."""
+"""Short-lived files that nobody else can read, since ``ssl`` takes keys from files only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _OWN_FILES = "/proc/self/fd"
 def as_file(data: bytes) -> Iterator[str]:
     """Yield the path of a file that holds ``data``.
 
-    It is in memory where the system has such files; else nobody but this user can read it, and it is gone afterwards.
+    The file is in memory, where the system has such files. Else it is temporary, and readable for
+    this user only.
     """
     if hasattr(os, "memfd_create") and os.access(_OWN_FILES, os.X_OK):
         with os.fdopen(os.memfd_create("cluster_kit"), "wb") as file:
@@ -21,7 +22,7 @@ def as_file(data: bytes) -> Iterator[str]:
             file.flush()
             yield f"{_OWN_FILES}/{file.fileno()}"
         return
-    import tempfile  # loads much, for the few systems that need it
+    import tempfile  # imported here: it loads much, and few systems need it
 
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)

@@ -1,8 +1,10 @@
-"""Makes keys of secrets: one for each purpose, none of which tells anything of another or of the secret.
+"""Derives keys from secrets, one for each purpose; none reveals anything of another or the secret.
 
-A secret is stretched once, which makes guessing a weak one expensive; what follows is cheap. One that was made here is random
-throughout and known by its form: nobody can guess it, so it needs no stretching, which would take as long as a third of a
-node's start. Source: RFC 7914 (scrypt), RFC 5869 (HKDF; each key is its first block).
+A secret is stretched by scrypt, which makes guessing a weak one expensive. A secret that was made
+here is known by its form: it is random throughout, so nobody can guess it, and stretching it would
+only delay the start of a node, by a third.
+
+Source: RFC 7914 (scrypt), RFC 5869 (HKDF; each key is its first block).
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ _MEMORY_BYTES = 2 * 128 * _BLOCK * _COST
 
 
 class SecretKeys(Struct, frozen=True):
-    """What one secret comes to in one cluster.
+    """The keys of one secret in one cluster.
 
     Attributes:
-        id: Names the secret to those who hold it; anybody may know it.
+        id: Identifies the secret; it is public.
         authority: The seed of the certificate authority for links.
-        datagrams: Seals datagrams.
+        datagrams: The key that those come from that seal datagrams.
     """
 
     id: bytes
@@ -43,14 +45,14 @@ class SecretKeys(Struct, frozen=True):
 
 
 class Certificates(Struct, frozen=True):
-    """What a node was given to prove itself by, and whom it believes; all of it PEM, checked to fit together.
+    """The certificates of a node and its authorities, as PEM, checked to fit together.
 
     Attributes:
         chain: Its certificate, and those between that one and an authority.
         key: The private key of its certificate.
-        authorities: Whose certificates it believes, at least one.
-        trust_domain: The SPIFFE trust domain whose members it believes; ``None`` where a certificate must name the host
-            of its node.
+        authorities: The authorities that it trusts, at least one.
+        trust_domain: The SPIFFE trust domain whose members it trusts; ``None`` if a certificate
+            must name the host of its node instead.
     """
 
     chain: bytes
@@ -66,12 +68,12 @@ class Certificates(Struct, frozen=True):
 
 
 class Keyring(Struct, frozen=True):
-    """What a node holds to prove itself by: secrets, certificates, or both, of which the others then ask both.
+    """What a node proves itself by: secrets, certificates, or both, which others then need too.
 
     Attributes:
-        current: The keys that it uses; ``None`` where there is no secret.
-        previous: Those that it accepts besides.
-        certificates: ``None`` where it has none but those that are made of secrets.
+        current: The keys of the secret that it uses; ``None`` if there is no secret.
+        previous: The keys of secrets that it accepts besides.
+        certificates: Its certificates from files, if it has any.
     """
 
     current: SecretKeys | None = None
@@ -80,12 +82,12 @@ class Keyring(Struct, frozen=True):
 
     @property
     def accepted(self) -> tuple[SecretKeys, ...]:
-        """All that it accepts, the current ones first."""
+        """The keys of all secrets that it accepts, the current one first."""
         return () if self.current is None else (self.current, *self.previous)
 
     @property
     def ids(self) -> tuple[bytes, ...]:
-        """The ids of the secrets, by which others know which ones this node holds: it uses the first, and accepts all."""
+        """The ids of the secrets: the node uses the first, and accepts all."""
         return tuple(keys.id for keys in self.accepted)
 
 
@@ -97,19 +99,28 @@ def new_secret() -> str:
 
 
 def derive(secret: str | bytes, cluster: str) -> SecretKeys:
-    """Return the keys of a secret in a cluster; the same on every machine.
+    """Return the keys of a secret in a cluster, which are the same on every machine.
 
-    Takes about 0.1 s and 32 MiB, and next to nothing for one that ``new_secret`` has made. Text stands for its bytes in UTF-8,
-    in which surrogates stand for bytes that are no text (PEP 383).
+    This takes about 0.1 s and 32 MiB, and next to nothing for a secret of ``new_secret``. Text
+    stands for its bytes in UTF-8, and its surrogates for bytes that are no text (PEP 383).
     """
     data = secret if isinstance(secret, bytes) else secret.encode(errors="surrogateescape")
     salt = cluster.encode()
     root = hmac.digest(salt, data, "sha256") if _MADE.fullmatch(data) else _stretched(data, salt)
-    return SecretKeys(id=_expand(root, "id")[:ID_BYTES], authority=_expand(root, "links"), datagrams=_expand(root, "datagrams"))
+    key_id, authority, datagrams = (_expand(root, use) for use in ("id", "links", "datagrams"))
+    return SecretKeys(id=key_id[:ID_BYTES], authority=authority, datagrams=datagrams)
 
 
 def _stretched(secret: bytes, salt: bytes) -> bytes:
-    return hashlib.scrypt(secret, salt=salt, n=_COST, r=_BLOCK, p=1, maxmem=_MEMORY_BYTES, dklen=KEY_BYTES)
+    return hashlib.scrypt(
+        secret,
+        salt=salt,
+        n=_COST,
+        r=_BLOCK,
+        p=1,
+        maxmem=_MEMORY_BYTES,
+        dklen=KEY_BYTES,
+    )
 
 
 def _expand(root: bytes, purpose: str) -> bytes:

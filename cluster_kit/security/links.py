@@ -1,6 +1,6 @@
-"""Protects streams: TLS 1.3 between ends that both hold a secret of the cluster, or certificates that the other believes.
+"""Protects streams by TLS 1.3, where each end proves itself by a secret or by certificates.
 
-Where both are asked for, there are two: that of the secret goes on within that of the certificates, from end to end.
+With both, there are two layers of TLS: that of the secret within that of the certificates.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from cluster_kit.security.authority import Proof, SecretTrust
 from cluster_kit.security.keys import Keyring
 from cluster_kit.wire.tls import Tls, Trust
 
-MAX_EARLY_BYTES = 65536  # that came in before the stream was started, which is so only for one who sends before that
+MAX_EARLY_BYTES = 65536  # received by a stream that sends before it is started
 
 
 class LinkTrust:
-    """Whom one run of a node trusts, and how it proves itself.
+    """How one run of a node proves itself on streams, and which other ends it trusts.
 
     Args:
-        name: Of the node.
-        keyring: What it holds, which is something.
+        name: The name of the node.
+        keyring: Its secrets, or certificates, or both.
 
     Raises:
         ValueError: Its certificates can't be used; see ``FileTrust``.
@@ -35,7 +35,7 @@ class LinkTrust:
         self._trusts = self._of(keyring)
 
     def renew(self, keyring: Keyring) -> None:
-        """Use other keys for streams from now on; where these can't be used, keep what there was, and raise."""
+        """Use other keys for streams from now on; change nothing if these can't be used."""
         self._trusts = self._of(keyring)
 
     def protect(self, stream: Stream, *, dialled: bool) -> Stream:
@@ -45,10 +45,11 @@ class LinkTrust:
         return stream
 
     def _of(self, keyring: Keyring) -> tuple[Trust[Certified], ...]:
-        """Return what streams are protected by, from the outside in."""
+        """Return the trust behind each layer of TLS, from the outside in."""
         trusts: list[Trust[Certified]] = []
         if keyring.certificates is not None:
-            from cluster_kit.security.files import FileTrust  # most nodes have a secret only
+            # imported here, since most nodes have a secret only
+            from cluster_kit.security.files import FileTrust
 
             trusts.append(FileTrust(keyring.certificates))
         if keyring.current is not None:
@@ -59,7 +60,7 @@ class LinkTrust:
 
 
 class _Both(Struct, frozen=True):
-    """What two streams, one within the other, have proved."""
+    """What the other end has proved on two layers of TLS."""
 
     outer: Certified
     inner: Certified
@@ -71,12 +72,12 @@ class _Both(Struct, frozen=True):
 class ProtectedStream(Stream):
     """A stream under TLS, on another one that it owns.
 
-    The handshake begins when it is started, or something is sent on it. It lasts for as long as the other end takes: who wants
-    an end of that closes the stream.
+    The handshake begins when the stream is started, or when something is sent on it. It has no
+    deadline: the owner closes a stream that takes too long.
 
     Args:
         stream: The other one.
-        trust: Whom to believe, and by what to be believed.
+        trust: How this end proves itself, and which proofs it accepts.
         dialled: Whether this end dialled.
     """
 
@@ -90,7 +91,7 @@ class ProtectedStream(Stream):
         self._is_closing = False
         self._has_ended = False
 
-    # -- what its owner does ---------------------------------------------------------------------------------------------------
+    # -- what its owner calls --------------------------------------------------------------------
 
     def start(self, reader: StreamReader) -> None:
         """Begin to receive."""
@@ -111,11 +112,11 @@ class ProtectedStream(Stream):
 
     @property
     def unsent_bytes(self) -> int:
-        """What waits here or below."""
+        """Bytes that wait here or below."""
         return self._tls.waiting_bytes + self._stream.unsent_bytes
 
     def close(self) -> None:
-        """Close once everything is sent, for which the other end must have proved itself."""
+        """Close once everything is sent, which is when the other end has proved itself."""
         if not self._is_closing:
             self._is_closing = True
             if not self._tls.waiting_bytes:
@@ -128,10 +129,10 @@ class ProtectedStream(Stream):
         self._tls.last_words()
         self._stream.abort()
 
-    # -- what the stream below tells -------------------------------------------------------------------------------------------
+    # -- what the stream below calls -------------------------------------------------------------
 
     def received(self, data: memoryview) -> None:
-        """Take in what is encrypted."""
+        """Decrypt what came in, pass it on, and send what that calls for."""
         had_to_wait = self._tls.waiting_bytes > 0
         try:
             pieces, replies = self._tls.receive(data)
@@ -145,7 +146,7 @@ class ProtectedStream(Stream):
         if had_to_wait and not self.unsent_bytes:
             self.relieved()
         if pieces and not self._is_closing:
-            plain = pieces[0] if len(pieces) == 1 else b"".join(pieces)  # a long frame comes in several
+            plain = pieces[0] if len(pieces) == 1 else b"".join(pieces)  # one per record
             if self._reader is not None:
                 self._reader.received(memoryview(plain))
             else:
@@ -156,20 +157,21 @@ class ProtectedStream(Stream):
             self._finish()
 
     def relieved(self) -> None:
-        """Tell that all has been taken, unless something waits here."""
+        """Pass on that everything below is sent, unless something waits here."""
         if self._reader is not None and not self._is_closing and not self._tls.waiting_bytes:
             self._reader.relieved()
 
     def lost(self) -> None:
-        """Tell that the stream has ended."""
+        """Pass on that the stream has ended."""
         self._is_closing = self._has_ended = True
         self._tls.last_words()
         self.distrust = self.distrust or self._stream.distrust
-        reader, self._reader = self._reader, None  # nobody waits for a collection of garbage: TLS takes some 30 KB a stream
+        # breaks a cycle of references, so that the memory of TLS is free at once
+        reader, self._reader = self._reader, None
         if reader is not None:
             reader.lost()
 
-    # -- between ---------------------------------------------------------------------------------------------------------------
+    # -- between the two -------------------------------------------------------------------------
 
     def _begin(self) -> None:
         self._has_begun = True
@@ -187,14 +189,14 @@ class ProtectedStream(Stream):
             self._stream.send(data)
 
     def _keep(self, piece: bytes) -> None:
-        """Keep what came in until there is a reader for it."""
+        """Keep what came in until there is a reader."""
         if len(self._early) + len(piece) > MAX_EARLY_BYTES:
             self.abort()
         else:
             self._early += piece
 
     def _hand_over(self, reader: StreamReader) -> None:
-        """Tell ``reader`` what came in before it was there."""
+        """Pass to ``reader`` what came in before it was there."""
         self._reader = reader
         early, self._early = self._early, bytearray()
         if early:
@@ -207,9 +209,9 @@ class ProtectedStream(Stream):
         self._stream.close()
 
     def _break(self, error: RemoteProtocolError) -> None:
-        """End, and let the other end know why as far as it can understand that."""
+        """Close with the alert that TLS has for ``error``, if any."""
         if not self._tls.is_mutual:
-            self.distrust = copy.copy(error)  # without what it was raised from, which leads back to this stream
+            self.distrust = copy.copy(error)  # without its traceback, which refers to this stream
         self._is_closing = True
         if words := self._tls.last_words():
             self._stream.send(words)

@@ -1,6 +1,4 @@
-"""Whether a certificate that an authority issued is one of a node. Pure.
-
-By the host in the node's name, as RFC 9525 compares it, or by a SPIFFE ID.
+"""Whether a certificate may stand for a node, by the host in its name or by a SPIFFE ID. Pure.
 
 Source: RFC 9525 (service identity in TLS); the SPIFFE ID and X.509-SVID standards.
 """
@@ -13,23 +11,26 @@ from collections.abc import Collection
 from cluster_kit.host import ip_of
 
 MAX_ID_BYTES = 2048  # SPIFFE ID, 2.3
-MAX_TRUST_DOMAIN_BYTES = 255  # the same
+MAX_TRUST_DOMAIN_BYTES = 255  # by the same section
 _MOST_SHOWN = 5
 
 _TRUST_DOMAIN = re.compile(rf"[a-z0-9._-]{{1,{MAX_TRUST_DOMAIN_BYTES}}}")
-_SEGMENT = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]+")  # neither "." nor "..", which others may resolve
+_SEGMENT = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]+")  # neither "." nor ".."
 _SPIFFE = "spiffe://"
 _WILDCARD = "*."
 
 
-def names_node(subject_names: Collection[tuple[str, str]], node: str, trust_domain: str | None) -> bool:
+SubjectNames = Collection[tuple[str, str]]
+"""Subject alternative names, each with its kind as ``ssl.SSLObject.getpeercert`` calls it."""
+
+
+def names_node(subject_names: SubjectNames, node: str, trust_domain: str | None) -> bool:
     """Return whether a certificate may stand for a node.
 
     Args:
-        subject_names: Its subject alternative names, each with its kind as ``ssl.SSLObject.getpeercert`` calls it: ``DNS``,
-            ``IP Address``, ``URI``.
+        subject_names: The names in the certificate.
         node: The name of the node, such as ``shop@10.0.0.1``.
-        trust_domain: Where one is given, the certificate must have a SPIFFE ID of it, whatever the name of the node.
+        trust_domain: If it is given, the certificate must have a SPIFFE ID of it instead.
     """
     if trust_domain is not None:
         return is_member(subject_names, trust_domain)
@@ -38,17 +39,18 @@ def names_node(subject_names: Collection[tuple[str, str]], node: str, trust_doma
     if address is None:
         return any(_is_host(name, host) for kind, name in subject_names if kind == "DNS")
     named = (ip_of(name.strip()) for kind, name in subject_names if kind == "IP Address")
-    return any(one and one.packed == address.packed for one in named)  # no certificate says on which link
+    # compared without the zone of a link-local address, which no certificate has
+    return any(one and one.packed == address.packed for one in named)
 
 
-def is_member(subject_names: Collection[tuple[str, str]], trust_domain: str) -> bool:
-    """Return whether a certificate has exactly one URI, and that is the SPIFFE ID of a workload in ``trust_domain``."""
+def is_member(subject_names: SubjectNames, trust_domain: str) -> bool:
+    """Return whether the only URI in a certificate is a SPIFFE ID of ``trust_domain``."""
     uris = [name for kind, name in subject_names if kind == "URI"]
     return len(uris) == 1 and trust_domain_of(uris[0]) == trust_domain
 
 
 def trust_domain_of(uri: str) -> str | None:
-    """Return the trust domain of the SPIFFE ID that ``uri`` is; ``None`` where it is none of a workload."""
+    """Return the trust domain of a SPIFFE ID, ``None`` if ``uri`` is not that of a workload."""
     domain, _, path = uri.removeprefix(_SPIFFE).partition("/")
     if not uri.startswith(_SPIFFE) or len(uri) > MAX_ID_BYTES or not is_trust_domain(domain):
         return None
@@ -60,8 +62,8 @@ def is_trust_domain(text: str) -> bool:
     return _TRUST_DOMAIN.fullmatch(text) is not None
 
 
-def shown(subject_names: Collection[tuple[str, str]], trust_domain: str | None) -> str:
-    """Return the names of a certificate that count, for a message: a few of them, none of them at any length."""
+def shown(subject_names: SubjectNames, trust_domain: str | None) -> str:
+    """Return the names of a certificate that count, for a message: a few, and each cut short."""
     kinds = ("DNS", "IP Address") if trust_domain is None else ("URI",)
     names = [f"{name.strip()!r:.100}" for kind, name in subject_names if kind in kinds]
     more = [f"{len(names) - _MOST_SHOWN} more"] if len(names) > _MOST_SHOWN else []
@@ -69,9 +71,12 @@ def shown(subject_names: Collection[tuple[str, str]], trust_domain: str | None) 
 
 
 def _is_host(name: str, host: str) -> bool:
-    """Whether a DNS name, which may begin with a wildcard, is that of a host. Source: RFC 9525, section 6.3."""
+    """Whether a DNS name, which may begin with a wildcard, is that of a host.
+
+    Source: RFC 9525, section 6.3.
+    """
     if not (host and name.isascii()):
-        return False  # some characters are ASCII only in lower case
+        return False  # the lower case of some other characters is ASCII
     name, host = (each.lower().removesuffix(".") for each in (name, host))
     if not name.startswith(_WILDCARD):
         return name == host and "*" not in name

@@ -1,4 +1,4 @@
-"""Has a node prove itself to itself, as the others will ask of it, so that what they would refuse is found before."""
+"""Has a node prove itself to itself, to find out beforehand whether others would refuse it."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from typing import Any
 from cluster_kit.security.files import FileTrust
 from cluster_kit.wire.tls import words_of
 
-_ROUNDS = 3  # of a handshake without tickets, one to spare
+_ROUNDS = 3  # a handshake takes two
 
 
 def rehearse(trust: FileTrust) -> tuple[tuple[str, str], ...]:
-    """Open a link in memory, both ends of which are this node, and return the names that its certificate proves.
+    """Open a link in memory, both ends of which are this node.
 
     Args:
-        trust: That of the node.
+        trust: The trust of the node.
 
     Returns:
-        The subject alternative names, each with its kind, as ``ssl.SSLObject.getpeercert`` has them.
+        The names that its certificate proves; see ``cluster_kit.security.names``.
 
     Raises:
-        ValueError: The others would not believe it; says why, in OpenSSL's words.
+        ValueError: Others would not accept it; says why, in OpenSSL's words.
     """
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ends = (trust.dialling.wrap_bio(back, there), trust.accepting.wrap_bio(there, back, server_side=True))
+    dialler = trust.dialling.wrap_bio(back, there)
+    acceptor = trust.accepting.wrap_bio(there, back, server_side=True)
     try:
         for _ in range(_ROUNDS):
-            for end in ends:
+            for end in (dialler, acceptor):
                 with suppress(ssl.SSLWantReadError):
                     end.do_handshake()
     except ssl.SSLCertVerificationError as exc:
         raise ValueError(exc.verify_message) from None
     except ssl.SSLError as exc:
         raise ValueError(words_of(exc)) from None
-    told: Mapping[str, Any] = ends[1].getpeercert() or {}
-    return tuple(told.get("subjectAltName", ()))
+    proved: Mapping[str, Any] = acceptor.getpeercert() or {}
+    return tuple(proved.get("subjectAltName", ()))

@@ -1,4 +1,4 @@
-"""``Security``: what a connector or strategy has of secrets and certificates, without seeing any."""
+"""``Security``: protection for connectors and strategies, which see no secret and no key."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ if TYPE_CHECKING:
 
 
 def load() -> None:
-    """Load all that protection takes, which is more than half of the time until it is there."""
+    """Import all that protection needs, which takes more than half of the time to set it up."""
     keys = SecretKeys(id=b"", authority=bytes(KEY_BYTES), datagrams=bytes(KEY_BYTES))
     Security(Node(name="nobody@127.0.0.1", boot_id=BootId.new()), Keyring(keys))
 
 
 class Security:
-    """Protects what one run of a node sends, and checks what it gets; without a keyring it lets everything pass as it is.
+    """Protects what one run of a node sends, and checks what it receives.
+
+    Without a keyring it lets everything pass as it is.
 
     Args:
         local: The node, with name and boot.
-        keyring: What it holds to prove itself by, which is something.
+        keyring: Its secrets, or certificates, or both; at least one of them.
 
     Attributes:
-        sealing: Seals datagrams and opens them; ``None`` where there is no secret.
+        sealing: Seals datagrams and opens them; ``None`` if there is no secret.
 
     Raises:
         ValueError: The keyring can't be used.
@@ -48,16 +50,17 @@ class Security:
 
     @property
     def secret_ids(self) -> tuple[bytes, ...]:
-        """See ``Keyring.ids``; none where there is no secret."""
+        """See ``Keyring.ids``; empty if there is no secret."""
         return () if self._keyring is None else self._keyring.ids
 
     def renew(self, keyring: Keyring) -> None:
         """Use other keys and certificates from now on; a link that is open stays as it is.
 
         Raises:
-            ValueError: They can't be used, and those that there were stay.
+            ValueError: They can't be used; the earlier ones stay in use.
         """
-        from cluster_kit.security.links import LinkTrust  # who has neither secret nor certificates loads none of this
+        # imported here, since a node without secret and certificates doesn't need it
+        from cluster_kit.security.links import LinkTrust
 
         assert self._local.name is not None
         assert self._local.boot_id is not None
@@ -69,25 +72,26 @@ class Security:
         if keyring.current is None:
             self.sealing = None
         elif self.sealing is None:
-            from cluster_kit.wire.sealing import Sealing  # nor this who has no secret
+            from cluster_kit.wire.sealing import Sealing
 
             self.sealing = Sealing(self._local.name, self._local.boot_id, keyring)
         else:
             self.sealing.renew(keyring)
 
     def of(self, local: Node) -> Security:
-        """Return the security of another node that holds the same: a diagnosis shows itself by a name that nobody has."""
+        """Return the security of another node with the same keyring, as a diagnosis is one."""
         return Security(local, self._keyring)
 
     def protect(self, stream: Stream, *, dialled: bool) -> Stream:
-        """Return ``stream`` under TLS, where both ends prove themselves by what they hold; without a keyring ``stream`` itself.
+        """Return ``stream`` under TLS, or without a keyring ``stream`` itself.
 
-        The stream that is returned owns the other one. It isn't started yet, and is used in the same way: what is
-        sent before both ends have proved themselves waits, nothing is received until then, and an end that can't is
-        told as lost. Its ``certified`` is who the other end has proved to be, and its ``distrust`` why there is no trust.
+        The stream that is returned owns the other one. It isn't started yet, and is used in the
+        same way. What is sent before both ends have proved themselves waits, and nothing is
+        received until then. If one of them can't, the stream is lost, and ``distrust`` says why;
+        else ``certified`` says what the other end has proved to be.
 
         Args:
-            stream: Not started.
+            stream: A stream that isn't started.
             dialled: Whether this end dialled.
         """
         return stream if self._links is None else self._links.protect(stream, dialled=dialled)

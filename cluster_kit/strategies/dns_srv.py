@@ -1,4 +1,6 @@
-"""Strategy ``dns_srv``: every SRV record of a DNS name is a node, at its target's address and its own port.
+"""Strategy ``dns_srv``: every SRV record of a name is a node.
+
+It serves at the address of the record's target, and at the record's port.
 
 Source: RFC 2782.
 Differs: priority and weight choose nobody, since all nodes of a cluster are members of it.
@@ -11,15 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cluster_kit.abc import Discovery, Observation, Strategy
+from cluster_kit.abc import Discovery, Observation
 from cluster_kit.config.bounds import faults_of_bounds
 from cluster_kit.errors import faults_of, raise_all
 from cluster_kit.fault import Fault
-from cluster_kit.strategies.dns import Family
-from cluster_kit.strategies.dns.checks import (
-    Confirmations,
-    NodePort,
-    Seconds,
+from cluster_kit.strategies.dns.options import (
+    DnsOptions,
     faults_of_basename,
     faults_of_services,
     read_names,
@@ -28,65 +27,60 @@ from cluster_kit.strategies.dns.checks import (
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
-    from cluster_kit.strategies.dns.run import Answers, Questions
+    from cluster_kit.strategies.dns.polling import Answers, Questions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DnsSrvStrategy(Strategy):
+class DnsSrvStrategy(DnsOptions):
     """Vouches for the services that one or more names list.
 
     Args:
         query: The name, such as ``_web._tcp.shop.example``, or several separated by commas.
-        port: Where every node serves, in place of the records' ports.
-        node_basename: First part of the nodes' names, whose second part is the target. Without it nodes are asked for theirs.
-        family: Which addresses of targets count; of several one is taken, that of this node's own family first.
-        resolver: Addresses of name servers, as ``ip`` or ``ip:port``, separated by commas; by default those of resolv.conf.
-        interval_s: Seconds from one answer to the next question.
-        confirmations: How many answers in a row must lack a node before it is gone.
+        port: The port of every node, in place of the records' ports.
+        node_basename: First part of the nodes' names, whose second part is the target. Without it,
+            nodes are asked for their names.
+        family: Which addresses of targets count; where a target has several, one is taken, and one
+            of this node's own family is preferred.
+        resolver: Addresses of name servers, as ``ip`` or ``ip:port``, separated by commas; by
+            default those of resolv.conf.
     """
-
-    query: str
-    port: NodePort | None = None
-    node_basename: str | None = None
-    family: Family = "any"
-    resolver: str | None = None
-    interval_s: Seconds = 5.0
-    confirmations: Confirmations = 2
 
     def __post_init__(self) -> None:
         raise_all(_faults(self))
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Ask for the records of each name and the addresses of their targets, again and again."""
-        from cluster_kit.strategies.dns.run import Run
+        from cluster_kit.strategies.dns.polling import DnsPolling
 
         questions = partial(self._questions, ctx)
-        return Run(self.interval_s, self.confirmations, questions).observe(ctx)
+        return DnsPolling(self.interval_s, self.confirmations, questions).observe(ctx)
 
     def _questions(self, ctx: Discovery) -> Questions:
         from cluster_kit.strategies.dns.lookup import ask_services
         from cluster_kit.strategies.dns.replies import kinds_of
         from cluster_kit.strategies.dns.server import ServerResolver
-        from cluster_kit.strategies.dns.services import who_serves
+        from cluster_kit.strategies.dns.services import nodes_of_services
 
         resolver = ServerResolver(read_servers(self.resolver))
         kinds = kinds_of(self.family, ctx.local.host)
 
         async def ask(name: str) -> Answers:
             reply, located = (await ask_services(resolver, [name], kinds))[name]
-            served = who_serves(name, reply, located, basename=self.node_basename, port=self.port)
-            return {name: served}
+            answer = nodes_of_services(
+                name, reply, located, basename=self.node_basename, port=self.port
+            )
+            return {name: answer}
 
         return {name: partial(ask, name) for name in read_names("query", self.query)}
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Say whom it asks, and what each name gives."""
+        """Report which name servers it asks, and what each name gives."""
         from cluster_kit.strategies.dns.diagnosis import diagnose_services
 
         return diagnose_services(self, ctx.local)
 
 
-def _faults(options: DnsSrvStrategy) -> Iterator[Fault]:
+def _faults(options: DnsOptions) -> Iterator[Fault]:
     yield from faults_of(read_names, "query", options.query)
     yield from faults_of_bounds(options)
     yield from faults_of_basename("node_basename", options.node_basename)

@@ -1,9 +1,10 @@
-"""Strategy ``kubernetes_dns``: the pods behind a headless Service, by the cluster's DNS; no API server, no permission needed.
+"""Strategy ``kubernetes_dns``: the pods behind a headless Service, by the cluster's DNS.
 
-A preset of ``dns`` with libcluster's options.
+It needs no API server and no permission. A preset of ``dns`` with libcluster's options.
 
 Source: libcluster ``Cluster.Strategy.Kubernetes.DNS``, lib/strategy/kubernetes_dns.ex.
-Differs: IPv6 as well; a failed look-up is no empty cluster; ``port``, ``namespace`` and names that are learnt.
+Differs: IPv6 as well; a failed look-up is no empty cluster; ``port``, ``namespace`` and names that
+are learnt.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cluster_kit.abc import Discovery, Observation, Strategy
 from cluster_kit.config.bounds import faults_of_bounds
 from cluster_kit.errors import faults_of, raise_all
 from cluster_kit.fault import Fault
-from cluster_kit.strategies.dns import DnsStrategy, Family
-from cluster_kit.strategies.dns.checks import (
+from cluster_kit.strategies.dns import DnsStrategy
+from cluster_kit.strategies.dns.options import (
     Confirmations,
+    DnsOptions,
+    Family,
     NodePort,
     Seconds,
     faults_of_addresses,
@@ -39,11 +42,14 @@ class KubernetesDnsStrategy(Strategy):
 
     Args:
         service: Name of the Service.
-        port: Where every node serves; may be left out where the connector dials by name.
-        application_name: First part of the nodes' names, whose second part is the pod's address. Without it nodes are asked.
-        namespace: That of the Service; by default the search domains of resolv.conf decide, in a pod its own namespace.
+        port: The port of every node; may be left out where the connector dials by name.
+        application_name: First part of the nodes' names, whose second part is the pod's address.
+            Without it, nodes are asked for their names.
+        namespace: Namespace of the Service; by default the search domains of resolv.conf decide,
+            which in a pod means its own namespace.
         family: Which addresses count.
-        resolver: Addresses of name servers, as ``ip`` or ``ip:port``, separated by commas; by default the system resolves.
+        resolver: Addresses of name servers, as ``ip`` or ``ip:port``, separated by commas; by
+            default the system resolves.
         polling_interval_s: Seconds from one answer to the next question.
         confirmations: How many answers in a row must lack a pod before it is gone.
     """
@@ -58,45 +64,48 @@ class KubernetesDnsStrategy(Strategy):
     confirmations: Confirmations = 2
 
     def __post_init__(self) -> None:
-        raise_all(_faults(self))
+        raise_all(self.faults())
 
-    def stands_for(self) -> DnsStrategy:
-        """Return the strategy that does the work."""
-        return DnsStrategy(
-            query=name_of(self.service, self.namespace),
-            port=self.port,
-            node_basename=self.application_name,
-            family=self.family,
-            resolver=self.resolver,
-            interval_s=self.polling_interval_s,
-            confirmations=self.confirmations,
+    def faults(self) -> Iterator[Fault]:
+        """Check the options."""
+        yield from self._common_faults()
+        yield from faults_of_addresses(
+            "application_name", self.application_name, self.port, self.resolver
         )
 
+    def preset(self) -> DnsOptions:
+        """Return the strategy that does the work."""
+        return DnsStrategy(**self._preset_options())
+
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
-        """Ask for the Service's addresses."""
-        return self.stands_for().discover(ctx)
+        """Ask for the Service's records."""
+        return self.preset().discover(ctx)
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Say whom it asks, and what the Service's name gives."""
-        return self.stands_for().diagnose(ctx)
+        """Report which name servers it asks, and what the Service's name gives."""
+        return self.preset().diagnose(ctx)
+
+    def _preset_options(self) -> dict[str, Any]:
+        return {
+            "query": _name_of(self.service, self.namespace),
+            "port": self.port,
+            "node_basename": self.application_name,
+            "family": self.family,
+            "resolver": self.resolver,
+            "interval_s": self.polling_interval_s,
+            "confirmations": self.confirmations,
+        }
+
+    def _common_faults(self) -> Iterator[Fault]:
+        yield from faults_of(read_name, "service", self.service)
+        if self.namespace is not None:
+            yield from faults_of(read_name, "namespace", self.namespace)
+            yield from faults_of(_domain)
+        yield from faults_of_bounds(self)
+        yield from faults_of_basename("application_name", self.application_name)
 
 
-def _faults(options: KubernetesDnsStrategy) -> Iterator[Fault]:
-    yield from faults_of_service(options.service, options.namespace)
-    yield from faults_of_bounds(options)
-    yield from faults_of_basename("application_name", options.application_name)
-    yield from faults_of_addresses("application_name", options.application_name, options.port, options.resolver)
-
-
-def faults_of_service(service: str, namespace: str | None) -> Iterator[Fault]:
-    """Check what a Service's DNS name is made of."""
-    yield from faults_of(read_name, "service", service)
-    if namespace is not None:
-        yield from faults_of(read_name, "namespace", namespace)
-        yield from faults_of(_domain)
-
-
-def name_of(service: str, namespace: str | None) -> str:
+def _name_of(service: str, namespace: str | None) -> str:
     """Return the DNS name of a Service, absolute where the namespace is known.
 
     Environment:
@@ -106,4 +115,5 @@ def name_of(service: str, namespace: str | None) -> str:
 
 
 def _domain() -> str:
-    return read_name("CLUSTER_DOMAIN", os.environ.get("CLUSTER_DOMAIN") or DEFAULT_DOMAIN).rstrip(".")
+    domain = os.environ.get("CLUSTER_DOMAIN") or DEFAULT_DOMAIN
+    return read_name("CLUSTER_DOMAIN", domain).rstrip(".")

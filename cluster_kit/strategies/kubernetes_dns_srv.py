@@ -1,86 +1,44 @@
-"""Strategy ``kubernetes_dns_srv``: the pods of a StatefulSet by their stable names, by the cluster's DNS.
+"""Strategy ``kubernetes_dns_srv``: the pods of a StatefulSet by their stable names, by DNS.
 
-A preset of ``dns_srv`` with libcluster's options; the Service that governs the StatefulSet must be headless.
+A preset of ``dns_srv`` with libcluster's options; the Service that governs the StatefulSet must be
+headless.
 
 Source: libcluster ``Cluster.Strategy.Kubernetes.DNSSRV``, lib/strategy/kubernetes_dns_srv.ex.
-Differs: a failed look-up is no empty cluster; ``namespace`` may be left out; ``port`` and names that are learnt.
+Differs: a failed look-up is no empty cluster; ``namespace`` may be left out; ``port`` and names
+that are learnt.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from cluster_kit.abc import Discovery, Observation, Strategy
-from cluster_kit.config.bounds import faults_of_bounds
-from cluster_kit.errors import raise_all
 from cluster_kit.fault import Fault
-from cluster_kit.strategies.dns import Family
-from cluster_kit.strategies.dns.checks import (
-    Confirmations,
-    NodePort,
-    Seconds,
-    faults_of_basename,
-    faults_of_services,
-)
+from cluster_kit.strategies.dns.options import DnsOptions, faults_of_services
 from cluster_kit.strategies.dns_srv import DnsSrvStrategy
-from cluster_kit.strategies.kubernetes_dns import faults_of_service, name_of
-
-if TYPE_CHECKING:
-    from cluster_kit.diagnosis import Finding
+from cluster_kit.strategies.kubernetes_dns import KubernetesDnsStrategy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KubernetesDnsSrvStrategy(Strategy):
+class KubernetesDnsSrvStrategy(KubernetesDnsStrategy):
     """Vouches for the pods of a StatefulSet.
 
     Args:
         service: Name of the headless Service, or ``_port._tcp.service`` for one of several ports.
-        port: Where every node serves, in place of the Service's port.
-        application_name: First part of the nodes' names, whose second part is the pod's DNS name. Without it nodes are asked.
-        namespace: That of the Service; by default the search domains of resolv.conf decide, in a pod its own namespace.
-        family: Which addresses of pods count; of several one is taken, that of this node's own family first.
-        resolver: Addresses of name servers, as ``ip`` or ``ip:port``, separated by commas; by default those of resolv.conf.
-        polling_interval_s: Seconds from one answer to the next question.
-        confirmations: How many answers in a row must lack a pod before it is gone.
+        port: The port of every node, in place of the Service's port.
+        application_name: First part of the nodes' names, whose second part is the pod's DNS name.
+            Without it, nodes are asked for their names.
+        family: Which addresses of pods count; where a pod has several, one is taken, and one of
+            this node's own family is preferred.
+        resolver: Addresses of name servers, as ``ip`` or ``ip:port``, separated by commas; by
+            default those of resolv.conf.
     """
 
-    service: str
-    port: NodePort | None = None
-    application_name: str | None = None
-    namespace: str | None = None
-    family: Family = "any"
-    resolver: str | None = None
-    polling_interval_s: Seconds = 5.0
-    confirmations: Confirmations = 2
+    def faults(self) -> Iterator[Fault]:
+        """Check the options."""
+        yield from self._common_faults()
+        yield from faults_of_services("kubernetes_dns_srv", self.resolver)
 
-    def __post_init__(self) -> None:
-        raise_all(_faults(self))
-
-    def stands_for(self) -> DnsSrvStrategy:
+    def preset(self) -> DnsOptions:
         """Return the strategy that does the work."""
-        return DnsSrvStrategy(
-            query=name_of(self.service, self.namespace),
-            port=self.port,
-            node_basename=self.application_name,
-            family=self.family,
-            resolver=self.resolver,
-            interval_s=self.polling_interval_s,
-            confirmations=self.confirmations,
-        )
-
-    def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
-        """Ask for the Service's records."""
-        return self.stands_for().discover(ctx)
-
-    def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Say whom it asks, and what the Service's name gives."""
-        return self.stands_for().diagnose(ctx)
-
-
-def _faults(options: KubernetesDnsSrvStrategy) -> Iterator[Fault]:
-    yield from faults_of_service(options.service, options.namespace)
-    yield from faults_of_bounds(options)
-    yield from faults_of_basename("application_name", options.application_name)
-    yield from faults_of_services("kubernetes_dns_srv", options.resolver)
+        return DnsSrvStrategy(**self._preset_options())

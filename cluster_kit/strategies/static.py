@@ -1,28 +1,30 @@
 """Strategy ``static``: the nodes that the configuration lists, and no others.
 
-The answer is complete and never changes, so it is given once. A list that holds this node, too, is fine: the same
-configuration serves all.
+The answer is complete and never changes, so it is given once. A list may contain this node, so that
+the same configuration serves all.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from cluster_kit.abc import Discovery, Found, Observation, Strategy
-from cluster_kit.errors import raise_all
+from cluster_kit.errors import cause_of, raise_all
 from cluster_kit.fault import Fault
+from cluster_kit.host import ip_of
 from cluster_kit.node import Node, join_address, split_address
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
 
 FORM = "name@host:port or host:port"
-RESOLVE_S = 10.0  # as long as the system itself tries one name server
-MAX_RESOLVED = 64  # hosts; who is told that so many have an address needs to ask for no more
-_NO_RESOLVER = "its name server doesn't answer; see /etc/resolv.conf, and whether that is reached from here"
+RESOLVE_S = 10.0  # as long as the system tries one name server
+MAX_RESOLVED = 64  # hosts; if so many have an address, more findings would add nothing
+_NO_RESOLVER = (
+    "its name server doesn't answer; see /etc/resolv.conf, and whether that is reached from here"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +32,8 @@ class StaticStrategy(Strategy):
     """Vouches for a fixed list of nodes.
 
     Args:
-        nodes: Each as ``name@host:port``, or ``host:port`` where the name is to be learnt from the node itself. An address with
-            a ``/`` is taken as it is, for a connector that understands it.
+        nodes: Each as ``name@host:port``, or ``host:port`` where the node tells its name. An
+            address with a ``/`` is taken as it is, for a connector that understands it.
     """
 
     nodes: tuple[str, ...]
@@ -42,29 +44,31 @@ class StaticStrategy(Strategy):
         raise_all(_faults(self.nodes))
 
     async def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
-        """Tell the list."""
+        """Yield the list."""
         yield Found(map(parse_node, self.nodes))
 
     async def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Tell who in the list is somebody else, and which of their hosts have an address."""
+        """Report which nodes are others, and which of their hosts have an address."""
         async for finding in examine(list(map(parse_node, self.nodes)), ctx.local):
             yield finding
 
 
 async def examine(nodes: Collection[Node], local: Node) -> AsyncIterator[Finding]:
-    """Tell who of ``nodes``, which a list names, is not ``local``, and which of their hosts have an address."""
+    """Report which of the listed ``nodes`` are not ``local``, and which hosts have an address."""
     import asyncio
 
     from cluster_kit.diagnosis import Finding, Outcome
 
-    others = [node for node in nodes if not (node.name == local.name or node.address == local.address)]
+    others = [
+        node for node in nodes if not (node.name == local.name or node.address == local.address)
+    ]
     got = f"{len(nodes)} in all, {len(others)} of them not this one"
     if others:
         yield Finding(asked="nodes in its list", got=got)
     else:
         cause = "the list names nobody but this node; add the others"
         yield Finding(asked="nodes in its list", got=got, outcome=Outcome.EMPTY, cause=cause)
-    names = sorted({node.host for node in others if node.host and not _is_ip(node.host)})
+    names = sorted({node.host for node in others if node.host and ip_of(node.host) is None})
     for finding in await asyncio.gather(*map(_look_up, names[:MAX_RESOLVED])):
         yield finding
 
@@ -73,7 +77,7 @@ async def _look_up(host: str) -> Finding:
     import asyncio
     import socket
 
-    from cluster_kit.diagnosis import Finding, Outcome
+    from cluster_kit.diagnosis import Finding, failed
     from cluster_kit.resolving import resolve
 
     asked = f"address of {host!r}"
@@ -81,21 +85,15 @@ async def _look_up(host: str) -> Finding:
     try:
         async with asyncio.timeout(RESOLVE_S):
             found = await resolve(host)
-        return Finding(asked=asked, got=", ".join(sorted({str(sockaddr[0]) for *_, sockaddr in found})))
+        return Finding(
+            asked=asked, got=", ".join(sorted({str(sockaddr[0]) for *_, sockaddr in found}))
+        )
     except TimeoutError:
         got, cause = f"no answer within {RESOLVE_S:g} s", _NO_RESOLVER
     except OSError as exc:
-        got = (exc.strerror or str(exc)).lower()
+        got = cause_of(exc)
         cause = _NO_RESOLVER if exc.errno == socket.EAI_AGAIN else cause
-    return Finding(asked=asked, got=got, outcome=Outcome.FAILED, cause=cause)
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
+    return failed(asked, got, cause)
 
 
 def _faults(entries: Iterable[str]) -> Iterator[Fault]:
@@ -115,18 +113,20 @@ def _faults(entries: Iterable[str]) -> Iterator[Fault]:
 
 
 def identities(node: Node) -> tuple[str, ...]:
-    """Return the name and address of a node in a list; no other node in it has one of them."""
+    """Return the name and address of a listed node, which no other node may share."""
     return tuple(filter(None, (node.name, node.address)))
 
 
 def parse_node(entry: str) -> Node:
-    """Return the node that ``entry`` names: ``name@host:port``, ``host:port``, or an address of another form with a ``/``.
+    """Return the node of ``entry``: ``name@host:port``, ``host:port``, or an address with a ``/``.
 
     Raises:
-        ValueError: It is of neither form.
+        ValueError: It has none of these forms.
     """
     if "," in entry:
-        raise ValueError("commas separate nodes only where one text is the whole list, as in nodes: ${SEEDS}")
+        raise ValueError(
+            "commas separate nodes only where one text is the whole list, as in nodes: ${SEEDS}"
+        )
     if "/" in entry and "@" not in entry:
         return Node(address=entry)
     basename, at, address = entry.rpartition("@")

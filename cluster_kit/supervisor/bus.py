@@ -1,7 +1,8 @@
 """Publish and subscribe: one bus per supervisor, a bounded queue per subscription.
 
-The supervising thread publishes; each subscription is read by one thread of the application. Publishing never waits: a
-subscription whose queue is full loses what is in it and gets a fresh snapshot of every topology instead.
+The supervising thread publishes; each subscription is read by one thread of the application. To
+publish never waits: a subscription whose queue is full loses what is in it, and gets a fresh
+snapshot of every topology instead.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from cluster_kit.events import Event
 from cluster_kit.node import Node
 from cluster_kit.supervisor.view import NodeState, TopologyView
 
-DEFAULT_QUEUE = 10_000  # events; a thousand nodes coming up twice and found five times
+DEFAULT_QUEUE = 10_000  # events; a thousand nodes that come up twice and are found five times
 
 
 class Subscription:
-    """An iterator over events that begins with snapshots; ends when it or its supervisor is closed.
+    """An iterator over events, which begins with one ``Snapshot`` per topology.
 
-    For one reader at a time. Use it in ``for``, or ``with`` to close it early.
+    It ends when it or its supervisor is closed. Only one thread may read it at a time. Use it in
+    ``for``, and in ``with`` to close it early.
     """
 
     def __init__(self, bus: EventBus, topology: str | None, maxsize: int) -> None:
@@ -45,23 +47,31 @@ class Subscription:
         return event
 
     def get(self, timeout_s: float | None = None) -> Event | None:
-        """Return the next event; ``None`` when the subscription has ended.
+        """Wait for the next event and return it; ``None`` when the subscription has ended.
+
+        Args:
+            timeout_s: How long to wait, in seconds; for ever by default.
 
         Raises:
-            TimeoutError: Nothing happened for ``timeout_s`` seconds.
+            TimeoutError: Nothing happened in that time.
         """
         with self._bus.guard():
-            if not self._bus.changed.wait_for(lambda: self._queue or self._closed, timeout_s):
+            has_news = self._bus.changed.wait_for(lambda: self._queue or self._closed, timeout_s)
+            if not has_news:
                 raise TimeoutError(f"subscription: no event within {timeout_s:g} s")
             return self._queue.popleft() if self._queue else None
 
     def poll(self) -> Event | None:
-        """Return the next event if there is one."""
+        """Return the next event without waiting; ``None`` if nothing is queued."""
         with self._bus.guard():
             return self._queue.popleft() if self._queue else None
 
     def listen(self, wake: Callable[[], None]) -> None:
-        """Have ``wake`` called, in any thread, when there may be something to read or the subscription ended."""
+        """Set a function to be called, on any thread, when there may be something to read.
+
+        It is called at once for the first time, and also when the subscription has ended. It must
+        return quickly, since publishing waits for it.
+        """
         with self._bus.guard():
             self._wake = wake
             wake()
@@ -77,11 +87,11 @@ class Subscription:
         return self._closed and not self._queue
 
     def pop(self) -> Event:
-        """Return the next event, which must be queued; for who holds the lock."""
+        """Return the next event, which must be queued; for callers that hold the bus's lock."""
         return self._queue.popleft()
 
     def close(self) -> None:
-        """Stop receiving; what is queued can still be read."""
+        """Receive no more events; what is queued can still be read. Idempotent."""
         self._bus.unsubscribe(self)
 
     def __enter__(self) -> Self:
@@ -101,7 +111,7 @@ class Subscription:
             self._wake()
 
     def _begin(self) -> None:
-        """Start afresh from how things stand."""
+        """Replace what is queued by snapshots."""
         self._queue.clear()
         self._queue.extend(self._bus.snapshots(self._topology))
 
@@ -112,11 +122,13 @@ class Subscription:
 
 
 class EventBus:
-    """Holds the views of all topologies and hands their events to the subscriptions.
+    """Holds the views of all topologies, and passes their events to the subscriptions.
 
-    ``lock`` guards everything, and ``changed`` is notified whenever something is published. Hold the lock by itself, never by
-    the condition: its ``with`` is Python code, in which an exception of a signal handler can leave the lock held for ever.
-    ``pid`` is the process that it belongs to.
+    ``lock`` guards everything, and ``changed`` is notified whenever something is published. Enter
+    the lock itself, not the condition, whose ``with`` is Python code: an exception raised there by
+    a signal handler would leave the lock held for ever.
+
+    ``pid`` is the process that the bus belongs to.
     """
 
     def __init__(self, topologies: Iterable[str]) -> None:
@@ -124,30 +136,37 @@ class EventBus:
         self.changed = threading.Condition(self.lock)
         self.pid = os.getpid()
         self.views = {name: TopologyView(name) for name in topologies}
-        self._subscriptions: list[Subscription] = []
         self.closed = False
+        self._subscriptions: list[Subscription] = []
 
     @property
     def entered(self) -> bool:
-        """Whether this very thread is inside the bus: a signal handler may interrupt it there."""
+        """Whether the calling thread holds the lock, as when a signal handler interrupts it."""
         return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]
 
     def guard(self) -> threading.RLock:
-        """Return the lock for who reads.
+        """Return the lock, for callers on threads of the application.
 
         Raises:
-            ClusterKitError: This is a forked child: the lock may be held by a thread that it does not have.
+            ClusterKitError: This is a forked child, in which nobody may ever release the lock.
         """
         if os.getpid() != self.pid:
-            raise ClusterKitError(f"supervisor: it belongs to process {self.pid}: make one in each process, after the fork")
+            owner = f"it belongs to process {self.pid}"
+            raise ClusterKitError(f"supervisor: {owner}: make one in each process, after the fork")
         return self.lock
 
-    def publish(self, event: Event) -> None:
-        """Number ``event``, apply it to its view, and queue it for every subscription."""
+    def publish(self, *events: Event) -> None:
+        """Number each event, apply it to its view, and queue it for every subscription."""
+        for event in events:
+            with self.lock:
+                numbered = self.views[event.topology].apply(event)
+                for subscription in self._subscriptions:
+                    subscription._offer(numbered)
+                self.changed.notify_all()
+
+    def notify(self) -> None:
+        """Wake all who wait for ``changed``: something that is not in the views has changed."""
         with self.lock:
-            numbered = self.views[event.topology].apply(event)
-            for subscription in self._subscriptions:
-                subscription._offer(numbered)
             self.changed.notify_all()
 
     def subscribe(self, topology: str | None = None, maxsize: int = DEFAULT_QUEUE) -> Subscription:
@@ -170,7 +189,7 @@ class EventBus:
             self.changed.notify_all()
 
     def nodes(self, topology: str | None, state: NodeState) -> tuple[Node, ...]:
-        """Return the nodes of one topology, or of all, sorted by name; hold the lock to keep it so."""
+        """Return the nodes of one topology, or of all, sorted by key; the caller holds the lock."""
         self.check(topology)
         if state not in ("up", "known"):
             raise ValueError(f"state {state!r}: expected 'up' or 'known'")
@@ -181,37 +200,44 @@ class EventBus:
         return tuple(found[key] for key in sorted(found))
 
     def current(self, topology: str, nodes: Iterable[Node]) -> tuple[Node, ...]:
-        """Return linked nodes as they are now: their metadata may be others than when the link came up."""
+        """Return linked nodes with their present metadata, which may have changed since."""
         with self.guard():
             view = self.views.get(topology)
             up = view.up if view is not None else {}
-            return tuple(now if (now := up.get(each.key)) and now.boot_id == each.boot_id else each for each in nodes)
+
+            def now(node: Node) -> Node:
+                found = up.get(node.key)
+                return found if found and found.boot_id == node.boot_id else node
+
+            return tuple(now(each) for each in nodes)
 
     def check(self, topology: str | None) -> None:
-        """Check that there is such a topology; raises ``ClusterKitError``."""
+        """Raise ``ClusterKitError`` unless there is such a topology; ``None`` stands for all."""
         if topology is not None and topology not in self.views:
-            raise ClusterKitError(f"topology {topology!r}: not configured; there are: {', '.join(self.views)}")
+            names = ", ".join(self.views)
+            raise ClusterKitError(f"topology {topology!r}: not configured; there are: {names}")
 
     def add(self, topology: str) -> None:
-        """Hear of a topology that is new."""
+        """Make an empty view of a new topology."""
         with self.lock:
             self.views = {**self.views, topology: TopologyView(topology)}
 
     def remove(self, topology: str) -> None:
-        """Forget a topology, and end the subscriptions to it alone."""
+        """Drop a topology's view, and end the subscriptions to it alone."""
         with self.lock:
             self.views = {name: view for name, view in self.views.items() if name != topology}
-            for subscription in [each for each in self._subscriptions if each._topology == topology]:
-                self.unsubscribe(subscription)
-            self.changed.notify_all()  # who waits for its nodes need not have subscribed
+            for subscription in list(self._subscriptions):
+                if subscription._topology == topology:
+                    self.unsubscribe(subscription)
+            self.changed.notify_all()  # ``wait_for`` waits without a subscription
 
     def snapshots(self, topology: str | None = None) -> list[Event]:
-        """Return how things stand; hold the lock to keep it so."""
+        """Return a snapshot of one topology, or of each; the caller holds the lock."""
         t = time.time()
         return [view.snapshot(t) for name, view in self.views.items() if topology in (None, name)]
 
     def close(self) -> None:
-        """End all subscriptions, and those to come; idempotent."""
+        """End all subscriptions, including later ones; idempotent."""
         with self.lock:
             self.closed = True
             for subscription in self._subscriptions:

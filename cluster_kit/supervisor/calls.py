@@ -1,4 +1,4 @@
-"""Questions to the workers, asked from any thread of the application, and the wait for their answers."""
+"""Requests to workers, made on any thread of the application, and the wait for their replies."""
 
 from __future__ import annotations
 
@@ -8,55 +8,101 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cluster_kit.errors import CommandError
-from cluster_kit.supervisor.loop import SupervisingLoop
-from cluster_kit.supervisor.questions import Answers
+from cluster_kit.errors import ClusterKitError, CommandError
 from cluster_kit.supervisor.timeouts import checked_s
-from cluster_kit.worker.messages import Call, Inspect, Inspected
+from cluster_kit.worker.messages import Call, Inspect, Inspected, Reply
 from cluster_kit.worker.plain import check_plain
+
+if TYPE_CHECKING:
+    from cluster_kit.supervisor.loop import SupervisingLoop
 
 _INSPECT_S = 1.0
 _numbers = itertools.count(1)
 
+Answers = SimpleQueue[tuple[Any, ClusterKitError | None]]
+"""Takes the one answer to a request: a value, or the error in its place.
 
-def call(loop: SupervisingLoop, topology: str, command: str, arguments: Mapping[str, Any], timeout_s: float) -> Any:
+A queue rather than a future, since a signal handler may interrupt the wait for it.
+"""
+
+
+class PendingCalls:
+    """The requests to one topology's worker that have no answer yet; each gets exactly one."""
+
+    def __init__(self, topology: str) -> None:
+        self._topology = topology
+        self._pending: dict[int, Answers] = {}
+
+    def add(self, number: int, answers: Answers) -> None:
+        """Remember where the answer to request ``number`` goes."""
+        self._pending[number] = answers
+
+    def answer(self, reply: Reply) -> None:
+        """Pass on the worker's reply."""
+        if (answers := self._pending.pop(reply.id, None)) is not None:
+            answers.put((reply.value, reply.error))
+
+    def fail_all(self, why: str) -> None:
+        """Answer all requests with an error; ``why`` follows the topology's name in it."""
+        for answers in self._pending.values():
+            answers.put((None, CommandError(f"call: topology {self._topology!r} {why}")))
+        self._pending.clear()
+
+
+def call(
+    loop: SupervisingLoop,
+    topology: str,
+    command: str,
+    arguments: Mapping[str, Any],
+    timeout_s: float,
+) -> Any:
     """Run a command of a topology's connector; see ``Supervisor.call``."""
-    patience_s = checked_s(timeout_s, "call: timeout_s")
+    timeout_s = checked_s(timeout_s, "call: timeout_s")
     if type(command) is not str:
         raise TypeError(f"call: command {command!r:.80}: expected a name")
     check_plain(arguments, f"call: {command!r}: arguments")
-    given = dict(copy.deepcopy(arguments))  # what the caller changes from now on does not matter
-    answers = _ask(loop, topology, lambda number: Call(id=number, command=command, arguments=given, timeout_s=patience_s))
+    given = dict(copy.deepcopy(arguments))  # the caller may change them while they wait to be sent
+
+    def request(number: int) -> Call:
+        return Call(id=number, command=command, arguments=given, timeout_s=timeout_s)
+
+    answers = _ask(loop, topology, request)
     try:
-        value, error = answers.get(timeout=patience_s + _INSPECT_S)
+        value, error = answers.get(timeout=timeout_s + _INSPECT_S)
     except Empty:
-        error = CommandError(f"call: {command!r}: no answer from the worker of {topology!r} within {patience_s:g} s")
+        worker = f"the worker of {topology!r}"
+        error = CommandError(f"call: {command!r}: no answer from {worker} within {timeout_s:g} s")
     if error is not None:
         raise error
     return value
 
 
 def inspect_all(loop: SupervisingLoop) -> defaultdict[str, Inspected]:
-    """Return what the workers say of their links, by topology; nothing for one that does not answer at once."""
-    asked = {name: _ask(loop, name, lambda number: Inspect(number)) for name in loop.keepers}
+    """Return what each worker knows of its links, by topology.
+
+    That is nothing where the worker does not answer within a second, and for other names, such as a
+    topology that was added meanwhile.
+    """
+    asked = {name: _ask(loop, name, Inspect) for name in loop.workers}
     deadline_s = time.monotonic() + _INSPECT_S
-    answers_by_name = {name: _value_or(answers, Inspected(), deadline_s) for name, answers in asked.items()}
-    return defaultdict(Inspected, answers_by_name)  # a topology may have been added meanwhile
+    replies = {name: _inspected(answers, deadline_s) for name, answers in asked.items()}
+    return defaultdict(Inspected, replies)
 
 
-def _ask(loop: SupervisingLoop, topology: str, message: Callable[[int], Any]) -> Answers:
-    number = next(_numbers)
-    answers: Answers = SimpleQueue()
-    if not loop.submit(topology, lambda keeper: keeper.ask(number, message(number), answers)):
-        answers.put((None, CommandError(f"call: the supervisor has stopped, or {topology!r} was removed")))
-    return answers
-
-
-def _value_or(answers: Answers, default: Any, deadline_s: float) -> Any:
+def _inspected(answers: Answers, deadline_s: float) -> Inspected:
     try:
         value, error = answers.get(timeout=max(0.0, deadline_s - time.monotonic()))
     except Empty:
-        return default
-    return value if error is None else default
+        return Inspected()
+    return value if error is None else Inspected()
+
+
+def _ask(loop: SupervisingLoop, topology: str, request: Callable[[int], Any]) -> Answers:
+    number = next(_numbers)
+    answers: Answers = SimpleQueue()
+    if not loop.submit(topology, lambda each: each.ask(number, request(number), answers)):
+        error = CommandError(f"call: the supervisor has stopped, or {topology!r} was removed")
+        answers.put((None, error))
+    return answers

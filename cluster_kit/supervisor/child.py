@@ -1,13 +1,13 @@
-"""How a worker process starts and ends; nothing else knows.
+"""How a worker process starts and ends; no other module knows.
 
-multiprocessing's own start methods import the application's ``__main__`` again in every child and
-refuse daemonic parents. A worker needs neither: it is a fresh interpreter that runs
-``cluster_kit.worker`` and gets everything over its channel. A thread waits for its end, which needs
-nothing that only some systems have.
+The start methods of ``multiprocessing`` import the application's ``__main__`` again in every child,
+and refuse daemonic parents. A worker does neither: it is a fresh interpreter that runs
+``cluster_kit.worker`` and receives everything over its channel. A thread waits for its end, which
+works on every system.
 
-What is started may be no interpreter at all: ``sys.executable`` is the program itself where that is
-frozen or embeds Python. A worker must therefore greet before anything else it says is believed, and
-its environment keeps a program from becoming an application once more.
+The executable may not be an interpreter: in a program that is frozen, or embeds Python,
+``sys.executable`` is that program. So nothing that a process sends is believed before it has
+greeted like a worker, and its environment keeps the program from becoming an application again.
 """
 
 from __future__ import annotations
@@ -28,35 +28,36 @@ from typing import Self
 from cluster_kit import worker
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.pipe.socket_channel import SocketChannel
-from cluster_kit.supervisor import former  # noqa: F401 - looks for workers while none of them can be ours
-from cluster_kit.supervisor.refusal import refuse_in_worker
+from cluster_kit.supervisor import reaper  # noqa: F401 - must run before we have workers
+from cluster_kit.supervisor.recursion_guard import refuse_in_worker
 from cluster_kit.worker.__main__ import GREETING, SUMMONS
 from cluster_kit.worker.mark import marked
 
 _UNKNOWN_EXIT = 255
 _HELD_BACK = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_INTERPRETER = "name this program's Python interpreter with multiprocessing.set_executable('/path/to/python')"
+_SET_EXECUTABLE = "multiprocessing.set_executable('/path/to/python')"
+_INTERPRETER = f"name this program's Python interpreter with {_SET_EXECUTABLE}"
 _HOOK = "a frozen program calls multiprocessing.freeze_support() first of all"
 _CURES = {
     errno.EAGAIN: "too many processes or threads: see 'ulimit -u' and the cgroup's pids.max",
     errno.EMFILE: "too many open files: see 'ulimit -n'",
     errno.ENFILE: "too many open files on this machine: see 'sysctl fs.file-max'",
     errno.ENOMEM: "free some memory, or raise its limit",
-    errno.EPERM: "seccomp or another security policy of this kernel ({kernel}) forbids it: allow it there",
-    errno.ENOSYS: "seccomp, or this kernel ({kernel}), does without it: allow it there",
+    errno.EPERM: "seccomp or another policy of this kernel ({kernel}) forbids it: allow it there",
+    errno.ENOSYS: "this kernel ({kernel}) or its seccomp policy lacks it: allow it there",
 }
 
 
 class WorkerProcess:
-    """One worker; owns its process and our end of its channel, from ``start`` until ``close``."""
+    """One worker. It owns the process and our end of its channel from ``start`` until ``close``."""
 
     def __init__(self) -> None:
         self.pid: int
         self.channel: SocketChannel
         self.exitcode: int | None = None
-        """What it exited with, a signal as a negative number; ``None`` while it runs."""
+        """The exit code, which is negative for a signal; ``None`` while the process runs."""
         self.heard = False
-        """Whether it has said anything as a worker; set by who listens to the channel."""
+        """Whether it has sent any message as a worker; set by whoever reads the channel."""
         self._executable = _executable()
         self._lock = threading.Lock()
         self._at_end: Callable[[], None] | None = None
@@ -64,14 +65,16 @@ class WorkerProcess:
         self._waiting: threading.Thread
 
     def start(self) -> None:
-        """Start the interpreter and tell it our import path.
+        """Start the interpreter, and send it our import path.
 
         Raises:
-            ClusterKitError: There is no interpreter to start, the system refuses something, or this is a worker itself.
+            ClusterKitError: There is no interpreter, the system refuses what it takes, or this
+                process is a worker itself.
         """
         refuse_in_worker("cannot start a worker")
         if not self._executable:
-            raise ClusterKitError(f"cannot start a worker: sys.executable is {sys.executable!r}: {_INTERPRETER}")
+            what = f"sys.executable is {sys.executable!r}"
+            raise ClusterKitError(f"cannot start a worker: {what}: {_INTERPRETER}")
         try:
             ours, theirs = socket.socketpair()
             with theirs:
@@ -83,12 +86,12 @@ class WorkerProcess:
                     raise
         except (OSError, RuntimeError) as exc:
             raise ClusterKitError(f"cannot start a worker{self._refusal(exc)}") from exc
-        with suppress(OSError):  # it has ended again, which its end tells
+        with suppress(OSError):  # it has ended already, and ``when_ended`` will report that
             self.channel.send_raw(_import_path())
 
     def _start(self, channel_fd: int) -> None:
         with _command(self._executable, channel_fd) as (argv, fds):
-            # a Ctrl-C must not hit it before it can ignore that
+            # A Ctrl-C must not reach the process before it can ignore that.
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
@@ -97,7 +100,8 @@ class WorkerProcess:
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         self.pid = self._process.pid
-        self._waiting = threading.Thread(target=self._wait, name="cluster-kit-worker-end", daemon=True)
+        name = "cluster-kit-worker-end"
+        self._waiting = threading.Thread(target=self._wait, name=name, daemon=True)
         try:
             self._waiting.start()
         except BaseException:
@@ -109,15 +113,15 @@ class WorkerProcess:
         if isinstance(exc, RuntimeError):  # a thread could not be started
             return f": {exc}: {_CURES[errno.EAGAIN]}"
         what = (exc.strerror or str(exc)).lower()
-        if exc.filename is not None:  # of the program, as it could not be executed
+        if exc.filename is not None:  # the executable's, which could not be executed
             return f" with {self._executable!r}: {what}: {_INTERPRETER}"
         cure = _CURES.get(exc.errno or 0, "").format(kernel=" ".join(os.uname()[::2][:2]))
         return f": {what}{cure and ': '}{cure}"
 
     def _wait(self) -> None:
-        """Wait for its end and take its exit code.
+        """Wait for the process to end, and take its exit code.
 
-        Differs: ``subprocess`` reports success where somebody else took the exit code.
+        Differs: ``subprocess`` reports success where the exit code was reaped elsewhere.
         """
         try:
             _, status = os.waitpid(self.pid, 0)
@@ -132,7 +136,7 @@ class WorkerProcess:
             at_end()
 
     def when_ended(self, do: Callable[[], None]) -> None:
-        """Call ``do`` once it has ended, in whatever thread; at once if it has already."""
+        """Call ``do`` when the process has ended, on any thread; at once if it has already."""
         with self._lock:
             if self.exitcode is None:
                 self._at_end = do
@@ -140,43 +144,45 @@ class WorkerProcess:
         do()
 
     def disproof(self, fault: str | None = None) -> ClusterKitError:
-        """Return the error that says why this is no worker.
+        """Return an error that says why this is not a worker.
 
         Args:
-            fault: What it did instead of saying a word as a worker; by default it just ended.
+            fault: What it did instead of sending a message as a worker; by default it just ended.
         """
-        what = fault or self.ending
+        what = f"cannot start a worker: {self._executable!r} {fault or self.ending}"
         if fault is None and self.exitcode == -signal.SIGKILL:
-            return ClusterKitError(
-                f"cannot start a worker: {self._executable!r} {what} before it said anything: is memory short?"
-            )
+            return ClusterKitError(f"{what} before it said anything: is memory short?")
         if self.channel.greeted:
-            return ClusterKitError(
-                f"cannot start a worker: {self._executable!r} {what} before it had loaded cluster_kit: "
-                "its standard error says why"
-            )
+            cure = "its standard error says why"
+            return ClusterKitError(f"{what} before it had loaded cluster_kit: {cure}")
         cure = _HOOK if _is_frozen() else _INTERPRETER
-        return ClusterKitError(f"cannot start a worker: {self._executable!r} {what}, and never proved to be one: {cure}")
+        return ClusterKitError(f"{what}, and never proved to be one: {cure}")
 
     @property
     def ending(self) -> str:
-        """How it ended, in words that follow its name."""
+        """How the process ended, as a predicate."""
         code = self.exitcode
         if code == _UNKNOWN_EXIT:
-            return "ended, and somebody else took its exit code: does the application ignore SIGCHLD, or wait for any child?"
+            causes = "does the application ignore SIGCHLD, or wait for any child?"
+            return f"ended, and its exit code was reaped elsewhere: {causes}"
         if code is not None and code < 0:
             return f"was killed by signal {-code}"
         return f"exited with code {code}"
 
+    @property
+    def ended_normally(self) -> bool:
+        """Whether it was a worker and exited with code 0, which means that its work is done."""
+        return self.heard and self.exitcode == 0
+
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process, if it has not ended."""
         with self._lock:
             if self.exitcode is None:
-                with suppress(ProcessLookupError):  # somebody else has just taken its exit code
+                with suppress(ProcessLookupError):  # its exit code was just reaped elsewhere
                     os.kill(self.pid, signal.SIGKILL)
 
     def join(self, timeout_s: float | None = None) -> None:
-        """Wait for its end, or for so many seconds."""
+        """Wait until the process has ended, but at most for ``timeout_s``."""
         self._waiting.join(timeout_s)
 
     def close(self) -> None:
@@ -186,8 +192,10 @@ class WorkerProcess:
 
 
 def _executable() -> str:
-    """Return what ``multiprocessing`` would start; nothing where there is no such thing."""
-    return sys.executable if _is_frozen() else os.fsdecode(multiprocessing.spawn.get_executable() or "")
+    """Return the executable that ``multiprocessing`` would start; empty if there is none."""
+    if _is_frozen():
+        return sys.executable
+    return os.fsdecode(multiprocessing.spawn.get_executable() or "")
 
 
 def _is_frozen() -> bool:
@@ -196,7 +204,7 @@ def _is_frozen() -> bool:
 
 @contextmanager
 def _command(executable: str, channel_fd: int) -> Iterator[tuple[list[str], tuple[int, ...]]]:
-    """Yield the command line of a worker, and the descriptors that it inherits."""
+    """Yield a worker's command line, and the descriptors that it inherits."""
     if not _is_frozen():
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         yield [executable, *flags, "-P", *_program(), str(channel_fd)], (channel_fd,)
@@ -213,7 +221,7 @@ def _command(executable: str, channel_fd: int) -> Iterator[tuple[list[str], tupl
 
 
 def _program() -> list[str]:
-    """Return what the interpreter is to run, which is no file where the package was imported from a zip archive."""
+    """Return the interpreter's arguments; in a zip archive, there is no file to name."""
     file = Path(worker.__file__).with_name("__main__.py")
     if file.is_file():
         return [str(file)]
@@ -225,17 +233,19 @@ def _program() -> list[str]:
 
 
 def _import_path() -> bytes:
-    """Return the first words to a worker, with our import path; what is neither text nor bytes, the import system skips."""
+    """Return the first bytes to a worker, which hold our import path."""
+    # Entries that are neither text nor bytes are skipped by the import system, too.
     entries = (os.fsdecode(entry) for entry in sys.path if isinstance(entry, str | bytes))
     path = "\0".join(entries).encode(errors="surrogateescape")
     return SUMMONS + len(path).to_bytes(4, "big") + path
 
 
 class SpareWorker:
-    """A worker process that starts ahead of its topology, so that its imports overlap the reading of the configuration.
+    """A worker process that is started ahead of its topology.
 
-    A context manager that owns the process until somebody takes it. Without the means for another process it is empty. Enter it
-    in a thread that lives on: the process ends with the thread that started it.
+    Its imports then overlap the reading of the configuration. It is a context manager, which owns
+    the process until it is taken; it is empty if the process could not be started. Enter it on a
+    thread that lives on: the process ends with the thread that started it.
     """
 
     def __init__(self) -> None:
@@ -243,7 +253,7 @@ class SpareWorker:
 
     def __enter__(self) -> Self:
         process = WorkerProcess()
-        with suppress(ClusterKitError):  # whoever needs a worker tries again, and reports it
+        with suppress(ClusterKitError):  # ``start_worker`` tries again, and reports it
             process.start()
             self._process = process
         return self
@@ -251,13 +261,14 @@ class SpareWorker:
     def prepare(self) -> None:
         """Have it load what protection by a secret takes."""
         if self._process is not None:
-            from cluster_kit.worker.messages import Prepare  # no sooner: until the process runs, all waits for it
+            # Imported only now, since everything waits until the process has been started.
+            from cluster_kit.worker.messages import Prepare
 
-            with suppress(OSError):  # it has ended: whoever takes it notices
+            with suppress(OSError):  # it has ended, and ``take`` will notice
                 self._process.channel.send(Prepare())
 
     def take(self) -> WorkerProcess | None:
-        """Hand over the process, once; nothing if it has ended."""
+        """Give the process away; ``None`` if it has ended, or was taken before."""
         process, self._process = self._process, None
         if process is not None and process.exitcode is not None:
             process.close()
@@ -273,10 +284,10 @@ class SpareWorker:
 
 
 def start_worker(spare: SpareWorker | None) -> WorkerProcess:
-    """Return a running worker process.
+    """Return a running worker process, which is the spare if there is one.
 
     Raises:
-        ClusterKitError: There can't be one; says why.
+        ClusterKitError: It can't be started.
     """
     process = spare.take() if spare else None
     if process is None:

@@ -1,7 +1,11 @@
-"""The control socket: tells those of the same user, on the same machine, how a supervisor is doing.
+"""The control socket: says how a supervisor is doing, to the same user on the same machine.
 
-Each supervisor that is asked to has one, named by its process, in a folder that only its user can enter. A question is one
-line, the answer one line of JSON, and the connection ends. Nothing can be changed through it.
+A supervisor has one if it is made with ``control=True``. It is a Unix socket named by the process,
+in a folder that only its user can enter. A client sends one line, the answer is one line of JSON,
+and the connection ends. Nothing can be changed through it.
+
+The first half of this module is the server, the second half the client, which the command line
+uses.
 """
 
 from __future__ import annotations
@@ -23,7 +27,6 @@ from typing import TYPE_CHECKING, Any
 from cluster_kit._version import __version__
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.node import Node
-from cluster_kit.supervisor.bell import Bell
 from cluster_kit.supervisor.control_files import (
     ANY,
     Wanted,
@@ -36,6 +39,7 @@ from cluster_kit.supervisor.control_files import (
     sockets_in,
 )
 from cluster_kit.supervisor.status import TopologyStatus, as_plain
+from cluster_kit.supervisor.wakeup import WakeupPipe
 from cluster_kit.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -43,11 +47,11 @@ if TYPE_CHECKING:
 
     from cluster_kit.config.certificate_files import CertificateFiles
 
-ASK_S = 5.0  # for a question and its answer; a worker that doesn't answer is given a second
-QUESTION_S = 0.5  # for the question alone, and for taking the answer: others wait meanwhile
-LOOK_S = 5.0  # between two looks whether the file is still there
+ASK_S = 5.0  # for a question and its answer, which may wait a second for a worker
+QUESTION_S = 0.5  # for reading the question, and for sending the answer: other clients wait
+LOOK_S = 5.0  # how often the server checks that its file is still there
 MAX_QUESTION_BYTES = 64
-MAX_ANSWER_BYTES = 2**26  # ten thousand nodes with all the metadata they may have
+MAX_ANSWER_BYTES = 2**26  # ten thousand nodes with as much metadata as they may have
 _QUESTION = b"status\n"
 _BACKLOG = 16
 _PEER = struct.Struct("=3i")  # pid, uid, gid; unix(7), SO_PEERCRED
@@ -59,32 +63,36 @@ log = logging.getLogger("cluster_kit.supervisor")
 
 
 class ControlSocket:
-    """Answers with what ``status`` returns, in a thread of its own, from ``open`` until ``close``.
+    """Sends ``answer()`` to each client, on a thread of its own, from ``open`` until ``close``.
 
-    A socket whose file is gone is replaced: cleaners of old files, and the end of a login session, remove it while we live.
+    A socket whose file is gone is replaced: cleaners of old files, and the end of a login session,
+    may remove it while we live.
 
     Args:
-        status: Returns the answer.
-        node: The node's name, and ``cluster`` its cluster, by which others select whom they ask.
+        answer: Returns the answer.
+        node: The node's name; clients select by it and by ``cluster`` whom to ask.
     """
 
-    def __init__(self, status: Callable[[], Answer], *, node: str = "", cluster: str = "") -> None:
-        self._status = status
+    def __init__(self, answer: Callable[[], Answer], *, node: str = "", cluster: str = "") -> None:
+        self._make_answer = answer
         self._node = node
         self._cluster = cluster
         self._throttle = Throttle()
         self._closing = False
-        self._bell: Bell | None = None
+        self._wakeup: WakeupPipe | None = None
         self._listener: _Listener | None = None
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
-        """Begin to answer; where there can't be a socket, that is all that is missing, and a warning tells why."""
+        """Start answering; if there can't be a socket, warn, and go on without one."""
         try:
-            self._bell = Bell()
+            self._wakeup = WakeupPipe()
             self._listener = self._listen()
             thread = threading.Thread(
-                target=self._serve, args=(self._listener, self._bell), name="cluster-kit-control", daemon=True
+                target=self._serve,
+                args=(self._listener, self._wakeup),
+                name="cluster-kit-control",
+                daemon=True,
             )
             thread.start()
         except (OSError, RuntimeError) as exc:
@@ -100,7 +108,7 @@ class ControlSocket:
         """Listen in the first folder where that is possible.
 
         Raises:
-            OSError: There is none; the first one's cause.
+            OSError: It is possible in none; this is the error of the first.
         """
         error: OSError | None = None
         for folder in control_folders():
@@ -111,31 +119,31 @@ class ControlSocket:
         raise error or OSError("there is no folder for it, not even one for temporary files")
 
     def close(self) -> None:
-        """Answer no more, and leave no file; idempotent."""
+        """Stop answering, and remove the file; idempotent."""
         self._closing = True
-        if self._bell is not None:
-            self._bell.ring()
+        if self._wakeup is not None:
+            self._wakeup.wake()
         if self._thread is not None:
             self._thread.join(ASK_S)
-        for each in (self._listener, self._bell):
+        for each in (self._listener, self._wakeup):
             if each is not None:
                 each.close()
 
-    def _serve(self, listener: _Listener, bell: Bell) -> None:
+    def _serve(self, listener: _Listener, wakeup: WakeupPipe) -> None:
         while not self._closing:
-            if listener.sock.fileno() not in _readable((listener.sock, bell), LOOK_S):
-                listener = self._seen_to(listener)
+            if listener.sock.fileno() not in _readable((listener.sock, wakeup), LOOK_S):
+                listener = self._found_again(listener)
                 continue
             try:
                 connection, _ = listener.sock.accept()
-            except OSError:  # there is no descriptor left
-                _readable((bell,), LOOK_S)
+            except OSError:  # we are out of file descriptors
+                _readable((wakeup,), LOOK_S)
                 continue
             with connection, suppress(OSError, ClusterKitError):
                 self._answer(connection)
 
-    def _seen_to(self, listener: _Listener) -> _Listener:
-        """Return another one if nobody finds ``listener`` any more."""
+    def _found_again(self, listener: _Listener) -> _Listener:
+        """Return ``listener``, or another one if its file is gone."""
         if listener.is_found or self._closing:
             return listener
         try:
@@ -144,22 +152,25 @@ class ControlSocket:
             if self._throttle.passes("lost", time.monotonic()):
                 _warn(exc)
             return listener
-        log.info("control: '%s' is gone, the new socket is '%s'", listener.path, self._listener.path)
+        new = self._listener.path
+        log.info("control: '%s' is gone, the new socket is '%s'", listener.path, new)
         listener.close()
         return self._listener
 
     def _answer(self, connection: socket.socket) -> None:
-        if _uid_of(connection) not in (os.getuid(), 0) or _read_line(connection, MAX_QUESTION_BYTES) != _QUESTION:
+        if _uid_of(connection) not in (os.getuid(), 0):
+            return
+        if _read_line(connection, MAX_QUESTION_BYTES) != _QUESTION:
             return
         connection.settimeout(QUESTION_S)
-        connection.sendall(json.dumps(self._status(), default=str).encode() + b"\n")
+        connection.sendall(json.dumps(self._make_answer(), default=str).encode() + b"\n")
 
 
 class _Listener:
     """A listening socket and its file.
 
     Raises:
-        OSError: It can't be had there.
+        OSError: The folder can't be used.
     """
 
     def __init__(self, folder: Path, node: str, cluster: str) -> None:
@@ -182,14 +193,14 @@ class _Listener:
 
     @property
     def is_found(self) -> bool:
-        """Whether whoever looks for the file finds this socket."""
+        """Whether the file is still there, and still this socket's."""
         try:
             return _identity(self.path) == self._identity
         except OSError:
             return False
 
     def close(self) -> None:
-        """Remove the file, if it is ours; idempotent."""
+        """Close the socket, and remove its file; idempotent."""
         if self.is_found:
             with suppress(OSError):
                 self.path.unlink()
@@ -206,11 +217,12 @@ def _cause(exc: Exception) -> str:
 
 
 def _warn(exc: Exception) -> None:
-    log.warning("control: no control socket, 'cluster-kit status' won't see this process: %s; %s", _cause(exc), _CURE)
+    what = "no control socket, 'cluster-kit status' won't see this process"
+    log.warning("control: %s: %s; %s", what, _cause(exc), _CURE)
 
 
 def _readable(files: Iterable[FileDescriptorLike], timeout_s: float) -> set[int]:
-    """Wait until one of ``files`` can be read, or for so long; return the numbers of those that can."""
+    """Wait until any of ``files`` can be read; return the descriptors of those that can."""
     poller = select.poll()
     for file in files:
         poller.register(file, select.POLLIN)
@@ -226,7 +238,7 @@ def describe(
     secrets: Iterable[bytes] = (),
     certificates: CertificateFiles | None = None,
 ) -> Answer:
-    """Return what a supervisor in this process tells of itself."""
+    """Return the answer of a supervisor in this process."""
     return {
         "node": local.key,
         "pid": os.getpid(),
@@ -241,17 +253,18 @@ def describe(
 
 
 def ask_all(mute: list[int], wanted: Wanted = ANY, within_s: float = ASK_S) -> Iterator[Answer]:
-    """Yield what the supervisors of this user tell of themselves, as they answer; those that have ended are left out.
+    """Ask the supervisors of this user; yield their answers as they arrive.
 
-    All are asked at once, so that one that does not answer holds up no other.
+    All are asked at the same time, so that one that does not answer holds up no other. Those that
+    have ended are left out.
 
     Args:
-        mute: Takes the process ids of those that don't answer in time.
-        wanted: Whom to ask.
-        within_s: Seconds that each has for its answer.
+        mute: Receives the process ids of those that do not answer in time.
+        wanted: Which supervisors to ask.
+        within_s: How long to wait for the answers, in seconds.
 
     Raises:
-        ClusterKitError: A folder is not ours alone: what is in it may be somebody else's.
+        ClusterKitError: Others can write to the folder, so its sockets can't be trusted.
     """
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
         for path in filter(wanted.may_be, _sockets()):
@@ -261,15 +274,15 @@ def ask_all(mute: list[int], wanted: Wanted = ANY, within_s: float = ASK_S) -> I
 
 
 class _Asked:
-    """One whose answer is awaited."""
+    """A supervisor whose answer is awaited."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.heard = bytearray()
+        self.received = bytearray()
 
 
 def _sockets() -> Iterator[Path]:
-    """Yield the sockets in the folders that can be used; raises where there are folders, and none of them can."""
+    """Yield the sockets in the folders that can be used; raise if there are only others."""
     usable, faults = False, []
     for folder in control_folders():
         try:
@@ -277,7 +290,8 @@ def _sockets() -> Iterator[Path]:
         except FileNotFoundError:
             continue
         except OSError as exc:
-            faults.append(ClusterKitError(f"control sockets: cannot use '{folder}': {_cause(exc)}"))
+            fault = f"cannot use '{folder}': {_cause(exc)}"
+            faults.append(ClusterKitError(f"control sockets: {fault}"))
         else:
             usable = True
             yield from sockets_in(folder)
@@ -286,7 +300,7 @@ def _sockets() -> Iterator[Path]:
 
 
 def _ask(path: Path, mute: list[int], stack: ExitStack, selector: selectors.BaseSelector) -> None:
-    """Put the question, and have ``selector`` wait for the answer."""
+    """Send the question, and have ``selector`` wait for the answer."""
     sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
     sock.setblocking(False)
     try:
@@ -294,37 +308,37 @@ def _ask(path: Path, mute: list[int], stack: ExitStack, selector: selectors.Base
         sock.sendall(_QUESTION)
     except ConnectionRefusedError:
         _remove_if_dead(path)
-    except BlockingIOError:  # so many wait for it that it can't take one more
+    except BlockingIOError:  # its backlog is full
         mute.append(pid_of(path))
     except OSError:
-        return  # it is just ending
+        return  # it is ending
     else:
         selector.register(sock, selectors.EVENT_READ, _Asked(path))
 
 
 def _answers(selector: selectors.BaseSelector, within_s: float) -> Iterator[Answer]:
-    """Yield the answers that come in time; who is still awaited then is left in ``selector``."""
+    """Yield the answers that arrive in time; ``selector`` keeps those that are still awaited."""
     deadline_s = time.monotonic() + within_s
     while selector.get_map() and (left_s := deadline_s - time.monotonic()) > 0:
         for key, _ in selector.select(left_s):
             if _is_complete(key.data, key.fileobj):
                 selector.unregister(key.fileobj)
-                with suppress(ValueError):  # it ended amid its answer, or is of another version
-                    yield read_answer(key.data.heard)
+                with suppress(ValueError):  # it ended while it answered, or is another version
+                    yield read_answer(key.data.received)
 
 
-def read_answer(heard: bytes | bytearray) -> Answer:
-    """Return what a supervisor told of itself: whatever else that is, it names its node, its process and its cluster.
+def read_answer(received: bytes | bytearray) -> Answer:
+    """Return a supervisor's answer, which names at least its node, its process and its cluster.
 
     Raises:
-        ValueError: It is no such answer.
+        ValueError: It is not such an answer.
     """
     try:
-        answer = json.loads(heard)
+        answer = json.loads(received)
     except RecursionError as exc:
-        raise ValueError("nested too deep") from exc
+        raise ValueError("nested too deeply") from exc
     if not isinstance(answer, dict):
-        raise ValueError("no mapping")
+        raise ValueError("not a mapping")
     kinds = {"node": str, "pid": int, "cluster": str}
     if any(type(answer.get(key)) is not kind for key, kind in kinds.items()):
         raise ValueError(f"without {', '.join(kinds)}")
@@ -332,17 +346,17 @@ def read_answer(heard: bytes | bytearray) -> Answer:
 
 
 def _is_complete(asked: _Asked, sock: Any) -> bool:
-    """Read on; return whether that was all."""
+    """Read what there is; return whether the answer is complete."""
     try:
         data = sock.recv(65536)
     except OSError:
         return True
-    asked.heard += data
-    return not data or data.endswith(b"\n") or len(asked.heard) > MAX_ANSWER_BYTES
+    asked.received += data
+    return not data or data.endswith(b"\n") or len(asked.received) > MAX_ANSWER_BYTES
 
 
 def _read_line(sock: socket.socket, limit: int) -> bytes:
-    """Return a line, or what there is of it when ``limit`` is passed; one that drips in is given ``QUESTION_S`` as a whole."""
+    """Return a line, cut off soon after ``limit`` bytes; it must arrive within ``QUESTION_S``."""
     line = bytearray()
     deadline_s = time.monotonic() + QUESTION_S
     while not line.endswith(b"\n") and len(line) <= limit:
@@ -355,7 +369,7 @@ def _read_line(sock: socket.socket, limit: int) -> bytes:
 
 
 def _uid_of(connection: socket.socket) -> int:
-    """Return who is at the other end, by the kernel's word; where it has none, the folder lets nobody else in."""
+    """Return the user at the other end; on other systems than Linux, the folder admits only us."""
     option = getattr(socket, "SO_PEERCRED", None)  # Linux
     if option is None:
         return os.getuid()
@@ -364,13 +378,13 @@ def _uid_of(connection: socket.socket) -> int:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what processes left that were killed."""
+    """Remove the sockets of processes that were killed."""
     for path in sockets_in(folder):
         _remove_if_dead(path)
 
 
 def _remove_if_dead(path: Path) -> None:
-    """Remove a socket that nobody listens to, and that nobody is about to listen to."""
+    """Remove a socket unless some process listens to it, or is about to."""
     with suppress(OSError), locked(path.parent, patience_s=0.0) as alone:
         if alone and _refuses(path):
             path.unlink()

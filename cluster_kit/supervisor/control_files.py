@@ -1,8 +1,9 @@
-"""The files of control sockets: in which folder they are, what their names say, and who may remove one.
+"""The files of control sockets: their folder, their names, and who may remove one.
 
-A socket's name begins with its process. Three pairs of characters follow that depend on the node, the node's basename and the
-cluster, so that whoever asks for one node need not ask all: a process that is stopped answers nobody. Two nodes with the same
-characters cost a question in vain, no more.
+A socket's name begins with its process id. Three pairs of characters follow, which are hashes of
+the node's name, its basename and its cluster. So a client that looks for one node does not have to
+ask all of them, of which some may be stopped and never answer. Where hashes collide, one node too
+many is asked.
 """
 
 from __future__ import annotations
@@ -21,43 +22,46 @@ from pathlib import Path
 from typing import Any
 
 SUFFIX = ".sock"
-_LOCK_S = 1.0  # others hold the lock for moments, unless they were stopped just then
+_LOCK_S = 1.0  # others hold the lock for moments, unless they are stopped meanwhile
 _LOCK_RETRY_S = 0.01
 
 
 def control_folders() -> Iterator[Path]:
-    """Yield where this user's control sockets may be, the first place first; a service may not have what a shell has.
+    """Yield the folders for this user's control sockets, the preferred one first.
 
-    The second is worked out only when it is asked for: finding the folder for temporary files writes to it.
+    A service may have another environment than a shell, so clients look in all of them. A folder is
+    worked out only when it is asked for: to find the one for temporary files is to write to it.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and os.path.isdir(runtime):  # noqa: PTH112 - Path.is_dir raises where we may not enter
+    if runtime and os.path.isdir(runtime):  # noqa: PTH112 - Path.is_dir may raise
         yield Path(runtime, "cluster-kit")
-    with suppress(FileNotFoundError):  # no temporary folder can be written to
+    with suppress(FileNotFoundError):  # no folder for temporary files is writable
         yield Path(tempfile.gettempdir(), f"cluster-kit-{os.getuid()}")
 
 
 def new_path(folder: Path, node: str, cluster: str) -> Path:
     """Return a path for the socket of ``node`` in this process."""
-    return folder / f"{os.getpid()}-{_marks(node, cluster)}{_mark(os.urandom(4).hex())}{SUFFIX}"
+    hashes = "".join(map(_hash, (node, node.partition("@")[0], cluster)))
+    return folder / f"{os.getpid()}-{hashes}{_hash(os.urandom(4).hex())}{SUFFIX}"
 
 
 def sockets_in(folder: Path) -> list[Path]:
-    """Return the paths in ``folder`` that are called like control sockets."""
-    return sorted(path for path in folder.glob(f"*-*{SUFFIX}") if path.name.partition("-")[0].isdecimal())
+    """Return the paths in ``folder`` that have the name of a control socket."""
+    named = folder.glob(f"*-*{SUFFIX}")
+    return sorted(path for path in named if path.name.partition("-")[0].isdecimal())
 
 
 def pid_of(path: Path) -> int:
-    """Return the process that a socket is of."""
+    """Return the id of the process that a socket belongs to."""
     return int(path.name.partition("-")[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which supervisors are asked for; by default all.
+    """Which supervisors a client asks for; by default all.
 
     Attributes:
-        names: A node's name, its basename, or a process id each; empty for any.
+        names: Each a node's name, its basename, or a process id; empty for all.
         cluster: Only those of this cluster.
     """
 
@@ -65,14 +69,15 @@ class Wanted:
     cluster: str | None = None
 
     def may_be(self, path: Path) -> bool:
-        """Whether the supervisor with this socket may be one of them."""
-        pid, _, marks = path.name.partition("-")
-        if self.cluster is not None and marks[4:6] != _mark(self.cluster):
+        """Whether the supervisor with this socket may be one of them, going by the file's name."""
+        pid, _, hashes = path.name.partition("-")
+        if self.cluster is not None and hashes[4:6] != _hash(self.cluster):
             return False
-        return not self.names or any(name == pid or _mark(name) in (marks[:2], marks[2:4]) for name in self.names)
+        node = hashes[:2], hashes[2:4]
+        return not self.names or any(name == pid or _hash(name) in node for name in self.names)
 
     def includes(self, answer: Mapping[str, Any]) -> bool:
-        """Whether the supervisor that answered so is one of them."""
+        """Whether the supervisor with this answer is one of them."""
         if self.cluster is not None and answer["cluster"] != self.cluster:
             return False
         return not self.names or any(is_called(answer, name) for name in self.names)
@@ -82,21 +87,17 @@ ANY = Wanted()
 
 
 def is_called(answer: Mapping[str, Any], name: str) -> bool:
-    """Whether ``name`` stands for the supervisor that answered so."""
+    """Whether ``name`` stands for the supervisor with this answer."""
     return name in (answer["node"], answer["node"].partition("@")[0], str(answer["pid"]))
 
 
-def _marks(node: str, cluster: str) -> str:
-    return _mark(node) + _mark(node.partition("@")[0]) + _mark(cluster)
-
-
-def _mark(text: str) -> str:
-    """Return two characters that depend on ``text``: a path to a socket has little more than 100 in all; unix(7)."""
+def _hash(text: str) -> str:
+    """Return two characters, no more, as the path of a socket may have only 107; unix(7)."""
     return base64.urlsafe_b64encode(zlib.crc32(text.encode()).to_bytes(4, "big")).decode()[:2]
 
 
 def make_private(folder: Path) -> None:
-    """Make sure that there is ``folder``, and that it is ours alone."""
+    """Make ``folder`` if it is missing, and check that only this user can enter it."""
     folder.mkdir(mode=0o700, exist_ok=True)
     check_private(folder)
 
@@ -104,17 +105,18 @@ def make_private(folder: Path) -> None:
 def check_private(folder: Path) -> None:
     """Raise ``PermissionError`` unless only this user can enter ``folder``."""
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    if not is_ours or stat.S_IMODE(found.st_mode) & 0o077:
         raise PermissionError(1, "it is not a folder that only its user can enter")
 
 
 @contextmanager
 def locked(folder: Path, patience_s: float = _LOCK_S) -> Iterator[bool]:
-    """Hold the lock of ``folder`` inside the block, if it can be had in time; yield whether it is held.
+    """Hold the lock of ``folder`` inside the block; yield whether it could be taken in time.
 
-    A socket that is bound but does not listen yet looks like one that a killed process left behind. It must be bound under its
-    final name, because cleaners of old files look that up among the kernel's sockets; so nobody may look meanwhile. Cleaners
-    take this lock, too.
+    A socket that is bound, but does not listen yet, looks like one that a killed process left. It
+    can't be bound under another name first, because cleaners of old files look up its name among
+    the kernel's sockets. So nobody may look while it is bound. Cleaners take this lock, too.
 
     Source: tmpfiles.d(5), on sockets and on BSD file locks; flock(2).
     """
@@ -125,7 +127,7 @@ def locked(folder: Path, patience_s: float = _LOCK_S) -> Iterator[bool]:
             yield held
         finally:
             if held:
-                fcntl.flock(fd, fcntl.LOCK_UN)  # a child that was forked meanwhile has it open as well
+                fcntl.flock(fd, fcntl.LOCK_UN)  # a forked child may have it open as well
     finally:
         os.close(fd)
 
@@ -138,7 +140,7 @@ def _lock(fd: int, deadline_s: float) -> bool:
             if time.monotonic() >= deadline_s:
                 return False
             time.sleep(_LOCK_RETRY_S)
-        except OSError:  # not every file system has locks
+        except OSError:  # the file system has no locks
             return False
         else:
             return True

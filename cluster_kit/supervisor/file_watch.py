@@ -1,84 +1,103 @@
-"""Looks at files again and again, so that what they hold is changed by changing them on every machine.
+"""Watches the files of secrets and certificates, so that a rotation needs no restart.
 
-A file is replaced by another, or a link on the way to it is, as in Kubernetes; or it is written in place, and read amid that.
-So what a look finds counts when the next one finds it, too. A file that can't be used leaves everything as it was.
+Files are polled, which works on every file system. A file is replaced by another one, or a link on
+the way to it is, as in Kubernetes; or it is written in place, and may be read in the middle of
+that. So what one look finds counts only when the next look finds the same. A file that cannot be
+used leaves everything as it was.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
+from cluster_kit.config import ClusterConfig
+from cluster_kit.config.certificate_files import (
+    CertificateFiles,
+    Expiry,
+    expiry_of,
+    read_certificate_files,
+    warning_of,
+)
 from cluster_kit.config.guarded_file import identity_of
+from cluster_kit.config.secret_file import SecretFile, read_secret_file
 from cluster_kit.errors import ClusterKitError, ConfigError
-from cluster_kit.supervisor.ending import Ending
 from cluster_kit.supervisor.logs import LogRelay
-from cluster_kit.supervisor.thread import UndoableThread
+from cluster_kit.supervisor.threads import CancellableThread, OneShotEvent
 
-LOOK_S = 2.0  # a change is taken in after the second look that finds it; no clock of files is as coarse as that
+LOOK_S = 2.0  # more than the resolution of any file system's clock; a change counts after two looks
 _JOIN_S = 5.0
+_REPEAT = timedelta(days=1)  # between two warnings that a certificate expires
 
-Found = TypeVar("Found")
+Content = TypeVar("Content")
 
 
 class FileWatch:
-    """Owns a thread, from ``open`` until ``close``; a signal handler may close it.
+    """Owns a thread that calls ``looks`` regularly, from ``open`` until ``close``.
 
     Args:
-        names_files: Returns whether there is anything to look at.
-        looks: What to do each time; one that raises is a fault of ours, which is logged once, and ends nothing.
-        logs: Takes that.
+        names_files: Returns whether there are files to look at.
+        looks: What to call; one that raises is logged once, and called again all the same.
+        logs: Where to log that.
     """
 
-    def __init__(self, names_files: Callable[[], bool], looks: Sequence[Callable[[], object]], logs: LogRelay) -> None:
+    def __init__(
+        self,
+        names_files: Callable[[], bool],
+        looks: Sequence[Callable[[], object]],
+        logs: LogRelay,
+    ) -> None:
         self._names_files = names_files
         self._looks = looks
         self._logs = logs
         self._failing: set[int] = set()
         self._closing = False
-        self._told: SimpleQueue[None] = SimpleQueue()
-        self._ended = Ending()
-        self._thread: UndoableThread | None = None
+        self._close_requests: SimpleQueue[None] = SimpleQueue()
+        self._ended = OneShotEvent()
+        self._thread: CancellableThread | None = None
 
     def open(self) -> None:
-        """Begin to look, where there is anything to look at; idempotent.
+        """Start looking, if there are files to look at; idempotent.
 
         Raises:
-            ClusterKitError: The system has no thread to give.
+            ClusterKitError: The system refuses a thread.
         """
-        if self._thread is None and not self._closing and self._names_files():
-            self._thread = UndoableThread(self._run, "cluster-kit-files")
-            try:
-                self._thread.start()
-            except RuntimeError as exc:
-                raise ClusterKitError(f"files of secrets and certificates cannot be watched: {exc}: see 'ulimit -u'") from exc
+        if self._thread is not None or self._closing or not self._names_files():
+            return
+        self._thread = CancellableThread(self._run, "cluster-kit-files")
+        try:
+            self._thread.start()
+        except RuntimeError as exc:
+            what = "files of secrets and certificates cannot be watched"
+            raise ClusterKitError(f"{what}: {exc}: see 'ulimit -u'") from exc
 
     def close(self) -> None:
-        """Look no more; does not wait."""
+        """Stop looking; does not wait, and may be called in a signal handler."""
         self._closing = True
-        self._told.put(None)
+        self._close_requests.put(None)
         if self._thread is not None and self._thread.undo_start():
             self._ended.set()
 
     def join(self) -> None:
-        """Wait for the end of the thread after ``close``."""
+        """Wait until the thread has ended, after ``close``."""
         if self._thread is not None and not self._thread.is_current:
             self._ended.wait(_JOIN_S)
 
     def _run(self) -> None:
         try:
-            while not self._is_told():
+            while not self._is_closed_within(LOOK_S):
                 for number, look in enumerate(self._looks):
                     self._contained(number, look)
         finally:
             self._ended.set()
 
-    def _is_told(self) -> bool:
+    def _is_closed_within(self, wait_s: float) -> bool:
         try:
-            self._told.get(timeout=LOOK_S)
+            self._close_requests.get(timeout=wait_s)
         except Empty:
             return self._closing
         return True
@@ -86,24 +105,26 @@ class FileWatch:
     def _contained(self, number: int, look: Callable[[], object]) -> None:
         try:
             look()
-        except Exception as exc:  # noqa: BLE001 - a watch that ends would leave old keys in use, and nobody would know
+        except Exception as exc:  # noqa: BLE001 - else old keys would stay in use unnoticed
             if number not in self._failing:
-                self._logs.log(logging.ERROR, "watching files of secrets and certificates fails, and is tried again", exc)
+                text = "watching files of secrets and certificates fails, and is tried again"
+                self._logs.log(logging.ERROR, text, exc)
             self._failing.add(number)
         else:
             self._failing.discard(number)
 
 
-class FileLook(Generic[Found]):
-    """One thing that files hold. Called for each look.
+class FileLook(Generic[Content]):
+    """Looks at one set of files each time it is called.
 
     Args:
-        title: What it is called in logs, and ``kept`` what is said of it where the files can't be used.
-        current: Returns it as it was taken in, ``None`` where none is configured.
-        paths: Returns which files hold it.
-        read: Reads it again; raises ``ConfigError``.
-        take_in: Called with it when it is another one; raises ``ClusterKitError``.
-        logs: Takes what goes wrong with it, once, and that nothing does any more.
+        title: What it is called in logs.
+        kept: What stays in use while the files can't be used, as a sentence for logs.
+        current: Returns the content in use; ``None`` where no file is configured.
+        paths: Returns the files that hold a content.
+        read: Reads the files again; raises ``ConfigError``.
+        use: Called with the content when it has changed; raises ``ClusterKitError``.
+        logs: Where faults are logged, once each, and the end of a fault.
     """
 
     def __init__(
@@ -111,10 +132,10 @@ class FileLook(Generic[Found]):
         title: str,
         kept: str,
         *,
-        current: Callable[[], Found | None],
-        paths: Callable[[Found], Sequence[Path]],
-        read: Callable[[Found], Found],
-        take_in: Callable[[Found], object],
+        current: Callable[[], Content | None],
+        paths: Callable[[Content], Sequence[Path]],
+        read: Callable[[Content], Content],
+        use: Callable[[Content], object],
         logs: LogRelay,
     ) -> None:
         self._title = title
@@ -122,54 +143,133 @@ class FileLook(Generic[Found]):
         self._current = current
         self._paths = paths
         self._read = read
-        self._take_in = take_in
+        self._use = use
         self._logs = logs
-        self._last: Found | str | None = None
+        self._last: Content | str | None = None  # the content or the fault that the last look found
         self._fault: str | None = None
+        # The identities of the files at the last look, and those whose content is known to be in
+        # use: as long as these do not change, the files are not read again.
         self._seen: object = None
         self._settled: object = None
-        self._watched: tuple[Found | None, list[Path]] = None, []  # the files of what is current, and their folders
+        self._watched: tuple[Content | None, list[Path]] = None, []
 
     def __call__(self) -> None:
-        """Look once. Files that were read when they had been the same for a while are not read again until they change."""
+        """Look once."""
         current = self._current()
         if current is None:
             self._last = self._fault = self._settled = None
             return
         if current is not self._watched[0]:
-            self._watched = current, [each for path in self._paths(current) for each in (path, path.parent)]
+            paths = [each for path in self._paths(current) for each in (path, path.parent)]
+            self._watched = current, paths
         seen = current, [identity_of(path) for path in self._watched[1]]
         if seen == self._settled:
             return
         try:
-            found: Found | str = self._read(current)
+            found: Content | str = self._read(current)
         except ConfigError as exc:
             found = str(exc)
         if found == self._last:
-            self._judge(found, current)
+            self._act_on(found, current)
         self._settled = seen if seen == self._seen and found == self._last == current else None
         self._last, self._seen = found, seen
 
-    def _judge(self, found: Found | str, current: Found) -> None:
-        """Act on what two looks have found."""
+    def _act_on(self, found: Content | str, current: Content) -> None:
+        """Act on what two looks in a row have found."""
         if isinstance(found, str):
-            self._complain(f"{found}; {self._kept}")
+            self._report(f"{found}; {self._kept}")
         elif found == current:
-            self._recover()
+            if self._fault is not None:
+                text = f"{self._title}: can be used again, and is as it was before"
+                self._logs.log(logging.INFO, text)
+            self._fault = None
         else:
             try:
-                self._take_in(found)
+                self._use(found)
             except ClusterKitError as exc:
-                self._complain(str(exc))
+                self._report(str(exc))
             else:
                 self._fault = None
 
-    def _complain(self, fault: str) -> None:
+    def _report(self, fault: str) -> None:
         if fault != self._fault:
             self._fault = fault
             self._logs.log(logging.ERROR, f"{self._title}: {fault}")
 
-    def _recover(self) -> None:
-        if self._fault is not None:
-            self._fault = None
-            self._logs.log(logging.INFO, f"{self._title}: can be used again, and is as it was before")
+
+def look_at_secrets(
+    config: Callable[[], ClusterConfig],
+    use: Callable[[SecretFile], object],
+    logs: LogRelay,
+) -> FileLook[SecretFile]:
+    """Return the look at the secret's file."""
+    return FileLook(
+        "secret_file",
+        "the secrets stay as they are",
+        current=lambda: config().secret_file,
+        paths=lambda current: (current.path,),
+        read=lambda current: read_secret_file(current.path),
+        use=use,
+        logs=logs,
+    )
+
+
+def look_at_certificates(
+    config: Callable[[], ClusterConfig],
+    use: Callable[[CertificateFiles], object],
+    logs: LogRelay,
+) -> FileLook[CertificateFiles]:
+    """Return the look at the files of certificates."""
+
+    def read(current: CertificateFiles) -> CertificateFiles:
+        domain = current.content.trust_domain
+        return read_certificate_files(current.paths, current.host, domain, known=current)
+
+    return FileLook(
+        "certificates",
+        "the last good ones stay in use",
+        current=lambda: config().certificates,
+        paths=lambda current: (current.paths.cert, current.paths.key, current.paths.ca),
+        read=read,
+        use=use,
+        logs=logs,
+    )
+
+
+class ExpiryLook:
+    """Warns when the certificate in use is about to expire, and when it has: once, then daily.
+
+    Args:
+        config: Returns the configuration in use.
+        logs: Where to warn.
+        now: Returns the time.
+    """
+
+    def __init__(
+        self,
+        config: Callable[[], ClusterConfig],
+        logs: LogRelay,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._config = config
+        self._logs = logs
+        self._now = now
+        self._warned: tuple[CertificateFiles, Expiry] | None = None
+        self._warned_at: datetime | None = None
+
+    def __call__(self) -> None:
+        """Look once."""
+        files = self._config().certificates
+        if files is None:
+            return
+        now = self._now()
+        warning = warning_of(files, now)
+        subject = files, expiry_of(files, now)
+        if warning is None or (subject == self._warned and not self._may_repeat(now)):
+            return
+        self._warned, self._warned_at = subject, now
+        self._logs.log(logging.WARNING, warning)
+
+    def _may_repeat(self, now: datetime) -> bool:
+        """Whether the last warning is a day old; also if the clock was set back."""
+        return self._warned_at is None or not timedelta(0) <= now - self._warned_at < _REPEAT

@@ -1,6 +1,7 @@
-"""What a configuration has to prove a node by becomes its keyring.
+"""Turns what a configuration says of secrets and certificates into the keyring of the workers.
 
-Secrets become keys, each once, in a thread of its own while the workers start; certificates are taken as they are.
+Keys are derived from a secret on purpose slowly, so each secret gets a thread of its own while the
+workers start. Certificates are taken as they are.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from cluster_kit.security.keys import Certificates, Keyring, SecretKeys, derive
 
 
 class Keychain:
-    """Knows the keys of the secrets in use, and the certificates. Thread-safe; its threads end by themselves, within some
-    tenths of a second.
+    """Holds the keys of the secrets in use, and the certificates. Thread-safe.
+
+    Its threads end by themselves within some tenths of a second.
 
     Args:
         cluster: The cluster's name.
@@ -24,84 +26,88 @@ class Keychain:
 
     def __init__(self, cluster: str) -> None:
         self._cluster = cluster
-        self._held = _Held()
+        self._contents = _Contents()
 
     def begin(self, config: ClusterConfig) -> None:
-        """Begin to make the keys of the secrets of a configuration.
+        """Begin to derive the keys of a configuration's secrets.
 
         Raises:
-            RuntimeError: The system has no thread to give.
+            RuntimeError: The system refuses a thread.
         """
-        self._held = self._begun(config)
+        self._contents = self._begun(config)
 
     def keyring(self) -> Keyring | None:
-        """Return the keyring once the keys are made; ``None`` where there is neither a secret nor a certificate.
+        """Return the keyring, after waiting for the keys; ``None`` without secret and certificate.
 
         Raises:
-            ClusterKitError: They can't be made.
+            ClusterKitError: The keys can't be derived.
         """
-        return self._held.keyring()
+        return self._contents.keyring()
 
     def ids(self) -> tuple[bytes, ...]:
-        """Return ``Keyring.ids``; none where there is no secret."""
+        """Return ``Keyring.ids``; empty without a secret."""
         keyring = self.keyring()
         return () if keyring is None else keyring.ids
 
     def change(self, config: ClusterConfig) -> None:
-        """Make the keys of another configuration, then use them and its certificates; after an error nothing has changed.
+        """Derive the keys of another configuration, then use them and its certificates.
 
         Raises:
-            ClusterKitError: They can't be made.
+            ClusterKitError: The keys can't be derived; nothing has changed.
         """
         try:
-            held = self._begun(config)
+            contents = self._begun(config)
         except RuntimeError as exc:
-            raise ClusterKitError(f"secret: its keys cannot be made: {exc}: see 'ulimit -u'") from exc
-        held.keyring()
-        self._held = held
+            fault = f"its keys cannot be made: {exc}: see 'ulimit -u'"
+            raise ClusterKitError(f"secret: {fault}") from exc
+        contents.keyring()  # raises before anything is changed
+        self._contents = contents
 
-    def _begun(self, config: ClusterConfig) -> _Held:
-        known = self._held.makings
-        makings = {each: known[each] if each in known else _Making(each, self._cluster) for each in config.secrets}
-        return _Held(makings, None if config.certificates is None else config.certificates.content)
+    def _begun(self, config: ClusterConfig) -> _Contents:
+        known = self._contents.derivations
+        derivations: dict[Secret, _Derivation] = {}
+        for each in config.secrets:
+            derivations[each] = known.get(each) or _Derivation(each, self._cluster)
+        certificates = config.certificates
+        return _Contents(derivations, None if certificates is None else certificates.content)
 
 
-class _Making:
-    """One secret's keys, or why there are none, once its thread has ended."""
+class _Derivation:
+    """The keys of one secret, or why there are none; derived in a thread of its own."""
 
     def __init__(self, secret: Secret, cluster: str) -> None:
         self._secret = secret
         self._cluster = cluster
         self._keys: SecretKeys | None = None
         self._fault = ""
-        self._thread = threading.Thread(target=self._make, name="cluster-kit-keys", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="cluster-kit-keys", daemon=True)
         self._thread.start()
 
-    def _make(self) -> None:
+    def _run(self) -> None:
         try:
             self._keys = derive(self._secret.reveal(), self._cluster)
-        except Exception as exc:  # noqa: BLE001 - it holds frames with the secret, so no more than its text may go on
+        except Exception as exc:  # noqa: BLE001 - its frames hold the secret, so only text goes on
             self._fault = described(exc)
 
     def keys(self) -> SecretKeys:
         self._thread.join()
         if self._keys is None:
             raise ClusterKitError(
-                f"secret: its keys cannot be made by scrypt: {self._fault}: it takes 32 MiB of memory, "
-                "and an OpenSSL whose policy allows it"
+                f"secret: its keys cannot be made by scrypt: {self._fault}: "
+                "it takes 32 MiB of memory, and an OpenSSL whose policy allows it"
             )
         return self._keys
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """All that there is at one time."""
+class _Contents:
+    """What the keychain holds at one time; replaced as a whole."""
 
-    makings: Mapping[Secret, _Making] = field(default_factory=dict)
+    derivations: Mapping[Secret, _Derivation] = field(default_factory=dict)
     certificates: Certificates | None = None
 
     def keyring(self) -> Keyring | None:
-        keys = [making.keys() for making in self.makings.values()]
+        keys = [derivation.keys() for derivation in self.derivations.values()]
         if not keys and self.certificates is None:
             return None
         return Keyring(keys[0] if keys else None, tuple(keys[1:]), self.certificates)

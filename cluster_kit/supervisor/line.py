@@ -1,4 +1,4 @@
-"""The supervisor's end of the pipe to one worker: any thread sends, the supervising thread reads and waits for room."""
+"""``WorkerLine``: the supervisor's end of the pipe to one worker."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ _WRITE = selectors.EVENT_WRITE
 
 
 class WorkerLine:
-    """Owns neither the channel nor the selector; hung up before the channel is closed, as other threads send over it.
+    """Any thread sends; the supervising thread receives, and waits for room.
+
+    It owns neither the channel nor the selector. Call ``hang_up`` before the channel is closed, as
+    other threads may be sending.
 
     Args:
-        channel: Whose messages are sent and read.
+        channel: The channel to the worker.
         selector: What the supervising thread waits on.
-        ready: Called on that thread when the channel can be read, or written to, with which of them it is.
-        pend: Has ``watch`` called on that thread; from any thread.
+        ready: Called on that thread with the selector's events when the channel is ready.
+        pend: Called on any thread; has to make the supervising thread call ``watch``.
     """
 
     def __init__(
@@ -35,13 +38,13 @@ class WorkerLine:
         self._selector = selector
         self._ready = ready
         self._pend = pend
-        self._lock = threading.Lock()  # for what is sent; only the supervising thread reads
-        self._watched = _READ
+        self._lock = threading.Lock()  # for sending; only the supervising thread receives
+        self._watched: int | None = _READ
         self._hung_up = False
         selector.register(channel, _READ, ready)
 
     def send(self, message: Any) -> None:
-        """Send ``message``, on the supervising thread; nothing to a worker that is dying, whose end is told otherwise."""
+        """Send ``message``, on the supervising thread; dropped if the worker is gone."""
         with self._lock:
             if not self._hung_up:
                 with suppress(OSError):
@@ -49,7 +52,7 @@ class WorkerLine:
         self.watch()
 
     def send_parcel(self, link: int, payload: bytes) -> None:
-        """Send a parcel, from any thread; what the worker doesn't take at once goes on the supervising thread."""
+        """Send a parcel, on any thread; what the worker has no room for is sent by ``receive``."""
         with self._lock:
             if self._hung_up:
                 return
@@ -61,7 +64,7 @@ class WorkerLine:
             self._pend()
 
     def receive(self, mask: int) -> list[Any]:
-        """Send and read what the selector says can be sent and read; return what was read.
+        """Send and receive as far as the selector's events allow; return the messages.
 
         Raises:
             EOFError: See ``SocketChannel.receive``.
@@ -75,24 +78,21 @@ class WorkerLine:
         return messages
 
     def watch(self) -> None:
-        """Have the supervising thread wait for what there is to wait for; on that thread."""
-        if self._is_watched:
+        """Update the events to wait for; on the supervising thread."""
+        if self._watched is not None:
             events = _READ | (_WRITE if self._channel.pending_bytes else 0)
             if events != self._watched:
                 self._watched = events
                 self._selector.modify(self._channel, events, self._ready)
 
     def unwatch(self) -> None:
-        """Wait for nothing of it any more."""
-        if self._is_watched:
+        """Stop waiting for events."""
+        if self._watched is not None:
+            self._watched = None
             self._selector.unregister(self._channel)
 
     def hang_up(self) -> None:
-        """Send nothing any more; the channel can be closed."""
+        """Stop sending and waiting, so that the channel can be closed."""
         self.unwatch()
         with self._lock:
             self._hung_up = True
-
-    @property
-    def _is_watched(self) -> bool:
-        return not self._hung_up and self._channel in self._selector.get_map()

@@ -1,4 +1,4 @@
-"""The supervising loop: one thread that reads the workers' pipes in turn and lets each topology's keeper do its work."""
+"""The supervising loop: one thread that serves the workers' pipes, and calls their supervisors."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ import selectors
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 
 from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import ClusterKitError, RestartLimitError, described
-from cluster_kit.supervisor.bell import Bell
 from cluster_kit.supervisor.bus import EventBus
 from cluster_kit.supervisor.child import SpareWorker
-from cluster_kit.supervisor.ending import Ending
-from cluster_kit.supervisor.keeper import Describe, Keeper, Task
 from cluster_kit.supervisor.logs import LogRelay
-from cluster_kit.supervisor.thread import UndoableThread
+from cluster_kit.supervisor.threads import CancellableThread, OneShotEvent
 from cluster_kit.supervisor.topics.switchboards import Switchboards
+from cluster_kit.supervisor.wakeup import WakeupPipe
+from cluster_kit.supervisor.worker_supervisor import MakeStart, Task, WorkerSupervisor
 
 _TICK_S = 1.0
 
 
 class SupervisingLoop:
-    """Owns the keepers and their thread, from ``start`` until all keepers are finished and none is to come.
+    """Owns the topologies' worker supervisors and the thread that they run on.
 
-    A signal handler may give an order while its own thread is giving another. ``keepers`` is never changed, only replaced, so
-    that any thread may look.
+    The thread ends when all topologies are finished and no change of the configuration is under
+    way. Other threads do nothing themselves, they submit tasks; ``workers`` is replaced, never
+    changed, so any thread may read it.
     """
 
     def __init__(
@@ -39,7 +38,7 @@ class SupervisingLoop:
         logs: LogRelay,
         *,
         boards: Switchboards,
-        describe: Describe,
+        make_start: MakeStart,
         spare: SpareWorker | None,
     ) -> None:
         self.failure: ClusterKitError | None = None
@@ -47,151 +46,165 @@ class SupervisingLoop:
         self._boards = boards
         self._logs = logs
         self._clock = AttendedClock(time.monotonic, _TICK_S)
-        self._bell = Bell()
+        self._wakeup = WakeupPipe()
         try:
             self._selector = selectors.DefaultSelector()
-            self._selector.register(self._bell, selectors.EVENT_READ, self._woken)
+            self._selector.register(self._wakeup, selectors.EVENT_READ, self._woken)
         except BaseException:
-            self._bell.close()
+            self._wakeup.close()
             raise
-        self._tasks: collections.deque[tuple[Keeper, Task]] = collections.deque()
-        self._closed = self._started = False
-        self._ended = Ending()
-        self._held = self._stopping = False
-        self._keep = partial(
-            Keeper,
-            bus=bus,
-            logs=logs,
+        self._tasks: collections.deque[tuple[WorkerSupervisor, Task]] = collections.deque()
+        self._started = self._held = self._stopping = self._closed = False
+        self._ended = OneShotEvent()
+        self._make_start = make_start
+        supervised = [self._supervise(each, spare) for each in topologies.values()]
+        self.workers: Mapping[str, WorkerSupervisor] = {each.name: each for each in supervised}
+        self._thread = CancellableThread(self._run, "cluster-kit-supervisor")
+
+    def _supervise(self, config: TopologyConfig, spare: SpareWorker | None) -> WorkerSupervisor:
+        return WorkerSupervisor(
+            config,
+            bus=self._bus,
+            board=self._boards.of(config.name),
+            logs=self._logs,
             selector=self._selector,
             clock=self._clock,
-            describe=describe,
+            make_start=self._make_start,
             submit=self._submit,
-            escalate=self._escalated,
+            escalate=self._escalate,
+            spare=spare,
         )
-        self.keepers: Mapping[str, Keeper] = {
-            name: self._keep(each, board=boards.of(name), spare=spare) for name, each in topologies.items()
-        }
-        self._thread = UndoableThread(self._run, "cluster-kit-supervisor")
 
     def start(self) -> None:
         """Start the thread, which starts the workers."""
-        for name in self.keepers:
-            self.submit(name, Keeper.start)
+        for name in self.workers:
+            self.submit(name, WorkerSupervisor.start)
         self._started = True
         self._thread.start()
 
     def undo_start(self) -> None:
-        """End as the thread would, if it has not begun; it won't any more."""
+        """Prevent the thread from running, and clean up in its place, unless it runs already."""
         if self._thread.undo_start():
             self._close()
 
     def submit(self, topology: str, task: Task) -> bool:
-        """Have ``task`` run on the supervising thread; False if that has ended, or there is no such topology any more.
+        """Run ``task`` on the supervising thread.
 
-        Thread-safe, also in signal handlers.
+        Thread-safe, also in signal handlers, even one that interrupts another call of this.
+
+        Returns:
+            False if that thread has ended, or there is no such topology any more.
         """
-        keeper = self.keepers.get(topology)
-        if keeper is None:
+        worker = self.workers.get(topology)
+        if worker is None:
             return False
-        self._submit(keeper, task)
+        self._submit(worker, task)
         return not self._closed
 
-    def _submit(self, keeper: Keeper, task: Task) -> None:
-        self._tasks.append((keeper, task))
-        self._bell.ring()
+    def _submit(self, worker: WorkerSupervisor, task: Task) -> None:
+        self._tasks.append((worker, task))
+        self._wakeup.wake()
 
-    # -- changes, by one thread at a time --------------------------------------------------------------------------------------
+    # -- changes of the configuration, by one thread at a time -------------------------------------
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Go on inside the block even if all keepers are finished."""
+        """Keep the thread running inside the block even if all topologies are finished."""
         self._held = True
         try:
             yield
         finally:
             self._held = False
-            self._bell.ring()
+            self._wakeup.wake()
 
-    def retire(self, name: str) -> Keeper:
-        """Have a topology leave for good; return its keeper, which is finished when it has."""
-        keeper = self.keepers[name]
-        self.submit(name, Keeper.retire)
-        return keeper
+    def retire(self, name: str) -> WorkerSupervisor:
+        """Have a topology leave for good; its supervisor, which is returned, says when it has."""
+        worker = self.workers[name]
+        self.submit(name, WorkerSupervisor.retire)
+        return worker
 
     def forget(self, name: str) -> None:
-        """Know nothing more of a topology that has left."""
-        self.keepers = {each: keeper for each, keeper in self.keepers.items() if each != name}
+        """Drop a topology that has left."""
+        self.workers = {each: worker for each, worker in self.workers.items() if each != name}
         self._boards.remove(name)
 
-    def begin(self, config: TopologyConfig) -> Keeper:
-        """Start a topology, in the place of one that has left if it is called the same."""
-        keeper = self._keep(config, board=self._boards.of(config.name), spare=None)
-        self.keepers = {**self.keepers, config.name: keeper}
-        self.submit(config.name, Keeper.start)
-        if self._stopping:  # who stopped us may not have seen it
-            self.submit(config.name, Keeper.stop)
-        return keeper
+    def begin(self, config: TopologyConfig) -> WorkerSupervisor:
+        """Start a topology; it takes the place of one of the same name, which must have left."""
+        worker = self._supervise(config, spare=None)
+        self.workers = {**self.workers, config.name: worker}
+        self.submit(config.name, WorkerSupervisor.start)
+        if self._stopping:  # ``stop`` may have missed it
+            self.submit(config.name, WorkerSupervisor.stop)
+        return worker
 
-    # -- the thread ------------------------------------------------------------------------------------------------------------
+    # -- the thread --------------------------------------------------------------------------------
 
     def stop(self) -> None:
         """Have all workers leave, the last one first."""
         self._stopping = True
-        for name in reversed(list(self.keepers)):
-            self.submit(name, Keeper.stop)
+        for name in reversed(list(self.workers)):
+            self.submit(name, WorkerSupervisor.stop)
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the thread's end; return whether it has ended."""
         if not self._started or self._thread.is_current:
-            return self._ended.come
+            return self._ended.is_set
         return self._ended.wait(timeout_s)
 
     def _run(self) -> None:
         try:
-            while self._tasks or self._held or not all(keeper.finished for keeper in self.keepers.values()):
+            while self._tasks or self._held or not self._all_finished():
                 self._turn()
-        except BaseException as exc:  # noqa: BLE001 - such as a descriptor of ours that the application closed
-            self.failure = ClusterKitError(f"supervisor: its thread failed, all topologies are stopped: {described(exc)}")
+        except BaseException as exc:  # noqa: BLE001 - such as if the application closed our files
+            what = "its thread failed, all topologies are stopped"
+            self.failure = ClusterKitError(f"supervisor: {what}: {described(exc)}")
             self._logs.log(logging.CRITICAL, str(self.failure), exc)
         finally:
             self._close()
 
-    def _turn(self) -> None:
-        dues = [next_s for keeper in self.keepers.values() if (next_s := keeper.next_s()) is not None]
-        wait_s = min([_TICK_S, *(due_s - self._clock.now_s() for due_s in dues)])
-        for key, mask in self._selector.select(max(0.0, wait_s)):
-            if key.fd in self._selector.get_map():
-                key.data(mask)
-        self._do_tasks()
-        self._clock.tick()
-        for keeper in self.keepers.values():
-            keeper.check()
+    def _all_finished(self) -> bool:
+        return all(worker.finished for worker in self.workers.values())
 
-    def _do_tasks(self) -> None:
+    def _turn(self) -> None:
+        for key, mask in self._selector.select(self._wait_s()):
+            if key.fd in self._selector.get_map():  # else an earlier one in this turn removed it
+                key.data(mask)
+        self._run_tasks()
+        self._clock.tick()
+        for worker in self.workers.values():
+            worker.check()
+
+    def _wait_s(self) -> float:
+        times_s = [worker.next_s() for worker in self.workers.values()]
+        waits_s = [at_s - self._clock.now_s() for at_s in times_s if at_s is not None]
+        return max(0.0, min([_TICK_S, *waits_s]))
+
+    def _run_tasks(self) -> None:
         while self._tasks:
-            keeper, task = self._tasks.popleft()
-            task(keeper)
+            worker, task = self._tasks.popleft()
+            task(worker)
 
     def _close(self) -> None:
-        """Leave no worker, and nobody who waits for an answer."""
-        for end in [*(keeper.abandon for keeper in self.keepers.values()), self._answer_all, self._selector.close]:
+        """Leave no worker behind, and nobody who waits for a reply."""
+        abandon = [worker.abandon for worker in self.workers.values()]
+        for step in [*abandon, self._run_last_tasks, self._selector.close]:
             try:
-                end()
-            except BaseException as exc:  # noqa: BLE001 - whatever happened to its descriptors, the others have to end
+                step()
+            except BaseException as exc:  # noqa: BLE001 - the other steps have to be taken
                 self._logs.log(logging.ERROR, f"supervisor: ending: {described(exc)}", exc)
-        self._bell.close()
+        self._wakeup.close()
         self._boards.close()
         self._bus.close()
         self._ended.set()
 
-    def _answer_all(self) -> None:
+    def _run_last_tasks(self) -> None:
         self._closed = True
-        self._do_tasks()
+        self._run_tasks()
 
     def _woken(self, _: int) -> None:
-        self._bell.heard()
+        self._wakeup.drain()
 
-    def _escalated(self, failure: RestartLimitError) -> None:
+    def _escalate(self, failure: RestartLimitError) -> None:
         self._logs.log(logging.ERROR, f"{failure}; the supervisor stops")
         self.failure = failure
         self.stop()

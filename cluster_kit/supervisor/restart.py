@@ -1,9 +1,14 @@
-"""Whether and when a worker that ended is replaced. Pure.
+"""Decides whether and when a worker that ended is replaced. Pure.
 
-Source: https://www.erlang.org/doc/apps/stdlib/supervisor.html, "Restart intensity and period" and "Child specification".
-Differs: restarts are spaced by a back-off, and too many of them make a crash loop, which goes on slowly and leaves the other
-topologies alone; OTP ends the supervisor, and so do we when ``escalate`` says so. The supervisor's own order to stop is not an
-exit to decide on.
+``restart: permanent`` replaces it always, ``transient`` only after an abnormal end, ``temporary``
+never. An end is normal if the process exits with code 0 although nobody told it to stop. An end on
+the supervisor's order is no matter for this policy.
+
+Source: https://www.erlang.org/doc/apps/stdlib/supervisor.html, "Restart intensity and period" and
+"Child specification".
+Differs: restarts are spaced by a back-off. Too many of them make a *crash loop*, in which the
+worker is still replaced, but slowly, and other topologies go on. OTP ends the supervisor instead,
+and so do we with ``escalate: true``.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cluster_kit.config import ChildSpec
+from cluster_kit.errors import RestartLimitError
 from cluster_kit.membership.backoff import Backoff
 from cluster_kit.membership.intensity import Intensity
 
@@ -23,7 +29,7 @@ _CRASH_LOOP_BACKOFF = Backoff(LAST_RESTART_S, LAST_RESTART_S)
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Start another worker ``delay_s`` from now; ``crash_looping``: it has been restarted too often."""
+    """Start another worker ``delay_s`` from now; ``crash_looping`` after too many restarts."""
 
     delay_s: float
     crash_looping: bool
@@ -36,64 +42,76 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Escalate:
-    """Too many restarts: stop the whole supervisor."""
+    """There were too many restarts: stop the whole supervisor."""
 
 
 Decision = Restart | Stop | Escalate
 
 
 class RestartPolicy:
-    """Decides for one worker. A crash loop is over once a worker has served for longer than ``max_seconds``."""
+    """Decides for one topology.
+
+    A crash loop is over once a worker has served for longer than ``max_seconds``.
+    """
 
     def __init__(self, spec: ChildSpec) -> None:
         self.crash_looping = False
         self._spec = spec
         self._intensity = Intensity(spec.max_restarts, spec.max_seconds)
-        self._restarts = 0  # in a row, none of which served for long
+        self._failures = 0  # workers in a row that did not serve for long
         self._serving_since_s: float | None = None
 
     def serving(self, now_s: float) -> None:
-        """Take in that the worker began to serve."""
+        """Note that the worker began to serve."""
         self._serving_since_s = now_s
 
     def recovers_at_s(self) -> float | None:
-        """Return when ``recover`` is due, should the worker keep serving; ``None`` where there is nothing to recover from."""
+        """Return when the crash loop is over if the worker keeps serving; ``None`` without one."""
         if not self.crash_looping or self._serving_since_s is None:
             return None
         return self._serving_since_s + self._spec.max_seconds
 
     def recover(self, now_s: float) -> bool:
-        """End the crash loop if the worker has served for long enough; return whether that is so."""
+        """End the crash loop if the worker has served for long enough; return whether it has."""
         recovers_at_s = self.recovers_at_s()
         recovered = recovers_at_s is not None and now_s >= recovers_at_s
         if recovered:
-            self._calm_down()
+            self._reset()
         return recovered
 
     def exited(self, *, normal: bool, now_s: float, jitter: float) -> Decision:
         """Decide what follows the worker's end.
 
         Args:
-            normal: Whether it ended by itself, without a failure.
+            normal: Whether it exited with code 0, of its own accord.
             now_s: The time, monotonic.
             jitter: From 0 to 1; the part of the longest delay to wait.
         """
-        if self._serving_since_s is not None and now_s - self._serving_since_s > self._spec.max_seconds:
-            self._calm_down()
-        self._serving_since_s = None
-        if not self._is_restarted(normal):
+        since_s, self._serving_since_s = self._serving_since_s, None
+        if since_s is not None and now_s - since_s > self._spec.max_seconds:
+            self._reset()
+        if not self._is_restarted(normal=normal):
             return Stop()
         too_often = self._intensity.add(now_s)
         if too_often and self._spec.escalate:
             return Escalate()
-        self._restarts += 1
+        self._failures += 1
         self.crash_looping = self.crash_looping or too_often
         backoff = _CRASH_LOOP_BACKOFF if self.crash_looping else _BACKOFF
-        return Restart(backoff.delay_s(self._restarts, jitter), self.crash_looping)
+        return Restart(backoff.delay_s(self._failures, jitter), self.crash_looping)
 
-    def _is_restarted(self, normal: bool) -> bool:
-        return self._spec.restart == "permanent" or (self._spec.restart == "transient" and not normal)
+    def _is_restarted(self, *, normal: bool) -> bool:
+        if self._spec.restart == "transient":
+            return not normal
+        return self._spec.restart == "permanent"
 
-    def _calm_down(self) -> None:
+    def _reset(self) -> None:
         self.crash_looping = False
-        self._restarts = 0
+        self._failures = 0
+
+
+def limit_error(topology: str, spec: ChildSpec, error: str) -> RestartLimitError:
+    """Return what ``Supervisor.join`` raises after ``Escalate``; ``error`` is the worker's last."""
+    most, period_s = spec.max_restarts, spec.max_seconds
+    text = f"topology {topology!r}: more than {most} restarts in {period_s:g} s: {error}"
+    return RestartLimitError(text, topology=topology, restarts=most, period_s=period_s)

@@ -1,4 +1,4 @@
-"""How a topology is doing, as ``Supervisor.status()`` tells it."""
+"""The values that ``Supervisor.status()`` returns, and their forms as JSON."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from cluster_kit.node import Node
 
 
 class State(StrEnum):
-    """What a topology as a whole is doing; a closed list."""
+    """How a topology as a whole is doing; a closed list."""
 
     STARTING = "starting"
-    """Its worker is on the way, for the first time or again."""
+    """Its worker is starting, or has not announced itself yet."""
     READY = "ready"
     """It serves and has announced itself."""
     DEGRADED = "degraded"
-    """It serves, but a strategy fails too often; links and roster are kept."""
+    """A strategy fails too often; links and known nodes are kept."""
     CRASH_LOOPING = "crash_looping"
-    """Its worker dies too often; it is still replaced, slowly."""
+    """Its worker ends too often; it is still replaced, slowly."""
     STOPPED = "stopped"
-    """It has ended and will not be started again."""
+    """It has ended, and is not started again by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkStatus:
-    """One link.
+    """One link that is up.
 
     Attributes:
         node: The peer.
-        age_s: For how long the link has been up.
-        rtt_s: Round-trip time last measured, ``None`` where the connector does not measure it.
+        age_s: How long the link has been up, in seconds.
+        rtt_s: The last round-trip time in seconds; ``None`` if the connector does not measure it,
+            or the worker did not answer in time.
         secrets: The ids of the secrets that the peer holds: it uses the first, and accepts all.
+            Empty where there is no secret, or the worker did not answer in time.
     """
 
     node: Node
@@ -50,11 +52,11 @@ class UnlinkedStatus:
 
     Attributes:
         node: The node.
-        reason: Why the last dial failed, ``None`` if none has since the node was found or last
-            linked.
-        tries: How many have failed since then.
-        next_s: Seconds until the next one, 0 while one is due or under way; ``None`` where none is meant
-            to come, because the topology does not pick the node, or one of the two is about to leave.
+        reason: Why the last dial failed; ``None`` if none has failed since the node was found or
+            last linked.
+        tries: How many dials have failed since then.
+        next_s: Seconds until the next dial, 0 if it is due or under way; ``None`` if none will
+            come, because the topology does not select the node, or one of the two is leaving.
     """
 
     node: Node
@@ -69,8 +71,8 @@ class GoneStatus:
 
     Attributes:
         node: The node as it was.
-        reason: Why its link went down, or why nobody vouches any more for one that was never linked.
-        age_s: How long ago.
+        reason: Why its link went down; for a node that was never linked, why it was lost.
+        age_s: How long ago, in seconds.
     """
 
     node: Node
@@ -83,18 +85,21 @@ class TopologyStatus:
     """One configured topology.
 
     Attributes:
-        state: What it is doing.
-        pid: Process id of its worker, ``None`` while there is none.
-        address: Where it accepts links, ``None`` where it does not.
+        name: Its name in the configuration.
+        state: How it is doing as a whole.
+        pid: Process id of its worker; ``None`` while there is none.
+        address: Where it accepts links; ``None`` if it does not.
         restarts: How often its worker was replaced.
-        last_error: What went wrong last, in one line; kept after it was mended.
-        sources: Each strategy's present fault, ``None`` where it works; in written order, named as ``TopologyConfig.sources``.
-        known: The nodes that discovery vouches for.
-        links: The links that are up.
-        unlinked: Known nodes that are not linked and why, by key; of a large number the first 500.
-            Empty while the worker does not answer.
-        failing: How many known nodes are not linked in all, by the reason why the last dial failed.
-        gone: Those that went within the last minute and have not come back, the first one first.
+        last_error: What went wrong last, in one line; kept after it was mended. ``None`` if nothing
+            ever did.
+        sources: The present fault of each strategy, ``None`` where it works; in configured order.
+            All but the first are called by their number, too, such as ``hosts_file#2``.
+        known: The nodes that discovery vouches for, by key.
+        links: The links that are up, by key of the peer.
+        unlinked: Known nodes that are not linked, and why; by key, the first 500 if there are more.
+            Empty if the worker did not answer in time.
+        failing: How many known nodes are not linked, by the reason why the last dial failed.
+        gone: Nodes that went within the last minute and have not come back, the first one first.
     """
 
     name: str
@@ -112,7 +117,7 @@ class TopologyStatus:
 
 
 def as_plain(status: TopologyStatus) -> dict[str, Any]:
-    """Return the same as JSON can have it."""
+    """Return ``status`` as plain data, for JSON."""
     return {
         "state": status.state.value,
         "pid": status.pid,
@@ -121,22 +126,30 @@ def as_plain(status: TopologyStatus) -> dict[str, Any]:
         "last_error": status.last_error,
         "sources": dict(status.sources),
         "known": [_node(node) for node in status.known],
-        "links": [_link(link) for link in status.links],
+        "links": [_link(each) for each in status.links],
         "unlinked": [_unlinked(each) for each in status.unlinked],
         "failing": {reason.value: number for reason, number in status.failing.items()},
-        "gone": [_node(each.node) | {"age_s": round(each.age_s, 3), "reason": each.reason.value} for each in status.gone],
+        "gone": [_gone(each) for each in status.gone],
     }
-
-
-def _link(link: LinkStatus) -> dict[str, Any]:
-    told = {"age_s": round(link.age_s, 3), "rtt_s": link.rtt_s, "secrets": list(link.secrets)}
-    return _node(link.node) | told
-
-
-def _unlinked(each: UnlinkedStatus) -> dict[str, Any]:
-    next_s = None if each.next_s is None else round(each.next_s, 3)
-    return {"node": each.node.key, "reason": each.reason and each.reason.value, "tries": each.tries, "next_s": next_s}
 
 
 def _node(node: Node) -> dict[str, Any]:
     return {"node": node.key, "address": node.address, "metadata": dict(node.metadata)}
+
+
+def _link(link: LinkStatus) -> dict[str, Any]:
+    measured = {"age_s": round(link.age_s, 3), "rtt_s": link.rtt_s}
+    return _node(link.node) | measured | {"secrets": list(link.secrets)}
+
+
+def _unlinked(each: UnlinkedStatus) -> dict[str, Any]:
+    return {
+        "node": each.node.key,
+        "reason": each.reason and each.reason.value,
+        "tries": each.tries,
+        "next_s": None if each.next_s is None else round(each.next_s, 3),
+    }
+
+
+def _gone(each: GoneStatus) -> dict[str, Any]:
+    return _node(each.node) | {"age_s": round(each.age_s, 3), "reason": each.reason.value}

@@ -1,4 +1,4 @@
-"""The face that applications embed: ``Supervisor`` blocks and may be used from any thread."""
+"""``Supervisor``, which applications embed: it blocks, and may be used from any thread."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from cluster_kit.node import Fence, Node, made_up_name
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.supervisor.bus import DEFAULT_QUEUE, EventBus, Subscription
 from cluster_kit.supervisor.calls import call, inspect_all
-from cluster_kit.supervisor.changeable import Changeable
 from cluster_kit.supervisor.changes import without_links
 from cluster_kit.supervisor.child import SpareWorker
 from cluster_kit.supervisor.delivery import Delivery
-from cluster_kit.supervisor.former import wait_for_former_workers
+from cluster_kit.supervisor.display import Displayed
 from cluster_kit.supervisor.keychain import Keychain
 from cluster_kit.supervisor.logs import LogRelay
 from cluster_kit.supervisor.loop import SupervisingLoop
-from cluster_kit.supervisor.reach import check_reachable, wait_for_nodes
-from cluster_kit.supervisor.refusal import refuse_in_worker
-from cluster_kit.supervisor.serving import await_serving
+from cluster_kit.supervisor.reaper import reap_earlier_workers
+from cluster_kit.supervisor.reconfiguration import Reconfigurable
+from cluster_kit.supervisor.recursion_guard import refuse_in_worker
 from cluster_kit.supervisor.status import TopologyStatus
 from cluster_kit.supervisor.timeouts import checked_s_or_none
-from cluster_kit.supervisor.topics.speaking import Speaking
+from cluster_kit.supervisor.topics.messaging import Messaging
 from cluster_kit.supervisor.topics.switchboards import Switchboards
 from cluster_kit.supervisor.view import NodeState
-from cluster_kit.worker.messages import Drain, SetMetadata, Start
+from cluster_kit.supervisor.waiting import await_serving, check_reachable, wait_for_nodes
+from cluster_kit.worker.messages import Start
 
 if TYPE_CHECKING:
     from cluster_kit.supervisor.control import ControlSocket
 
 
-class Supervisor(Changeable, Speaking):
-    """Runs the topologies of a configuration and tells who is there.
+class Supervisor(Displayed, Reconfigurable, Messaging):
+    """Runs the topologies of a configuration, and knows which nodes are there.
 
-    Use it as a context manager, or call ``start`` and ``stop``. One supervisor runs once.
+    Use it as a context manager, or call ``start`` and ``stop``. A supervisor runs once.
 
     Args:
-        config: The shape of a configuration file as a dict, or what ``load_config`` returned.
-        observe: Look who is out there, under a name of its own, without joining. An observer is no
-            node: it isn't counted, and plugins' hooks for nodes and events are not called.
+        config: A dict in the shape of a configuration file, or what ``load_config`` returned.
+        observe: Look at the cluster without joining it, under a name of its own. An observer is not
+            a node: it isn't counted, and plugins' hooks for nodes and events are not called.
         plugins: Loaded plugins; by default those that are installed.
-        spare: A worker process that was started ahead, to be taken by the first topology.
-        keychain: One that has begun to make the keys of the configuration's secrets.
-        control: Tell ``cluster-kit status`` of the same user on this machine how things are.
+        spare: A worker process that was started ahead; the first topology takes it.
+        keychain: One that has begun to derive the keys of the configuration's secrets.
+        control: Answer ``cluster-kit status`` of the same user on this machine.
 
     Raises:
         ConfigError: The configuration has faults; all of them are reported at once.
@@ -71,11 +71,9 @@ class Supervisor(Changeable, Speaking):
         loaded = load_config(config, plugins)
         self._observe = observe
         self._spare = spare
-        self._local = Node(name=self._name(loaded), metadata=loaded.metadata)
-        self._leaving = False
-        super().__init__(loaded, plugins, EventBus(loaded.topologies), LogRelay(self._local.key))
+        local = Node(name=self._name(loaded), metadata=loaded.metadata)
+        super().__init__(loaded, local, plugins, EventBus(loaded.topologies), LogRelay(local.key))
         self._keychain = keychain or self._keychain
-        self._loop: SupervisingLoop | None = None
         self._delivery = Delivery(self._bus, self._logs)
         self._boards = Switchboards(lambda text: self._logs.log(logging.WARNING, text))
         self._unstarted = threading.Lock()
@@ -92,7 +90,7 @@ class Supervisor(Changeable, Speaking):
         plugins: PluginRegistry | None = None,
         control: bool = False,
     ) -> Self:
-        """Make a supervisor of a YAML file.
+        """Make a supervisor from a YAML file; the other arguments are those of the class.
 
         Raises:
             ConfigError: The file cannot be read or has faults; each names its line.
@@ -100,14 +98,16 @@ class Supervisor(Changeable, Speaking):
         plugins = plugins or PluginRegistry.load()
         return cls(load_config(path, plugins), observe=observe, plugins=plugins, control=control)
 
-    # -- life ----------------------------------------------------------------------------------------------------------------
+    # -- starting and stopping ---------------------------------------------------------------------
 
     def start(self) -> Self:
-        """Start the workers and return once each serves, or has been given time to.
+        """Start the workers, and return once each serves, or after ten seconds.
 
         Raises:
-            ConfigError: A topology cannot serve as configured (port in use, no permission); nothing is left running.
-            ClusterKitError: The system refuses what it needs, or what was started as a worker is none.
+            ConfigError: A topology can't serve as configured, such as on a port in use. Nothing is
+                left running.
+            ClusterKitError: The system refuses what it takes, or a process that was started is not
+                a worker. Nothing is left running.
         """
         if not self._unstarted.acquire(blocking=False):
             raise ClusterKitError("supervisor: it was started before: make a new one")
@@ -123,17 +123,17 @@ class Supervisor(Changeable, Speaking):
         return self
 
     def _start(self) -> None:
-        wait_for_former_workers()
+        reap_earlier_workers()
         loop = self._start_threads()
-        self._keychain.keyring()  # raises where there can be none
-        await_serving(self._bus, list(loop.keepers.values()))
+        self._keychain.keyring()  # raises if the keys can't be derived
+        await_serving(self._bus, list(loop.workers.values()))
         self._advise()
         self._watch.open()
         if self._has_control:
             self._open_control()
 
     def _name(self, config: ClusterConfig) -> str:
-        """Return the node's name; one that is made up, made up anew."""
+        """Return the configured name, or make up another one on each call."""
         own = None if self._observe else config.node
         return own or made_up_name("onlooker" if self._observe else "node", config.host)
 
@@ -143,16 +143,22 @@ class Supervisor(Changeable, Speaking):
         try:
             self._keychain.begin(self._config)
             self._loop = loop = SupervisingLoop(
-                self._topologies(), self._bus, self._logs, boards=self._boards, describe=self._describe, spare=self._spare
+                self._topologies(),
+                self._bus,
+                self._logs,
+                boards=self._boards,
+                make_start=self._make_start,
+                spare=self._spare,
             )
-            if self._told_to_stop:
+            if self._stop_requested:
                 loop.stop()
             self._logs.start()
             self._delivery.start()
             loop.start()
             self._boards.start()
         except (OSError, RuntimeError) as exc:
-            raise ClusterKitError(f"supervisor: cannot start: {exc}: see 'ulimit -n' and 'ulimit -u'") from exc
+            cure = "see 'ulimit -n' and 'ulimit -u'"
+            raise ClusterKitError(f"supervisor: cannot start: {exc}: {cure}") from exc
         return loop
 
     def _undo_start(self) -> None:
@@ -164,34 +170,38 @@ class Supervisor(Changeable, Speaking):
         self.stop()
 
     def stop(self) -> None:
-        """Leave gracefully and wait until all workers have ended. Idempotent; nothing is left behind.
+        """Leave with a goodbye, and wait until all workers have ended. Nothing is left behind.
 
-        Any thread may call it, and a signal handler, also while ``start`` waits. Before ``start`` it makes that start nothing.
+        Idempotent. Any thread may call it, and a signal handler, even while ``start`` waits. A
+        ``start`` that comes later starts nothing.
         """
         if os.getpid() != self._pid:
             return
-        self._told_to_stop = True
+        self._stop_requested = True
         self._watch.close()
         if self._loop is None:
             return
         self._loop.stop()
-        if self._bus.entered or self._boards.entered:  # a signal handler came amid our own work: waiting would be for ourselves
-            return
+        if self._bus.entered or self._boards.entered:
+            return  # we are a signal handler that interrupts our own code, which must go on first
         if self._control is not None:
             self._control.close()
         self._loop.join()
         self._watch.join()
         self._boards.join()
-        if not self._delivery.is_ours:  # else the caller is a callback, before whose end neither can end
+        if not self._delivery.is_current:  # else the caller is a callback, which must return first
             self._delivery.join()
             self._logs.join()
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait until the supervisor has stopped; return whether it has.
 
+        Args:
+            timeout_s: How long to wait, in seconds; for ever by default.
+
         Raises:
-            RestartLimitError: A topology with ``escalate: true`` failed too often.
-            ClusterKitError: The supervisor itself failed.
+            RestartLimitError: A topology with ``escalate: true`` was restarted too often.
+            ClusterKitError: It was not started, or the supervisor itself failed.
         """
         loop = self._running()
         stopped = loop.join(checked_s_or_none(timeout_s, "join: timeout_s"))
@@ -205,7 +215,7 @@ class Supervisor(Changeable, Speaking):
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    # -- the cluster -----------------------------------------------------------------------------------------------------------
+    # -- the cluster -------------------------------------------------------------------------------
 
     @property
     def local(self) -> Node:
@@ -213,44 +223,73 @@ class Supervisor(Changeable, Speaking):
         return self._local
 
     def nodes(self, topology: str | None = None, state: NodeState = "up") -> tuple[Node, ...]:
-        """Return the others, linked (``"up"``) or discovered (``"known"``), by name; raises unless started and not stopped."""
+        """Return the other nodes, sorted by name.
+
+        Args:
+            topology: Only those of this one.
+            state: ``"up"`` for those that are linked, ``"known"`` for those that discovery vouches
+                for.
+
+        Raises:
+            ClusterKitError: The supervisor is not running, or there is no such topology.
+        """
         self._running(answering=True)
         with self._bus.guard():
             return self._bus.nodes(topology, state)
 
-    def wait_for(self, n: int, *, topology: str | None = None, state: NodeState = "up", timeout_s: float | None = None) -> None:
-        """Wait until the cluster has ``n`` nodes, this one included unless it only observes.
+    def wait_for(
+        self,
+        n: int,
+        *,
+        topology: str | None = None,
+        state: NodeState = "up",
+        timeout_s: float | None = None,
+    ) -> None:
+        """Wait until the cluster has ``n`` nodes, including this one unless it only observes.
+
+        Args:
+            n: How many.
+            topology: Count the nodes of this one only.
+            state: Which nodes count; see ``nodes``.
+            timeout_s: How long to wait, in seconds; for ever by default.
 
         Raises:
-            WaitTimeoutError: It has not within ``timeout_s`` seconds.
-            ConfigError: It never can: the topology does not link or hold that many.
+            WaitTimeoutError: The time is over, or the supervisor has stopped.
+            ConfigError: It would never return: the topology does not link or hold that many.
+            ClusterKitError: The supervisor is not running, or there is no such topology.
         """
         self.check_reachable(n, topology, state)
         self._running(answering=True)
-        wait_for_nodes(self._bus, n, self._counted, topology=topology, state=state, timeout_s=timeout_s)
+        own = self._counted
+        wait_for_nodes(self._bus, n, own, topology=topology, state=state, timeout_s=timeout_s)
 
     @property
     def _counted(self) -> Node | None:
         return None if self._observe else self._local
 
     def check_reachable(self, n: int, topology: str | None = None, state: NodeState = "up") -> None:
-        """Check that ``n`` nodes, this one included, are within what the topology links and holds.
+        """Check that ``wait_for`` with these arguments can ever return.
 
         Raises:
-            ConfigError: They are not, so waiting for them would be in vain.
+            ConfigError: The topology does not link or hold that many nodes.
         """
         self._bus.check(topology)
         check_reachable(self._config, n, topology, state, observing=self._observe)
 
     def subscribe(
-        self, callback: Callable[[Event], None] | None = None, *, topology: str | None = None, maxsize: int = DEFAULT_QUEUE
+        self,
+        callback: Callable[[Event], None] | None = None,
+        *,
+        topology: str | None = None,
+        maxsize: int = DEFAULT_QUEUE,
     ) -> Subscription:
-        """Hear what happens, from a snapshot on; iterate over what is returned, or give a callback.
+        """Receive events, beginning with a snapshot: iterate over the result, or give a callback.
 
         Args:
-            callback: Called with each event on the delivery thread; keep it short.
-            topology: Only this one.
-            maxsize: Events to queue; a subscriber further behind gets a fresh snapshot instead.
+            callback: Called with each event on the delivery thread; it should return soon.
+            topology: Only events of this one.
+            maxsize: How many events to queue; a subscriber further behind gets a fresh snapshot
+                instead.
         """
         self._bus.check(topology)
         if callback is not None and not callable(callback):
@@ -261,54 +300,64 @@ class Supervisor(Changeable, Speaking):
         return subscription
 
     def status(self) -> Mapping[str, TopologyStatus]:
-        """Return how each topology is doing; what its worker knows of links is missing if it does not answer at once."""
+        """Return how each topology is doing, by name; waits up to a second for the workers.
+
+        What only a worker knows, such as round-trip times, is missing if it does not answer in that
+        time.
+        """
         loop = self._running()
         inspected = inspect_all(loop)
         with self._bus.guard():
-            return {name: keeper.status(inspected[name]) for name, keeper in loop.keepers.items()}
+            return {name: each.status(inspected[name]) for name, each in loop.workers.items()}
 
     def _open_control(self) -> None:
-        from cluster_kit.supervisor.control import Answer, ControlSocket, describe  # which take a while to import
+        from cluster_kit.supervisor.control import Answer, ControlSocket, describe
 
-        cluster = self._config.cluster  # neither it nor our name ever changes
+        cluster = self._config.cluster  # like our name, it never changes
 
-        def tell() -> Answer:
-            secrets, files = self._keychain.ids(), self._config.certificates
-            return describe(self._local, cluster, self.status(), leaving=self._leaving, secrets=secrets, certificates=files)
+        def answer() -> Answer:
+            return describe(
+                self._local,
+                cluster,
+                self.status(),
+                leaving=self._leaving,
+                secrets=self._keychain.ids(),
+                certificates=self._config.certificates,
+            )
 
-        control = ControlSocket(tell, node=self._local.key, cluster=cluster)
+        control = ControlSocket(answer, node=self._local.key, cluster=cluster)
         try:
             control.open()
-            self._control = control  # no sooner: who stops us meanwhile would close what is half open
+            self._control = control  # not sooner, or a signal handler could close it half open
         except BaseException:
             control.close()
             raise
-        if self._told_to_stop:  # meanwhile, and who told it has found nothing to close
+        if self._stop_requested:  # while there was nothing to close yet
             control.close()
 
-    # -- orders ----------------------------------------------------------------------------------------------------------------
+    # -- orders ------------------------------------------------------------------------------------
 
-    def drain(self) -> None:
-        """Tell all nodes that this one is about to leave: they dial it no more, and keep their links until it stops."""
-        self._leaving = True
-        self._order_all(Drain())
+    def call(
+        self,
+        topology: str,
+        command: str,
+        /,
+        *,
+        timeout_s: float = 5.0,
+        **arguments: Any,
+    ) -> Any:
+        """Run a command of the topology's connector in its worker, and return the result.
 
-    def update_metadata(self, metadata: Mapping[str, str]) -> None:
-        """Replace this node's metadata, and tell everybody.
+        Arguments and result are plain data.
+
+        Args:
+            topology: Its name in the configuration.
+            command: The name of a method of the connector that is marked ``@command``.
+            timeout_s: How long the command may take, in seconds.
+            arguments: Passed to the command by name.
 
         Raises:
-            ValueError: It is not text, or too much.
-        """
-        if not isinstance(metadata, Mapping):
-            raise TypeError(f"update_metadata: {metadata!r:.80}: expected a mapping of text to text")
-        self._local = self._local.evolve(metadata=dict(metadata))
-        self._order_all(SetMetadata(dict(self._local.metadata)))
-
-    def call(self, topology: str, command: str, /, *, timeout_s: float = 5.0, **arguments: Any) -> Any:
-        """Run a command of the topology's connector in its worker and return the result; plain data both ways.
-
-        Raises:
-            CommandError: There is no such command, it failed, or it took longer than ``timeout_s``.
+            CommandError: There is no such command, it failed, or it took too long.
             TypeError: An argument is not plain data.
         """
         self._bus.check(topology)
@@ -318,7 +367,7 @@ class Supervisor(Changeable, Speaking):
         topologies = self._config.topologies
         return without_links(topologies) if self._observe else topologies
 
-    def _describe(self, config: TopologyConfig, known: tuple[Node, ...]) -> Start:
+    def _make_start(self, config: TopologyConfig, known: tuple[Node, ...]) -> Start:
         return Start(
             topology=config,
             local=self._local,
@@ -332,16 +381,16 @@ class Supervisor(Changeable, Speaking):
         )
 
     def _running(self, *, answering: bool = False) -> SupervisingLoop:
+        """Return the loop; raise if it is not running, or with ``answering``, not any more."""
         if self._loop is None:
-            raise ClusterKitError("supervisor: not started: use `with Supervisor(...)`, or call start()")
+            cure = "use `with Supervisor(...)`, or call start()"
+            raise ClusterKitError(f"supervisor: not started: {cure}")
         if os.getpid() != self._pid:
-            raise ClusterKitError(f"supervisor: it belongs to process {self._pid}: make one in each process, after the fork")
-        if answering and self._bus.closed and not self._delivery.is_ours:  # a callback is still given the last events
-            raise ClusterKitError("supervisor: it has stopped, and knows of nobody any more: make a new one")
+            owner = f"it belongs to process {self._pid}"
+            raise ClusterKitError(f"supervisor: {owner}: make one in each process, after the fork")
+        if answering and self._bus.closed and not self._delivery.is_current:
+            # Only a callback may still ask, while it is given the last events.
+            raise ClusterKitError(
+                "supervisor: it has stopped, and knows of nobody any more: make a new one",
+            )
         return self._loop
-
-    def _order_all(self, message: Any) -> None:
-        if self._loop is not None:
-            loop = self._running()
-            for name in loop.keepers:
-                loop.submit(name, lambda keeper: keeper.order(message))

@@ -1,4 +1,4 @@
-"""Time-outs that callers give, checked before anybody waits."""
+"""Checks the time-outs that callers give, before anything waits for them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 import threading
 from typing import Any
 
-_MOST_S = threading.TIMEOUT_MAX / 2  # some more may be added to it
+_MOST_S = threading.TIMEOUT_MAX / 2  # leaves room for what callers add
 
 
 def checked_s(value: Any, what: str) -> float:
-    """Return seconds that can be waited for; infinity becomes the longest time there is.
+    """Return a number of seconds that can be waited for; infinity becomes the longest there is.
 
     Raises:
-        TypeError: ``value`` is no number.
+        TypeError: ``value`` is not a number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         raise TypeError(f"{what} {value!r:.80}: expected a number of seconds")
@@ -21,5 +21,5 @@ def checked_s(value: Any, what: str) -> float:
 
 
 def checked_s_or_none(value: Any, what: str) -> float | None:
-    """Return seconds that can be waited for, or ``None`` for as long as it takes."""
+    """Return ``checked_s``, or ``None`` for no limit."""
     return None if value is None else checked_s(value, what)

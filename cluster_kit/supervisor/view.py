@@ -1,7 +1,8 @@
-"""What the supervisor knows of one topology: the view that its events add up to, and the numbering of those events.
+"""What the supervisor knows of one topology: its nodes, as the events so far add up to them.
 
-Pure. Events come in unnumbered and go out numbered, without a gap; ``known`` and ``up`` are always what a subscriber has who
-applied them in order. Not thread-safe: the event bus guards it.
+Pure. Events come in without a number and go out numbered, without a gap. ``known`` and ``up``
+always equal what a subscriber has who applied the events in order. Not thread-safe: the event bus
+guards it.
 """
 
 from __future__ import annotations
@@ -10,17 +11,26 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from cluster_kit.events import Event, NodeDown, NodeFound, NodeLost, NodeUp, NodeUpdated, Reason, Snapshot
+from cluster_kit.events import (
+    Event,
+    NodeDown,
+    NodeFound,
+    NodeLost,
+    NodeUp,
+    NodeUpdated,
+    Reason,
+    Snapshot,
+)
 from cluster_kit.node import Node, is_other_run
 
 NodeState = Literal["up", "known"]
 
-GONE_S = 60.0  # for so long the view tells who went: time enough to see it
-_MOST_GONE = 256
+GONE_S = 60.0  # how long a view remembers who went: long enough for a person to see it
+_MAX_GONE = 256
 
 
 class Departure(NamedTuple):
-    """That a node went: its link went down, or nobody vouches any more for one that was never linked."""
+    """A node that went: its link went down, or it was lost without ever being linked."""
 
     node: Node
     reason: Reason
@@ -39,7 +49,7 @@ class TopologyView:
         self.seq = 0
 
     def apply(self, event: Event) -> Event:
-        """Take in ``event`` and return it with its number."""
+        """Change the view as ``event`` says, and return the event with its number."""
         match event:
             case NodeFound(node=node):
                 self.known[node.key] = node
@@ -47,7 +57,7 @@ class TopologyView:
             case NodeLost(node=node, reason=reason):
                 self.known.pop(node.key, None)
                 if node.key not in self.up and node.key not in self.gone:
-                    self._went(Departure(node, reason, event.t))
+                    self._remember(Departure(node, reason, event.t))
             case NodeUp(node=node):
                 self.gone.pop(node.key, None)
                 self.up[node.key] = node
@@ -58,7 +68,7 @@ class TopologyView:
                 self.up.pop(node.key, None)
                 self.up_since.pop(node.key, None)
                 self.gone.pop(node.key, None)
-                self._went(Departure(node, reason, event.t))
+                self._remember(Departure(node, reason, event.t))
             case NodeUpdated(node=node):
                 for nodes in (self.known, self.up):
                     if node.key in nodes:
@@ -66,21 +76,24 @@ class TopologyView:
         self.seq += 1
         return replace(event, seq=self.seq)
 
-    def _went(self, departure: Departure) -> None:
-        """Keep the latest, and none for long."""
-        recent = [each for each in self.gone.values() if departure.t - each.t < GONE_S][-_MOST_GONE + 1 :]
-        self.gone = {each.node.key: each for each in [*recent, departure]}
+    def _remember(self, departure: Departure) -> None:
+        """Keep a departure, and forget those that are old or too many."""
+        recent = [each for each in self.gone.values() if departure.t - each.t < GONE_S]
+        kept = [*recent[-_MAX_GONE + 1 :], departure]
+        self.gone = {each.node.key: each for each in kept}
 
     def all_down(self, reason: Reason, t: float) -> list[Event]:
-        """Return the events, still to be applied, of losing every link at once."""
-        return [NodeDown(topology=self.topology, node=node, reason=reason, t=t) for node in _sorted(self.up)]
+        """Return the events, not applied yet, of losing every link at once."""
+        name = self.topology
+        return [NodeDown(topology=name, node=each, reason=reason, t=t) for each in _sorted(self.up)]
 
     def all_lost(self, reason: Reason, t: float) -> list[Event]:
-        """Return the events, still to be applied, of forgetting every node at once."""
-        return [NodeLost(topology=self.topology, node=node, reason=reason, t=t) for node in _sorted(self.known)]
+        """Return the events, not applied yet, of forgetting every node at once."""
+        nodes = _sorted(self.known)
+        return [NodeLost(topology=self.topology, node=each, reason=reason, t=t) for each in nodes]
 
     def catch_up(self, known: Iterable[Node], up: Iterable[Node], t: float) -> list[Event]:
-        """Return the events, still to be applied, that lead from this view to the one given."""
+        """Return the events, not applied yet, that lead from this view to the one given."""
         new_known = {node.key: node for node in known}
         new_up = {node.key: node for node in up}
         name = self.topology
@@ -96,8 +109,9 @@ class TopologyView:
         events += [NodeFound(topology=name, t=t, node=node) for node in found]
         linked = [node for node in _sorted(new_up) if not self._has_link(node)]
         events += [NodeUp(topology=name, t=t, node=node) for node in linked]
-        told = {node.key for node in linked}
-        changed = [node for node in _sorted(new_known | new_up) if node.key not in told and self._shows_otherwise(node)]
+        reported = {node.key for node in linked}
+        others = [each for each in _sorted(new_known | new_up) if each.key not in reported]
+        changed = [node for node in others if self._shows_otherwise(node)]
         events += [NodeUpdated(topology=name, t=t, node=node) for node in changed]
         return events
 
@@ -105,12 +119,14 @@ class TopologyView:
         return node.key in self.up and not is_other_run(self.up[node.key], node)
 
     def _shows_otherwise(self, node: Node) -> bool:
+        """Whether the view has the node with another address or other metadata."""
         shown = self.up.get(node.key) or self.known.get(node.key)
         return shown is not None and shown != node
 
     def snapshot(self, t: float) -> Snapshot:
-        """Return how things stand as of the last number given out."""
-        return Snapshot(topology=self.topology, seq=self.seq, t=t, known=_sorted(self.known), up=_sorted(self.up))
+        """Return the view as of the last number given out."""
+        known, up = _sorted(self.known), _sorted(self.up)
+        return Snapshot(topology=self.topology, seq=self.seq, t=t, known=known, up=up)
 
 
 def _sorted(nodes: dict[str, Node]) -> tuple[Node, ...]:

@@ -1,71 +1,110 @@
-"""Messages between the applications of linked nodes: the protocol that they speak over the links
-which their workers hold.
+"""The message protocol: what the applications of two linked nodes say to each other.
 
-This page is for whoever wants to understand or change it. ``cluster_kit.wire.topics`` has the
-records that are said, ``messenger`` the calls of an application, ``hearing`` what each record does,
-``link`` what one link has to say, and in which order.
+It is sans-I/O: payloads and calls go in, payloads and outcomes come out. The records are defined in
+``cluster_kit.wire.topics``; the same protocol, byte by byte, is in ``docs/protocol.md``.
 
-**What is promised.** A message comes at most once, and messages of one sender on one topic in
-order. Nothing is repeated, and nobody acknowledges for the sake of repeating. What was lost is
-told, at its place: so many, or "nobody knows how many".
+**Promise.** A message arrives at most once, and in order per sender and topic. Nothing is
+retransmitted. Every loss is reported at its place in the stream: how many messages are missing, or
+``None`` if that can't be known.
 
-**A stream** is what one application says on one topic to one other application. Its state at the
-sender is the last number that was used, and what of it is outstanding, that is, not read as far as
-the sender knows (``outgoing``). Its state at the receiver is up to where everything has arrived or
-is known to be lost (``incoming``). What moves it:
+**Files.**
 
-====================================  =========================================================
-the receiver listens                  it makes up a number for the stream, and tells it together
-                                      with how much room there is: ``Interested``
-a message is handed over              it uses the next number, and goes as ``Said``; if it is
-                                      long, in slices of that (``Part``)
-there is no room, and nobody waits    it uses the next number as well; ``Missed`` tells of it once
-                                      there is room again
-``Said`` comes, and is the next       it is delivered
-``Said`` comes, and skips numbers     these are lost, which is told; then it is delivered
-``Said`` comes, and is not later      it is ignored
-``Missed`` comes                      what has not arrived up to there is lost, which is told
-the application has read, or been     ``Taken`` says so, at the latest when a quarter of the room
-told of a loss                        is to be given back
-the receiver listens no more          the stream is over; to listen again is another stream, which
-                                      begins with 1
-====================================  =========================================================
+================  =================================================================================
+``messenger``     ``Messenger``, the API: what the application calls
+``link``          what one link has to send, and what its peer has advertised
+``control``       the records of a link that need no room: opening, interests, credit
+``lanes``         the send queue of a link: fair queueing, parts, transit
+``dispatcher``    what each record that arrives does
+``incoming``      the topics listened to, and the receiving end of their streams
+``outgoing``      the sending end of a stream
+``questions``     the open questions of a link
+``peers``         what is remembered of a peer while there is no link to it
+``local``         the state that all links of this application share
+``outcomes``      what a ``Messenger`` reports
+``data``          the encoding of the application's data
+================  =================================================================================
 
-**Numbers are per pair of applications**, not per link and not per sender. Not per link, since links
-break, and workers are replaced, while both applications live on: the numbers go on, and after a
-break the sender says ``Missed`` for each stream, so that the receiver can tell exactly how many
-were lost, most often none. Not per sender, since not everybody gets the same: who has no room
-misses what others get, and a send is for one alone. An application is known by its run, random
-bytes that it makes up when it starts; another run of the same node is another peer, of whom nothing
-is remembered.
+**The path of a message.** In the sender's application, in the thread that publishes:
 
-**Doubt.** While a link is down, a receiver can't know what was on its way. It waits, for the same
-run to return and say so. If another run takes its name, or nobody returns for ``DOUBT_S``, it tells
-that any number may be lost, on each topic that it listens to. A sender that has said ``Closing``
-leaves no doubt. Only so many peers are remembered (``peers``); who was forgotten is told by another
-``line`` in ``Opening`` that the numbers start anew.
+1. ``supervisor/topics/topic.py``: ``Topic.publish`` encodes the data, and
+   ``Switchboard.publish`` takes the lock.
+2. ``Messenger.publish`` calls ``Link.publish`` for each peer that listens. That gives the message
+   its number (``OutgoingStream.next_number``) and queues a ``Said`` (``Lanes.put``).
+3. ``Switchboard._pump`` packs what is queued into payloads (``Link.next_payload``) and writes them
+   to the worker's pipe (``supervisor/line.py``: ``WorkerLine.send_parcel``), as long as the worker
+   has few of that link in flight.
 
-**There are three kinds of room**, since three things are to be bounded:
+In the two workers, unread: ``worker/forwarding.py``: ``Forwarding.send``, the connector, the other
+worker's ``Forwarding.message``, its pipe. In the receiver's application, on the supervising thread:
 
-- the *window* of a stream, which the receiver gives: what may be handed over and not read. It
-  bounds the memory of a slow reader, and makes it lose its own messages alone;
-- the *queue* of a link (``lanes``): what may be handed over and not sent. It bounds the memory of a
-  sender whose link is slow, whatever windows the receiver gives, for it may listen to a thousand
-  topics;
-- the *transit* of a link: what may be sent and not arrived in the other application. It bounds what
-  stands in pipes and sockets, so that a new message waits behind a megabyte at most, and a worker
-  in between knows that several megabytes come from nobody honest.
+4. ``supervisor/keeper.py``: ``Keeper._hear`` hands the parcel to ``Switchboard.note``.
+5. ``Messenger.receive`` and ``Dispatcher.dispatch`` decode the payload; ``Dispatcher._on_said``
+   checks the number, and reports ``Arrived``, after ``Missing`` if numbers were skipped.
+6. ``Router.deliver`` queues it in each subscription (``TopicSubscription.offer``), and
+   ``Switchboard.settle`` wakes the readers.
 
-Messages wait for room if their sender waits (``send``), in turn; they have no number until then.
-What is said besides messages (``control``) is short, needs no room, and goes first: whatever gives
-room must never wait for it.
+In the reader's thread, ``TopicSubscription.poll`` decodes the data. Its ``_mark_read`` reports
+progress to ``Messenger.mark_read``, which has ``Taken`` give the sender credit.
 
-**Questions** have no place in a stream: each ends by itself, by an answer, by what was raised, by a
-refusal, or by a link that breaks, after which nobody knows. A question none of which has gone out
-was certainly not asked.
+**Streams.** A stream is what one application sends to one other on one topic, numbered from 1. Its
+sending end knows the last number used and which messages are outstanding, that is, not yet read as
+far as it knows. Its receiving end knows up to which number everything has arrived or is lost.
 
-**Peers may lie.** What one can make an application keep is bounded: topics, half-received messages,
-open questions, waiting answers, unread messages. Where a peer says what no honest one could,
-``RemoteProtocolError`` ends the talk on that link. What is merely not understood is skipped, for
-peers of later versions.
+======================================  ===========================================================
+event                                   effect
+======================================  ===========================================================
+the receiver starts listening           it picks a stream number, and advertises it with the window
+                                        as ``Interested``
+a message is queued                     it gets the next number and goes as ``Said``, or as
+                                        ``Part``s if it is too long for a payload
+a message is published without room     it uses up a number and is dropped; ``Missed`` reports that
+                                        once there is room, unless a later message shows it first
+``Said`` with the next number arrives   it is delivered
+``Said`` with a later number arrives    the skipped numbers are reported as lost, then it is
+                                        delivered
+``Said`` with an old number arrives     it is ignored
+``Missed`` arrives                      all numbers up to its own that have not arrived are
+                                        reported as lost
+the application reads                   ``Taken`` gives credit, at the latest when a quarter of the
+                                        window is read
+the receiver stops listening            the stream ends; to listen again starts a new one
+======================================  ===========================================================
+
+**What survives a reconnect.** Numbers belong to a pair of applications, not to a link: links break
+and workers are replaced while both applications live on. So numbering continues on the next link,
+where the sender first says ``Missed`` with the last number of each stream. The receiver then knows
+exactly how many messages the broken link has lost, most often none. Nor do numbers belong to the
+sender alone, since its peers don't all get the same messages.
+
+An application is identified by its run id, random bytes that it makes when it starts. Another run
+of the same node is another peer. A sender remembers a limited number of peers without a link
+(``peers``). If it has forgotten one, its numbers restart, under another *epoch*, which ``Opening``
+carries: a receiver that sees an unknown epoch knows that the old numbers say nothing about the new.
+
+**Gaps that nobody can count.** While a link is down, the receiver doesn't know what was on its way.
+It is *in doubt*, and waits for the same run to come back and say so. If another run takes over the
+name, or nobody comes back within ``DOUBT_S``, it reports a loss of unknown size on each topic that
+it listens to. A sender that has said ``Closing`` leaves no doubt.
+
+**Three kinds of room** bound three things:
+
+- the *window* of a stream, granted by the receiver: messages and bytes that may be outstanding. It
+  bounds the memory of a slow reader, which loses its own messages and nobody else's;
+- the *queue* of a link (``lanes``): bytes that may wait for the link. It bounds the memory of a
+  sender on a slow link, however wide the windows of a thousand topics are together;
+- the *transit* of a link: bytes that may be sent and not yet arrived in the peer's application. It
+  bounds what stands in pipes and sockets ahead of a new message, and lets a worker in between
+  recognize a flood.
+
+A ``send`` that finds no room is parked, without a number, until there is some. Control records are
+short and need no room. They always go first: a record that gives room must never wait for room.
+
+**Questions** are not part of a stream. Each has one end: an answer, an exception, a refusal, or a
+broken link, after which nobody knows whether it was acted on. A question of which nothing has been
+sent was certainly not asked.
+
+**Peers may be hostile.** Everything that a peer can make an application keep is bounded: topics,
+partial messages, open questions, queued answers, unread messages. A record that no honest peer
+sends is a ``RemoteProtocolError``, which ends all messages on that link. Unknown records are
+skipped, for the sake of later versions.
 """

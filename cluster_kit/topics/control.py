@@ -1,7 +1,7 @@
-"""What is said on a link besides messages, questions and answers. It goes first, and never waits for room.
+"""The control records of one link, which go before messages and never wait for room.
 
-Nothing here is queued as often as it is due: it is kept what is to be said, by topic, and made into records when a payload is
-made. So it stays small however much happens while the link is slow.
+There is no queue of records. What is due is kept as state, at most once per topic or stream, and
+becomes records when a payload is built. So it stays small however much happens on a slow link.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
-from cluster_kit.topics.incoming import Heeds, Stream
+from cluster_kit.topics.incoming import IncomingStream, LocalTopics
 from cluster_kit.topics.lanes import HEARD_STEP_BYTES
 from cluster_kit.wire import topics as wire
 
@@ -18,106 +18,108 @@ _PIECE_TOPICS = 128
 
 
 class Control:
-    """All of that for one link.
+    """The control records that are due on one link.
 
     Attributes:
-        line: The one to open with; ``None`` until it is known whose run the peer is.
-        may_tell: Whether the peer has said which line its numbers are of, so that it can be told what of it was read.
-        must_open: Whether the peer wants to know the line, though there may be nothing else to say.
+        epoch: That of our numbers, for ``Opening``; ``None`` until the peer's run is known.
+        peer_has_opened: Whether the peer has said which epoch its numbers are of. Credit for them
+            makes sense only then.
+        must_open: Whether to send ``Opening`` even if nothing else is due, as the peer listens.
     """
 
-    def __init__(self, run: bytes, heeds: Heeds) -> None:
-        self.line: int | None = None
-        self.may_tell = False
+    def __init__(self, run: bytes, topics: LocalTopics) -> None:
+        self.epoch: int | None = None
+        self.peer_has_opened = False
         self.must_open = False
         self._run = run
-        self._heeds = heeds
+        self._topics = topics
         self._opened = False
-        self._line_told = False
-        self._interests: list[dict[str, wire.Interest]] = []  # pieces of all of them
+        self._epoch_sent = False
+        self._interests: list[dict[str, wire.Interest]] = []  # in pieces
         self._changes: dict[str, None] = {}  # topics
         self._missed: list[wire.Missed] = []
-        self._read: dict[Stream, None] = {}
-        self._syncs: dict[int, int] = {}  # the tickets of those that aren't answered, by number
-        self._last_sync = self._told_sync = 0
+        self._credit: dict[IncomingStream, None] = {}
+        self._syncs: dict[int, int] = {}  # tickets of those without an answer, by number
+        self._last_sync = self._sent_sync = 0
         self._synced: int | None = None
-        self._arrived = 0
-        self._told_arrived = 0
+        self._received = 0
+        self._announced = 0
 
-    # -- what is to be said ----------------------------------------------------------------------------------------------------
+    # -- what is due -------------------------------------------------------------------------------
 
-    def tell_interests(self) -> None:
-        """Say all that is listened to now, as the peer was told otherwise."""
-        topics = list(self._heeds.by_topic.items())
-        pieces = [topics[start : start + _PIECE_TOPICS] for start in range(0, len(topics), _PIECE_TOPICS)] or [[]]
-        self._interests = [{topic: heed.told for topic, heed in piece} for piece in pieces]
+    def announce_interests(self) -> None:
+        """Replace the interests in our greeting, which is out of date, by the current ones."""
+        topics = [(topic, each.advertised) for topic, each in self._topics.by_name.items()]
+        starts = range(0, max(1, len(topics)), _PIECE_TOPICS)  # if there are none, an empty piece
+        self._interests = [dict(topics[start : start + _PIECE_TOPICS]) for start in starts]
         self._changes.clear()
 
-    def tell_interest(self, topic: str) -> None:
-        """Say how one topic is listened to."""
+    def announce_interest(self, topic: str) -> None:
+        """Announce our current interest in one topic, or that it has ended."""
         self._changes[topic] = None
 
-    def tell_missed(self, missed: list[wire.Missed]) -> None:
-        """Say where streams go on, before anything else is said on them."""
+    def announce_missed(self, missed: list[wire.Missed]) -> None:
+        """Say up to which number streams have come, before anything else is said on them."""
         self._missed = missed
 
-    def tell_read(self, stream: Stream) -> None:
-        """Say up to where a stream is read."""
-        self._read[stream] = None
+    def give_credit(self, stream: IncomingStream) -> None:
+        """Give the sender of a stream credit for what has been read of it."""
+        self._credit[stream] = None
 
-    def forget_read(self) -> None:
-        """Say nothing of streams that were read: the peer counts anew."""
-        self._read.clear()
+    def drop_credit(self) -> None:
+        """Drop all pending credit: the sender's numbers have restarted."""
+        self._credit.clear()
 
     def sync(self, ticket: int) -> None:
-        """Have the peer say when it has heard all that is said here before."""
+        """Ask the peer to confirm that it has processed all earlier records."""
         self._last_sync += 1
         self._syncs[self._last_sync] = ticket
 
-    def end_syncs(self, number: int) -> list[int]:
-        """The peer has heard all before that number; return the tickets of those who wait for that."""
+    def complete_syncs(self, number: int) -> list[int]:
+        """Return the tickets of the syncs up to ``number``, which the peer has confirmed."""
         return [self._syncs.pop(each) for each in list(self._syncs) if each <= number]
 
-    def synced(self, number: int) -> None:
-        """Say that what the peer had said before that number has been heard."""
+    def answer_sync(self, number: int) -> None:
+        """Confirm that all records before the peer's sync ``number`` have been processed."""
         self._synced = number
 
-    def arrived(self, size: int) -> None:
-        """A payload has arrived."""
-        self._arrived += size
+    def count_received(self, size: int) -> None:
+        """Count a payload towards ``Heard``."""
+        self._received += size
 
-    # -- saying it -------------------------------------------------------------------------------------------------------------
+    # -- records -----------------------------------------------------------------------------------
 
     @property
     def is_due(self) -> bool:
-        """Whether there is anything to say."""
+        """Whether there is a control record to send."""
         return bool(
             self._interests
             or self._changes
             or self._missed
-            or (self._read and self.may_tell)
-            or self._told_sync != self._last_sync
+            or (self._credit and self.peer_has_opened)
+            or self._sent_sync != self._last_sync
             or self._synced is not None
-            or self._arrived - self._told_arrived >= HEARD_STEP_BYTES
-            or (self.must_open and not self._line_told)
+            or self._received - self._announced >= HEARD_STEP_BYTES
+            or (self.must_open and not self._epoch_sent)
         )
 
     def open(self, records: list[wire.Record]) -> int:
-        """Say who this is, if that is not said; return the bytes it takes."""
-        if self._line_told or (self._opened and self.line is None):
+        """Append ``Opening`` if it is due; return the bytes that it takes."""
+        if self._epoch_sent or (self._opened and self.epoch is None):
             return 0
-        self._opened, self._line_told = True, self.line is not None
-        records.append(wire.Opening(self._run, self.line))
+        self._opened, self._epoch_sent = True, self.epoch is not None
+        records.append(wire.Opening(self._run, self.epoch))
         return 2 * wire.RECORD_BYTES
 
     def fill(self, records: list[wire.Record], used: int) -> int:
-        """Add what is to be said to ``records``, which take ``used`` bytes of a payload; return the bytes used then."""
-        while self._interests and used < MAX_PAYLOAD_BYTES - wire.ARRAY_BYTES - _size_of(self._interests[0]):
+        """Append what is due to ``records``; take and return the payload's bytes in use."""
+        while self._interests:
+            size = _size_of(self._interests[0])
+            if used + size >= MAX_PAYLOAD_BYTES - wire.ARRAY_BYTES:
+                return used
             piece = self._interests.pop(0)
             records.append(wire.Interests(piece, not self._interests))
-            used += _size_of(piece)
-        if self._interests:
-            return used
+            used += size
         for record in self._due():
             records.append(record)
             used += _MAX_RECORD_BYTES
@@ -126,26 +128,30 @@ class Control:
         return used
 
     def _due(self) -> Iterator[wire.Record]:
-        """Yield what is to be said; each record counts as said when it is yielded."""
+        """Yield the records that are due; each counts as sent once it is yielded."""
         while self._changes:
             topic, _ = self._changes.popitem()
-            heed = self._heeds.by_topic.get(topic)
-            yield wire.Uninterested(topic) if heed is None else wire.Interested(topic, heed.told)
-        if self._told_sync != self._last_sync:
-            self._told_sync = self._last_sync
+            local_topic = self._topics.by_name.get(topic)
+            if local_topic is None:
+                yield wire.Uninterested(topic)
+            else:
+                yield wire.Interested(topic, local_topic.advertised)
+        if self._sent_sync != self._last_sync:
+            self._sent_sync = self._last_sync
             yield wire.Sync(self._last_sync)
         if self._synced is not None:
             number, self._synced = self._synced, None
             yield wire.Synced(number)
         while self._missed:
             yield self._missed.pop()
-        while self._read and self.may_tell:
-            stream, _ = self._read.popitem()
-            yield wire.Taken(stream.heed.number, stream.tell())
-        if self._arrived - self._told_arrived >= HEARD_STEP_BYTES:
-            self._told_arrived = self._arrived
-            yield wire.Heard(self._arrived)
+        while self._credit and self.peer_has_opened:
+            stream, _ = self._credit.popitem()
+            yield wire.Taken(stream.local_topic.number, stream.take_credit())
+        if self._received - self._announced >= HEARD_STEP_BYTES:
+            self._announced = self._received
+            yield wire.Heard(self._received)
 
 
 def _size_of(piece: dict[str, wire.Interest]) -> int:
-    return wire.RECORD_BYTES + sum(min(4 * len(topic), wire.MAX_TOPIC_BYTES) + wire.INTEREST_BYTES for topic in piece)
+    names = sum(min(4 * len(topic), wire.MAX_TOPIC_BYTES) for topic in piece)
+    return wire.RECORD_BYTES + names + wire.INTEREST_BYTES * len(piece)

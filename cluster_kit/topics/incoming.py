@@ -1,11 +1,12 @@
-"""What one sender's application says: where each of its streams has come to, what is missing, and what is owed to it.
+"""The receiving end of streams: what has arrived, what is missing, what credit the sender gets.
 
-A stream begins with 1 each time that its topic is listened to anew, and ends at ``last``: up to there, every number has arrived
-or is known to be lost. So a later number tells how many are missing in between. After a loss that nobody could count was told,
-the next number that comes tells where the stream is, and nothing else: what is missing up to there is covered.
+A stream starts at number 1 each time its topic is listened to anew. ``last`` is the number up to
+which every message has arrived or is known to be lost, so a later number shows how many are missing
+in between. After an uncountable loss has been reported, the next number that arrives only says
+where the stream is now: the numbers skipped before it are part of the reported loss.
 
-What is read has to be told to the sender, who has no room else, but not each message by itself. It is told as soon as less than
-three quarters of the window are left, or too little for the longest message; the rest at the next tick.
+Credit for what has been read is not given per message. It is given as soon as less than three
+quarters of the window are left, or too little for the longest message; the rest at the next tick.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from dataclasses import dataclass
 
 from cluster_kit.wire import topics as wire
 
-MAX_UNTOLD = 1024  # messages that are read, and whose sender doesn't know, however wide the window is
+MAX_UNCREDITED = 1024  # messages read without credit given, however wide the window is
 
-_GAP = -1  # in place of a size
+_GAP = -1  # in the place of a message's size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +26,8 @@ class Interest:
     """What this application wants of one topic.
 
     Attributes:
-        messages: How many it takes in before it has read them, from each sender; 0 if it doesn't listen.
-        bytes: The same of their data. One message that is longer passes where nothing else waits.
+        messages: How many messages of each sender may be outstanding; 0 if it doesn't listen.
+        bytes: The same for their data. A longer message passes if nothing else is outstanding.
         answers: Whether it answers questions.
     """
 
@@ -35,13 +36,13 @@ class Interest:
     answers: bool = False
 
 
-class Heed:
+class LocalTopic:
     """One topic that this application listens to.
 
     Attributes:
-        interest: As of now.
-        number: By which senders name their streams of it.
-        most: How many messages of one stream a sender may have been given room for.
+        interest: The current one.
+        number: The stream number that senders use.
+        most: The largest window that was ever granted on it, in messages.
     """
 
     __slots__ = ("interest", "most", "number", "topic")
@@ -53,98 +54,111 @@ class Heed:
         self.most = interest.messages
 
     @property
-    def told(self) -> wire.Interest:
-        """What peers are told of it."""
+    def advertised(self) -> wire.Interest:
+        """What peers learn of it."""
         interest = self.interest
         return wire.Interest(self.number, interest.messages, interest.bytes, interest.answers)
 
 
-class Heeds:
+class LocalTopics:
     """All topics that this application listens to."""
 
     def __init__(self) -> None:
-        self.by_topic: dict[str, Heed] = {}
-        self.by_number: dict[int, Heed] = {}
-        self._beginnings = 0
+        self.by_name: dict[str, LocalTopic] = {}
+        self.by_number: dict[int, LocalTopic] = {}
+        self._last_number = 0
 
-    def set(self, topic: str, interest: Interest | None) -> Heed | None:
-        """Listen to ``topic`` so from now on, or not; return what has ended with that, if its streams have."""
-        heed = self.by_topic.get(topic)
-        if heed is not None and interest is not None and (interest.messages > 0 or heed.interest.messages == 0):
-            heed.interest = interest
-            heed.most = max(heed.most, interest.messages)
-            return None
-        if heed is not None:
-            del self.by_topic[topic], self.by_number[heed.number]
+    def set(self, topic: str, interest: Interest | None) -> LocalTopic | None:
+        """Begin, change or end listening; return the topic whose streams have ended, if any."""
+        local_topic = self.by_name.get(topic)
+        if local_topic is not None:
+            had_window = local_topic.interest.messages > 0
+            if interest is not None and (interest.messages > 0 or not had_window):
+                local_topic.interest = interest
+                local_topic.most = max(local_topic.most, interest.messages)
+                return None
+            del self.by_name[topic], self.by_number[local_topic.number]
         if interest is not None:
-            self._beginnings += 1
-            self.by_topic[topic] = self.by_number[self._beginnings] = Heed(topic, interest, self._beginnings)
-        return heed
+            self._last_number += 1
+            begun = LocalTopic(topic, interest, self._last_number)
+            self.by_name[topic] = self.by_number[begun.number] = begun
+        return local_topic
 
 
-class Stream:
-    """One topic of one sender, while it is listened to; to applications a handle and nothing else.
+class IncomingStream:
+    """One topic of one sender, while this application listens; opaque to applications.
 
     Attributes:
-        last: Where it has come to.
-        is_covered: Whether whatever is missing behind ``last`` was told already.
+        last: The number up to which everything has arrived or is lost.
+        loss_reported: Whether a loss directly after ``last`` has been reported already.
     """
 
-    __slots__ = ("_bytes", "_gap_read", "_read", "_told", "_unread", "heed", "is_covered", "last", "owner", "topic")
+    __slots__ = (
+        "_credited",
+        "_gap_read",
+        "_read",
+        "_read_bytes",
+        "_unread",
+        "last",
+        "local_topic",
+        "loss_reported",
+        "owner",
+        "topic",
+    )
 
-    def __init__(self, owner: Incoming, heed: Heed) -> None:
+    def __init__(self, owner: IncomingStreams, local_topic: LocalTopic) -> None:
         self.owner = owner
-        self.topic = heed.topic
-        self.heed = heed
+        self.topic = local_topic.topic
+        self.local_topic = local_topic
         self.last = 0
-        self.is_covered = False
+        self.loss_reported = False
         self._unread: deque[tuple[int, int]] = deque()
-        self._read = 0  # everything up to there is read, or lost
-        self._told = 0  # as far as the sender knows
-        self._bytes = 0  # that were read since
+        self._read = 0  # everything up to this number is read, or lost
+        self._credited = 0  # the same, as far as the sender knows
+        self._read_bytes = 0  # since credit was last given
         self._gap_read = False
 
     @property
     def is_full(self) -> bool:
-        """Whether more was sent than there ever was room for: nothing that an honest sender does."""
-        return len(self._unread) >= 2 * self.heed.most  # with a gap before each message
+        """Whether the sender has exceeded every window ever granted, which no honest one does."""
+        return len(self._unread) >= 2 * self.local_topic.most  # a gap may precede each message
 
-    def arrive(self, number: int, size: int) -> None:
-        """Take the message ``number``, behind ``last``."""
+    def record_arrival(self, number: int, size: int) -> None:
+        """Note that message ``number``, which is after ``last``, has arrived."""
         self.last = number
-        self.is_covered = False
+        self.loss_reported = False
         self._unread.append((number, size))
 
-    def lose(self, number: int) -> None:
-        """Take everything up to ``number`` for lost; the application is told of it."""
+    def record_loss(self, number: int) -> None:
+        """Note that everything up to ``number`` is lost; the application has to read that, too."""
         self.last = number
-        self.is_covered = False
+        self.loss_reported = False
         if self._unread and self._unread[-1][1] == _GAP:
-            self._unread.pop()  # gaps without a message in between are one
+            self._unread.pop()  # adjacent gaps are one
         self._unread.append((number, _GAP))
 
     def compact(self) -> None:
-        """Take no more memory than a number, as the sender is away for long: it is told once all of this is read."""
+        """Shrink to one entry, as the sender may be away for long: credit is then all or none."""
         if len(self._unread) > 1:
             self._gap_read = self._gap_read or any(size == _GAP for _, size in self._unread)
             size = sum(size for _, size in self._unread if size != _GAP)
             self._unread = deque([(self._unread[-1][0], size)])
 
     def skip(self, number: int) -> None:
-        """Go on behind ``number``; the application has no need to know."""
+        """Move ``last`` to ``number``, without anything for the application to read."""
         self.last = max(self.last, number)
-        self.is_covered = False
+        self.loss_reported = False
         self._settle()
 
-    def take(self, number: int) -> None:
-        """The application has read everything up to ``number``."""
+    def mark_read(self, number: int) -> None:
+        """Note that the application has read everything up to ``number``."""
         unread = self._unread
         while unread and unread[0][0] <= number:
             self._read, size = unread.popleft()
             if size == _GAP:
                 self._gap_read = True
             else:
-                self._bytes += size
+                self._read_bytes += size
         self._settle()
 
     def _settle(self) -> None:
@@ -152,81 +166,84 @@ class Stream:
             self._read = self.last
 
     @property
-    def is_owed(self) -> bool:
-        """Whether the sender doesn't know of all that is read."""
-        return self._read > self._told
+    def owes_credit(self) -> bool:
+        """Whether more has been read than the sender knows."""
+        return self._read > self._credited
 
-    def doubt_told(self) -> None:
-        """What the sender was told may have been lost with a link."""
-        self._told = 0
+    def resend_credit(self) -> None:
+        """Give all credit again, as the last of it may be lost with a link."""
+        self._credited = 0
 
-    def is_due(self, max_message_bytes: int) -> bool:
-        """Whether the sender must know now, lest it waits for room that is there."""
-        window = self.heed.interest
-        messages, size = self._read - self._told, self._bytes
+    def is_credit_due(self, max_message_bytes: int) -> bool:
+        """Whether the sender must get credit now, lest it stalls although there is room."""
+        window = self.local_topic.interest
+        messages, size = self._read - self._credited, self._read_bytes
         if messages <= 0:
             return False
         return (
-            self._gap_read  # what was lost took room as well; only the sender knows how much
-            or messages >= MAX_UNTOLD
+            self._gap_read  # lost messages took room as well, and only the sender knows how much
+            or messages >= MAX_UNCREDITED
             or messages * 4 >= window.messages
             or size * 4 >= window.bytes
             or size > window.bytes - max_message_bytes
         )
 
-    def tell(self) -> int:
-        """Return up to where everything is read, and assume that the sender knows."""
-        self._told = self._read
-        self._bytes = 0
+    def take_credit(self) -> int:
+        """Return up to where everything is read; the sender is assumed to know from now on."""
+        self._credited = self._read
+        self._read_bytes = 0
         self._gap_read = False
         return self._read
 
 
-class Incoming:
+class IncomingStreams:
     """All streams of one sender's application.
 
     Attributes:
-        streams: Those that something was said on, by number.
-        line: Which of its counts they belong to, once it has told.
-        is_vague: Whether this application may have heard it before, and forgotten.
+        streams: Those on which a record has arrived, by stream number.
+        epoch: The epoch of their numbers; ``None`` until the sender has opened.
+        history_may_be_lost: Whether this application may have known the sender before, and
+            forgotten it, so that skipped numbers at the start of a stream can't be counted.
     """
 
-    def __init__(self, heeds: Heeds, *, is_vague: bool) -> None:
-        self.streams: dict[int, Stream] = {}
-        self.line: int | None = None
-        self.is_vague = is_vague
-        self._heeds = heeds
+    def __init__(self, topics: LocalTopics, *, history_may_be_lost: bool) -> None:
+        self.streams: dict[int, IncomingStream] = {}
+        self.epoch: int | None = None
+        self.history_may_be_lost = history_may_be_lost
+        self._topics = topics
 
-    def stream(self, number: int) -> Stream | None:
+    def stream(self, number: int) -> IncomingStream | None:
         """Return the stream of that number, ``None`` if it isn't listened to."""
         stream = self.streams.get(number)
-        if stream is None and (heed := self._heeds.by_number.get(number)) is not None:
-            stream = self.streams[number] = Stream(self, heed)
+        if stream is None and (local_topic := self._topics.by_number.get(number)) is not None:
+            stream = self.streams[number] = IncomingStream(self, local_topic)
         return stream
 
-    def lost_before(self, stream: Stream, number: int) -> int | None:
-        """Return how many are missing between the stream's last and ``number``; ``None`` if they can't be counted."""
-        if stream.is_covered:
+    def lost_before(self, stream: IncomingStream, number: int) -> int | None:
+        """Return how many messages before ``number`` are missing; ``None`` if unknown."""
+        if stream.loss_reported:
             return 0
-        if self.is_vague and stream.last == 0 and number > 1:
+        if self.history_may_be_lost and stream.last == 0 and number > 1:
             return None
         return number - 1 - stream.last
 
-    def give_up(self) -> list[Stream]:
-        """Return the streams that may miss what nobody can count, and go on as if that was told."""
-        listened = [number for number, heed in self._heeds.by_number.items() if heed.interest.messages > 0]
-        doubtful = [stream for number in listened if (stream := self.stream(number)) is not None and not stream.is_covered]
-        for stream in doubtful:
-            stream.is_covered = True
+    def doubtful_streams(self) -> list[IncomingStream]:
+        """Return the streams that may have lost messages, and mark that as reported."""
+        doubtful = []
+        for number, local_topic in self._topics.by_number.items():
+            stream = self.stream(number) if local_topic.interest.messages > 0 else None
+            if stream is not None and not stream.loss_reported:
+                stream.loss_reported = True
+                doubtful.append(stream)
         return doubtful
 
     def compact(self) -> None:
-        """Take little memory, as the sender is away for long."""
+        """Reduce memory, as the sender may be away for long."""
         for stream in self.streams.values():
             stream.compact()
 
-    def begin_line(self, line: int) -> None:
-        """Forget all streams: the sender counts anew."""
+    def begin_epoch(self, epoch: int) -> None:
+        """Drop all streams: the sender's numbers have restarted."""
         self.streams.clear()
-        self.is_vague = self.is_vague and self.line is None
-        self.line = line
+        self.history_may_be_lost = self.history_may_be_lost and self.epoch is None
+        self.epoch = epoch

@@ -1,9 +1,12 @@
-"""What waits for one link, and in which order it goes.
+"""The send queue of one link.
 
-Each topic has a lane of its own, and so have questions and answers. They take turns, so that a long message delays no short one
-of another lane by more than a part. A payload is filled from lane after lane, so that many short messages cost one payload.
+It is divided into lanes that take turns (round robin), so that a long message delays a short one of
+another lane by no more than one part. Each topic has a lane. Short questions share one, and so do
+short answers; a question or an answer that is too long for one payload gets its own, as questions
+have no order among them. A payload is filled from lane after lane, so that many short messages cost
+one payload.
 
-No more goes than the peer's application can be behind by (the transit): else megabytes of messages would stand in sockets and
+Sending stops while too many bytes are in transit. Otherwise, megabytes would stand in sockets and
 pipes ahead of whatever comes next.
 """
 
@@ -15,42 +18,46 @@ from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.wire import topics as wire
 
-MAX_QUEUED_BYTES = 8 * 1024 * 1024  # of messages and questions for one link
-MAX_REPLY_BYTES = 32 * 1024 * 1024  # of answers for one link
+MAX_QUEUED_BYTES = 8 * 1024 * 1024  # messages and questions of one link
+MAX_REPLY_BYTES = 32 * 1024 * 1024  # answers of one link
 MAX_TRANSIT_BYTES = 1024 * 1024
 HEARD_STEP_BYTES = MAX_TRANSIT_BYTES // 4
 
 _TURN_BYTES = 8 * 1024
-_MIN_PART_BYTES = 4 * 1024  # less isn't worth a part of its own
+_MIN_PART_BYTES = 4 * 1024  # a smaller part isn't worth its overhead
 _MAX_WHOLE_BYTES = MAX_PAYLOAD_BYTES - wire.ARRAY_BYTES
 
 
 class Lane:
-    """The records of one topic, or all questions, or all answers."""
+    """A queue of records: of one topic, of short questions or answers, or one long record."""
 
-    __slots__ = ("_rest", "_slot", "is_queued", "items")
+    __slots__ = ("_rest", "_slot", "has_replies", "is_queued", "items")
 
-    def __init__(self) -> None:
-        self.items: deque[tuple[wire.Record, int]] = deque()  # with the most bytes that each takes
+    def __init__(self, *, has_replies: bool = False) -> None:
+        self.has_replies = has_replies
+        self.items: deque[tuple[wire.Record, int]] = deque()  # with upper bounds of their sizes
         self.is_queued = False
-        self._rest: memoryview | None = None  # of the first item's data, where it goes in parts
+        self._rest: memoryview | None = None  # of the first record's data, once it goes in parts
         self._slot = 0
 
     @property
     def is_begun(self) -> bool:
-        """Whether a part of the first item is gone already."""
+        """Whether the first part of the first record has been sent."""
         return self._rest is not None
 
     def remove(self, record: wire.Record) -> int | None:
-        """Take back a record none of which is gone; return its bytes, ``None`` if it's too late."""
+        """Remove a record unless some of it has been sent; return its size, ``None`` if it has."""
         for at, (each, size) in enumerate(self.items):
             if each is record and not (at == 0 and self.is_begun):
                 del self.items[at]
                 return size
         return None
 
-    def cut(self, room: int, slots: list[int]) -> wire.Part | None:
-        """Return the next part of the first item, ``None`` if it has to wait for one of ``slots``."""
+    def next_part(self, room: int, slots: list[int]) -> wire.Part | None:
+        """Return the next part of the first record, ``None`` if all ``slots`` are in use.
+
+        A slot is the number by which the receiver tells apart the records that arrive in parts.
+        """
         size = min(room - wire.RECORD_BYTES, wire.PART_BYTES)
         rest = self._rest
         if rest is None:
@@ -71,49 +78,57 @@ class Lane:
 
 
 class Lanes:
-    """All that waits for one link.
+    """All lanes of one link.
 
     Attributes:
-        queued: Bytes of messages and questions, without those of one that is longer than all that may wait: others of other
-            lanes pass it, and need their room.
-        is_tight: Whether somebody found no room here since that was last looked at.
+        queued: Bytes of messages and questions. A record that is longer than the whole queue may be
+            is not counted: records of other lanes pass it, and need their room.
+        replies: The number of queued answers.
+        was_full: Whether ``has_room`` has returned False since this was last reset.
     """
 
     def __init__(self) -> None:
-        self.questions = Lane()
-        self.replies = Lane()
         self.queued = 0
-        self.is_tight = False
+        self.replies = 0
+        self.was_full = False
+        self._short_questions = Lane()
+        self._short_replies = Lane(has_replies=True)
         self._has_long = False
         self._reply_bytes = 0
         self._turns: deque[Lane] = deque()
         self._slots = list(range(wire.MAX_LANES))
-        self._sent = 0  # bytes on this link
-        self._heard = 0  # of these, as far as the peer has said
+        self._sent = 0  # bytes
+        self._heard = 0  # bytes of these that have arrived, according to the peer
 
-    # -- what waits ------------------------------------------------------------------------------------------------------------
+    # -- queueing ----------------------------------------------------------------------------------
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits."""
+        """Whether nothing is queued."""
         return not self._turns
 
     @property
-    def may_go(self) -> bool:
-        """Whether something waits that may go now."""
-        return bool(self._turns) and self._sent - self._heard <= MAX_TRANSIT_BYTES - MAX_PAYLOAD_BYTES
+    def can_send(self) -> bool:
+        """Whether something is queued and the transit has room for a payload."""
+        in_transit = self._sent - self._heard
+        return bool(self._turns) and in_transit <= MAX_TRANSIT_BYTES - MAX_PAYLOAD_BYTES
 
     def has_room(self, size: int) -> bool:
-        """Whether so many bytes more may wait; one record that is longer may, where nothing else does."""
-        if self.queued + size <= MAX_QUEUED_BYTES or (self.queued == 0 and not self._has_long):
+        """Whether ``size`` more bytes may be queued. One longer record may, in an empty queue."""
+        is_empty = self.queued == 0 and not self._has_long
+        if is_empty or self.queued + size <= MAX_QUEUED_BYTES:
             return True
-        self.is_tight = True
+        self.was_full = True
         return False
 
     def put(self, lane: Lane, record: wire.Record, size: int) -> None:
-        """Have a message or a question wait, for which there is room."""
+        """Queue a message; the caller has checked ``has_room``."""
         self._count(size, 1)
         self._queue(lane, record, size)
+
+    def put_question(self, question: wire.Asked, size: int) -> None:
+        """Queue a question; the caller has checked ``has_room``."""
+        self.put(self._short_questions if size <= _MAX_WHOLE_BYTES else Lane(), question, size)
 
     def _queue(self, lane: Lane, record: wire.Record, size: int) -> None:
         lane.items.append((record, size))
@@ -122,84 +137,97 @@ class Lanes:
             self._turns.append(lane)
 
     def put_missed(self, lane: Lane, missed: wire.Missed) -> None:
-        """Tell behind what waits in ``lane`` that something is lost. It needs no room, as no two such records come in a row."""
+        """Queue ``missed`` behind what is in ``lane``.
+
+        It needs no room, as two adjacent ones become one.
+        """
         if lane.items and type(lane.items[-1][0]) is wire.Missed:
             lane.items[-1] = (missed, lane.items[-1][1])
         else:
             self.put(lane, missed, wire.RECORD_BYTES)
 
     def has_reply_room(self, size: int) -> bool:
-        """Whether an answer of so many bytes may wait."""
+        """Whether an answer of ``size`` bytes may be queued."""
         return self._reply_bytes + size <= MAX_REPLY_BYTES or self._reply_bytes == 0
 
-    def put_reply(self, record: wire.Record, size: int) -> None:
-        """Have an answer wait."""
-        self._queue(self.replies, record, size)
+    def put_reply(self, record: wire.QuestionEnd) -> None:
+        """Queue an answer."""
+        match record:
+            case wire.Answered(data=data):
+                size = len(data) + wire.RECORD_BYTES
+            case wire.Raised(text=text) | wire.Declined(reason=text):
+                size = 4 * len(text) + wire.RECORD_BYTES
+        is_short = size <= _MAX_WHOLE_BYTES
+        lane = self._short_replies if is_short else Lane(has_replies=True)
+        self._queue(lane, record, size)
         self._reply_bytes += size
+        self.replies += 1
 
     def take_back(self, question: wire.Asked) -> bool:
-        """Take back a question; return whether it was not too late."""
-        size = self.questions.remove(question)
-        if size is None:
-            return False
-        self._count(size, -1)
-        if not self.questions.items:
-            self.questions.is_queued = False
-            self._turns.remove(self.questions)
-        return True
+        """Remove a question; return False if some of it has been sent."""
+        for lane in self._turns:
+            size = lane.remove(question) if type(lane.items[0][0]) is wire.Asked else None
+            if size is not None:
+                self._count(size, -1)
+                if not lane.items:
+                    lane.is_queued = False
+                    self._turns.remove(lane)
+                return True
+        return False
 
-    # -- what goes -------------------------------------------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------------
 
     def fill(self, records: list[wire.Record], used: int) -> None:
-        """Add what goes next to ``records``, which take ``used`` bytes of a payload."""
+        """Append what goes next to ``records``, which take ``used`` bytes of a payload."""
         turns = self._turns
-        held_up = 0  # lanes in a row that have to wait for a slot
+        held_up = 0  # adjacent lanes that wait for a slot
         while held_up < len(turns):
             lane = turns[0]
             before = used
-            used, is_over = self._turn(lane, records, used)
+            used, is_over = self._take_turn(lane, records, used)
             if not lane.items:
                 lane.is_queued = False
                 turns.popleft()
             elif is_over:
-                return  # it has the first turn of the next payload
+                return  # this lane has the first turn in the next payload
             else:
                 turns.rotate(-1)
             held_up = held_up + 1 if used == before else 0
 
-    def _turn(self, lane: Lane, records: list[wire.Record], used: int) -> tuple[int, bool]:
-        """Add some of one lane; return the bytes used then, and whether the payload is full."""
+    def _take_turn(self, lane: Lane, records: list[wire.Record], used: int) -> tuple[int, bool]:
+        """Append records of one lane; return the bytes in use, and whether the payload is full."""
         items = lane.items
         end = min(used + _TURN_BYTES, _MAX_WHOLE_BYTES)
         while items:
             record, size = items[0]
             if size > _MAX_WHOLE_BYTES:
-                return self._part(lane, records, used)
+                return self._add_part(lane, records, used)
             if used + size > _MAX_WHOLE_BYTES:
                 return used, True
             items.popleft()
             records.append(record)
             used += size
-            self._gone(lane, size)
+            self._dequeued(lane, size)
             if used >= end:
                 break
         return used, False
 
-    def _part(self, lane: Lane, records: list[wire.Record], used: int) -> tuple[int, bool]:
+    def _add_part(self, lane: Lane, records: list[wire.Record], used: int) -> tuple[int, bool]:
         room = _MAX_WHOLE_BYTES - used
         if room < _MIN_PART_BYTES:
             return used, True
-        part = lane.cut(room, self._slots)
+        part = lane.next_part(room, self._slots)
         if part is None:
             return used, False
         records.append(part)
         if part.last:
-            self._gone(lane, lane.items.popleft()[1])
+            self._dequeued(lane, lane.items.popleft()[1])
         return used + wire.RECORD_BYTES + len(part.data), False
 
-    def _gone(self, lane: Lane, size: int) -> None:
-        if lane is self.replies:
+    def _dequeued(self, lane: Lane, size: int) -> None:
+        if lane.has_replies:
             self._reply_bytes -= size
+            self.replies -= 1
         else:
             self._count(size, -1)
 
@@ -210,15 +238,16 @@ class Lanes:
             self.queued += sign * size
 
     def sent(self, size: int) -> None:
-        """A payload of ``size`` bytes is on its way."""
+        """Note that a payload of ``size`` bytes is in transit."""
         self._sent += size
 
     def heard(self, total: int) -> None:
-        """So much of what was sent has arrived.
+        """Note that ``total`` bytes have arrived since the link is up.
 
         Raises:
-            RemoteProtocolError: That can't be.
+            RemoteProtocolError: That many were not sent, or more had arrived before.
         """
         if not self._heard <= total <= self._sent:
-            raise RemoteProtocolError(f"messages: {total} bytes have arrived, the peer says: {self._sent} were sent")
+            text = f"messages: the peer claims that {total} bytes arrived"
+            raise RemoteProtocolError(f"{text}: {self._sent} were sent")
         self._heard = total

@@ -1,10 +1,10 @@
-"""What all links of one application share."""
+"""The state that all links of one application share."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cluster_kit.topics.incoming import Heeds, Stream
+from cluster_kit.topics.incoming import IncomingStream, LocalTopics
 from cluster_kit.topics.outcomes import Outcome
 from cluster_kit.topics.peers import Peers
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from cluster_kit.topics.link import Link
 
 
-class Place(NamedTuple):
-    """Where what has a ticket is; ``topic`` is that of a message that waits for room, ``None`` for a question."""
+class Pending(NamedTuple):
+    """Where the operation of a ticket is; ``topic`` is that of a parked message, else ``None``."""
 
     link: Link
     topic: str | None
@@ -23,32 +23,32 @@ class Local:
     """This application.
 
     Attributes:
-        outcomes: Those that nobody was told yet.
-        audience: The links to those who listen, by topic and then by the name of the node.
-        places: Of what was neither handed over nor given up, or not answered, by ticket.
-        ready: The links that may have something to send.
-        owed: The streams whose senders don't know of all that is read.
-        changes: How often a link came or went, or a peer listened otherwise than before.
+        outcomes: Those that have not been returned yet.
+        listeners: The links to listening peers, by topic, then by the peer's name.
+        pending: The operations that can be withdrawn, by ticket: parked messages, open questions.
+        ready: The numbers of links that may have something to send.
+        owed_credit: The streams whose senders have to get credit at the next tick.
+        changes: Counts links that come or go, and interests that change.
     """
 
     def __init__(self, run: bytes, max_message_bytes: int) -> None:
         self.run = run
         self.max_message_bytes = max_message_bytes
-        self.heeds = Heeds()
+        self.topics = LocalTopics()
         self.outcomes: list[Outcome] = []
-        self.peers = Peers(self.heeds, self.outcomes)
-        self.audience: dict[str, dict[str, Link]] = {}
-        self.places: dict[int, Place] = {}
+        self.peers = Peers(self.topics, self.outcomes)
+        self.listeners: dict[str, dict[str, Link]] = {}
+        self.pending: dict[int, Pending] = {}
         self.ready: set[int] = set()
-        self.owed: dict[Stream, None] = {}
+        self.owed_credit: dict[IncomingStream, None] = {}
         self.changes = 0
 
-    def hears(self, topic: str, name: str, link: Link) -> None:
-        """The node of that name listens to ``topic``."""
-        self.audience.setdefault(topic, {})[name] = link
+    def add_listener(self, topic: str, name: str, link: Link) -> None:
+        """Note that the peer of that name listens to ``topic``."""
+        self.listeners.setdefault(topic, {})[name] = link
 
-    def hears_no_more(self, topic: str, name: str) -> None:
-        """It doesn't, or is not linked any more."""
-        links = self.audience.get(topic)
+    def remove_listener(self, topic: str, name: str) -> None:
+        """Note that it doesn't listen any more, or is not linked."""
+        links = self.listeners.get(topic)
         if links is not None and links.pop(name, None) is not None and not links:
-            del self.audience[topic]
+            del self.listeners[topic]

@@ -1,15 +1,15 @@
-"""One application's messages in one topology, as values: what its links say comes in, what they are to say comes out.
+"""``Messenger``, the sans-I/O core of an application's messages in one topology.
 
-No lock, thread, clock, randomness or socket: whoever has these calls it, one call at a time. The page on how it works is the
-docstring of ``cluster_kit.topics``.
+It has no lock, thread, clock, randomness or socket; the caller has these, and makes one call at a
+time. The docstring of ``cluster_kit.topics`` explains how it works.
 """
 
 from __future__ import annotations
 
 from cluster_kit.errors import NotLinkedError
 from cluster_kit.node import Node, canonical_key
-from cluster_kit.topics.hearing import Hearing
-from cluster_kit.topics.incoming import Interest, Stream
+from cluster_kit.topics.dispatcher import Dispatcher
+from cluster_kit.topics.incoming import IncomingStream, Interest
 from cluster_kit.topics.link import Link
 from cluster_kit.topics.local import Local
 from cluster_kit.topics.outcomes import Failed, Outcome
@@ -22,10 +22,10 @@ _MAX_PATIENCE_MS = 2**53
 class Messenger:
     """All streams, questions and links of one application.
 
-    Outcomes are returned by the next call that returns any: of a call that raises, they are not lost.
+    Outcomes are returned by the next call that returns any; if a call raises, none is lost.
 
     Args:
-        run: ``RUN_BYTES`` random bytes, which this application has for as long as it lives, and no other has.
+        run: The application's run id: ``RUN_BYTES`` random bytes, made when it starts.
         max_message_bytes: See ``Connector.max_message_bytes``; may be set later.
     """
 
@@ -33,7 +33,7 @@ class Messenger:
         if len(run) != wire.RUN_BYTES:
             raise ValueError(f"messenger: run of {len(run)} bytes: expected {wire.RUN_BYTES}")
         self._local = Local(run, max_message_bytes)
-        self._hearing = Hearing(self._local)
+        self._dispatcher = Dispatcher(self._local)
         self._links: dict[int, Link] = {}
         self._by_name: dict[str, Link] = {}
         self._greeting: bytes | None = None
@@ -42,7 +42,7 @@ class Messenger:
 
     @property
     def max_message_bytes(self) -> int:
-        """The longest message to be sent and to be taken."""
+        """The size limit of messages, both sent and received, in bytes."""
         return self._local.max_message_bytes
 
     @max_message_bytes.setter
@@ -52,46 +52,49 @@ class Messenger:
 
     @property
     def changes(self) -> int:
-        """A number that changes whenever ``linked`` and ``listeners`` may."""
+        """A counter that changes whenever the results of ``linked`` and ``listeners`` may."""
         return self._local.changes
 
     @property
     def greeting(self) -> bytes:
-        """What peers are to be told in the handshake, as of now."""
+        """The greeting for the handshakes of new links, as of now."""
         if self._greeting is None:
             local = self._local
-            interests = {topic: heed.told for topic, heed in local.heeds.by_topic.items()}
-            self._greeting = wire.encode_greeting(wire.Greeting(local.run, local.max_message_bytes, interests))
+            by_name = local.topics.by_name
+            interests = {topic: local_topic.advertised for topic, local_topic in by_name.items()}
+            greeting = wire.Greeting(local.run, local.max_message_bytes, interests)
+            self._greeting = wire.encode_greeting(greeting)
         return self._greeting
 
-    # -- what this application wants -------------------------------------------------------------------------------------------
+    # -- interests and reading ---------------------------------------------------------------------
 
     def listen(self, topic: str, interest: Interest | None) -> None:
-        """Listen to ``topic`` so from now on, or, with ``None``, not any more.
+        """Begin, change or, with ``None``, end listening to ``topic``.
 
         Raises:
-            ValueError: That is no name of a topic, or one too many.
+            ValueError: The name is invalid, or there are too many topics.
         """
         wire.check_topic(topic)
-        heeds = self._local.heeds
-        is_new = topic not in heeds.by_topic
+        topics = self._local.topics
+        is_new = topic not in topics.by_name
         if is_new and interest is None:
             return
-        if is_new and len(heeds.by_topic) >= wire.MAX_TOPICS:
-            raise ValueError(f"topic {topic!r}: at most {wire.MAX_TOPICS} topics can be listened to")
-        ended = heeds.set(topic, interest)
+        if is_new and len(topics.by_name) >= wire.MAX_TOPICS:
+            text = f"topic {topic!r}: at most {wire.MAX_TOPICS} topics can be listened to"
+            raise ValueError(text)
+        ended = topics.set(topic, interest)
         if ended is not None:
             self._local.peers.forget_stream(ended.number)
         elif not is_new:
-            for stream in self._streams(heeds.by_topic[topic].number):
-                self._flush(stream)  # the new window may be smaller than what is owed
+            for stream in self._streams(topics.by_name[topic].number):
+                self._give_credit(stream)  # the new window may be smaller than the credit due
         self._greeting = None
         for link in self._links.values():
-            link.control.tell_interest(topic)
+            link.control.announce_interest(topic)
             self._local.ready.add(link.number)
 
     def listeners(self, topic: str, *, answering: bool = False) -> tuple[Node, ...]:
-        """Return the linked nodes that listen to ``topic``, or, if ``answering``, that answer there; by name."""
+        """Return the linked nodes that listen to ``topic`` or, if ``answering``, answer there."""
         found = []
         for name in sorted(self._by_name):
             link = self._by_name[name]
@@ -101,7 +104,7 @@ class Messenger:
         return tuple(found)
 
     def linked(self, topic: str) -> dict[int, tuple[Node, bool]]:
-        """Return the nodes at the other ends of all links, and whether each answers in ``topic``."""
+        """Return the node at the end of each link, and whether it answers in ``topic``."""
         found = {}
         for number, link in self._links.items():
             interest = link.peer.interests.get(topic) if link.peer is not None else None
@@ -109,114 +112,117 @@ class Messenger:
         return found
 
     def sync(self, link: int, ticket: int) -> None:
-        """Have ``Synced`` tell of ``ticket`` when the peer has heard all that it was told on ``link`` before, and said what
-        follows from that; nothing if the link is down, or goes down before.
+        """Ask the peer to confirm that it has processed all earlier records of ``link``.
+
+        ``Synced`` then reports ``ticket``; nothing does if the link is down, or goes down before.
         """
         found = self._links.get(link)
         if found is not None:
             found.control.sync(ticket)
             self._local.ready.add(link)
 
-    def taken(self, stream: Stream, number: int) -> None:
-        """Take everything of ``stream`` up to ``number`` for read; what is over already is ignored."""
+    def mark_read(self, stream: IncomingStream, number: int) -> None:
+        """Note that the application has read ``stream`` up to ``number``, unless it has ended."""
         peer = self._local.peers.peer_of(stream)
         if peer is None:
             return
-        stream.take(number)
-        if stream.is_owed:
-            self._local.owed[stream] = None
-            if peer.link is not None and stream.is_due(self._local.max_message_bytes):
-                peer.link.control.tell_read(stream)
+        stream.mark_read(number)
+        if stream.owes_credit:
+            self._local.owed_credit[stream] = None
+            if peer.link is not None and stream.is_credit_due(self._local.max_message_bytes):
+                peer.link.control.give_credit(stream)
                 self._local.ready.add(peer.link.number)
 
-    # -- links -----------------------------------------------------------------------------------------------------------------
+    # -- links -------------------------------------------------------------------------------------
 
     def up(self, link: int, node: Node, greeting: bytes, *, outdated: bool) -> list[Outcome]:
-        """A link is up.
+        """Add a link.
 
         Args:
-            link: Its number, not used before.
+            link: Its number, which no earlier link had.
             node: The peer.
             greeting: The peer's.
-            outdated: Whether the peer was told another greeting than that of now.
+            outdated: Whether the peer was sent another greeting than the current one.
 
         Raises:
-            RemoteProtocolError: ``greeting`` can't be read, or is this application's own: call ``down``, and ignore the link.
+            RemoteProtocolError: ``greeting`` is malformed, or this application's own. Call
+                ``down``, and ignore the link.
         """
-        told = wire.decode_greeting(greeting)
+        decoded = wire.decode_greeting(greeting)
         assert node.name is not None
         before = self._by_name.get(node.name)
         if before is not None:
-            self._end(before, self._now_s)
+            self._close_link(before, self._now_s)
         opened = self._links[link] = self._by_name[node.name] = Link(self._local, link, node)
         self._local.changes += 1
-        if told is not None:
-            opened.bind(told.run, told)
+        if decoded is not None:
+            opened.identify(decoded.run, decoded)
         if outdated:
-            opened.control.tell_interests()
+            opened.control.announce_interests()
         if self._is_closing:
             opened.close()
         self._local.ready.add(link)
-        return self._outcomes()
+        return self.take_outcomes()
 
     def down(self, link: int, now_s: float) -> list[Outcome]:
-        """A link is down, or is ignored from now on."""
+        """Remove a link that is down, or that is to be ignored."""
         self._now_s = now_s
         closed = self._links.get(link)
         if closed is not None:
-            self._end(closed, now_s)
-        return self._outcomes()
+            self._close_link(closed, now_s)
+        return self.take_outcomes()
 
     def receive(self, link: int, payload: bytes) -> list[Outcome]:
-        """The peer has sent ``payload``.
+        """Process a payload from the peer.
 
         Raises:
-            RemoteProtocolError: The peer breaks the protocol: call ``down``, and ignore the link from then on.
+            RemoteProtocolError: The peer breaks the protocol. Call ``down``, and ignore the link.
         """
-        heard_on = self._links.get(link)
-        if heard_on is not None:
-            self._hearing.hear(heard_on, payload)
-        return self._outcomes()
+        found = self._links.get(link)
+        if found is not None:
+            self._dispatcher.dispatch(found, payload)
+        return self.take_outcomes()
 
     def tick(self, now_s: float) -> list[Outcome]:
-        """Do what has waited for long enough; call it each second or so."""
+        """Do what is due by time; to be called about once a second."""
         self._now_s = now_s
         self._local.peers.tick(now_s)
-        for stream in self._local.owed:
-            self._flush(stream)
-        self._local.owed.clear()
-        return self._outcomes()
+        for stream in self._local.owed_credit:
+            self._give_credit(stream)
+        self._local.owed_credit.clear()
+        return self.take_outcomes()
 
     def close(self) -> None:
-        """Say on all links that this was all, behind what waits already; hand over nothing more."""
+        """Accept nothing more to send; send what is queued, then ``Closing``, on all links."""
         self._is_closing = True
         for link in self._links.values():
             link.close()
 
     def ready(self) -> tuple[int, ...]:
-        """Return the links that have something to send now."""
+        """Return the numbers of the links that have something to send now."""
         ready = self._local.ready
-        for number in [number for number in ready if number not in self._links or not self._links[number].is_ready]:
+        links = self._links
+        for number in [each for each in ready if each not in links or not links[each].is_ready]:
             ready.discard(number)
         return tuple(ready)
 
     def next_payload(self, link: int) -> bytes | None:
-        """Return what to send next on a link, ``None`` if there is nothing now."""
+        """Return what to send next on ``link``, ``None`` if there is nothing now."""
         found = self._links.get(link)
         return None if found is None else found.next_payload()
 
-    # -- messages --------------------------------------------------------------------------------------------------------------
+    # -- messages ----------------------------------------------------------------------------------
 
     def publish(self, topic: str, data: bytes) -> int:
-        """Hand ``data`` to all linked nodes that listen to ``topic`` and have room; return to how many.
+        """Queue ``data`` for each listening peer that has room; return for how many.
 
         Raises:
             ValueError: It is too long.
         """
         size = len(data)
         if size > self._local.max_message_bytes:
-            self._refuse(topic, size)
-        links = self._local.audience.get(topic)
+            self._raise_too_long(topic, size)
+        links = self._local.listeners.get(topic)
         if links is None or self._is_closing:
             return 0
         count = 0
@@ -226,108 +232,120 @@ class Messenger:
         return count
 
     def send(self, to: Node | str, topic: str, data: bytes, ticket: int) -> list[Outcome]:
-        """Hand ``data`` to one node: ``Sent`` or ``Failed`` tell of ``ticket``, now or later.
+        """Queue ``data`` for one node; ``Sent`` or ``Failed`` reports ``ticket``, now or later.
 
         Raises:
             ValueError: It is too long.
         """
         if len(data) > self._local.max_message_bytes:
-            self._refuse(topic, len(data))
+            self._raise_too_long(topic, len(data))
         link = self._link_to(to, topic, ticket)
         if link is not None:
             link.send(topic, data, ticket)
-        return self._outcomes()
+        return self.take_outcomes()
 
-    def ask(self, to: Node | str, topic: str, data: bytes, ticket: int, patience_s: float) -> list[Outcome]:
-        """Ask one node: ``Replied`` or ``Failed`` tell of ``ticket``, now or later.
+    def ask(
+        self,
+        to: Node | str,
+        topic: str,
+        data: bytes,
+        ticket: int,
+        patience_s: float,
+    ) -> list[Outcome]:
+        """Ask one node; ``Replied`` or ``Failed`` reports ``ticket``, now or later.
 
         Args:
-            to: The node.
+            to: A node means this very run of it, a name whichever runs.
             topic: Where it answers.
             data: The question.
             ticket: Not in use.
-            patience_s: How long an answer is of use, for whoever answers to know.
+            patience_s: How long the answer is of use; the answering application learns that.
 
         Raises:
             ValueError: It is too long.
         """
         if len(data) > self._local.max_message_bytes:
-            self._refuse(topic, len(data))
+            self._raise_too_long(topic, len(data))
         link = self._link_to(to, topic, ticket)
         if link is not None:
             link.ask(topic, data, ticket, int(min(max(patience_s * 1000, 0), _MAX_PATIENCE_MS)))
-        return self._outcomes()
+        return self.take_outcomes()
 
     def withdraw(self, ticket: int) -> bool:
-        """Have nothing more told of ``ticket``; return whether it was certainly not sent."""
-        place = self._local.places.pop(ticket, None)
+        """Give up an operation, without an outcome; return whether it was certainly not sent."""
+        place = self._local.pending.pop(ticket, None)
         return place is not None and place.link.withdraw(ticket, place.topic)
 
     def reply(self, question: Question, data: bytes) -> None:
-        """Answer a question; one that has ended is ignored.
+        """Answer a question; ignored if it has ended.
 
         Raises:
-            ValueError: It is too long; the question is still open.
+            ValueError: The answer is too long; the question is still open.
         """
         if len(data) > self._local.max_message_bytes:
-            self._refuse("answer", len(data))
+            self._raise_too_long("answer", len(data))
         self._answer(question, wire.Answered(question.number, data))
 
     def fail(self, question: Question, text: str) -> None:
-        """Tell who asked what was raised instead of an answer."""
+        """End a question with the text of an exception."""
         self._answer(question, wire.Raised(question.number, _plain(text, wire.MAX_TEXT_CHARS)))
 
     def decline(self, question: Question, reason: str) -> None:
-        """Tell who asked that nobody has answered, and why."""
-        self._answer(question, wire.Declined(question.number, _plain(reason, wire.MAX_REASON_CHARS)))
+        """End a question unanswered, for a ``reason``."""
+        text = _plain(reason, wire.MAX_REASON_CHARS)
+        self._answer(question, wire.Declined(question.number, text))
 
-    # -- inside ----------------------------------------------------------------------------------------------------------------
-
-    def _outcomes(self) -> list[Outcome]:
+    def take_outcomes(self) -> list[Outcome]:
+        """Return the outcomes that no call has returned yet."""
         outcomes = self._local.outcomes[:]
         self._local.outcomes.clear()
         return outcomes
 
-    def _end(self, link: Link, now_s: float) -> None:
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _close_link(self, link: Link, now_s: float) -> None:
         del self._links[link.number], self._by_name[link.name]
         self._local.changes += 1
         self._local.ready.discard(link.number)
         link.down(now_s)
 
     def _link_to(self, to: Node | str, topic: str, ticket: int) -> Link | None:
-        """Return the link to ``to``; without one, ``ticket`` has failed."""
+        """Return the link to ``to``; if there is none, fail ``ticket``."""
         wire.check_topic(topic)
         key = to if isinstance(to, str) else to.key
         link = self._by_name.get(key) or self._by_name.get(canonical_key(key))
         if link is None:
             error = NotLinkedError(f"topic {topic!r}: {key!r} is not linked", node=key)
         elif isinstance(to, Node) and to.boot_id is not None and link.node.boot_id != to.boot_id:
-            error = NotLinkedError(f"topic {topic!r}: {key!r} is linked, but not that run of it", node=key)
+            text = f"topic {topic!r}: {key!r} is linked, but not that run of it"
+            error = NotLinkedError(text, node=key)
         else:
             return link
         self._local.outcomes.append(Failed(ticket, error))
         return None
 
-    def _answer(self, question: Question, record: wire.Answered | wire.Raised | wire.Declined) -> None:
+    def _answer(self, question: Question, record: wire.QuestionEnd) -> None:
         link = self._links.get(question.link)
         if link is not None:
             link.answer(question, record)
 
-    def _streams(self, number: int) -> list[Stream]:
-        return [stream for peer in self._local.peers if (stream := peer.incoming.streams.get(number)) is not None]
+    def _streams(self, number: int) -> list[IncomingStream]:
+        found = [peer.incoming.streams.get(number) for peer in self._local.peers]
+        return [stream for stream in found if stream is not None]
 
-    def _flush(self, stream: Stream) -> None:
-        """Have the sender told of all that is read, if it doesn't know."""
+    def _give_credit(self, stream: IncomingStream) -> None:
+        """Give the sender all credit that it doesn't know of."""
         peer = self._local.peers.peer_of(stream)
-        if peer is not None and peer.link is not None and stream.is_owed:
-            peer.link.control.tell_read(stream)
+        if peer is not None and peer.link is not None and stream.owes_credit:
+            peer.link.control.give_credit(stream)
             self._local.ready.add(peer.link.number)
 
-    def _refuse(self, topic: str, size: int) -> None:
+    def _raise_too_long(self, topic: str, size: int) -> None:
         limit = self._local.max_message_bytes
-        raise ValueError(f"topic {topic!r}: message of {size} bytes: at most {limit} allowed; see max_message_bytes")
+        text = f"topic {topic!r}: message of {size} bytes: at most {limit} allowed"
+        raise ValueError(f"{text}; see max_message_bytes")
 
 
 def _plain(text: str, limit: int) -> str:
-    """Return as much of ``text`` as may be sent."""
+    """Return as much of ``text`` as can be sent."""
     return text[:limit].encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""What comes of messages, as a ``Messenger`` tells it, and the handles by which it is spoken to about them."""
+"""What a ``Messenger`` reports, and the opaque handles that its calls take."""
 
 from __future__ import annotations
 
@@ -6,21 +6,33 @@ import msgspec
 
 from cluster_kit.errors import ClusterKitError
 from cluster_kit.node import Node
-from cluster_kit.topics.incoming import Interest, Stream
+from cluster_kit.topics.incoming import IncomingStream, Interest
 from cluster_kit.topics.questions import Question
 
-__all__ = ["Arrived", "Asked", "Failed", "Interest", "Missing", "Outcome", "Question", "Replied", "Sent", "Stream", "Synced"]
+__all__ = [
+    "Arrived",
+    "Asked",
+    "Failed",
+    "IncomingStream",
+    "Interest",
+    "Missing",
+    "Outcome",
+    "Question",
+    "Replied",
+    "Sent",
+    "Synced",
+]
 
 
 class Arrived(msgspec.Struct, frozen=True, gc=False):
-    """A message is here.
+    """A message has arrived.
 
     Attributes:
-        number: Its number in the stream; see ``Messenger.taken``.
-        data: Where it is long perhaps a view, that nobody has copied.
+        number: In its stream; see ``Messenger.mark_read``.
+        data: If it is long, perhaps a view that nobody has copied.
     """
 
-    stream: Stream
+    stream: IncomingStream
     sender: Node
     topic: str
     number: int
@@ -28,14 +40,14 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
 
 
 class Missing(msgspec.Struct, frozen=True, gc=False):
-    """Messages are lost, at this place of the stream.
+    """Messages are lost at this place of the stream.
 
     Attributes:
-        number: That of the last of them, as far as is known; see ``Messenger.taken``.
-        lost: How many; ``None`` where nobody can know.
+        number: The last lost one, as far as is known; see ``Messenger.mark_read``.
+        lost: How many; ``None`` if that can't be known.
     """
 
-    stream: Stream
+    stream: IncomingStream
     sender: Node
     topic: str
     number: int
@@ -43,10 +55,10 @@ class Missing(msgspec.Struct, frozen=True, gc=False):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Somebody asks; each question is to be ended by ``reply``, ``fail`` or ``decline``.
+    """A question has arrived; end it by ``reply``, ``fail`` or ``decline``.
 
     Attributes:
-        patience_s: For how long an answer is of use.
+        patience_s: How long an answer is of use.
     """
 
     question: Question
@@ -57,7 +69,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """The message of ``Messenger.send`` was handed over."""
+    """The message of ``Messenger.send`` was queued."""
 
     ticket: int
 
@@ -70,10 +82,11 @@ class Replied(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """Nothing comes of ``Messenger.send`` or ``Messenger.ask``.
+    """``Messenger.send`` or ``Messenger.ask`` has failed.
 
     Attributes:
-        error: A ``NotSentError``; of questions that were handed over also ``RemoteError`` or ``UnansweredError``.
+        error: ``NotSentError``; or, once a question was queued, ``RemoteError``,
+            ``UnansweredError``.
     """
 
     ticket: int
@@ -81,7 +94,7 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class Synced(msgspec.Struct, frozen=True):
-    """The peer has heard all that it had been told before ``Messenger.sync``."""
+    """The peer has processed all records that were sent before ``Messenger.sync``."""
 
     ticket: int
 

@@ -1,9 +1,10 @@
-"""One stream: what is said on one topic to one peer's application. Its numbers, and the room that the peer gives.
+"""The sending end of a stream: its numbers, and the peer's window.
 
-A message has a number from the moment at which it is handed over, and is outstanding until the peer says that everything up to
-it is read. The peer's window is how much may be outstanding: so many messages, and so many bytes. Who waits for room has no
-number yet, and is handed over in turn. Who doesn't wait, where there is none, uses up a number all the same: the peer finds
-out by the next number that comes, or, where none comes, by being told once there is room.
+A message gets its number when it is queued, and is outstanding until the peer says that it has read
+everything up to it. The window limits what may be outstanding, in messages and bytes. A message of
+``send`` that finds no room is parked, in order, without a number. A published one is dropped, and
+uses up a number: the peer notices by the next number that arrives, or, if none does, is told once
+there is room.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from cluster_kit.topics.lanes import Lane
 from cluster_kit.wire.topics import Interest
 
 
-class Outgoing:
-    """A stream.
+class OutgoingStream:
+    """One topic of one peer.
 
     Attributes:
-        stream: What the peer calls it; see ``wire.topics.Interest``.
-        number: The last that was used.
-        window: What the peer gives room for.
-        parked: Those who wait for room: data by ticket.
-        skipped_bytes: How long the last message was that there was no room for; ``None`` if the peer will find out.
-        lane: Where its messages wait for the link, while there is one.
+        stream_number: What the peer calls the stream; see ``wire.topics.Interest``.
+        number: The last one used.
+        window: What the peer has granted.
+        parked: Messages that wait for room: data by ticket.
+        skipped_bytes: The size of the last dropped message, if the peer has to be told of it.
+        lane: Where messages are queued while there is a link.
+        count: How many messages are outstanding.
+        outstanding_bytes: The sum of their sizes.
     """
 
     __slots__ = (
@@ -34,32 +37,32 @@ class Outgoing:
         "outstanding_bytes",
         "parked",
         "skipped_bytes",
-        "stream",
+        "stream_number",
         "topic",
         "window",
     )
 
     def __init__(self, topic: str, window: Interest) -> None:
         self.topic = topic
-        self.stream = window.stream
+        self.stream_number = window.stream
         self.window = window
         self.number = 0
         self.parked: OrderedDict[int, bytes] = OrderedDict()
         self.skipped_bytes: int | None = None
         self.lane = Lane()
-        self.count = 0  # of what is outstanding
+        self.count = 0
         self.outstanding_bytes = 0
-        self._outstanding: deque[tuple[int, int, int]] = deque()  # number, bytes, and how many it stands for
+        self._outstanding: deque[tuple[int, int, int]] = deque()  # number, bytes, messages
 
     def has_room(self, size: int) -> bool:
-        """Whether a message of ``size`` bytes may be handed over now, as far as the window goes."""
+        """Whether the window has room for a message of ``size`` bytes."""
         window = self.window
         if self.count >= window.messages:
             return False
         return self.count == 0 or self.outstanding_bytes + size <= window.bytes
 
-    def use(self, size: int) -> int:
-        """Return the number of a message that is handed over."""
+    def next_number(self, size: int) -> int:
+        """Return the number of a message that is queued now."""
         self.number += 1
         self.count += 1
         self.outstanding_bytes += size
@@ -68,12 +71,12 @@ class Outgoing:
         return self.number
 
     def skip(self, size: int) -> None:
-        """Use up the number of a message that there is no room for."""
+        """Use up the number of a message that is dropped."""
         self.number += 1
         self.skipped_bytes = size
 
-    def take(self, number: int) -> int:
-        """Everything up to ``number`` is read; return how many messages that were."""
+    def release(self, number: int) -> int:
+        """Note that everything up to ``number`` is read; return how many messages that were."""
         outstanding = self._outstanding
         before = self.count
         while outstanding and outstanding[0][0] <= number:
@@ -83,6 +86,7 @@ class Outgoing:
         return before - self.count
 
     def compact(self) -> None:
-        """Take no more memory than a number, as the peer is away for long: what is outstanding is read as a whole or not."""
+        """Shrink to one entry, as the peer may be away for long: credit is then all or none."""
         if len(self._outstanding) > 1:
-            self._outstanding = deque([(self._outstanding[-1][0], self.outstanding_bytes, self.count)])
+            last = self._outstanding[-1][0]
+            self._outstanding = deque([(last, self.outstanding_bytes, self.count)])

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cluster_kit.node import Node
-from cluster_kit.topics.incoming import Heeds, Incoming, Stream
+from cluster_kit.topics.incoming import IncomingStream, IncomingStreams, LocalTopics
 from cluster_kit.topics.outcomes import Missing, Outcome
-from cluster_kit.topics.outgoing import Outgoing
+from cluster_kit.topics.outgoing import OutgoingStream
 from cluster_kit.wire.topics import MAX_NUMBER, Interest
 
 if TYPE_CHECKING:
@@ -20,25 +20,25 @@ DOUBT_S = 10.0
 
 
 class Peer:
-    """One run of an application at one node.
+    """One run of an application on one node.
 
     Attributes:
-        line: By which it knows these numbers from those that it was told earlier; see ``wire.topics.Opening``.
-        interests: What it listens to, as it has last said.
-        streams: What was said to it, by topic.
-        by_number: The same streams by the numbers that it has given them.
-        outstanding: How many messages in all of them it has not read.
+        epoch: The epoch of our numbers for it; see ``wire.topics.Opening``.
+        interests: What it listens to, as it last advertised.
+        streams: Our streams to it, by topic.
+        by_number: The same, by the stream numbers that it has chosen.
+        outstanding: How many messages it has not read, in all of them.
     """
 
-    def __init__(self, node: Node, run: bytes, *, line: int, incoming: Incoming) -> None:
+    def __init__(self, node: Node, run: bytes, *, epoch: int, incoming: IncomingStreams) -> None:
         self.node = node
         self.run = run
-        self.line = line
+        self.epoch = epoch
         self.incoming = incoming
         self.max_message_bytes = MAX_NUMBER
         self.interests: dict[str, Interest] = {}
-        self.streams: dict[str, Outgoing] = {}
-        self.by_number: dict[int, Outgoing] = {}
+        self.streams: dict[str, OutgoingStream] = {}
+        self.by_number: dict[int, OutgoingStream] = {}
         self.outstanding = 0
         self.link: Link | None = None
 
@@ -47,15 +47,15 @@ class Peer:
 
 
 class Peers:
-    """All of them: those that are linked, and of the others those that left last."""
+    """All linked peers, and those of the others that were linked last."""
 
-    def __init__(self, heeds: Heeds, outcomes: list[Outcome]) -> None:
-        self._heeds = heeds
+    def __init__(self, topics: LocalTopics, outcomes: list[Outcome]) -> None:
+        self._topics = topics
         self._outcomes = outcomes
         self._known: dict[tuple[str, bytes], Peer] = {}
-        self._away: OrderedDict[Peer, None] = OrderedDict()  # who left first comes first
+        self._away: OrderedDict[Peer, None] = OrderedDict()  # without a link, longest first
         self._doubts: dict[Peer, float] = {}  # since when, earliest first
-        self._owners: dict[Incoming, Peer] = {}
+        self._owners: dict[IncomingStreams, Peer] = {}
         self._forgotten = 0
 
     def __iter__(self) -> Iterator[Peer]:
@@ -64,72 +64,71 @@ class Peers:
     def __len__(self) -> int:
         return len(self._known)
 
-    def meet(self, node: Node, run: bytes) -> tuple[Peer, bool]:
-        """Return the peer that is linked now, and whether it is remembered."""
+    def link_up(self, node: Node, run: bytes) -> tuple[Peer, bool]:
+        """Return the peer that is linked now, and whether it was known before."""
         assert node.name is not None
         peer = self._known.get((node.name, run))
         is_known = peer is not None
         if peer is None:
-            incoming = Incoming(self._heeds, is_vague=self._forgotten > 0)
-            peer = self._known[node.name, run] = Peer(node, run, line=self._forgotten, incoming=incoming)
-            self._owners[incoming] = peer
+            incoming = IncomingStreams(self._topics, history_may_be_lost=self._forgotten > 0)
+            peer = Peer(node, run, epoch=self._forgotten, incoming=incoming)
+            self._known[node.name, run] = self._owners[incoming] = peer
         peer.node = node
         self._away.pop(peer, None)
         for other in [each for each in self._away if each.node.name == node.name]:
-            self._settle_for_long(other)  # its name is another run's now
+            self._retire(other)  # its name is another run's now
         return peer, is_known
 
-    def part(self, peer: Peer, now_s: float | None) -> None:
-        """The link is down; without ``now_s`` nothing is in doubt."""
+    def link_down(self, peer: Peer, now_s: float | None) -> None:
+        """Note that the link is down at ``now_s``; pass ``None`` if nothing can be lost with it."""
         self._away[peer] = None
         self._doubts.pop(peer, None)
-        peer.interests = {topic: peer.interests[topic] for topic in peer.streams}  # it may have listened to much
+        peer.interests = {topic: peer.interests[topic] for topic in peer.streams}  # saves memory
         if now_s is None:
-            self._settle_for_long(peer)
+            self._retire(peer)
         else:
             self._doubts[peer] = now_s
         if len(self._away) > MAX_AWAY:
             oldest = next(iter(self._away))
-            self._settle_for_long(oldest)
-            del self._away[oldest], self._known[oldest.node.name or "", oldest.run], self._owners[oldest.incoming]
+            self._retire(oldest)
+            del self._away[oldest], self._owners[oldest.incoming]
+            del self._known[oldest.node.name or "", oldest.run]
             self._forgotten += 1
 
-    def peer_of(self, stream: Stream) -> Peer | None:
-        """Return who says a stream, ``None`` if that is over."""
+    def peer_of(self, stream: IncomingStream) -> Peer | None:
+        """Return the sender of a stream, ``None`` if the stream has ended."""
         peer = self._owners.get(stream.owner)
-        return peer if peer is not None and stream.owner.streams.get(stream.heed.number) is stream else None
+        is_open = stream.owner.streams.get(stream.local_topic.number) is stream
+        return peer if is_open else None
 
     def forget_stream(self, number: int) -> None:
-        """Drop what was heard on a topic that isn't listened to any more."""
+        """Drop the incoming streams of a topic that isn't listened to any more."""
         for peer in self._known.values():
             peer.incoming.streams.pop(number, None)
 
-    # -- doubt -----------------------------------------------------------------------------------------------------------------
-
-    def is_in_doubt(self, peer: Peer) -> bool:
-        """Whether it may have said what didn't arrive."""
-        return peer in self._doubts
+    # -- doubt -------------------------------------------------------------------------------------
 
     def clear_doubt(self, peer: Peer) -> None:
-        """It is back, and tells what was lost."""
+        """Note that the peer is back, and will report its losses itself."""
         self._doubts.pop(peer, None)
 
-    def give_up(self, peer: Peer) -> None:
-        """Tell that something may be lost, if that is in doubt."""
+    def resolve_doubt(self, peer: Peer) -> None:
+        """Report a loss of unknown size on all of the peer's streams, if it is in doubt."""
         if self._doubts.pop(peer, None) is not None:
-            for stream in peer.incoming.give_up():
+            for stream in peer.incoming.doubtful_streams():
                 self._outcomes.append(Missing(stream, peer.node, stream.topic, stream.last, None))
 
     def tick(self, now_s: float) -> None:
-        """Give up doubts that have lasted."""
+        """Resolve the doubts that have lasted for ``DOUBT_S``."""
         while self._doubts:
             peer, since_s = next(iter(self._doubts.items()))
             if now_s - since_s < DOUBT_S:
                 return
-            self._settle_for_long(peer)
+            self._retire(peer)
 
-    def _settle_for_long(self, peer: Peer) -> None:
-        self.give_up(peer)
+    def _retire(self, peer: Peer) -> None:
+        """Resolve the doubt about a peer that may never return, and shrink its streams."""
+        self.resolve_doubt(peer)
         if peer.link is None:
             peer.incoming.compact()
             for stream in peer.streams.values():

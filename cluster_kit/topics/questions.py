@@ -1,7 +1,8 @@
-"""The questions that are open on one link, at both ends.
+"""The open questions of one link, in both directions.
 
-A question has no number in a stream: whether it is lost shows by itself. At most so many are open at once in each direction;
-who has more to ask waits, and who asks more all the same is declined.
+A question has no number in a stream, as its own end shows whether it was lost. The number of open
+questions per direction is limited: further ones of ours are parked, further ones of the peer are
+declined.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ MAX_OPEN = 256
 
 
 class Question:
-    """A question that was asked here; to applications a handle and nothing else."""
+    """A question of the peer; opaque to applications."""
 
     __slots__ = ("link", "number")
 
@@ -24,57 +25,60 @@ class Question:
         self.number = number
 
 
-class Waiting(NamedTuple):
-    """A question that waits for room."""
+class ParkedQuestion(NamedTuple):
+    """A question of ours that waits for room."""
 
     topic: str
     data: bytes
     patience_ms: int
 
 
-class Inquiry(NamedTuple):
-    """A question that was handed over."""
+class SentQuestion(NamedTuple):
+    """A question of ours that is queued or sent."""
 
     ticket: int
     record: wire.Asked
 
 
 class Questions:
-    """Those of one link.
+    """The questions of one link.
 
     Attributes:
-        parked: Of ours, those that wait for room, by ticket.
-        asked: Of ours, those that were handed over, by number.
-        open: Of theirs, those that aren't ended, by number.
+        parked: Ours that wait for room, by ticket.
+        asked: Ours that are queued or sent and not answered, by number.
+        open: Theirs that have not ended, by number.
     """
 
     def __init__(self, link: int) -> None:
-        self.parked: OrderedDict[int, Waiting] = OrderedDict()
-        self.asked: dict[int, Inquiry] = {}
+        self.parked: OrderedDict[int, ParkedQuestion] = OrderedDict()
+        self.asked: dict[int, SentQuestion] = {}
         self.open: dict[int, Question] = {}
         self._link = link
         self._last = 0
 
     @property
     def has_room(self) -> bool:
-        """Whether one more may be asked now."""
+        """Whether we may ask one more question now."""
         return len(self.asked) < MAX_OPEN
 
-    def ask(self, ticket: int, question: Waiting) -> wire.Asked:
-        """Return the record of a question that is handed over now."""
+    @property
+    def has_room_for_theirs(self) -> bool:
+        """Whether the peer may ask one more question now."""
+        return len(self.open) < MAX_OPEN
+
+    def ask(self, ticket: int, question: ParkedQuestion) -> wire.Asked:
+        """Return the record of a question that is queued now."""
         self._last += 1
         record = wire.Asked(self._last, question.topic, question.patience_ms, question.data)
-        self.asked[self._last] = Inquiry(ticket, record)
+        self.asked[self._last] = SentQuestion(ticket, record)
         return record
 
     def number_of(self, ticket: int) -> int | None:
-        """Return the number of a question that was handed over, if it is open."""
-        return next((number for number, inquiry in self.asked.items() if inquiry.ticket == ticket), None)
+        """Return the number of the open question that has ``ticket``, if there is one."""
+        return next((number for number, sent in self.asked.items() if sent.ticket == ticket), None)
 
-    def take(self, number: int) -> Question | None:
-        """Take a question of theirs; ``None`` if too many are open."""
-        if len(self.open) >= MAX_OPEN:
-            return None
+    def accept(self, number: int) -> Question:
+        """Open a question of theirs, for which there is room."""
         question = self.open[number] = Question(self._link, number)
         return question
 

@@ -1,6 +1,8 @@
-"""What is in a sealed gossip datagram: the packet, how the sender is reached, and what proves that it is no recording.
+"""The content of a sealed gossip datagram.
 
-It is a MessagePack array of the fields of ``Envelope``. Later versions may append fields.
+It has the packet, the address at which the sender is reached, and nonces, which tell a datagram of
+now from a recording (``cluster_kit.strategies.gossip.freshness``). It is encoded as a MessagePack
+array of the fields of ``Envelope``. Later versions may append fields.
 """
 
 from __future__ import annotations
@@ -25,10 +27,15 @@ Nonce = Annotated[bytes, msgspec.Meta(min_length=NONCE_BYTES, max_length=NONCE_B
 class Envelope(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """A packet and what goes with it.
 
-    ``host`` and ``port`` are the address at which the sender hears what is for it alone; ``host`` is ``None`` where it can't
-    tell. ``nonce`` is what the sender wants to hear back, ``echo`` what it has heard from whom this is for: both have one
-    length, also where there is none, so that a reply is no longer than what it replies to. ``packet`` is a plain gossip
-    datagram, or empty. ``padding`` says nothing.
+    Nonces have one length, even if there is none, so that no reply is longer than its question.
+
+    Attributes:
+        host: Where the sender receives what is for it alone; ``None`` if it doesn't know.
+        port: See ``host``.
+        nonce: What the sender wants to get back.
+        echo: What it got from the receiver of this.
+        packet: A gossip datagram that isn't sealed, or empty.
+        padding: Without meaning.
     """
 
     host: Host | None
@@ -39,7 +46,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     padding: bytes = b""
 
     def reply_to(self, source: Endpoint) -> Endpoint:
-        """Return where the sender is reached, whatever ``source`` the datagram seems to come from."""
+        """Return where the sender is reached; ``source``, which can be forged, only fills gaps."""
         return _reply_to(source.host, self.host, self.port)
 
     def padded(self, size_bytes: int) -> Envelope:
@@ -55,7 +62,7 @@ def _reply_to(source: str, host: str | None, port: int) -> Endpoint:
 
 @lru_cache(maxsize=2048)
 def _check_ip(host: str) -> None:
-    ip_address(host)  # a name would be looked up, which takes its time
+    ip_address(host)  # a name is refused: to look it up takes its time
 
 
 _DECODER = msgspec.msgpack.Decoder(Envelope)
@@ -78,5 +85,6 @@ def decode(plain: bytes) -> Envelope:
         if envelope.host is not None:
             _check_ip(envelope.host)
     except (ValueError, RecursionError) as exc:
-        raise RemoteProtocolError(f"gossip: malformed sealed datagram of {len(plain)} bytes: {exc}") from exc
+        found = f"malformed sealed datagram of {len(plain)} bytes"
+        raise RemoteProtocolError(f"gossip: {found}: {exc}") from exc
     return envelope

@@ -1,9 +1,11 @@
-"""What a node and EPMD, the Erlang Port Mapper Daemon, say to each other, as values and as bytes: the node's half of it.
+"""The protocol of EPMD, the Erlang Port Mapper Daemon, as values and as bytes: a node's half of it.
 
-A request is its own length in two bytes and a body that begins with a tag; it is all that goes over its connection. EPMD
-answers and closes the connection, save that of a registration, which lasts as long as the connection does. Answers carry no
-length, so whoever reads has all of an answer only at the end of the connection. KILL_REQ (107) and STOP_REQ (115) are left out:
-no node has business ending EPMD or the registration of another.
+A request is its own length in two bytes, and a body that begins with a tag. A connection carries
+one request. EPMD answers and closes it, except for a registration, which lasts as long as its
+connection. Answers have no length, so an answer is complete at the end of the connection.
+
+KILL_REQ (107) and STOP_REQ (115) are left out: no node has business ending EPMD or the registration
+of another.
 
 Source: Erlang/OTP, ERTS User's Guide, "Distribution Protocol", EPMD Protocol.
 """
@@ -20,13 +22,16 @@ from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
 
 MAX_NAME_BYTES = 1020  # 255 characters of at most four bytes
 MAX_EXTRA_BYTES = 2048  # EPMD itself takes less
-MAX_NAMES = 1024  # EPMD holds a connection for each, and has that many descriptors by default
+MAX_NAMES = 1024  # EPMD needs a descriptor for each, and by default has no more
 MAX_LISTING_BYTES = 1 << 18
 MAX_PORT_ANSWER_BYTES = 4096
 
 _ALIVE2_REQ, _PORT_PLEASE2_REQ, _NAMES_REQ, _DUMP_REQ = 120, 122, 110, 100
 _PORT2_RESP = 119
-_ALIVE2_ANSWERS = {118: struct.Struct(">BBI"), 121: struct.Struct(">BBH")}  # ALIVE2_X_RESP, ALIVE2_RESP
+_ALIVE2_ANSWERS = {
+    118: struct.Struct(">BBI"),  # ALIVE2_X_RESP
+    121: struct.Struct(">BBH"),  # ALIVE2_RESP
+}
 _DETAILS = struct.Struct(">HBBHH")
 _LENGTH = struct.Struct(">H")
 _EPMD_PORT = struct.Struct(">I")
@@ -47,13 +52,13 @@ class Registration:
     """A node as EPMD knows it.
 
     Args:
-        name: What is before the ``@`` of the node's name; EPMD keys by it.
+        name: The part of the node's name before the ``@``, by which EPMD knows it.
         port: Where the node accepts connections.
-        node_type: A ``NodeType``, but EPMD checks nothing.
+        node_type: A ``NodeType``, though EPMD doesn't check it.
         protocol: 0 is TCP.
-        highest_version: Of Erlang's distribution protocol: 6 since OTP 23.
-        lowest_version: Likewise.
-        extra: Whatever the node wants others to be told.
+        highest_version: The highest version of Erlang's distribution protocol: 6 since OTP 23.
+        lowest_version: The lowest version of it.
+        extra: Data for others, which EPMD passes on.
     """
 
     name: str
@@ -67,7 +72,12 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """The answer to a registration: refused unless ``result`` is 0; ``creation`` tells runs of the name apart."""
+    """The answer to a registration.
+
+    Attributes:
+        result: 0, or the registration was refused.
+        creation: Tells the runs of the name apart.
+    """
 
     result: int
     creation: int
@@ -75,14 +85,14 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Dumped:
-    """A name in EPMD's memory: registered now, or ``active`` no longer."""
+    """A name that EPMD remembers: registered now, if it is ``active``, or earlier."""
 
     name: str
     port: int
     active: bool
 
 
-# -- requests ------------------------------------------------------------------------------------------------------------------
+# -- requests ------------------------------------------------------------------------------------
 
 
 def register_request(registration: Registration) -> bytes:
@@ -93,7 +103,8 @@ def register_request(registration: Registration) -> bytes:
     """
     name = _name(registration.name)
     if len(registration.extra) > MAX_EXTRA_BYTES:
-        raise LocalProtocolError(f"epmd: {len(registration.extra)} bytes of extra: at most {MAX_EXTRA_BYTES} allowed")
+        found = f"{len(registration.extra)} bytes of extra"
+        raise LocalProtocolError(f"epmd: {found}: at most {MAX_EXTRA_BYTES} allowed")
     try:
         details = _DETAILS.pack(
             registration.port,
@@ -137,15 +148,16 @@ def _counted(field: bytes) -> bytes:
 def _name(name: str) -> bytes:
     encoded = name.encode(errors="replace")
     if not 0 < len(encoded) <= MAX_NAME_BYTES or b"\0" in encoded:
-        raise LocalProtocolError(f"epmd: name {name[:80]!r}: expected 1 to {MAX_NAME_BYTES} bytes without NUL")
+        expected = f"1 to {MAX_NAME_BYTES} bytes without NUL"
+        raise LocalProtocolError(f"epmd: name {name[:80]!r}: expected {expected}")
     return encoded
 
 
-# -- answers -------------------------------------------------------------------------------------------------------------------
+# -- answers -------------------------------------------------------------------------------------
 
 
 def read_registered(data: bytes) -> Registered | None:
-    """Return the answer to a registration, ``None`` while it is incomplete; its connection stays open.
+    """Return the answer to a registration, ``None`` while it is incomplete.
 
     Raises:
         RemoteProtocolError: It is malformed.
@@ -182,42 +194,49 @@ def read_port(answer: bytes) -> Registration | None:
             extra=extra,
         )
     except (struct.error, ValueError) as exc:
-        raise RemoteProtocolError(f"epmd: malformed answer of {len(answer)} bytes about a name: {exc}") from exc
+        found = f"malformed answer of {len(answer)} bytes about a name"
+        raise RemoteProtocolError(f"epmd: {found}: {exc}") from exc
 
 
 def _take_counted(data: bytes, limit: int) -> tuple[bytes, bytes]:
-    """Split ``data`` after a field that is preceded by its length; what a struct or a slice lacks is a ValueError."""
+    """Return the first field of ``data``, which its length precedes, and the rest.
+
+    Raises:
+        ValueError: The field is too long, or cut off.
+    """
     (size,) = _LENGTH.unpack_from(data)
     field = data[_LENGTH.size : _LENGTH.size + size]
     if size > limit or len(field) < size:
-        raise ValueError(f"a field of {size} bytes, at most {limit} allowed, of which {len(field)} are there")
+        found = f"a field of {size} bytes, at most {limit} allowed"
+        raise ValueError(f"{found}, of which {len(field)} are there")
     return field, data[_LENGTH.size + size :]
 
 
 def read_names(answer: bytes) -> dict[str, int]:
     """Return the port of each registered name.
 
-    A line that names nobody, such as one that an odd name has broken in two, is skipped: it must not hide the others.
+    A line that makes no sense is skipped, such as one that a line break in a name has cut in two:
+    it must not hide the others.
 
     Raises:
-        RemoteProtocolError: It is no listing, too long, or has been cut off in the middle of a line.
+        RemoteProtocolError: It is no listing, too long, or cut off in the middle of a line.
     """
     return dict(_entries(_lines(answer, b"\n"), _NAMED))
 
 
 def read_dump(answer: bytes) -> tuple[Dumped, ...]:
-    """Return all that EPMD remembers, in its order. Lines as in ``read_names``.
+    """Return all that EPMD remembers, in its order; lines are read as by ``read_names``.
 
     Raises:
         RemoteProtocolError: As ``read_names``.
     """
     lines = _lines(answer, b"\n\0")
-    active = [Dumped(name, port, active=True) for name, port in _entries(lines, _ACTIVE)]
-    return (*active, *(Dumped(name, port, active=False) for name, port in _entries(lines, _UNUSED)))
+    active = [Dumped(*entry, active=True) for entry in _entries(lines, _ACTIVE)]
+    return (*active, *(Dumped(*entry, active=False) for entry in _entries(lines, _UNUSED)))
 
 
 def _lines(answer: bytes, end: bytes) -> list[bytes]:
-    """Return the lines after EPMD's own port."""
+    """Return the lines of a listing, which EPMD's own port precedes."""
     if len(answer) > MAX_LISTING_BYTES:
         raise RemoteProtocolError(f"epmd: listing of more than {MAX_LISTING_BYTES} bytes")
     if len(answer) < _EPMD_PORT.size or not 0 < _EPMD_PORT.unpack_from(answer)[0] <= 65535:
@@ -226,7 +245,8 @@ def _lines(answer: bytes, end: bytes) -> list[bytes]:
     if rest:
         raise RemoteProtocolError(f"epmd: a listing was cut off: {rest[:40]!r}")
     if len(lines) > MAX_NAMES:
-        raise RemoteProtocolError(f"epmd: listing of {len(lines)} names: at most {MAX_NAMES} allowed")
+        found = f"listing of {len(lines)} names"
+        raise RemoteProtocolError(f"epmd: {found}: at most {MAX_NAMES} allowed")
     return lines
 
 
@@ -239,5 +259,5 @@ def _entries(lines: list[bytes], form: re.Pattern[bytes]) -> Iterator[tuple[str,
             name = entry[1].decode()
         except UnicodeDecodeError:
             continue
-        if name.isprintable():  # EPMD itself ends a name at a null byte when it is asked for it
+        if name.isprintable():  # EPMD can't be asked for others: it ends a name at a null byte
             yield name, int(entry[2])

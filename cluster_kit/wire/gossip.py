@@ -1,9 +1,12 @@
 """The gossip datagram, as a value and as bytes.
 
-On the wire it is ``MAGIC``, a byte for the version, a byte of flags and a MessagePack array of the fields of ``Packet``. Later
-versions may append fields and add kinds: what is unknown here is skipped. Flags are for forms that can't be read without more,
-such as sealed ones (``cluster_kit.wire.sealing``). A datagram says how its sender is, not what to do: who answers whom, and
-which of two runs counts, is decided elsewhere.
+On the wire it is ``MAGIC``, a byte for the version, a byte of flags and a MessagePack array of the
+fields of ``Packet``. Later versions may append fields and add kinds: what is unknown here is
+skipped. Flags mark forms that an older reader can't skip, such as sealed datagrams
+(``cluster_kit.wire.sealing``).
+
+A datagram describes its sender, and gives no orders: who answers whom, and which of two runs
+counts, is decided in ``cluster_kit.strategies.gossip``.
 """
 
 from __future__ import annotations
@@ -16,15 +19,23 @@ import msgspec
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
 from cluster_kit.host import is_of_link, is_unspecified
 from cluster_kit.network import Endpoint
-from cluster_kit.node import MAX_ADDRESS_CHARS, MAX_NAME_CHARS, BootId, Fence, Node, host_and_port, join_address
+from cluster_kit.node import (
+    MAX_ADDRESS_CHARS,
+    MAX_NAME_CHARS,
+    BootId,
+    Fence,
+    Node,
+    host_and_port,
+    join_address,
+)
 
 MAGIC = b"ckgo"
-VERSION = 1  # another version is another protocol; what is compatible is an appended field or another kind instead
+VERSION = 1  # another version is another protocol; a compatible change appends a field or a kind
 FLAGS = 0
 HEADER = MAGIC + bytes((VERSION, FLAGS))
-MAX_DATAGRAM_BYTES = 4096  # the longest names and all metadata fit; what people use fits one Ethernet frame
+MAX_DATAGRAM_BYTES = 4096  # fits the longest names; usual ones fit one Ethernet frame
 
-Boot = tuple[int, int]  # a ``BootId``, which is dear to make and to look up
+Boot = tuple[int, int]  # a ``BootId``, which takes longer to make and to hash
 FencePart = Annotated[str, msgspec.Meta(max_length=255)]
 Host = Annotated[str, msgspec.Meta(max_length=MAX_ADDRESS_CHARS)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -48,11 +59,11 @@ _NOWHERE = Endpoint("nowhere", 0)
 
 
 class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """How the sender is.
+    """What the sender says of itself.
 
-    ``host`` is ``None`` where the sender can't tell under which address others reach it, ``port`` where it has no connector.
-    A ``host`` without ``port`` is an address that isn't made of the two. ``padding`` makes an announcement large, so that no
-    answer is larger.
+    ``host`` is ``None`` if the sender doesn't know by which address others reach it, ``port`` if it
+    has no connector that listens. A ``host`` without ``port`` is an address of another form.
+    ``padding`` makes an announcement so large that no answer is larger.
     """
 
     kind: int
@@ -67,12 +78,14 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     padding: bytes = b""
 
     def __post_init__(self) -> None:
-        node = self.node(_NOWHERE)  # checks itself; msgspec reports its ValueError as one of decoding
-        msgspec.structs.force_setattr(self, "name", node.name)  # the peer may spell its host otherwise
+        # a node checks itself; msgspec reports its ValueError as one of decoding
+        node = self.node(_NOWHERE)
+        # the peer may spell its host otherwise than we do
+        msgspec.structs.force_setattr(self, "name", node.name)
 
     @classmethod
     def of(cls, node: Node, fence: Fence, kind: Kind, *, leaving: bool) -> Self:
-        """Tell how ``node`` is, which has a name and a boot."""
+        """Describe ``node``, which has a name and a boot."""
         assert node.name is not None
         assert node.boot_id is not None
         parts = host_and_port(node.address)
@@ -102,23 +115,30 @@ class Packet(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         return BootId(*self.boot)
 
     def node(self, source: Endpoint) -> Node:
-        """Return the sender; what it doesn't tell of its address is taken from where the datagram came from."""
-        if self.host is not None and self.port is None:
-            return Node(name=self.name, address=self.host, metadata=self.metadata, boot_id=self.boot_id)
+        """Return the sender; ``source``, where the datagram came from, completes its address."""
+        address = self._address(source)
+        boot_id, metadata = self.boot_id, self.metadata
+        return Node(name=self.name, address=address, metadata=metadata, boot_id=boot_id)
+
+    def _address(self, source: Endpoint) -> str:
         host, port = source
-        if self.port is not None:
-            port = self.port
-            if self.host is not None and not is_unspecified(self.host):
-                host = seen_from(host, self.host)
-        return Node(name=self.name, address=join_address(host, port), metadata=self.metadata, boot_id=self.boot_id)
+        if self.port is None:
+            return join_address(host, port) if self.host is None else self.host
+        if self.host is not None and not is_unspecified(self.host):
+            host = seen_from(host, self.host)
+        return join_address(host, self.port)
 
     def padded(self, size_bytes: int) -> Packet:
-        """Return the packet with its datagram grown to ``size_bytes``, give or take the length of a length."""
-        return msgspec.structs.replace(self, padding=bytes(max(0, size_bytes - len(encode(self)))))
+        """Return the packet padded so that its datagram has about ``size_bytes``."""
+        missing = size_bytes - len(encode(self))
+        return msgspec.structs.replace(self, padding=bytes(max(0, missing)))
 
 
 def seen_from(source: str, host: str) -> str:
-    """Return ``host`` as it is dialled from here: the sender's interface is called otherwise on its machine."""
+    """Return ``host`` as it is dialled from here.
+
+    A link-local address names an interface, and that of the sender has a name of its own machine.
+    """
     if not is_of_link(host):
         return host
     return host.partition("%")[0] + "".join(source.partition("%")[1:])
@@ -136,7 +156,8 @@ def encode(packet: Packet) -> bytes:
     """
     datagram = HEADER + _ENCODER.encode(packet)
     if len(datagram) > MAX_DATAGRAM_BYTES:
-        raise LocalProtocolError(f"gossip: datagram of {len(datagram)} bytes: at most {MAX_DATAGRAM_BYTES} allowed")
+        found = f"datagram of {len(datagram)} bytes"
+        raise LocalProtocolError(f"gossip: {found}: at most {MAX_DATAGRAM_BYTES} allowed")
     return datagram
 
 
@@ -149,12 +170,14 @@ def decode(datagram: bytes) -> Packet | None:
     if len(datagram) > MAX_DATAGRAM_BYTES:
         raise RemoteProtocolError(f"gossip: datagram of more than {MAX_DATAGRAM_BYTES} bytes")
     if not datagram.startswith(MAGIC):
-        raise RemoteProtocolError(f"gossip: not a datagram of cluster_kit: it begins with {datagram[: len(MAGIC)]!r}")
+        head = datagram[: len(MAGIC)]
+        raise RemoteProtocolError(f"gossip: not a datagram of cluster_kit: it begins with {head!r}")
     if not datagram.startswith(HEADER):
-        found = list(datagram[len(MAGIC) : len(HEADER)])
-        raise RemoteProtocolError(f"gossip: version and flags {found}: only {list(HEADER[len(MAGIC) :])} is understood")
+        found, known = (list(each[len(MAGIC) : len(HEADER)]) for each in (datagram, HEADER))
+        raise RemoteProtocolError(f"gossip: version and flags {found}: only {known} is understood")
     try:
         packet = _DECODER.decode(memoryview(datagram)[len(HEADER) :])
-    except (ValueError, RecursionError) as exc:  # msgspec's errors are ValueErrors; nested arrays end in a RecursionError
-        raise RemoteProtocolError(f"gossip: malformed datagram of {len(datagram)} bytes: {exc}") from exc
+    except (ValueError, RecursionError) as exc:  # the latter of deeply nested arrays
+        malformed = f"malformed datagram of {len(datagram)} bytes"
+        raise RemoteProtocolError(f"gossip: {malformed}: {exc}") from exc
     return packet if packet.kind in _KINDS else None

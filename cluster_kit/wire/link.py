@@ -1,9 +1,21 @@
-"""One end of one connection under the link protocol: bytes in, frames out, and which frame may follow which.
+"""The link protocol, as one end of a connection sees it: bytes in, frames out.
 
-The dialler says ``Hello``, the acceptor ``Answer`` or ``Refusal``, the dialler ``Confirm``; from then on both are equals
-until one says ``Goodbye``. What the application of an end greets with goes before its answer or confirmation. An acceptor
-sends nothing before a valid hello. Both ends keep the same state by the same table, since it moves with each frame, whoever
-sent it. No socket, no clock, and no opinion on whom to link to.
+A connection has one state, and both ends track it by one table, ``TRANSITIONS``, since each frame
+moves it in the same way, whoever sent it::
+
+              Hello             Answer              Confirm        Goodbye
+    SILENT ----------> GREETED ---------> ANSWERED ----------> UP ---------> CLOSED
+            (dialler)     |    (acceptor)     |     (dialler)     (either)      ^
+                          |                   |                                 |
+                          '-- Refusal --------'--------- Goodbye ---------------'
+                            (acceptor)                   (either)
+
+The acceptor may send ``Greeting`` frames before its answer, and the dialler before it confirms.
+Once the link is up, both ends are equals. An acceptor sends nothing before a valid hello, so a port
+scanner learns nothing.
+
+This module has no socket and no clock, and no opinion on whom to link to; that is
+``cluster_kit.connectors.tcp.table``.
 """
 
 from __future__ import annotations
@@ -51,7 +63,7 @@ class Role(Enum):
 class State(Enum):
     """How far the two ends have come."""
 
-    __hash__ = object.__hash__  # as quick as it can be: each frame looks up what may follow
+    __hash__ = object.__hash__  # in C, unlike that of ``Enum``: each frame is looked up by state
 
     SILENT = auto()
     GREETED = auto()
@@ -71,12 +83,13 @@ class Farewell(StrEnum):
     """The receiver's name belongs to another live process, which the sender is linked to."""
 
 
-_BOTH = (Role.DIALLER, Role.ACCEPTOR)  # no set, since an ``Enum`` hashes in Python, and each frame comes through here
+# tuples rather than sets: each frame is looked up here, and an ``Enum`` hashes in Python
+_BOTH = (Role.DIALLER, Role.ACCEPTOR)
 _DIALLER = (Role.DIALLER,)
 _ACCEPTOR = (Role.ACCEPTOR,)
 
 TRANSITIONS: dict[tuple[State, type[Frame]], tuple[tuple[Role, ...], State]] = {
-    # what is said in which state: who may say it, and the state after it
+    # (the state, the frame): who may send it then, and the state after it
     (State.SILENT, Hello): (_DIALLER, State.GREETED),
     (State.GREETED, Greeting): (_ACCEPTOR, State.GREETED),
     (State.GREETED, Answer): (_ACCEPTOR, State.ANSWERED),
@@ -99,7 +112,12 @@ _NEVER: tuple[tuple[Role, ...], State] = ((), State.CLOSED)
 
 
 class Link:
-    """The protocol as seen from one end."""
+    """The protocol as seen from one end.
+
+    Attributes:
+        role: Which end this is.
+        state: How far the two ends have come.
+    """
 
     def __init__(self, role: Role) -> None:
         self.role = role
@@ -117,16 +135,18 @@ class Link:
         return data
 
     def receive(self, data: bytes | memoryview) -> Iterator[Frame]:
-        """Yield the frames that ``data`` completes; answer each before asking for the next.
+        """Yield the frames that ``data`` completes, until the link is closed by either end.
 
-        Nothing is yielded once the link is closed, by either end.
+        Handle each frame before asking for the next: what may follow depends on the state after it.
+        ``data`` must not change before the iterator is exhausted.
 
         Raises:
             RemoteProtocolError: The peer broke the protocol; close the connection.
         """
         self._reader.feed(data)
         while self.state is not State.CLOSED:
-            body = self._reader.next(MAX_FRAME_BYTES if self.state is State.UP else MAX_HANDSHAKE_BYTES)
+            limit = MAX_FRAME_BYTES if self.state is State.UP else MAX_HANDSHAKE_BYTES
+            body = self._reader.next(limit)
             if body is None:
                 return
             frame = decode(body)
@@ -141,6 +161,6 @@ class Link:
     def _move(self, frame: Frame, sender: Role, error: type[ProtocolError]) -> None:
         senders, state = TRANSITIONS.get((self.state, type(frame)), _NEVER)
         if sender not in senders:
-            said, said_by = type(frame).__name__, sender.name.lower()
-            raise error(f"link: {said} from the {said_by} while {self.state.name.lower()}: out of order")
+            name, end, now = type(frame).__name__, sender.name.lower(), self.state.name.lower()
+            raise error(f"link: {name} from the {end} while {now}: out of order")
         self.state = state

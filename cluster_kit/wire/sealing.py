@@ -1,12 +1,15 @@
-"""Sealed datagrams: who holds a secret of the cluster can read them, and make them, and nobody else.
+"""Sealed datagrams: only who holds a secret of the cluster can read or make them.
 
-In the clear go ``MAGIC``, version and flags as in any gossip datagram, with the flag ``SEALED``; then a tag of the fence, the
-id of the secret, the sender's boot, its stamp and its name. The rest is the AEAD's ciphertext. All that is in the clear is
-authenticated with it, and so is the fence in full: a datagram of another group doesn't open. Each boot has a key of its own,
-and no stamp is used twice under it, so that the stamp serves as the nonce. A stamp tells the sender's time in microseconds,
-whatever its start; it grows with each datagram.
+In the clear go ``MAGIC``, version and flags as in any gossip datagram, with the flag ``SEALED``;
+then a tag of the fence, the id of the secret, the sender's boot, its stamp and its name. The rest
+is the ciphertext of an AEAD. It authenticates all that is in the clear, and the fence in full, so a
+datagram of another group doesn't open.
 
-Source: NIST SP 800-38D (AES-GCM; nonces as in 8.2.1), RFC 5869 2.3 (the key of a boot is the first block of HKDF-Expand).
+Each boot has a key of its own, and never uses a stamp twice under it, so the stamp serves as the
+nonce. A stamp is the sender's time in microseconds, whatever its start, and more than the last one.
+
+Source: NIST SP 800-38D (AES-GCM; nonces as in 8.2.1), RFC 5869 2.3 (the key of a boot is the first
+block of HKDF-Expand).
 """
 
 from __future__ import annotations
@@ -33,10 +36,10 @@ if TYPE_CHECKING:
 SEALED = 1  # the flag
 SEALED_HEADER = MAGIC + bytes((VERSION, SEALED))
 AUTH_TAG_BYTES = 16
-FENCE_TAG_BYTES = 8  # enough to tell the clusters of one network apart; the whole fence is authenticated besides
-MAX_SENDERS = 2048  # whose ciphers are kept, 2.5 KiB each; that of another is made anew, which takes as long as all the rest
+FENCE_TAG_BYTES = 8  # tells the clusters of one network apart; the whole fence is authenticated too
 
-_CLEAR = Struct(f">{len(SEALED_HEADER)}s{FENCE_TAG_BYTES}s8sQQQB")  # ..., id of the secret, boot, stamp, length of the name
+# header, tag of the fence, id of the secret, boot, stamp, length of the name
+_CLEAR = Struct(f">{len(SEALED_HEADER)}s{FENCE_TAG_BYTES}s8sQQQB")
 _BOOT = Struct(">QQ")
 _BOOT_AT = len(SEALED_HEADER) + FENCE_TAG_BYTES + 8
 _NONCE = Struct(">4xQ")
@@ -55,12 +58,12 @@ class Fault(StrEnum):
     FORGED = "it was not made with the secret that it names, or was changed on the way"
 
 
-class NotOpened(RemoteProtocolError):  # noqa: N818 - it happens all the time, and is no error of this node
+class NotOpened(RemoteProtocolError):  # noqa: N818 - it is no error of this node
     """A datagram does not open.
 
     Attributes:
         fault: Why, from a closed list.
-        name: What the sender calls itself, which anybody can write, in visible characters; empty where that can't be told.
+        name: The name that the sender claims, which proves nothing; empty if it can't be shown.
     """
 
     def __init__(self, fault: Fault, name: str = "") -> None:
@@ -70,7 +73,7 @@ class NotOpened(RemoteProtocolError):  # noqa: N818 - it happens all the time, a
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """What a sealed datagram holds, and from whom it is; all of it is authentic."""
+    """The content of a sealed datagram and its sender, all of it authentic."""
 
     boot: Boot
     stamp: int
@@ -79,7 +82,7 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Clear(msgspec.Struct, frozen=True):
-    """What a sealed datagram tells in the clear, which counts for nothing before it has opened."""
+    """What a sealed datagram has in the clear, which proves nothing before it has opened."""
 
     fence_tag: bytes
     key_id: bytes
@@ -90,22 +93,25 @@ class Clear(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What the sender calls itself, in visible characters; empty where that can't be told."""
+        """The name that the sender claims; empty if it has characters that can't be shown."""
         return self.name_bytes.decode() if _VISIBLE.fullmatch(self.name_bytes) else ""
 
 
 class Sealing:
     """Seals what one run of a node sends, and opens what others sent.
 
-    All that the run seals goes through one instance: it is what makes stamps unique.
+    A run uses one instance for all that it seals, since that keeps stamps unique.
 
     Args:
-        name: Of the node.
-        boot_id: Of the run.
+        name: The name of the node.
+        boot_id: The run.
         keyring: The keys of its secrets.
+        max_senders: Whose ciphers are kept, 2.5 KiB each. The cipher of any other sender is made
+            anew, which takes as long as all the rest.
     """
 
-    def __init__(self, name: str, boot_id: BootId, keyring: Keyring) -> None:
+    def __init__(self, name: str, boot_id: BootId, keyring: Keyring, max_senders: int = 2048) -> None:
+        self._max_senders = max_senders
         self._name = name.encode("ascii")
         self._boot = boot_id.started_ms, boot_id.nonce
         self._own = _BOOT.pack(*self._boot)
@@ -117,7 +123,7 @@ class Sealing:
 
     @property
     def overhead_bytes(self) -> int:
-        """By how much a sealed datagram is longer than what it holds."""
+        """By how much a sealed datagram is longer than its content."""
         return _CLEAR.size + len(self._name) + AUTH_TAG_BYTES
 
     def renew(self, keyring: Keyring) -> None:
@@ -129,28 +135,30 @@ class Sealing:
         self._openers.clear()
 
     def seal(self, plain: bytes, fence: Fence, now_s: float) -> bytes:
-        """Return ``plain`` sealed for those within ``fence``.
+        """Return ``plain`` sealed for the nodes within ``fence``.
 
         Raises:
             LocalProtocolError: It is larger than a peer would accept.
         """
         self._stamp = stamp = max(self._stamp + 1, int(now_s * _US))
         tag, encoded = self._of_fence if fence is self._fence else self._known(fence)
-        clear = _CLEAR.pack(SEALED_HEADER, tag, self._current.id, *self._boot, stamp, len(self._name)) + self._name
+        head = SEALED_HEADER, tag, self._current.id, *self._boot, stamp, len(self._name)
+        clear = _CLEAR.pack(*head) + self._name
         datagram = clear + self._sealer.encrypt(_NONCE.pack(stamp), plain, clear + encoded)
         if len(datagram) > MAX_DATAGRAM_BYTES:
-            raise LocalProtocolError(f"gossip: datagram of {len(datagram)} bytes: at most {MAX_DATAGRAM_BYTES} allowed")
+            found = f"datagram of {len(datagram)} bytes"
+            raise LocalProtocolError(f"gossip: {found}: at most {MAX_DATAGRAM_BYTES} allowed")
         return datagram
 
     def is_own(self, datagram: bytes) -> bool:
-        """Whether ``datagram`` claims to be of this run, which hears what it sends to a group; nobody else's may."""
+        """Whether ``datagram`` is of this run, which receives what it sends to a group."""
         return datagram.startswith(self._own, _BOOT_AT)
 
     def open(self, datagram: bytes, fence: Fence) -> Opened:
-        """Return what ``datagram`` holds.
+        """Return the content of ``datagram``.
 
         Raises:
-            NotOpened: It was not sealed for those within ``fence``, or not with a secret that is accepted here.
+            NotOpened: It was not sealed for ``fence``, or not with a secret that is accepted here.
         """
         clear = read_clear(datagram)
         tag, encoded = self._of_fence if fence is self._fence else self._known(fence)
@@ -169,17 +177,17 @@ class Sealing:
         return Opened(clear.boot, clear.stamp, plain, clear.key_id)
 
     def expect(self, opened: Opened) -> None:
-        """Be ready for more from the same sender: it opens faster then."""
+        """Keep the cipher of a sender that is believed, so that its next datagram opens faster."""
         sender = opened.key_id, opened.boot
         if sender in self._openers:
             self._openers.move_to_end(sender)
         elif opened.key_id in self._accepted:
             self._openers[sender] = _cipher(self._accepted[opened.key_id], opened.boot)
-            if len(self._openers) > MAX_SENDERS:
+            if len(self._openers) > self._max_senders:
                 self._openers.popitem(last=False)
 
     def _known(self, fence: Fence) -> tuple[bytes, bytes]:
-        """Return tag and encoding of a fence; the next call has nearly always the same one."""
+        """Return tag and encoding of a fence, and keep them: nearly all calls have the same one."""
         self._fence, self._of_fence = fence, (fence_tag(fence), _encoded(fence))
         return self._of_fence
 
@@ -191,12 +199,12 @@ class Sealing:
 
 
 def is_sealed(datagram: bytes) -> bool:
-    """Whether ``datagram`` is a sealed one, or would like to be."""
+    """Whether ``datagram`` begins like a sealed one."""
     return datagram.startswith(SEALED_HEADER)
 
 
 def read_clear(datagram: bytes) -> Clear:
-    """Return what ``datagram`` tells in the clear; no secret is needed.
+    """Return what ``datagram`` has in the clear; no secret is needed.
 
     Raises:
         NotOpened: It is not sealed, or malformed.
@@ -215,7 +223,10 @@ def read_clear(datagram: bytes) -> Clear:
 
 @lru_cache(maxsize=64)
 def fence_tag(fence: Fence) -> bytes:
-    """Return what tells ``fence`` from others; it can't be turned back into it, though a guess can be confirmed."""
+    """Return a tag that tells ``fence`` from others.
+
+    It doesn't reveal the fence, though it confirms a guess.
+    """
     return hashlib.sha256(_encoded(fence)).digest()[:FENCE_TAG_BYTES]
 
 
@@ -228,4 +239,5 @@ def _encoded(fence: Fence) -> bytes:
 def _cipher(keys: SecretKeys, boot: Boot) -> AESGCM:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    return AESGCM(hmac.digest(keys.datagrams, b"cluster_kit boot" + _BOOT.pack(*boot) + b"\x01", "sha256"))
+    info = b"cluster_kit boot" + _BOOT.pack(*boot)
+    return AESGCM(hmac.digest(keys.datagrams, info + b"\x01", "sha256"))

@@ -1,7 +1,11 @@
-"""One end of TLS 1.3 as bytes in, bytes out, where both ends must prove themselves. No socket, no clock.
+"""One end of TLS 1.3 with certificates at both ends: bytes in, bytes out. No socket, no clock.
 
-A dialler is through with the handshake before the acceptor has seen its certificate, so it learns of a refusal only when it
-reads (``is_mutual``). Source: RFC 8446, section 2.
+In TLS 1.3 the client is done with the handshake before the server has seen its certificate (RFC
+8446, section 2). So a dialler that has the acceptor's ``proof`` may still be refused. It knows that
+it isn't once it can read something: ``is_mutual``.
+
+OpenSSL takes some 50 KB for a connection. It is only begun when bytes come in that look like TLS,
+so whoever connects and says nothing, or speaks another protocol, costs next to nothing.
 """
 
 from __future__ import annotations
@@ -14,10 +18,10 @@ from typing import Any, Generic, Protocol, TypeVar
 from cluster_kit.errors import RemoteProtocolError, UntrustedError
 from cluster_kit.wire.frames import PROTOCOL, TLS_HEAD_BYTES, is_plain, is_tls
 
-MAX_HANDSHAKE_BYTES = 65536  # taken in before the other end has proved itself; with a certificate of usual length, some 1000
-RECORD_BYTES = 16384  # the most that one record holds; whatever OpenSSL buffers, it is given no more at a time
+MAX_HANDSHAKE_BYTES = 65536  # received before the other end has proved itself; usually some 1000
+RECORD_BYTES = 16384  # the most that one record holds; OpenSSL gets no more at a time
 
-_NO_CERTIFICATE = bytes.fromhex("15 0303 0002 02 74")  # the alert certificate_required, for one who speaks no TLS
+_NO_CERTIFICATE = bytes.fromhex("15 0303 0002 02 74")  # the alert certificate_required
 _DISTRUSTS_US = frozenset(
     {
         "TLSV1_ALERT_UNKNOWN_CA",
@@ -37,7 +41,7 @@ _Proof_co = TypeVar("_Proof_co", covariant=True)
 
 
 class Trust(Protocol[_Proof_co]):
-    """How a node proves itself, and whom it believes.
+    """How a node proves itself, and which proofs it accepts.
 
     Attributes:
         accepting: For streams that others open; see ``new_context``.
@@ -48,7 +52,7 @@ class Trust(Protocol[_Proof_co]):
     dialling: ssl.SSLContext
 
     def read(self, certificate: Mapping[str, Any]) -> _Proof_co:
-        """Return what a certificate proves that was verified.
+        """Return what a certificate proves, which OpenSSL has verified.
 
         Args:
             certificate: As ``ssl.SSLObject.getpeercert`` returns it.
@@ -58,19 +62,23 @@ class Trust(Protocol[_Proof_co]):
         """
 
     def distrust(self, fault: ssl.SSLError | None) -> UntrustedError:
-        """Return what to say where a handshake has failed: OpenSSL's ``fault``, or ``None`` for one who speaks no TLS."""
+        """Return why a handshake has failed.
+
+        Args:
+            fault: As OpenSSL found it; ``None`` for a peer that speaks our protocol without TLS.
+        """
 
 
 def new_context(*, dialled: bool) -> ssl.SSLContext:
-    """Return what one end of all streams has in common: TLS 1.3 only, each end verifies, and no session is ever resumed."""
+    """Return the context of one end: TLS 1.3, both ends verify, and no session is resumed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT if dialled else ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False  # names of nodes are none of hosts
+    context.check_hostname = False  # a certificate names a node rather than a host
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.set_alpn_protocols([PROTOCOL.decode()])
     if not dialled:
-        context.num_tickets = 0  # with one, a stream could be opened without a certificate
+        context.num_tickets = 0  # a ticket would open a stream without a certificate
     return context
 
 
@@ -78,12 +86,12 @@ class Tls(Generic[_Proof]):
     """One end of a stream.
 
     Args:
-        trust: How this end proves itself, and whom it believes.
+        trust: How this end proves itself, and which proofs it accepts.
         dialled: Whether this end opened the stream.
 
     Attributes:
-        proof: What the other end has proved; ``None`` before the other end has proved itself.
-        is_mutual: Whether both ends have proved themselves, as far as can be known here.
+        proof: What the other end has proved; ``None`` until then.
+        is_mutual: Whether both ends are known to have proved themselves.
         has_ended: Whether the other end has said that it sends nothing more.
         waiting_bytes: What is to be sent once the other end has proved itself.
     """
@@ -97,7 +105,7 @@ class Tls(Generic[_Proof]):
         self._trust = trust
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         context = trust.dialling if dialled else trust.accepting
-        self._context: ssl.SSLContext | None = context  # until it is used: who connects and says nothing costs next to nothing
+        self._context: ssl.SSLContext | None = context  # until OpenSSL is begun
         self._waiting = bytearray()
         self._head = b""
         self._taken_bytes = 0
@@ -113,9 +121,11 @@ class Tls(Generic[_Proof]):
     def receive(self, data: memoryview) -> tuple[list[bytes], bytes]:
         """Return the plaintext that came in, in pieces, and what to send in turn.
 
+        After an error, ``last_words`` are to be sent.
+
         Raises:
             UntrustedError: The other end has not proved what it must, or doesn't believe this one.
-            RemoteProtocolError: What came in can't be made sense of. After either, ``last_words`` are to be sent.
+            RemoteProtocolError: The other end doesn't keep to TLS.
         """
         pieces: list[bytes] = []
         replies: list[bytes] = []
@@ -123,14 +133,15 @@ class Tls(Generic[_Proof]):
             part = data[start : start + RECORD_BYTES]
             try:
                 if self.proof is None:
-                    self._note(part)
+                    self._inspect(part)
                     self._begin()
                     self._incoming.write(part)
                     replies.append(self._shake_hands())
                 else:
                     self._incoming.write(part)
-                while self._incoming.pending:  # else it would raise that it wants more, which takes its time
-                    piece = self._tls.read(RECORD_BYTES)  # all that a record holds, so that OpenSSL keeps nothing back
+                # not until it raises SSLWantReadError, which takes longer than a read
+                while self._incoming.pending:
+                    piece = self._tls.read(RECORD_BYTES)  # a whole record: nothing is kept back
                     if not piece:
                         self.has_ended = True
                         break
@@ -150,25 +161,26 @@ class Tls(Generic[_Proof]):
 
     def _begin(self) -> None:
         if self._context is not None:
-            self._tls = self._context.wrap_bio(self._incoming, self._outgoing, server_side=not self._dialled)
+            ends = self._incoming, self._outgoing
+            self._tls = self._context.wrap_bio(*ends, server_side=not self._dialled)
             self._context = None
 
-    def _note(self, part: memoryview) -> None:
+    def _inspect(self, part: memoryview) -> None:
+        """Refuse what is too long for a handshake, or doesn't begin like TLS."""
         self._taken_bytes += len(part)
         if self._taken_bytes > MAX_HANDSHAKE_BYTES:
             raise RemoteProtocolError(f"tls: handshake of more than {MAX_HANDSHAKE_BYTES} bytes")
         if len(self._head) < TLS_HEAD_BYTES:
             self._head += part[: TLS_HEAD_BYTES - len(self._head)]
             if len(self._head) == TLS_HEAD_BYTES and not is_tls(self._head):
-                raise self._foreign()
+                raise self._without_tls()
 
     def _shake_hands(self) -> bytes:
-        """Go on with the handshake; return what has waited for its end."""
+        """Go on with the handshake; at its end return, encrypted, what has waited for it."""
         self._tls.do_handshake()
         self.proof = self._trust.read(self._certificate())
         self.is_mutual = not self._dialled
-        waiting = self._forget_waiting()
-        return self.send(waiting)
+        return self.send(self._take_waiting())
 
     def _certificate(self) -> Mapping[str, Any]:
         try:
@@ -181,8 +193,8 @@ class Tls(Generic[_Proof]):
             return RemoteProtocolError(f"tls: what came in is broken: {words_of(exc)}")
         return self._trust.distrust(exc)
 
-    def _foreign(self) -> RemoteProtocolError:
-        """Return what to say of one who speaks no TLS; OpenSSL hasn't begun, since it takes memory for as long as it lives."""
+    def _without_tls(self) -> RemoteProtocolError:
+        """Return the error for a peer that speaks no TLS; one of our kind gets an alert."""
         self._outgoing.read()
         if is_plain(self._head):
             self._outgoing.write(_NO_CERTIFICATE)
@@ -190,12 +202,15 @@ class Tls(Generic[_Proof]):
         return RemoteProtocolError("it does not speak TLS, as members do")
 
     def send(self, data: bytes | bytearray) -> bytes:
-        """Return what to send for ``data``; before the other end has proved itself nothing, and ``data`` waits for that."""
+        """Return what to send for ``data``: nothing until the other end has proved itself.
+
+        Till then ``data`` waits here.
+        """
         if self.proof is None:
             self._waiting += data
             self.waiting_bytes += len(data)
             return b""
-        if 0 < len(data) <= RECORD_BYTES:  # as nearly always
+        if 0 < len(data) <= RECORD_BYTES:  # as nearly always, and without a copy
             self._tls.write(data)
             return self._outgoing.read()
         sent: list[bytes] = []
@@ -213,31 +228,31 @@ class Tls(Generic[_Proof]):
         return self.last_words()
 
     def last_words(self) -> bytes:
-        """Return what to send after ``receive`` has raised, and forget what waits."""
-        self._forget_waiting()
+        """Return what to send after ``receive`` has raised, such as an alert; drop what waits."""
+        self._take_waiting()
         return self._outgoing.read()
 
-    def _forget_waiting(self) -> bytearray:
+    def _take_waiting(self) -> bytearray:
         waiting, self._waiting, self.waiting_bytes = self._waiting, bytearray(), 0
         return waiting
 
 
 def refuses_us(fault: ssl.SSLError) -> bool:
-    """Whether the other end has said that it doesn't believe this one."""
+    """Whether the other end has said, by an alert, that it doesn't trust this one."""
     return fault.reason in _DISTRUSTS_US
 
 
 def shows_no_certificate(fault: ssl.SSLError) -> bool:
-    """Whether the other end has none to show."""
+    """Whether the other end has no certificate to show."""
     return fault.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
 
 
 def breakage(fault: ssl.SSLError) -> UntrustedError:
-    """Return what to say where none of that explains why a handshake has failed: what was said isn't what was heard."""
-    cure = "look for what changes the bytes between the two nodes, or for another program that answers there"
+    """Return the error for a handshake that failed although neither end distrusts the other."""
+    cure = "look for what changes the bytes between the nodes, or for another program that answers"
     return UntrustedError(f"its TLS handshake is broken: {words_of(fault)}", cure=cure)
 
 
 def words_of(fault: ssl.SSLError) -> str:
-    """Return what OpenSSL calls a fault."""
+    """Return OpenSSL's own words for a fault."""
     return (fault.reason or str(fault)).replace("_", " ").lower()

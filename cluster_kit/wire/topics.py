@@ -1,8 +1,8 @@
-"""What two applications say to each other over a link, as values and as bytes: the records of the message protocol.
+"""The records of the message protocol, as values and as bytes.
 
-A payload is a MessagePack array of records, each an array of its type's number and its fields. Later versions may append fields
-and add types: what is unknown here is skipped. Everything that comes in is hostile. Nothing here knows what may follow what;
-that is ``cluster_kit.topics``.
+A payload is a MessagePack array of records; each is an array of its type number and its fields.
+Later versions may append fields and add types, so unknown ones are skipped. All input is untrusted.
+Which record may follow which is decided in ``cluster_kit.topics``.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ RUN_BYTES = 16
 MAX_TOPICS = 1024
 MAX_TOPIC_BYTES = 255
 MAX_LANES = 8
-PART_BYTES = 32 * 1024  # of one message at a time, so that others come between
+PART_BYTES = 32 * 1024  # small enough that other messages get their turn in between
 MAX_TEXT_CHARS = 4096
 MAX_REASON_CHARS = 64
 MAX_NUMBER = 2**63 - 1
 
-ARRAY_BYTES = 8  # around all records of a payload, at most
-RECORD_BYTES = 32  # of a record besides what is named in it and its data, at most
-INTEREST_BYTES = 40  # of an interest besides its topic, at most
+# Upper bounds of encoded sizes.
+ARRAY_BYTES = 8  # of a payload, besides its records
+RECORD_BYTES = 32  # of a record, besides topic, text and data
+INTEREST_BYTES = 40  # of an interest, besides its topic
 
 Topic = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TOPIC_BYTES)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
@@ -37,9 +38,9 @@ class Interest(msgspec.Struct, frozen=True, array_like=True):
     """What an application wants of one topic.
 
     Attributes:
-        stream: The number by which it will know what is said there; another one each time that it begins to listen.
-        messages: How many it takes in before it has read them, from each sender; 0 if it doesn't listen.
-        bytes: The same of their data. One message that is longer passes where nothing else waits.
+        stream: The stream number that it has chosen; a new one each time it starts listening.
+        messages: How many messages of each sender may be outstanding; 0 if it doesn't listen.
+        bytes: The same for their data. A longer message passes if nothing else is outstanding.
         answers: Whether it answers questions.
     """
 
@@ -53,7 +54,7 @@ Interests_ = Annotated[dict[Topic, Interest], msgspec.Meta(max_length=MAX_TOPICS
 
 
 class Greeting(msgspec.Struct, frozen=True, array_like=True):
-    """What an application that listens to anything tells in the handshake of a link."""
+    """What an application that uses topics says in the handshake of a link."""
 
     run: Run
     max_message_bytes: Number
@@ -61,26 +62,28 @@ class Greeting(msgspec.Struct, frozen=True, array_like=True):
 
     def __post_init__(self) -> None:
         for topic in self.interests:
-            check_topic(topic)  # msgspec reports its ValueError as one of decoding
+            check_topic(topic)  # msgspec turns its ValueError into a ValidationError
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What all records are."""
+    """Base of all records."""
 
 
 class Opening(Record, frozen=True, tag=1):
-    """The sender's first word on a link; said again where the line was not known at first.
+    """The first record on a link; sent again if the epoch was not known at first.
 
-    ``run`` is that of the application. ``line`` differs wherever it begins to count anew for the receiver, and is 0 where it
-    has certainly never counted for it before; it is ``None`` as long as the sender doesn't know whom it talks to.
+    Attributes:
+        run: The run id of the application.
+        epoch: Changes when the sender's numbers for this receiver restart; 0 if they never did
+            before, ``None`` until the sender knows the receiver's run.
     """
 
     run: Run
-    line: Number | None
+    epoch: Number | None
 
 
 class Interests(Record, frozen=True, tag=2):
-    """All that the sender listens to now, in pieces; the last one makes them count."""
+    """All that the sender listens to, in pieces; takes effect with the last one."""
 
     interests: Interests_
     last: bool
@@ -91,7 +94,7 @@ class Interests(Record, frozen=True, tag=2):
 
 
 class Interested(Record, frozen=True, tag=3):
-    """The sender listens to ``topic`` from now on, or does so otherwise than before."""
+    """The sender starts listening to ``topic``, or changes how it does."""
 
     topic: Topic
     interest: Interest
@@ -101,13 +104,13 @@ class Interested(Record, frozen=True, tag=3):
 
 
 class Uninterested(Record, frozen=True, tag=4):
-    """The sender doesn't listen to ``topic`` any more."""
+    """The sender stops listening to ``topic``."""
 
     topic: Topic
 
 
 class Said(Record, frozen=True, tag=5):
-    """One message."""
+    """A message."""
 
     stream: Number
     number: Number
@@ -122,20 +125,20 @@ class Missed(Record, frozen=True, tag=6):
 
 
 class Taken(Record, frozen=True, tag=7):
-    """Everything up to ``number`` is read, or lost: that is room for the receiver of this."""
+    """Everything up to ``number`` is read or lost, which gives the receiver of this credit."""
 
     stream: Number
     number: Number
 
 
 class Heard(Record, frozen=True, tag=8):
-    """So many bytes of payloads have arrived on this link."""
+    """How many bytes of payloads have arrived on this link."""
 
     bytes: Number
 
 
 class Part(Record, frozen=True, tag=9):
-    """A slice of the encoding of one record that is too large for a payload."""
+    """A slice of the encoding of one record that is too long for a payload."""
 
     lane: Annotated[int, msgspec.Meta(ge=0, lt=MAX_LANES)]
     last: bool
@@ -143,7 +146,7 @@ class Part(Record, frozen=True, tag=9):
 
 
 class Asked(Record, frozen=True, tag=10):
-    """A question; who asks waits for ``patience_ms``."""
+    """A question; an answer is of use for ``patience_ms``."""
 
     question: Number
     topic: Topic
@@ -159,31 +162,34 @@ class Answered(Record, frozen=True, tag=11):
 
 
 class Raised(Record, frozen=True, tag=12):
-    """Whoever was to answer has raised an exception."""
+    """Answering the question has raised an exception."""
 
     question: Number
     text: Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS)]
 
 
 class Declined(Record, frozen=True, tag=13):
-    """The question was not answered by anybody, and won't be."""
+    """The question is refused: nobody has acted on it, and nobody will."""
 
     question: Number
     reason: Annotated[str, msgspec.Meta(max_length=MAX_REASON_CHARS)]
 
 
+QuestionEnd = Answered | Raised | Declined
+
+
 class Closing(Record, frozen=True, tag=14):
-    """All was said; nothing follows on this link."""
+    """The last record on this link."""
 
 
 class Sync(Record, frozen=True, tag=15):
-    """Say ``Synced`` with this number behind whatever has been said so far; a later one makes up for it."""
+    """Asks for ``Synced`` once all earlier records are processed; a later one replaces it."""
 
     number: Number
 
 
 class Synced(Record, frozen=True, tag=16):
-    """Whatever came before that ``Sync`` has been heard, and what had to be said of it is said."""
+    """All records before that ``Sync`` are processed, and their answers are sent."""
 
     number: Number
 
@@ -206,6 +212,10 @@ _Any = (
     | Sync
     | Synced
 )
+
+
+# The records that may arrive in parts, with views in the place of data: long data is copied late,
+# by the thread that reads it.
 
 
 class _SaidInPlace(msgspec.Struct, frozen=True, array_like=True, tag=5):
@@ -233,7 +243,7 @@ class _Head(msgspec.Struct, array_like=True):
 _TAGS = frozenset(cls.__struct_config__.tag for cls in Record.__subclasses__())
 _RECORDS = msgspec.msgpack.Decoder(list[_Any])
 _RECORD = msgspec.msgpack.Decoder(_Any)
-_SLICED = msgspec.msgpack.Decoder(_SaidInPlace | _AskedInPlace | _AnsweredInPlace)  # so that the data is not copied at once
+_SLICED = msgspec.msgpack.Decoder(_SaidInPlace | _AskedInPlace | _AnsweredInPlace)
 _PIECES = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _GREETING = msgspec.msgpack.Decoder(Greeting)
@@ -243,15 +253,15 @@ _NO_DATA = _ENCODER.encode(b"")
 
 
 def check_topic(topic: str) -> int:
-    """Return how many bytes the name of a topic has.
+    """Return the size of a topic's name in bytes.
 
     Raises:
-        ValueError: It is none; says why.
+        ValueError: The name is invalid; the message says why.
     """
     try:
         size = len(topic.encode())
     except UnicodeEncodeError as exc:
-        raise ValueError(f"topic: {topic[:80]!r} is not text that UTF-8 can hold") from exc
+        raise ValueError(f"topic: {topic[:80]!r} is text that UTF-8 can't encode") from exc
     if not 0 < size <= MAX_TOPIC_BYTES:
         raise ValueError(f"topic: {topic[:80]!r} has {size} bytes: expected 1 to {MAX_TOPIC_BYTES}")
     return size
@@ -261,68 +271,80 @@ def encode(records: Sequence[Record]) -> bytes:
     """Return the payload of ``records``.
 
     Raises:
-        LocalProtocolError: It is larger than a link carries.
+        LocalProtocolError: It is longer than a link carries.
     """
     payload = _ENCODER.encode(records)
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise LocalProtocolError(f"messages: payload of {len(payload)} bytes: at most {MAX_PAYLOAD_BYTES} allowed")
+        raise LocalProtocolError(_too_long(payload))
     return payload
 
 
 def encode_record(record: Record) -> bytes:
-    """Return one record, as it is found in parts that are put together."""
+    """Return the encoding of one record, as parts carry it."""
     return _ENCODER.encode(record)
 
 
 def cut_record(record: Record) -> tuple[bytes, memoryview]:
-    """Return one record, to be sent in parts: up to its data, and that, which is not copied, as it may be megabytes."""
+    """Return the encoding of one record: what precedes its data, and a view of the data."""
     assert isinstance(record, Said | Asked | Answered)
     without = encode_record(msgspec.structs.replace(record, data=b""))
     return without[: -len(_NO_DATA)] + bin_head(len(record.data)), memoryview(record.data)
 
 
 def bin_head(size: int) -> bytes:
-    """Return how that many bytes begin in MessagePack, from 256 up. Source: the MessagePack specification."""
-    return b"\xc5" + size.to_bytes(2, "big") if size < 1 << 16 else b"\xc6" + size.to_bytes(4, "big")
+    """Return the MessagePack head of ``size`` bytes, which are at least 256.
+
+    Source: the MessagePack specification.
+    """
+    if size < 1 << 16:
+        return b"\xc5" + size.to_bytes(2, "big")
+    return b"\xc6" + size.to_bytes(4, "big")
 
 
 def encode_greeting(greeting: Greeting) -> bytes:
-    """Return ``greeting`` as it is told."""
+    """Return the encoding of ``greeting``."""
     return _ENCODER.encode(greeting)
 
 
 def decode(payload: bytes) -> list[Any]:
-    """Return the records that ``payload`` holds, without those of unknown types.
+    """Return the records in ``payload``, without those of unknown types.
 
     Raises:
         RemoteProtocolError: It is malformed.
     """
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise RemoteProtocolError(f"messages: payload of {len(payload)} bytes: at most {MAX_PAYLOAD_BYTES} allowed")
+        raise RemoteProtocolError(_too_long(payload))
     try:
         return _RECORDS.decode(payload)
     except (ValueError, RecursionError):  # it may be of a later version
         return _decode_one_by_one(payload)
 
 
+def _too_long(payload: bytes) -> str:
+    return f"messages: payload of {len(payload)} bytes: at most {MAX_PAYLOAD_BYTES} allowed"
+
+
 def _decode_one_by_one(payload: bytes) -> list[Any]:
     try:
-        return [_RECORD.decode(piece) for piece in _PIECES.decode(payload) if _HEAD.decode(piece).type in _TAGS]
+        pieces = _PIECES.decode(payload)
+        return [_RECORD.decode(piece) for piece in pieces if _HEAD.decode(piece).type in _TAGS]
     except (ValueError, RecursionError) as exc:
-        raise RemoteProtocolError(f"messages: malformed payload of {len(payload)} bytes: {exc}") from exc
+        text = f"messages: malformed payload of {len(payload)} bytes: {exc}"
+        raise RemoteProtocolError(text) from exc
 
 
 def decode_sliced(body: bytes | bytearray) -> Said | Asked | Answered:
-    """Return the record that came in parts; long data is a view of ``body``, to be copied by whoever reads it.
+    """Return a record that arrived in parts. Long data is a view of ``body``, to be copied late.
 
     Raises:
-        RemoteProtocolError: It is malformed, or none of those that may be too large for a payload.
+        RemoteProtocolError: It is malformed, or of a type that is never sent in parts.
     """
     try:
         record = _SLICED.decode(body)
     except (ValueError, RecursionError) as exc:
         raise RemoteProtocolError(f"messages: malformed parts of {len(body)} bytes: {exc}") from exc
-    data = cast("bytes", record.data) if len(record.data) > _PIECE_BYTES else bytes(record.data)
+    is_long = len(record.data) > _PIECE_BYTES
+    data = cast("bytes", record.data) if is_long else bytes(record.data)
     if isinstance(record, _SaidInPlace):
         return Said(record.stream, record.number, data)
     if isinstance(record, _AskedInPlace):
@@ -331,15 +353,16 @@ def decode_sliced(body: bytes | bytearray) -> Said | Asked | Answered:
 
 
 def copied(view: memoryview) -> bytes:
-    """Return what a view shows; where that is long, other threads wait only while a piece of it is copied."""
+    """Return the bytes of a view; other threads can run between pieces of a long one."""
     if len(view) <= _PIECE_BYTES:
         return bytes(view)
-    pieces = [bytes(view[start : start + _PIECE_BYTES]) for start in range(0, len(view), _PIECE_BYTES)]
-    return b"".join(pieces)  # which lets other threads run
+    starts = range(0, len(view), _PIECE_BYTES)
+    pieces = [bytes(view[start : start + _PIECE_BYTES]) for start in starts]
+    return b"".join(pieces)  # releases the GIL
 
 
 def decode_greeting(greeting: bytes) -> Greeting | None:
-    """Return what ``greeting`` tells, ``None`` where it is empty: then nothing is listened to.
+    """Return the decoded ``greeting``, ``None`` if it is empty: the peer listens to nothing.
 
     Raises:
         RemoteProtocolError: It is malformed.
@@ -349,4 +372,5 @@ def decode_greeting(greeting: bytes) -> Greeting | None:
     try:
         return _GREETING.decode(greeting)
     except (ValueError, RecursionError) as exc:
-        raise RemoteProtocolError(f"messages: malformed greeting of {len(greeting)} bytes: {exc}") from exc
+        text = f"messages: malformed greeting of {len(greeting)} bytes: {exc}"
+        raise RemoteProtocolError(text) from exc

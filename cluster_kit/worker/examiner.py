@@ -18,6 +18,7 @@ from cluster_kit.abc import Connector, Failed, Found, Observation, Strategy
 from cluster_kit.config import TopologyConfig
 from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import described, text_of
+from cluster_kit.membership.peer import Peers
 from cluster_kit.membership.roster import Roster
 from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
@@ -25,6 +26,7 @@ from cluster_kit.pipe.channel import Channel
 from cluster_kit.security import Security
 from cluster_kit.security.keys import Keyring
 from cluster_kit.worker.foreign import CLOSE_S, attempt
+from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.messages import Beat
 from cluster_kit.worker.observed import check_observation, checked_stream
 from cluster_kit.worker.process import Process
@@ -79,19 +81,19 @@ class Examiner:
     """
 
     def __init__(self, order: Examine, channel: Channel, *, network: Network, process: Process) -> None:
-        self.local = order.local
-        self.fence = order.fence
-        self.leaving = False
-        self.announce = False
-        self.network = network
-        self.security = Security(order.local, order.keyring)
+        self._here = LocalNode(
+            node=order.local,
+            fence=order.fence,
+            network=network,
+            security=Security(order.local, order.keyring),
+        )
         self._order = order
         self._channel = channel
         self._process = process
         self._strategy: Strategy = order.topology.strategies[order.source].build()
         self._connector: Connector = order.topology.connector.build()
-        self._context = Context(order.topology.sources[order.source], self, lambda: None)
-        self._roster = Roster(prune=True, max_nodes=order.topology.max_nodes)
+        self._context = Context(order.topology.sources[order.source], self._here, lambda: None)
+        self._roster = Roster(Peers(), prune=True, max_nodes=order.topology.max_nodes)
         self._roster.disown(order.local.name)
         self._fault: str | None = None
 
@@ -177,11 +179,11 @@ class Examiner:
         """Tell what is wrong with where this node would serve, once for all sources."""
         if self._order.source:
             return
-        where, raised = await attempt(lambda: self._connector.serves_on(self.local.host))
+        where, raised = await attempt(lambda: self._connector.serves_on(self._here.node.host))
         if raised is not None:
             return
-        announced, _ = await attempt(lambda: self._connector.dialled_at(self.local.host))
-        finding = await standpoint(self.network, where, self._roster.known.values(), announced=announced)
+        announced, _ = await attempt(lambda: self._connector.dialled_at(self._here.node.host))
+        finding = await standpoint(self._here.network, where, self._roster.known.values(), announced=announced)
         if finding is not None:
             self._tell("connector", _checked(finding))
 

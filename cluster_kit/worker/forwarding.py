@@ -1,19 +1,21 @@
-"""Passes on what applications say to each other, unread: parcels of the application to links, and
-what comes over links to it.
+"""Forwards payloads between the application and the links of its peers, unread.
 
-Nobody waits here for anybody but the link concerned. The application sends no more than a few
-parcels for a link before it is told that they are on their way. For an application that is frozen
-or slow, parcels wait here, and of each link so many only: the pipe has little of them at a time, so
-that they hold up nothing else that a worker has to tell.
+Only a slow link waits for itself; nothing else does. The application sends no more than a few
+parcels for a link before it learns that they have been forwarded. Parcels for an application that
+is frozen or slow are queued here, with a limit per link. Only a few of them are in the pipe at a
+time, so that they don't hold up what else the worker has to report.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
+from collections.abc import Coroutine
 from functools import partial
 from itertools import count
+from typing import Any, TypeVar
 
 from cluster_kit.abc import MAX_GREETING_BYTES, MAX_PAYLOAD_BYTES, Connector
 from cluster_kit.attended import AttendedClock
@@ -26,32 +28,34 @@ from cluster_kit.worker.outbox import MAX_PENDING_BYTES, Outbox
 
 log = logging.getLogger("cluster_kit.worker")
 
-MAX_WAITING_BYTES = 4 << 20  # of one link, for the application; a peer that keeps to the protocol never has as much in transit
-_AHEAD_BYTES = 1 << 18  # in the pipe, ahead of anything else that a worker has to tell
-_MOST_AHEAD_BYTES = MAX_PENDING_BYTES - 2 * MAX_PAYLOAD_BYTES  # where a link ends: no event gives way to them
-_FORWARDED_TOGETHER = 2  # parcels of one link, of which the application is told at once: it gives out four before that
-_FORWARDED_S = 0.002  # until it is told of a single one, as each telling wakes it
-_PARCEL_BYTES = 64  # what a parcel costs besides its payload
+MAX_WAITING_BYTES = 4 << 20  # per link; far above the transit limit that honest peers keep
+_AHEAD_BYTES = 1 << 18  # of parcels in the pipe, ahead of other reports
+_MOST_AHEAD_BYTES = MAX_PENDING_BYTES - 2 * MAX_PAYLOAD_BYTES  # the same when a link ends
+_FORWARDED_TOGETHER = 2  # parcels of a link per report; the application sends four before one
+_FORWARDED_S = 0.002  # a single parcel is reported after this time, unless one arrives earlier
+_PARCEL_BYTES = 64  # overhead of a parcel
+_Result = TypeVar("_Result")
 _TOO_MUCH = (
     f"more than {MAX_WAITING_BYTES >> 20} MiB of its messages wait for this application: "
-    "the others are ignored until it is linked again"
+    "further ones are ignored until it is linked again"
 )
 
 
 class _Link:
-    """One link that carries messages.
+    """A link that carries messages.
 
     Attributes:
-        outgoing: The application's parcels for it, which its task ``sending`` sends.
-        incoming: What waits for the application, and ``incoming_bytes`` what it costs.
-        forwarded: Parcels that were sent since the application was told.
-        takes_parcels: Not any more once sending has failed.
-        is_over: The application was told that it is closed; what comes over it is nobody's.
-        untold: How the application is to be told of it, if it was not.
+        outgoing: The application's payloads, which the task ``sending`` sends.
+        incoming: Payloads that wait for the application.
+        incoming_bytes: What they cost.
+        forwarded: Parcels sent since the application last learned of any.
+        takes_parcels: False once sending has failed.
+        is_over: The application knows that the link is closed; what arrives is dropped.
+        unreported: The event that reports the link, if the application has not got it yet.
     """
 
     def __init__(self, number: int, node: Node) -> None:
-        self.untold: LinkOpened | None = None
+        self.unreported: LinkOpened | None = None
         self.number = number
         self.node = node
         self.outgoing: deque[bytes] = deque()
@@ -64,13 +68,13 @@ class _Link:
 
 
 class Forwarding:
-    """Between the links of one connector and the application.
+    """Connects the links of a connector with the application.
 
     Args:
         connector: Sends, if it carries messages at all.
         outbox: The way to the application.
-        loop: Where all this happens.
-        clock: By which it is told how often the same goes wrong.
+        loop: The worker's.
+        clock: Times the throttling of logs.
         greeting: The application's, at first.
     """
 
@@ -85,7 +89,7 @@ class Forwarding:
     ) -> None:
         self.greeting = greeting
         self.max_message_bytes = connector.max_message_bytes if connector.carries_messages else None
-        """The longest message that its links carry; ``None`` where they carry none."""
+        """The size limit of messages, in bytes; ``None`` if the links carry none."""
         self._connector = connector
         self._outbox = outbox
         self._loop = loop
@@ -94,20 +98,20 @@ class Forwarding:
         self._numbers = count(1)
         self._by_number: dict[int, _Link] = {}  # those that are not over
         self._by_key: dict[str, _Link] = {}
-        self._waiting: deque[_Link] = deque()  # those of which something waits for the application
-        self._forwarded: list[_Link] = []  # those of which the application is to be told so
-        self._tells_later = False  # that, by a timer
+        self._waiting: deque[_Link] = deque()  # those with payloads for the application
+        self._forwarded_since: dict[_Link, float] = {}  # those with unreported parcels
+        self._timer_runs = False  # whether a timer runs to report them
         self._throttle = Throttle()
 
-    # -- from the application --------------------------------------------------------------------------------------------------
+    # -- from the application ----------------------------------------------------------------------
 
     def greet(self, greeting: bytes) -> None:
-        """Let peers be told ``greeting`` from now on."""
+        """Use ``greeting`` in new handshakes."""
         self.greeting = greeting
         self._greetings += 1
 
     def send(self, parcel: Parcel) -> None:
-        """Send ``parcel`` over its link, in its turn; one for a link that is gone is dropped."""
+        """Send ``parcel`` over its link, in order; dropped if the link is gone."""
         link = self._by_number.get(parcel.link)
         if link is not None and link.takes_parcels:
             link.outgoing.append(parcel.payload)
@@ -115,64 +119,86 @@ class Forwarding:
                 self._begin(link)
 
     def _begin(self, link: _Link) -> None:
-        link.sending = self._loop.create_task(self._send_all(link), name=f"send to {link.node.key}")
-        link.sending.add_done_callback(partial(self._sent, link))
+        sending = _start(self._loop, self._send_all(link), f"send to {link.node.key}")
+        if sending.done():
+            self._sent(link, sending)
+            return
+        link.sending = sending
+        sending.add_done_callback(partial(self._sent, link))
+        if link.is_over:  # the connector has closed it within the eager start
+            sending.cancel()
 
     async def _send_all(self, link: _Link) -> BaseException | None:
-        """Send what there is, and what comes meanwhile; return what the connector raised, which costs this link only."""
+        """Send all payloads, also those that come meanwhile; return the connector's exception."""
         try:
             while link.outgoing:
                 await self._connector.send(link.node, link.outgoing.popleft())
                 self._is_on_its_way(link)
-        except BaseException as exc:  # noqa: BLE001 - the boundary
+        except BaseException as exc:  # noqa: BLE001 - a plugin's error costs this link only
             return exc
         return None
 
     def _sent(self, link: _Link, sending: asyncio.Task[BaseException | None]) -> None:
         link.sending = None
-        raised = asyncio.CancelledError("it cancelled its own task") if sending.cancelled() else sending.result()
+        if sending.cancelled():
+            raised: BaseException | None = asyncio.CancelledError("it cancelled its own task")
+        else:
+            raised = sending.result()
         if raised is not None:
             self._failed(link, raised)
         elif link.outgoing:
             self._begin(link)
 
     def _is_on_its_way(self, link: _Link) -> None:
-        if not link.forwarded:
-            self._forwarded.append(link)
         link.forwarded += 1
-        if link.forwarded == _FORWARDED_TOGETHER:
-            self._loop.call_soon(self._tell_forwarded)
-        elif not self._tells_later:
-            self._tells_later = True
-            self._loop.call_later(_FORWARDED_S, self._tell_late)
+        if link.forwarded == 1:
+            self._forwarded_since[link] = self._loop.time()
+            if not self._timer_runs:
+                self._timer_runs = True
+                self._loop.call_later(_FORWARDED_S, self._report_late)
+        elif link.forwarded == _FORWARDED_TOGETHER:
+            self._loop.call_soon(self._report_forwarded, link)
 
-    def _tell_late(self) -> None:
-        self._tells_later = False
-        self._tell_forwarded()
+    def _report_late(self) -> None:
+        """Report forwarded parcels that nothing else has reported for a while."""
+        self._timer_runs = False
+        for link, since_s in list(self._forwarded_since.items()):
+            if since_s + _FORWARDED_S > self._loop.time():
+                self._timer_runs = True
+                self._loop.call_at(since_s + _FORWARDED_S, self._report_late)
+                break
+            self._report_forwarded(link)
 
-    def _tell_forwarded(self) -> None:
-        """Tell the application of all parcels that were sent since it was told."""
-        links, self._forwarded = self._forwarded, []
-        for link in links:
-            parcels, link.forwarded = link.forwarded, 0
-            if not link.is_over:
-                self._outbox.send(Forwarded(link.number, parcels))
+    def _report_forwarded(self, link: _Link) -> None:
+        """Report the parcels of ``link`` that were forwarded since the last report."""
+        parcels = self._take_forwarded(link)
+        if parcels and not link.is_over:
+            self._outbox.send(Forwarded(link.number, parcels))
+
+    def _take_forwarded(self, link: _Link) -> int:
+        """Return how many forwarded parcels are unreported; they count as reported."""
+        if not link.forwarded:
+            return 0
+        del self._forwarded_since[link]
+        parcels, link.forwarded = link.forwarded, 0
+        return parcels
 
     def _failed(self, link: _Link, exc: BaseException) -> None:
-        if link.is_over:  # that is why
+        if link.is_over:  # this is why it failed
             return
         link.takes_parcels = False
         link.outgoing.clear()
-        if isinstance(exc, ConnectError):  # the link is lost: what came over it before is still to be reported
+        if isinstance(exc, ConnectError):  # lost; what arrived before has still to be passed on
             log.debug("send to %s: %s", link.node, exc)
             return
         if self._throttle.passes("send", self._clock.now_s()):
             more = self._throttle.more("send")
-            log.error("send: the connector raised for %s: %s%s", link.node, described(exc), more, exc_info=exc)
+            text = f"{described(exc)}{more}"
+            log.error("send: the connector raised for %s: %s", link.node, text, exc_info=exc)
         self._end(link)
 
     async def flush(self, timeout_s: float) -> None:
-        """Wait until all parcels are sent, or for so many seconds."""
+        """Wait until all parcels are sent, for up to ``timeout_s``."""
         sending = [link.sending for link in self._by_number.values() if link.sending is not None]
         if sending:
             await asyncio.wait(sending, timeout=timeout_s)
@@ -182,42 +208,47 @@ class Forwarding:
         for link in list(self._by_number.values()):
             self._end(link)
 
-    # -- from the connector ----------------------------------------------------------------------------------------------------
+    # -- from the connector ------------------------------------------------------------------------
 
-    def up(self, node: Node, greeting: bytes | None, told: bytes) -> None:
-        """Number a link that carries messages, and tell the application of it.
+    def up(self, node: Node, greeting: bytes | None, sent_greeting: bytes) -> None:
+        """Number a link that carries messages, and report it to the application.
 
         Raises:
-            TypeError: The greeting is no ``bytes``.
+            TypeError: The greeting isn't ``bytes``.
             ValueError: It is longer than ``MAX_GREETING_BYTES``.
         """
         if greeting is not None:
             _check("up: greeting", greeting, MAX_GREETING_BYTES)
         if node.key in self._by_key:
-            self._close(self._by_key.pop(node.key))  # of another run, which it replaces
+            self._close(self._by_key.pop(node.key))  # of another run, which this one replaces
         if greeting is None or self.max_message_bytes is None:
             return
         link = _Link(next(self._numbers), node)
         self._by_number[link.number] = self._by_key[node.key] = link
-        outdated = told != self.greeting
-        opened = LinkOpened(link=link.number, node=node, greeting=greeting, outdated=outdated, greetings=self._greetings)
+        opened = LinkOpened(
+            link=link.number,
+            node=node,
+            greeting=greeting,
+            outdated=sent_greeting != self.greeting,
+            greetings=self._greetings,
+        )
         if self._outbox.pending_bytes <= _MOST_AHEAD_BYTES:
             self._outbox.send(opened)
         else:
-            link.untold = opened
+            link.unreported = opened
 
     def down(self, node: Node) -> None:
-        """Tell the application that a link is closed, if it was told of it."""
+        """Report to the application that a link is closed, if it knows of the link."""
         link = self._by_key.get(node.key)
         if link is not None and link.node.boot_id == node.boot_id:
             del self._by_key[node.key]
             self._close(link)
 
     def message(self, node: Node, payload: bytes) -> None:
-        """Pass on what a linked node has sent.
+        """Pass on a payload of a linked node.
 
         Raises:
-            TypeError: It is no ``bytes``.
+            TypeError: It isn't ``bytes``.
             ValueError: It is longer than ``MAX_PAYLOAD_BYTES``.
         """
         _check("message: payload", payload, MAX_PAYLOAD_BYTES)
@@ -225,14 +256,15 @@ class Forwarding:
         if link is None or link.node.boot_id != node.boot_id:
             if self._throttle.passes("unknown", self._clock.now_s()):
                 more = self._throttle.more("unknown")
-                log.warning("message: %s has sent one, but no link to it carries any: it is ignored%s", node, more)
-        elif link.incoming or not (link.is_over or (link.untold is None and self._has_room())):
+                text = "message: ignored a payload of %s, as no link to it carries messages%s"
+                log.warning(text, node, more)
+        elif link.incoming or not (link.is_over or (link.unreported is None and self._has_room())):
             self._keep(link, payload)
         elif not link.is_over:
-            self._outbox.send_parcel(link.number, payload)
+            self._outbox.send_parcel(link.number, payload, self._take_forwarded(link))
 
     def _keep(self, link: _Link, payload: bytes) -> None:
-        """Have ``payload`` wait for the application, unless too much does."""
+        """Queue ``payload`` for the application; end the link if too much is queued."""
         if not link.incoming:
             self._waiting.append(link)
         link.incoming.append(payload)
@@ -243,17 +275,17 @@ class Forwarding:
                 log.warning("%s: %s", link.node, _TOO_MUCH + more)
             self._end(link)
 
-    # -- to the application ----------------------------------------------------------------------------------------------------
+    # -- to the application ------------------------------------------------------------------------
 
     def tell_links(self) -> None:
-        """Tell of the links that came while the application took nothing, and are still there."""
+        """Report links that came up while the pipe had no room, and are still there."""
         for link in self._by_number.values():
-            if link.untold is not None:
-                opened, link.untold = link.untold, None
+            if link.unreported is not None:
+                opened, link.unreported = link.unreported, None
                 self._outbox.send(opened)
 
     def catch_up(self) -> None:
-        """Pass on some of what waits, of each link in turn: the application has taken what came before."""
+        """Pass on queued payloads, of each link in turn, as far as the pipe has room."""
         while self._waiting and self._has_room():
             link = self._waiting.popleft()
             self._pass_on(link)
@@ -263,12 +295,13 @@ class Forwarding:
     def _pass_on(self, link: _Link) -> None:
         payload = link.incoming.popleft()
         link.incoming_bytes -= len(payload) + _PARCEL_BYTES
-        self._outbox.send_parcel(link.number, payload)
+        self._outbox.send_parcel(link.number, payload, self._take_forwarded(link))
 
     def _close(self, link: _Link) -> None:
-        """End ``link`` behind what it has brought, as far as there is room in the pipe."""
-        while link.incoming and link.untold is None and self._outbox.pending_bytes <= _MOST_AHEAD_BYTES:
-            self._pass_on(link)
+        """End ``link``, after what it has brought, as far as there is room in the pipe."""
+        if link.unreported is None:
+            while link.incoming and self._outbox.pending_bytes <= _MOST_AHEAD_BYTES:
+                self._pass_on(link)
         self._end(link)
 
     def _has_room(self) -> bool:
@@ -287,12 +320,27 @@ class Forwarding:
         link.incoming_bytes = 0
         if link.sending is not None:
             link.sending.cancel()
-        if link.untold is None:
+        if link.unreported is None:
             self._outbox.send(LinkClosed(link.number))
+
+
+def _start(
+    loop: asyncio.AbstractEventLoop,
+    work: Coroutine[Any, Any, _Result],
+    name: str,
+) -> asyncio.Task[_Result]:
+    """Start a task, eagerly where Python can do that.
+
+    Most parcels are sent without waiting, and a turn of the event loop for each would cost more
+    than all the rest.
+    """
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(work, loop=loop, name=name, eager_start=True)
+    return loop.create_task(work, name=name)
 
 
 def _check(what: str, data: bytes, most: int) -> None:
     if type(data) is not bytes:
-        raise TypeError(f"{what} is a {type(data).__name__}: expected bytes")
+        raise TypeError(f"{what} is of type {type(data).__name__}: expected bytes")
     if len(data) > most:
         raise ValueError(f"{what} has {len(data)} bytes: expected {most} at most")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from inspect import getattr_static
 from typing import Any
 
-from cluster_kit.abc import Connector
+from cluster_kit.abc import Connector, Seen
 from cluster_kit.attended import AttendedClock
 from cluster_kit.errors import (
     ClusterKitError,
@@ -25,15 +25,17 @@ from cluster_kit.errors import (
     text_of,
 )
 from cluster_kit.events import Reason, TopologyEvent
+from cluster_kit.membership import reports
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Command, Connect, Disconnect, GiveUp
-from cluster_kit.network import Network
-from cluster_kit.node import BootId, Fence, Node
-from cluster_kit.security import Security
+from cluster_kit.membership.reports import Report
+from cluster_kit.membership.roster import EXCHANGE
+from cluster_kit.node import Node
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.dropped import Dropped
 from cluster_kit.worker.foreign import attempt
 from cluster_kit.worker.forwarding import Forwarding
+from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.plain import check_plain
 from cluster_kit.worker.untrusting import Untrusting
 
@@ -52,32 +54,31 @@ class Links:
         connector: Connector,
         membership: Membership,
         *,
-        fence: Fence,
-        boot_id: BootId,
+        here: LocalNode,
         partial: bool,
-        network: Network,
-        security: Security,
         clock: AttendedClock,
         forwarding: Forwarding,
         connect_timeout_s: float,
-        settle: Callable[[], None],
+        report: Callable[[Report], None],
         tell: Callable[[TopologyEvent], None],
     ) -> None:
-        self.fence = fence
-        self.boot_id = boot_id
+        assert here.node.boot_id is not None, "a worker has one from its start"
+        self.fence = here.fence
+        self.boot_id = here.node.boot_id
         self.partial = partial
-        self.network = network
-        self.security = security
+        self.network = here.network
+        self.security = here.security
         self.rtts: dict[str, float] = {}
         self.secret_ids: dict[str, tuple[bytes, ...]] = {}
+        self._here = here
         self._connector = connector
         self._membership = membership
         self._clock = clock
         self._forwarding = forwarding
         self._connect_timeout_s = connect_timeout_s
-        self._settle = settle
+        self._report = report
         self._tell = tell
-        self._jitter = network.random("retry").random
+        self._jitter = here.network.random("retry").random
         self._tasks: dict[asyncio.Task[None], None] = {}  # in the order in which they began
         self._giving_up: dict[str, asyncio.Future[None]] = {}  # of the connects under way
         self._throttle = Throttle()
@@ -98,8 +99,7 @@ class Links:
             ValueError: It is too long.
         """
         self._forwarding.up(node, greeting, told)
-        self._membership.link_up(node, self._clock.now_s())
-        self._settle()
+        self._report(reports.LinkUp(node))
 
     def message(self, node: Node, payload: bytes) -> None:
         """Report what a linked node has sent.
@@ -115,18 +115,15 @@ class Links:
         self._forwarding.down(node)
         self.rtts.pop(node.key, None)
         self.secret_ids.pop(node.key, None)
-        self._membership.link_down(node, Reason(reason), self._clock.now_s())
-        self._settle()
+        self._report(reports.LinkDown(node, Reason(reason)))
 
     def updated(self, node: Node) -> None:
         """Report that a linked node changed its metadata."""
-        self._membership.link_updated(node)
-        self._settle()
+        self._report(reports.LinkUpdated(node))
 
     def leaving(self, node: Node) -> None:
         """Report that a linked node is about to leave."""
-        self._membership.link_leaving(node)
-        self._settle()
+        self._report(reports.LinkLeaving(node))
 
     def knows(self, node: Node) -> bool:
         """Return whether discovery or memory vouches for a node."""
@@ -134,8 +131,7 @@ class Links:
 
     def hint(self, node: Node, ttl_s: float) -> None:
         """Report that a linked node tells of another."""
-        self._membership.hinted(node, ttl_s, self._clock.now_s())
-        self._settle()
+        self._report(reports.Observed(EXCHANGE, Seen(node, ttl_s)))
 
     def rtt(self, node: Node, seconds: float) -> None:
         """Keep the latest round-trip time."""
@@ -189,12 +185,11 @@ class Links:
         if raised is None and not isinstance(peer, Node):
             raised = TypeError(f"connect returned a {type(peer).__name__}: expected the peer's Node")
         if raised is None:
-            self._membership.connected(node, peer, self._clock.now_s())
+            self._report(reports.Connected(node, peer))
         else:
             error = self._as_connect_error(node, raised, loop.time() - since_s)
             self._log_failure(node, error)
-            self._membership.connect_failed(node, error, self._clock.now_s(), self._jitter())
-        self._settle()
+            self._report(reports.ConnectFailed(node, error, self._jitter()))
 
     def _log_failure(self, node: Node, error: ConnectError) -> None:
         """Warn of what tends to last: seldom for each node, and seldom at all, as strangers make up any number of nodes.
@@ -224,7 +219,7 @@ class Links:
     def _as_connect_error(self, node: Node, exc: BaseException, seconds: float) -> ConnectError:
         now_s = self._clock.now_s()
         if isinstance(exc, NameConflict):
-            self._warn_of_conflict(self._membership.local.key)
+            self._warn_of_conflict(self._here.node.key)
         if isinstance(exc, ConnectError):
             return exc
         if isinstance(exc, TimeoutError):
@@ -245,8 +240,7 @@ class Links:
         if raised is not None and self._throttle.passes("disconnect", self._clock.now_s()):
             more = self._throttle.more("disconnect")
             log.error("disconnect: the connector raised for %s: %s%s", node, described(raised), more, exc_info=raised)
-        self._membership.disconnected(node, self._clock.now_s())
-        self._settle()
+        self._report(reports.Disconnected(node))
 
 
 def _is_command(connector: Connector, name: str) -> bool:

@@ -6,7 +6,7 @@ mark is still there, what was started did not become a worker: it is a program t
 beginning once more, such as a frozen one. If it started workers in turn, there would be no end.
 
 A launcher may clean the environment (``env -i``). What it can't take away is the pipe to the
-supervisor: see ``cluster_kit.supervisor.refusal``.
+supervisor: see ``cluster_kit.supervisor.recursion_guard``.
 """
 
 from __future__ import annotations

@@ -8,26 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from cluster_kit.errors import CommandError, described
 from cluster_kit.events import Event
-from cluster_kit.membership.membership import Membership
+from cluster_kit.node import Node
 from cluster_kit.pipe.channel import Channel
 from cluster_kit.throttle import Throttle
-from cluster_kit.worker.messages import Beat, Happened, Logged, Reply, View
+from cluster_kit.worker.event_log import EventLog
+from cluster_kit.worker.messages import Beat, Happened, Logged, Reply
 
 MAX_PENDING_BYTES = 1 << 20  # beyond this, events give way to a view
 
 
 class Outbox:
-    """Sends messages without ever blocking or raising; a supervisor that is gone is noticed by who reads the channel."""
+    """Sends messages without ever blocking or raising; a supervisor that is gone is noticed by who reads the channel.
 
-    def __init__(self, channel: Channel, membership: Membership, loop: asyncio.AbstractEventLoop) -> None:
+    Args:
+        channel: The supervisor's other end.
+        loop: Runs this worker.
+        known: The nodes that the application knows of from a worker before this one.
+    """
+
+    def __init__(self, channel: Channel, loop: asyncio.AbstractEventLoop, known: Iterable[Node] = ()) -> None:
         self._channel = channel
-        self._membership = membership
         self._loop = loop
+        self._log = EventLog(known)
         self._view_due = False
         self._dropped_logs = 0
         self._throttle = Throttle()
@@ -37,10 +45,10 @@ class Outbox:
         """What waits for the supervisor to take what came before."""
         return self._channel.pending_bytes
 
-    def send_parcel(self, link: int, payload: bytes) -> None:
+    def send_parcel(self, link: int, payload: bytes, forwarded: int) -> None:
         """Send a parcel; who sends many sees to it that few are pending."""
         with suppress(OSError):
-            self._channel.send_parcel(link, payload)
+            self._channel.send_parcel(link, payload, forwarded)
 
     def send(self, message: Any) -> None:
         """Send ``message``; beats and log records are left out while the supervisor takes nothing."""
@@ -69,6 +77,7 @@ class Outbox:
 
     def publish(self, events: tuple[Event, ...]) -> None:
         """Send ``events``, or remember that a view is due in their place."""
+        self._log.add(events)
         if self._view_due or self._channel.pending_bytes > MAX_PENDING_BYTES:
             self._view_due = True
         else:
@@ -78,8 +87,7 @@ class Outbox:
         """Tell how things stand, where something was left out; the supervisor has taken all that it was sent."""
         if self._view_due:
             self._view_due = False
-            self._membership.take_events()
-            self.send(View(known=self._membership.known, up=self._membership.up))
+            self.send(self._log.view())
         if self._dropped_logs:
             text = f"{self._dropped_logs} log records were dropped while the application read nothing"
             self._dropped_logs = 0

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster_kit.errors import ConfigError
 from cluster_kit.network.system import SystemNetwork
-from cluster_kit.pipe import last_resort
-from cluster_kit.pipe.parent import leave_with_parent
+from cluster_kit.pipe.parent import arm_death_signal, leave_with_parent
 from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.security.security import load
 from cluster_kit.worker.foreign import as_config_error
@@ -40,7 +39,7 @@ def run(channel_fd: int) -> None:
         channel_fd: Our end of the pipe to the supervisor.
     """
     become_worker()
-    last_resort.arm()
+    arm_death_signal()
     channel = SocketChannel.from_fd(channel_fd)
     with suppress(OSError):  # the application is gone already: who reads the channel notices
         channel.send(Beat())

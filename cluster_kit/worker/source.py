@@ -10,17 +10,18 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from cluster_kit.abc import Failed, Found, Observation, Seen, Strategy
 from cluster_kit.config import ChildSpec
 from cluster_kit.errors import described, text_of
 from cluster_kit.membership.backoff import Backoff
 from cluster_kit.membership.intensity import Intensity
+from cluster_kit.membership.reports import Observed, Report, SourceFails, SourceWorks
 from cluster_kit.network import Network
 from cluster_kit.node import Fence, Node
 from cluster_kit.security import Security
 from cluster_kit.worker.foreign import CLOSE_S, attempt
+from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.messages import SourceHealth
 from cluster_kit.worker.observed import check_observation, checked_stream
 
@@ -32,62 +33,51 @@ _LAST_RESTART_S = 15.0
 _TELL_S = 1.0  # between two words on the health of a source that changes all the time
 
 
-class Surroundings(Protocol):
-    """What a worker tells its strategies about."""
-
-    local: Node
-    leaving: bool
-    announce: bool
-    fence: Fence
-    network: Network
-    security: Security
-
-
 class Context:
     """The ``Discovery`` that one strategy sees.
 
     Args:
         name: What its source is called.
-        surroundings: What it is told.
+        here: This node.
         announced: Called when this node is announced.
     """
 
-    def __init__(self, name: str, surroundings: Surroundings, announced: Callable[[], None]) -> None:
-        self._surroundings = surroundings
+    def __init__(self, name: str, here: LocalNode, announced: Callable[[], None]) -> None:
+        self._here = here
         self._changed = asyncio.Event()
         self.announced = announced
-        self.random = surroundings.network.random(f"strategy {name}")
+        self.random = here.network.random(f"strategy {name}")
         self.found: frozenset[Node] = frozenset()
 
     @property
     def local(self) -> Node:
         """This node as it is now."""
-        return self._surroundings.local
+        return self._here.node
 
     @property
     def leaving(self) -> bool:
         """Whether this node is about to leave."""
-        return self._surroundings.leaving
+        return self._here.leaving
 
     @property
     def announce(self) -> bool:
         """Whether the strategy may make this node known."""
-        return self._surroundings.announce
+        return self._here.announce
 
     @property
     def fence(self) -> Fence:
         """Cluster and group."""
-        return self._surroundings.fence
+        return self._here.fence
 
     @property
     def network(self) -> Network:
         """The way to the outside."""
-        return self._surroundings.network
+        return self._here.network
 
     @property
     def security(self) -> Security:
         """Protects what is sent."""
-        return self._surroundings.security
+        return self._here.security
 
     async def changed(self) -> None:
         """Wait for the next change."""
@@ -106,10 +96,9 @@ class Source:
         name: What the source is called.
         strategy: What runs.
         child_spec: How often it may raise.
-        surroundings: What the strategy is told.
-        observe: Handles each observation.
-        turned: Called at once when the source begins to fail (true) and when it works again (false).
-        report: Handles the health of the source, from time to time.
+        here: This node.
+        report: Handles at once what the source says, and that it begins to fail or works again.
+        tell: Handles the health of the source, from time to time.
         announced: Called when this node is announced.
     """
 
@@ -119,17 +108,15 @@ class Source:
         strategy: Strategy,
         child_spec: ChildSpec,
         *,
-        surroundings: Surroundings,
-        observe: Callable[[str, Observation], None],
-        turned: Callable[[str, bool], None],
-        report: Callable[[SourceHealth], None],
+        here: LocalNode,
+        report: Callable[[Report], None],
+        tell: Callable[[SourceHealth], None],
         announced: Callable[[], None],
     ) -> None:
         self.name = name
         self._strategy = strategy
-        self._observe = observe
-        self._turned = turned
         self._report = report
+        self._tell = tell
         self._announced = announced
         self._calm_s = child_spec.max_seconds
         self._intensity = Intensity(child_spec.max_restarts, child_spec.max_seconds)
@@ -142,7 +129,7 @@ class Source:
         self._told = SourceHealth(name, None)
         self._told_at_s = -math.inf
         self._telling: asyncio.Handle | None = None
-        self.context = Context(name, surroundings, self._made_known)
+        self.context = Context(name, here, self._made_known)
 
     async def run(self) -> None:
         """Run the strategy until it ends normally; cancel to make it say goodbye."""
@@ -189,7 +176,7 @@ class Source:
         check_observation(observation)
         if self._fault is not None or not isinstance(observation, Seen):
             self._judge(observation)
-        self._observe(self.name, observation)
+        self._report(Observed(self.name, observation))
 
     def _judge(self, observation: Observation) -> None:
         """Take from an observation how the source itself is doing."""
@@ -229,7 +216,7 @@ class Source:
         health = self._health()
         if self._failing != (health.error is not None):
             self._failing = not self._failing
-            self._turned(self.name, self._failing)
+            self._report(SourceFails(self.name) if self._failing else SourceWorks(self.name))
         if self._telling is not None or health == self._told:
             return
         loop = asyncio.get_running_loop()
@@ -252,4 +239,4 @@ class Source:
             log.warning("%s: source failed: %s; what was known is kept", self.name, self._fault)
         self._told = health
         self._told_at_s = asyncio.get_running_loop().time()
-        self._report(health)
+        self._tell(health)

@@ -1,7 +1,7 @@
 """The one place where the pure parts meet asyncio: strategies, membership and connector of one topology, and the pipe.
 
-Observations and link reports change the membership; once per turn of the event loop ``_settle`` starts the commands that
-follow from that and sends the events.
+What sources and links report is collected; once per turn of the event loop ``_settle`` has the
+membership take a step with that, starts the commands and sends the events that follow.
 """
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from cluster_kit.abc import Connector, Observation, Seen, Strategy
+from cluster_kit.abc import Connector, Seen, Strategy
 from cluster_kit.attended import AttendedClock
 from cluster_kit.config import TopologyConfig
 from cluster_kit.errors import ClusterKitError, CommandError, ConfigError, described
 from cluster_kit.events import Event, TopologyEvent
-from cluster_kit.membership.membership import Membership
-from cluster_kit.membership.reconciler import Command
+from cluster_kit.membership import reports
+from cluster_kit.membership.membership import Effects, Membership
+from cluster_kit.membership.reports import Report
+from cluster_kit.membership.wish import TopologyError
 from cluster_kit.network import Network
 from cluster_kit.node import BootId, Node
 from cluster_kit.pipe.channel import Channel, Parcel
-from cluster_kit.security import Security
 from cluster_kit.security.keys import Keyring
 from cluster_kit.throttle import Throttle
 from cluster_kit.worker.foreign import CLOSE_S, as_config_error, attempt
@@ -30,6 +31,7 @@ from cluster_kit.worker.forwarding import Forwarding
 from cluster_kit.worker.isolation import Isolation
 from cluster_kit.worker.latest import Latest
 from cluster_kit.worker.links import Links, run_command
+from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.messages import (
     Announced,
     Beat,
@@ -70,6 +72,9 @@ class Worker:
         stopping: Set by who wants this worker to leave.
         network: What strategies and connector see of the world, its clocks and randomness.
         process: What it runs in.
+
+    Attributes:
+        here: This node as it is now.
     """
 
     def __init__(
@@ -84,21 +89,18 @@ class Worker:
         process: Process,
     ) -> None:
         config = start.topology
-        self.network = network
-        self.boot_id = BootId(int(network.clock.wall_s() * 1000), network.random("boot").getrandbits(64))
-        self.local = start.local.evolve(boot_id=self.boot_id)
-        self.security = Security(self.local, start.keyring)
-        self.leaving, self.announce, self.fence = start.leaving, start.announce, start.fence
+        self.here = LocalNode.of_new_run(start, network)
         self._start = start
         self._connector: Connector = config.connector.build()
         self._membership = _membership(config, self.local, self._connector)
         self._clock = AttendedClock(network.clock.monotonic_s, BEAT_S)
         self._channel = channel
         self._loop, self._stopping = loop, stopping
-        self._outbox = Outbox(channel, self._membership, loop)
+        self._outbox = Outbox(channel, loop, start.known)
         self._forwarding = Forwarding(self._connector, self._outbox, loop, clock=self._clock, greeting=start.greeting)
         self._process = process
         process.forward_logs(self._outbox.send, start.log_level)
+        self._reports: list[Report] = []
         self._settling: asyncio.Handle | None = None
         self._waking: asyncio.TimerHandle | None = None
         self._metadata = Latest(loop, CHANGE_S, self._change_metadata)
@@ -117,15 +119,12 @@ class Worker:
         return Links(
             self._connector,
             self._membership,
-            fence=self.fence,
-            boot_id=self.boot_id,
+            here=self.here,
             partial=partial,
-            network=self.network,
-            security=self.security,
             clock=self._clock,
             forwarding=self._forwarding,
             connect_timeout_s=self._start.topology.connect_timeout_s,
-            settle=self._unsettled,
+            report=self._report,
             tell=self._tell,
         )
 
@@ -134,12 +133,16 @@ class Worker:
             name,
             strategy,
             self._start.topology.child_spec,
-            surroundings=self,
-            observe=self._observe,
-            turned=self._source_turned,
-            report=self._outbox.send,
+            here=self.here,
+            report=self._hear,
+            tell=self._outbox.send,
             announced=lambda: self._announced(name),
         )
+
+    @property
+    def local(self) -> Node:
+        """This node as it is now."""
+        return self.here.node
 
     # -- life ----------------------------------------------------------------------------------------------------------------
 
@@ -182,24 +185,23 @@ class Worker:
             log.debug("cannot serve", exc_info=raised)
             self._outbox.send(CannotServe(as_config_error(raised, "connector")))
             return False
-        self.local = local
-        self._membership.update_local(self.local)
-        self._membership.restore(self._start.known, self._clock.now_s(), _HANDED_OVER_TTL_S)
-        if self.leaving:
-            self._membership.drain()
+        self.here.node = local
+        self._reports += [reports.LocalChanged(self.local), reports.Inherited(self._start.known, _HANDED_OVER_TTL_S)]
+        if self.here.leaving:
+            self._reports.append(reports.Draining())
         self._settle()  # a topology that can't select can't serve
-        self._outbox.send(Serving(self.local.address, self.boot_id, self._forwarding.max_message_bytes))
+        self._outbox.send(Serving(local.address, local.boot_id, self._forwarding.max_message_bytes))
         return True
 
     async def _look_at_address(self) -> None:
         """Warn where others can't reach the address that they are told."""
         where, raised = await attempt(lambda: self._connector.serves_on(self.local.host))
         if raised is None and self.local.address is not None:
-            await warn_of_loopback(self.network, self.local.address, where)
+            await warn_of_loopback(self.here.network, self.local.address, where)
 
     async def _leave(self, running: Iterable[asyncio.Task[None]]) -> None:
         """Say goodbye on every way at once, within the time that each may take."""
-        self._membership.drain()
+        self._reports.append(reports.Draining())
         self._links.cancel()
         for task in running:
             task.cancel()
@@ -226,24 +228,15 @@ class Worker:
 
     # -- observations and commands ---------------------------------------------------------------------------------------------
 
-    def _observe(self, source: str, observation: Observation) -> None:
-        if isinstance(observation, Seen) and observation.node.name == self.local.name:
-            self._twin_seen(observation.node.boot_id)
-        self._membership.observe(source, observation, self._clock.now_s())
-        if self._membership.full and not self._full_told:
-            self._full_told = True
-            limit = self._start.topology.max_nodes
-            log.warning("%s: more than max_nodes %d nodes found: the others are ignored; raise max_nodes", source, limit)
-        self._unsettled()
-
-    def _source_turned(self, source: str, failing: bool) -> None:
-        """Stop the time that runs against the nodes a source vouches for while it fails, and let it go on afterwards."""
-        turn = self._membership.source_fails if failing else self._membership.source_works
-        turn(source, self._clock.now_s())
-        self._unsettled()
+    def _hear(self, report: Report) -> None:
+        """Report what a source says, which may be that there is another node by this name."""
+        match report:
+            case reports.Observed(observation=Seen(node=node)) if node.name == self.local.name:
+                self._twin_seen(node.boot_id)
+        self._report(report)
 
     def _twin_seen(self, boot_id: BootId | None) -> None:
-        if boot_id in (None, self.boot_id) or not self._throttle.passes("twin", self._clock.now_s()):
+        if boot_id in (None, self.local.boot_id) or not self._throttle.passes("twin", self._clock.now_s()):
             return
         self._links.event("name_conflict", {"name": self.local.name, "boot_id": str(boot_id)})
 
@@ -253,6 +246,11 @@ class Worker:
             if not self._unannounced and not self._stopping.is_set():
                 self._outbox.send(Announced())
 
+    def _report(self, report: Report) -> None:
+        """Pass ``report`` to the membership, with all others of this turn of the event loop."""
+        self._reports.append(report)
+        self._unsettled()
+
     def _unsettled(self) -> None:
         """Have ``_settle`` run in the next turn of the event loop, once however often this is called."""
         if self._settling is None:
@@ -260,21 +258,27 @@ class Worker:
 
     def _settle(self) -> None:
         self._settling = None
-        now_s = self._clock.now_s()
-        self._membership.tick(now_s)
-        if not self._stopping.is_set():
-            for command in self._plan(now_s):
-                self._links.start(command)
-            self._wake_later(now_s)
-        self._publish(self._membership.take_events())
+        if self._stopping.is_set():
+            self._reports.append(reports.Stopping())
+        effects = self._step()
+        for command in effects.commands:
+            self._links.start(command)
+        self._wake_later(effects.wake_at_s)
+        self._publish(effects.events)
 
-    def _plan(self, now_s: float) -> list[Command]:
-        """Return the commands to start; a topology that raises ends this worker, as nothing sensible can follow."""
+    def _step(self) -> Effects:
+        """Take the membership one step on; a topology that can't select ends this worker."""
+        heard, self._reports = self._reports, []
         try:
-            return self._membership.plan(now_s)
-        except BaseException as exc:
-            log.exception("the topology raised")
-            self._give_up(as_config_error(exc, "topology"))
+            effects = self._membership.step(heard, self._clock.now_s())
+        except TopologyError as exc:
+            log.exception("the topology raised", exc_info=exc.__cause__)
+            self._give_up(as_config_error(exc.__cause__ or exc, "topology"))
+        if self._membership.full_of and not self._full_told:
+            self._full_told = True
+            text = "%s: more than max_nodes %d nodes found: the others are ignored; raise max_nodes"
+            log.warning(text, self._membership.full_of, self._start.topology.max_nodes)
+        return effects
 
     def _give_up(self, error: ClusterKitError) -> NoReturn:
         """End this worker at once: its successor may fare better."""
@@ -282,21 +286,23 @@ class Worker:
         self._channel.drain(CLOSE_S)
         self._process.end(EXIT_BROKEN)
 
-    def _wake_later(self, now_s: float) -> None:
+    def _wake_later(self, wake_at_s: float | None) -> None:
         """Settle again when the membership has something to do before the next tick."""
-        wake_at_s = self._membership.wake_at_s(now_s)
         if self._waking is not None:
             self._waking.cancel()
             self._waking = None
-        if wake_at_s is not None and wake_at_s < now_s + BEAT_S:
+        now_s = self._clock.now_s()
+        if wake_at_s is not None and wake_at_s < now_s + BEAT_S and not self._stopping.is_set():
             self._waking = self._loop.call_later(wake_at_s - now_s, self._unsettled)
 
     def _tell(self, event: TopologyEvent) -> None:
-        self._publish([*self._membership.take_events(), event])
+        """Pass an event on, after those that come of what was reported before."""
+        self._settle()
+        self._publish([event])
 
     def _publish(self, events: Sequence[Event]) -> None:
         if events:
-            t = self.network.clock.wall_s()
+            t = self.here.network.clock.wall_s()
             for event in events:
                 object.__setattr__(event, "t", t)  # nobody has seen it yet; to make another one takes longer than all before
             self._outbox.publish(tuple(events))
@@ -336,8 +342,9 @@ class Worker:
             case Renew(keyring=keyring):
                 self._renew(keyring)
             case Drain():
-                self._membership.drain()
-                self._change(leaving=True)
+                self._reports.append(reports.Draining())
+                self.here.leaving = True
+                self._changed()
             case Inspect(id=number):
                 unlinked = self._membership.unlinked(self._clock.now_s())
                 self._outbox.send(Reply(id=number, value=Inspected.of(self._links.rtts, unlinked, self._links.secret_ids)))
@@ -348,25 +355,25 @@ class Worker:
 
     def _renew(self, keyring: Keyring) -> None:
         """Use other keys and certificates, or keep the last ones where these can't be used."""
-        before = self.security.secret_ids
+        before = self.here.security.secret_ids
         try:
-            self.security.renew(keyring)
+            self.here.security.renew(keyring)
         except (ValueError, OSError) as exc:  # OSError: files in memory could not be had
             log.warning("the new secrets or certificates can't be used: the last ones stay: %s", described(exc))
             return
         self._links.renewed(before)
-        self._change()
+        self._changed()
 
     def _change_metadata(self, metadata: Mapping[str, str]) -> None:
-        self._change(local=self.local.evolve(metadata=metadata))
+        self.here.node = self.local.evolve(metadata=metadata)
+        self._changed()
 
-    def _change(self, **changes: Any) -> None:
-        for name, value in changes.items():
-            setattr(self, name, value)
-        self._membership.update_local(self.local)
+    def _changed(self) -> None:
+        """Pass on to all parts that this node has changed."""
+        self._reports.append(reports.LocalChanged(self.local))
         for source in self._sources:
             source.context.notify()
-        update = partial(self._connector.update, self.local, self.leaving)
+        update = partial(self._connector.update, self.local, self.here.leaving)
         task = asyncio.create_task(self._have_connector("update", update))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)

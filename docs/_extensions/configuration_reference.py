@@ -1,17 +1,25 @@
-"""The directive ``configuration-reference``: all keys and options, from the same declarations as the checks."""
+"""The directive ``configuration-reference``: all keys and options, as the checks know them."""
 
-import json
+import re
 from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
+import yaml
 from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
 
 from cluster_kit.config.schema import json_schema
 from cluster_kit.plugins import PluginRegistry
 
 KINDS = {"strategy": "Strategies", "connector": "Connectors", "topology": "Topologies"}
+DOCS = Path(__file__).parents[1]
+GUIDES = {
+    "strategy": sorted(f"strategies/{path.name}" for path in DOCS.glob("strategies/*.md")),
+    "connector": ["callback.md"],
+    "topology": ["topologies.md"],
+}
 
 
 class ConfigurationReference(SphinxDirective):
@@ -19,46 +27,72 @@ class ConfigurationReference(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the sections."""
-        lines = StringList(list(page()), source="configuration_reference")
-        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+        return self.parse_text_to_nodes("\n".join(page()), allow_section_headings=True)
 
 
 def page() -> Iterator[str]:
     """Yield the lines of the reference, in MyST."""
-    registry = PluginRegistry.load()
-    schema = json_schema(registry)
+    schema = json_schema(PluginRegistry.load())
     entry = schema["$defs"]["topology_entry"]
     yield from section("The file", schema)
-    yield from section("An entry under topologies", entry)
+    yield from section("An entry under topologies", entry, required={"strategy"})
     yield from section("child_spec", entry["properties"]["child_spec"])
     for kind, title in KINDS.items():
         yield from ["", f"## {title}", ""]
-        for name, options in options_of(schema["$defs"][kind]):
-            yield from section(name, options, level=3)
+        for name, part in parts_of(schema["$defs"][kind]):
+            yield from section(f"`{name}`", part, level=3, guide=guide_to(kind, name))
 
 
-def options_of(component: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def parts_of(component: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield name and schema of each part that can be chosen."""
     for form in component["anyOf"]:
-        properties = form.get("properties", {})
-        if "const" in properties.get("name", {}):
-            options = {key: value for key, value in properties.items() if key != "name"}
-            yield properties["name"]["const"], {**form, "properties": options}
+        name = form.get("properties", {}).get("name", {})
+        if "const" in name:
+            yield name["const"], form
 
 
-def section(title: str, schema: Mapping[str, Any], level: int = 2) -> Iterator[str]:
-    """Yield a heading and a table."""
-    yield from ["", f"{'#' * level} `{title}`" if level == 3 else f"{'#' * level} {title}", ""]
-    properties, required = schema["properties"], schema.get("required", ())
-    if not properties:
+def guide_to(kind: str, name: str) -> str | None:
+    """Return the page that has an example of a part; the one called like it, if there is one."""
+    shown = re.compile(rf"{kind}: {name}$|name: {name}\b", re.MULTILINE)
+    called_like_it = [page for page in GUIDES[kind] if page.endswith(f"/{name}.md")]
+    return next(
+        (page for page in called_like_it + GUIDES[kind] if shown.search((DOCS / page).read_text())),
+        None,
+    )
+
+
+def section(
+    title: str,
+    schema: Mapping[str, Any],
+    *,
+    level: int = 2,
+    required: set[str] | None = None,
+    guide: str | None = None,
+) -> Iterator[str]:
+    """Yield a heading, a link to the guide, and a table."""
+    yield from ["", f"{'#' * level} {title}", ""]
+    if guide is not None:
+        yield from [f"Guide with examples: [{guide.removesuffix('.md')}]({guide}).", ""]
+    options = {name: each for name, each in schema["properties"].items() if name != "name"}
+    if not options:
         yield "No options."
         return
+    needed = required or set(schema.get("required", ()))
     yield from ["| key | value | default | meaning |", "|---|---|---|---|"]
-    for name, each in properties.items():
-        default = "required" if name in required else ""
-        if "default" in each:
-            default = f"`{json.dumps(each['default'])}`"
-        yield f"| `{name}` | {cell(type_of(each))} | {cell(default)} | {cell(each.get('description', ''))} |"
+    for each, names in groupby(
+        options, key=options.__getitem__
+    ):  # other names of an option are next to it
+        keys = list(names)
+        shown = ", ".join(f"`{name}`" for name in keys)
+        default = "**required**" if needed & {*keys} else default_of(each)
+        meaning = each.get("description", "")
+        yield f"| {shown} | {cell(type_of(each))} | {cell(default)} | {cell(meaning)} |"
+
+
+def default_of(schema: Mapping[str, Any]) -> str:
+    """Return the default as a file would have it."""
+    found = [each["default"] for each in (schema, *schema.get("anyOf", ())) if "default" in each]
+    return f"`{yaml.safe_dump(found[0]).splitlines()[0]}`" if found else ""
 
 
 def type_of(schema: Mapping[str, Any]) -> str:
@@ -66,34 +100,45 @@ def type_of(schema: Mapping[str, Any]) -> str:
     if "title" in schema:
         return str(schema["title"])
     if "$ref" in schema:
-        return "a part"
+        return "name, `package.module:Class`, or mapping of `name` and options"
     if "anyOf" in schema:
-        return " or ".join(filter(None, dict.fromkeys(map(type_of, schema["anyOf"]))))
+        said = [
+            each
+            for each in schema["anyOf"]
+            if each != {"type": "null"} and "\\$" not in each.get("pattern", "")
+        ]
+        return " or ".join(dict.fromkeys(type_of(each) for each in said))
+    if "pattern" in schema:
+        return f"`{schema['description']}`"
+    if "prefixItems" in schema:
+        return "list of module, function and arguments"
     if "enum" in schema:
-        return ", ".join(f"`{each}`" for each in schema["enum"]) or "a name"
-    if "pattern" in schema:  # one without a description is what a variable may stand for
-        return f"`{schema['description']}`" if "description" in schema else ""
-    kind = schema.get("type", "")
-    if kind in ("integer", "number"):
-        return f"{kind} {range_of(schema)}".strip()
-    if kind == "array":
-        return f"list of {type_of(schema['items'])}" if schema.get("items") else "list"
-    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+        return ", ".join(f"`{each}`" for each in schema["enum"]) or "name"
+    kinds = [schema["type"]] if isinstance(schema.get("type"), str) else schema.get("type", [])
+    words = {"array": "list", "object": "mapping", "string": "text", "boolean": "`true` or `false`"}
+    if kinds == ["array"] and schema.get("items"):
+        return (
+            "list of these" if "$ref" in schema["items"] else f"list of {type_of(schema['items'])}"
+        )
+    said = " or ".join(words.get(kind, kind) for kind in kinds if kind != "null")
+    return " ".join([said, *range_of(schema)])
 
 
-def range_of(schema: Mapping[str, Any]) -> str:
-    """Return the bounds of a number, in words."""
-    limits = {
-        "from": schema.get("minimum"),
-        "above": schema.get("exclusiveMinimum"),
-        "to": schema.get("maximum"),
-    }
-    return " ".join(f"{word} {limit:.15g}" for word, limit in limits.items() if limit is not None)
+def range_of(schema: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the bounds of a number, in words."""
+    for word, keyword in {"from": "minimum", "above": "exclusiveMinimum", "to": "maximum"}.items():
+        if keyword in schema:
+            yield f"{word} {schema[keyword]:.15g}"
 
 
 def cell(text: str) -> str:
     """Return ``text`` as a table's cell can have it."""
-    return " ".join(text.replace("``", "`").replace("|", "\\|").split())
+    return " ".join(
+        re.sub(r"(?<!\w)'([^']+)'(?!\w)", r"`\1`", text)
+        .replace("``", "`")
+        .replace("|", "\\|")
+        .split()
+    )
 
 
 def setup(app: Any) -> dict[str, bool]:

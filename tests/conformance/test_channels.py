@@ -118,8 +118,8 @@ class ChannelConformance:
             for number, size in enumerate((0, 1, 100, 5_000, MAX_PAYLOAD_BYTES) * 5):
                 payload = bytes([number]) * size
                 one.send({"number": number})
-                one.send_parcel(2**40 + number, payload)
-                said += [{"number": number}, Parcel(2**40 + number, payload)]
+                one.send_parcel(2**40 + number, payload, number)
+                said += [{"number": number}, Parcel(2**40 + number, payload, forwarded=number)]
             await listener.until(lambda: len(listener.heard) == len(said))
             assert listener.heard == said
             assert all(type(each.payload) is bytes for each in listener.heard[1::2])

@@ -1,37 +1,23 @@
-"""Every block of code in the docs runs: programs as they stand, fragments with what their page takes for granted."""
+"""Every block of Python in the docs runs: programs as they stand, fragments with what their page takes for granted."""
 
 import asyncio
 import json
+import logging
 import re
-import shlex
 import sys
-import tomllib
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-import yaml
+from docs_pages import blocks, texts
 from waiting import until
 
-from cluster_kit import IGNORED, AsyncSupervisor, ConfigError, Gone, Node, Seen, Supervisor, cli, load_config
+from cluster_kit import IGNORED, AsyncSupervisor, ConfigError, Gone, Node, Seen, Supervisor, load_config
 from cluster_kit.plugins import PluginRegistry
 from cluster_kit.testing import FakeDiscovery, Listener
 
-ROOT = Path(__file__).parents[2]
-PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))}
 LOCAL = {"topologies": {"lan": {"strategy": "gossip", "config": {"port": 46_111}}}}
-
-
-def blocks(language, page=None):
-    """Return the blocks in a language, of one page or with the place of each."""
-    found = []
-    for name, text in sorted(PAGES.items()):
-        for match in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            if page == name:
-                found.append(match[1])
-            elif page is None:
-                found.append(pytest.param(match[1], id=f"{name}:{text[: match.start()].count(chr(10)) + 2}"))
-    return found
 
 
 def run(code, **names):
@@ -41,11 +27,12 @@ def run(code, **names):
 
 
 def test_no_python_block_is_missing_here():
-    elsewhere = {"README.md": 1, "docs/tutorial.md": 1, "docs/embedding.md": 5}  # test_docs_run.py
-    elsewhere["docs/testing.md"] = len(blocks("python", "docs/testing.md"))  # test_docs_testing.py
+    elsewhere = {"README.md": 1, "docs/index.md": 1, "docs/tutorial.md": 1, "docs/embedding.md": 6}  # test_docs_run.py
+    elsewhere["docs/testing.md"] = len(texts("docs/testing.md", "python"))  # test_docs_testing.py
     here = {
         "docs/callback.md": 1,
         "docs/configuration.md": 2,
+        "docs/deployment.md": 2,
         "docs/messages.md": 5,
         "docs/operating.md": 2,
         "docs/plugins.md": 7,
@@ -54,7 +41,7 @@ def test_no_python_block_is_missing_here():
         "docs/strategies/several.md": 1,
         "docs/topologies.md": 1,
     }
-    assert {page: len(blocks("python", page)) for page in PAGES if blocks("python", page)} == elsewhere | here
+    assert Counter(block.page for block in blocks("python")) == elsewhere | here
 
 
 def test_callback():
@@ -63,7 +50,7 @@ def test_callback():
     async def add_backend(api, address):
         added.append((api, address))
 
-    connect = run(blocks("python", "docs/callback.md")[0], add_backend=add_backend)["connect"]
+    connect = run(texts("docs/callback.md", "python")[0], add_backend=add_backend)["connect"]
     worker = Node(name="w@h", address="h:1", metadata={"role": "worker"})
     assert asyncio.run(connect("http://api", worker)) is None
     assert asyncio.run(connect("http://api", Node(name="x@h", address="h:1"))) is IGNORED
@@ -71,15 +58,27 @@ def test_callback():
 
 
 def test_configuration():
-    typed, comparison = blocks("python", "docs/configuration.md")
+    typed, comparison = texts("docs/configuration.md", "python")
     assert load_config(run(typed)["config"], PluginRegistry.load()).topologies["lan"].child_spec.max_restarts == 5
     assert run(comparison)["Node"] is Node
+
+
+def test_deployment(monkeypatch):
+    logging_, metrics = texts("docs/deployment.md", "python")
+    with Supervisor({"topologies": {"lan": {"strategy": "static", "config": {"nodes": []}}}}) as cluster:
+        lines = list(run(metrics)["metrics"](cluster))
+    assert 'cluster_kit_links{topology="lan"} 0' in lines
+    assert all(re.fullmatch(r'cluster_kit_[a-z_]+\{topology="lan"\} \d+(\.\d+)?', line) for line in lines)
+    logger = logging.getLogger("cluster_kit")
+    monkeypatch.setattr(logger, "level", logger.level)
+    run(logging_)
+    assert logger.level == logging.INFO
 
 
 def test_operating(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("cluster.yaml").write_text(json.dumps(LOCAL))
-    changing, leaving = blocks("python", "docs/operating.md")
+    changing, leaving = texts("docs/operating.md", "python")
     with Supervisor({"topologies": {"old": {"strategy": "static", "config": {"nodes": []}}}}) as supervisor:
         changes = run(changing, supervisor=supervisor)["changes"]
         assert (changes.added, changes.removed) == (("lan",), ("old",))
@@ -89,7 +88,7 @@ def test_operating(tmp_path, monkeypatch):
 
 
 def test_messages():
-    dropping, asking, owning, chores, talking = blocks("python", "docs/messages.md")
+    dropping, asking, owning, chores, talking = texts("docs/messages.md", "python")
     config = {"topologies": {"lan": {"strategy": "gossip", "config": {"port": 46_113}}}}
     shelf, far_shelf = {"user:7": 1, 7: "near"}, {"user:7": 1, 7: "far"}
     cluster, far = Supervisor(config), Supervisor(config)
@@ -122,26 +121,26 @@ def test_topologies():
     many = {"name": "static", "nodes": [f"x{number}@127.0.0.1:{number}" for number in range(1, 49)]}
     config = {"topologies": {"lan": {"strategy": [{"name": "gossip", "port": 46_112}, many]}}}
     with Supervisor(config) as cluster, Supervisor(config):
-        run(blocks("python", "docs/topologies.md")[0], cluster=cluster)
+        run(texts("docs/topologies.md", "python")[0], cluster=cluster)
 
 
 def test_simulation():
-    run(blocks("python", "docs/simulation.md")[0])
+    run(texts("docs/simulation.md", "python")[0])
 
 
 def test_several_strategies():
-    config = run(blocks("python", "docs/strategies/several.md")[0])["config"]
+    config = run(texts("docs/strategies/several.md", "python")[0])["config"]
     assert len(load_config(config, PluginRegistry.load()).topologies["lan"].strategies) > 2
 
 
 def test_mdns(capsys):
     pytest.importorskip("zeroconf")
-    run(blocks("python", "docs/strategies/mdns.md")[0])
+    run(texts("docs/strategies/mdns.md", "python")[0])
     assert capsys.readouterr().out
 
 
 def test_plugins(tmp_path, monkeypatch):
-    inventory, checking, hooks, _, _, diagnose, specs = blocks("python", "docs/plugins.md")
+    inventory, checking, hooks, _, _, diagnose, specs = texts("docs/plugins.md", "python")
     assert run(hooks)["cluster_kit_strategies"]()["inventory"].endswith(":InventoryStrategy")
     [spec] = run("from cluster_kit import hookimpl\n" + specs)["cluster_kit_topology_specs"]().values()
     load_config({"topologies": {"lan": spec}}, PluginRegistry.load())
@@ -163,7 +162,7 @@ def test_plugins(tmp_path, monkeypatch):
 
 def test_registry(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "table", ModuleType("table"))
-    strategy = run(blocks("python", "docs/plugins.md")[4], __name__="table")["TableStrategy"]
+    strategy = run(texts("docs/plugins.md", "python")[4], __name__="table")["TableStrategy"]
     table = strategy(path=tmp_path / "nodes.sqlite", interval_s=0.1, ttl_s=10.0)
 
     async def scenario():
@@ -174,35 +173,3 @@ def test_registry(tmp_path, monkeypatch):
             await heard.until(Gone, "bob's goodbye")
 
     asyncio.run(scenario())
-
-
-@pytest.mark.parametrize("text", blocks("yaml"))
-def test_yaml(text, tmp_path):
-    documents = [each for each in yaml.safe_load_all(text) if each is not None]
-    assert documents
-    for document in documents:
-        if isinstance(document, dict) and any(isinstance(each, dict) and "strategy" in each for each in document.values()):
-            known = {name: entry for name, entry in document.items() if entry["strategy"] != "inventory"}  # the tutorial's own
-            assert not known or "connect" in str(known) or load_config({"topologies": known}, PluginRegistry.load())
-
-
-@pytest.mark.parametrize("text", blocks("toml"))
-def test_toml(text):
-    assert tomllib.loads(text)
-
-
-@pytest.mark.parametrize("text", blocks("json"))
-def test_json(text):
-    assert [json.loads(line) for line in text.splitlines()]
-
-
-@pytest.mark.parametrize("text", [block for block in blocks("console") if "cluster-kit " in block.values[0]])
-def test_commands_are_as_shown(text, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    lines = [line.partition("cluster-kit ")[2] for line in text.splitlines() if re.match(r"(\$ )?(\S*/)?cluster-kit ", line)]
-    for line in lines:
-        name, *arguments = shlex.split(re.split(r"[>|]", line)[0], comments=True)
-        for file in (each for each in arguments if each.endswith(".yaml")):
-            Path(file).write_text(json.dumps(LOCAL))
-        command = cli.main.get_command(cli.main.make_context("cluster-kit", [name]), name)
-        command.make_context(name, arguments)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from cluster_kit.connectors.tcp import connection, exchange
 from cluster_kit.connectors.tcp.arbitration import CASES, Case, Name, Process, Sign, Verdict
 from cluster_kit.node import BootId, Fence
 from cluster_kit.security.keys import Keyring, SecretKeys
@@ -190,3 +191,14 @@ def test_reasons_of_goodbyes():
 
 def test_kinds_of_datagrams():
     assert {int(kind) for kind, *_ in table("kind", "name", "sent")} == set(gossip.Kind)
+
+
+def test_features_are_named():
+    defined = re.search(r"(\w+) are defined: `(\w+)` and `(\w+)`", PAGE)
+    assert defined.groups() == ("Two", exchange.FEATURE, connection.MESSAGES)
+
+
+def test_bounds_and_names_in_the_text_are_those_of_the_code():
+    ids, id_bytes = frames.MAX_SECRETS, frames.MAX_SECRET_ID_BYTES
+    assert f"array of at most {ids} ids, each of at most {id_bytes} bytes" in PAGE
+    assert f"`{frames.PROTOCOL.decode()}`. That is how an acceptor" in PAGE

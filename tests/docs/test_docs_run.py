@@ -1,20 +1,13 @@
 """The tutorial, followed to the letter, and the programs of the embedding guide, run as they stand."""
 
-import re
 import secrets
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from cli_process import COMMAND, Process
-
-DOCS = Path(__file__).parents[2] / "docs"
-
-
-def blocks(page, language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+from docs_pages import texts
 
 
 @pytest.fixture
@@ -38,8 +31,8 @@ def start(tmp_path):
 
 
 def test_two_nodes_of_the_tutorial_find_each_other(start, own, tmp_path):
-    (tmp_path / "cluster.yaml").write_text(own(blocks("tutorial.md", "yaml")[0]))
-    [commands] = [block for block in blocks("tutorial.md", "console") if "cluster-kit run" in block]
+    (tmp_path / "cluster.yaml").write_text(own(texts("docs/tutorial.md", "yaml")[0]))
+    [commands] = [block for block in texts("docs/tutorial.md", "console") if "cluster-kit run" in block]
     a, b = (start(COMMAND, *line.split()[1:]) for line in commands.splitlines())
     a.until(lambda: any("b@127.0.0.1 is up" in line for line in a.lines), "b is up")
     b.until(lambda: any("a@127.0.0.1 is up" in line for line in b.lines), "a is up")
@@ -49,7 +42,7 @@ def test_two_nodes_of_the_tutorial_find_each_other(start, own, tmp_path):
 
 
 def test_program_of_the_tutorial_tells_of_the_other(start, own, tmp_path):
-    [program] = blocks("tutorial.md", "python")
+    [program] = texts("docs/tutorial.md", "python")
     (tmp_path / "app.py").write_text(own(program))
     a, b = (start(sys.executable, "app.py", name) for name in "ab")
     for node in (a, b):
@@ -61,9 +54,9 @@ def test_program_of_the_tutorial_tells_of_the_other(start, own, tmp_path):
     assert a.errors == []
 
 
-@pytest.mark.parametrize("number", range(len(blocks("embedding.md", "python"))))
+@pytest.mark.parametrize("number", range(len(texts("docs/embedding.md", "python"))))
 def test_program_of_the_guide_runs(number, tmp_path):
-    program = blocks("embedding.md", "python")[number]
+    program = texts("docs/embedding.md", "python")[number]
     if "async def main" in program:
         program += "\n\nimport asyncio\n\nasyncio.run(main())\n"
     command = [sys.executable, "-W", "error", "-c", program]
@@ -73,7 +66,7 @@ def test_program_of_the_guide_runs(number, tmp_path):
 
 
 def test_program_of_the_readme_tells_of_the_other(start, tmp_path):
-    [program] = blocks("../README.md", "python")
+    [program] = {*texts("README.md", "python"), *texts("docs/index.md", "python")}  # it is one
     names = [f"{name}{secrets.token_hex(4)}" for name in "ab"]  # its cluster is open to all
     (tmp_path / "app.py").write_text(program)
     a, b = (start(sys.executable, "-u", "app.py", name) for name in names)

@@ -2,18 +2,18 @@
 
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 import yaml
 from cli_process import COMMAND
+from docs_pages import PAGES, ROOT, texts
 
 from cluster_kit.config.certificate_files import CertificatePaths, read_certificate_files
 from cluster_kit.security.keys import derive
 from cluster_kit.security.names import trust_domain_of
 
-TESTS = Path(__file__).parents[1]
-PAGE = (TESTS.parent / "docs" / "security.md").read_text()
+NAME = "docs/security.md"
+PAGE, TESTS = PAGES[NAME], ROOT / "tests"
 NAMED = sorted(set(re.findall(r"`((?:unit|property|integration|simulation|faults|fuzz)/\w+\.py)(?:::(\w+))?`", PAGE)))
 
 
@@ -33,7 +33,7 @@ def test_example_of_a_secret():
 
 def commands(word):
     """Return the commands of the block that has ``word`` in it."""
-    [block] = [block for block in re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) if word in block]
+    [block] = [block for block in texts(NAME, "console") if word in block]
     return [line.removeprefix("$ ") for line in block.splitlines()]
 
 
@@ -56,7 +56,7 @@ def test_authority_is_replaced_as_shown(tmp_path):
 
 
 def test_examples_for_cert_manager_ask_for_what_nodes_take():
-    blocks = [yaml.safe_load(each) for each in re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)]
+    blocks = [yaml.safe_load(each) for each in texts(NAME, "yaml")]
     [domain] = [block["trust_domain"] for block in blocks if "trust_domain" in block]
     [spec] = [block["spec"] for block in blocks if block.get("kind") == "Certificate"]
     [[volume]] = [block["volumes"] for block in blocks if "volumes" in block]

@@ -1,15 +1,13 @@
 """Each Python block of the page on testing is a test file, and passes."""
 
-import re
 import subprocess
 import sys
-from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
+from docs_pages import texts
 
 
 def test_each_block_is_a_test_file_that_passes(tmp_path):
-    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    blocks = texts("docs/testing.md", "python")
     for number, block in enumerate(blocks, 1):
         (tmp_path / f"test_block_{number}.py").write_text(block)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "--junitxml=report.xml"]

@@ -1,14 +1,13 @@
 """The tutorial of docs/plugins.md, followed to the letter, ends in a strategy that passes its tests and is found."""
 
 import os
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from docs_pages import texts
 
-PLUGINS_MD = Path(__file__).parents[2] / "docs" / "plugins.md"
+PAGE = "docs/plugins.md"
 
 FILES = {  # by what the block contains that no other does
     "class InventoryStrategy": "cluster_kit_acme/inventory.py",
@@ -19,13 +18,13 @@ FILES = {  # by what the block contains that no other does
 
 @pytest.fixture
 def folder(tmp_path):
-    blocks = re.findall(r"^```python\n(.*?)^```$", PLUGINS_MD.read_text(), re.MULTILINE | re.DOTALL)
+    blocks = texts(PAGE, "python")
     for mark, name in FILES.items():
         [block] = [block for block in blocks if mark in block]
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(block)
-    [metadata] = re.findall(r"^```toml\n(.*?)^```$", PLUGINS_MD.read_text(), re.MULTILINE | re.DOTALL)
+    [metadata] = texts(PAGE, "toml")
     entry_points = metadata[metadata.index("[project.entry-points") :].replace("project.entry-points.", "").replace('"', "")
     info = tmp_path / "cluster_kit_acme-0.1.0.dist-info"  # what an installation would leave
     info.mkdir()

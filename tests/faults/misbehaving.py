@@ -107,6 +107,13 @@ class ExitsTheProcess(Strategy):
         os._exit(3)
 
 
+class ExitsNormally(Strategy):
+    async def discover(self, ctx):
+        yield Found([Node("gone@127.0.0.1", "127.0.0.1:1")])
+        await asyncio.sleep(0.2)  # so that the application hears of it
+        os._exit(0)
+
+
 class RaisesSystemExit(Strategy):
     async def discover(self, ctx):
         yield Found([])
@@ -380,7 +387,7 @@ class TellsOddly(HangsInConnect):
 class SendsTheUnreadable(Strategy):
     async def discover(self, ctx):
         yield Found([])
-        ctx._surroundings._outbox.send(Explodes())
+        ctx.announced.__self__._tell(Explodes())
         await asyncio.Event().wait()
 
 

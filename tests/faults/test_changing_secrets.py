@@ -103,7 +103,7 @@ def files(tmp_path, monkeypatch):
             for file in made:
                 file.looks += file.path == path
 
-    monkeypatch.setattr("cluster_kit.supervisor.watched.read_secret_file", look)
+    monkeypatch.setattr("cluster_kit.supervisor.file_watch.read_secret_file", look)
 
     def make(*held):
         for way in WAYS:

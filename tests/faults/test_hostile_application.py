@@ -17,7 +17,7 @@ import pytest
 from waiting import next_of, until
 
 from cluster_kit import AsyncSupervisor, ClusterKitError, CommandError, NodeDown, NodeUp, Supervisor, TopologyRestarted
-from cluster_kit.supervisor import calls, serving
+from cluster_kit.supervisor import calls, waiting
 from cluster_kit.supervisor.status import State
 
 HANGS = {"lan": {"strategy": "gossip", "connector": "misbehaving:HangsInStart", "child_spec": {"shutdown_s": 0.5}}}
@@ -143,7 +143,7 @@ def test_endless_timeout_is_as_long_as_it_takes(bench):
 def test_order_that_cannot_be_sent_costs_one_worker_and_no_other_topology(bench):
     a = bench.start("a", lan={"strategy": "gossip"}, wan={"strategy": "misbehaving:Knows"})
     events, wan = a.subscribe(topology="lan"), a.status()["wan"].pid
-    a._loop.submit("lan", lambda keeper: keeper.order(threading.Lock()))
+    a._loop.submit("lan", lambda worker: worker.send(threading.Lock()))
     assert "supervising it failed: TypeError" in next_of(events, TopologyRestarted).error
     until(lambda: a.status()["lan"].state is State.READY, "the successor")
     assert a.status()["wan"].pid == wan
@@ -159,7 +159,7 @@ def test_supervising_thread_that_fails_leaves_no_worker_and_says_so(bench):
 
 class TestStop:
     def test_start_that_waits_returns_at_once(self, bench, monkeypatch):
-        monkeypatch.setattr(serving, "_SERVE_S", 3600.0)
+        monkeypatch.setattr(waiting, "_SERVE_S", 3600.0)
         a = Supervisor(bench.config("a", **HANGS))
         starter = thread(a.start)
         until(lambda: a._loop is not None and a.status()["lan"].pid, "a worker")
@@ -273,7 +273,7 @@ from cluster_kit import Supervisor
 resource.setrlimit(resource.RLIMIT_NOFILE, (2048, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
 with Supervisor(json.loads(sys.argv[1])) as a:
-    process = a._loop.keepers["lan"]._process
+    process = a._loop.workers["lan"]._process
     process.join(0.01)
     print(process.channel.fileno() > 1024, a.status()["lan"].restarts)
 """
@@ -302,7 +302,7 @@ def test_killed_worker_of_an_application_that_ignores_its_children_is_replaced(b
         a = bench.start("a", lan={"strategy": "gossip", "child_spec": {"restart": "transient"}})
         events = a.subscribe()
         os.kill(a.status()["lan"].pid, signal.SIGKILL)
-        assert "somebody else took its exit code" in next_of(events, TopologyRestarted).error
+        assert "its exit code was reaped elsewhere" in next_of(events, TopologyRestarted).error
     finally:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
@@ -416,6 +416,6 @@ def test_asyncio_callback_that_raises_cancellederror_goes_on_being_called(bench)
 
 
 def test_status_is_answered_while_a_worker_starts(bench, monkeypatch):
-    monkeypatch.setattr(serving, "_SERVE_S", 0.5)
+    monkeypatch.setattr(waiting, "_SERVE_S", 0.5)
     monkeypatch.setattr(calls, "_INSPECT_S", 3600.0)
     assert bench.start("a", **HANGS).status()["lan"].state is State.STARTING

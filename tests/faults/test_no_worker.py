@@ -16,7 +16,7 @@ from waiting import until
 import cluster_kit
 from cluster_kit import AsyncSupervisor, ClusterKitError, Supervisor
 from cluster_kit.cli import main
-from cluster_kit.supervisor import keeper
+from cluster_kit.supervisor import lifecycle
 from cluster_kit.supervisor.status import State
 
 ALONE = {"topologies": {"lan": {"strategy": {"name": "static", "nodes": []}}}}
@@ -60,7 +60,7 @@ def test_start_says_which_program_is_no_worker_and_what_to_do(executable, script
 
 
 def test_program_that_says_nothing_is_killed_in_time(executable, monkeypatch):
-    monkeypatch.setattr(keeper, "GREET_S", 1.0)
+    monkeypatch.setattr(lifecycle, "GREET_S", 1.0)
     executable("exec sleep 60")
     with pytest.raises(ClusterKitError, match="said nothing for 1 s, and never proved"), Supervisor(ALONE):
         pass

@@ -92,7 +92,7 @@ def test_metadata_of_an_odd_kind_of_text_arrives_as_nothing_but_text(bench):
 def test_order_that_the_worker_cannot_read_costs_that_worker(bench):
     a = bench.start("a", **topology())
     events = a.subscribe()
-    a._loop.submit("lan", lambda keeper: keeper.order(Explodes()))
+    a._loop.submit("lan", lambda worker: worker.send(Explodes()))
     assert "cannot read: OwnBase" in next_of(events, TopologyRestarted).error
     until(lambda: a.status()["lan"].state is State.READY, "the successor")
 

@@ -124,7 +124,7 @@ def test_all_sources_broken_lose_nobody(bench, one, two):
     two.write("")
     until(lambda: all(sources(ann).values()), "both to fail")
     assert "no such file" in sources(ann)["hosts_file"]
-    assert "says nothing" in sources(ann)["hosts_file#2"]
+    assert "is empty" in sources(ann)["hosts_file#2"]
     assert known(ann) == {name_of(entry) for entry in (BOB, CAT, DAN)}
     assert losses(events) == []
     assert ann.status()["lan"].state is State.READY

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from cluster_kit import AsyncSupervisor, ClusterKitError, Supervisor
-from cluster_kit.supervisor import changeable, child, control, supervisor
+from cluster_kit.supervisor import child, control, reconfiguration, supervisor
 from cluster_kit.supervisor.control import ControlSocket
 from cluster_kit.supervisor.delivery import Delivery
 from cluster_kit.supervisor.file_watch import FileWatch
@@ -31,7 +31,7 @@ STEPS = {
     "beginning with the keys": (Keychain, "begin"),
     "awaiting the keys": (Keychain, "keyring"),
     "watching the secret's file": (FileWatch, "open"),
-    "looking for former workers": (supervisor, "wait_for_former_workers"),
+    "looking for earlier workers": (supervisor, "reap_earlier_workers"),
     "making the loop": (supervisor, "SupervisingLoop"),
     "making the selector": (selectors, "DefaultSelector"),
     "starting to log": (LogRelay, "start"),
@@ -159,7 +159,7 @@ def test_asyncio_start_is_undone_the_same(monkeypatch, step):
 
 def test_topology_that_is_added_is_undone_by_whatever_is_raised(monkeypatch):
     with Supervisor(TWO) as running:
-        monkeypatch.setattr(changeable, "await_serving", raising(KeyboardInterrupt()))
+        monkeypatch.setattr(reconfiguration, "await_serving", raising(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             running.add_topology("three", TWO["topologies"]["one"])
         monkeypatch.undo()

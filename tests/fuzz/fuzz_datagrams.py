@@ -9,12 +9,12 @@ from cluster_kit.abc import Gone, Leaving, Seen
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import MAX_METADATA_BYTES, BootId, Fence, Node
-from cluster_kit.strategies.gossip.diagnosis import Ear
+from cluster_kit.strategies.gossip.diagnosis import TrafficSorter
 from cluster_kit.strategies.gossip.distrust import Distrusted
 from cluster_kit.strategies.gossip.engine import GossipEngine, Ignored, Send, Sooner
 from cluster_kit.strategies.gossip.sealed import SealedEngine
 from cluster_kit.strategies.mdns import records
-from cluster_kit.strategies.mdns.records import MAX_TEXT_BYTES, Told
+from cluster_kit.strategies.mdns.records import MAX_TEXT_BYTES, Announcement
 from cluster_kit.testing import FakeDiscovery
 from cluster_kit.wire import envelope, gossip
 from cluster_kit.wire.envelope import NONCE_BYTES, Envelope
@@ -144,7 +144,7 @@ def check_ear(data: bytes) -> bool:
     """What the doctor hears is told in words that can be shown, and its number is bounded."""
     heard = False
     for ctx in ear_context:
-        ear = Ear(ctx)
+        ear = TrafficSorter(ctx)
         ear.hear([Datagram(each, SOURCES[0]) for each in (data, OURS.seal(data[:MAX_PLAIN_BYTES], FENCE, 2.0))])
         assert all(text.isprintable() for text in (*ear.nodes, *ear.others, *ear.others.values()))
         heard = heard or bool(ear.nodes)
@@ -152,7 +152,7 @@ def check_ear(data: bytes) -> bool:
 
 
 TOLD = tuple(
-    Told(node=node.evolve(address=None), fence=FENCE, leaving=leaving, revision=revision)
+    Announcement(node=node.evolve(address=None), fence=FENCE, leaving=leaving, revision=revision)
     for node, leaving, revision in zip(NODES, (False, True, False), (0, 7, 10**17), strict=True)
 )
 
@@ -216,7 +216,7 @@ TARGETS = (
     ),
     Target(
         name="gossip-ear",
-        of=("cluster_kit.strategies.gossip.diagnosis:Ear.hear",),
+        of=("cluster_kit.strategies.gossip.diagnosis:TrafficSorter.hear",),
         check=check_ear,
         seeds=(PLAIN, *map(gossip.encode, PACKETS)),
         form=MSGPACK._replace(head_bytes=len(HEADER)),

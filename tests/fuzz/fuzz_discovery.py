@@ -18,12 +18,12 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import BootId, Fence, Node, join_address
 from cluster_kit.registry.entry import MAX_ENTRY_CHARS, Entry, newest
 from cluster_kit.strategies.dns import server
-from cluster_kit.strategies.dns.replies import Kind, Reply, Status, by_family
-from cluster_kit.strategies.dns.services import targets_of, who_serves
+from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, by_family
+from cluster_kit.strategies.dns.services import nodes_of_services, targets_of
 from cluster_kit.strategies.epmd.entries import describe, judge
-from cluster_kit.strategies.epmd.lookup import LOOPBACK
-from cluster_kit.strategies.epmd.lookup import Target as Asked
 from cluster_kit.strategies.epmd.marker import Marker, decode_marker, encode_marker
+from cluster_kit.strategies.epmd.options import LOOPBACK
+from cluster_kit.strategies.epmd.options import EpmdQuestion as Asked
 from cluster_kit.wire.epmd import (
     MAX_EXTRA_BYTES,
     MAX_NAME_BYTES,
@@ -133,22 +133,22 @@ def check_marker(extra: bytes) -> bool:
 NAME = dns.name.from_text("web.shop.test.")
 QUERY_ID = 1
 RECORDS = {
-    Kind.A: ["127.0.0.2", "127.0.0.3"],
-    Kind.AAAA: ["::2"],
-    Kind.SRV: ["0 5 4370 web-0.shop.test.", "1 5 4371 web-1.shop.test."],
+    RecordType.A: ["127.0.0.2", "127.0.0.3"],
+    RecordType.AAAA: ["::2"],
+    RecordType.SRV: ["0 5 4370 web-0.shop.test.", "1 5 4371 web-1.shop.test."],
 }
 
 
-def dns_answer(kind: Kind, records: list[str]) -> bytes:
+def dns_answer(kind: RecordType, records: list[str]) -> bytes:
     response = dns.message.make_response(dns.message.make_query(NAME, kind.value, id=QUERY_ID), recursion_available=True)
     if records:
         response.answer.append(dns.rrset.from_text(NAME, 30, "IN", kind, *records))
-    if kind is Kind.SRV:
+    if kind is RecordType.SRV:
         response.additional.append(dns.rrset.from_text("web-0.shop.test.", 30, "IN", "A", "127.0.0.2"))
     return response.to_wire()
 
 
-def check_dns(kind: Kind, data: bytes) -> bool:
+def check_dns(kind: RecordType, data: bytes) -> bool:
     """Whatever dnspython takes for an answer is a reply that makes sense, and an answer of the source."""
     query = dns.message.make_query(NAME, kind.value, id=QUERY_ID)
     try:
@@ -161,14 +161,14 @@ def check_dns(kind: Kind, data: bytes) -> bool:
     except (dns.exception.DNSException, ValueError):  # what its resolver takes for garbage
         return False
     reply = server._reply(answer, kind)
-    assert (reply.status is Status.FOUND) == bool(reply.addresses or reply.services)
-    assert reply.said or reply.status is Status.FOUND
-    if kind is Kind.SRV:
-        located = dict.fromkeys(targets_of(reply), Reply(status=Status.FOUND, addresses=("127.0.0.2",)))
-        assert isinstance(who_serves("web.shop.test", reply, located, basename="web"), Answer)
+    assert (reply.status is ReplyStatus.FOUND) == bool(reply.addresses or reply.services)
+    assert reply.said or reply.status is ReplyStatus.FOUND
+    if kind is RecordType.SRV:
+        located = dict.fromkeys(targets_of(reply), Reply(status=ReplyStatus.FOUND, addresses=("127.0.0.2",)))
+        assert isinstance(nodes_of_services("web.shop.test", reply, located, basename="web"), Answer)
     else:
         assert by_family("web.shop.test", {kind: reply}, lambda address: Node(address=join_address(address, 1)))
-    return reply.status is Status.FOUND
+    return reply.status is ReplyStatus.FOUND
 
 
 # -- stores --------------------------------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def check_entry(value: bytes) -> bool:
     return True
 
 
-def dns_target(kind: Kind) -> Target:
+def dns_target(kind: RecordType) -> Target:
     return Target(
         name=f"dns-{kind.lower()}",
         of=("cluster_kit.strategies.dns.server:ServerResolver",),
@@ -228,7 +228,7 @@ TARGETS = (
         EPMD_PORT + "".join(dumped(Dumped(n, 1, active=n < "b")) for n in ("a", "b", "a b>")).encode(),
     ),
     epmd_target("marker", decode_marker, check_marker, encode_marker(MARKER), encode_marker(MARKER) + b"later"),
-    *map(dns_target, Kind),
+    *map(dns_target, RecordType),
     Target(
         name="registry-entry",
         of=("cluster_kit.registry.entry:Entry.decode",),

@@ -12,12 +12,12 @@ from cluster_kit.abc import Found, Gone, Leaving
 from cluster_kit.node import Node
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.access import _UNUSABLE, _KeyFiles, _load, _refuse_unknown, _user_of
+from cluster_kit.strategies.kubernetes.api_errors import MAX_TEXT, ApiError, error_of
 from cluster_kit.strategies.kubernetes.exec_plugin import ExecCredential
-from cluster_kit.strategies.kubernetes.faults import MAX_TEXT, ApiError, error_of
-from cluster_kit.strategies.kubernetes.lines import Lines
+from cluster_kit.strategies.kubernetes.lines import LineSplitter
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Group, Versioned
 from cluster_kit.strategies.kubernetes.resources import ENDPOINTS, PODS, SLICES, Resource
-from cluster_kit.strategies.kubernetes.session import Session
+from cluster_kit.strategies.kubernetes.session import KubernetesSession
 from cluster_kit.testing import FakeDiscovery
 
 OPTIONS = KubernetesStrategy(service_name="web", port=4370, namespace="shop")
@@ -61,11 +61,11 @@ def watch_of(found: object) -> bytes:
     return b"".join(JSON.write(event) + b"\n" for event in events)
 
 
-async def new_session() -> Session:
-    return Session(OPTIONS, CTX)
+async def new_session() -> KubernetesSession:
+    return KubernetesSession(OPTIONS, CTX)
 
 
-def session() -> Session:
+def session() -> KubernetesSession:
     """Return a session that no task follows: what it hears comes from here."""
     loop = asyncio.new_event_loop()
     try:
@@ -79,10 +79,10 @@ def session() -> Session:
 
 def check_lines(data: bytes) -> bool:
     """A stream has the same lines however it comes in."""
-    whole = Lines().feed(data)
+    whole = LineSplitter().feed(data)
     assert whole == [line for line in data.split(b"\n")[:-1] if line.strip()]
     for size in (1, 7):
-        lines = Lines()
+        lines = LineSplitter()
         assert [line for start in range(0, len(data), size) for line in lines.feed(data[start : start + size])] == whole
     return bool(whole)
 
@@ -93,7 +93,7 @@ def check_watch(data: bytes) -> bool:
     following = session()
     heard = 0
     refused = ""
-    for line in Lines().feed(data[1:]):
+    for line in LineSplitter().feed(data[1:]):
         try:
             following._hear(resource, line)
         except ApiError as exc:
@@ -106,7 +106,7 @@ def check_watch(data: bytes) -> bool:
     return heard > 0
 
 
-def assert_tells_of_nodes(following: Session) -> None:
+def assert_tells_of_nodes(following: KubernetesSession) -> None:
     for observation in following._view.observe():
         assert isinstance(observation, Found | Gone | Leaving)
         if isinstance(observation, Found):
@@ -181,13 +181,13 @@ def check_kubeconfig(data: bytes) -> bool:
 TARGETS = (
     Target(
         name="kubernetes-lines",
-        of=("cluster_kit.strategies.kubernetes.lines:Lines.feed",),
+        of=("cluster_kit.strategies.kubernetes.lines:LineSplitter.feed",),
         check=check_lines,
         seeds=(b"{}\n\n[]\r\n{", b"\n" * 5),
     ),
     Target(
         name="kubernetes-watch",
-        of=("cluster_kit.strategies.kubernetes.session:Session",),
+        of=("cluster_kit.strategies.kubernetes.session:KubernetesSession",),
         check=check_watch,
         seeds=tuple(bytes((number,)) + watch_of(found) for number, found in enumerate(OBJECTS)),
         form=JSON_LINES._replace(head_bytes=1),
@@ -201,7 +201,7 @@ TARGETS = (
     ),
     Target(
         name="kubernetes-status",
-        of=("cluster_kit.strategies.kubernetes.faults:error_of",),
+        of=("cluster_kit.strategies.kubernetes.api_errors:error_of",),
         check=check_status,
         seeds=(JSON.write(STATUS), b"<html>Bad gateway"),
         form=JSON,

@@ -99,7 +99,7 @@ def check_messenger(data: bytes) -> bool:
                 if hasattr(outcome, "number"):
                     assert outcome.number > last or (outcome.number == last and not hasattr(outcome, "data"))
                     last = outcome.number
-                    messenger.taken(outcome.stream, outcome.number)
+                    messenger.mark_read(outcome.stream, outcome.number)
                 elif isinstance(outcome, Asked):
                     messenger.reply(outcome.question, outcome.data)
                 arrived += 1
@@ -158,7 +158,7 @@ TARGETS = (
     ),
     Target(
         name="messenger",
-        of=("cluster_kit.topics.messenger:Messenger", "cluster_kit.topics.hearing:Hearing"),
+        of=("cluster_kit.topics.messenger:Messenger", "cluster_kit.topics.dispatcher:Dispatcher"),
         check=check_messenger,
         seeds=(payloads(RECORDS[:5], RECORDS[5:12], RECORDS[12:]), payloads(RECORDS[:1], RECORDS[9:11], RECORDS[3:5])),
         form=framed(MSGPACK),

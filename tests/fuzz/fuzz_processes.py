@@ -10,8 +10,8 @@ from unittest.mock import patch
 from fuzz_target import JSON, Target, framed
 
 from cluster_kit.node import Node
-from cluster_kit.pipe import incoming
-from cluster_kit.pipe.incoming import parcel_head
+from cluster_kit.pipe import reader
+from cluster_kit.pipe.reader import parcel_head
 from cluster_kit.pipe.socket_channel import SocketChannel
 from cluster_kit.supervisor.control import MAX_QUESTION_BYTES, _read_line, describe, read_answer
 from cluster_kit.supervisor.control_files import Wanted
@@ -73,7 +73,7 @@ def check_pipe(data: bytes) -> bool:
 
     Made-up pickles run what code they like, and come from our own processes only: JSON stands in for them.
     """
-    with patch.object(incoming, "pickle", SimpleNamespace(loads=lambda body: json.loads(bytes(body)))):
+    with patch.object(reader, "pickle", SimpleNamespace(loads=lambda body: json.loads(bytes(body)))):
         messages, _, greeted = received(data, max(1, len(data)))
         for size in (3, 50):
             assert received(data, size)[::2] == (messages, greeted)
@@ -99,7 +99,7 @@ TARGETS = (
     ),
     Target(
         name="pipe",
-        of=("cluster_kit.pipe.incoming:Incoming.take",),
+        of=("cluster_kit.pipe.reader:PipeReader.take",),
         check=check_pipe,
         seeds=(
             GREETING + said([], {"a": 1}, "x" * 60),

@@ -1,4 +1,4 @@
-"""Drives processes of ``gossip_peer.py``."""
+"""Drives processes of ``strategy_peer.py``: those that run ``gossip``, and what others share with them."""
 
 import json
 import secrets
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cli_process import Process
 
-SCRIPT = Path(__file__).with_name("gossip_peer.py")
+SCRIPT = Path(__file__).with_name("strategy_peer.py")
 
 
 def options(**given):
@@ -18,11 +18,11 @@ def options(**given):
     return {"multicast_addr": group, "port": 20_000 + secrets.randbelow(10_000), "interval_s": 0.3, "ttl_s": 3.0} | given
 
 
-class Gossiper(Process):
+class Peer(Process):
     """A running peer; ``place`` is a node of a network lab."""
 
-    def __init__(self, name, given, place=None, **popen):
-        command = [sys.executable, SCRIPT, name, json.dumps(given)]
+    def __init__(self, name, given, place=None, *, strategy, **popen):
+        command = [sys.executable, SCRIPT, strategy, name, json.dumps(given)]
         super().__init__(*(place.command(command) if place else command), stdin=subprocess.PIPE, **popen)
         self.name = name
 
@@ -64,12 +64,12 @@ class Gossiper(Process):
 
 
 @contextmanager
-def gossipers():
+def processes(**fixed):
     """Yield a function that starts peers, and end them."""
     started = []
 
-    def start(*arguments, **popen):
-        started.append(Gossiper(*arguments, **popen))
+    def start(*arguments, **given):
+        started.append(Peer(*arguments, **fixed, **given))
         return started[-1]
 
     try:
@@ -77,3 +77,8 @@ def gossipers():
     finally:
         for each in started:
             each.end()
+
+
+def gossipers():
+    """Yield a function that starts peers that gossip, and end them."""
+    return processes(strategy="gossip")

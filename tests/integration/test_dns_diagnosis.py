@@ -104,7 +104,7 @@ def test_a_name_server_that_nobody_named_is_the_finding(resolv_conf):
     resolv_conf.unlink()
     [whom] = diagnosed(DnsSrvStrategy(query=WEB))
     assert whom.outcome is Outcome.FAILED
-    assert "mend" in whom.cause
+    assert "correct" in whom.cause
 
 
 def test_a_service_with_a_cluster_ip_is_suspected(server):

@@ -157,7 +157,7 @@ def test_a_name_that_is_gone_counts_as_failed_at_first(server):
 
 def test_a_name_that_never_was_is_said_to_be_missing(server):
     async def scenario(story):
-        await story.failed("nobody is in 'nope.shop.test': there is no such name (NXDOMAIN)")
+        await story.failed("'nope.shop.test' lists no nodes: there is no such name (NXDOMAIN)")
 
     told(dns(server, "nope.shop.test"), scenario)
 

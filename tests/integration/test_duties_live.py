@@ -138,7 +138,7 @@ def test_an_older_one_waits_until_the_holder_has_stopped(nodes, log):
         at_ann = Worker(ann, log)
         assert not duty.wait(DEADLINE_S)
         assert not duty.held
-        with pytest.raises(WaitTimeoutError, match=r"once 'other': not had within 0.3 s"):  # time for a mistake
+        with pytest.raises(WaitTimeoutError, match=r"once 'other': not acquired within 0.3 s"):  # time for a mistake
             bob.once("other", min_nodes=3, timeout_s=0.3).__enter__()
         assert log.empty()
     assert log.get(timeout=DEADLINE_S) == ("in", "ann@127.0.0.1")
@@ -173,7 +173,7 @@ def test_too_few_nodes_have_no_holder(nodes, log):
 def test_one_process_is_one_candidate(nodes):
     ann = nodes.start("ann")
     with ann.once("nightly"):
-        with pytest.raises(ClusterKitError, match="once 'nightly': this process waits for that duty already, or has it"):
+        with pytest.raises(ClusterKitError, match="once 'nightly': this process has that duty already"):
             ann.once("nightly").__enter__()
         with ann.once("hourly") as other:
             assert other.held
@@ -271,7 +271,7 @@ def test_a_duty_has_a_name(nodes, name, message):
 
 @pytest.mark.parametrize("min_nodes", [0, -1, 1.5, True, "3"])
 def test_min_nodes_is_a_number(nodes, min_nodes):
-    with pytest.raises(ValueError, match="from 1 up"):
+    with pytest.raises(ValueError, match="at least 1"):
         Supervisor(nodes.config("ann")).once("d", min_nodes=min_nodes)
 
 
@@ -283,5 +283,5 @@ def test_links_have_to_carry_messages(nodes):
 
 
 def test_an_application_can_not_name_the_topic_of_a_duty(nodes):
-    with pytest.raises(ValueError, match=r"begins with '\$'"):
+    with pytest.raises(ValueError, match=r"names with '\$' are reserved"):
         Supervisor(nodes.config("ann")).topic("$once/nightly")

@@ -142,7 +142,7 @@ def test_list_of_nobody_else_is_told(server, tmp_path):
     path = tmp_path / ".hosts.erlang"
     path.write_text("% nobody yet\n")
     for strategy in (listed(server, ANN.name), ErlangHostsStrategy(path=path, epmd_port=server.port)):
-        finding = of(diagnose(server, strategy), "whom it names")
+        finding = of(diagnose(server, strategy), "nodes that it names")
         assert (finding.got, finding.outcome) == ("nobody else", Outcome.EMPTY)
 
 

@@ -201,9 +201,7 @@ def test_alone_on_a_network_the_usual_obstacles_are_named():
 
 
 @pytest.mark.netns
-@pytest.mark.parametrize(
-    ("state", "got"), [("down", "eth0, which is down"), ("multicast off", "eth0, which carries no multicast")]
-)
+@pytest.mark.parametrize(("state", "got"), [("down", "eth0: it is down"), ("multicast off", "eth0: it carries no multicast")])
 def test_interface_that_can_not_be_used_failed(state, got):
     with Lab(1) as lab:
         place = lab.nodes[0]

@@ -11,7 +11,7 @@ from cluster_kit.abc import Failed, Found
 from cluster_kit.diagnosis import Outcome
 from cluster_kit.node import Node
 from cluster_kit.strategies.hosts_file import HostsFileStrategy, session
-from cluster_kit.strategies.hosts_file.reader import Reader
+from cluster_kit.strategies.hosts_file.reader import FileReader
 from cluster_kit.testing import FakeDiscovery, Listener
 
 ANN = Node(name="ann@127.0.0.1", address="127.0.0.1:45001")
@@ -195,8 +195,8 @@ def test_comments_alone_mean_nobody(path):
 @pytest.mark.parametrize(
     ("text", "line", "cause"),
     [
-        ("", 1, "says nothing: it may be half written"),
-        ("\n\n", 1, "says nothing"),
+        ("", 1, "is empty: it may be half written"),
+        ("\n\n", 1, "is empty"),
         (content(BOB)[:-3], 2, "the last line has no end"),
         (content(BOB) + "web\n", 3, "cannot use 'web'"),
         (content(BOB) + "caf\udce9@h:1\n", 3, "is not UTF-8"),
@@ -296,7 +296,7 @@ def test_file_that_is_written_line_by_line_takes_nobody_away(path, monkeypatch):
             await asyncio.sleep(0.001)
 
     looks = []
-    read = Reader.read
+    read = FileReader.read
 
     def counted(self):
         content = read(self)
@@ -304,14 +304,14 @@ def test_file_that_is_written_line_by_line_takes_nobody_away(path, monkeypatch):
         return content
 
     path.write_text(text)
-    monkeypatch.setattr(Reader, "read", counted)
+    monkeypatch.setattr(FileReader, "read", counted)
     watching(path, scenario)
 
 
 def test_file_that_never_holds_still_is_a_failed_look_up(path, monkeypatch):
     monkeypatch.setattr(session, "STILL_S", 0.001)
     changes = iter(range(10**6))
-    read = Reader.read
+    read = FileReader.read
 
     def rewritten(self):
         path.write_text(content(DAN) + f"# {next(changes)}\n")
@@ -319,10 +319,10 @@ def test_file_that_never_holds_still_is_a_failed_look_up(path, monkeypatch):
 
     async def scenario(watched):
         await watched.tells(BOB, CAT)
-        monkeypatch.setattr(Reader, "read", rewritten)
+        monkeypatch.setattr(FileReader, "read", rewritten)
         await watched.heard.until(lambda told: isinstance(told, Failed), "that it changes all the time")
         assert "changes all the time; write a copy of it" in str(watched.heard.observations[-1].error)
-        monkeypatch.setattr(Reader, "read", read)
+        monkeypatch.setattr(FileReader, "read", read)
         watched.since = len(watched.heard.observations)
         await watched.recovers(DAN)
 
@@ -350,7 +350,7 @@ def test_run_after_one_that_raised_takes_nobody_away_by_a_file_that_is_being_wri
 def test_file_system_that_hangs_holds_up_one_thread_and_nobody_else(path, monkeypatch):
     monkeypatch.setattr(session, "READ_S", 0.05)
     back, hanging = threading.Event(), []
-    read = Reader.read
+    read = FileReader.read
 
     def hang(self):
         hanging.append(threading.get_ident())
@@ -359,7 +359,7 @@ def test_file_system_that_hangs_holds_up_one_thread_and_nobody_else(path, monkey
 
     async def scenario(watched):
         await watched.tells(BOB, CAT)
-        monkeypatch.setattr(Reader, "read", hang)
+        monkeypatch.setattr(FileReader, "read", hang)
         await watched.heard.until(lambda _: len(watched.heard.observations) > 4, "that it hangs, several times")
         assert "no answer within 0.05 s; its file system hangs" in str(watched.heard.observations[-1].error)
         assert len(hanging) == 1
@@ -415,7 +415,7 @@ def test_diagnosis_of_a_file_that_cannot_be_read(path, spoil):
 def test_diagnosis_of_a_file_system_that_hangs(path, monkeypatch):
     back = threading.Event()
     monkeypatch.setattr("cluster_kit.strategies.hosts_file.diagnosis.READ_S", 0.05)
-    monkeypatch.setattr(Reader, "read", lambda self: back.wait(DEADLINE_S))
+    monkeypatch.setattr(FileReader, "read", lambda self: back.wait(DEADLINE_S))
 
     async def collect():
         findings = [finding async for finding in HostsFileStrategy(path=path).diagnose(FakeDiscovery(ANN))]

@@ -12,8 +12,8 @@ from kubernetes_api import SLICES, USER, KubernetesApi, endpoint_slice
 from cluster_kit.abc import Found
 from cluster_kit.node import Node
 from cluster_kit.strategies.kubernetes import KubernetesStrategy
+from cluster_kit.strategies.kubernetes.api_errors import ApiError
 from cluster_kit.strategies.kubernetes.exec_plugin import ask_plugin
-from cluster_kit.strategies.kubernetes.faults import ApiError
 from cluster_kit.testing.listener import Listener
 from cluster_kit.testing.stand_ins import FakeDiscovery
 

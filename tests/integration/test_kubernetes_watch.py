@@ -230,7 +230,7 @@ class TestWatching:
             await api.put(SLICES, endpoint_slice("b", "10.0.0.2"))
             await heard.until_known(*address(1, 2))
             await api.put(SLICES, endpoint_slice("c", "10.0.0.3"))
-            await heard.until_failed("told of more than 2 objects")
+            await heard.until_failed("sent more than 2 objects")
 
         run(scenario, objects=[endpoint_slice("a", "10.0.0.1")])
 

@@ -150,7 +150,7 @@ def test_faults_change_nothing(start):
     for faulty in ({"lan": lan(), "wan": {"strategy": "gosip"}}, {"lan": lan(prun=True)}, {}):
         with pytest.raises(ConfigError):
             a.reload(start.config("a", **faulty))
-    with pytest.raises(ConfigError, match="takes another process"):
+    with pytest.raises(ConfigError, match="start another one"):
         a.reload(start.config("z", lan=lan(), wan=lan()))
     with pytest.raises(ConfigError, match=r"topologies\.wan"):
         a.add_topology("wan", {"strategy": "gosip"})

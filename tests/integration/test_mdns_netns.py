@@ -56,7 +56,7 @@ def test_interface_that_goes_is_reported_and_used_again_when_it_is_back():
         one, other = on_each_node(start, lab)
         lab.nodes[0].unplug()
         one.until(one.failures, "a failure")
-        assert f"no interface has the address '{lab.nodes[0].address}'" in one.failures()[0]
+        assert f"interface '{lab.nodes[0].address}': no interface has that address" in one.failures()[0]
         lab.nodes[0].plug()
         one.hears_again(other)
         other.hears_again(one)

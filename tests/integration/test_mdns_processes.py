@@ -8,8 +8,8 @@ import pytest
 from mdns_process import a_type, all_see_each_other, diagnosed, peers
 
 from cluster_kit.node import BootId, Fence, Node
-from cluster_kit.strategies.mdns import LOOPBACK
-from cluster_kit.strategies.mdns.records import Told, encode
+from cluster_kit.strategies.mdns.options import LOOPBACK
+from cluster_kit.strategies.mdns.records import Announcement, encode
 
 pytestmark = pytest.mark.once
 
@@ -155,7 +155,7 @@ def test_no_usable_interface_is_a_failure_with_its_cause():
     with peers() as start:
         one = start("a@127.0.0.1", a_type(), interfaces=["nowhere0"])
         one.until(one.failures, "a failure")
-        assert "no interface has the name or address 'nowhere0'" in one.failures()[0]
+        assert "interface 'nowhere0': no interface has that name or address" in one.failures()[0]
         assert "127.0.0.1" in one.failures()[0]
         assert one.said(announced=one.name) == []
 
@@ -187,7 +187,8 @@ def test_diagnosis_tells_that_loopback_reaches_this_machine_only():
 def test_diagnosis_names_an_interface_that_is_not_there():
     (found,) = diagnosed("a@127.0.0.1", a_type(), interfaces=["nowhere0"])
     assert found["outcome"] == "failed"
-    assert "'nowhere0'" in found["cause"]
+    assert found["asked"] == "interface 'nowhere0'"
+    assert "this machine has lo" in found["cause"]
 
 
 @pytest.fixture
@@ -248,7 +249,7 @@ def test_goodbye_to_a_service_alone_is_heard(wire):
         service_type = a_type()
         one = start("a@127.0.0.1", service_type)
         one.boot()
-        told = Told(node=Node(name="x@127.0.0.1", boot_id=BootId.new()), fence=Fence("test", "lan"))
+        told = Announcement(node=Node(name="x@127.0.0.1", boot_id=BootId.new()), fence=Fence("test", "lan"))
         instance, host = name(b"x", *service_type.rstrip(".").encode().split(b".")), name(b"x", b"local")
         service = struct.pack(">HHH", 0, 0, 4000) + host
         wire(answer((instance, 33, 120, service), (instance, 16, 120, encode(told)), (host, 1, 120, b"\x7f\0\0\1")))
@@ -265,7 +266,7 @@ def test_stranger_cannot_make_a_node_from_nothing_but_valid_records(wire):
         one.boot()
         suffix = tuple(label.encode() for label in service_type.rstrip(".").split("."))
         for number, address in enumerate((b"\0\0\0\0", b"\xe0\0\0\1", b"\x7f\0\0\1")):
-            told = Told(node=Node(name=f"x{number}@127.0.0.1", boot_id=BootId.new()), fence=Fence("test", "lan"))
+            told = Announcement(node=Node(name=f"x{number}@127.0.0.1", boot_id=BootId.new()), fence=Fence("test", "lan"))
             instance, host = name(b"x%d" % number, *suffix), name(b"x%d" % number, b"local")
             wire(
                 answer(

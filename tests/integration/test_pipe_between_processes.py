@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from cluster_kit.pipe import outgoing, socket_channel
+from cluster_kit.pipe import socket_channel, writer
 from cluster_kit.pipe.socket_channel import SocketChannel
 
-WRITING = (outgoing.__file__, socket_channel.__file__)
+WRITING = (writer.__file__, socket_channel.__file__)
 DEADLINE_S = 30.0
 INTERRUPTIONS = 50
 SIZES = (0, 10, 3_000, 5_000, 60_000)
@@ -29,7 +29,7 @@ heard = {}
 try:
     while True:
         channel.wait()
-        for link, payload in channel.receive():
+        for link, payload, _ in channel.receive():
             head, rest = payload[:8], payload[8:]
             assert rest == head[-1:] * len(rest), "torn"
             heard.setdefault(link, []).append(int.from_bytes(head, "big"))

@@ -83,9 +83,9 @@ with SpareWorker() as spare:
     while comm.read_text() != "ckit-worker\\n":
         time.sleep(0.01)
     from cluster_kit import Supervisor
-    from cluster_kit.supervisor import former
+    from cluster_kit.supervisor import reaper
 
-    print(former._left)
+    print(reaper._earlier)
 """
 
 
@@ -97,9 +97,9 @@ RENAMED = "from pathlib import Path; Path('/proc/self/comm').write_bytes(bytes([
 
 with subprocess.Popen([sys.executable, "-c", RENAMED], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
     child.stdout.readline()  # it is called so by now
-    from cluster_kit.supervisor import former
+    from cluster_kit.supervisor import reaper
 
-    print(former._left)
+    print(reaper._earlier)
     child.communicate(b"\n")
 """
 

@@ -11,7 +11,7 @@ from waiting import next_of, until
 
 from cluster_kit import ConfigError, NodeDown, NodeUp, Supervisor
 from cluster_kit.config.certificate_files import read_certificate_files
-from cluster_kit.supervisor import watched
+from cluster_kit.supervisor import file_watch
 
 TAKEN_IN_S = 10.0
 ONE, TWO = Authority("one"), Authority("two")
@@ -166,7 +166,7 @@ class TestFilesThatChange:
                 raise RuntimeError("a fault of ours")
             return read_certificate_files(*arguments, **more)
 
-        monkeypatch.setattr(watched, "read_certificate_files", read)
+        monkeypatch.setattr(file_watch, "read_certificate_files", read)
         a = start(certs=str(folder))
         until(lambda: len(looks) > 2, "three looks", TAKEN_IN_S)
         renewed = new()

@@ -11,7 +11,7 @@ from waiting import until
 from cluster_kit import ClusterKitError, ConfigError, Supervisor
 from cluster_kit.config.secret_file import read_secret_file
 from cluster_kit.security.keys import derive
-from cluster_kit.supervisor import keychain, watched
+from cluster_kit.supervisor import file_watch, keychain
 
 TAKEN_IN_S = 10.0
 
@@ -140,7 +140,7 @@ def test_file_that_is_replaced_is_taken_in(start, file, caplog):
 def test_file_that_is_written_in_place_is_taken_in_when_it_is_whole(start, file, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "cluster_kit")
     looks = []
-    monkeypatch.setattr(watched, "read_secret_file", lambda path: looks.append(path) or read_secret_file(path))
+    monkeypatch.setattr(file_watch, "read_secret_file", lambda path: looks.append(path) or read_secret_file(path))
     a = start(secret_file=str(file))
     with file.open("w") as stream:  # which empties it
         stream.write("ne")

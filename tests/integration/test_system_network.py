@@ -197,9 +197,7 @@ def warnings_of_the_network():
         log.removeHandler(handler)
 
 
-def test_newcomers_wait_while_there_is_no_descriptor_and_come_in_once_there_is(monkeypatch):
-    monkeypatch.setattr(streams, "REST_S", 0.01)
-
+def test_newcomers_wait_while_there_is_no_descriptor_and_come_in_once_there_is():
     async def scenario(network):
         async with serving(network) as (listener, accepted):
             with socket.socket() as sock, warnings_of_the_network() as (warned, records):
@@ -366,9 +364,7 @@ def test_stream_that_closes_swallows_what_the_other_end_says_until_that_closes()
     run(scenario)
 
 
-def test_stream_that_closes_does_not_wait_for_ever_for_the_other_end(monkeypatch):
-    monkeypatch.setattr(streams, "LINGER_S", 0.05)
-
+def test_stream_that_closes_does_not_wait_for_ever_for_the_other_end():
     async def scenario(network):
         here, there = await pair(network)
         closing = Collector(here)

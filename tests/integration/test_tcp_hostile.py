@@ -10,7 +10,7 @@ import pytest
 from tcp_stage import DEADLINE_S, Local
 from tcp_strangers import MALLORY, Stranger, hello, run
 
-from cluster_kit.connectors.tcp import accept, hub
+from cluster_kit.connectors.tcp import admission
 from cluster_kit.connectors.tcp.connection import Connection
 from cluster_kit.connectors.tcp.session import Session
 from cluster_kit.errors import ConnectError, ConnectReason
@@ -113,7 +113,7 @@ def test_answered_stranger_that_never_confirms_is_not_up(monkeypatch):
 
 
 def test_flood_of_half_open_connections_is_bounded_and_disturbs_no_link(monkeypatch):
-    monkeypatch.setattr(accept, "MAX_HALF_OPEN", 20)
+    monkeypatch.setattr(admission, "MAX_HALF_OPEN", 20)
 
     async def scenario():
         async with Local("ann") as ann, Local("bob") as bob:
@@ -139,7 +139,7 @@ def test_flood_of_half_open_connections_is_bounded_and_disturbs_no_link(monkeypa
 
 
 def test_flood_of_links_leaves_room_for_those_that_discovery_knows(monkeypatch, caplog):
-    monkeypatch.setattr(hub, "max_links", lambda _: 20)
+    monkeypatch.setattr(admission, "max_links", lambda _: 20)
 
     async def scenario():
         async with Local("ann") as ann, AsyncExitStack() as stack:

@@ -12,8 +12,8 @@ from made_up_secrets import keyring
 from tcp_refusals import refusal, told, until_told
 from tcp_stage import DEADLINE_S, FENCE, Local
 
-from cluster_kit.connectors.tcp import TcpConnector, accept, hub
-from cluster_kit.connectors.tcp.turns import MAX_AT_ONCE
+from cluster_kit.connectors.tcp import TcpConnector, admission, hub
+from cluster_kit.connectors.tcp.handshake_queue import MAX_AT_ONCE
 from cluster_kit.diagnosis import Outcome
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.node import BootId, Node, split_address
@@ -227,8 +227,8 @@ def test_who_says_hello_and_no_more_is_hung_up_on(monkeypatch):
 
 
 def test_key_exchanges_with_one_host_are_spread(monkeypatch):
-    monkeypatch.setattr("cluster_kit.connectors.tcp.accept.is_loopback", lambda host: False)
-    monkeypatch.setattr("cluster_kit.connectors.tcp.accept.MAX_HALF_OPEN_PER_HOST", 4)
+    monkeypatch.setattr("cluster_kit.connectors.tcp.admission.is_loopback", lambda host: False)
+    monkeypatch.setattr("cluster_kit.connectors.tcp.admission.MAX_HALF_OPEN_PER_HOST", 4)
 
     async def scenario():
         async with node("ann", keyring(1)) as ann:
@@ -311,12 +311,12 @@ def test_member_has_its_turn_in_a_crowd_of_those_who_say_hello_and_no_more():
             await bob.link(ann)
             before = handshakes_and_links()
             with ExitStack() as opened:
-                for _ in range(accept.MAX_HALF_OPEN - 1):
+                for _ in range(admission.MAX_HALF_OPEN - 1):
                     sock = opened.enter_context(socket.create_connection(split_address(ann.node.address)))
                     sock.send(hello_of_a_client())
-                turns = ann.connector._hub._turns
+                queue = ann.connector._hub._admission._queue
                 async with asyncio.timeout(DEADLINE_S):
-                    while len(turns._waiting) < accept.MAX_HALF_OPEN - 1 - MAX_AT_ONCE:  # noqa: ASYNC110 - no event tells of it
+                    while len(queue._waiting) < admission.MAX_HALF_OPEN - 1 - MAX_AT_ONCE:  # noqa: ASYNC110 - no event tells of it
                         await asyncio.sleep(0)
                 await cat.connect(ann)
                 assert handshakes_and_links() <= before + MAX_AT_ONCE + 2  # one link more has two ends here
@@ -326,13 +326,13 @@ def test_member_has_its_turn_in_a_crowd_of_those_who_say_hello_and_no_more():
 
 
 def test_connector_that_stops_waits_for_nobody_s_turn(monkeypatch):
-    monkeypatch.setattr("cluster_kit.connectors.tcp.accept.is_loopback", lambda host: False)
-    monkeypatch.setattr("cluster_kit.connectors.tcp.accept.KEY_EXCHANGES_PER_S", 0.01)
+    monkeypatch.setattr("cluster_kit.connectors.tcp.admission.is_loopback", lambda host: False)
+    monkeypatch.setattr("cluster_kit.connectors.tcp.admission.KEY_EXCHANGES_PER_S", 0.01)
 
     async def scenario():
         async with node("ann", keyring(1)) as ann:
-            for _ in range(accept.MAX_HALF_OPEN_PER_HOST):
-                ann.connector._hub._key_exchanges.wait_s("127.0.0.1", asyncio.get_running_loop().time())
+            for _ in range(admission.MAX_HALF_OPEN_PER_HOST):
+                ann.connector._hub._admission._key_exchanges.wait_s("127.0.0.1", asyncio.get_running_loop().time())
             reader, writer = await asyncio.open_connection(*split_address(ann.node.address))
             while not ann.connector._hub._sessions:  # noqa: ASYNC110 - no event tells of it
                 await asyncio.sleep(0)

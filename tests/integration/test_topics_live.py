@@ -375,7 +375,7 @@ def test_the_one_topology_that_carries_is_found_and_of_several_one_is_named(node
 
 
 def test_observer_has_no_topics(nodes):
-    with pytest.raises(ClusterKitError, match="who only observes has no links"):
+    with pytest.raises(ClusterKitError, match="an observer has no links"):
         Supervisor(nodes.config("ann"), observe=True).topic("cache")
 
 

@@ -115,7 +115,7 @@ def test_a_link_is_told_before_its_node_and_with_the_greeting_of_its_peer():
             )
             assert one.said.index(link) < one.said.index(first)
             [serving] = [each for each in one.said if isinstance(each, Serving)]
-            assert serving.boot_id == one.worker.boot_id == opened(two).node.boot_id
+            assert serving.boot_id == one.worker.local.boot_id == opened(two).node.boot_id
             assert serving.max_message_bytes == 12_345
 
     run(scenario)

@@ -60,7 +60,7 @@ def test_certificates_that_can_t_be_used_after_all_leave_the_last_good_ones_and_
         node.channel.send(Renew(broken))
         node.channel.send(Inspect(1))
         await node.until(lambda node: node.heard(Reply))
-        assert node.worker.security.secret_ids == keyring(1).ids
+        assert node.worker.here.security.secret_ids == keyring(1).ids
         told = [record.getMessage() for record in caplog.records if record.name == "cluster_kit.worker"]
         assert len(told) == 2
         assert told[0].startswith("the new secrets or certificates can't be used: the last ones stay: ")
@@ -68,7 +68,7 @@ def test_certificates_that_can_t_be_used_after_all_leave_the_last_good_ones_and_
         node.said.clear()
         node.channel.send(Inspect(2))
         await node.until(lambda node: node.heard(Reply))
-        assert node.worker.security.secret_ids == keyring(3, 1).ids
+        assert node.worker.here.security.secret_ids == keyring(3, 1).ids
         assert await node.stop()
 
     run(scenario)

@@ -11,7 +11,7 @@ from random import Random
 
 from cluster_kit.node import BootId, Node
 from cluster_kit.topics import lanes
-from cluster_kit.topics.incoming import Stream
+from cluster_kit.topics.incoming import IncomingStream
 from cluster_kit.topics.messenger import Messenger
 from cluster_kit.topics.outcomes import Arrived, Asked, Failed, Interest, Missing, Replied, Sent
 from cluster_kit.topics.peers import DOUBT_S
@@ -44,7 +44,7 @@ class Link:
 class Account:
     """What one application knows of one stream; ``number`` is ``None`` where it was told that nobody can know."""
 
-    stream: Stream
+    stream: IncomingStream
     number: int | None = 0
     seen: dict[str, int] = field(default_factory=dict)  # the last of each kind
 
@@ -58,7 +58,7 @@ class App:
     messenger: Messenger
     node: Node
     inbox: deque[tuple] = field(default_factory=deque)
-    unread: deque[tuple[Stream, int, int]] = field(default_factory=deque)
+    unread: deque[tuple[IncomingStream, int, int]] = field(default_factory=deque)
     accounts: dict[tuple[bytes, str], Account] = field(default_factory=dict)
     fickle_accounts: dict[tuple[bytes, str], Account] = field(default_factory=dict)
     widest: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -77,10 +77,10 @@ class World:
         self.links: dict[int, Link] = {}
         self.apps: dict[str, App] = {}
         self.sent: Counter[tuple[bytes, bytes, str]] = Counter()  # numbers used: sender, receiver, topic
-        self.used: Counter[tuple[bytes, bytes, str]] = Counter()  # the same, in all lines
+        self.used: Counter[tuple[bytes, bytes, str]] = Counter()  # the same, in all epochs
         self.told: Counter[tuple[bytes, bytes, str]] = Counter()  # what arrived or was counted as lost
         self.all_linked = False
-        self.lines: dict[tuple[bytes, bytes], int] = {}  # by which sender and receiver know them
+        self.epochs: dict[tuple[bytes, bytes], int] = {}  # by which sender and receiver know them
         self.app_of: dict[bytes, App] = {}
         for each in range(names):
             self.start(f"n{each}@h")
@@ -188,7 +188,7 @@ class World:
         app = self.apps[name]
         for _ in range(min(messages, len(app.unread))):
             stream, number, _ = app.unread.popleft()
-            app.messenger.taken(stream, number)
+            app.messenger.mark_read(stream, number)
         self.pump(name)
 
     def answer(self, name: str, how: int) -> None:
@@ -242,8 +242,8 @@ class World:
     def count(self, app: App, receiver: bytes, topic: str) -> None:
         """A number was used."""
         peer = app.messenger._local.peers._known[self.app_of[receiver].name, receiver]
-        if self.lines.setdefault((app.run, receiver), peer.line) != peer.line:
-            self.lines[app.run, receiver] = peer.line  # it was forgotten, and is counted for anew
+        if self.epochs.setdefault((app.run, receiver), peer.epoch) != peer.epoch:
+            self.epochs[app.run, receiver] = peer.epoch  # it was forgotten, and is counted for anew
             for key in [key for key in self.sent if key[:2] == (app.run, receiver)]:
                 del self.sent[key]
         self.sent[app.run, receiver, topic] += 1
@@ -355,7 +355,7 @@ class World:
                 self.process(name, len(app.inbox))
                 self.read(name, len(app.unread))
                 self.answer(name, 0)
-                self.hear(app, app.messenger.receive(-1, b""))  # what is still to be told
+                self.hear(app, app.messenger.take_outcomes())  # what is still to be told
             if self.progress() == before and not self.is_busy():
                 return
         raise AssertionError("it never comes to rest")

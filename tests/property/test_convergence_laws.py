@@ -9,6 +9,7 @@ from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import LAST_RETRY_S, Connect, GiveUp
+from cluster_kit.membership.reports import Connected, ConnectFailed, Disconnected, LinkDown, LinkUp, Observed
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 from cluster_kit.topologies.k_regular import KRegularTopology
@@ -46,6 +47,8 @@ class Network:
         self.links = {}  # (lower, higher) -> the ends that want it
         self.silent_since_s = {}
         self.dials = []  # (when it ends, whether it can succeed, who, whose boot, command)
+        self.reports = [[] for _ in range(NODES)]  # what each has heard since its last step
+        self.events = [[] for _ in range(NODES)]
         self.members = [self.join(each) for each in range(NODES)]
 
     def node(self, each):
@@ -73,14 +76,15 @@ class Network:
         gone = Gone(self.node(each).name, Reason.LEFT, self.node(each).boot_id)
         for other in range(NODES):
             if other != each and self.group[other] == self.group[each]:
-                self.members[other].observe("gossip", gone, self.now_s)
+                self.reports[other].append(Observed("gossip", gone))
         self.replace(each, Reason.LEFT)
 
     def replace(self, each, reason):
         for pair in [pair for pair in self.links if each in pair]:
             del self.links[pair]
-            self.members[sum(pair) - each].link_down(self.node(each), reason, self.now_s)
+            self.reports[sum(pair) - each].append(LinkDown(self.node(each), reason))
         self.boots[each] += 1
+        self.reports[each] = []
         self.members[each] = self.join(each)
 
     # -- life ------------------------------------------------------------------------------------------------------------------
@@ -93,16 +97,18 @@ class Network:
             self.judge_silence()
             self.end_dials()
             for each, member in enumerate(self.members):
-                member.tick(self.now_s)
-                for command in member.plan(self.now_s):
+                reports, self.reports[each] = self.reports[each], []
+                effects = member.step(reports, self.now_s)
+                self.events[each] += effects.events
+                for command in effects.commands:
                     self.carry_out(each, command)
 
     def gossip(self):
         for each in range(NODES):
             if self.steps % BEAT_STEPS == each:
-                for other, member in enumerate(self.members):
+                for other in range(NODES):
                     if other != each and self.group[other] == self.group[each]:
-                        member.observe("gossip", Seen(self.node(each), TTL_S), self.now_s)
+                        self.reports[other].append(Observed("gossip", Seen(self.node(each), TTL_S)))
 
     def judge_silence(self):
         for pair in list(self.links):
@@ -125,7 +131,7 @@ class Network:
             return
         pair = min(each, other), max(each, other)
         self.links.get(pair, set()).discard(each)
-        self.members[each].disconnected(command.node, self.now_s)
+        self.reports[each].append(Disconnected(command.node))
         if pair in self.links and not self.links[pair]:
             self.close(pair, Reason.UNWANTED)
 
@@ -139,22 +145,22 @@ class Network:
     def end_dial(self, each, other, command, reachable):
         if not reachable or self.group[each] != self.group[other]:
             error = ConnectError("tcp: no answer", reason=ConnectReason.TIMEOUT)
-            self.members[each].connect_failed(command.node, error, self.now_s, 0.5)
+            self.reports[each].append(ConnectFailed(command.node, error, 0.5))
             return
         pair = min(each, other), max(each, other)
         if pair not in self.links:
             self.links[pair] = set()
-            self.members[each].link_up(self.node(other), self.now_s)
-            self.members[other].link_up(self.node(each), self.now_s)
+            self.reports[each].append(LinkUp(self.node(other)))
+            self.reports[other].append(LinkUp(self.node(each)))
         self.links[pair].add(each)
-        self.members[each].connected(command.node, self.node(other), self.now_s)
+        self.reports[each].append(Connected(command.node, self.node(other)))
 
     def close(self, pair, reason):
         self.silent_since_s.pop(pair, None)
         del self.links[pair]
         one, other = pair
-        self.members[one].link_down(self.node(other), reason, self.now_s)
-        self.members[other].link_down(self.node(one), reason, self.now_s)
+        self.reports[one].append(LinkDown(self.node(other), reason))
+        self.reports[other].append(LinkDown(self.node(one), reason))
 
 
 @each_topology
@@ -185,8 +191,7 @@ def test_a_settled_cluster_stays_as_it_is(topology, script):
         network.run(seconds)
     network.partition([0] * NODES)
     network.run(HEALED_S)
-    for member in network.members:
-        member.take_events()
+    network.events = [[] for _ in range(NODES)]
     network.run(60.0)
     assert not network.dials
-    assert [member.take_events() for member in network.members] == [[]] * NODES
+    assert network.events == [[]] * NODES

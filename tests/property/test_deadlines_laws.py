@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster_kit.membership.deadlines import _SLACK, Deadlines
+from cluster_kit.membership.peer import Peers
 
 keys = st.sampled_from("abcdef")
 times = st.integers(0, 20).map(float)
@@ -17,7 +18,7 @@ steps = st.one_of(
 @settings(deadline=None)
 @given(st.lists(steps, max_size=300))
 def test_they_are_a_sorted_dictionary(history):
-    deadlines, plain = Deadlines(), {}
+    deadlines, plain = Deadlines(Peers()), {}
     for step in history:
         match step:
             case "set", key, at_s:
@@ -38,7 +39,7 @@ def test_they_are_a_sorted_dictionary(history):
 @settings(deadline=None)
 @given(st.lists(st.tuples(keys, times, st.booleans()), min_size=_SLACK, max_size=2 * _SLACK))
 def test_memory_is_bounded_by_the_number_of_keys(history):
-    deadlines, held = Deadlines(), set()
+    deadlines, held = Deadlines(Peers()), set()
     for key, at_s, discard in history:
         deadlines.set(key, at_s)
         held.add(key)

@@ -8,6 +8,7 @@ from cluster_kit.connectors.none import NoneConnector
 from cluster_kit.events import NodeDown, NodeUp, NodeUpdated, Reason
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Connect
+from cluster_kit.membership.reports import Connected, Disconnected, LinkDown, LinkUp, LinkUpdated, Observed
 from cluster_kit.node import BootId, Node, is_other_run
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -39,35 +40,42 @@ class Reports:
         self.membership = Membership(LOCAL, FullMeshTopology(), **options, **holding)
         self.connector = connector()
         self.now_s = 0.0
+        self.reports = []
         self.events = []
+        self.wake_at_s = None
         at_once(self.connector.start(LOCAL, self))
 
     def up(self, node):
-        self.membership.link_up(node, self.now_s)
+        self.reports.append(LinkUp(node))
 
     def down(self, node, reason):
-        self.membership.link_down(node, reason, self.now_s)
+        self.reports.append(LinkDown(node, reason))
 
     def updated(self, node):
-        self.membership.link_updated(node)
+        self.reports.append(LinkUpdated(node))
 
     def settle(self):
         """Carry out what is to be done now."""
-        self.membership.tick(self.now_s)
-        while commands := self.membership.plan(self.now_s):
-            for command in commands:
+        while True:
+            reports, self.reports = self.reports, []
+            effects = self.membership.step(reports, self.now_s)
+            self.events += effects.events
+            self.wake_at_s = effects.wake_at_s
+            if not effects.commands:
+                return
+            for command in effects.commands:
                 if isinstance(command, Connect):
-                    self.membership.connected(command.node, at_once(self.connector.connect(command.node)), self.now_s)
+                    peer = at_once(self.connector.connect(command.node))
+                    self.reports.append(Connected(command.node, peer))
                 else:
                     at_once(self.connector.disconnect(command.node))
-                    self.membership.disconnected(command.node, self.now_s)
-        self.events += self.membership.take_events()
+                    self.reports.append(Disconnected(command.node))
 
     def rest(self):
         """Let time pass until there is nothing left to do."""
         until_s = self.now_s + QUIET_S
-        while (wake_at_s := self.membership.wake_at_s(self.now_s)) is not None and wake_at_s <= until_s:
-            self.now_s = max(self.now_s, wake_at_s)
+        while self.wake_at_s is not None and self.wake_at_s <= until_s:
+            self.now_s = max(self.now_s, self.wake_at_s)
             self.settle()
 
 
@@ -84,7 +92,7 @@ def played(history):
     world = Reports()
     for seconds, source, observation, settles in history:
         world.now_s += seconds
-        world.membership.observe(source, observation, world.now_s)
+        world.reports.append(Observed(source, observation))
         if settles:
             world.settle()
     world.settle()

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from cluster_kit.abc import Answer
 from cluster_kit.node import Node
 from cluster_kit.strategies.dns import server
-from cluster_kit.strategies.dns.replies import Kind, Reply, Status, by_family
-from cluster_kit.strategies.dns.services import targets_of, who_serves
+from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, by_family
+from cluster_kit.strategies.dns.services import nodes_of_services, targets_of
 
 NAME = "web.shop.test."
 RECORDS = {
-    Kind.A: ["127.0.0.2", "127.0.0.3"],
-    Kind.AAAA: ["::2"],
-    Kind.SRV: ["0 5 4370 web-0.shop.test.", "1 5 4371 web-1.shop.test."],
+    RecordType.A: ["127.0.0.2", "127.0.0.3"],
+    RecordType.AAAA: ["::2"],
+    RecordType.SRV: ["0 5 4370 web-0.shop.test.", "1 5 4371 web-1.shop.test."],
 }
 HEADER_BYTES = 12
 
@@ -65,17 +65,17 @@ def ask(kind, changes, length):
 
 
 @settings(max_examples=200, deadline=None)
-@given(kind=st.sampled_from(Kind), changes=changes, length=st.integers(HEADER_BYTES, 400))
+@given(kind=st.sampled_from(RecordType), changes=changes, length=st.integers(HEADER_BYTES, 400))
 def test_any_bytes_give_a_reply_that_makes_sense(kind, changes, length):
     reply = ask(kind, changes, length)
-    assert (reply.status is Status.FOUND) == bool(reply.addresses or reply.services)
-    assert reply.said or reply.status is Status.FOUND
-    if kind is Kind.SRV:
-        located = dict.fromkeys(targets_of(reply), Reply(status=Status.FOUND, addresses=("127.0.0.2",)))
-        assert isinstance(who_serves(NAME, reply, located, basename="web"), Answer)
+    assert (reply.status is ReplyStatus.FOUND) == bool(reply.addresses or reply.services)
+    assert reply.said or reply.status is ReplyStatus.FOUND
+    if kind is RecordType.SRV:
+        located = dict.fromkeys(targets_of(reply), Reply(status=ReplyStatus.FOUND, addresses=("127.0.0.2",)))
+        assert isinstance(nodes_of_services(NAME, reply, located, basename="web"), Answer)
     else:
         assert by_family(NAME, {kind: reply}, lambda address: Node(address=f"[{address}]:1"))
 
 
 def test_what_is_not_mutilated_is_understood():
-    assert ask(Kind.A, [], 400).addresses == ("127.0.0.2", "127.0.0.3")
+    assert ask(RecordType.A, [], 400).addresses == ("127.0.0.2", "127.0.0.3")

@@ -11,8 +11,8 @@ from cluster_kit.host import canonical_host
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.epmd.entries import describe, judge
 from cluster_kit.strategies.epmd.hosts_file import parse_hosts
-from cluster_kit.strategies.epmd.lookup import LOOPBACK, Target
 from cluster_kit.strategies.epmd.marker import MAGIC, Marker, decode_marker, encode_marker
+from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdQuestion
 from cluster_kit.wire.epmd import (
     MAX_EXTRA_BYTES,
     MAX_NAME_BYTES,
@@ -131,7 +131,7 @@ def test_random_bytes_behind_our_magic_are_survived(data):
 
 @given(registrations, st.sampled_from([None, ("web",)]), st.sampled_from([LOOPBACK, "10.0.0.9"]))
 def test_any_entry_is_a_node_or_told_why_not(registration, wanted, epmd):
-    verdict = judge(registration, Target(epmd, "host.example", wanted), FENCE)
+    verdict = judge(registration, EpmdQuestion(epmd, "host.example", wanted), FENCE)
     assert isinstance(verdict, Node | str)
     assert "\n" not in describe(registration)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cluster_kit.abc import Gone, Seen
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
-from cluster_kit.strategies.gossip.peers import BELATED_S, Peers, Statement, Word
+from cluster_kit.strategies.gossip.peers import BELATED_S, HeardPeers, Novelty, Statement
 
 NAMES = tuple(f"{basename}@10.0.0.1" for basename in ("ann", "bob", "cat", "dan"))
 ANN = Node(name=NAMES[0], boot_id=BootId(1, 1))
@@ -73,13 +73,13 @@ packets = st.lists(st.tuples(st.booleans(), st.floats(0, BELATED_S, exclude_max=
 @given(packets, st.floats(0, 100))
 def test_of_packets_in_any_order_the_first_goodbye_is_the_last_word(arriving, silent_s):
     """Each is a goodbye or not, and arrives so long after the first."""
-    peers, left = Peers(silent_s=silent_s, ttl_s=TTL_S), False
+    peers, left = HeardPeers(silent_s=silent_s, ttl_s=TTL_S), False
     for is_goodbye, at_s in sorted(arriving, key=lambda packet: packet[1]):
         if is_goodbye:
             assert peers.bury(ANN.name, ANN.boot_id, at_s) is not left
             left = True
         else:
-            assert (peers.hear(Statement(ANN, FENCE, leaving=False), at_s) is Word.LATE) is left
+            assert (peers.hear(Statement(ANN, FENCE, leaving=False), at_s) is Novelty.LATE) is left
         assert not (left and peers.current(ANN.name))
 
 

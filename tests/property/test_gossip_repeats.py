@@ -11,7 +11,7 @@ from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip import engine
 from cluster_kit.strategies.gossip.engine import GossipEngine
-from cluster_kit.strategies.gossip.peers import Peers
+from cluster_kit.strategies.gossip.peers import HeardPeers
 from cluster_kit.wire.gossip import Kind, Packet, encode
 
 FENCE = Fence("shop", "lan")
@@ -45,7 +45,7 @@ def hear_twice(peer, datagrams, now_s):
 @contextmanager
 def without_short_cuts():
     never = mock.Mock(return_value=False)
-    with mock.patch.multiple(Peers, repeats=never, all_repeat=never):
+    with mock.patch.multiple(HeardPeers, repeats=never, all_repeat=never):
         yield
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster_kit.node import Node
-from cluster_kit.strategies.hosts_file.lines import MAX_FAULTS, parse
+from cluster_kit.strategies.hosts_file.parser import MAX_FAULTS, parse
 from cluster_kit.strategies.static import parse_node
 
 hosts = st.sampled_from(["10.0.0.7", "web.example", "[fe80::7]", "h"])

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster_kit.abc import Found, Gone, Leaving
-from cluster_kit.strategies.kubernetes.entries import Entry, Reading
-from cluster_kit.strategies.kubernetes.faults import ApiError, Kind
+from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind
+from cluster_kit.strategies.kubernetes.entries import PeerAddress, Reading
 from cluster_kit.strategies.kubernetes.naming import Naming
 from cluster_kit.strategies.kubernetes.reflector import Reflector
-from cluster_kit.strategies.kubernetes.view import View
+from cluster_kit.strategies.kubernetes.view import CollectionView
 
 STABLE = "stable"
 NAMES = ["a", "b", "c", "d"]
@@ -30,7 +30,7 @@ steps = st.lists(
 def reading(addresses):
     return Reading(
         tuple(
-            Entry(ip=f"10.0.0.{n}", port=1, namespace="d", owner=f"{n}", hostname=None, ready=True, terminating=False)
+            PeerAddress(ip=f"10.0.0.{n}", port=1, namespace="d", owner=f"{n}", hostname=None, ready=True, terminating=False)
             for n in sorted(addresses)
         )
     )
@@ -68,13 +68,13 @@ class Server:
 
     def reach(self, version):
         if version > self.version:
-            raise ApiError(Kind.EXPIRED, "the version is too large")
+            raise ApiError(ErrorKind.EXPIRED, "the version is too large")
         return str(self.version)
 
     def list(self, token, paged):
         version, start = (int(part) if part.isdigit() else part for part in token.split("/")) if token else (self.version, "")
         if token and version < self.compacted:
-            raise ApiError(Kind.EXPIRED, "the token is too old")
+            raise ApiError(ErrorKind.EXPIRED, "the token is too old")
         names = sorted(name for name in self.at(version) if name > str(start))
         shown = names[: self.page] if paged else names
         more = f"{version}/{shown[-1]}" if len(shown) < len(names) else ""
@@ -82,7 +82,7 @@ class Server:
 
     def watch(self, version):
         if version < self.compacted:
-            raise ApiError(Kind.EXPIRED, "the version is too old")
+            raise ApiError(ErrorKind.EXPIRED, "the version is too old")
         return [(str(at + 1), *self.history[at]) for at in range(version, self.version)]
 
 
@@ -92,7 +92,7 @@ class Client:
     def __init__(self, server, cached):
         self.server = server
         self.reflector = Reflector(cached=cached, poll_s=30.0)
-        self.view = View(
+        self.view = CollectionView(
             Naming(basename=None, mode="ip", service=None, domain="d"), prefer_ipv6=False, count_unready=True, needs_port=True
         )
         self.staged = []
@@ -102,11 +102,11 @@ class Client:
     def ask(self, fate):
         request = self.reflector.next(0.5)
         params = dict(request.params)
-        kinds = {kind.name.lower(): kind for kind in Kind}
+        kinds = {kind.name.lower(): kind for kind in ErrorKind}
         try:
             if self.server.away:
                 self.server.away = False
-                raise ApiError(Kind.UNREACHABLE, "connection refused")
+                raise ApiError(ErrorKind.UNREACHABLE, "connection refused")
             if fate in kinds and not (fate == "forbidden" and not request.watch):
                 raise ApiError(kinds[fate], "a fate")
             if request.watch:
@@ -173,7 +173,7 @@ def test_no_false_leave_and_the_truth_at_last(steps, cached):
 
 @settings(deadline=None, max_examples=300)
 @given(
-    failures=st.lists(st.sampled_from([None, *Kind]), min_size=10, max_size=40),
+    failures=st.lists(st.sampled_from([None, *ErrorKind]), min_size=10, max_size=40),
     jitter=st.floats(0, 1),
     poll_s=st.floats(0.5, 60),
 )

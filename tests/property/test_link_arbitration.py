@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster_kit.connectors.tcp.connection import MESSAGES
+from cluster_kit.connectors.tcp.faults import Fault
 from cluster_kit.connectors.tcp.links import Close, Dial, Down, Failed, Linked, Probe, Send, Up
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectReason
@@ -131,7 +132,7 @@ class World:
     def establish(self, host: Host, conn: int, node: Node) -> None:
         target = self.serving(node.address)
         if target is None:
-            self.apply(host, host.table.closed(conn, cause=ConnectReason.REFUSED))
+            self.apply(host, host.table.closed(conn, fault=Fault.of(ConnectReason.REFUSED)))
             return
         number = self.number()
         near, far = End(host, conn, host.table.link(conn)), End(target, number, target.table.accept(number))

@@ -11,8 +11,20 @@ from cluster_kit.errors import ConnectError, ConnectReason, DiscoveryError
 from cluster_kit.events import NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
 from cluster_kit.membership.departures import BELATED_S
 from cluster_kit.membership.membership import Membership
-from cluster_kit.membership.pace import Pace
+from cluster_kit.membership.pace import Rate
 from cluster_kit.membership.reconciler import FINAL_RETRY_S, Connect, Disconnect, GiveUp
+from cluster_kit.membership.reports import (
+    Connected,
+    ConnectFailed,
+    Disconnected,
+    LinkDown,
+    LinkLeaving,
+    LinkUp,
+    LinkUpdated,
+    Observed,
+    SourceFails,
+    SourceWorks,
+)
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -32,8 +44,8 @@ jitters = st.floats(0, 1, exclude_max=True)
 class World(RuleBasedStateMachine):
     """The peers, the links that really are up, the commands under way, and the view that the events add up to."""
 
-    @initialize(prune=st.booleans(), keeps_links=st.booleans(), unhurried=st.booleans())
-    def start(self, prune, keeps_links, unhurried):
+    @initialize(prune=st.booleans(), keeps_links=st.booleans(), unhurried=st.booleans(), eager=st.booleans())
+    def start(self, prune, keeps_links, unhurried, eager):
         self.membership = Membership(
             LOCAL,
             FullMeshTopology(),
@@ -44,8 +56,13 @@ class World(RuleBasedStateMachine):
             keeps_links=keeps_links,
         )
         if unhurried:  # the application is told seldom, so that much is held back
-            self.membership._news._pace = Pace(UNHURRIED_S)
-            self.membership._wish._pace = Pace(UNHURRIED_S)
+            self.membership._rules.news._rate = Rate(UNHURRIED_S)
+            self.membership._rules.wish._rate = Rate(UNHURRIED_S)
+        self.keeps_links = keeps_links
+        self.eager = eager  # it steps on with each report alone, not with all since the last step
+        self.reports = []
+        self.events = []
+        self.wake_at_s = None
         self.now_s = 0.0
         self.boots = [10] * PEERS
         self.links: dict[int, Node] = {}
@@ -57,6 +74,14 @@ class World(RuleBasedStateMachine):
         self.in_flight: list[Connect | Disconnect] = []
         self.known: dict[str, Node] = {}
         self.up: dict[str, Node] = {}
+
+    def report(self, report):
+        self.reports.append(report)
+        if self.eager:
+            self.step()
+
+    def hear(self, source, observation):
+        self.report(Observed(source, observation))
 
     # -- the peers -------------------------------------------------------------------------------------------------------------
 
@@ -87,11 +112,11 @@ class World(RuleBasedStateMachine):
 
     @rule(peer=peers, shape=shapes, source=st.sampled_from(["gossip", "exchange"]))
     def source_sees(self, peer, shape, source):
-        self.membership.observe(source, Seen(self.node(peer, shape), TTL_S), self.now_s)
+        self.hear(source, Seen(self.node(peer, shape), TTL_S))
 
     @rule(answer=st.dictionaries(peers, shapes))
     def source_answers(self, answer):
-        self.membership.observe("dns", Found(self.node(peer, shape) for peer, shape in answer.items()), self.now_s)
+        self.hear("dns", Found(self.node(peer, shape) for peer, shape in answer.items()))
 
     @rule(peer=peers, with_boot=st.booleans(), reason=st.sampled_from([Reason.LEFT, Reason.GONE]))
     def source_says_gone(self, peer, with_boot, reason):
@@ -99,12 +124,12 @@ class World(RuleBasedStateMachine):
         if reason is Reason.LEFT and with_boot:
             self.goodbyes.add((node.key, node.boot_id))
         with self.nobody_is_parted() if reason is Reason.LEFT else nullcontext():
-            self.membership.observe("gossip", Gone(node.name, reason, node.boot_id if with_boot else None), self.now_s)
+            self.hear("gossip", Gone(node.name, reason, node.boot_id if with_boot else None))
 
     @rule(peer=peers)
     def source_says_leaving(self, peer):
         with self.nobody_is_parted():
-            self.membership.observe("gossip", Leaving(self.node(peer).name), self.now_s)
+            self.hear("gossip", Leaving(self.node(peer).name))
 
     @precondition(lambda self: self.links)
     @rule(data=st.data(), is_later=st.booleans(), leaves=st.booleans())
@@ -116,38 +141,41 @@ class World(RuleBasedStateMachine):
             node = node.evolve(boot_id=BootId(node.boot_id.started_ms + 1, peer))
             self.restarted.add(peer)
         with self.nobody_is_parted():
-            self.membership.observe("gossip", Seen(node, TTL_S), self.now_s)
+            self.hear("gossip", Seen(node, TTL_S))
             if leaves:
                 self.goodbyes.add((node.key, node.boot_id))
-                self.membership.observe("gossip", Gone(node.name, Reason.LEFT, node.boot_id), self.now_s)
+                self.hear("gossip", Gone(node.name, Reason.LEFT, node.boot_id))
             else:
-                self.membership.observe("gossip", Leaving(node.name), self.now_s)
+                self.hear("gossip", Leaving(node.name))
 
     @contextmanager
     def nobody_is_parted(self):
         """The block withdraws no wish for a link that is up, unless its peer has said over it that it is leaving."""
+        self.step()
         before = self.on_offer()
         yield
+        self.step()
         assert before & self.linked_and_staying() <= self.on_offer()
 
     def on_offer(self):
-        wish = self.membership._wish
-        return wish._known.by_key.keys() | wish._missed.by_key.keys()
+        return {key for key, peer in self.membership._rules.peers.items() if any(peer.offer)}
 
     @rule()
     def source_sees_ourselves(self):
-        self.membership.observe("gossip", Seen(LOCAL, TTL_S), self.now_s)
-        self.membership.observe("gossip", Seen(Node(None, LOCAL.address), TTL_S), self.now_s)
+        self.hear("gossip", Seen(LOCAL, TTL_S))
+        self.hear("gossip", Seen(Node(None, LOCAL.address), TTL_S))
 
     @rule(source=st.sampled_from(["gossip", "dns"]))
     def source_fails(self, source):
+        self.step()
         before = self.membership.known
-        self.membership.observe(source, Failed(DiscoveryError("dns: no answer")), self.now_s)
+        self.hear(source, Failed(DiscoveryError("dns: no answer")))
+        self.step()
         assert self.membership.known == before
 
-    @rule(source=st.sampled_from(["gossip", "exchange", "dns"]), turn=st.sampled_from(["source_fails", "source_works"]))
+    @rule(source=st.sampled_from(["gossip", "exchange", "dns"]), turn=st.sampled_from([SourceFails, SourceWorks]))
     def health_turns(self, source, turn):
-        getattr(self.membership, turn)(source, self.now_s)
+        self.report(turn(source))
 
     # -- the network -----------------------------------------------------------------------------------------------------------
 
@@ -156,7 +184,7 @@ class World(RuleBasedStateMachine):
             self.links[peer], self.opened_s[peer] = self.node(peer), self.now_s
             self.left.discard(self.links[peer].key)
             self.draining.discard(peer)
-            self.membership.link_up(self.links[peer], self.now_s)
+            self.report(LinkUp(self.links[peer]))
         return self.links[peer]
 
     @rule(peer=peers)
@@ -171,36 +199,44 @@ class World(RuleBasedStateMachine):
         if reason is Reason.LEFT:
             self.left.add(node.key)
             self.goodbyes.add((node.key, node.boot_id))
-        self.membership.link_down(node, reason, self.now_s)
+        self.report(LinkDown(node, reason))
 
     @precondition(lambda self: self.links)
     @rule(data=st.data(), tag=st.sampled_from("xy"))
     def peer_changes_metadata(self, data, tag):
         peer = data.draw(st.sampled_from(sorted(self.links)))
-        self.membership.link_updated(self.links[peer].evolve(metadata={"tag": tag}))
+        self.report(LinkUpdated(self.links[peer].evolve(metadata={"tag": tag})))
 
     @precondition(lambda self: self.links)
     @rule(data=st.data())
     def peer_drains(self, data):
         peer = data.draw(st.sampled_from(sorted(self.links)))
         self.draining.add(peer)
-        self.membership.link_leaving(self.links[peer])
+        self.report(LinkLeaving(self.links[peer]))
 
     @rule(peer=peers, reason=down_reasons)
     def stale_report(self, peer, reason):
         """A link of another run ends, or one that never was up."""
         node = self.node(peer)
         if peer not in self.links or self.links[peer].boot_id != node.boot_id:
-            self.membership.link_down(node, reason, self.now_s)
+            self.report(LinkDown(node, reason))
 
     # -- the connector ---------------------------------------------------------------------------------------------------------
 
     @rule()
-    def worker_plans(self):
-        self.membership.tick(self.now_s)
+    def worker_steps(self):
+        self.step()
+        assert self.step() == []
+
+    def step(self):
+        """Have the worker take a step, and return the commands that it starts."""
         dialled = {command.node.key for command in self.in_flight if isinstance(command, Connect)}
-        commands = []
-        for command in self.membership.plan(self.now_s):
+        commands, reports = [], self.reports
+        self.reports = []
+        effects = self.membership.step(reports, self.now_s)
+        self.events += effects.events
+        self.wake_at_s = effects.wake_at_s
+        for command in effects.commands:
             if isinstance(command, GiveUp):
                 assert command.key in dialled
                 dialled.remove(command.key)
@@ -209,34 +245,39 @@ class World(RuleBasedStateMachine):
         self.in_flight += commands
         keys = [command.node.key for command in self.in_flight]
         assert len(keys) == len(set(keys))
-        assert self.membership.plan(self.now_s) == []
         leaving = self.membership.leaving
-        vouched_for = self.membership._roster.known.keys()  # the application hears of a loss a little later
+        vouched_for = self.membership._rules.roster.known.keys()  # the application hears of a loss a little later
         staying = vouched_for - (leaving - self.linked_and_staying())
         for command in commands:
             if isinstance(command, Connect):
                 assert command.node.key not in leaving - self.linked_and_staying(self.restarted) | {LOCAL.name, LOCAL.address}
             else:
                 assert command.node.key not in staying or command.node.key in self.left
+        return commands
 
     def linked_and_staying(self, others=frozenset()):
         """Return the keys of linked peers who have not said over it that they are leaving; ``others`` count as well."""
-        if not self.membership._keeps_links:
+        if not self.keeps_links:
             return set()
         staying = {node.key for peer, node in self.links.items() if peer not in self.draining - others}
-        return staying - self.membership._doubts._links.keys()
+        return staying - self.doubted()
+
+    def doubted(self):
+        return {key for key, peer in self.membership._rules.peers.items() if peer.doubted}
 
     def succeed(self, command):
         if isinstance(command, Connect):
             peer = self.open_link(self.peer_at(command.node))
-            self.membership.connected(command.node, peer, self.now_s)
+            self.in_flight.remove(command)
+            self.report(Connected(command.node, peer))
         else:
-            self.membership.disconnected(command.node, self.now_s)
+            self.in_flight.remove(command)
+            self.report(Disconnected(command.node))
 
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data())
     def command_succeeds(self, data):
-        self.succeed(self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1))))
+        self.succeed(data.draw(st.sampled_from(self.in_flight)))
 
     @precondition(lambda self: any(isinstance(command, Connect) for command in self.in_flight))
     @rule(data=st.data(), reason=connect_reasons, jitter=jitters)
@@ -245,19 +286,21 @@ class World(RuleBasedStateMachine):
         command = data.draw(st.sampled_from(dials))
         self.in_flight.remove(command)
         error = ConnectError("tcp: failed", node=command.node.key, reason=reason)
-        self.membership.connect_failed(command.node, error, self.now_s, jitter)
+        self.report(ConnectFailed(command.node, error, jitter))
 
     @rule(seconds=st.sampled_from([0.01, 0.3, 1.0, 3.0, 20.0, 70.0]))
     def time_passes(self, seconds):
+        self.step()
         self.now_s += seconds
-        self.membership.tick(self.now_s)
+        self.step()
 
     # -- the laws --------------------------------------------------------------------------------------------------------------
 
     @invariant()
     def events_add_up(self):
         """Found and lost, up and down alternate, and what the events say is what there is."""
-        for event in self.membership.take_events():
+        events, self.events = self.events, []
+        for event in events:
             key = event.node.key
             match event:
                 case NodeFound():
@@ -285,12 +328,14 @@ class World(RuleBasedStateMachine):
     @invariant()
     def up_is_what_is_linked(self):
         """It is what the application is told, unless that is held back, or the link is to have outlived a goodbye first."""
+        if self.reports:
+            return
         linked = {node.key: (self.opened_s[peer], node.boot_id) for peer, node in self.links.items()}
-        doubted = {key: linked[key] for key in self.membership._doubts._links}
+        doubted = {key: linked[key] for key in self.doubted()}
         assert all(
             self.now_s <= opened_s + BELATED_S and (key, boot) in self.goodbyes for key, (opened_s, boot) in doubted.items()
         )
-        if self.membership._news.next_s() is None:
+        if self.membership._rules.news.next_s() is None:
             assert self.up.keys() == linked.keys() - doubted.keys()
 
     @invariant()
@@ -307,13 +352,11 @@ class World(RuleBasedStateMachine):
             return
         until_s = self.now_s + FINAL_RETRY_S + 1
         while self.now_s < until_s:
-            for command in self.in_flight:
+            for command in list(self.in_flight):
                 self.succeed(command)
-            self.in_flight.clear()
-            self.worker_plans()
-            wake_at_s = self.membership.wake_at_s(self.now_s)
+            self.step()
             if not self.in_flight:
-                self.now_s = until_s if wake_at_s is None else max(self.now_s + 0.001, wake_at_s)
+                self.now_s = until_s if self.wake_at_s is None else max(self.now_s + 0.001, self.wake_at_s)
         self.events_add_up()
         assert self.known.keys() - self.membership.leaving - self.left <= self.up.keys()
 

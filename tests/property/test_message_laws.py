@@ -11,7 +11,7 @@ from message_world import MAX_BYTES, World, play, random_steps
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import BootId, Node
 from cluster_kit.topics import control, lanes, link, peers
-from cluster_kit.topics.hearing import MAX_DECLINED
+from cluster_kit.topics.dispatcher import MAX_DECLINED
 from cluster_kit.topics.messenger import Messenger
 from cluster_kit.topics.outcomes import Interest
 from cluster_kit.topics.questions import MAX_OPEN
@@ -141,7 +141,7 @@ def test_questions_that_nobody_reads_the_answers_of_are_not_kept(victim, grown):
         victim.hear(*(wire.Asked(n, "t", 1, b"x" * 20) for n in range(start, start + 1000)))
         victim.drain()
     assert victim.outcomes == MAX_OPEN
-    assert len(victim.messenger._links[1].lanes.replies.items) <= MAX_DECLINED
+    assert victim.messenger._links[1].lanes.replies <= MAX_DECLINED
     assert grown() < 2 * MIB
 
 
@@ -154,7 +154,7 @@ def test_answers_that_are_not_taken_are_not_kept(victim, grown, end):
         for outcome in victim.messenger.receive(victim.link, asked):
             getattr(victim.messenger, end)(outcome.question, said)
         victim.drain()
-    assert len(victim.messenger._links[1].lanes.replies.items) <= MAX_DECLINED
+    assert victim.messenger._links[1].lanes.replies <= MAX_DECLINED
     assert grown() < 4 * MIB
 
 
@@ -247,7 +247,7 @@ RECORDS = st.one_of(
         for topics in [st.sampled_from(["t", "u", "v"])]
         for data in [st.sampled_from([b"", b"x" * 100, wire.encode_record(wire.Said(1, 5, b"y"))])]
         for kind, fields in [
-            (wire.Opening, {"run": st.just(HOSTILE_RUN), "line": numbers | st.none()}),
+            (wire.Opening, {"run": st.just(HOSTILE_RUN), "epoch": numbers | st.none()}),
             (wire.Interests, {"interests": st.dictionaries(topics, wanted), "last": st.booleans()}),
             (wire.Interested, {"topic": topics, "interest": wanted}),
             (wire.Uninterested, {"topic": topics}),
@@ -281,6 +281,6 @@ def test_whatever_a_peer_says_is_heard_or_ends_its_link(payloads, data):
             say("h@h", data.draw(st.sampled_from("tu")), b"x", tickets)
         victim.drain()
     victim.messenger.down(victim.link, 1.0)
-    ended = len(victim.messenger._local.places)
+    ended = len(victim.messenger._local.pending)
     assert ended == 0
     assert victim.messenger.tick(100.0) is not None

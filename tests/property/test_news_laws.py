@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from cluster_kit.events import NodeDown, NodeFound, NodeLeaving, NodeLost, NodeUp, NodeUpdated, Reason
 from cluster_kit.membership.news import BURST, INTERVAL_S, News
+from cluster_kit.membership.peer import Peers
 from cluster_kit.node import BootId, Node
 
 NAMES = ("b@there", "c@there")
@@ -69,7 +70,7 @@ def play(news, history):
 @settings(deadline=None)
 @given(histories, st.sampled_from([1, 3, 1000]))
 def test_events_alternate_and_end_in_the_last_state(history, burst):
-    news, view, last = News("t", burst), View(), {}
+    news, view, last = News(Peers(), "t", burst), View(), {}
     for _, shown, events in play(news, history):
         for event in events:
             view.apply(event)
@@ -83,7 +84,7 @@ def test_events_alternate_and_end_in_the_last_state(history, burst):
 @given(histories, st.sampled_from([1, 3, 1000]))
 def test_a_link_that_broke_is_told_of(history, burst):
     """Between two states of one link that is told to be up all the time it has been up all the time."""
-    news = News("t", burst)
+    news = News(Peers(), "t", burst)
     unbroken = {}  # whether the link that the application knows of has been up since it was told
     for _, shown, events in play(news, history):
         for key, (_, up) in shown.items():
@@ -101,7 +102,7 @@ def test_a_link_that_broke_is_told_of(history, burst):
 @settings(deadline=None)
 @given(histories)
 def test_there_are_so_many_events_of_a_node_at_a_time(history):
-    news = News("t", 1000)
+    news = News(Peers(), "t", 1000)
     told = {key: [] for key in NAMES}
     for now_s, _, events in play(news, history):
         for key in {event.node.key for event in events}:

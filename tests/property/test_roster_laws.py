@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from cluster_kit.abc import Failed, Found, Gone, Seen
 from cluster_kit.errors import DiscoveryError
+from cluster_kit.membership.peer import Peers
 from cluster_kit.membership.roster import Roster
 from cluster_kit.node import BootId, Node
 
@@ -117,7 +118,7 @@ class PlainRoster:
 @settings(deadline=None)
 @given(histories(named))
 def test_known_are_those_for_whom_a_source_vouches(history):
-    roster, plain = Roster(prune=True, max_nodes=100), PlainRoster()
+    roster, plain = Roster(Peers(), prune=True, max_nodes=100), PlainRoster()
     steps = play(roster, history)
     for (_, source, said), (_, now_s) in zip(history, steps, strict=True):
         plain.pass_time(now_s)
@@ -128,7 +129,7 @@ def test_known_are_those_for_whom_a_source_vouches(history):
 @settings(deadline=None)
 @given(histories(named), st.lists(st.sampled_from([0.1, 3.0, 1000.0])), st.sampled_from(SOURCES))
 def test_time_does_not_run_against_those_a_failing_source_vouches_for(history, waits, source):
-    roster, plain = Roster(prune=True, max_nodes=100), PlainRoster()
+    roster, plain = Roster(Peers(), prune=True, max_nodes=100), PlainRoster()
     now_s = 0.0
     for (_, who, said), (_, now_s) in zip(history, play(roster, history), strict=True):
         plain.pass_time(now_s)
@@ -144,7 +145,7 @@ def test_time_does_not_run_against_those_a_failing_source_vouches_for(history, w
 @settings(deadline=None)
 @given(histories(named))
 def test_time_runs_again_when_all_sources_work(history):
-    roster = settle(Roster(prune=True, max_nodes=100), history)
+    roster = settle(Roster(Peers(), prune=True, max_nodes=100), history)
     listed = {source: Found([]) for source in SOURCES}
     for _, source, said in history:
         if isinstance(said, Found):
@@ -159,7 +160,7 @@ def test_time_runs_again_when_all_sources_work(history):
 @settings(deadline=None)
 @given(histories(any_node))
 def test_changes_add_up_to_what_is_known(history):
-    roster = Roster(prune=True, max_nodes=100)
+    roster = Roster(Peers(), prune=True, max_nodes=100)
     view = {}
     for changes, _ in play(roster, history):
         for change in changes:
@@ -173,7 +174,7 @@ def test_changes_add_up_to_what_is_known(history):
 @settings(deadline=None)
 @given(histories(any_node), st.sampled_from(SOURCES), observations(any_node))
 def test_applying_an_observation_again_changes_nothing(history, source, observation):
-    roster = settle(Roster(prune=True, max_nodes=100), history)
+    roster = settle(Roster(Peers(), prune=True, max_nodes=100), history)
     roster.observe(source, observation, 1000.0)
     assert roster.observe(source, observation, 1000.0) == []
 
@@ -183,7 +184,7 @@ def test_applying_an_observation_again_changes_nothing(history, source, observat
 def test_order_of_sources_does_not_matter(answers, random):
     views = []
     for _ in range(2):
-        roster = Roster(prune=True, max_nodes=100)
+        roster = Roster(Peers(), prune=True, max_nodes=100)
         order = sorted(answers)
         random.shuffle(order)
         for source in order:
@@ -195,7 +196,7 @@ def test_order_of_sources_does_not_matter(answers, random):
 @settings(deadline=None)
 @given(histories(any_node), st.sampled_from(SOURCES))
 def test_failed_lookup_never_removes_a_node(history, source):
-    roster = settle(Roster(prune=True, max_nodes=100), history)
+    roster = settle(Roster(Peers(), prune=True, max_nodes=100), history)
     before = dict(roster.known)
     assert roster.observe(source, Failed(DiscoveryError("no")), 1000.0) == []
     assert roster.known == before
@@ -204,7 +205,7 @@ def test_failed_lookup_never_removes_a_node(history, source):
 @settings(deadline=None)
 @given(histories(any_node), st.integers(1, 4))
 def test_never_more_than_max_nodes(history, max_nodes):
-    roster = Roster(prune=True, max_nodes=max_nodes)
+    roster = Roster(Peers(), prune=True, max_nodes=max_nodes)
     for _ in play(roster, history):
         assert len(roster.known) <= max_nodes
 
@@ -212,7 +213,7 @@ def test_never_more_than_max_nodes(history, max_nodes):
 @settings(deadline=None)
 @given(histories(any_node))
 def test_without_pruning_no_name_is_ever_lost(history):
-    roster = Roster(prune=False, max_nodes=100)
+    roster = Roster(Peers(), prune=False, max_nodes=100)
     seen = set()
     for _ in play(roster, history):
         seen |= {key for key in roster.known if "@" in key}
@@ -222,9 +223,10 @@ def test_without_pruning_no_name_is_ever_lost(history):
 @settings(deadline=None)
 @given(histories(any_node))
 def test_nothing_is_kept_of_those_who_are_gone(history):
-    roster = settle(Roster(prune=True, max_nodes=100), history)
+    roster = settle(Roster(Peers(), prune=True, max_nodes=100), history)
     for source in SOURCES:
         roster.observe(source, Found([]), 1000.0)
     assert roster.known == {}
     assert roster.next_s() is None
-    assert not any(vars(roster._names).values())
+    assert not roster._names._names_at
+    assert all(peer.is_idle(1000.0) for peer in roster._peers.values())

@@ -5,9 +5,12 @@ from math import inf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster_kit.membership.terms import Terms
+from cluster_kit.membership.peer import Peers
+from cluster_kit.membership.sources import Source
+from cluster_kit.node import Node
 
-keys = st.sampled_from("abcd")
+KEYS = [f"{name}@there" for name in "abcd"]
+keys = st.sampled_from(KEYS)
 lengths = st.sampled_from([1.0, 2.0, 5.0, inf])
 steps = st.one_of(
     st.tuples(st.sampled_from(["set", "renew"]), keys, lengths),
@@ -19,26 +22,27 @@ steps = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(steps, st.sampled_from([0.0, 0.5, 1.0, 3.0])), max_size=40))
 def test_they_are_a_dictionary_of_times(history):
-    terms, until_s, now_s = Terms(), {}, 0.0
+    source, until_s, now_s = Source("s", Peers()), {}, 0.0
     for step, seconds in history:
         now_s += seconds
         match step:
             case "set", key, length_s:
-                terms.set(key, length_s, now_s)
+                source.say(Node(key), length_s, now_s)
                 until_s[key] = now_s + length_s
             case "renew", key, length_s:
                 is_in_time = until_s.get(key, -inf) > now_s and length_s < inf
-                assert terms.renew(key, length_s, now_s) is is_in_time
+                if key in source.words:
+                    assert source.renew(key, length_s, now_s) is is_in_time
                 if is_in_time:
                     until_s[key] = now_s + length_s
             case "discard", key:
-                terms.discard(key)
+                source.take_back(key)
                 until_s.pop(key, None)
             case ("pop",):
                 due = [key for _, key in sorted((at_s, key) for key, at_s in until_s.items() if at_s <= now_s)]
-                assert terms.pop_due(now_s) == due
+                assert source.pop_due(now_s) == due
                 for key in due:
                     del until_s[key]
         next_s = min(until_s.values(), default=inf)
-        assert terms.next_s() == (next_s if next_s < inf else None)
-        assert {key for key in "abcd" if terms.holds(key, now_s)} == {key for key, at_s in until_s.items() if at_s > now_s}
+        assert source.next_s() == (next_s if next_s < inf else None)
+        assert {key for key in KEYS if source.holds(key, now_s)} == {key for key, at_s in until_s.items() if at_s > now_s}

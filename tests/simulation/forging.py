@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cluster_kit.abc import Seen
 from cluster_kit.node import BootId
 from cluster_kit.strategies.gossip import GossipStrategy
-from cluster_kit.strategies.gossip.ways import group_of
+from cluster_kit.strategies.gossip.group import group_of
 from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES, Kind, Packet, encode
 
 FROM_S = 3.0

@@ -36,8 +36,8 @@ def take_whatever_comes(self, link, said):
     stream = self._stream(link, said.stream)
     if stream is not None:
         if said.number > stream.last + 1:
-            self._lose(link, stream, said.number - 1)
-        stream.arrive(said.number, len(said.data))
+            self._record_loss(link, stream, said.number - 1)
+        stream.record_arrival(said.number, len(said.data))
         self._local.outcomes.append(outcomes.Arrived(stream, link.node, stream.topic, said.number, said.data))
 
 
@@ -53,7 +53,7 @@ def greet_with_what_was_at_first(self, greeting):
     self._greetings += 1
 
 
-_CUT = Lane.cut
+_CUT = Lane.next_part
 
 
 def cut_all_alike(self, room, slots):
@@ -68,7 +68,7 @@ def forget_what_was_told(self, node, greeting, told):
     _UP(self, node, greeting, self.greeting)
 
 
-_PART = Peers.part
+_PART = Peers.link_down
 
 
 def part_without_doubt(self, peer, now_s):
@@ -83,14 +83,14 @@ def forget_who_is_away(self, peer, now_s):
 
 def leave_the_greeting_for_later(self, connection):
     if connection.carries_messages(self.us):
-        connection.told_greeting = b""
+        connection.sent_greeting = b""
 
 
 MESSAGE_SAFEGUARDS = [
     # at most once, in order
     Safeguard(
         name="a message that comes again is known by its number",
-        off={"topics.hearing:Hearing._said": take_whatever_comes},
+        off={"topics.dispatcher:Dispatcher._on_said": take_whatever_comes},
         family=Family(make=families.talk, scaled={"wire.topics:encode": repeat_messages}),
         finds=Law.MESSAGES,
     ),
@@ -103,19 +103,19 @@ MESSAGE_SAFEGUARDS = [
     # loss is told
     Safeguard(
         name="a hole in the numbers is a gap",
-        off={"topics.incoming:Incoming.lost_before": always(0)},
+        off={"topics.incoming:IncomingStreams.lost_before": always(0)},
         family=Family(make=families.stalled),
         finds=Law.GAPS,
     ),
     Safeguard(
         name="a link that is back begins with what was missed",
-        off={"topics.control:Control.tell_missed": nothing},
+        off={"topics.control:Control.announce_missed": nothing},
         family=Family(make=families.talk_until_cut),
         finds=Law.GAPS,
     ),
     Safeguard(
         name="numbers go on when a worker is replaced",
-        off={"topics.peers:Peers.part": forget_who_is_away},
+        off={"topics.peers:Peers.link_down": forget_who_is_away},
         family=Family(make=families.talk_until_worker_dies),
         finds=Law.GAPS,
     ),
@@ -127,19 +127,19 @@ MESSAGE_SAFEGUARDS = [
     ),
     Safeguard(
         name="what an earlier run has said last is in doubt",
-        off={"topics.peers:Peers.part": part_without_doubt, "topics.peers:Peers.give_up": nothing},
+        off={"topics.peers:Peers.link_down": part_without_doubt, "topics.peers:Peers.resolve_doubt": nothing},
         family=Family(make=families.replaced),
         finds=Law.GAPS,
     ),
     Safeguard(
         name="what there was no room for is told once there is some",
-        off={"topics.link:Link._tell_skipped": nothing},
+        off={"topics.link:Link._announce_skipped": nothing},
         family=Family(make=families.stalled),
         finds=Law.GAPS,
     ),
     Safeguard(
         name="who has said all leaves no doubt",
-        off={"topics.hearing:Hearing._closing": nothing},
+        off={"topics.dispatcher:Dispatcher._on_closing": nothing},
         family=Family(make=families.goodbye),
         finds=Law.GAPS,
     ),
@@ -152,13 +152,13 @@ MESSAGE_SAFEGUARDS = [
     ),
     Safeguard(
         name="who begins to listen says so",
-        off={"topics.control:Control.tell_interest": nothing},
+        off={"topics.control:Control.announce_interest": nothing},
         family=Family(make=families.interests),
         finds=Law.REACH,
     ),
     Safeguard(
         name="what was listened to amid the handshake is said behind it",
-        off={"topics.control:Control.tell_interests": nothing},
+        off={"topics.control:Control.announce_interests": nothing},
         family=Family(make=families.listen_amid_handshakes),
         finds=Law.REACH,
     ),
@@ -173,20 +173,20 @@ MESSAGE_SAFEGUARDS = [
     ),
     Safeguard(
         name="parts of several messages are kept apart",
-        off={"topics.lanes:Lane.cut": cut_all_alike},
+        off={"topics.lanes:Lane.next_part": cut_all_alike},
         family=Family(make=families.long_ones),
         finds=Law.REACH,
     ),
     # room
     Safeguard(
         name="no more is said than there is room for",
-        off={"topics.outgoing:Outgoing.has_room": always(True)},
+        off={"topics.outgoing:OutgoingStream.has_room": always(True)},
         family=Family(make=families.stalled),
         finds=Law.ROOM,
     ),
     Safeguard(
         name="no more is on its way than the transit holds",
-        off={"topics.lanes:Lanes.may_go": property(lambda self: bool(self._turns))},
+        off={"topics.lanes:Lanes.can_send": property(lambda self: bool(self._turns))},
         family=Family(make=families.bulky, scaled=SMALL_TRANSIT),
         finds=Law.ROOM,
     ),
@@ -198,13 +198,13 @@ MESSAGE_SAFEGUARDS = [
     ),
     Safeguard(
         name="what is read gives room",
-        off={"topics.link:Link.taken": nothing},
+        off={"topics.link:Link.add_credit": nothing},
         family=Family(make=families.wait_for_room),
         finds=Law.QUESTIONS,
     ),
     Safeguard(
         name="parcels that are on their way make room for more",
-        off={"worker.forwarding:Forwarding._tell_forwarded": nothing},
+        off={"worker.forwarding:Forwarding._take_forwarded": always(0)},
         family=Family(make=families.talk),
         finds=Law.GAPS,
     ),

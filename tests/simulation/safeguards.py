@@ -11,9 +11,9 @@ from cluster_kit.abc import Gone
 from cluster_kit.connectors.tcp.arbitration import Verdict, judge
 from cluster_kit.events import Reason
 from cluster_kit.membership.backoff import Backoff
-from cluster_kit.membership.news import _State
+from cluster_kit.membership.peer import Standing
 from cluster_kit.strategies.gossip.engine import Ignored
-from cluster_kit.strategies.gossip.peers import Word
+from cluster_kit.strategies.gossip.peers import Novelty
 from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.wire.gossip import Kind
 from cluster_kit.wire.link import State
@@ -51,7 +51,7 @@ def believe_any_boot(self, source, name, boot_id):
     return [(name, source)] if self.told_by(source, name) else []
 
 
-def admit_everybody(self, node):
+def admit_everybody(self, node, source):
     return not self._is_own(node)
 
 
@@ -69,15 +69,16 @@ def gone_only_who_left(name, reason, boot_id=None):
 
 def take_any_run(self, said, now_s):
     if now_s < self._buried.get(said.node.boot_id, -inf):
-        return Word.LATE
+        return Novelty.LATE
     before = self._said.get(said.node.key)
-    return Word.KNOWN if before and said.says_the_same_as(before) else Word.NEW
+    return Novelty.KNOWN if before and said.says_the_same_as(before) else Novelty.NEW
 
 
 def lose_what_is_held(self, key, *, known, up, leaving, reason, lost=None):
-    state = _State(known, up, reason, reason if up is None and key in self.up else None, leaving)
-    if self._pace.at_s(key, self._now_s, NEWS_BURST) <= self._now_s:
-        self._tell(key, state)
+    peer = self._peers[key]
+    state = Standing(known, up, reason, reason if up is None and peer.reported_up else None, leaving)
+    if self._rate.at_s(peer.report_paid_s, self._now_s, NEWS_BURST) <= self._now_s:
+        self._tell(peer, state)
 
 
 NEWS_BURST = 3
@@ -121,7 +122,7 @@ SAFEGUARDS = [
     # which run
     Safeguard(
         name="a late packet of an earlier run is known as such",
-        off={"strategies.gossip.peers:Peers._judge": take_any_run, **BELIEVES_NO_GOODBYE},
+        off={"strategies.gossip.peers:HeardPeers._judge": take_any_run, **BELIEVES_NO_GOODBYE},
         family=Family(make=families.successors),
         finds=Law.RUNS,
     ),
@@ -158,7 +159,7 @@ SAFEGUARDS = [
     # forged words
     Safeguard(
         name="that a peer has left is believed once its link is down",
-        off={"membership.membership:Membership._would_tell": always(False)},
+        off={"membership.rules:Rules._would_tell": always(False)},
         family=Family(
             make=families.while_words_are_forged, topology={"strategy": {"name": Forging, "kinds": (int(Kind.GOODBYE),)}}
         ),

@@ -1,4 +1,7 @@
-"""Applications whose topics are joined in memory: real switchboards and messengers; worker and links are stood in for."""
+"""Applications whose topics are joined in memory.
+
+Switchboards and messengers are real; ``Application`` stands in for workers and links.
+"""
 
 import threading
 from functools import partial
@@ -17,10 +20,10 @@ class Application:
     """One node, in one topology; a thread of its own stands for the supervising thread.
 
     Attributes:
-        forwards: Whether its worker passes parcels on; else they are ``held``, until ``forward``.
-        greets: Whether its worker hears a new greeting at once; else that is on its way, until ``greet``.
-        greeted: How many it has heard.
-        asked_to_greet: How often it was to be told one.
+        forwards: Whether its worker forwards parcels; if not, they are ``held`` until ``forward``.
+        greets: Whether its worker gets a new greeting at once; if not, it does by ``greet``.
+        greeted: How many greetings it has got.
+        asked_to_greet: How often it was asked to fetch one.
     """
 
     def __init__(self, name, boot=1):
@@ -54,9 +57,15 @@ class Application:
         self.boards.join()
 
     def topic(self, name):
-        return Topic(name, boards=self.boards, board=self.board, running=lambda: None, current=lambda _, nodes: tuple(nodes))
+        return Topic(
+            name,
+            boards=self.boards,
+            board=self.board,
+            running=lambda: None,
+            current=lambda _, nodes: tuple(nodes),
+        )
 
-    # -- the supervising thread, and the worker's end of the line --------------------------------------------------------------
+    # -- the supervising thread, and the worker's end of the line ----------------------------------
 
     def _run(self):
         while (order := self._orders.get()) is not None:
@@ -66,7 +75,11 @@ class Application:
         self._orders.put(partial(order, *arguments))
 
     def hear(self, message):
-        self.order(lambda: self.board.hear(message, self.now_s))
+        self.order(self._receive, message)
+
+    def _receive(self, message):
+        self.board.note(message, self.now_s)
+        self.board.settle()
 
     def settle(self):
         """Wait until everything that was ordered so far is done."""
@@ -104,7 +117,7 @@ class Application:
                 peer.hear(Parcel(there, payload))
             self.hear(Forwarded(link, 1))
 
-    # -- links -----------------------------------------------------------------------------------------------------------------
+    # -- links -------------------------------------------------------------------------------------
 
     def link(self, peer):
         """Open a link, as after a handshake; return its numbers at both ends."""
@@ -121,7 +134,13 @@ class Application:
         return here, there
 
     def _opened(self, link, peer):
-        return LinkOpened(link=link, node=peer.node, greeting=peer._greeting, outdated=False, greetings=self.greeted)
+        return LinkOpened(
+            link=link,
+            node=peer.node,
+            greeting=peer._greeting,
+            outdated=False,
+            greetings=self.greeted,
+        )
 
     def cut(self, here):
         """Lose a link, and what is on its way."""

@@ -3,6 +3,14 @@
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.membership.membership import Membership
 from cluster_kit.membership.reconciler import Connect
+from cluster_kit.membership.reports import (
+    Connected,
+    ConnectFailed,
+    Disconnected,
+    LinkDown,
+    LinkUp,
+    Observed,
+)
 from cluster_kit.node import BootId, Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -35,29 +43,62 @@ def shown(event):
 
 
 class Driver:
-    """A membership with a clock, and a connector that does as it is told at once."""
+    """A membership with a clock, and a connector that does as it is told at once.
+
+    Reports are applied together, at the next step: that is when something is asked for, or before time passes.
+    """
 
     def __init__(self, topology=None, **options):
         self.now_s = 100.0
         defaults = {"name": "web", "prune": True, "max_nodes": 100, "remember_s": 60.0, "keeps_links": True}
-        self.membership = Membership(LOCAL, topology or FullMeshTopology(), **(defaults | options))
+        self._membership = Membership(LOCAL, topology or FullMeshTopology(), **(defaults | options))
+        self._reports, self._commands, self._events = [], [], []
+        self._wake_at_s = None
+
+    @property
+    def membership(self):
+        self.step()
+        return self._membership
+
+    @property
+    def wake_at_s(self):
+        self.step()
+        return self._wake_at_s
+
+    def report(self, *reports):
+        self._reports += reports
+
+    def step(self):
+        reports, self._reports = self._reports, []
+        effects = self._membership.step(reports, self.now_s)
+        self._commands += effects.commands
+        self._events += effects.events
+        self._wake_at_s = effects.wake_at_s
 
     def observe(self, observation, source="s"):
-        self.membership.observe(source, observation, self.now_s)
+        self.report(Observed(source, observation))
 
     def wait(self, seconds):
+        self.step()
         self.now_s += seconds
-        self.membership.tick(self.now_s)
+        self.step()
 
     def plan(self):
-        return self.membership.plan(self.now_s)
+        self.step()
+        commands, self._commands = self._commands, []
+        return commands
 
     def planned(self):
         """Plan, and write commands as ``connect b@there``."""
         return [f"{type(command).__name__.lower()} {command.node.key}" for command in self.plan()]
 
+    def take_events(self):
+        self.step()
+        events, self._events = self._events, []
+        return events
+
     def events(self):
-        return [shown(event) for event in self.membership.take_events()]
+        return [shown(event) for event in self.take_events()]
 
     def carry_out(self, *peers):
         """Plan, and have every command succeed; ``peers`` are who answers at their addresses."""
@@ -65,23 +106,22 @@ class Driver:
         for command in self.plan():
             if isinstance(command, Connect):
                 peer = answering.get(command.node.address, command.node)
-                self.membership.link_up(peer, self.now_s)
-                self.membership.connected(command.node, peer, self.now_s)
+                self.report(LinkUp(peer), Connected(command.node, peer))
             else:
-                self.membership.disconnected(command.node, self.now_s)
+                self.report(Disconnected(command.node))
 
     def link_up(self, peer):
-        self.membership.link_up(peer, self.now_s)
+        self.report(LinkUp(peer))
 
     def link_down(self, peer, reason):
-        self.membership.link_down(peer, reason, self.now_s)
+        self.report(LinkDown(peer, reason))
 
     def refuse(self, reason="refused", jitter=0.5):
         """Plan, and have every dial fail."""
         for command in self.plan():
-            self.membership.connect_failed(command.node, error(reason), self.now_s, jitter)
+            self.report(ConnectFailed(command.node, error(reason), jitter))
 
     def quiet(self):
         """Forget the events so far."""
-        self.membership.take_events()
+        self.take_events()
         return self

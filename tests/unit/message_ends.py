@@ -2,7 +2,7 @@
 
 from cluster_kit.node import BootId, Node
 from cluster_kit.topics.messenger import Messenger
-from cluster_kit.topics.outcomes import Interest, Outcome
+from cluster_kit.topics.outcomes import Arrived, Interest, Outcome
 from cluster_kit.wire import topics as wire
 
 WIDE = Interest(messages=1000, bytes=2**20, answers=True)
@@ -37,13 +37,13 @@ class End:
 
     def told(self, kind: type | None = None) -> list[Outcome]:
         """Return what it was told since the last call, of one type."""
-        self.outcomes += self.messenger.receive(-1, b"")
+        self.outcomes += self.messenger.take_outcomes()
         outcomes, self.outcomes = self.outcomes, []
         return [each for each in outcomes if kind is None or type(each) is kind]
 
     def data(self) -> list[bytes]:
         """Return the messages that have come."""
-        return [each.data for each in self.told() if hasattr(each, "stream") and hasattr(each, "data")]
+        return [each.data for each in self.told(Arrived)]
 
 
 class Pair:
@@ -62,7 +62,8 @@ class Pair:
         greetings = {end: end.messenger.greeting for end in (self.ann, self.bob)}
         for end, other in ((self.ann, self.bob), (self.bob, self.ann)):
             end.link = self.links
-            end.outcomes += end.messenger.up(self.links, other.node, greetings[other], outdated=False)
+            up = end.messenger.up(self.links, other.node, greetings[other], outdated=False)
+            end.outcomes += up
 
     def cut(self, now_s: float = 0.0) -> None:
         """Lose the link, and what is on its way."""
@@ -90,4 +91,4 @@ class Pair:
     def read(self, outcomes: list[Outcome]) -> None:
         """Have bob read what has come."""
         for each in outcomes:
-            self.bob.messenger.taken(each.stream, each.number)
+            self.bob.messenger.mark_read(each.stream, each.number)

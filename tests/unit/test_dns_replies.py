@@ -5,16 +5,25 @@ import pytest
 from cluster_kit.abc import Answer
 from cluster_kit.node import Node
 from cluster_kit.strategies.dns.causes import why_failed, why_late, why_nobody, why_one
-from cluster_kit.strategies.dns.replies import Kind, Reply, Service, Status, by_family, kinds_of
-from cluster_kit.strategies.dns.services import targets_of, who_serves
+from cluster_kit.strategies.dns.replies import (
+    DnsFailure,
+    RecordType,
+    Reply,
+    ReplyStatus,
+    SrvRecord,
+    by_family,
+    kinds_of,
+    no_answer,
+)
+from cluster_kit.strategies.dns.services import nodes_of_services, targets_of
 
-NO_NAME = Reply(status=Status.NO_NAME, said="there is no such name")
-NO_DATA = Reply(status=Status.NO_DATA, said="it has no records")
-FAILED = Reply(status=Status.FAILED, said="10.0.0.2:53 does not answer")
+NO_NAME = Reply(status=ReplyStatus.NO_NAME, said="there is no such name")
+NO_DATA = Reply(status=ReplyStatus.NO_DATA, said="it has no records")
+FAILED = no_answer("10.0.0.2:53 does not answer", DnsFailure.SILENT)
 
 
 def found(*addresses):
-    return Reply(status=Status.FOUND, addresses=addresses)
+    return Reply(status=ReplyStatus.FOUND, addresses=addresses)
 
 
 def node_at(address):
@@ -22,14 +31,14 @@ def node_at(address):
 
 
 def by_kind(a, aaaa):
-    answers = by_family("web.test", {Kind.A: a, Kind.AAAA: aaaa}, node_at)
+    answers = by_family("web.test", {RecordType.A: a, RecordType.AAAA: aaaa}, node_at)
     return answers["A web.test"], answers["AAAA web.test"]
 
 
 def test_own_family_comes_first():
-    assert kinds_of("any", "10.0.0.1") == (Kind.A, Kind.AAAA)
-    assert kinds_of("any", "fd00::1") == (Kind.AAAA, Kind.A)
-    assert kinds_of("ipv4", "fd00::1") == (Kind.A,)
+    assert kinds_of("any", "10.0.0.1") == (RecordType.A, RecordType.AAAA)
+    assert kinds_of("any", "fd00::1") == (RecordType.AAAA, RecordType.A)
+    assert kinds_of("ipv4", "fd00::1") == (RecordType.A,)
 
 
 @pytest.mark.parametrize("other", [NO_NAME, NO_DATA])
@@ -42,7 +51,7 @@ def test_neither_family_is_an_error_and_yet_an_answer(said):
     for answer in by_kind(said, said):
         assert answer.complete
         assert not answer.nodes
-        assert "nobody is in 'web.test'" in str(answer.error)
+        assert "'web.test' lists no nodes" in str(answer.error)
 
 
 @pytest.mark.parametrize("other", [NO_NAME, NO_DATA, found("10.0.0.1")])
@@ -57,11 +66,11 @@ def test_a_family_that_failed_is_unknown(other):
 
 
 def services(*services):
-    return Reply(status=Status.FOUND, services=tuple(Service(*service) for service in services))
+    return Reply(status=ReplyStatus.FOUND, services=tuple(SrvRecord(*service) for service in services))
 
 
 def serve(reply, located=None, **options):
-    return who_serves("_web._tcp.test", reply, located or {}, **options)
+    return nodes_of_services("_web._tcp.test", reply, located or {}, **options)
 
 
 def test_a_record_without_basename_is_an_address():
@@ -146,23 +155,21 @@ def test_a_failed_look_up_of_records_is_unknown():
 # Causes
 
 
-def failure(said):
-    return why_failed(Reply(status=Status.FAILED, said=said))
-
-
 def test_each_failure_has_its_cause():
-    said = ["1.2.3.4:53 answers SERVFAIL", "1.2.3.4:53 answers REFUSED", "1.2.3.4:53 does not answer", "temporary failure"]
-    assert len({failure(each) for each in said}) == len(said)
+    causes = {failure: why_failed(no_answer("what it says", failure)) for failure in DnsFailure}
+    assert "try dig" in causes[DnsFailure.SILENT]
+    assert len(set(causes.values())) == len(DnsFailure) - 1  # a referral is as good as REFUSED
 
 
 def test_the_cause_of_the_first_server_that_says_most_is_told():
-    assert failure("1.2.3.4:53 does not answer, 5.6.7.8:53 answers SERVFAIL") == failure("SERVFAIL")
+    both = no_answer("one is silent, one fails", DnsFailure.SILENT, DnsFailure.SERVER_FAILURE)
+    assert why_failed(both) == why_failed(no_answer("it fails", DnsFailure.SERVER_FAILURE))
 
 
 def test_a_short_name_is_explained_by_the_search_domains():
-    assert "no search domains" in why_nobody("web", Kind.A, NO_NAME, [])
-    assert "none of the search domains corp.test" in why_nobody("web", Kind.A, NO_NAME, ["corp.test"])
-    assert "search domain" not in why_nobody("web.shop.test.", Kind.A, NO_NAME, ["corp.test"])
+    assert "no search domains" in why_nobody("web", RecordType.A, NO_NAME, [])
+    assert "none of the search domains corp.test" in why_nobody("web", RecordType.A, NO_NAME, ["corp.test"])
+    assert "search domain" not in why_nobody("web.shop.test.", RecordType.A, NO_NAME, ["corp.test"])
 
 
 POD = ["shop.svc.cluster.local", "svc.cluster.local", "cluster.local"]
@@ -170,8 +177,8 @@ POD = ["shop.svc.cluster.local", "svc.cluster.local", "cluster.local"]
 
 def test_a_kubernetes_name_is_explained_by_its_service():
     for name, search in [("web.shop.svc.cluster.local.", []), ("web", POD)]:
-        assert "publishNotReadyAddresses" in why_nobody(name, Kind.A, NO_NAME, search)
-    assert "Service" not in why_nobody("web.shop.test", Kind.A, NO_NAME, [])
+        assert "publishNotReadyAddresses" in why_nobody(name, RecordType.A, NO_NAME, search)
+    assert "Service" not in why_nobody("web.shop.test", RecordType.A, NO_NAME, [])
 
 
 def test_a_single_address_that_is_no_pod_suggests_a_cluster_ip():
@@ -189,6 +196,6 @@ def test_records_that_live_longer_than_the_interval_are_a_warning():
 
 
 def test_missing_services_are_explained_by_their_name():
-    assert "_port._tcp" in why_nobody("web.test", Kind.SRV, NO_DATA, [])
-    assert "another type" in why_nobody("web.test", Kind.A, NO_DATA, [])
-    assert "strategy dns_srv" in why_nobody("_web._tcp.test", Kind.A, NO_DATA, [])
+    assert "_port._tcp" in why_nobody("web.test", RecordType.SRV, NO_DATA, [])
+    assert "another type" in why_nobody("web.test", RecordType.A, NO_DATA, [])
+    assert "strategy dns_srv" in why_nobody("_web._tcp.test", RecordType.A, NO_DATA, [])

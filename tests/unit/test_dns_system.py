@@ -7,10 +7,10 @@ import threading
 import pytest
 
 from cluster_kit.strategies.dns import system
-from cluster_kit.strategies.dns.replies import Kind, Status
+from cluster_kit.strategies.dns.replies import RecordType, ReplyStatus
 
 
-def ask(name="web.test", kind=Kind.A):
+def ask(name="web.test", kind=RecordType.A):
     return asyncio.run(system.SystemResolver().ask(name, kind))
 
 
@@ -39,13 +39,13 @@ def answer_or_hang(may_answer):
 @pytest.mark.parametrize(
     ("code", "status"),
     [
-        (socket.EAI_NONAME, Status.NO_NAME),
-        (socket.EAI_NODATA, Status.NO_DATA),
-        (socket.EAI_ADDRFAMILY, Status.NO_DATA),
-        (socket.EAI_AGAIN, Status.FAILED),
-        (socket.EAI_FAIL, Status.FAILED),
-        (socket.EAI_SYSTEM, Status.FAILED),
-        (socket.EAI_MEMORY, Status.FAILED),
+        (socket.EAI_NONAME, ReplyStatus.NO_NAME),
+        (socket.EAI_NODATA, ReplyStatus.NO_DATA),
+        (socket.EAI_ADDRFAMILY, ReplyStatus.NO_DATA),
+        (socket.EAI_AGAIN, ReplyStatus.FAILED),
+        (socket.EAI_FAIL, ReplyStatus.FAILED),
+        (socket.EAI_SYSTEM, ReplyStatus.FAILED),
+        (socket.EAI_MEMORY, ReplyStatus.FAILED),
     ],
 )
 def test_codes_are_told_apart(code, status, monkeypatch):

@@ -55,11 +55,11 @@ def test_first_failure_of_a_source_is_the_cause_though_nodes_answer():
 def test_empty_answer_that_discovery_counts_as_a_failure_is_to_be_alone():
     entries = [
         entry("source", Outcome.EMPTY, got="NXDOMAIN", cause="the name is misspelt"),
-        entry("discovery", Outcome.FAILED, asked="nodes it discovers", got="nobody is in 'web.test'"),
+        entry("discovery", Outcome.FAILED, asked="nodes it discovers", got="'web.test' lists no nodes"),
     ]
     assert judge(entries) == Verdict(Outcome.EMPTY, "dns: A web.test: NXDOMAIN: the name is misspelt")
     other = entry("source", Outcome.EMPTY, source="gossip", cause="of another source")
-    assert judge([other, entries[1]]).sentence == "dns: nodes it discovers: nobody is in 'web.test'"
+    assert judge([other, entries[1]]).sentence == "dns: nodes it discovers: 'web.test' lists no nodes"
 
 
 def test_nodes_that_fail_are_counted_and_the_first_is_told():

@@ -5,8 +5,8 @@ import pytest
 from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.epmd.entries import describe, judge
-from cluster_kit.strategies.epmd.lookup import LOOPBACK, Target
 from cluster_kit.strategies.epmd.marker import MAGIC, Marker, decode_marker, encode_marker
+from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdQuestion
 from cluster_kit.strategies.epmd.registrar import registration_of
 from cluster_kit.wire.epmd import NodeType, Registration, register_request
 
@@ -19,11 +19,11 @@ def entry(host="10.0.0.1", fence=FENCE, name="web", port=4711):
 
 
 def listing(epmd, host=None):
-    return Target(epmd, host or epmd)
+    return EpmdQuestion(epmd, host or epmd)
 
 
 def test_node_that_was_asked_for_is_called_that():
-    target = Target("web1.example", "web1.example", ("web",))
+    target = EpmdQuestion("web1.example", "web1.example", ("web",))
     assert judge(entry(), target, FENCE) == Node("web@web1.example", "web1.example:4711", {}, BOOT)
 
 
@@ -52,7 +52,7 @@ def test_node_that_does_not_listen_has_no_address():
 @pytest.mark.parametrize("fence", [Fence("other", "lan"), Fence("shop", "other")])
 @pytest.mark.parametrize("names", [None, ("web",)])
 def test_foreign_node_is_not_for_us(fence, names):
-    why = judge(entry(fence=fence), Target("10.0.0.1", "10.0.0.1", names), FENCE)
+    why = judge(entry(fence=fence), EpmdQuestion("10.0.0.1", "10.0.0.1", names), FENCE)
     assert f"cluster {fence.cluster!r}, group {fence.group!r}" in why
 
 

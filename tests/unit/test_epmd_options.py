@@ -6,7 +6,7 @@ from cluster_kit.errors import ConfigError, DiscoveryError
 from cluster_kit.node import Node
 from cluster_kit.plugins import PluginRegistry, load_config
 from cluster_kit.strategies.epmd import EpmdStrategy
-from cluster_kit.strategies.epmd.lookup import LOOPBACK, Target
+from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdQuestion
 from cluster_kit.strategies.erlang_hosts import ErlangHostsStrategy
 from cluster_kit.strategies.local_epmd import LocalEpmdStrategy
 
@@ -84,11 +84,15 @@ def test_all_options_that_are_wrong_are_told_at_once():
 
 def test_epmd_asks_each_host_once_for_all_that_are_listed_there():
     strategy = EpmdStrategy(hosts=("a@h1", "b@h2", "c@h1", "a@h1", "d@::1"))
-    assert strategy.targets(LOCAL) == (Target("h1", "h1", ("a", "c")), Target("h2", "h2", ("b",)), Target("::1", "::1", ("d",)))
+    assert strategy.targets(LOCAL) == (
+        EpmdQuestion("h1", "h1", ("a", "c")),
+        EpmdQuestion("h2", "h2", ("b",)),
+        EpmdQuestion("::1", "::1", ("d",)),
+    )
 
 
 def test_local_epmd_asks_for_all_names_of_its_own_host():
-    assert LocalEpmdStrategy().targets(LOCAL) == (Target(LOOPBACK, "10.0.0.1"),)
+    assert LocalEpmdStrategy().targets(LOCAL) == (EpmdQuestion(LOOPBACK, "10.0.0.1"),)
 
 
 # The file .hosts.erlang
@@ -164,4 +168,7 @@ def test_fault_in_the_file_is_a_failed_lookup_that_names_the_line(places):
 
 def test_hosts_are_asked_once_however_they_are_spelt():
     strategy = EpmdStrategy(hosts=("a@LocalHost", "b@localhost.", "c@::1", "d@0::1"))
-    assert strategy.targets(LOCAL) == (Target("localhost", "localhost", ("a", "b")), Target("::1", "::1", ("c", "d")))
+    assert strategy.targets(LOCAL) == (
+        EpmdQuestion("localhost", "localhost", ("a", "b")),
+        EpmdQuestion("::1", "::1", ("c", "d")),
+    )

@@ -26,7 +26,7 @@ def error(fault):
     ],
 )
 def test_group_that_can_not_be_joined(fault, cure):
-    assert f"gossip: cannot use 239.1.1.1:45892 on '10.0.0.1': {cure}" in str(not_joined(GROUP, error(fault)))
+    assert f"cannot use 239.1.1.1:45892 on '10.0.0.1': {cure}" in str(not_joined(GROUP, error(fault)))
 
 
 @pytest.mark.parametrize(

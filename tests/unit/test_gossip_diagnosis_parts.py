@@ -10,7 +10,7 @@ from cluster_kit.diagnosis import Outcome
 from cluster_kit.network import Datagram, Endpoint, Interface
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.strategies.gossip import diagnosis
-from cluster_kit.strategies.gossip.diagnosis import ECHO, Ear, judge_interface
+from cluster_kit.strategies.gossip.diagnosis import ECHO, TrafficSorter, judge_interface
 from cluster_kit.strategies.gossip.holders import holders
 from cluster_kit.testing import FakeDiscovery
 from cluster_kit.wire.gossip import HEADER, MAGIC, Kind, Packet, decode, encode
@@ -37,9 +37,9 @@ def test_interface_that_can_be_used_is_named(address, name):
 @pytest.mark.parametrize(
     ("state", "got", "cure"),
     [
-        ({"is_up": False, "has_carrier": False}, "eth0, which is down", "ip link set eth0 up"),
-        ({"has_carrier": False}, "eth0, which has no carrier", "cable"),
-        ({"has_multicast": False}, "eth0, which carries no multicast", "ip link set eth0 multicast on"),
+        ({"is_up": False, "has_carrier": False}, "eth0: it is down", "ip link set eth0 up"),
+        ({"has_carrier": False}, "eth0: it has no carrier", "cable"),
+        ({"has_multicast": False}, "eth0: it carries no multicast", "ip link set eth0 multicast on"),
     ],
 )
 def test_interface_that_can_not_be_used_failed_with_its_cure(state, got, cure):
@@ -92,7 +92,7 @@ def test_holder_may_be_called_what_is_no_text():
 
 @pytest.fixture
 def ear():
-    return Ear(FakeDiscovery(ANN, fence=FENCE))
+    return TrafficSorter(FakeDiscovery(ANN, fence=FENCE))
 
 
 def packet(node=BOB, fence=FENCE, kind=Kind.HEARTBEAT):
@@ -111,7 +111,7 @@ def test_echo_is_no_kind_that_anybody_knows(ear):
 
 
 def test_own_echo_is_recognised_and_that_of_another_is_not(ear):
-    other = Ear(FakeDiscovery(ANN.evolve(boot_id=BootId(9, 9)), fence=FENCE))
+    other = TrafficSorter(FakeDiscovery(ANN.evolve(boot_id=BootId(9, 9)), fence=FENCE))
     heard(ear, other.echo)
     assert not ear.echoed.is_set()
     heard(ear, ear.echo)

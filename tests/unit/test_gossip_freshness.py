@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from cluster_kit.strategies.gossip import freshness as module
-from cluster_kit.strategies.gossip.freshness import ASKS_PER_S, NONCE_S, Freshness, Word
+from cluster_kit.strategies.gossip.freshness import ASKS_PER_S, NONCE_S, Freshness, Liveness
 from cluster_kit.wire.envelope import NO_NONCE
 
 ANN, BOB = (1, 1), (2, 2)
@@ -19,7 +19,7 @@ def fresh(ttl_s=TTL_S):
 
 def prove(known, boot_id, now_s, *, stamp=None):
     stamp = int(now_s * US) if stamp is None else stamp
-    assert known.judge(boot_id, stamp, known.nonce(now_s), now_s) is Word.FRESH
+    assert known.judge(boot_id, stamp, known.nonce(now_s), now_s) is Liveness.FRESH
 
 
 def hear(known, boot_id, now_s, *, stamp=None):
@@ -28,30 +28,30 @@ def hear(known, boot_id, now_s, *, stamp=None):
 
 def test_a_run_is_unproved_until_it_sends_a_nonce_back():
     known = fresh()
-    assert hear(known, ANN, 1.0) is Word.UNPROVED
+    assert hear(known, ANN, 1.0) is Liveness.UNPROVED
     prove(known, ANN, 2.0)
-    assert hear(known, ANN, 3.0) is Word.FRESH
-    assert hear(known, BOB, 3.0) is Word.UNPROVED
+    assert hear(known, ANN, 3.0) is Liveness.FRESH
+    assert hear(known, BOB, 3.0) is Liveness.UNPROVED
 
 
 def test_what_is_older_than_what_was_heard_is_repeated():
     known = fresh()
     prove(known, ANN, 2.0)
     assert [hear(known, ANN, 3.0, stamp=stamp) for stamp in (2 * US, US, 2 * US + 2, 2 * US + 1, 2 * US + 2)] == [
-        Word.REPEATED,
-        Word.REPEATED,
-        Word.FRESH,
-        Word.REPEATED,
-        Word.REPEATED,
+        Liveness.REPEATED,
+        Liveness.REPEATED,
+        Liveness.FRESH,
+        Liveness.REPEATED,
+        Liveness.REPEATED,
     ]
 
 
-@pytest.mark.parametrize(("silent_s", "word"), [(TTL_S - 0.1, Word.FRESH), (TTL_S + 0.1, Word.UNPROVED)])
+@pytest.mark.parametrize(("silent_s", "word"), [(TTL_S - 0.1, Liveness.FRESH), (TTL_S + 0.1, Liveness.UNPROVED)])
 def test_after_a_long_silence_a_run_is_unproved(silent_s, word):
     known = fresh()
     prove(known, ANN, 2.0)
     assert hear(known, ANN, 2.0 + silent_s) is word
-    assert known.is_proved(ANN, 2.0 + silent_s) is (word is Word.FRESH)
+    assert known.is_proved(ANN, 2.0 + silent_s) is (word is Liveness.FRESH)
 
 
 @pytest.mark.parametrize("start_s", [0.0, 1e9], ids=["its clock behind", "its clock ahead"])
@@ -59,10 +59,10 @@ def test_stamps_of_any_start_tell_how_late_a_datagram_is(start_s):
     known = fresh()
     prove(known, ANN, 100.0, stamp=int(start_s * US))
     for later_s in range(1, 50):
-        assert hear(known, ANN, 100.0 + later_s, stamp=int((start_s + later_s) * US)) is Word.FRESH
+        assert hear(known, ANN, 100.0 + later_s, stamp=int((start_s + later_s) * US)) is Liveness.FRESH
     late = int((start_s + 49 + 1) * US)
-    assert hear(known, ANN, 149.0 + 1 + 0.9 * TTL_S, stamp=late) is Word.FRESH
-    assert hear(known, ANN, 149.0 + 2 + 1.1 * TTL_S, stamp=late + 1) is Word.UNPROVED
+    assert hear(known, ANN, 149.0 + 1 + 0.9 * TTL_S, stamp=late) is Liveness.FRESH
+    assert hear(known, ANN, 149.0 + 2 + 1.1 * TTL_S, stamp=late + 1) is Liveness.UNPROVED
 
 
 def test_a_run_whose_clock_is_slow_proves_itself_anew_now_and_then():
@@ -71,7 +71,7 @@ def test_a_run_whose_clock_is_slow_proves_itself_anew_now_and_then():
     asked = 0
     for second in range(1, 10_000):
         stamp = int(second * US * 0.99)
-        if hear(known, ANN, float(second), stamp=stamp) is Word.UNPROVED:
+        if hear(known, ANN, float(second), stamp=stamp) is Liveness.UNPROVED:
             asked += 1
             prove(known, ANN, float(second), stamp=stamp + 1)
     assert asked == pytest.approx(100 / TTL_S, abs=2)
@@ -80,10 +80,10 @@ def test_a_run_whose_clock_is_slow_proves_itself_anew_now_and_then():
 def test_an_answer_is_not_repeated_while_its_nonce_counts():
     known = fresh(ttl_s=0.3)
     nonce = known.nonce(5.0)
-    assert known.judge(ANN, 1, nonce, 5.0) is Word.FRESH
+    assert known.judge(ANN, 1, nonce, 5.0) is Liveness.FRESH
     prove(known, BOB, 6.0)  # when room is made
     assert not known.is_proved(ANN, 6.0)
-    assert known.judge(ANN, 1, nonce, 6.0) is Word.REPEATED
+    assert known.judge(ANN, 1, nonce, 6.0) is Liveness.REPEATED
 
 
 def test_runs_that_are_past_are_forgotten():
@@ -99,8 +99,8 @@ def test_runs_are_bounded(monkeypatch):
     for number in range(100):
         prove(known, (number, 1), 1.0)
     assert len(known) == 10
-    assert hear(known, (99, 1), 2.0) is Word.FRESH
-    assert hear(known, (0, 1), 2.0) is Word.UNPROVED
+    assert hear(known, (99, 1), 2.0) is Liveness.FRESH
+    assert hear(known, (0, 1), 2.0) is Liveness.UNPROVED
 
 
 def test_nonces_change_and_two_count():
@@ -108,7 +108,7 @@ def test_nonces_change_and_two_count():
     nonces = [known.nonce(NONCE_S * slot) for slot in range(10)]
     assert len(set(nonces)) == 10
     now_s = 9.5 * NONCE_S
-    counting = [known.judge((9, number), 1, nonce, now_s) is Word.FRESH for number, nonce in enumerate(nonces)]
+    counting = [known.judge((9, number), 1, nonce, now_s) is Liveness.FRESH for number, nonce in enumerate(nonces)]
     assert counting == [False] * 8 + [True] * 2
 
 

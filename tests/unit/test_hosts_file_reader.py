@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cluster_kit.strategies.hosts_file import reader
-from cluster_kit.strategies.hosts_file.lines import Fault
-from cluster_kit.strategies.hosts_file.reader import GRANULE_S, MAX_BYTES, Reader, place_of
+from cluster_kit.strategies.hosts_file.parser import FileFault
+from cluster_kit.strategies.hosts_file.reader import GRANULE_S, MAX_BYTES, FileReader, place_of
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def frozen(path):
 
 
 def test_what_is_old_enough_is_read_once(file, clock):
-    reading = Reader(file)
+    reading = FileReader(file)
     assert reading.read() == b"a@h:1\n"
     clock.now_s += GRANULE_S + 0.1
     assert reading.read() == b"a@h:1\n"  # an edit within the granule of the first look would not show in its times
@@ -59,7 +59,7 @@ def test_what_is_old_enough_is_read_once(file, clock):
 
 def test_edit_of_the_same_size_and_time_is_seen_within_the_granule(file, clock, monkeypatch):
     monkeypatch.setattr(reader, "_stamp", lambda found: (found.st_ino, found.st_size))  # the coarsest that there can be
-    reading = Reader(file)
+    reading = FileReader(file)
     assert reading.read() == b"a@h:1\n"
     file.write_bytes(b"b@h:1\n")
     clock.now_s += GRANULE_S - 0.1
@@ -70,7 +70,7 @@ def test_edit_of_the_same_size_and_time_is_seen_within_the_granule(file, clock, 
 
 
 def test_time_of_modification_that_is_set_back_hides_no_edit(file, clock):
-    reading = Reader(file)
+    reading = FileReader(file)
     for _ in range(3):
         reading.read()
         clock.now_s += GRANULE_S + 0.1
@@ -80,7 +80,7 @@ def test_time_of_modification_that_is_set_back_hides_no_edit(file, clock):
 
 
 def test_replacement_of_the_same_size_and_time_is_seen(file, clock):
-    reading = Reader(file)
+    reading = FileReader(file)
     for _ in range(3):
         reading.read()
         clock.now_s += GRANULE_S + 0.1
@@ -94,12 +94,12 @@ def test_replacement_of_the_same_size_and_time_is_seen(file, clock):
 def test_what_is_back_after_a_fault_is_read_though_it_never_changed(file, clock):
     link = file.with_name("link")
     link.symlink_to(file)
-    reading = Reader(link)
+    reading = FileReader(link)
     for _ in range(3):
         reading.read()
         clock.now_s += GRANULE_S + 0.1
     link.unlink()
-    assert isinstance(reading.read(), Fault)
+    assert isinstance(reading.read(), FileFault)
     link.symlink_to(file)
     assert reading.read() == b"a@h:1\n"
 
@@ -108,9 +108,9 @@ def test_what_is_back_after_a_fault_is_read_though_it_never_changed(file, clock)
 
 
 def fault_of(path):
-    fault = Reader(path).read()
-    assert isinstance(fault, Fault)
-    assert (fault.line, fault.at("hosts")) == (None, "hosts")
+    fault = FileReader(path).read()
+    assert isinstance(fault, FileFault)
+    assert (fault.line, fault.in_file("hosts").where) == (None, "hosts")
     return f"{fault.what}; {fault.cure}"
 
 
@@ -165,7 +165,7 @@ def test_no_permission(file, monkeypatch):
 
 def test_size_is_bounded(file):
     file.write_bytes(b"#" * (MAX_BYTES - 1) + b"\n")
-    assert len(Reader(file).read()) == MAX_BYTES
+    assert len(FileReader(file).read()) == MAX_BYTES
     with file.open("ab") as more:
         more.write(b"\n")
     assert f"has more than {MAX_BYTES} bytes" in fault_of(file)
@@ -174,7 +174,7 @@ def test_size_is_bounded(file):
 def test_no_descriptor_is_left(file, tmp_path):
     before = len(list(Path("/proc/self/fd").iterdir()))
     for path in (file, tmp_path, tmp_path / "none"):
-        Reader(path).read()
+        FileReader(path).read()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 

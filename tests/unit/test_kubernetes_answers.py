@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from cluster_kit.strategies.kubernetes.faults import MAX_TEXT, Kind, advise_on_rights, error_of
-from cluster_kit.strategies.kubernetes.lines import MAX_LINE_BYTES, Lines
+from cluster_kit.strategies.kubernetes.api_errors import MAX_TEXT, ErrorKind, advise_on_rights, error_of
+from cluster_kit.strategies.kubernetes.lines import MAX_LINE_BYTES, LineSplitter
 from cluster_kit.strategies.kubernetes.resources import PODS, SLICES
 
 FORBIDDEN = (
@@ -24,24 +24,24 @@ class TestLines:
         data = b"one\ntwo\n\nthree\r\nfour\n" * 20
         for seed in range(50):
             cuts = sorted(random.Random(seed).choices(range(len(data)), k=seed))
-            lines = Lines()
+            lines = LineSplitter()
             pieces = [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
             assert [line for piece in pieces for line in lines.feed(piece)] == [b"one", b"two", b"three\r", b"four"] * 20
 
     def test_what_follows_the_last_newline_waits(self):
-        lines = Lines()
+        lines = LineSplitter()
         assert lines.feed(b'{"type":') == []
         assert lines.feed(b' "ADDED"}\n{') == [b'{"type": "ADDED"}']
 
     def test_a_line_is_bounded(self):
-        lines = Lines()
+        lines = LineSplitter()
         half = b"x" * (MAX_LINE_BYTES // 2)
         assert lines.feed(half) == lines.feed(half) == []
         with pytest.raises(ValueError, match="a line of more than"):
             lines.feed(b"x")
 
     def test_many_short_lines_are_no_long_one(self):
-        lines = Lines()
+        lines = LineSplitter()
         for _ in range(3):
             assert len(lines.feed(b"x" * 1023 + b"\n")) == 1
         assert len(lines.feed((b"x" * 1023 + b"\n") * (MAX_LINE_BYTES // 1024))) == MAX_LINE_BYTES // 1024
@@ -51,16 +51,16 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("code", "given", "kind"),
         [
-            (401, {"reason": "Unauthorized"}, Kind.UNAUTHORIZED),
-            (403, {"reason": "Forbidden"}, Kind.FORBIDDEN),
-            (404, {"reason": "NotFound"}, Kind.MISSING),
-            (410, {"reason": "Expired"}, Kind.EXPIRED),
-            (410, {"reason": "Gone"}, Kind.EXPIRED),
-            (429, {"reason": "TooManyRequests"}, Kind.THROTTLED),
-            (500, {"reason": "InternalError"}, Kind.REFUSED),
-            (504, {"reason": "Timeout", "details": {"causes": [{"reason": "ResourceVersionTooLarge"}]}}, Kind.EXPIRED),
-            (504, {"reason": "Timeout"}, Kind.REFUSED),
-            (400, {"reason": "Expired"}, Kind.EXPIRED),
+            (401, {"reason": "Unauthorized"}, ErrorKind.UNAUTHORIZED),
+            (403, {"reason": "Forbidden"}, ErrorKind.FORBIDDEN),
+            (404, {"reason": "NotFound"}, ErrorKind.MISSING),
+            (410, {"reason": "Expired"}, ErrorKind.EXPIRED),
+            (410, {"reason": "Gone"}, ErrorKind.EXPIRED),
+            (429, {"reason": "TooManyRequests"}, ErrorKind.THROTTLED),
+            (500, {"reason": "InternalError"}, ErrorKind.REFUSED),
+            (504, {"reason": "Timeout", "details": {"causes": [{"reason": "ResourceVersionTooLarge"}]}}, ErrorKind.EXPIRED),
+            (504, {"reason": "Timeout"}, ErrorKind.REFUSED),
+            (400, {"reason": "Expired"}, ErrorKind.EXPIRED),
         ],
     )
     def test_a_status_says_what_to_do(self, code, given, kind):
@@ -69,7 +69,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("body", [b"", b"404 page not found\n", b"<html>", b"[]", b"\xff\xfe", b"[" * 10_000])
     def test_what_is_no_status_goes_by_the_code(self, body):
-        assert error_of(503, body, server="s").kind is Kind.REFUSED
+        assert error_of(503, body, server="s").kind is ErrorKind.REFUSED
 
     @pytest.mark.parametrize(
         ("header", "told", "wait_s"), [("7", 0, 7.0), (None, 3, 3.0), ("2", 3, 3.0), ("Fri, 31 Dec", 0, 0.0), ("-1", 0, 0.0)]
@@ -122,9 +122,9 @@ def test_nobody_is_advised_to_give_rights_to_everybody():
 @pytest.mark.parametrize("seconds", [-1, 10**400])
 def test_a_wait_that_is_none_is_not_obeyed(seconds):
     error = error_of(429, status(message="busy", code=429, details={"retryAfterSeconds": seconds}), server="API server")
-    assert (error.kind, error.retry_after_s) == (Kind.THROTTLED, 0.0)
+    assert (error.kind, error.retry_after_s) == (ErrorKind.THROTTLED, 0.0)
 
 
 def test_a_text_that_is_no_text_is_a_failure():
     error = error_of(500, b'{"message": "\xff\xfe", "code": 500}', server="API server")
-    assert error.kind is Kind.REFUSED
+    assert error.kind is ErrorKind.REFUSED

@@ -8,7 +8,7 @@ from msgspec import DecodeError
 from msgspec.json import decode
 
 from cluster_kit.node import Node
-from cluster_kit.strategies.kubernetes.entries import Entry
+from cluster_kit.strategies.kubernetes.entries import PeerAddress
 from cluster_kit.strategies.kubernetes.naming import Naming
 from cluster_kit.strategies.kubernetes.resources import ENDPOINTS, PODS, SLICES
 
@@ -19,7 +19,7 @@ def read(resource, found, port=None):
 
 def entry(**given):
     values = {"ip": "10.0.0.1", "port": 4000, "namespace": "default", "owner": "u", "hostname": None, "ready": True}
-    return Entry(**(values | {"terminating": False} | given))
+    return PeerAddress(**(values | {"terminating": False} | given))
 
 
 class TestSlices:

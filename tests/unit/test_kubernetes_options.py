@@ -132,7 +132,7 @@ def test_missing_extra_is_told_with_its_cure(found, monkeypatch, tmp_path):
     spec = importlib.util.spec_from_loader("kubernetes", loader=None, is_package=True) if found else None
     if spec is not None:
         spec.submodule_search_locations.append(str(tmp_path))  # 36 and older have no asyncio half
-    monkeypatch.setattr("cluster_kit.strategies.kubernetes.find_spec", lambda name: spec)
+    monkeypatch.setattr("cluster_kit.strategies.kubernetes.options.find_spec", lambda name: spec)
     with pytest.raises(ConfigError, match=r"pip install 'cluster-kit\[kubernetes\]'"):
         KubernetesStrategy(selector="app=web")
 

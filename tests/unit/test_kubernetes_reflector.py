@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster_kit.strategies.kubernetes.faults import ApiError, Kind
+from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind
 from cluster_kit.strategies.kubernetes.reflector import LONGEST_WAIT_S, Reflector
 
 MODERATE = 0.5
@@ -57,12 +57,12 @@ class TestListing:
         reflector.next(MODERATE)
         reflector.listed("7", "more")
         reflector.next(MODERATE)
-        reflector.failed(error(Kind.EXPIRED))
+        reflector.failed(error(ErrorKind.EXPIRED))
         request = reflector.next(MODERATE)
         assert (request.watch, request.params, request.first, request.delay_s) == (False, (), True, 0.0)
         reflector.listed("9", "")
         assert ask(reflector)[1]["resourceVersion"] == "9"
-        reflector.failed(error(Kind.EXPIRED))
+        reflector.failed(error(ErrorKind.EXPIRED))
         assert ask(reflector)[1] == {"limit": "500"}
 
     def test_a_page_that_the_server_was_too_busy_for_is_asked_for_again(self):
@@ -70,7 +70,7 @@ class TestListing:
         reflector.next(MODERATE)
         reflector.listed("7", "more")
         reflector.next(MODERATE)
-        reflector.failed(error(Kind.THROTTLED))
+        reflector.failed(error(ErrorKind.THROTTLED))
         assert ask(reflector)[:2] == ("list", {"limit": "500", "continue": "more"})
 
     def test_an_outage_between_two_pages_begins_the_list_anew(self):
@@ -78,7 +78,7 @@ class TestListing:
         reflector.next(MODERATE)
         reflector.listed("7", "more")
         reflector.next(MODERATE)
-        reflector.failed(error(Kind.UNREACHABLE))
+        reflector.failed(error(ErrorKind.UNREACHABLE))
         request = reflector.next(MODERATE)
         assert (request.params, request.first) == ((("limit", "500"),), True)
 
@@ -88,17 +88,17 @@ class TestListing:
         reflector.listed("7", "")
         reflector.next(MODERATE)
         reflector.heard("8", 60.0)
-        reflector.failed(error(Kind.EXPIRED))
+        reflector.failed(error(ErrorKind.EXPIRED))
         assert ask(reflector)[1] == {"limit": "500"}
         reflector.listed("9", "")
         reflector.next(MODERATE)
-        reflector.failed(error(Kind.UNREACHABLE))
+        reflector.failed(error(ErrorKind.UNREACHABLE))
         assert ask(reflector)[:2] == ("list", not_older("9"))
 
     def test_a_cache_that_has_fallen_behind_is_passed_over(self):
         reflector = Reflector(cached=True, poll_s=5.0)
         reflector.next(MODERATE)
-        reflector.failed(error(Kind.REFUSED))
+        reflector.failed(error(ErrorKind.REFUSED))
         assert ask(reflector)[1] == {"limit": "500"}
 
 
@@ -132,9 +132,9 @@ class TestWatching:
     def test_a_server_that_was_away_is_asked_for_all_that_it_has_by_now(self):
         reflector = watching()
         for _ in range(5):
-            reflector.failed(error(Kind.UNREACHABLE))
+            reflector.failed(error(ErrorKind.UNREACHABLE))
             assert ask(reflector)[:2] == ("list", not_older("7"))
-        reflector.failed(error(Kind.EXPIRED))
+        reflector.failed(error(ErrorKind.EXPIRED))
         assert ask(reflector)[:2] == ("list", {"limit": "500"})
         reflector.listed("3", "")
         assert ask(reflector)[1]["resourceVersion"] == "3"
@@ -152,7 +152,7 @@ class TestWatching:
             reflector.ended(270.0)
             assert reflector.next(MODERATE).position
         for _ in range(5):
-            reflector.failed(error(Kind.THROTTLED))
+            reflector.failed(error(ErrorKind.THROTTLED))
             assert ask(reflector)[:2] == ("list", not_older("7"))
         reflector.listed("7", "")
         assert ask(reflector)[0] == "watch"
@@ -204,7 +204,7 @@ class TestWatching:
         assert dict(locate(reflector).params)["resourceVersion"] == "abc"
         assert ask(reflector)[0] == "watch"
 
-    @pytest.mark.parametrize("kind", [Kind.EXPIRED, Kind.REFUSED, Kind.MISSING, Kind.UNAUTHORIZED])
+    @pytest.mark.parametrize("kind", [ErrorKind.EXPIRED, ErrorKind.REFUSED, ErrorKind.MISSING, ErrorKind.UNAUTHORIZED])
     def test_lists_again_where_the_version_is_of_no_use(self, kind):
         reflector = watching()
         reflector.failed(error(kind))
@@ -212,14 +212,14 @@ class TestWatching:
 
     def test_an_expired_version_is_no_reason_to_wait(self):
         reflector = watching()
-        reflector.failed(error(Kind.EXPIRED))
+        reflector.failed(error(ErrorKind.EXPIRED))
         assert ask(reflector)[2] == 0.0
 
     def test_versions_that_expire_over_and_over_are(self):
         reflector = watching()
         delays = []
         for _ in range(8):
-            reflector.failed(error(Kind.EXPIRED))
+            reflector.failed(error(ErrorKind.EXPIRED))
             delays.append(ask(reflector)[2])
             reflector.listed("8", "")
             reflector.next(MODERATE)
@@ -244,7 +244,7 @@ class TestWaiting:
         reflector = Reflector(cached=False, poll_s=5.0)
         delays = []
         for _ in range(12):
-            reflector.failed(error(Kind.UNREACHABLE))
+            reflector.failed(error(ErrorKind.UNREACHABLE))
             delays.append(ask(reflector)[2])
         assert delays == sorted(delays)
         assert delays[0] < 1.0
@@ -252,29 +252,29 @@ class TestWaiting:
 
     def test_waits_differ(self):
         reflector = Reflector(cached=False, poll_s=5.0)
-        reflector.failed(error(Kind.UNREACHABLE))
+        reflector.failed(error(ErrorKind.UNREACHABLE))
         least = ask(reflector, 0.0)[2]
         reflector = Reflector(cached=False, poll_s=5.0)
-        reflector.failed(error(Kind.UNREACHABLE))
+        reflector.failed(error(ErrorKind.UNREACHABLE))
         assert ask(reflector, 1.0)[2] == 2 * least
 
     def test_never_comes_back_sooner_than_asked_to(self):
         reflector = watching()
-        reflector.failed(error(Kind.THROTTLED, retry_after_s=7.0))
+        reflector.failed(error(ErrorKind.THROTTLED, retry_after_s=7.0))
         assert 7.0 < ask(reflector, 0.0)[2] < 8.0
 
     def test_a_server_that_asks_for_eternity_is_asked_again(self):
         reflector = watching()
-        reflector.failed(error(Kind.THROTTLED, retry_after_s=1e9))
+        reflector.failed(error(ErrorKind.THROTTLED, retry_after_s=1e9))
         assert ask(reflector)[2] < 200
 
     def test_news_ends_a_row_of_failures(self):
         reflector = watching()
         for _ in range(6):
-            reflector.failed(error(Kind.UNREACHABLE))
+            reflector.failed(error(ErrorKind.UNREACHABLE))
             reflector.next(MODERATE)
         reflector.heard("8", 60.0)
-        reflector.failed(error(Kind.UNREACHABLE))
+        reflector.failed(error(ErrorKind.UNREACHABLE))
         assert ask(reflector)[2] < 1.0
 
     def test_watches_that_tell_something_and_end_at_once_are_asked_for_less_and_less_often(self):
@@ -309,7 +309,7 @@ class TestWaiting:
 
     def test_a_wait_is_waited_once(self):
         reflector = watching()
-        reflector.failed(error(Kind.UNREACHABLE))
+        reflector.failed(error(ErrorKind.UNREACHABLE))
         assert ask(reflector)[2] > 0
         assert ask(reflector)[2] == 0
 
@@ -317,12 +317,12 @@ class TestWaiting:
 class TestPolling:
     def test_lists_where_watching_is_forbidden_and_tries_again_after_a_minute(self):
         reflector = watching(poll_s=20.0)
-        reflector.failed(error(Kind.FORBIDDEN))
+        reflector.failed(error(ErrorKind.FORBIDDEN))
         assert ask(reflector)[::2] == ("list", 20.0)
         reflector.listed("8", "")
         assert ask(reflector)[::2] == ("watch", 0.0)  # it may have been the start of a server that didn't know its roles yet
         assert not reflector.polling
-        reflector.failed(error(Kind.FORBIDDEN))
+        reflector.failed(error(ErrorKind.FORBIDDEN))
         assert reflector.polling
         asked = []
         for _ in range(4):
@@ -330,14 +330,14 @@ class TestPolling:
             if asked[-1][0] == "list":
                 reflector.listed("8", "")
         assert asked == [("list", 20.0), ("list", 20.0), ("list", 20.0), ("watch", 0.0)]
-        reflector.failed(error(Kind.FORBIDDEN))
+        reflector.failed(error(ErrorKind.FORBIDDEN))
         assert ask(reflector)[::2] == ("list", 20.0)
 
     def test_a_position_that_may_not_be_asked_for_is_no_watch_that_is_forbidden(self):
         reflector = watching(poll_s=20.0)
         reflector.ended(270.0)
         reflector.next(MODERATE)
-        reflector.failed(error(Kind.FORBIDDEN))
+        reflector.failed(error(ErrorKind.FORBIDDEN))
         assert ask(reflector)[:2] == ("list", {"limit": "500"})
         reflector.listed("8", "")
         assert ask(reflector)[0] == "watch"
@@ -345,6 +345,6 @@ class TestPolling:
     def test_a_list_that_is_forbidden_is_a_failure(self):
         reflector = Reflector(cached=False, poll_s=20.0)
         reflector.next(MODERATE)
-        reflector.failed(error(Kind.FORBIDDEN))
+        reflector.failed(error(ErrorKind.FORBIDDEN))
         assert ask(reflector)[0] == "list"
         assert not reflector.polling

@@ -3,13 +3,13 @@
 import pytest
 
 from cluster_kit.abc import Found, Gone, Leaving
-from cluster_kit.strategies.kubernetes.entries import Entry, Reading
+from cluster_kit.strategies.kubernetes.entries import PeerAddress, Reading
 from cluster_kit.strategies.kubernetes.naming import Naming
-from cluster_kit.strategies.kubernetes.view import View
+from cluster_kit.strategies.kubernetes.view import CollectionView
 
 
 def entry(ip, owner=None, *, port=4000, ready=True, terminating=False):
-    return Entry(
+    return PeerAddress(
         ip=ip,
         port=port,
         namespace="d",
@@ -22,7 +22,7 @@ def entry(ip, owner=None, *, port=4000, ready=True, terminating=False):
 
 def make(*, basename="web", prefer_ipv6=False, count_unready=True, needs_port=True):
     naming = Naming(basename=basename, mode="ip", service=None, domain="cluster.local")
-    return View(naming, prefer_ipv6=prefer_ipv6, count_unready=count_unready, needs_port=needs_port)
+    return CollectionView(naming, prefer_ipv6=prefer_ipv6, count_unready=count_unready, needs_port=needs_port)
 
 
 def put(view, name, *entries, problem=None):

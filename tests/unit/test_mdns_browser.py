@@ -9,7 +9,6 @@ import pytest
 from cluster_kit.abc import Gone, Leaving, Seen
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node
-from cluster_kit.strategies.mdns import MAX_TTL_S, MIN_TTL_S
 from cluster_kit.strategies.mdns.browser import (
     BURIED_S,
     COMPLETE_AT_S,
@@ -19,13 +18,14 @@ from cluster_kit.strategies.mdns.browser import (
     MAX_INSTANCES,
     NETWORK_BROWSE_S,
     Browser,
-    Goodbye,
+    GoodbyeRecord,
     Ignored,
-    Pointer,
-    Service,
-    Text,
+    PointerRecord,
+    ServiceRecord,
+    TextRecord,
 )
-from cluster_kit.strategies.mdns.records import Told, encode
+from cluster_kit.strategies.mdns.options import MAX_TTL_S, MIN_TTL_S
+from cluster_kit.strategies.mdns.records import Announcement, encode
 
 FENCE = Fence("shop", "lan")
 OWN = BootId(1, 1)
@@ -49,7 +49,7 @@ class Network:
     def announce(self, node, *, address="10.0.0.2", port=4000, ttl_s=TTL_S, fence=FENCE, **told):
         """Have all records of a node arrive."""
         self.addresses[host(node)] = [address]
-        return self.hear(Pointer(instance(node)), service(node, port=port, ttl_s=ttl_s), text(node, fence=fence, **told))
+        return self.hear(PointerRecord(instance(node)), service(node, port=port, ttl_s=ttl_s), text(node, fence=fence, **told))
 
     def run(self, seconds):
         """Let time pass; return the questions that were asked, each with its time from now."""
@@ -78,15 +78,15 @@ def host(node):
 
 
 def service(node, port=4000, ttl_s=TTL_S):
-    return Service(instance(node), host(node), port, ttl_s)
+    return ServiceRecord(instance(node), host(node), port, ttl_s)
 
 
 def text(node, fence=FENCE, **told):
-    return Text(instance(node), encode(Told(node=node, fence=fence, **told)))
+    return TextRecord(instance(node), encode(Announcement(node=node, fence=fence, **told)))
 
 
 def goodbye(node):
-    return Goodbye(instance(node))
+    return GoodbyeRecord(instance(node))
 
 
 def told(observations):
@@ -99,7 +99,7 @@ def told(observations):
 def test_node_is_seen_once_everything_is_heard():
     network = Network()
     network.addresses[host(BOB)] = ["10.0.0.2"]
-    assert network.hear(Pointer(instance(BOB))) == []
+    assert network.hear(PointerRecord(instance(BOB))) == []
     assert network.hear(text(BOB)) == []
     assert network.hear(service(BOB)) == [Seen(BOB.evolve(address="10.0.0.2:4000"), TTL_S)]
 
@@ -153,8 +153,8 @@ def test_node_without_a_port_has_no_address():
 def test_names_are_compared_without_case():
     network = Network()
     network.announce(BOB)
-    assert told(network.hear(Service(instance(BOB).upper(), host(BOB), 4000, TTL_S))) == ["Seen"]
-    assert told(network.hear(Goodbye(instance(BOB).upper()))) == ["Gone"]
+    assert told(network.hear(ServiceRecord(instance(BOB).upper(), host(BOB), 4000, TTL_S))) == ["Seen"]
+    assert told(network.hear(GoodbyeRecord(instance(BOB).upper()))) == ["Gone"]
 
 
 @pytest.mark.parametrize(("heard", "counted"), [(1, MIN_TTL_S), (60, 60), (2**32 - 1, MAX_TTL_S)])
@@ -189,7 +189,7 @@ def test_foreign_node_is_not_asked_again():
 def test_text_of_another_program_is_ignored():
     network = Network()
     network.addresses[host(BOB)] = ["10.0.0.2"]
-    (ignored,) = network.hear(service(BOB), Text(instance(BOB), b"\x05a=b\nc"))
+    (ignored,) = network.hear(service(BOB), TextRecord(instance(BOB), b"\x05a=b\nc"))
     assert "not the TXT record of a node" in ignored.why
 
 
@@ -255,7 +255,7 @@ def test_node_that_answers_nothing_is_asked_four_times_and_forgotten_untold():
 
 def test_incomplete_instance_is_asked_for_and_given_up():
     network = Network()
-    assert network.hear(Pointer(instance(BOB))) == []
+    assert network.hear(PointerRecord(instance(BOB))) == []
     asked = network.run(COMPLETE_S + 1)
     assert [round(at_s, 3) for at_s, _ in asked] == list(COMPLETE_AT_S)
     assert network.browser.next_s == inf
@@ -267,7 +267,7 @@ def test_incomplete_instance_is_asked_for_and_given_up():
 def test_newcomer_asks_who_is_there_at_once_and_then_ever_more_rarely_the_larger_the_network(nodes, longest_s):
     network = Network()
     for number in range(nodes):
-        network.browser.hear(Pointer(f"x{number}._clusterkit._tcp.local."), inf)
+        network.browser.hear(PointerRecord(f"x{number}._clusterkit._tcp.local."), inf)
     network.browser.start(network.now_s)
     times = [at_s for at_s, questions in network.run(5 * MAX_BROWSE_S) if questions.browse]
     waits = [later - earlier for earlier, later in pairwise(times)]
@@ -319,7 +319,7 @@ def test_after_a_start_everybody_is_to_answer():
 def test_number_of_instances_is_bounded():
     network = Network()
     for number in range(MAX_INSTANCES + 100):
-        network.browser.hear(Pointer(f"x{number}._clusterkit._tcp.local."), network.now_s)
+        network.browser.hear(PointerRecord(f"x{number}._clusterkit._tcp.local."), network.now_s)
     assert told(network.announce(BOB)) == []
     network.run(COMPLETE_S + 1)
     assert told(network.announce(BOB)) == ["Seen"]
@@ -330,7 +330,7 @@ def test_whoever_was_turned_away_is_asked_for_once_there_is_room():
     network.browser.start(network.now_s)
     network.run(3600)
     for number in range(MAX_INSTANCES):
-        network.browser.hear(Pointer(f"x{number}._clusterkit._tcp.local."), network.now_s)
+        network.browser.hear(PointerRecord(f"x{number}._clusterkit._tcp.local."), network.now_s)
     asked = network.run(COMPLETE_S + 2)
     assert [questions.browse for at_s, questions in asked if at_s >= COMPLETE_S].count(True) == 1
 
@@ -338,7 +338,7 @@ def test_whoever_was_turned_away_is_asked_for_once_there_is_room():
 def test_number_of_questions_is_bounded():
     network = Network()
     for number in range(1000):
-        network.browser.hear(Pointer(f"x{number}._clusterkit._tcp.local."), network.now_s)
+        network.browser.hear(PointerRecord(f"x{number}._clusterkit._tcp.local."), network.now_s)
     asked = network.run(1.0)
     assert max(len(questions.instances) for _, questions in asked) <= MAX_ASKED
     assert len(asked) <= 11

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from cluster_kit.strategies.mdns.interfaces import Flag, Interface, Nearby, Way, choose, interfaces, look_up
+from cluster_kit.netdevice import Flag, NetDevice
+from cluster_kit.strategies.mdns.interfaces import InterfaceAddress, Nearby, choose, interfaces, look_up
 
-LO = Interface("lo", 1, ("127.0.0.1", "::1"), flags=Flag.UP | Flag.LOOPBACK | Flag.RUNNING)
-ETH = Interface("eth0", 2, ("10.0.0.1", "10.0.0.9", "fd00::1", "fe80::1"))
-BRIDGE = Interface("docker0", 3, ("172.17.0.1",))
+LO = NetDevice("lo", 1, ("127.0.0.1", "::1"), flags=Flag.UP | Flag.LOOPBACK | Flag.RUNNING)
+ETH = NetDevice("eth0", 2, ("10.0.0.1", "10.0.0.9", "fd00::1", "fe80::1"))
+BRIDGE = NetDevice("docker0", 3, ("172.17.0.1",))
 
 
 def ways(*wanted, known=(LO, ETH, BRIDGE), ip_version="v4"):
@@ -19,7 +20,7 @@ def ways(*wanted, known=(LO, ETH, BRIDGE), ip_version="v4"):
 def fault(interface, ip_version="v4"):
     found, (fault,) = choose([interface.name], [LO, interface], ip_version)
     assert found == []
-    return fault
+    return str(fault)
 
 
 def test_only_what_was_chosen_is_used():
@@ -33,7 +34,7 @@ def test_an_address_is_used_as_given_and_a_name_by_its_first():
 
 @pytest.mark.parametrize(("scope", "found"), [("", "eth0"), ("%eth0", "eth0"), ("%eth1", "eth1"), ("%4", "eth1")])
 def test_scope_tells_which_of_two_interfaces_with_one_address_is_meant(scope, found):
-    other = Interface("eth1", 4, ("10.1.0.1", "fe80::1"))
+    other = NetDevice("eth1", 4, ("10.1.0.1", "fe80::1"))
     assert ways(f"fe80::1{scope}", known=[LO, ETH, other], ip_version="v6") == [f"fe80::1 ({found})"]
 
 
@@ -53,23 +54,31 @@ def test_each_protocol_has_its_address(ip_version, found, wanted):
 
 def test_one_that_cannot_be_used_does_not_stop_the_rest():
     found, faults = choose(["eth7", "lo"], [LO, ETH], "v4")
-    assert found == [Way("lo", 1, "127.0.0.1")]
+    assert found == [InterfaceAddress("lo", 1, "127.0.0.1")]
     assert len(faults) == 1
 
 
-@pytest.mark.parametrize(("wanted", "what"), [("eth7", "name or address 'eth7'"), ("10.9.9.9", "address '10.9.9.9'")])
+@pytest.mark.parametrize(
+    ("wanted", "what"),
+    [
+        ("eth7", "interface 'eth7': no interface has that name or address"),
+        ("10.9.9.9", "interface '10.9.9.9': no interface has that address"),
+    ],
+)
 def test_unknown_interface_is_named_with_those_there_are(wanted, what):
     (fault,) = choose([wanted], [LO, ETH], "v4")[1]
-    assert what in fault
-    assert "lo (127.0.0.1, ::1), eth0 (10.0.0.1, 10.0.0.9, fd00::1, fe80::1)" in fault
+    assert what in str(fault)
+    assert "lo (127.0.0.1, ::1), eth0 (10.0.0.1, 10.0.0.9, fd00::1, fe80::1)" in fault.cure
 
 
 def test_what_is_wrong_is_named_with_its_cure():
     flags = Flag.UP | Flag.MULTICAST
-    assert fault(Interface("eth1", 4, (), flags=Flag.MULTICAST)) == "eth1 is down: ip link set eth1 up"
-    assert "no carrier" in fault(Interface("eth1", 4, ("10.0.0.1",), flags=flags))
-    assert "ip link set wg0 multicast on" in fault(Interface("wg0", 4, ("10.0.0.1",), flags=Flag.UP | Flag.RUNNING))
-    assert "has no address of IPv6" in fault(Interface("eth1", 4, ("10.0.0.1",)), "v6")
+    assert (
+        fault(NetDevice("eth1", 4, (), flags=Flag.MULTICAST)) == "interface eth1: it is down; bring it up: ip link set eth1 up"
+    )
+    assert "no carrier" in fault(NetDevice("eth1", 4, ("10.0.0.1",), flags=flags))
+    assert "ip link set wg0 multicast on" in fault(NetDevice("wg0", 4, ("10.0.0.1",), flags=Flag.UP | Flag.RUNNING))
+    assert "has no address of IPv6" in fault(NetDevice("eth1", 4, ("10.0.0.1",)), "v6")
 
 
 @pytest.mark.parametrize(
@@ -97,13 +106,13 @@ def test_only_what_comes_in_where_we_listen_is_heard(used, source, heard):
 
 
 def test_of_two_interfaces_on_one_network_that_in_use_counts():
-    known = [Interface(f"eth{number}", number, (f"10.0.0.{number}",), (24,)) for number in (1, 2)]
+    known = [NetDevice(f"eth{number}", number, (f"10.0.0.{number}",), (24,)) for number in (1, 2)]
     assert Nearby(choose(["eth2"], known, "v4")[0], known).hears(("10.0.0.1", 5353))
 
 
 def test_this_machine_has_loopback():
     (way,) = choose(["127.0.0.1"], interfaces(), "v4")[0]
-    assert way == Way("lo", 1, "127.0.0.1")
+    assert way == InterfaceAddress("lo", 1, "127.0.0.1")
 
 
 @pytest.mark.parametrize(

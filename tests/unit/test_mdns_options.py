@@ -2,9 +2,8 @@
 
 import pytest
 
-import cluster_kit.strategies.mdns as mdns
 from cluster_kit.errors import ConfigError
-from cluster_kit.strategies.mdns import MdnsStrategy
+from cluster_kit.strategies.mdns import MdnsStrategy, options
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ def test_type_by_the_rules_is_taken(service_type):
 
 
 def test_missing_package_is_named_with_the_command_that_installs_it(monkeypatch):
-    monkeypatch.setattr(mdns, "find_spec", lambda name: None)
+    monkeypatch.setattr(options, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"run pip install 'cluster-kit\[mdns\]'"):
         MdnsStrategy()
 

@@ -11,7 +11,7 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import MAX_METADATA_BYTES, MAX_NAME_CHARS, BootId, Fence, Node
 from cluster_kit.strategies.mdns.records import (
     MAX_TEXT_BYTES,
-    Told,
+    Announcement,
     address_to_dial,
     decode,
     encode,
@@ -26,7 +26,7 @@ ANN = Node(name="ann@10.0.0.1", boot_id=BOOT)
 
 
 def told(node=ANN, fence=None, **fields):
-    return Told(node=node, fence=fence or Fence("shop", "lan"), **fields)
+    return Announcement(node=node, fence=fence or Fence("shop", "lan"), **fields)
 
 
 def strings(text):

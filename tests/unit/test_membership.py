@@ -5,6 +5,19 @@ from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen, Topology
 from cluster_kit.events import Reason
 from cluster_kit.membership.departures import BELATED_S, MAX_OVER
 from cluster_kit.membership.reconciler import FINAL_RETRY_S, Connect
+from cluster_kit.membership.reports import (
+    Connected,
+    ConnectFailed,
+    Disconnected,
+    Draining,
+    Inherited,
+    LinkDown,
+    LinkLeaving,
+    LinkUpdated,
+    LocalChanged,
+    Stopping,
+)
+from cluster_kit.membership.roster import EXCHANGE
 from cluster_kit.node import Node
 from cluster_kit.topologies.full_mesh import FullMeshTopology
 
@@ -50,7 +63,7 @@ def test_events_name_the_topology():
     cluster = Driver(name="web")
     cluster.observe(Seen(B, 5))
     assert cluster.membership.name == "web"
-    assert [event.topology for event in cluster.membership.take_events()] == ["web"]
+    assert [event.topology for event in cluster.take_events()] == ["web"]
 
 
 def test_we_are_never_found():
@@ -110,24 +123,24 @@ def test_failed_lookup_is_no_news():
 def test_full_roster_says_so():
     cluster = Driver(max_nodes=1)
     cluster.observe(Seen(B, 5))
-    assert not cluster.membership.full
+    assert not cluster.membership.full_of
     cluster.observe(Seen(C, 5))
-    assert cluster.membership.full
+    assert cluster.membership.full_of
 
 
 def test_topology_is_asked_again_when_this_node_changes():
     cluster = Driver(SameZone())
     cluster.observe(Found([node("b", zone="a")]))
     assert cluster.planned() == []
-    cluster.membership.update_local(LOCAL.evolve(metadata={"zone": "a"}))
+    cluster.report(LocalChanged(LOCAL.evolve(metadata={"zone": "a"})))
     assert cluster.planned() == ["connect b@there"]
 
 
 def test_own_address_learnt_late_removes_us_from_the_roster():
     cluster = Driver()
     cluster.observe(Found([Node(None, "10.0.0.99:2")]))
-    cluster.quiet()
-    cluster.membership.update_local(LOCAL.evolve(address="10.0.0.99:2"))
+    cluster.quiet().plan()
+    cluster.report(LocalChanged(LOCAL.evolve(address="10.0.0.99:2")))
     assert cluster.events() == ["lost 10.0.0.99:2 gone"]
     assert cluster.planned() == []
 
@@ -203,10 +216,11 @@ def test_goodbye_of_a_missed_peer_ends_the_redial():
     cluster.wait(4)
     cluster.link_down(B, Reason.SILENT)
     cluster.wait(10)
+    cluster.refuse(jitter=1.0)
     cluster.observe(Gone("b@there", Reason.LEFT))
     cluster.carry_out()
     assert cluster.planned() == []
-    assert cluster.membership.wake_at_s(cluster.now_s) is None
+    assert cluster.wake_at_s is None
 
 
 def test_absence_of_a_missed_peer_ends_the_redial():
@@ -217,7 +231,7 @@ def test_absence_of_a_missed_peer_ends_the_redial():
     cluster.observe(Found([]))
     cluster.carry_out()
     assert cluster.planned() == []
-    assert cluster.membership.wake_at_s(cluster.now_s) is None
+    assert cluster.wake_at_s is None
 
 
 def test_goodbye_of_a_stranger_is_no_news():
@@ -243,7 +257,7 @@ def test_link_of_one_who_is_gone_is_not_missed_when_it_closes():
     cluster.carry_out()
     cluster.link_down(B, Reason.CLOSED)
     assert cluster.planned() == []
-    assert cluster.membership.wake_at_s(cluster.now_s) is None
+    assert cluster.wake_at_s is None
 
 
 def test_without_pruning_a_goodbye_changes_nothing():
@@ -269,10 +283,10 @@ def test_lost_peer_is_redialled_for_as_long_as_it_is_remembered():
         cluster.refuse()
         cluster.wait(5)
     assert cluster.planned() == ["connect b@there"]
-    cluster.membership.connect_failed(B, error("refused"), cluster.now_s, 0.5)
+    cluster.report(ConnectFailed(B, error("refused"), 0.5))
     cluster.wait(5)
     assert cluster.planned() == []
-    assert cluster.membership.wake_at_s(cluster.now_s) is None
+    assert cluster.wake_at_s is None
 
 
 def test_peer_that_discovery_loses_after_the_link_is_remembered_for_as_long():
@@ -284,7 +298,7 @@ def test_peer_that_discovery_loses_after_the_link_is_remembered_for_as_long():
     cluster.refuse()
     cluster.wait(50)
     assert cluster.planned() == []
-    assert cluster.membership.wake_at_s(cluster.now_s) is None
+    assert cluster.wake_at_s is None
 
 
 def test_missed_peer_that_turns_out_to_be_us_is_forgotten():
@@ -296,7 +310,7 @@ def test_missed_peer_that_turns_out_to_be_us_is_forgotten():
     cluster.refuse("self")
     cluster.wait(31)
     assert cluster.planned() == []
-    assert cluster.membership.wake_at_s(cluster.now_s) is None
+    assert cluster.wake_at_s is None
 
 
 def test_lost_peer_is_redialled_at_its_last_address():
@@ -314,7 +328,7 @@ def test_topology_decides_about_remembered_peers_too():
     cluster.observe(Seen(B, 5))
     cluster.carry_out()
     cluster.link_down(B, Reason.SILENT)
-    cluster.wait(10)
+    cluster.now_s += 10
     cluster.observe(Seen(node("a", 1), 5))
     cluster.observe(Seen(C, 5))
     assert cluster.planned() == ["disconnect b@there", "connect a@there"]
@@ -325,7 +339,7 @@ def test_peer_that_only_dialled_us_is_not_remembered():
     cluster.link_up(B)
     cluster.link_down(B, Reason.CLOSED)
     assert cluster.planned() == []
-    assert cluster.membership.wake_at_s(cluster.now_s) is None
+    assert cluster.wake_at_s is None
 
 
 def test_link_that_neither_end_wants_is_not_missed():
@@ -344,7 +358,7 @@ def test_connector_that_keeps_no_links_lets_go_of_whatever_is_lost():
     cluster.wait(10)
     assert cluster.planned() == ["disconnect b@there"]
     cluster.link_down(B, Reason.SILENT)
-    cluster.membership.disconnected(B, cluster.now_s)
+    cluster.report(Disconnected(B))
     assert cluster.planned() == []
 
 
@@ -369,8 +383,8 @@ def test_change_that_discovery_shows_is_shown_and_told_to_the_connector():
     now = node("b", 1, zone="b")
     cluster.observe(Seen(now, 5))
     assert cluster.plan() == [Connect(now)]
-    cluster.membership.link_updated(now)
-    cluster.membership.connected(now, now, cluster.now_s)
+    cluster.report(LinkUpdated(now))
+    cluster.report(Connected(now, now))
     assert cluster.events() == ["updated b@there"]
     assert cluster.membership.up == (now,)
     assert cluster.planned() == []
@@ -389,7 +403,7 @@ def test_another_run_that_discovery_shows_replaces_the_link(before, after):
     assert cluster.plan() == [Connect(after)]
     cluster.link_down(before, Reason.REPLACED)
     cluster.link_up(after)
-    cluster.membership.connected(after, after, cluster.now_s)
+    cluster.report(Connected(after, after))
     assert [event for event in cluster.events() if not event.startswith("updated")] == ["down b@there replaced", "up b@there"]
     assert cluster.membership.up == cluster.membership.known == (after,)
     assert cluster.planned() == []
@@ -411,8 +425,8 @@ def test_metadata_that_discovery_clears_is_cleared_where_it_is_all_there_is():
     now = node("b", 1)
     cluster.observe(Seen(now, 5))
     assert cluster.plan() == [Connect(now)]
-    cluster.membership.link_updated(now)
-    cluster.membership.connected(now, now, cluster.now_s)
+    cluster.report(LinkUpdated(now))
+    cluster.report(Connected(now, now))
     assert cluster.events() == ["updated b@there"]
     assert cluster.membership.up == cluster.membership.known == (now,)
 
@@ -424,7 +438,7 @@ def test_change_during_the_connect_is_told_after_it():
     cluster.link_up(command.node)
     cluster.observe(Seen(node("b", 1, zone="a"), 5))
     assert cluster.plan() == []
-    cluster.membership.connected(command.node, command.node, cluster.now_s)
+    cluster.report(Connected(command.node, command.node))
     assert cluster.plan() == [Connect(node("b", 1, zone="a"))]
 
 
@@ -453,7 +467,7 @@ def test_leaving_node_keeps_its_link_in_the_view():
     cluster = Driver()
     cluster.observe(Found([B]))
     cluster.carry_out()
-    cluster.membership.link_leaving(B)
+    cluster.report(LinkLeaving(B))
     assert cluster.membership.up == (B,)
     assert cluster.membership.known == (B,)
 
@@ -463,8 +477,8 @@ def test_leaving_is_told_once_whoever_says_it():
     cluster.observe(Seen(B, 5))
     cluster.carry_out()
     cluster.quiet()
-    cluster.membership.link_leaving(B)
-    cluster.membership.link_leaving(B)
+    cluster.report(LinkLeaving(B))
+    cluster.report(LinkLeaving(B))
     cluster.observe(Leaving("b@there"))
     cluster.observe(Seen(B, 5))
     assert cluster.events() == ["leaving b@there"]
@@ -484,7 +498,7 @@ def test_who_leaves_is_the_run_that_the_source_tells_of():
 def test_stranger_that_leaves_is_no_news():
     cluster = Driver()
     cluster.observe(Leaving("b@there"))
-    cluster.membership.link_leaving(B)
+    cluster.report(LinkLeaving(B))
     assert cluster.events() == []
     assert cluster.membership.leaving == frozenset()
 
@@ -501,7 +515,7 @@ def test_one_who_is_gone_does_not_leave_again():
 def test_linked_peer_that_discovery_does_not_know_can_leave():
     cluster = Driver()
     cluster.link_up(B)
-    cluster.membership.link_leaving(B)
+    cluster.report(LinkLeaving(B))
     assert cluster.events() == ["up b@there", "leaving b@there"]
     assert cluster.membership.leaving == {"b@there"}
 
@@ -510,7 +524,7 @@ def test_leaving_peer_that_discovery_loses_and_finds_again_is_still_leaving():
     cluster = Driver()
     cluster.observe(Seen(B, 5))
     cluster.carry_out()
-    cluster.membership.link_leaving(B)
+    cluster.report(LinkLeaving(B))
     cluster.wait(10)
     cluster.observe(Seen(B, 5))
     assert cluster.membership.leaving == {"b@there"}
@@ -600,7 +614,7 @@ def test_link_of_a_leaving_node_is_not_missed():
     cluster = Driver()
     cluster.observe(Seen(B, 5))
     cluster.carry_out()
-    cluster.membership.link_leaving(B)
+    cluster.report(LinkLeaving(B))
     cluster.link_down(B, Reason.CLOSED)
     cluster.wait(10)
     assert cluster.planned() == ["disconnect b@there"]
@@ -634,7 +648,7 @@ def test_announcement_that_was_on_its_way_when_the_link_told_the_goodbye_is_no_n
     cluster.link_down(B, Reason.LEFT)
     cluster.events()
     cluster.observe(Seen(B, 5))
-    cluster.membership.hinted(B, 5, cluster.now_s)
+    cluster.observe(Seen(B, 5), EXCHANGE)
     assert cluster.events() == []
     cluster.observe(Seen(node("b", 2), 5))
     assert cluster.events() == ["found b@there"]
@@ -643,7 +657,7 @@ def test_announcement_that_was_on_its_way_when_the_link_told_the_goodbye_is_no_n
 def test_goodbye_ends_what_linked_peers_tell_of_that_run():
     cluster = Driver()
     cluster.observe(Seen(B, 5))
-    cluster.membership.hinted(B, 100, cluster.now_s)
+    cluster.observe(Seen(B, 100), EXCHANGE)
     cluster.observe(Gone(B.name, Reason.LEFT, B.boot_id))
     assert cluster.events() == ["found b@there", "lost b@there left"]
 
@@ -670,8 +684,8 @@ def lost_to_a_goodbye():
 def test_link_that_was_on_its_way_when_its_peer_said_goodbye_is_no_news():
     cluster = lost_to_a_goodbye()
     cluster.link_up(B)
-    cluster.membership.link_updated(node("b", 1, zone="a"))
-    cluster.membership.link_leaving(B)
+    cluster.report(LinkUpdated(node("b", 1, zone="a")))
+    cluster.report(LinkLeaving(B))
     cluster.link_down(B, Reason.LEFT)
     cluster.wait(BELATED_S)
     assert cluster.events() == []
@@ -682,9 +696,9 @@ def test_link_that_was_on_its_way_when_its_peer_said_goodbye_is_no_news():
 def test_link_that_outlives_a_goodbye_of_its_peer_is_news_after_all():
     cluster = lost_to_a_goodbye()
     cluster.link_up(B)
-    cluster.membership.link_updated(node("b", 1, zone="a"))
+    cluster.report(LinkUpdated(node("b", 1, zone="a")))
     cluster.plan()
-    assert cluster.membership.wake_at_s(cluster.now_s) == cluster.now_s + BELATED_S
+    assert cluster.wake_at_s == cluster.now_s + BELATED_S
     cluster.wait(BELATED_S)
     assert cluster.events() == ["up b@there"]
     assert cluster.membership.up == (node("b", 1, zone="a"),)
@@ -733,8 +747,8 @@ def test_mirror_that_is_leaving_is_not_dialled():
     cluster.observe(Found([B]))
     (dial,) = cluster.plan()
     cluster.link_up(B)
-    cluster.membership.link_leaving(B)
-    cluster.membership.connect_failed(dial.node, error("self"), cluster.now_s, jitter=0.0)
+    cluster.report(LinkLeaving(B))
+    cluster.report(ConnectFailed(dial.node, error("self"), 0.0))
     cluster.wait(FINAL_RETRY_S)
     assert "connect b@there" not in cluster.planned()
 
@@ -760,10 +774,10 @@ def test_only_so_many_goodbyes_are_remembered():
     cluster = Driver()
     for number in range(1, 2 * MAX_OVER):
         cluster.observe(Gone(B.name, Reason.LEFT, node("b", number).boot_id))
-    assert len(cluster.membership._departures._over) == MAX_OVER
+    assert len(cluster.membership._rules.departures._over) == MAX_OVER
     cluster.wait(BELATED_S)
     cluster.plan()
-    assert cluster.membership.wake_at_s(cluster.now_s) is None
+    assert cluster.wake_at_s is None
 
 
 def test_newer_boot_known_before_the_goodbye_is_dialled_at_once():
@@ -783,10 +797,10 @@ def test_node_of_a_source_without_boots_is_redialled_a_second_after_its_goodbye(
     cluster.observe(Found([node("b")]))
     cluster.carry_out(B)
     cluster.wait(100)
-    cluster.membership.link_leaving(B)
+    cluster.report(LinkLeaving(B))
     cluster.link_down(B, Reason.LEFT)
     assert cluster.planned() == []
-    assert cluster.membership.wake_at_s(cluster.now_s) == cluster.now_s + 1
+    assert cluster.wake_at_s == cluster.now_s + 1
     cluster.wait(1)
     assert cluster.planned() == ["connect b@there"]
 
@@ -797,7 +811,7 @@ def test_goodbye_counts_for_links_that_know_no_boots():
     cluster.observe(Found([nameless]))
     cluster.carry_out()
     cluster.wait(100)
-    cluster.membership.link_leaving(nameless)
+    cluster.report(LinkLeaving(nameless))
     cluster.link_down(nameless, Reason.LEFT)
     cluster.wait(1)
     cluster.carry_out()
@@ -839,7 +853,7 @@ def test_mere_refresh_does_not_end_the_wait():
 
 def test_draining_node_dials_nobody():
     cluster = Driver()
-    cluster.membership.drain()
+    cluster.report(Draining())
     cluster.observe(Found([B]))
     assert cluster.membership.draining
     assert cluster.planned() == []
@@ -851,7 +865,7 @@ def test_draining_node_dials_nobody():
 
 def restored(*known, **options):
     cluster = Driver(**options)
-    cluster.membership.restore(known, cluster.now_s, 30.0)
+    cluster.report(Inherited(known, 30.0))
     return cluster
 
 
@@ -887,24 +901,35 @@ def test_restored_node_that_may_not_be_known_is_lost():
 def test_nothing_to_do_needs_no_wake_up():
     cluster = Driver()
     cluster.plan()
-    assert cluster.membership.wake_at_s(cluster.now_s) is None
+    assert cluster.wake_at_s is None
 
 
-def test_news_wants_a_plan_now():
+def test_step_starts_at_once_what_its_reports_call_for():
     cluster = Driver()
     cluster.observe(Found([B]))
-    assert cluster.membership.wake_at_s(cluster.now_s) == cluster.now_s
+    assert cluster.wake_at_s is None
+    assert cluster.planned() == ["connect b@there"]
+
+
+def test_node_that_stops_starts_nothing_but_tells_what_it_hears():
+    cluster = Driver()
+    cluster.observe(Found([B]))
+    cluster.carry_out()
+    cluster.quiet()
+    cluster.report(Stopping(), LinkDown(B, Reason.CLOSED))
+    assert cluster.planned() == []
+    assert cluster.events() == ["down b@there closed"]
 
 
 def test_wakes_for_whatever_comes_first():
     cluster = Driver()
     cluster.observe(Seen(B, 5))
     cluster.refuse("crossed")
-    assert cluster.membership.wake_at_s(cluster.now_s) == cluster.now_s + 1
+    assert cluster.wake_at_s == cluster.now_s + 1
     cluster.wait(1)
     cluster.carry_out()
     assert cluster.planned() == []
-    assert cluster.membership.wake_at_s(cluster.now_s) == cluster.now_s + 4
+    assert cluster.wake_at_s == cluster.now_s + 4
 
 
 # -- ourselves and others at an address ----------------------------------------------------------------------------------------
@@ -977,7 +1002,7 @@ def test_address_under_which_a_peer_was_reached_is_dialled_again():
     cluster.observe(Found([bare()]))
     cluster.plan()
     cluster.link_up(behind)
-    cluster.membership.connected(bare(), behind, cluster.now_s)
+    cluster.report(Connected(bare(), behind))
     cluster.wait(100)
     cluster.link_down(behind, Reason.CLOSED)
     assert [command.node for command in cluster.plan()] == [B]
@@ -1015,3 +1040,14 @@ def test_other_name_at_an_address_is_found_out():
     assert cluster.events() == ["up c@there", f"lost {B_ADDRESS} replaced", "found c@there"]
     cluster.wait(1000)
     assert cluster.planned() == []
+
+
+def test_nothing_is_kept_of_nodes_that_come_and_go():
+    cluster = Driver()
+    for number in range(1000):
+        cluster.observe(Seen(Node(f"n{number}@there", f"10.1.1.1:{number + 1}", boot_id=boot(1)), 1))
+        cluster.observe(Seen(bare(f"10.1.1.2:{number + 1}"), 1))
+        cluster.refuse()
+        cluster.observe(Gone(f"n{number}@there", Reason.GONE))
+        cluster.wait(10)
+    assert len(cluster.membership._rules.peers) < 300

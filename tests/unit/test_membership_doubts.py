@@ -7,6 +7,7 @@ from cluster_kit.abc import Found, Gone, Leaving, Seen
 from cluster_kit.events import Reason
 from cluster_kit.membership.departures import BELATED_S, MAX_OVER
 from cluster_kit.membership.doubts import HELD_S
+from cluster_kit.membership.reports import LinkLeaving
 
 B = node("b", 1)
 TTL_S = 20.0
@@ -26,7 +27,7 @@ def found():
     """A driver that knows ``B`` and has not dialled it yet."""
     cluster = Driver()
     cluster.observe(Seen(B, TTL_S))
-    return cluster.quiet()
+    return cluster
 
 
 def test_word_of_discovery_that_a_linked_peer_is_leaving_is_told_and_parts_nobody(linked):
@@ -37,7 +38,7 @@ def test_word_of_discovery_that_a_linked_peer_is_leaving_is_told_and_parts_nobod
 
 def test_peer_that_says_itself_that_it_is_leaving_is_wanted_no_longer(linked):
     linked.observe(Leaving("b@there"))
-    linked.membership.link_leaving(B)
+    linked.report(LinkLeaving(B))
     assert linked.planned() == ["disconnect b@there"]
     assert linked.events() == ["leaving b@there"]
 
@@ -45,7 +46,7 @@ def test_peer_that_says_itself_that_it_is_leaving_is_wanted_no_longer(linked):
 def test_run_that_discovery_says_is_leaving_is_not_dialled_while_that_holds(found):
     found.observe(Leaving("b@there"))
     assert found.planned() == []
-    assert found.membership.wake_at_s(found.now_s) == found.now_s + TTL_S
+    assert found.wake_at_s == found.now_s + TTL_S
     found.wait(TTL_S / 2)
     found.observe(Seen(B, TTL_S))
     found.observe(Leaving("b@there"))
@@ -64,7 +65,7 @@ def test_word_that_a_peer_is_leaving_lapses_where_it_is_not_said_again(found):
 
 
 def test_word_of_a_link_that_its_peer_is_leaving_does_not_lapse(linked):
-    linked.membership.link_leaving(B)
+    linked.report(LinkLeaving(B))
     linked.observe(Leaving("b@there"))
     linked.wait(TTL_S + 1)
     linked.observe(Seen(B, TTL_S))
@@ -122,6 +123,7 @@ def test_goodbye_of_a_run_whose_link_lasts_is_forgotten(linked):
 
 def test_goodbye_of_a_run_whose_link_lasts_is_forgotten_also_where_nothing_else_happens_meanwhile(linked):
     linked.observe(Gone("b@there", Reason.LEFT, B.boot_id))
+    linked.step()
     linked.now_s += HELD_S + 1
     linked.link_down(B, Reason.CLOSED)
     assert linked.events() == ["down b@there closed"]
@@ -156,7 +158,7 @@ def test_what_a_peer_says_over_a_link_that_is_doubted_counts_once_it_is_up():
     cluster = Driver()
     cluster.observe(Gone("b@there", Reason.LEFT, B.boot_id))
     cluster.link_up(B)
-    cluster.membership.link_leaving(B)
+    cluster.report(LinkLeaving(B))
     cluster.observe(Seen(node("b"), TTL_S))
     cluster.observe(Leaving("b@there"))
     cluster.quiet()
@@ -171,9 +173,9 @@ def test_what_one_run_said_over_a_doubted_link_is_none_of_the_next_one():
     for run in (B, node("b", 2)):
         cluster.observe(Gone("b@there", Reason.LEFT, run.boot_id))
     cluster.link_up(B)
-    cluster.membership.link_leaving(B)
+    cluster.report(LinkLeaving(B))
     cluster.link_up(node("b", 2))
-    cluster.membership.link_leaving(B)
+    cluster.report(LinkLeaving(B))
     cluster.wait(BELATED_S)
     assert cluster.events() == ["up b@there"]
 
@@ -204,17 +206,18 @@ def test_goodbye_of_no_run_in_particular_is_none_of_the_run_that_is_linked_next(
 
 
 def test_goodbyes_that_are_held_are_as_many_as_there_are_links_and_sources(linked):
-    doubts = linked.membership._doubts
+    peers = linked.membership._rules.peers
     for number in range(1, 3000):
         linked.observe(Gone(f"x{number}@there", Reason.LEFT, boot(number)))
         linked.observe(Gone("b@there", Reason.LEFT, boot(number)))
         linked.observe(Gone("b@there", Reason.LEFT, B.boot_id))
+        linked.step()
         linked.now_s += 0.001
-    assert list(doubts._goodbyes) == ["b@there"]
-    assert len(doubts._held_until_s._heap) == 1
-    assert len(linked.membership._departures._over) == MAX_OVER
+    assert [key for key, peer in peers.items() if peer.goodbyes] == ["b@there"]
+    assert len(peers["b@there"].goodbyes) == len(linked.membership._rules.doubts._held_until_s._heap) == 1
+    assert len(linked.membership._rules.departures._over) == MAX_OVER
     linked.wait(HELD_S)
-    assert not doubts._goodbyes
+    assert not peers["b@there"].goodbyes
     assert linked.planned() == []
 
 

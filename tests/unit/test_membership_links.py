@@ -3,6 +3,7 @@ from membership_parts import Driver, boot, error, node
 
 from cluster_kit.abc import Found, Gone, Seen
 from cluster_kit.events import Reason
+from cluster_kit.membership.reports import Connected, ConnectFailed, LinkUpdated
 
 B = node("b", 1)
 
@@ -32,7 +33,7 @@ def test_peer_that_dialled_us_first_is_told_our_wish_once_it_is_known():
     cluster.link_up(B)
     cluster.observe(Seen(B, 50))
     assert cluster.planned() == ["connect b@there"]
-    cluster.membership.connected(B, B, cluster.now_s)
+    cluster.report(Connected(B, B))
     cluster.wait(20)
     assert cluster.planned() == []
     assert cluster.events() == ["up b@there", "found b@there"]
@@ -103,14 +104,14 @@ def test_withdrawn_link_stays_up_until_the_connector_says_otherwise():
 
 def test_peer_itself_knows_its_metadata_best():
     cluster = linked(Seen(node("b", 1, zone="old"), 5))
-    cluster.membership.link_updated(node("b", 1, zone="new"))
+    cluster.report(LinkUpdated(node("b", 1, zone="new")))
     assert cluster.events() == ["updated b@there"]
     assert cluster.membership.known == cluster.membership.up == (node("b", 1, zone="new"),)
 
 
 def test_discovery_does_not_contradict_a_linked_peer():
     cluster = linked(Found([node("b")]))
-    cluster.membership.link_updated(node("b", zone="new"))
+    cluster.report(LinkUpdated(node("b", zone="new")))
     cluster.quiet()
     cluster.observe(Found([node("b", zone="old")]))
     assert cluster.events() == []
@@ -119,7 +120,7 @@ def test_discovery_does_not_contradict_a_linked_peer():
 def test_update_of_a_peer_that_discovery_does_not_know_is_told():
     cluster = Driver()
     cluster.link_up(B)
-    cluster.membership.link_updated(node("b", 1, zone="a"))
+    cluster.report(LinkUpdated(node("b", 1, zone="a")))
     assert cluster.events() == ["up b@there", "updated b@there"]
 
 
@@ -139,7 +140,7 @@ def test_address_that_discovery_knows_stays_that_of_the_peer():
 
 def test_update_of_one_who_is_not_linked_is_ignored():
     cluster = Driver()
-    cluster.membership.link_updated(B)
+    cluster.report(LinkUpdated(B))
     assert cluster.events() == []
 
 
@@ -212,7 +213,7 @@ def test_another_address_that_leads_back_to_us_says_nothing_of_the_node():
     cluster = Driver()
     cluster.observe(Seen(B, 50))
     cluster.quiet()
-    cluster.membership.plan(cluster.now_s)
-    cluster.membership.connect_failed(B.evolve(address="10.0.0.99:1"), error("self"), cluster.now_s, jitter=0.0)
+    cluster.plan()
+    cluster.report(ConnectFailed(B.evolve(address="10.0.0.99:1"), error("self"), 0.0))
     assert cluster.membership.known == (B,)
     assert cluster.events() == []

@@ -1,8 +1,9 @@
 from cluster_kit.membership.memory import Memory
+from cluster_kit.membership.peer import Peers
 
 
 def test_peer_is_remembered_for_its_time_after_the_link():
-    memory = Memory(60, max_nodes=10)
+    memory = Memory(Peers(), 60, max_nodes=10)
     memory.lose("b@there", 0)
     assert memory.expire(59) == []
     assert memory.expire(60) == ["b@there"]
@@ -10,7 +11,7 @@ def test_peer_is_remembered_for_its_time_after_the_link():
 
 
 def test_peer_is_remembered_without_limit_while_linked():
-    memory = Memory(60, max_nodes=10)
+    memory = Memory(Peers(), 60, max_nodes=10)
     memory.lose("b@there", 0)
     memory.keep("b@there")
     assert memory.next_s() is None
@@ -18,7 +19,7 @@ def test_peer_is_remembered_without_limit_while_linked():
 
 
 def test_forgotten_peer_leaves_nothing_behind():
-    memory = Memory(60, max_nodes=10)
+    memory = Memory(Peers(), 60, max_nodes=10)
     memory.lose("b@there", 0)
     memory.forget("b@there")
     assert "b@there" not in memory
@@ -26,7 +27,7 @@ def test_forgotten_peer_leaves_nothing_behind():
 
 
 def test_memory_is_bounded():
-    memory = Memory(60, max_nodes=1)
+    memory = Memory(Peers(), 60, max_nodes=1)
     memory.lose("b@there", 0)
     memory.lose("c@there", 0)
     memory.keep("d@there")

@@ -43,7 +43,7 @@ def busy_cluster():
     """Return a large cluster in which so many have come that the last one has to wait, and that one."""
     cluster = large_cluster()
     newcomer = MANY
-    while cluster.membership.wake_at_s(cluster.now_s) is None:
+    while cluster.wake_at_s is None:
         cluster.observe(Seen(numbered(newcomer), inf))
         cluster.carry_out()
         newcomer += 1
@@ -78,11 +78,11 @@ def test_topology_is_asked_seldom_while_hundreds_come_one_by_one():
 def test_who_has_to_wait_is_dialled_soon_and_by_itself():
     cluster, newcomer = busy_cluster()
     assert cluster.planned() == []
-    wait_s = cluster.membership.wake_at_s(cluster.now_s) - cluster.now_s
+    wait_s = cluster.wake_at_s - cluster.now_s
     assert 0 < wait_s <= 2 * MANY * NODE_S
     cluster.wait(wait_s + 1e-9)
     assert cluster.planned() == [f"connect {newcomer.name}"]
-    assert cluster.membership.wake_at_s(cluster.now_s) is None
+    assert cluster.wake_at_s is None
 
 
 def test_who_goes_meanwhile_is_not_dialled_any_more():

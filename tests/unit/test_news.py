@@ -6,6 +6,7 @@ from membership_parts import node, shown
 
 from cluster_kit.events import Reason
 from cluster_kit.membership.news import BURST, INTERVAL_S, TOTAL_INTERVAL_S, UPDATES, News
+from cluster_kit.membership.peer import Peers
 
 B = node("b", 1)
 
@@ -14,7 +15,7 @@ class Clock:
     """News with a clock."""
 
     def __init__(self, burst=1000):
-        self.news = News("web", burst)
+        self.news = News(Peers(), "web", burst)
         self.now_s = 100.0
         self.news.tick(self.now_s)
 
@@ -197,7 +198,7 @@ def test_any_number_of_nodes_that_come_and_go_are_told_of_so_many_at_a_time():
         clock.wait(10 * TOTAL_INTERVAL_S)
     assert clock.events() == [f"found n{number}@there" for number in range(15, 50)]
     assert clock.news.next_s() is None
-    assert not clock.news._held
+    assert not any(peer.held for peer in clock.news._peers.values())
 
 
 def test_nothing_is_kept_of_nodes_that_are_gone():
@@ -206,5 +207,6 @@ def test_nothing_is_kept_of_nodes_that_are_gone():
         clock.show(node("b"), key=f"n{number}@there")
         clock.show(None, key=f"n{number}@there")
         clock.wait(10)
-    assert len(clock.news._pace._paid_at_s) < 100
-    assert not clock.news._held
+    clock.news._peers.sweep(clock.now_s)
+    assert len(clock.news._peers) < 100
+    assert not any(peer.held for peer in clock.news._peers.values())

@@ -212,3 +212,14 @@ def test_node_has_no_other_classes():
 def test_node_of_something_else_is_refused(odd):
     with pytest.raises(ValueError, match="node: "):
         Node(**odd)
+
+
+def test_repr_shows_what_there_is_and_makes_the_same_node():
+    boot_id = BootId(1_700_000_000_000, 0xDEADBEEF)
+    whole = Node("a@h", "h:1", {"zone": "x"}, boot_id)
+    assert repr(whole) == (
+        "Node(name='a@h', address='h:1', metadata={'zone': 'x'}, boot_id=BootId.parse('18bcfe56800-00000000deadbeef'))"
+    )
+    for node in (whole, Node("a@h"), Node(address="h:1")):
+        assert eval(repr(node)) == node
+    assert repr(Node("a@h")) == "Node(name='a@h')"

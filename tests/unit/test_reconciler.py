@@ -4,6 +4,7 @@ import pytest
 from membership_parts import error, node
 
 from cluster_kit.errors import ConnectError, ConnectReason
+from cluster_kit.membership.peer import NO_OFFER, Offer, Peers
 from cluster_kit.membership.reconciler import (
     CROSSED_RETRY_S,
     FINAL_RETRY_S,
@@ -26,9 +27,20 @@ B, C = node("b"), node("c")
 LONG_S = 1000.0
 
 
+def want(reconciler, nodes, now_s):
+    """Have exactly these wanted."""
+    offers = {each.key: Offer(each, None) for each in nodes}
+    peers = [reconciler._peers[key] for key in sorted(reconciler._peers.keys() | offers.keys())]
+    changed = [peer.key for peer in peers if peer.wanted != (peer.key in offers)]
+    for peer in peers:
+        peer.offer = offers.get(peer.key, NO_OFFER)
+        peer.wanted = peer.key in offers
+    reconciler.reconsider(changed, now_s)
+
+
 def wanting(*nodes):
-    reconciler = Reconciler()
-    reconciler.want({each.key: each for each in nodes}, 0)
+    reconciler = Reconciler(Peers())
+    want(reconciler, nodes, 0)
     return reconciler
 
 
@@ -69,13 +81,13 @@ def test_fulfilled_wish_needs_nothing():
 def test_latest_address_is_dialled():
     reconciler = wanting(B)
     moved = node("b", address="10.1.1.1:1")
-    reconciler.want({moved.key: moved}, 0)
+    want(reconciler, [moved], 0)
     assert reconciler.plan(0) == [Connect(moved)]
 
 
 def test_wish_withdrawn_is_told():
     reconciler = linked(B)
-    reconciler.want({}, 1)
+    want(reconciler, [], 1)
     assert reconciler.plan(1) == [Disconnect(B)]
     reconciler.disconnected(B.key, 1)
     assert reconciler.plan(1) == []
@@ -83,21 +95,21 @@ def test_wish_withdrawn_is_told():
 
 def test_wish_that_was_never_told_needs_no_withdrawal():
     reconciler = wanting(B)
-    reconciler.want({}, 0)
+    want(reconciler, [], 0)
     assert reconciler.plan(0) == []
 
 
 def test_wish_withdrawn_during_a_wait_needs_no_wake_up():
     reconciler = wanting(B)
     fail(reconciler, now_s=0)
-    reconciler.want({}, 0)
+    want(reconciler, [], 0)
     assert reconciler.next_s() is None
 
 
 def test_wish_withdrawn_during_the_dial_is_told_after_it():
     reconciler = wanting(B)
     reconciler.plan(0)
-    reconciler.want({}, 0)
+    want(reconciler, [], 0)
     assert reconciler.plan(0) == []
     reconciler.linked(B.key, 1)
     reconciler.connected(B.key, B, 1)
@@ -106,19 +118,19 @@ def test_wish_withdrawn_during_the_dial_is_told_after_it():
 
 def test_wish_renewed_during_the_withdrawal_is_told_after_it():
     reconciler = linked(B)
-    reconciler.want({}, 1)
+    want(reconciler, [], 1)
     reconciler.plan(1)
-    reconciler.want({B.key: B}, 1)
+    want(reconciler, [B], 1)
     assert reconciler.plan(1) == []
     reconciler.disconnected(B.key, 1)
     assert reconciler.plan(1) == [Connect(B)]
 
 
 def test_wish_is_told_for_a_link_that_the_peer_opened():
-    reconciler = Reconciler()
+    reconciler = Reconciler(Peers())
     reconciler.linked(B.key, 0)
     assert reconciler.plan(0) == []
-    reconciler.want({B.key: B}, 0)
+    want(reconciler, [B], 0)
     assert reconciler.plan(0) == [Connect(B)]
 
 
@@ -134,9 +146,9 @@ def test_name_learnt_by_the_dial_fulfils_the_wish_for_it():
     reconciler.plan(0)
     reconciler.linked(B.key, 0)
     reconciler.connected(bare.key, B, 0)
-    reconciler.want({B.key: B}, 0)
+    want(reconciler, [B], 0)
     assert reconciler.plan(0) == []
-    reconciler.want({}, 1)
+    want(reconciler, [], 1)
     assert reconciler.plan(1) == [Disconnect(B)]
 
 
@@ -144,7 +156,7 @@ def test_commands_in_flight_are_bounded_and_the_longest_due_goes_first():
     nodes = [Node(f"n{number:03}@there") for number in range(MAX_HOPEFUL + 2)]
     early = Node("z@there")
     reconciler = wanting(early)
-    reconciler.want({each.key: each for each in (*nodes, early)}, 1)
+    want(reconciler, [*nodes, early], 1)
     first = reconciler.plan(1)
     assert first == [Connect(early), *map(Connect, nodes[: MAX_HOPEFUL - 1])]
     assert reconciler.plan(1) == []
@@ -155,12 +167,12 @@ def test_commands_in_flight_are_bounded_and_the_longest_due_goes_first():
 
 def test_draining_node_dials_nobody_but_withdraws_wishes():
     reconciler = linked(B)
-    reconciler.want({B.key: B, C.key: C}, 1)
+    want(reconciler, [B, C], 1)
     reconciler.drain()
     assert reconciler.draining
     assert reconciler.next_s() is None
     assert reconciler.plan(1) == []
-    reconciler.want({C.key: C}, 1)
+    want(reconciler, [C], 1)
     assert reconciler.plan(LONG_S) == [Disconnect(B)]
 
 
@@ -295,8 +307,8 @@ def test_postponed_peer_is_not_dialled_before():
 def test_failures_are_forgotten_with_the_wish():
     reconciler = wanting(B)
     fail(reconciler, "name", now_s=0)
-    reconciler.want({}, 1)
-    reconciler.want({B.key: B}, 1)
+    want(reconciler, [], 1)
+    want(reconciler, [B], 1)
     assert reconciler.plan(1) == [Connect(B)]
 
 
@@ -367,7 +379,7 @@ def test_few_black_holes_have_all_the_time_that_a_dial_may_take():
 def test_peer_that_was_lately_alive_is_dialled_before_all_black_holes():
     network = BlackHoles(*black_holes(1000))
     network.run(120)
-    network.reconciler.want({node.key: node for node in (*black_holes(1000), B)}, network.now_s)
+    want(network.reconciler, [*black_holes(1000), B], network.now_s)
     network.reconciler.linked(B.key, network.now_s)
     network.reconciler.unlinked(B.key, network.now_s)
     dialled = [at_s for at_s, key in network.run(LIVELY_S - 1) if key == B.key]

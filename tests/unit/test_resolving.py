@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from cluster_kit import resolving
-from cluster_kit.resolving import resolve
+from cluster_kit.resolving import LookUps, resolve
 
 ANSWER = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 0))]
 
@@ -43,11 +43,11 @@ def join_look_ups():
             thread.join(20)
 
 
-def give_up(*names):
+def give_up(*names, by=resolve):
     """Ask for each name, wait for a moment, and give up."""
 
     async def ask_all():
-        questions = [asyncio.create_task(resolve(name)) for name in names]
+        questions = [asyncio.create_task(by(name)) for name in names]
         await asyncio.wait(questions, timeout=0.05)
         return [each.cancel() for each in questions]
 
@@ -80,32 +80,38 @@ def test_a_name_is_answered_while_others_hang(hanging, monkeypatch):
     assert asyncio.run(resolve("localhost", 4000))
 
 
-def test_the_number_of_threads_is_bounded(hanging, monkeypatch):
-    monkeypatch.setattr(resolving, "MAX_THREADS", 3)
-    give_up("a.test", "b.test", "c.test")
+def test_the_number_of_threads_is_bounded(hanging):
+    few = LookUps(max_threads=3)
+    give_up("a.test", "b.test", "c.test", by=few.resolve)
     with pytest.raises(socket.gaierror, match="3 other names are being looked up"):
-        asyncio.run(resolve("d.test"))
+        asyncio.run(few.resolve("d.test"))
 
 
-def test_names_that_took_long_leave_room_for_others(hanging, monkeypatch):
-    monkeypatch.setattr(resolving, "LONG_S", 0.0)
-    monkeypatch.setattr(resolving, "_long", {})
-    monkeypatch.setattr(resolving, "MAX_THREADS", 4)
-    monkeypatch.setattr(resolving, "RESERVED", 2)
-    give_up("a.test", "b.test", "c.test")
+def test_names_that_took_long_leave_room_for_others(hanging):
+    few = LookUps(max_threads=4, reserved=2, long_s=0.0)
+    give_up("a.test", "b.test", "c.test", by=few.resolve)
     hanging.may_answer.set()
     join_look_ups()
     hanging.may_answer.clear()
-    give_up("a.test", "b.test")
+    give_up("a.test", "b.test", by=few.resolve)
     with pytest.raises(socket.gaierror, match="2 other names are being looked up"):
-        asyncio.run(resolve("c.test"))
+        asyncio.run(few.resolve("c.test"))
     asked = hanging.asked
-    give_up("new.test")
+    give_up("new.test", by=few.resolve)
     assert hanging.asked == asked + 1
-    monkeypatch.setattr(resolving, "LONG_S", 60.0)
+
+
+def test_a_name_that_is_fast_again_takes_from_nobodys_room(hanging):
+    now_s = [0.0]
+    few = LookUps(max_threads=2, reserved=1, clock=lambda: now_s[0])
+    give_up("a.test", by=few.resolve)
+    now_s[0] += 10.0
     hanging.may_answer.set()
     join_look_ups()
-    assert list(resolving._long) == [("c.test", 0, 0, socket.SOCK_STREAM, 0)]
+    assert asyncio.run(few.resolve("a.test")) == ANSWER
+    hanging.may_answer.clear()
+    give_up("b.test", "a.test", by=few.resolve)
+    assert len(few) == 2
 
 
 def test_a_thread_that_can_t_be_started_is_a_failure_of_this_question_only(monkeypatch):
@@ -140,17 +146,19 @@ def test_the_name_that_the_host_was_found_by_comes_along_where_it_is_asked_for()
 
 def test_nothing_is_left_when_the_answer_has_come(hanging):
     before = threading.active_count()
-    give_up("web.test")
+    own = LookUps()
+    give_up("web.test", by=own.resolve)
     hanging.may_answer.set()
     join_look_ups()
     assert threading.active_count() == before
-    assert not resolving._asking
+    assert not len(own)
 
 
 def test_what_is_no_host_name_is_a_failure():
+    own = LookUps()
     with pytest.raises(socket.gaierror, match="not a host name"):
-        asyncio.run(resolve("a" * 70 + ".test"))
-    assert not resolving._asking
+        asyncio.run(own.resolve("a" * 70 + ".test"))
+    assert not len(own)
 
 
 def test_whatever_the_system_raises_ends_the_question(monkeypatch):
@@ -158,6 +166,7 @@ def test_whatever_the_system_raises_ends_the_question(monkeypatch):
         raise socket.gaierror(socket.EAI_NONAME, "no address") if flags else MemoryError
 
     monkeypatch.setattr(resolving, "_ask", fail)
+    own = LookUps()
     with pytest.raises(MemoryError):
-        asyncio.run(resolve("web.test"))
-    assert not resolving._asking
+        asyncio.run(own.resolve("web.test"))
+    assert not len(own)

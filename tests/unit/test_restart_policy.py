@@ -110,6 +110,7 @@ def test_restarts_of_one_child_leave_the_others_alone():
 
 
 def test_restarts_are_spaced_ever_more():
+    assert (FIRST_RESTART_S, LAST_RESTART_S) == (0.1, 15.0)
     restarts = policy(max_restarts=100)
     delays = [crash(restarts, 0, jitter=1.0).delay_s for _ in range(10)]
     assert delays[:3] == pytest.approx([FIRST_RESTART_S, 2 * FIRST_RESTART_S, 4 * FIRST_RESTART_S])
@@ -123,8 +124,9 @@ def test_without_escalation_too_many_restarts_make_a_slow_crash_loop():
 
 
 def test_crash_loop_goes_on_at_its_slow_pace_though_that_is_within_the_intensity():
-    restarts = policy(max_restarts=0, max_seconds=5)
-    for now_s in (0, 100, 200):
+    restarts = policy(max_restarts=1, max_seconds=5)
+    crash(restarts, 0)
+    for now_s in (1, 100, 200):
         assert crash(restarts, now_s, jitter=1.0) == Restart(LAST_RESTART_S, crash_looping=True)
 
 
@@ -154,6 +156,20 @@ def test_worker_that_served_for_long_is_replaced_without_delay():
         crash(restarts, 0)
     restarts.serving(10)
     assert crash(restarts, 16, jitter=1.0).delay_s == pytest.approx(FIRST_RESTART_S)
+
+
+def test_worker_that_served_for_the_period_and_no_longer_is_not():
+    restarts = policy(max_restarts=100, max_seconds=5)
+    crash(restarts, 0)
+    restarts.serving(10)
+    assert crash(restarts, 15, jitter=1.0).delay_s == pytest.approx(2 * FIRST_RESTART_S)
+
+
+def test_worker_that_never_served_is_not_although_the_one_before_did():
+    restarts = policy(max_restarts=100, max_seconds=5)
+    restarts.serving(0)
+    crash(restarts, 1)
+    assert crash(restarts, 50, jitter=1.0).delay_s == pytest.approx(2 * FIRST_RESTART_S)
 
 
 def test_worker_that_served_briefly_is_not():

@@ -3,6 +3,7 @@ from membership_parts import B_ADDRESS, LOCAL, bare, boot, error, node
 
 from cluster_kit.abc import Failed, Found, Gone, Leaving, Seen
 from cluster_kit.events import Reason
+from cluster_kit.membership.peer import Peers
 from cluster_kit.membership.roster import EXCHANGE, PREDECESSOR, Roster
 from cluster_kit.node import Node
 
@@ -10,7 +11,7 @@ B, C, D = node("b"), node("c"), node("d")
 
 
 def roster(*, prune=True, max_nodes=100):
-    return Roster(prune=prune, max_nodes=max_nodes)
+    return Roster(Peers(), prune=prune, max_nodes=max_nodes)
 
 
 def lost(changes):
@@ -290,9 +291,9 @@ def test_full_roster_ignores_the_new_and_refreshes_the_old():
     known = roster(max_nodes=2)
     known.observe("gossip", Seen(B, 5), 0)
     known.observe("gossip", Seen(C, 5), 0)
-    assert not known.full
+    assert not known.full_of
     assert known.observe("gossip", Seen(D, 5), 1) == []
-    assert known.full
+    assert known.full_of
     known.observe("gossip", Seen(B, 5), 4)
     known.expire(5)
     assert known.known.keys() == {"b@there"}
@@ -310,7 +311,7 @@ def test_complete_answer_makes_room_for_itself():
     known.observe("dns", Found([B, C]), 0)
     known.observe("dns", Found([C, D]), 1)
     assert known.known.keys() == {"c@there", "d@there"}
-    assert not known.full
+    assert not known.full_of
 
 
 # -- ourselves -----------------------------------------------------------------------------------------------------------------
@@ -321,7 +322,7 @@ def test_we_never_enter_by_name_or_address():
     known.disown(LOCAL.name, LOCAL.address)
     assert known.observe("gossip", Seen(LOCAL.evolve(address="10.1.1.1:1", boot_id=boot(7)), 5), 0) == []
     assert known.observe("dns", Found([Node(None, LOCAL.address), Node("old@here", LOCAL.address)]), 0) == []
-    assert not known.full
+    assert not known.full_of
 
 
 def test_what_we_listen_on_is_ours_for_good():
@@ -429,7 +430,8 @@ def test_nothing_is_kept_of_an_address_that_is_gone():
     known.meet(B, B_ADDRESS)
     known.meet(C, B_ADDRESS)
     known.observe("dns", Found([]), 1)
-    assert not any(vars(known._names).values())
+    assert not known._names._names_at
+    assert all(peer.is_idle(1) for peer in known._peers.values())
 
 
 def test_proof_is_forgotten_when_another_node_answers():

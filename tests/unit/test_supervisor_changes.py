@@ -127,7 +127,7 @@ def test_another_node_or_cluster_is_another_process():
     with pytest.raises(ConfigError) as caught:
         changes_between(config(), config(node="b@127.0.0.1", cluster="other"))
     assert [error.path for error in caught.value.errors] == ["node", "cluster"]
-    assert "takes another process" in str(caught.value.errors[0])
+    assert "start another one" in str(caught.value.errors[0])
 
 
 def test_one_topology_is_read_as_part_of_the_whole():

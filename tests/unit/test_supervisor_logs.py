@@ -24,7 +24,7 @@ def logged(caplog, *records):
     relay = LogRelay()
     for each in records:
         relay._pass_on(each) if not callable(each) else each()
-    relay._tell_rest()
+    relay._flush_held_back()
     return [record.message for record in caplog.records]
 
 

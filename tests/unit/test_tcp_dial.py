@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from cluster_kit.connectors.tcp.dial import STAGGER_S, OwnEnds, Route, reason_of
+from cluster_kit.connectors.tcp.dial import STAGGER_S, OwnEnds, Route
+from cluster_kit.connectors.tcp.faults import network_fault
 from cluster_kit.errors import ConnectReason, NetworkError, NetworkFault
 from cluster_kit.network import Endpoint, Stream
 from cluster_kit.testing import run_virtually
@@ -174,9 +175,9 @@ def test_stream_that_has_won_is_aborted_if_the_dial_is_given_up_while_the_others
     ],
 )
 def test_each_fault_is_a_reason_and_keeps_its_words(fault, reason):
-    found, detail = reason_of(NetworkError("words of the system", fault=fault))
-    assert found is reason
-    assert "words of the system" in detail
+    found = network_fault(NetworkError("words of the system", fault=fault))
+    assert found.reason is reason
+    assert "words of the system" in found.cause
 
 
 def test_reasons_of_all_faults_are_tried():

@@ -45,22 +45,22 @@ class TestRoundTrip:
     @pytest.mark.parametrize("start_s", [0.0, 12.5, 2**32 / 1e6 - 0.0001, 1e6])
     def test_dialler_measures_and_acceptor_is_told(self, start_s):
         dialler, acceptor = Heartbeat(start_s, 3.5), Heartbeat(start_s, 3.5)
-        ping = dialler.ask(start_s)
-        assert acceptor.asked(ping) is None
-        assert dialler.told(Pong(token=ping.token), start_s + 0.0123) == pytest.approx(0.0123, abs=1e-5)
-        assert acceptor.asked(dialler.ask(start_s + 1)) == pytest.approx(0.0123, abs=1e-5)
+        ping = dialler.ping(start_s)
+        assert acceptor.rtt_told(ping) is None
+        assert dialler.rtt_measured(Pong(token=ping.token), start_s + 0.0123) == pytest.approx(0.0123, abs=1e-5)
+        assert acceptor.rtt_told(dialler.ping(start_s + 1)) == pytest.approx(0.0123, abs=1e-5)
 
     def test_made_up_token_measures_nothing(self):
         heartbeat = Heartbeat(1000.0, 3.5)
-        assert heartbeat.told(Pong(token=(heartbeat.ask(1000.0).token + 1_000_000) % 2**32), 1000.5) is None
+        assert heartbeat.rtt_measured(Pong(token=(heartbeat.ping(1000.0).token + 1_000_000) % 2**32), 1000.5) is None
 
     def test_reply_at_once_is_not_unknown(self):
         heartbeat = Heartbeat(5.0, 3.5)
-        heartbeat.told(Pong(token=heartbeat.ask(5.0).token), 5.0)
-        assert heartbeat.ask(6.0).rtt_us == 1
+        heartbeat.rtt_measured(Pong(token=heartbeat.ping(5.0).token), 5.0)
+        assert heartbeat.ping(6.0).rtt_us == 1
 
     def test_unknown_round_trip_is_none(self):
-        assert Heartbeat(0.0, 3.5).asked(Ping(token=0, rtt_us=0)) is None
+        assert Heartbeat(0.0, 3.5).rtt_told(Ping(token=0, rtt_us=0)) is None
 
 
 class FakeSession:

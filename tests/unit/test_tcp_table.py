@@ -1,9 +1,14 @@
 """The link table, rule by rule: which of several connections to a peer counts, and who is told what."""
 
+from typing import get_args
+from weakref import ref
+
 import pytest
 
+from cluster_kit.abc import MAX_GREETING_BYTES
 from cluster_kit.connectors.tcp import links as do
 from cluster_kit.connectors.tcp.connection import MESSAGES
+from cluster_kit.connectors.tcp.faults import Fault
 from cluster_kit.connectors.tcp.handshake import MAX_DIALLED, PATIENCE, HangUps
 from cluster_kit.connectors.tcp.links import (
     Changed,
@@ -40,6 +45,7 @@ from cluster_kit.wire.frames import (
     decode,
     encode,
 )
+from cluster_kit.wire.link import State
 
 FENCE = Fence("shop", "web")
 # we are bob: ann's name is lower than ours, cat's is higher
@@ -279,7 +285,7 @@ class TestWhoMayLink:
 
     def test_lost_dial_fails_with_its_cause(self, table):
         table.connect(DIAL, ANN)
-        error = failure(table.closed(DIAL, cause=ConnectReason.REFUSED, detail="connection refused"))
+        error = failure(table.closed(DIAL, fault=Fault.of(ConnectReason.REFUSED, "connection refused")))
         assert error.reason is ConnectReason.REFUSED
         assert str(error).startswith("tcp: cannot link to 'ann@h' at 'ann:1': connection refused: ")
 
@@ -449,6 +455,28 @@ class TestSecondConnectionUnderALinkedName:
             Close(IN),
         ]
 
+    def test_link_is_not_what_another_run_of_the_peer_refused_our_dial_for(self, table):
+        link_by_accepting(table, ANN)
+        dial(table, Node(address="twin:1"))
+        error = failure(table.receive(DIAL, refusal("crossed", younger(ANN))))
+        assert error.reason is ConnectReason.CROSSED
+
+    def test_link_is_not_what_its_peer_refused_our_dial_for_another_reason(self, table):
+        link_by_accepting(table, ANN)
+        dial(table, Node(address="ann:2"))
+        error = failure(table.receive(DIAL, refusal("leaving", ANN)))
+        assert error.reason is ConnectReason.LEAVING
+
+    def test_dial_that_has_crossed_with_an_unknown_peer_fails(self, table):
+        dial(table, ANN)
+        assert failure(table.receive(DIAL, refusal("crossed"))).reason is ConnectReason.CROSSED
+
+    def test_sign_of_life_settles_only_what_waits_behind_a_link(self, table):
+        table.receive(IN, hello(ANN))
+        table.receive(IN2, hello(ANN))
+        assert table.heard(IN) == table.heard(IN2) == table.heard(99) == []
+        assert told(table.closed(IN)) == answer(BOB, wanted=False)
+
     def test_newcomer_that_gives_up_is_forgotten(self, table):
         link_by_dial(table, ANN)
         table.receive(IN, hello(younger(ANN)))
@@ -497,6 +525,15 @@ class TestWishes:
         link_by_dial(table, ANN)
         assert table.receive(DIAL, Want(wanted=False)) == []
 
+    def test_link_that_the_peer_wants_again_stays_though_we_do_not(self, table):
+        link_by_accepting(table, ANN)
+        assert table.receive(IN, Want(wanted=True)) == []
+
+    def test_link_that_the_peer_never_wanted_comes_up_and_stays(self, table):
+        dial(table, ANN)
+        actions = table.receive(DIAL, answer(ANN, wanted=False))
+        assert actions == [Send(DIAL, Confirm()), Up(DIAL, ANN), Linked(DIAL, ANN)]
+
     def test_link_that_nobody_wants_is_closed_by_who_hears_it(self, table):
         link_by_accepting(table, ANN)
         assert table.receive(IN, Want(wanted=False)) == [
@@ -534,6 +571,20 @@ class TestTelling:
         link_by_dial(table, ANN)
         assert table.update(BOB, leaving=False) == []
 
+    def test_hello_says_how_we_are_once_the_stream_is_open(self, table):
+        table.connect(DIAL, ANN)
+        now = BOB.evolve(metadata={"zone": "b"})
+        table.update(now, leaving=False)
+        assert told(table.established(DIAL)) == hello(now)
+        actions = table.receive(DIAL, answer(ANN))
+        assert actions == [Send(DIAL, Confirm()), Up(DIAL, ANN), Linked(DIAL, ANN)]
+
+    def test_peer_that_changes_is_not_leaving_for_that(self, table):
+        link_by_dial(table, ANN)
+        changed = ANN.evolve(metadata={"zone": "c"})
+        news = Update(metadata={"zone": "c"}, leaving=False)
+        assert table.receive(DIAL, news) == [Changed(DIAL, changed)]
+
     def test_news_of_a_peer_is_reported_once(self, table):
         link_by_dial(table, ANN)
         news = Update(metadata={"zone": "c"}, leaving=True)
@@ -564,7 +615,9 @@ class TestEnd:
         table.connect(DIAL, ANN)
         actions = table.stop()
         assert actions[0] == Close(DIAL)
-        assert "stopping" in str(failure(actions))
+        error = failure(actions)
+        assert error.reason is ConnectReason.FAILED
+        assert ": we are stopping: " in str(error)
 
     def test_nothing_is_reported_after_stop(self, table):
         link_by_dial(table, ANN)
@@ -606,10 +659,19 @@ class TestHangingUp:
         table.closed(DIAL)
         assert {hang_up() for _ in range(PATIENCE)} == {ConnectReason.RESET}
 
+    def test_peer_that_we_keep_waiting_may_hang_up(self, table, hang_up):
+        link_by_dial(table, ANN)
+        for _ in range(2 * PATIENCE):
+            table.wires.pop(IN, None)
+            table.receive(IN, hello(younger(ANN)))
+            table.closed(IN)
+        table.closed(DIAL)
+        assert hang_up() is ConnectReason.RESET
+
     def test_silence_is_no_hanging_up(self, table, hang_up):
         for _ in range(2 * PATIENCE):
             dial(table, ANN)
-            assert failure(table.closed(DIAL, cause=ConnectReason.TIMEOUT)).reason is ConnectReason.TIMEOUT
+            assert failure(table.closed(DIAL, fault=Fault.of(ConnectReason.TIMEOUT))).reason is ConnectReason.TIMEOUT
         assert hang_up() is ConnectReason.RESET
 
     def test_who_has_not_hung_up_for_long_is_forgotten(self):
@@ -625,6 +687,58 @@ def test_address_of_another_connector_is_refused_for_good(table):
     (failed,) = table.connect(DIAL, Node(name="eve@h", address="unix:/run/eve.sock"))
     assert (failed.error.reason, failed.error.retryable) == (ConnectReason.UNREACHABLE, False)
     assert "its address is not host:port, it belongs to another connector" in str(failed.error)
+
+
+def test_link_is_found_by_its_peer_and_only_by_the_run_that_is_meant(table):
+    link_by_dial(table, ANN)
+    for known in (ANN, Node(name=ANN.name), Node(address=ANN.address)):
+        assert table.conn_to(known) == DIAL
+    for unknown in (younger(ANN), CAT, Node(address="cat:1")):
+        assert table.conn_to(unknown) is None
+
+
+def test_dial_makes_way_for_a_link_by_another_address(table):
+    dial(table, ANN)
+    dial(table, Node(address="ann:2"), attempt=2)
+    link = table.link(DIAL)
+    assert table.receive(2, answer(ANN)) == [
+        Send(2, Confirm()),
+        Up(2, ANN),
+        Close(DIAL),
+        Linked(DIAL, ANN),
+        Linked(2, ANN),
+    ]
+    assert link.state is State.CLOSED
+
+
+def test_connection_is_turned_away_whoever_dialled(table):
+    link = table.wires[IN] = table.accept(IN)
+    list(link.receive(encode(hello(ANN))))
+    assert table.refuse(IN, ConnectReason.FULL) == [Send(IN, refusal_of_bob("full")), Close(IN)]
+
+
+def test_stranger_that_hangs_up_is_forgotten(table):
+    link = ref(table.accept(IN))
+    assert table.closed(IN) == []
+    assert link() is None
+
+
+def test_peer_without_an_address_has_the_one_that_we_dialled(table):
+    nowhere = ANN.evolve(address=None)
+    assert link_by_dial(table, ANN)[1] == Up(DIAL, ANN)  # as it says
+    table.closed(DIAL)
+    dial(table, ANN)
+    assert table.receive(DIAL, answer(nowhere))[1] == Up(DIAL, ANN)
+    table.closed(DIAL)
+    assert link_by_accepting(table, nowhere) == [Up(IN, nowhere)]
+
+
+def test_connections_are_numbered_from_one(table):
+    assert [table.next_number() for _ in range(3)] == [1, 2, 3]
+
+
+def test_actions_are_values():
+    assert all(each.__struct_config__.frozen for each in get_args(do.Action))
 
 
 # greetings
@@ -684,6 +798,15 @@ def test_who_carries_no_messages_is_not_greeted_and_does_not_greet(ours, theirs)
     assert isinstance(answered, Answer)
     table.receive(IN, Greeting(b"all the same"))
     assert up(table.receive(IN, Confirm())) == (None, b"")
+
+
+def test_greeting_of_too_many_bytes_breaks_the_protocol():
+    table = greeting_table(b"")
+    table.receive(IN, hello(ANN, features=[MESSAGES]))
+    for start in range(0, MAX_GREETING_BYTES, GREETING_BYTES):
+        table.receive(IN, Greeting(bytes(min(GREETING_BYTES, MAX_GREETING_BYTES - start))))
+    with pytest.raises(RemoteProtocolError, match="greeting of more than"):
+        table.receive(IN, Greeting(b"x"))
 
 
 def test_greeting_in_too_many_pieces_breaks_the_protocol():

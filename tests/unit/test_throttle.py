@@ -1,6 +1,6 @@
 """What repeats is said once in a while, in bounded memory."""
 
-from cluster_kit.throttle import Throttle
+from cluster_kit.throttle import Throttle, TokenBucket
 
 
 def test_message_passes_once_per_interval():
@@ -41,3 +41,14 @@ def test_those_held_back_are_told_before_another_comes():
     assert list(throttle.rest(60.0)) == [("a", 2)]
     assert list(throttle.rest(61.0)) == []
     assert not throttle.passes("a", 62.0)
+
+
+def test_a_bucket_allows_a_burst_and_then_its_rate():
+    bucket = TokenBucket(per_s=2.0, burst=3)
+    assert [bucket.take(0.0) for _ in range(4)] == [True, True, True, False]
+    assert [bucket.take(1.0) for _ in range(3)] == [True, True, False]
+
+
+def test_a_bucket_that_is_full_stays_as_it_is():
+    bucket = TokenBucket(per_s=2.0, burst=3)
+    assert [bucket.take(1000.0) for _ in range(4)] == [True, True, True, False]

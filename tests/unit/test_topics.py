@@ -14,20 +14,6 @@ from cluster_kit.supervisor.topics.items import Gap, Message
 from cluster_kit.worker.messages import Forwarded
 
 
-@pytest.fixture
-def ann():
-    application = Application("ann").start()
-    yield application
-    application.stop()
-
-
-@pytest.fixture
-def bob():
-    application = Application("bob").start()
-    yield application
-    application.stop()
-
-
 def read(subscription, count):
     return [subscription.get(10) for _ in range(count)]
 
@@ -108,7 +94,7 @@ def test_worker_is_told_once_of_many_changes_in_a_row():
     assert bob.board.next_greeting() != greeting
 
 
-# -- to one --------------------------------------------------------------------------------------------------------------------
+# -- to one ----------------------------------------------------------------------------------------
 
 
 def test_send_goes_to_one_by_its_name_or_to_this_very_run(ann, bob):
@@ -130,7 +116,7 @@ def test_send_waits_for_room_and_no_longer_than_it_may(ann, bob):
     ann.link(bob)
     cache = ann.topic("cache")
     cache.send("bob@h", 1)
-    with pytest.raises(NotSentError, match=r"bob@h had no room in topic 'cache' for 0.05 s, .*: have it read faster"):
+    with pytest.raises(NotSentError, match=r"bob@h had no room in topic 'cache' for 0.05 s, .*: make it read faster"):
         cache.send("bob@h", 2, timeout_s=0.05)
     sender = threading.Thread(target=cache.send, args=("bob@h", 3))
     sender.start()
@@ -178,7 +164,7 @@ def test_no_longer_message_than_may_be(ann, bob):
         ann.topic("cache").publish("x" * 1001)
 
 
-# -- what is lost --------------------------------------------------------------------------------------------------------------
+# -- what is lost ----------------------------------------------------------------------------------
 
 
 def test_full_queue_becomes_a_gap_at_its_place(ann, bob):
@@ -327,7 +313,7 @@ def test_what_cannot_be_read_costs_its_own_link_only(ann, bob):
     carl.stop()
 
 
-# -- what is in the worker's hands ---------------------------------------------------------------------------------------------
+# -- what is in the worker's hands -----------------------------------------------------------------
 
 
 def test_worker_gets_four_parcels_and_small_messages_share_the_next(ann, bob):
@@ -356,7 +342,7 @@ def test_what_the_worker_says_of_links_that_are_gone_is_nothing(ann, bob):
     assert ann.warnings == []
 
 
-# -- callbacks -----------------------------------------------------------------------------------------------------------------
+# -- callbacks -------------------------------------------------------------------------------------
 
 
 def test_callback_hears_messages_also_after_it_raised(ann, bob, caplog):
@@ -411,17 +397,17 @@ def test_callback_that_does_not_return_is_left_behind(ann, bob, monkeypatch, cap
     assert called.wait(10)
     bob.boards.close()
     bob.boards.join()
-    assert "wait has not returned for 0.1 s: left behind" in caplog.text
+    assert "wait has not returned for 0.1 s: abandoned" in caplog.text
     let_go.set()
 
 
 @pytest.mark.parametrize("bounds", [{"max_messages": 0}, {"max_bytes": 0}, {"max_messages": 1.5}, {"max_messages": True}])
 def test_bounds_are_numbers_from_one_up(ann, bounds):
-    with pytest.raises(ValueError, match="expected a number from 1 up"):
+    with pytest.raises(ValueError, match="expected a number, at least 1"):
         ann.topic("cache").subscribe(**bounds)
 
 
-# -- the end -------------------------------------------------------------------------------------------------------------------
+# -- the end ---------------------------------------------------------------------------------------
 
 
 def test_end_of_the_supervisor_ends_subscriptions_behind_what_is_queued(ann, bob):

@@ -14,20 +14,6 @@ from cluster_kit.topics.data import encode
 from cluster_kit.topics.questions import MAX_OPEN
 
 
-@pytest.fixture
-def ann():
-    application = Application("ann").start()
-    yield application
-    application.stop()
-
-
-@pytest.fixture
-def bob():
-    application = Application("bob").start()
-    yield application
-    application.stop()
-
-
 def test_answer_is_what_the_function_returns(ann, bob):
     asked = []
 
@@ -157,7 +143,7 @@ def test_end_of_the_supervisor_ends_the_wait(ann, bob):
     assert asked.wait(10)
     ann.boards.close()
     asker.join(10)
-    assert raised == ["topic: the supervisor has stopped, and carries no messages any more: make a new one"]
+    assert raised == ["topic: the supervisor has stopped and carries no more messages: make a new one"]
     let_go.set()
 
 
@@ -268,7 +254,7 @@ def test_questions_of_links_that_are_gone_count_while_they_are_not_answered(ann,
     for _ in range(4):
         here, _ = ann.link(bob)
         for number in range(MAX_OPEN):
-            ann.board.ask("bob@h", "stock", encode(number), 60.0, lambda _: None)
+            ann.board.submit("bob@h", "stock", encode(number), 60.0, lambda _: None)
         ann.settle()
         bob.settle()
         ann.cut(here)

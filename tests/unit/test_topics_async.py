@@ -5,25 +5,10 @@ import threading
 from contextlib import suppress
 
 import pytest
-from joined_boards import Application
 
 from cluster_kit.errors import NotLinkedError, RemoteError, UnansweredError
 from cluster_kit.supervisor.topics.aio import AsyncTopic
 from cluster_kit.supervisor.topics.items import Gap, Message
-
-
-@pytest.fixture
-def ann():
-    application = Application("ann").start()
-    yield application
-    application.stop()
-
-
-@pytest.fixture
-def bob():
-    application = Application("bob").start()
-    yield application
-    application.stop()
 
 
 def run(scenario):

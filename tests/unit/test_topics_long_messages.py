@@ -9,7 +9,7 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.topics import lanes
 from cluster_kit.topics.data import decode, encode
 from cluster_kit.topics.messenger import Messenger
-from cluster_kit.topics.outcomes import Arrived, Interest
+from cluster_kit.topics.outcomes import Arrived, Asked, Interest, Outcome, Replied
 
 LONG = lanes.MAX_QUEUED_BYTES + 1
 LIMIT = 2 * LONG
@@ -77,3 +77,53 @@ def test_long_data_of_any_kind_is_read_as_it_was(held: object) -> None:
     ann.publish("long", encode(held))
     [arrived] = exchange(ann, bob)
     assert decode(arrived.data) == held
+
+
+def inquiring() -> tuple[Messenger, Messenger]:
+    """Return two linked messengers; the second answers."""
+    ann, bob = linked()
+    bob.listen("long", Interest(messages=0, bytes=0, answers=True))
+    bob.listen("short", Interest(messages=0, bytes=0, answers=True))
+    carry(bob, ann)
+    return ann, bob
+
+
+def carry(one: Messenger, other: Messenger) -> list[Outcome]:
+    """Bring all that the first has to say to the second; return what comes of it there."""
+    outcomes: list[Outcome] = []
+    while (payload := one.next_payload(1)) is not None:
+        outcomes += other.receive(1, payload)
+        while (payload := other.next_payload(1)) is not None:
+            one.receive(1, payload)
+    return outcomes
+
+
+def test_a_long_question_is_passed_by_short_ones() -> None:
+    ann, bob = inquiring()
+    ann.ask("bob@h", "long", b"x" * LONG, 1, 60.0)
+    ann.ask("bob@h", "short", b"?", 2, 60.0)
+    asked = [each for each in carry(ann, bob) if isinstance(each, Asked)]
+    assert [each.data for each in asked] == [b"?", b"x" * LONG]
+
+
+def test_a_long_answer_is_passed_by_short_ones() -> None:
+    ann, bob = inquiring()
+    for ticket in (1, 2):
+        ann.ask("bob@h", "short", b"?", ticket, 60.0)
+    first, second = (each.question for each in carry(ann, bob) if isinstance(each, Asked))
+    bob.reply(first, b"x" * LONG)
+    bob.reply(second, b"!")
+    replied = [each for each in carry(bob, ann) if isinstance(each, Replied)]
+    assert [(each.ticket, len(each.data)) for each in replied] == [(2, 1), (1, LONG)]
+
+
+def test_a_long_question_is_taken_back_as_long_as_nothing_of_it_is_gone() -> None:
+    ann, bob = inquiring()
+    ann.ask("bob@h", "short", b"?", 1, 60.0)
+    ann.ask("bob@h", "long", b"x" * 100_000, 2, 60.0)
+    assert ann.withdraw(2)
+    assert ann.withdraw(1)
+    assert carry(ann, bob) == []
+    ann.ask("bob@h", "long", b"x" * 100_000, 3, 60.0)
+    assert ann.next_payload(1) is not None
+    assert not ann.withdraw(3)

@@ -10,11 +10,6 @@ from cluster_kit.topics.questions import MAX_OPEN
 from cluster_kit.wire import topics as wire
 
 
-@pytest.fixture
-def pair():
-    return Pair()
-
-
 def ask(pair, ticket, data=b"?", patience_s=1.5):
     pair.ann.outcomes += pair.ann.messenger.ask("bob@h", "t", data, ticket, patience_s)
 

@@ -11,16 +11,11 @@ from cluster_kit.topics.peers import DOUBT_S
 from cluster_kit.wire import topics as wire
 
 
-@pytest.fixture
-def pair():
-    return Pair()
-
-
 def lost(outcomes):
     return [each.lost for each in outcomes if type(each) is Missing]
 
 
-# -- reaching ------------------------------------------------------------------------------------------------------------------
+# -- reaching --------------------------------------------------------------------------------------
 
 
 def test_what_is_published_comes_in_order(pair):
@@ -135,7 +130,7 @@ def test_what_comes_before_a_breach_is_not_lost(pair):
 
 def test_nothing_is_said_before_who_it_is(pair):
     for record in (wire.Said(1, 1, b""), wire.Missed(1, 1), wire.Asked(1, "t", 1, b"")):
-        with pytest.raises(RemoteProtocolError, match="before it has said who it is"):
+        with pytest.raises(RemoteProtocolError, match="before its opening"):
             pair.bob.hear(record)
 
 
@@ -169,7 +164,7 @@ def test_a_message_longer_than_a_payload_comes_in_parts_with_others_in_between(p
     assert [len(data) for data in pair.bob.data()] == [1, 1_000_000]
 
 
-# -- sending to one ------------------------------------------------------------------------------------------------------------
+# -- sending to one --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("to", ["bob@h", "bob@H", BOB, Node("bob@h"), BOB.evolve(address=None)], ids=str)
@@ -242,7 +237,7 @@ def test_the_number_of_topics_is_bounded(pair):
         pair.bob.messenger.listen("one more", WIDE)
 
 
-# -- room ----------------------------------------------------------------------------------------------------------------------
+# -- room ------------------------------------------------------------------------------------------
 
 
 def narrow(messages=2, size=1000):
@@ -435,7 +430,7 @@ def test_who_waits_where_too_many_are_unread_is_served_when_others_are_read(monk
     assert pair.ann.told() == [Sent(1)]
 
 
-# -- links that break ----------------------------------------------------------------------------------------------------------
+# -- links that break ------------------------------------------------------------------------------
 
 
 def test_what_was_on_its_way_is_counted_when_the_link_is_back(pair):
@@ -535,7 +530,7 @@ def test_who_closes_says_all_that_waits_for_the_link_first():
         pair.bob.outcomes += pair.bob.messenger.receive(1, payload)
     pair.pump()
     assert len(pair.bob.data()) == 6
-    assert pair.bob.messenger._links[1].has_closed
+    assert pair.bob.messenger._links[1].peer_has_closed
 
 
 def test_who_closes_tells_what_there_was_no_room_for():
@@ -668,7 +663,7 @@ def test_a_message_that_is_repeated_is_taken_once(pair):
     assert pair.bob.hear(wire.Said(1, 2, b"y"), wire.Said(1, 1, b"x"), wire.Said(1, 0, b"z"), wire.Missed(1, 1)) == []
 
 
-# -- agreement -----------------------------------------------------------------------------------------------------------------
+# -- agreement -------------------------------------------------------------------------------------
 
 
 def test_a_peer_says_that_it_has_heard_what_came_before(pair):

@@ -4,15 +4,19 @@ import msgpack
 import pytest
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
-from cluster_kit.errors import LocalProtocolError, RemoteProtocolError
+from cluster_kit.errors import LocalProtocolError, RemoteProtocolError, UntrustedError
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.wire.frames import (
     MAX_FRAME_BYTES,
     MAX_HANDSHAKE_BYTES,
     MAX_HINTS,
+    MAX_SECRET_ID_BYTES,
+    MAX_SECRETS,
+    TLS_HEAD_BYTES,
     Answer,
     App,
     Confirm,
+    Frame,
     FrameReader,
     Goodbye,
     Greeting,
@@ -27,8 +31,11 @@ from cluster_kit.wire.frames import (
     Secrets,
     Update,
     Want,
+    begins_tls,
     decode,
     encode,
+    is_plain,
+    is_tls,
 )
 
 ANN = Node(name="ann@10.0.0.1", address="10.0.0.1:4000", metadata={"zone": "a"}, boot_id=BootId(1_700_000_000_000, 2**64 - 1))
@@ -144,8 +151,11 @@ def test_hello_of_another_version_is_told_from_garbage():
     )
 
 
-def test_identity_gives_the_node_back():
+def test_identity_gives_the_node_back_and_its_features():
     assert IDENTITY.node() == ANN
+    fence = Fence("shop", "web")
+    able = Identity.of(ANN, fence, leaving=False, wanted=True, features=("fly",))
+    assert able.features == ["fly"]
     assert IDENTITY.fence == Fence("shop", "web")
 
 
@@ -187,6 +197,11 @@ def identity(**changes) -> list:
         packed(11, [["no-host", "b:1", None]]),
         packed(11, [["a@b", "no where", None]]),
         packed(11, [["a@b", "b:1", [-1, 0]]]),
+        packed(3, "conflict", 1, None, [-1, 0]),
+        packed(12, [b"x"] * (MAX_SECRETS + 1)),
+        packed(12, [b"x" * (MAX_SECRET_ID_BYTES + 1)]),
+        packed(13, b""),
+        packed(14, bytes(MAX_PAYLOAD_BYTES + 1)),
         packed(4) + b"\x00",
         b"\x92\x07" + b"\x91" * 5000 + b"\x01",
         b"\x95\x05\x01\x01" + b"\x91" * 5000 + b"\x01",
@@ -246,3 +261,80 @@ class TestReader:
         assert reader.next(3) is None
         reader.feed(b"c")
         assert reader.next(3) == b"abc"
+
+    def test_asking_again_before_more_comes_in_changes_nothing(self):
+        reader = FrameReader()
+        assert reader.next(3) is None
+        for part in (b"\0\0\0", b"\3", b"ab"):
+            reader.feed(part)
+            assert reader.next(3) is None
+            assert reader.next(3) is None
+        reader.feed(b"c")
+        assert reader.next(3) == b"abc"
+        assert reader.next(3) is None
+
+
+def test_frames_are_values():
+    kinds = {type(frame) for frame, _ in FRAMES} | {Frame, App, Identity, Hint}
+    assert kinds >= set(Frame.__subclasses__())
+    assert all(kind.__struct_config__.frozen for kind in kinds)
+
+
+RECORD = b"\x16\x03\x01\x00\x04abcd"  # a handshake of TLS, as its first record says
+ALERT = b"\x15\x03\x03\x00\x02\x02t"
+
+
+@pytest.mark.parametrize("head", [RECORD, ALERT, RECORD[:2]])
+def test_peer_that_speaks_tls_is_told_apart_by_its_length(head):
+    assert is_tls(head)
+    reader = FrameReader()
+    reader.feed(head + bytes(4))
+    with pytest.raises(UntrustedError, match="secret or certificates that this node lacks") as raised:
+        reader.next(MAX_FRAME_BYTES)
+    assert raised.value.cure == "give both nodes the same secret, or certificates of one authority"
+
+
+@pytest.mark.parametrize("head", [b"\x17\x03\x03\x00", b"\x14\x03\x03\x00", b"\x16\x02\x01\x00"])
+def test_other_lengths_are_merely_too_long(head):
+    assert not is_tls(head)
+    reader = FrameReader()
+    reader.feed(head)
+    with pytest.raises(RemoteProtocolError, match="at most 65536 allowed"):
+        reader.next(MAX_FRAME_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("first", "begins"),
+    [
+        (b"", None),
+        (RECORD[: TLS_HEAD_BYTES - 1], None),
+        (RECORD[:TLS_HEAD_BYTES], None),
+        (RECORD[:-1], None),
+        (RECORD, True),
+        (RECORD + b"more", True),
+        (b"\x16\x03\x01\x00\x00", True),
+        (b"\x16\x03\x01\x01\x04abcd", None),
+        (b"GET /", False),
+        (b"GET", None),
+    ],
+)
+def test_first_record_of_tls_counts_once_it_is_whole(first, begins):
+    assert begins_tls(first) is begins
+
+
+@pytest.mark.parametrize(
+    ("head", "plain"),
+    [
+        (encode(Confirm())[:5], True),
+        (b"\0\0\0\1\x9f", True),
+        (b"\0\0\x10\0\x90", True),
+        (b"\0\0\x10\1\x90", False),
+        (b"\0\0\0\0\x90", False),
+        (b"\0\0\0\1", False),
+        (b"\0\0\0\1\x81", False),
+        (b"\0\0\0\1\xa1", False),
+        (RECORD[:5], False),
+    ],
+)
+def test_frame_in_plaintext_is_told_from_whatever_else_is_not_tls(head, plain):
+    assert is_plain(head) is plain

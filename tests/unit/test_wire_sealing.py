@@ -192,9 +192,8 @@ def test_a_secret_that_is_dropped_opens_nothing_any_more():
 # -- what is remembered --------------------------------------------------------------------------------------------------------
 
 
-def test_only_who_is_expected_is_remembered(monkeypatch):
-    monkeypatch.setattr(wire, "MAX_SENDERS", 10)
-    opener = sealing()
+def test_only_who_is_expected_is_remembered():
+    opener = Sealing(NAME, BOOT, Keyring(OLD), max_senders=10)
     for number in range(100):
         forged = bytearray(sealed_elsewhere(boot=BootId(number, 1)))
         forged[-1] ^= 1

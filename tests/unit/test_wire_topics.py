@@ -69,7 +69,7 @@ RECORDS = [
 ]
 CAPTURED = (
     "93"  # payload of 3
-    "9301c410000102030405060708090a0b0c0d0e0f00"  # opening: run, line 0
+    "9301c410000102030405060708090a0b0c0d0e0f00"  # opening: run, epoch 0
     "94050103c403a36f6e"  # said: stream 1, number 3, 3 bytes
     "930601cd0100"  # missed: stream 1, up to 256
 )

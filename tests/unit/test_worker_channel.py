@@ -5,7 +5,7 @@ from worker_pipe import pipe
 
 from cluster_kit.abc import MAX_PAYLOAD_BYTES
 from cluster_kit.pipe.channel import Parcel
-from cluster_kit.pipe.incoming import MAX_MESSAGE_BYTES, parcel_head
+from cluster_kit.pipe.reader import MAX_MESSAGE_BYTES, parcel_head
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_large_message_comes_through_with_what_is_around_it_and_leaves_no_larg
         received += b.receive()
     assert received == [*messages, Parcel(7, b"payload")]
     b.receive()
-    assert len(b._incoming._buffer) < 1 << 18
+    assert len(b._reader._buffer) < 1 << 18
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from cluster_kit.abc import Found, Seen
 from cluster_kit.errors import ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.membership.reconciler import Connect
+from cluster_kit.membership.reports import ConnectFailed, Draining
 from cluster_kit.membership.unlinked import Unlinked, why_not
 from cluster_kit.node import Node
 from cluster_kit.throttle import REPEAT_S
@@ -47,7 +48,7 @@ class Watched:
         for _ in range(round(seconds)):
             for command in self.cluster.plan():
                 if isinstance(command, Connect):
-                    self.cluster.membership.connect_failed(command.node, error(reason), self.cluster.now_s, 0.5)
+                    self.cluster.report(ConnectFailed(command.node, error(reason), 0.5))
             self._isolation.look(self.cluster.now_s)
             self.cluster.wait(1)
 
@@ -136,7 +137,7 @@ def test_tries_are_counted_from_one_link_to_the_next(caplog):
 def test_node_that_is_not_meant_to_be_dialled_has_no_next_try():
     cluster = Driver()
     cluster.observe(Found([node("b")]))
-    cluster.membership.drain()
+    cluster.report(Draining())
     cluster.plan()
     assert list(cluster.membership.unlinked(cluster.now_s)) == [Unlinked("b@there", None, 0, None)]
 

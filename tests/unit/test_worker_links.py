@@ -8,10 +8,12 @@ import pytest
 from cluster_kit.abc import Connector
 from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.membership.reconciler import Connect, GiveUp
+from cluster_kit.membership.reports import ConnectFailed
 from cluster_kit.network.system import SystemNetwork
 from cluster_kit.node import BootId, Fence, Node
 from cluster_kit.security import Security
 from cluster_kit.worker.links import Links
+from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.untrusting import MOST_NAMED
 
 
@@ -25,6 +27,11 @@ class Clock:
         return self.time_s
 
 
+def here():
+    node = Node(name="ann@127.0.0.1", boot_id=BootId.new())
+    return LocalNode(node=node, fence=Fence("c", "g"), network=SystemNetwork(), security=Security(node))
+
+
 @pytest.fixture
 def clock():
     return Clock()
@@ -35,15 +42,12 @@ def links(clock):
     return Links(
         None,
         None,
-        fence=Fence("c", "g"),
-        boot_id=BootId.new(),
+        here=here(),
         partial=False,
-        network=SystemNetwork(),
-        security=Security(Node(name="ann@127.0.0.1", boot_id=BootId.new())),
         clock=clock,
         forwarding=None,
         connect_timeout_s=1.0,
-        settle=lambda: None,
+        report=lambda report: None,
         tell=lambda event: None,
     )
 
@@ -134,31 +138,18 @@ class Holes(Connector):
         pass
 
 
-class Ends:
-    """Hears how commands end."""
-
-    def __init__(self):
-        self.failed = []
-
-    def connect_failed(self, node, error, now_s, jitter):
-        self.failed.append((node, error.reason))
-
-
 def test_dial_that_is_given_up_fails_as_at_its_deadline(clock):
     async def main():
-        connector, ends, settled = Holes(), Ends(), asyncio.Event()
+        connector, reports = Holes(), asyncio.Queue()
         links = Links(
             connector,
-            ends,
-            fence=Fence("c", "g"),
-            boot_id=BootId.new(),
+            None,
+            here=here(),
             partial=False,
-            network=SystemNetwork(),
-            security=Security(Node(name="ann@127.0.0.1", boot_id=BootId.new())),
             clock=clock,
             forwarding=None,
             connect_timeout_s=3600.0,
-            settle=settled.set,
+            report=reports.put_nowait,
             tell=lambda event: None,
         )
         node = Node(name="b@h")
@@ -167,8 +158,9 @@ def test_dial_that_is_given_up_fails_as_at_its_deadline(clock):
         links.start(GiveUp(node.key))
         links.start(GiveUp(node.key))
         links.start(GiveUp("nobody@h"))
-        await asyncio.wait_for(settled.wait(), 30)
-        assert ends.failed == [(node, ConnectReason.TIMEOUT)]
+        failed = await asyncio.wait_for(reports.get(), 30)
+        assert isinstance(failed, ConnectFailed)
+        assert (failed.node, failed.error.reason) == (node, ConnectReason.TIMEOUT)
         assert connector.cancelled.is_set()
         links.start(GiveUp(node.key))
 

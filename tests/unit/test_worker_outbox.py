@@ -1,17 +1,17 @@
 """What a worker tells survives what can't be told."""
 
 import logging
-from types import SimpleNamespace
 
 import pytest
 from worker_pipe import pipe
 
-from cluster_kit import Node, NodeUp, TopologyEvent
+from cluster_kit import Node, NodeDown, NodeFound, NodeLost, NodeUp, NodeUpdated, TopologyEvent
+from cluster_kit.events import Reason
 from cluster_kit.worker.logs import ChannelHandler
 from cluster_kit.worker.messages import Happened, Logged, Reply, View
-from cluster_kit.worker.outbox import Outbox
+from cluster_kit.worker.outbox import MAX_PENDING_BYTES, Outbox
 
-ANN = Node("ann@host", "host:1")
+ANN, BOB, EVE = Node("ann@host", "host:1"), Node("bob@host", "host:2"), Node("eve@host", "host:3")
 
 
 class Loop:
@@ -45,8 +45,7 @@ def ends():
 def test_events_that_cannot_be_sent_are_replaced_by_a_view(ends):
     ours, theirs = ends
     loop = Loop()
-    membership = SimpleNamespace(known=(ANN,), up=(ANN,), take_events=list)
-    outbox = Outbox(ours, membership, loop)
+    outbox = Outbox(ours, loop, known=(ANN,))
     outbox.publish((NodeUp(topology="lan", node=ANN), TopologyEvent(topology="lan", kind="x", data=Unpicklable())))
     loop.run()
     outbox.publish((NodeUp(topology="lan", node=ANN),))
@@ -54,6 +53,30 @@ def test_events_that_cannot_be_sent_are_replaced_by_a_view(ends):
     assert "Happened cannot be sent to the application: KeyboardInterrupt" in logged.text
     assert view == View(known=(ANN,), up=(ANN,))
     assert isinstance(happened, Happened)
+
+
+class Clogged:
+    """A channel whose other end has taken nothing for long."""
+
+    def __init__(self):
+        self.pending_bytes = MAX_PENDING_BYTES + 1
+        self.sent = []
+
+    def send(self, message):
+        self.sent.append(message)
+
+
+def test_events_that_nobody_takes_add_up_to_one_view():
+    channel = Clogged()
+    outbox = Outbox(channel, Loop(), known=(ANN, BOB))
+    tagged = ANN.evolve(metadata={"zone": "a"})
+    outbox.publish((NodeUp(topology="lan", node=ANN), NodeUpdated(topology="lan", node=tagged)))
+    outbox.publish((NodeLost(topology="lan", node=BOB, reason=Reason.GONE), NodeFound(topology="lan", node=EVE)))
+    outbox.publish((NodeUp(topology="lan", node=EVE), NodeDown(topology="lan", node=EVE, reason=Reason.CLOSED)))
+    assert channel.sent == []
+    for _ in range(2):
+        outbox.catch_up()
+    assert channel.sent == [View(known=(tagged, EVE), up=(tagged,))]
 
 
 def record(name, level, message, *args):
@@ -71,7 +94,7 @@ class Name(str):
 
 def test_reply_that_cannot_be_sent_is_an_error_of_the_call(ends):
     ours, theirs = ends
-    Outbox(ours, SimpleNamespace(), Loop()).send(Reply(id=7, value=Unpicklable()))
+    Outbox(ours, Loop()).send(Reply(id=7, value=Unpicklable()))
     [_, reply] = theirs.receive()
     assert reply.id == 7
     assert "cannot be sent" in str(reply.error)
@@ -79,7 +102,7 @@ def test_reply_that_cannot_be_sent_is_an_error_of_the_call(ends):
 
 def test_what_cannot_be_sent_again_and_again_is_told_once(ends):
     ours, theirs = ends
-    outbox = Outbox(ours, SimpleNamespace(), Loop())
+    outbox = Outbox(ours, Loop())
     for number in range(10):
         outbox.send(Reply(id=number, value=Unpicklable()))
     told = [message for message in theirs.receive() if isinstance(message, Logged)]

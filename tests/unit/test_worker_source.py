@@ -2,16 +2,17 @@
 
 import asyncio
 from contextlib import suppress
-from types import SimpleNamespace
 
 from cluster_kit import DiscoveryError, Failed, Fence, Found, Node, Strategy
 from cluster_kit.config import ChildSpec
+from cluster_kit.membership.reports import Observed
 from cluster_kit.network.system import SystemNetwork
+from cluster_kit.worker.local_node import LocalNode
 from cluster_kit.worker.messages import SourceHealth
 from cluster_kit.worker.source import Source
 
-HERE = SimpleNamespace(
-    local=Node(name="ann@127.0.0.1"), leaving=False, announce=True, fence=Fence("shop", "lan"), network=SystemNetwork()
+HERE = LocalNode(
+    node=Node(name="ann@127.0.0.1"), fence=Fence("shop", "lan"), network=SystemNetwork(), security=None, announce=True
 )
 FAULT = "gossip: cannot send to the group: no route"
 
@@ -41,10 +42,9 @@ def source_of(strategy, report):
         "gossip",
         strategy,
         ChildSpec(),
-        surroundings=HERE,
-        observe=lambda *_: None,
-        turned=lambda *_: None,
-        report=report,
+        here=HERE,
+        report=lambda _: None,
+        tell=report,
         announced=lambda: None,
     )
 
@@ -117,19 +117,19 @@ def test_strategy_that_is_restarted_is_told_whom_it_vouched_for():
     async def scenario():
         failed = asyncio.Event()
 
-        def observe(name, observation):
-            heard.append(observation)
-            if isinstance(observation, Failed):
-                failed.set()
+        def report(said):
+            if isinstance(said, Observed):
+                heard.append(said.observation)
+                if isinstance(said.observation, Failed):
+                    failed.set()
 
         source = Source(
             "x",
             CrashesOnce(),
             ChildSpec(),
-            surroundings=HERE,
-            observe=observe,
-            turned=lambda *_: None,
-            report=lambda _: None,
+            here=HERE,
+            report=report,
+            tell=lambda _: None,
             announced=lambda: None,
         )
         running = asyncio.create_task(source.run())

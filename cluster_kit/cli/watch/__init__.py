@@ -23,8 +23,8 @@ from cluster_kit.cli.interruption import raising
 
 if TYPE_CHECKING:
     from cluster_kit.cli.watch.terminal import Screen
-    from cluster_kit.supervisor.bell import Bell
     from cluster_kit.supervisor.control_files import Wanted
+    from cluster_kit.supervisor.wakeup import WakeupPipe
 
 _ANSWER_S = 2.0  # twice what a supervisor grants a worker that doesn't answer it
 
@@ -57,33 +57,33 @@ def watch(nodes: tuple[str, ...], cluster: str | None, interval_s: float) -> Non
         raise Failure(f"watch: standard output is not a terminal: {cure}")
     from cluster_kit.cli.supervisors import wanted_nodes
     from cluster_kit.cli.watch.terminal import screen
-    from cluster_kit.supervisor.bell import Bell
+    from cluster_kit.supervisor.wakeup import WakeupPipe
 
-    bell = Bell()
+    wakeup = WakeupPipe()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # restores the terminal, as Ctrl-C does
-    signal.signal(signal.SIGWINCH, lambda *_: bell.ring())
-    view = _View(wanted_nodes(nodes, cluster), bell)
+    signal.signal(signal.SIGWINCH, lambda *_: wakeup.wake())
+    view = _View(wanted_nodes(nodes, cluster), wakeup)
     with suppress(KeyboardInterrupt), raising(), screen() as shown:
         threading.Thread(target=view.update_forever, args=(interval_s,), daemon=True).start()
-        _draw_forever(shown, view, bell)
+        _draw_forever(shown, view, wakeup)
 
 
 class _View:
-    """The lines to draw; rings the bell whenever they have changed."""
+    """The lines to draw; wakes the drawing thread whenever they have changed."""
 
-    def __init__(self, wanted: Wanted, bell: Bell) -> None:
+    def __init__(self, wanted: Wanted, wakeup: WakeupPipe) -> None:
         from cluster_kit.cli.watch.history import History
 
         self.lines = ["", ""]
         self._history = History()
         self._wanted = wanted
-        self._bell = bell
+        self._wakeup = wakeup
 
     def update_forever(self, interval_s: float) -> None:
         """Query the supervisors every ``interval_s`` seconds."""
         while True:
             self.lines = self._updated()
-            self._bell.ring()
+            self._wakeup.wake()
             time.sleep(interval_s)
 
     def _updated(self) -> list[str]:
@@ -100,7 +100,7 @@ class _View:
         return lines
 
 
-def _draw_forever(shown: Screen, view: _View, bell: Bell) -> None:
+def _draw_forever(shown: Screen, view: _View, wakeup: WakeupPipe) -> None:
     """Draw the view and follow the keys, until one of them quits."""
     from cluster_kit.cli.streams import STDIN
     from cluster_kit.cli.watch.terminal import Viewport, moves
@@ -111,9 +111,9 @@ def _draw_forever(shown: Screen, view: _View, bell: Bell) -> None:
         head = view.lines[:2]
         body = [part for line in view.lines[2:] for part in _wrapped(line, width)]
         shown.draw(viewport.window(head, body, width, height))
-        ready, _, _ = select.select([bell.fileno(), *([STDIN] if shown.has_keys else [])], [], [])
-        if bell.fileno() in ready:
-            bell.heard()
+        ready, _, _ = select.select([wakeup.fileno(), *([STDIN] if shown.has_keys else [])], [], [])
+        if wakeup.fileno() in ready:
+            wakeup.drain()
         for move in moves(shown.read_keys()) if STDIN in ready else ():
             if move == "quit":
                 return

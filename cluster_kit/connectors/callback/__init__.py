@@ -1,7 +1,8 @@
-"""Connector ``callback``: functions of the application open, close and list the links, as libcluster's do.
+"""Connector ``callback``: functions of the application open, close and list the links.
 
-They run in the worker, not in the application's process, and what they hold open ends with the worker. Another program may
-hold the links as well, one that the functions talk to; ``list_nodes`` then tells after a restart which ones there are.
+They run in the worker, not in the application's process, so what they hold open ends with the
+worker. Or another program holds the links, which the functions talk to; then ``list_nodes`` finds
+out after a restart which links there are.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ class CallbackConnector(Connector):
     """Links that functions of the application hold.
 
     Args:
-        connect: Called with the node: ``None`` or true is linked, false is tried again, ``IGNORED`` is not wanted.
-        disconnect: Called with the node: false is tried again, anything else is no longer linked.
-        list_nodes: Returns the names or nodes that are linked now; without it a link is up until ``disconnect``.
+        connect: Called with the node; returns ``None`` or true if it is linked now, false to be
+            called again, ``IGNORED`` if the link is not wanted.
+        disconnect: Called with the node; returns false to be called again, else the link is down.
+        list_nodes: Returns the names or nodes that are linked now; without it a link is up until
+            ``disconnect``.
         interval_s: Seconds from one list to the next.
     """
 
@@ -47,7 +50,7 @@ class CallbackConnector(Connector):
         raise_all(_faults(self))
 
     async def start(self, local: Node, links: LinkReport) -> Node:
-        """Return ``local`` as it is: where it can be reached is the functions' affair."""
+        """Return ``local`` as it is: only the functions know where it can be reached."""
         from cluster_kit.connectors.callback.hub import Hub
 
         self._hub = Hub(self, local, links)
@@ -56,12 +59,12 @@ class CallbackConnector(Connector):
     async def connect(self, node: Node) -> Node:
         """Have ``node`` linked, unless it is."""
         if self._hub is None:
-            message = f"callback: cannot link to {node.key!r}: the connector is not running; start it first"
-            raise ConnectError(message, node=node.key)
+            why = "the connector is not running; start it first"
+            raise ConnectError(f"callback: cannot link to {node.key!r}: {why}", node=node.key)
         return await self._hub.connect(node)
 
     async def disconnect(self, node: Node) -> None:
-        """Have the link closed; tried again for as long as its function refuses."""
+        """Have the link closed, again and again for as long as its function refuses."""
         if self._hub is not None:
             await self._hub.disconnect(node)
 
@@ -81,7 +84,7 @@ def _faults(options: CallbackConnector) -> Iterator[Fault]:
 
 
 def _faults_of_call(option: str, callback: Callback | None, *last: Node) -> Iterator[Fault]:
-    """Tell where a function doesn't take what it will be called with."""
+    """Yield a fault if a function doesn't take the arguments that it will be called with."""
     if callback is None:
         return
     try:

@@ -1,6 +1,6 @@
-"""Calls functions of the application, plain or async, from an event loop that none of them may hold up.
+"""Calls functions of the application, plain or async, without blocking the event loop.
 
-A plain function runs in a thread of its own, which nobody waits for at the end: one that hangs costs a thread and no more.
+A plain function runs in a daemon thread of its own, so one that hangs costs a thread and no more.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any
 from cluster_kit.config.callback import Callback
 from cluster_kit.errors import ClusterKitError, ConnectError, described
 
-MAX_THREADS = 256  # so many functions that hang at once are a fault of whatever they talk to
-MAX_LISTED = 100_000  # what a generator may yield
-LATE_S = 60.0  # for so long an answer that nobody waited for is that of the next attempt
+MAX_THREADS = 256  # more than any application needs whose functions return
+MAX_LISTED = 100_000  # nodes that a generator may yield
+LATE_S = 60.0  # for this long, an answer that nobody waited for serves the next call
 
 
 class Calls:
-    """The calls that are under way, of plain functions at most one for each key."""
+    """The calls that are under way; of plain functions at most one for each key."""
 
     def __init__(self) -> None:
         self._running: dict[str, _Call] = {}
@@ -34,10 +34,10 @@ class Calls:
         return key in self._running
 
     async def call(self, key: str, callback: Callback, *last: Any) -> Any:
-        """Return what ``callback`` answers to its own arguments and ``last``.
+        """Return what ``callback`` returns for its own arguments and ``last``.
 
-        Who waits may be cancelled. An async function is cancelled with it; a plain one goes on, and its answer is that of the
-        next call with the same ``key``.
+        If this is cancelled, so is an async function. A plain one goes on, and what it returns is
+        the answer to the next call with the same ``key``.
 
         Raises:
             ClusterKitError: The function raised; its own ``ConnectError`` is passed on.
@@ -57,12 +57,16 @@ class Calls:
             raise ClusterKitError(f"callback: {callback} raised {described(exc)}") from exc
 
     async def settled(self, key: str) -> Any:
-        """Wait for the call of ``key`` that is under way, if there is one, and return its answer; ``False`` if it raised."""
+        """Wait for the call of ``key``, if one is under way, and return its answer.
+
+        Returns:
+            ``False`` if there is none, or if it raised.
+        """
         if key not in self:
             return False
         try:
             return await self._answer(key, self._running[key])
-        except Exception:  # noqa: BLE001 - whatever the application's function raised, nobody is left to be told
+        except Exception:  # noqa: BLE001 - the caller of the function has gone
             return False
 
     async def _answer(self, key: str, running: _Call) -> Any:
@@ -74,15 +78,18 @@ class Calls:
 
     def _start(self, key: str, callback: Callback, last: tuple[Any, ...]) -> _Call:
         if len(self._running) >= MAX_THREADS:
-            raise ClusterKitError(f"callback: {callback} is not called: {MAX_THREADS} other calls have no answer yet")
+            why = f"{MAX_THREADS} other calls have no answer yet"
+            raise ClusterKitError(f"callback: {callback} is not called: {why}")
         running = _Call()
-        Thread(target=running.run, args=(callback, last), name=f"callback {callback}", daemon=True).start()
+        name = f"callback {callback}"
+        Thread(target=running.run, args=(callback, last), name=name, daemon=True).start()
         self._running[key] = running
         return running
 
     def _forget_old(self) -> None:
         old_s = time.monotonic() - LATE_S
-        self._running = {key: running for key, running in self._running.items() if running.ended_s > old_s}
+        running = self._running.items()
+        self._running = {key: call for key, call in running if call.ended_s > old_s}
 
 
 class _Call:
@@ -91,28 +98,27 @@ class _Call:
     def __init__(self) -> None:
         self.ended_s = math.inf
         self.answer: Future[Any] = Future()
-        self.answer.set_running_or_notify_cancel()  # who is cancelled while it waits leaves it to the next
+        # so that cancelling one who waits doesn't cancel the call
+        self.answer.set_running_or_notify_cancel()
 
     def run(self, callback: Callback, last: tuple[Any, ...]) -> None:
-        """Call it; a generator runs to its end here, too."""
+        """Call it, in its own thread; a generator runs to its end here as well."""
         try:
             answer = callback.load()(*callback.args, *last)
             answer = list(islice(answer, MAX_LISTED)) if isinstance(answer, Iterator) else answer
-        except BaseException as exc:  # noqa: BLE001 - such as SystemExit, which must end nothing but this thread
+        except ConnectError as exc:
             self.ended_s = time.monotonic()
-            self.answer.set_exception(
-                ClusterKitError(f"callback: {callback} raised {described(exc)}") if _foreign(exc) else exc
-            )
+            self.answer.set_exception(exc)
+        except BaseException as exc:  # noqa: BLE001 - even SystemExit must end only this thread
+            self.ended_s = time.monotonic()
+            error = ClusterKitError(f"callback: {callback} raised {described(exc)}")
+            self.answer.set_exception(error)
         else:
             self.ended_s = time.monotonic()
             self.answer.set_result(answer)
 
 
-def _foreign(exc: BaseException) -> bool:
-    return not isinstance(exc, ConnectError)
-
-
 def _is_our_cancellation(exc: BaseException) -> bool:
-    """Whether whoever waits was cancelled; an application's function may raise the same by itself."""
+    """Whether our own task was cancelled: the application's function may raise the same."""
     task = asyncio.current_task()
     return isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling() > 0

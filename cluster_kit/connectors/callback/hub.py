@@ -1,4 +1,4 @@
-"""The links that functions of the application hold: which are up, which are still to be closed, and what the list tells."""
+"""Keeps the links that functions of the application hold: opens, closes and lists them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cluster_kit.connectors.callback")
 
-CALL_S = 3.0  # for disconnect and list_nodes; less than the worker has to stop
+CALL_S = 3.0  # for disconnect and list_nodes; less than the time that a worker has to stop
 
 
 class Hub:
-    """Runs from its making until ``stop``."""
+    """Serves one node, from its creation to ``stop``."""
 
     def __init__(self, options: CallbackConnector, local: Node, links: LinkReport) -> None:
         self._options = options
@@ -46,20 +46,21 @@ class Hub:
         if before is not None and is_other_run(before, node):
             await self._replace(before)
         if node.key not in self._ledger.up:
-            _check_answer(await self._calls.call(node.key, self._options.open, node), self._options.open, node)
+            answer = await self._calls.call(node.key, self._options.open, node)
+            _check_answer(answer, self._options.open, node)
             self._report_up(node)
         self._report_changed(node)
         return self._ledger.up.get(node.key, node)
 
     async def _replace(self, node: Node) -> None:
-        """Close the link to a run of a node in whose place there is another one."""
+        """Close the link to a run of a node that another run has replaced."""
         await self._close(node, Reason.REPLACED)
         if node.key in self._ledger.up:
             message = f"callback: the link to an earlier run of {str(node)!r} is not closed yet"
             raise ConnectError(message, node=node.key, reason=ConnectReason.FAILED)
 
     async def disconnect(self, node: Node) -> None:
-        """Have the link closed; tried again for as long as its function refuses."""
+        """Have the link closed, again and again for as long as its function refuses."""
         if node.key in self._ledger.up or node.key in self._calls:
             self._unwanted[node.key] = node
             await self._close(node)
@@ -68,7 +69,8 @@ class Hub:
         """Have all links closed, each within ``CALL_S``, and report them down."""
         self._keeping.cancel()
         await asyncio.wait([self._keeping])
-        await asyncio.gather(*(self._close(node, Reason.SHUTDOWN) for node in list(self._ledger.up.values())))
+        linked = list(self._ledger.up.values())
+        await asyncio.gather(*(self._close(node, Reason.SHUTDOWN) for node in linked))
         for key in sorted(self._ledger.up):
             self._report_down(key, Reason.SHUTDOWN)
 
@@ -86,23 +88,27 @@ class Hub:
         try:
             async with asyncio.timeout(CALL_S):
                 await self._calls.settled(node.key)
-                if close is not None and await self._calls.call(_closing(node), close, node) is False:
-                    raise ClusterKitError(f"callback: {close} returned False")
+                if close is not None:
+                    answer = await self._calls.call(_closing(node), close, node)
+                    if answer is False:
+                        raise ClusterKitError(f"callback: {close} returned False")
         except (TimeoutError, ClusterKitError) as exc:
-            self._complain("disconnect", f"{node} stays linked: {text_of(exc) or f'no answer within {CALL_S:g} s'}")
+            why = text_of(exc) or f"no answer within {CALL_S:g} s"
+            self._complain("disconnect", f"{node} stays linked: {why}")
         else:
             self._unwanted.pop(node.key, None)
             self._report_down(node.key, reason)
 
     async def _ask(self, peers: Callback) -> None:
-        """Report what the list tells; one that can't be had changes nothing."""
+        """Report how the list differs from our links; a list that fails changes nothing."""
         if "list_nodes" not in self._calls:  # else the answer is to an earlier question
             self._ledger.ask()
         try:
             async with asyncio.timeout(CALL_S):
                 listed = _nodes_of(await self._calls.call("list_nodes", peers), peers)
         except (TimeoutError, ClusterKitError) as exc:
-            self._complain("list_nodes", f"links are as they were: {text_of(exc) or f'{peers} gave none within {CALL_S:g} s'}")
+            why = text_of(exc) or f"{peers} gave none within {CALL_S:g} s"
+            self._complain("list_nodes", f"links are as they were: {why}")
         else:
             opened, closed = self._ledger.compare(listed, self._local)
             for node in closed:
@@ -144,20 +150,23 @@ def _check_answer(answer: Any, callback: Callback, node: Node) -> None:
         message, reason = f"{callback} could not link to {str(node)!r}", ConnectReason.FAILED
     else:
         got = type(answer).__name__
-        message = f"{callback} returned a {got} for {str(node)!r}: expected None, True, False or IGNORED"
+        expected = "None, True, False or IGNORED"
+        message = f"{callback} returned a {got} for {str(node)!r}: expected {expected}"
         reason = ConnectReason.PROTOCOL
     raise ConnectError(f"callback: {message}", node=node.key, reason=reason)
 
 
 def _nodes_of(answer: Any, callback: Callback) -> list[Node]:
-    """Return the nodes that ``list_nodes`` told, by node, name or address."""
+    """Return the nodes that ``list_nodes`` returned as nodes, names or addresses."""
     if isinstance(answer, str | bytes) or not isinstance(answer, Iterable):
-        raise ClusterKitError(f"callback: {callback} returned a {type(answer).__name__}: expected names or nodes")
+        got = type(answer).__name__
+        raise ClusterKitError(f"callback: {callback} returned a {got}: expected names or nodes")
     try:
-        return [each if isinstance(each, Node) else Node(**{_kind_of(each): each}) for each in answer]
-    except Exception as exc:  # the answer may be a generator of the application
-        raise ClusterKitError(f"callback: {callback} returned what are no nodes: {text_of(exc)}") from exc
+        return [each if isinstance(each, Node) else _node_of(each) for each in answer]
+    except Exception as exc:  # the answer may be an iterator of the application
+        why = text_of(exc)
+        raise ClusterKitError(f"callback: {callback} returned what are no nodes: {why}") from exc
 
 
-def _kind_of(text: str) -> str:
-    return "name" if "@" in text else "address"
+def _node_of(text: str) -> Node:
+    return Node(name=text) if "@" in text else Node(address=text)

@@ -1,4 +1,4 @@
-"""Which links are up, and what a list of them tells that was asked for some time ago. Pure."""
+"""Which links are up, and how that differs from a list that was asked for some time ago. Pure."""
 
 from __future__ import annotations
 
@@ -9,25 +9,29 @@ from cluster_kit.node import Node
 
 
 class Differences(NamedTuple):
-    """What a list has that the ledger lacks, and the other way round."""
+    """The nodes that a list has and the ledger lacks, and the other way round."""
 
     opened: list[Node]
     closed: list[Node]
 
 
 class Ledger:
-    """Remembers what changes between a question and its answer, about which the answer is not believed."""
+    """The links that are up.
+
+    A list may be out of date for nodes whose link has changed since it was asked for, so the ledger
+    notes these, and the list doesn't count for them.
+    """
 
     def __init__(self) -> None:
         self.up: dict[str, Node] = {}
-        self._changed: set[str] | None = None  # since the question that has no answer yet
+        self._changed: set[str] | None = None  # since a list was asked for, until it is there
 
     def ask(self) -> None:
-        """Take in that a list is asked for."""
+        """Note that a list is asked for."""
         self._changed = set()
 
     def open(self, node: Node) -> bool:
-        """Take in that the link to ``node`` is up; return whether it was not."""
+        """Note that the link to ``node`` is up; return whether that is news."""
         if node.key in self.up:
             return False
         self._change(node.key)
@@ -42,22 +46,24 @@ class Ledger:
         return True
 
     def close(self, key: str) -> Node | None:
-        """Take in that a link is down; return its node if it was up."""
+        """Note that a link is down; return its node if it was up."""
         self._change(key)
         return self.up.pop(key, None)
 
     def compare(self, listed: Collection[Node], local: Node) -> Differences:
-        """Compare with the list that was asked for; this node itself and what changed meanwhile are left out."""
-        told = {text for node in listed for text in _names(node)}
+        """Compare with the list that was asked for, except for this node and recent changes."""
+        on_list = {text for node in listed for text in _names(node)}
         have = {text for node in self.up.values() for text in _names(node)} | _names(local)
         recent, self._changed = self._changed or set(), None
         opened = {node.key: node for node in listed if not _names(node) & (have | recent)}
-        closed = [node for key, node in self.up.items() if not _names(node) & told and key not in recent]
+        stable = [node for key, node in self.up.items() if key not in recent]
+        closed = [node for node in stable if not _names(node) & on_list]
         return Differences([opened[key] for key in sorted(opened)], closed)
 
     def described(self, listed: Collection[Node]) -> list[Node]:
-        """Return those linked nodes of which the list has metadata, with that metadata."""
-        return [self.up[node.key].evolve(metadata=node.metadata) for node in listed if node.metadata and node.key in self.up]
+        """Return the linked nodes of which the list has metadata, with that metadata."""
+        described = [node for node in listed if node.metadata and node.key in self.up]
+        return [self.up[node.key].evolve(metadata=node.metadata) for node in described]
 
     def _change(self, key: str) -> None:
         if self._changed is not None:
@@ -65,5 +71,5 @@ class Ledger:
 
 
 def _names(node: Node) -> set[str]:
-    """Return all by which a list may call ``node``."""
+    """Return the name and the address of ``node``: a list may have either."""
     return {text for text in (node.name, node.address) if text is not None}

@@ -1,9 +1,24 @@
-"""Connector ``tcp``: one TCP connection for each pair of nodes, under the link protocol of ``cluster_kit.wire.link``.
+"""Connector ``tcp``: one TCP connection for each pair of nodes.
 
-``hub`` has the streams, ``table`` decides what becomes of them. This module declares the options and loads the rest when it
-starts, since the application imports it, too. Where the cluster has a secret, each connection is
-under TLS 1.3, by which both ends prove that they hold it. Without one nothing is encrypted, and
-cluster and group are all that a peer must know: serve loopback, or a network that you trust.
+Where the cluster has a secret, each connection is under TLS 1.3, by which both ends prove that
+they hold it. Without one nothing is encrypted, and cluster and group are all that a peer must
+know: serve loopback, or a network that you trust.
+
+This module declares the options, which the application loads too; the worker loads the rest when
+the connector starts. ``hub`` owns the streams, ``table`` decides what becomes of them:
+
+=====================================================  =============================================
+``listen``, ``admission``, ``handshake_queue``         connections that others open
+``dial``                                               connections that this node opens
+``session``, ``heartbeat``                             a connection that is open
+``table``, ``connection``, ``handshake``,              which connections become links; ``table`` has
+``arbitration``, ``links``                             the map of these
+``exchange``                                           peers tell each other of their links
+``faults``, ``incidents``                              what went wrong, for errors and for the log
+``probe``                                              tries a peer for ``cluster-kit doctor``
+=====================================================  =============================================
+
+The protocol itself is in ``cluster_kit.wire.link``, and described in ``docs/protocol.md``.
 """
 
 from __future__ import annotations
@@ -33,11 +48,13 @@ class TcpConnector(Connector):
     Args:
         host: Host name or address to listen on; by default the host part of the node's name.
         port: Port to listen on; 0 for any that is free.
-        advertise: ``host`` or ``host:port`` to tell others, where they reach us otherwise than we listen.
+        advertise: ``host`` or ``host:port`` to tell others, where they reach us otherwise than we
+            listen.
         heartbeat_s: Seconds between two signs of life.
         silent_s: Seconds without one after which a link is down.
-        exchange: Whether linked nodes tell each other whom they are linked to, so that one known address leads to the whole
-            cluster; by default where a strategy may know a part of it only, as ``static`` does.
+        exchange: Whether linked nodes tell each other whom they are linked to, so that one known
+            address leads to the whole cluster; by default where a strategy may know a part of it
+            only, as ``static`` does.
         max_message_bytes: The longest message to send, and to take from others; each tells its own.
     """
 
@@ -62,21 +79,27 @@ class TcpConnector(Connector):
 
     def dialled_at(self, host: str) -> str | None:
         """Return the host to tell others."""
-        from cluster_kit.connectors.tcp.accept import announced_host
+        from cluster_kit.connectors.tcp.listen import announced_host
 
         return announced_host(host, self.host, self.advertise)
 
     async def start(self, local: Node, links: LinkReport) -> Node:
         """Listen, and return ``local`` with the address to dial."""
-        from cluster_kit.connectors.tcp.accept import announced_address, listen
         from cluster_kit.connectors.tcp.hub import Hub
+        from cluster_kit.connectors.tcp.listen import announced_address, listen
 
         listener = await listen(links.network, self.host or local.host, self.port)
         try:
             address = announced_address(local, self.host, listener.here.port, self.advertise)
             here = local.evolve(address=address, boot_id=links.boot_id)
             exchange = links.partial if self.exchange is None else self.exchange
-            hub = Hub(here, links, heartbeat_s=self.heartbeat_s, silent_s=self.silent_s, exchange=exchange)
+            hub = Hub(
+                here,
+                links,
+                heartbeat_s=self.heartbeat_s,
+                silent_s=self.silent_s,
+                exchange=exchange,
+            )
             hub.serve(listener)
         except BaseException:
             await listener.close()
@@ -87,18 +110,18 @@ class TcpConnector(Connector):
     async def connect(self, node: Node) -> Node:
         """Link to ``node``; see ``Connector.connect``."""
         if self._hub is None:
-            raise ConnectError(f"tcp: cannot link to {node.key!r}: the connector is not running; start it first", node=node.key)
+            raise _not_running(node, "link to")
         return await self._hub.connect(node)
 
     async def disconnect(self, node: Node) -> None:
-        """Want the link no longer."""
+        """Want the link to ``node`` no longer."""
         if self._hub is not None:
             self._hub.disconnect(node)
 
     async def send(self, node: Node, payload: bytes) -> None:
         """Send ``payload``; see ``Connector.send``."""
         if self._hub is None:
-            raise ConnectError(f"tcp: cannot send to {node.key!r}: the connector is not running; start it first", node=node.key)
+            raise _not_running(node, "send to")
         await self._hub.send(node, payload)
 
     async def update(self, local: Node, leaving: bool) -> None:
@@ -113,10 +136,15 @@ class TcpConnector(Connector):
             await hub.stop()
 
     async def diagnose(self, node: Node, ctx: Discovery) -> Finding:
-        """Greet ``node`` as a stranger of its cluster, and go once it has answered."""
+        """Say hello to ``node`` as an unknown node of its cluster, and leave once it answers."""
         from cluster_kit.connectors.tcp.probe import probe
 
         return await probe(self, node, ctx)
+
+
+def _not_running(node: Node, attempt: str) -> ConnectError:
+    why = "the connector is not running; start it first"
+    return ConnectError(f"tcp: cannot {attempt} {node.key!r}: {why}", node=node.key)
 
 
 def _faults(options: TcpConnector) -> Iterator[Fault]:

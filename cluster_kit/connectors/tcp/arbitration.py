@@ -11,18 +11,26 @@ be several connections between them at a time:
 - a process has come back under its name, and its old link still looks healthy;
 - two live processes were given the same name.
 
-The two ends see these things in different orders and have no way to talk about them first. Each
-end decides alone, and both must keep the same connection.
+The two ends see these things in different orders, and can't talk about them first. Each end decides
+alone, and both must keep the same connection.
 
-Who is judged, and when
-=======================
+The states of a pair
+====================
 
-For each name there is at most one connection that counts, the *incumbent*: a link, or a connection
-that we have answered and whose confirmation is outstanding. A *newcomer* is any other connection
-at the moment its peer has introduced itself: with the hello, if we accepted it, or with the
-answer, if we dialled it. It is judged then. A newcomer that is held is judged again when we learn
-something about the incumbent: it gave a sign of life, it came up, or it was lost, in which case
-there is no incumbent any more.
+For each name at most one connection counts, the *incumbent*. A *newcomer* is any other connection
+at the moment its peer introduces itself: with the hello, if we accepted it, or with the answer, if
+we dialled it. It is judged then, and gets a verdict at once or is *held*. At most one is held.
+
+===================  =====================================  ========================================
+incumbent            what it is                             how it ends
+===================  =====================================  ========================================
+``None``             nobody; our own dials may be out       a newcomer is answered or confirmed
+``ANSWERED``         accepted and answered, unconfirmed     confirmed: ``UP``; lost: ``None``
+``UP``               a link                                 lost, or a goodbye: ``None``
+===================  =====================================  ========================================
+
+A newcomer that is held is judged again when something is learnt about the incumbent: it gave a sign
+of life, it came up, or it was lost, in which case there is no incumbent any more.
 
 What a verdict depends on
 =========================
@@ -33,7 +41,7 @@ What a verdict depends on
 ``incumbent``
     ``None``, ``ANSWERED`` or ``UP``.
 ``process``
-    Whether both lead to the same run of the peer, which the boot ids tell. Which of two runs is the
+    Whether both lead to the same run of the peer, as the boot ids say. Which of two runs is the
     older one plays no part: clocks are set back, and an old boot id is easily made up.
 ``sign``
     What we have learnt about the incumbent since the newcomer came: nothing, that it is alive, or
@@ -51,32 +59,39 @@ Why both ends come to the same
 *Dials that cross.* Ann and bob dial each other, and both hellos are out. Ann, whose name is lower,
 sees that her own dial is ``GREETED`` and refuses bob's as crossed. Bob sees the same of his dial,
 but the lower name is theirs: he answers, and drops his own dial. Neither needs to know what the
-other does. Had bob's hello not been out, there would be nothing for ann to refuse, so he answers
-whoever's name is lower.
+other does. Had ann's own hello not been out, she would have had nothing to put in the place of
+bob's, so she would have answered: who dials alone is answered, whoever's name is lower.
 
 A dial to an address whose owner is unknown can't be seen to cross anything. Then both connections
 get an answer, and the dialler settles it when the answer comes in: the dial of the lower name is
 confirmed, the other is dropped.
 
-*An incumbent that may be dead.* The peer restarted, or its machine lost power, and nothing told us.
+*An incumbent that may be dead.* The peer restarted, or its machine lost power, and nothing said so.
 Nothing about the newcomer can prove it either. So the newcomer is held without a word while the
 incumbent is asked for a sign of life. If the incumbent is lost, the newcomer is judged like any
-first connection. If it is heard, it stays.
+first connection, and the old link is reported as replaced. If it is heard, it stays.
 
 *An incumbent that is alive stays.* If the newcomer belongs to the same process, one of the two is
-superfluous, and the older has proved that it works. If it belongs to another one, two live processes
-share a name, which only their operator can mend. Until then the link that works has the better
-claim, so that nobody gains anything by making up a name or a boot id.
+superfluous, and the older has proved that it works. If it belongs to another one, two live
+processes share a name, which only their operator can mend. Until then the link that works has the
+better claim, so nobody gains anything by making up a name or a boot id.
 
 *Nobody waits for long.* Only the latest newcomer is held. An earlier one is refused as crossed, and
 may try again. A probe is answered, or has failed, within two seconds.
 
-Reading the table
-=================
+What is not decided here
+========================
 
-Every case that can occur fits exactly one row, which a test goes through, so the order of rows means
-nothing. ``ANY`` stands where a side doesn't matter. ``cluster_kit.connectors.tcp.links`` carries out
-the verdicts.
+Whether we may be linked to that peer at all is judged before, by ``handshake``: a newcomer of
+another cluster, or one that lies about its name, never gets here. ``links`` carries out the
+verdicts.
+
+Changing a rule
+===============
+
+A rule is one row of ``CASES``. Every case that can occur fits exactly one row, so the order of rows
+means nothing; ``ANY`` stands where a side doesn't matter. Tests go through all cases, compare the
+table with that of ``docs/protocol.md``, and let ends that follow it meet in every order.
 """
 
 from __future__ import annotations
@@ -114,7 +129,7 @@ class Name(Enum):
 
 
 class Case(NamedTuple):
-    """What a verdict depends on; the sides are explained above."""
+    """What a verdict depends on; explained above."""
 
     role: Role
     incumbent: State | None

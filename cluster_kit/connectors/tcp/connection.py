@@ -1,16 +1,16 @@
-"""What the link table keeps of each connection, and where it looks a peer up.
+"""What the link table knows of each connection, and how it finds the connections of a peer.
 
-How far a connection has come is the state of its ``Link`` and nothing else: with the role, that tells everything.
+A connection has one state, that of its ``Link``. What it means depends on which end we are:
 
-====================  =========================================  ==============================================
-state                 as dialler                                 as acceptor
-====================  =========================================  ==============================================
-``SILENT``            the stream is not open yet                 a stranger: the hello isn't in
-``GREETED``           our hello is out                           the hello is in, a verdict is due or held back
-``ANSWERED``          the answer is in, a verdict is held back   our answer is out, the confirmation isn't in
-``UP``                linked                                     linked
-``CLOSED``            over                                       over
-====================  =========================================  ==============================================
+============  ===================================  ===========================================
+state         we dialled                           we accepted
+============  ===================================  ===========================================
+``SILENT``    the stream is not open yet           no hello yet: the peer is a stranger
+``GREETED``   our hello is out                     the hello is in, and judged or held
+``ANSWERED``  the answer is in, and held           our answer is out, no confirmation yet
+``UP``        linked                               linked
+``CLOSED``    over                                 over
+============  ===================================  ===========================================
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cluster_kit.node import Node
 from cluster_kit.wire.frames import MAX_GREETING_FRAMES, Frame, Identity, Secrets, Update, Want
 from cluster_kit.wire.link import Link, Role, State
 
-MESSAGES = "messages"  # in the hello of those whose links carry them
+MESSAGES = "messages"  # in the identity of a node whose links carry messages
 
 
 @dataclass(slots=True, eq=False)
@@ -36,31 +36,32 @@ class Connection:
     Attributes:
         number: Its number.
         link: The protocol as seen from our end, with the state.
-        peer: The other end as it introduced itself; before that, whom we dial.
-        told: How we introduced ourselves last.
-        target: Whom we dialled, ``None`` if we accepted.
-        wanted: Whether we want the link for ourselves; only known once it is up, since a ``connect`` may be given up.
-        peer_wants: Whether the peer wanted it when it introduced itself.
+        peer: The other end as it introduced itself; before that, the node that we dial.
+        sent: What the peer knows of us: our identity as we sent it last.
+        target: The node that we dialled, ``None`` if we accepted.
+        wanted: Whether we want the link for ourselves. That is settled when the link comes up:
+            before, the ``connect`` that wants it may be given up.
+        peer_wants: Whether the peer wanted the link when it introduced itself.
         peer_leaves: Whether the peer is about to leave.
         features: What the peer can do beyond the protocol's version.
-        told_secrets: Which secrets we have told that we hold.
-        told_greeting: With what we have greeted, until the link is up.
+        sent_secrets: The secrets that the peer knows us to hold, by id.
+        sent_greeting: The greeting that we sent, until the link is up.
         echoed: Whether our own hello came in while this dial waited for its answer.
     """
 
     number: int
     link: Link
     peer: Node
-    told: Identity
+    sent: Identity
     target: Node | None = None
     wanted: bool = False
     peer_wants: bool = False
     peer_leaves: bool = False
     features: tuple[str, ...] = ()
-    told_secrets: tuple[bytes, ...] = ()
-    told_greeting: bytes = b""
+    sent_secrets: tuple[bytes, ...] = ()
+    sent_greeting: bytes = b""
     echoed: bool = False
-    _greeting: list[bytes] = field(default_factory=list)  # the pieces of the peer's
+    _greeting: list[bytes] = field(default_factory=list)  # what came in of the peer's, in pieces
 
     @property
     def name(self) -> str:
@@ -69,36 +70,47 @@ class Connection:
 
     @property
     def awaits_answer(self) -> bool:
-        """Whether our hello is out on a connection that we dialled, and nothing came back yet."""
+        """Whether we dialled, our hello is out, and nothing has come back yet."""
         return self.target is not None and self.link.state is State.GREETED
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether we dialled, and no answer has come back, or the stream isn't even open."""
+        return self.target is not None and self.link.state in (State.SILENT, State.GREETED)
+
     def introduce(self, identity: Identity) -> None:
-        """Take in how the peer introduces itself."""
-        peer = identity.node()
-        self.peer = peer if peer.address or self.target is None else peer.evolve(address=self.target.address)
+        """Note how the peer introduces itself; without an address it has the one we dialled."""
+        self.peer = identity.node()
+        if self.peer.address is None and self.target is not None:
+            self.peer = self.peer.evolve(address=self.target.address)
         self.peer_wants = identity.wanted
         self.peer_leaves = identity.leaving
         self.features = tuple(identity.features)
 
     def carries_messages(self, us: Presence) -> bool:
-        """Whether both ends can."""
+        """Whether the link can carry messages: both ends have the feature."""
         return MESSAGES in us.features and MESSAGES in self.features
 
     def greet(self, data: bytes) -> None:
-        """Take in a piece of the peer's greeting.
+        """Add a piece of the peer's greeting.
 
         Raises:
-            RemoteProtocolError: It has become longer than one may be.
+            RemoteProtocolError: The greeting is too long.
         """
         self._greeting.append(data)
-        if len(self._greeting) > MAX_GREETING_FRAMES or sum(map(len, self._greeting)) > MAX_GREETING_BYTES:
+        pieces, size_bytes = len(self._greeting), sum(map(len, self._greeting))
+        if pieces > MAX_GREETING_FRAMES or size_bytes > MAX_GREETING_BYTES:
             most = f"{MAX_GREETING_BYTES} bytes, or {MAX_GREETING_FRAMES} pieces"
             raise RemoteProtocolError(f"link: greeting of more than {most}")
 
     def take_greetings(self, us: Presence) -> tuple[bytes | None, bytes]:
-        """Return the peer's greeting, ``None`` where the link can't carry messages, and ours, and keep neither."""
-        greeting, told = b"".join(self._greeting) if self.carries_messages(us) else None, self.told_greeting
-        self._greeting, self.told_greeting = [], b""
+        """Return the peer's greeting and ours, and keep neither.
+
+        The peer's is ``None`` where the link can't carry messages.
+        """
+        greeting = b"".join(self._greeting) if self.carries_messages(us) else None
+        told = self.sent_greeting
+        self._greeting, self.sent_greeting = [], b""
         return greeting, told
 
     def same_process(self, other: Connection) -> bool:
@@ -106,31 +118,37 @@ class Connection:
         return self.peer.boot_id == other.peer.boot_id
 
     def leads_to(self, node: Node) -> bool:
-        """Whether it is a connection with ``node`` as discovery knows it.
+        """Whether it is a connection with ``node``, as discovery knows it.
 
-        While only an address is known, that is whoever answered when we dialled it: a peer can claim any address as its own.
+        A node of which only the address is known is whoever answered when we dialled it. What a
+        peer says of its own address proves nothing.
         """
         if node.name is not None:
             return self.name == node.name
         return self.target is not None and self.target.address == node.address
 
     def news(self, us: Presence) -> Iterator[Frame]:
-        """Yield what the peer has not been told yet of ``us`` and of our wish for the link."""
-        was, self.told = self.told, us.introduction(wanted=self.wanted)
-        if (self.told.metadata, self.told.leaving) != (was.metadata, was.leaving):
-            yield Update(metadata=self.told.metadata, leaving=self.told.leaving)
-        if self.told.wanted != was.wanted:
+        """Yield the frames that tell the peer what has changed about us and our wish."""
+        was, self.sent = self.sent, us.introduction(wanted=self.wanted)
+        if (self.sent.metadata, self.sent.leaving) != (was.metadata, was.leaving):
+            yield Update(metadata=self.sent.metadata, leaving=self.sent.leaving)
+        if self.sent.wanted != was.wanted:
             yield Want(wanted=self.wanted)
-        if us.secrets != self.told_secrets:
-            self.told_secrets = us.secrets
+        if us.secrets != self.sent_secrets:
+            self.sent_secrets = us.secrets
             yield Secrets(list(us.secrets))
 
 
 class Connections:
-    """All connections, each by its number: of strangers who have not introduced themselves yet, and of known peers.
+    """All connections, and for each name those that play a part in arbitration.
 
-    By the peer's name there is at most one that counts, the incumbent: it is a link, or was answered and waits for its
-    confirmation. Behind it at most one other is held until it is known whether the incumbent is alive.
+    Attributes:
+        strangers: Connections without a hello, by number.
+        by_number: All others, by number.
+        links: The links, by the peer's name. Links and ``answered`` are the incumbents: at most one
+            connection for each name.
+        answered: Connections whose confirmation is outstanding, by the peer's name.
+        held: Newcomers that wait for news of an incumbent, by the peer's name.
     """
 
     def __init__(self) -> None:
@@ -141,20 +159,21 @@ class Connections:
         self.held: dict[str, Connection] = {}
 
     def accept(self, number: int) -> Link:
-        """Take in a connection that a stranger opened to us, and return its protocol."""
+        """Add a connection that a stranger opened to us, and return its protocol."""
         link = self.strangers[number] = Link(Role.ACCEPTOR)
         return link
 
-    def introduced(self, number: int, identity: Identity, told: Identity) -> Connection:
-        """Return the connection of a stranger who has introduced itself by ``identity``."""
-        connection = Connection(number, self.strangers.pop(number), identity.node(), told)
+    def introduced(self, number: int, identity: Identity, sent: Identity) -> Connection:
+        """Make a stranger that has introduced itself by ``identity`` a peer."""
+        connection = Connection(number, self.strangers.pop(number), identity.node(), sent)
         connection.introduce(identity)
         self.by_number[number] = connection
         return connection
 
-    def dial(self, number: int, target: Node, told: Identity) -> None:
-        """Take in a connection that we dial."""
-        self.by_number[number] = Connection(number, Link(Role.DIALLER), target, told, target=target)
+    def dial(self, number: int, target: Node, sent: Identity) -> None:
+        """Add a connection that we dial."""
+        link = Link(Role.DIALLER)
+        self.by_number[number] = Connection(number, link, target, sent, target=target)
 
     def incumbent(self, name: str) -> Connection | None:
         """Return the connection that counts for ``name``."""
@@ -171,16 +190,17 @@ class Connections:
         return next((link for link in self.links.values() if link.leads_to(node)), None)
 
     def dials_to(self, peer: Node) -> list[Connection]:
-        """Return our dials to ``peer`` by its name that have no answer yet."""
-        return [each for each in self.by_number.values() if each.peer.name == peer.name and _has_no_answer(each)]
+        """Return our dials to ``peer``, by its name, that have no answer yet."""
+        peers = [each for each in self.by_number.values() if each.peer.name == peer.name]
+        return [each for each in peers if each.is_unanswered]
 
     def case(self, newcomer: Connection, sign: Sign, own_name: str) -> Case:
-        """Return what there is to judge ``newcomer`` by.
+        """Return the case to judge ``newcomer`` by.
 
         Args:
-            newcomer: Its peer has introduced itself.
-            sign: What is known of the incumbent since.
-            own_name: Of this node.
+            newcomer: A connection whose peer has introduced itself.
+            sign: What has been learnt about the incumbent since then.
+            own_name: The name of this node.
         """
         incumbent, dials = self.incumbent(newcomer.name), self.dials_to(newcomer.peer)
         state = process = our_dial = None
@@ -193,17 +213,13 @@ class Connections:
         return Case(newcomer.link.role, state, process, sign, our_dial, lower)
 
     def echo(self) -> None:
-        """Note that our own hello has come in: one of those who wait for an answer reached ourselves."""
+        """Note that our own hello came in, so one of our dials has reached this node."""
         for each in self.by_number.values():
             each.echoed |= each.awaits_answer
 
     def forget(self, connection: Connection) -> None:
-        """Take ``connection`` out everywhere."""
+        """Remove ``connection`` from every index."""
         self.by_number.pop(connection.number, None)
         for index in (self.links, self.answered, self.held):
             if index.get(connection.name) is connection:
                 del index[connection.name]
-
-
-def _has_no_answer(connection: Connection) -> bool:
-    return connection.link.role is Role.DIALLER and connection.link.state in (State.SILENT, State.GREETED)

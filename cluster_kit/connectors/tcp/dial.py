@@ -1,13 +1,18 @@
-"""Dials: each ``connect`` over the ways to its address, until one leads to a link; and what was learnt on the way."""
+"""Dials: tries the ways to an address, one after the other, until one leads to a link.
+
+An address is ``host:port``, and its host name may resolve to several IP addresses, each of which
+may be another node, or this one. ``Dialler`` serves each ``connect``, ``Route`` knows the ways to
+one address, and ``OwnEnds`` which of them lead back to this node.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from math import inf
 
-from cluster_kit.connectors.tcp.handshake import connect_error
+from cluster_kit.connectors.tcp.faults import TELL_PORT, Fault, network_fault
 from cluster_kit.connectors.tcp.links import Action, Failed, Linked
 from cluster_kit.connectors.tcp.table import LinkTable
 from cluster_kit.errors import ConnectError, ConnectReason, NetworkError, NetworkFault
@@ -18,43 +23,30 @@ from cluster_kit.throttle import Throttle
 log = logging.getLogger("cluster_kit.connectors.tcp")
 
 STAGGER_S = 0.25  # from one address of a host name to the next, while the first has not answered
-OURS_S = 60.0  # an address may become another machine's
-MAX_ENDS = 64  # interfaces and their aliases; what we accept connections at is nobody else's choice
-_LASTING = (ConnectReason.CROSSED, ConnectReason.CONFLICT)  # whatever other address is tried
-
-_REASON_OF = {
-    NetworkFault.REFUSED: ConnectReason.REFUSED,
-    NetworkFault.RESET: ConnectReason.RESET,
-    NetworkFault.TIMEOUT: ConnectReason.TIMEOUT,
-    NetworkFault.UNREACHABLE: ConnectReason.UNREACHABLE,
-    NetworkFault.NO_SUCH_NAME: ConnectReason.UNREACHABLE,
-    NetworkFault.NOT_OURS: ConnectReason.UNREACHABLE,
-    NetworkFault.DOWN: ConnectReason.UNREACHABLE,
-}
+OURS_S = 60.0  # an address that is ours may become another machine's
+MAX_ENDS = 64  # interfaces and their aliases; nobody else chooses where we accept connections
+_LASTING = (ConnectReason.CROSSED, ConnectReason.CONFLICT)  # another address wouldn't help
 
 
 class Dialler:
     """Carries out the dials of one node.
 
     Args:
-        network: What is dialled on.
+        network: The network to dial on.
         table: Decides when to dial, and what a ``connect`` gets.
-        numbers: Of connections, and so of attempts.
         apply: Carries out what the table decides.
-        opened: Takes a stream to a peer, with the number of its connection.
+        opened: Takes over a stream to a peer, with the number of its connection.
     """
 
     def __init__(
         self,
         network: Network,
         table: LinkTable,
-        numbers: Iterator[int],
         apply: Callable[[Iterable[Action]], None],
         opened: Callable[[int, Stream], None],
     ) -> None:
         self._network = network
         self._table = table
-        self._numbers = numbers
         self._apply = apply
         self._opened = opened
         self._loop = asyncio.get_running_loop()
@@ -68,20 +60,27 @@ class Dialler:
     async def connect(self, node: Node) -> Node:
         """Want a link to ``node``, and return the peer once it is up."""
         if node.address is None and self._throttle.passes("no address", self._loop.time()):
-            log.warning("%s: no address known; tell its strategy on which port its nodes serve", node)
-        route = Route(self._network, node.address, self._own_ends.include) if node.address else None
+            log.warning("%s: no address known; %s", node, TELL_PORT)
+        avoid = self._own_ends.include
+        route = Route(self._network, node.address, avoid) if node.address else None
         errors: list[ConnectError] = []
-        while not errors or (route and route.has_more and errors[-1].reason not in _LASTING and not self._is_stopped):
+        while not errors or (route and route.has_more and self._tries_on(errors[-1])):
             outcome = await self._attempt(node, route)
             if isinstance(outcome, Linked):
                 return outcome.peer
-            is_ours = outcome.error.reason is ConnectReason.SELF and route and self._own_ends.include(route.at)
-            errors.append(connect_error(node, ConnectReason.SELF) if is_ours else outcome.error)
+            error = outcome.error
+            if error.reason is ConnectReason.SELF and route and self._own_ends.include(route.at):
+                error = Fault.of(ConnectReason.SELF).error(node)  # which is final
+            errors.append(error)
         raise max(errors, key=lambda error: error.retryable)
 
+    def _tries_on(self, error: ConnectError) -> bool:
+        """Whether to try the next way after ``error``."""
+        return error.reason not in _LASTING and not self._is_stopped
+
     async def _attempt(self, node: Node, route: Route | None) -> Linked | Failed:
-        """Try for a link once, if by dialling, on the next way of ``route`` that can be reached."""
-        attempt = next(self._numbers)
+        """Ask the table for a link once; if it dials, then by the next way of ``route``."""
+        attempt = self._table.next_number()
         outcome: asyncio.Future[Linked | Failed] = self._loop.create_future()
         self._outcomes[attempt] = outcome
         if route:
@@ -103,12 +102,12 @@ class Dialler:
         try:
             await route.look_up()
             if route.is_avoided:
-                self._apply(self._table.closed(conn, cause=ConnectReason.SELF))
+                fault = Fault.of(ConnectReason.SELF)
+                self._apply(self._table.closed(conn, fault=fault))
                 return
             stream = await route.dial()
         except NetworkError as exc:
-            cause, detail = reason_of(exc)
-            self._apply(self._table.closed(conn, cause=cause, detail=detail))
+            self._apply(self._table.closed(conn, fault=network_fault(exc)))
         else:
             self._opened(conn, stream)
 
@@ -138,18 +137,23 @@ class Dialler:
 
 
 class Route:
-    """The ways to one address: what its host name resolves to, each of which may lead to another node.
+    """The ways to one address: the IP addresses that its host name resolves to.
 
     Args:
-        network: What is dialled on.
+        network: The network to dial on.
         address: ``host:port``.
-        avoid: Tells which ends of connections are not worth a try.
+        avoid: Returns whether an end of connections is not worth a try.
 
     Attributes:
         at: The address and port that were reached last.
     """
 
-    def __init__(self, network: Network, address: str, avoid: Callable[[Endpoint], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        network: Network,
+        address: str,
+        avoid: Callable[[Endpoint], bool] = lambda _: False,
+    ) -> None:
         self.at: Endpoint | None = None
         self._network = network
         self._address = address
@@ -180,9 +184,10 @@ class Route:
             self._avoided = len(self._left) < len(ways)
 
     async def dial(self) -> Stream:
-        """Return a stream to the first that answers of those not tried yet; a slow one doesn't hold up the next.
+        """Return a stream by the first way that answers, of those not tried yet.
 
-        Source: RFC 8305, section 5, which waits as long between two attempts.
+        A slow way doesn't hold up the next one. Source: RFC 8305, section 5, which waits as long
+        between two attempts.
 
         Raises:
             NetworkError: None of them can be reached.
@@ -199,7 +204,7 @@ class Route:
         return stream
 
     async def _first(self, trying: dict[asyncio.Task[Stream], Endpoint]) -> Stream:
-        """Return the first stream; ``trying`` has the dials that are under way."""
+        """Return the first stream; ``trying`` holds the dials under way, also if this raises."""
         assert self._left is not None
         error = NetworkError("no address", fault=NetworkFault.NO_SUCH_NAME)
         while self._left or trying:
@@ -207,8 +212,9 @@ class Route:
                 way = self._left.pop(0)
                 trying[asyncio.create_task(self._network.dial(way))] = way
             patience_s = STAGGER_S if self._left else None
-            done, _ = await asyncio.wait(trying, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
-            for task in [task for task in trying if task in done]:  # in the order in which they began
+            first = asyncio.FIRST_COMPLETED
+            done, _ = await asyncio.wait(trying, timeout=patience_s, return_when=first)
+            for task in [task for task in trying if task in done]:  # in the order of their start
                 way = trying.pop(task)
                 failure = task.exception()
                 if failure is None:
@@ -221,7 +227,10 @@ class Route:
 
 
 async def _call_off(dials: Collection[asyncio.Task[Stream]], won: Stream | None) -> None:
-    """Cancel what was tried besides, and wait until it is gone; who is cancelled meanwhile can't return ``won`` any more."""
+    """Cancel the other dials, and wait until nothing is left of them.
+
+    If this is cancelled meanwhile, nobody can return ``won`` any more, so it is closed.
+    """
     for dial in dials:
         dial.add_done_callback(_abort)
         dial.cancel()
@@ -239,14 +248,10 @@ def _abort(dial: asyncio.Task[Stream]) -> None:
         dial.result().abort()
 
 
-def reason_of(error: NetworkError) -> tuple[ConnectReason, str]:
-    """Return why dialling failed, and a detail where that says more."""
-    detail = f"its host name does not resolve ({error})" if error.fault is NetworkFault.NO_SUCH_NAME else str(error)
-    return _REASON_OF.get(error.fault, ConnectReason.FAILED), detail
-
-
 class OwnEnds:
-    """Remembers for ``OURS_S`` seconds where our own hello came in; nobody else's word makes an address ours. Pure.
+    """Remembers for ``OURS_S`` seconds where our own hello came in. Pure.
+
+    Only that makes an address ours: what a peer says of an address proves nothing.
 
     Args:
         now_s: The clock.
@@ -259,7 +264,8 @@ class OwnEnds:
     def add(self, end: Endpoint) -> None:
         """Note that a dial of ours arrived at ``end``."""
         if len(self._until_s) >= MAX_ENDS:
-            self._until_s = {each: until_s for each, until_s in self._until_s.items() if until_s > self._now_s()}
+            now_s = self._now_s()
+            self._until_s = {each: at_s for each, at_s in self._until_s.items() if at_s > now_s}
         if len(self._until_s) < MAX_ENDS:
             self._until_s[end] = self._now_s() + OURS_S
 

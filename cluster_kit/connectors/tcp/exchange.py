@@ -1,8 +1,10 @@
-"""Peer exchange: whom each linked peer is to be told of, and which of what peers tell is worth a look.
+"""Peer exchange: linked nodes tell each other which nodes they are linked to.
 
-A peer is told once of everybody else that this node is linked to, of newcomers as they come, and of some of them again in each
-round, since hints lapse. What peers tell are hints: whom to dial, never proof that somebody is there. A link is the proof, so
-nobody is ever told of hints: word of a node that is gone dies out by itself.
+So one known address leads to the whole cluster. A peer is told of all our other links when its own
+comes up, of each newcomer, and of some of them again in each round, since hints expire.
+
+Hints say whom to dial, never that somebody is there. Only a link proves that, and only links are
+passed on, never hints: otherwise two nodes could keep the memory of a third alive that is gone.
 """
 
 from __future__ import annotations
@@ -17,21 +19,27 @@ from cluster_kit.host import is_loopback, is_unspecified
 from cluster_kit.node import BootId, Node, host_and_port
 from cluster_kit.wire.frames import MAX_HINTS, Hint, Peers
 
-FEATURE = "exchange"  # in the hello of those who want to be told
-REPEAT_S = 5.0
+FEATURE = "exchange"  # in the identity of a node that wants hints
+REPEAT_S = 5.0  # from one round to the next
 HINT_TTL_S = 3 * REPEAT_S
-LOST_TTL_S = 1.5 * REPEAT_S  # of whom we had a link that broke: until others have had the time to tell of it
-TELL_S = 0.25  # between two words to the same peers: many links that come up together are told together
-_REPEATED = 8  # nodes that each peer is told of again in a round: all of them where a node has few links
-_MAX_BURST = 1024  # hints that one peer may tell at once
+LOST_TTL_S = 1.5 * REPEAT_S  # of a peer whose link broke, so that others have time to confirm it
+TELL_S = 0.25  # between two batches, so that links that come up together are told together
+_REPEATED = 8  # nodes that each peer is told of again in a round
+_MAX_BURST = 1024  # hints that one peer may give at once
 _REFILL_PER_S = 64.0
-_MAX_HINTED = 4096  # nodes that count by hints: what peers make up must not cost memory without end
-_MAX_LEFT = 1024
+_MAX_HINTED = 4096  # bounds the memory that invented nodes cost
+_MAX_LEFT = 1024  # the same for nodes that have left
 
 
 @dataclass(slots=True, eq=False)
 class _Link:
-    """A link, and who of the others its peer has still to be told of; ``None`` for a peer that doesn't want to be told."""
+    """A link to a peer that may be owed word of others.
+
+    Attributes:
+        conn: Its connection.
+        peer: The other end.
+        owed: Names of the nodes that the peer has still to be told of; ``None`` if it wants none.
+    """
 
     conn: int
     peer: Node
@@ -40,7 +48,7 @@ class _Link:
 
 @dataclass(slots=True)
 class _Allowance:
-    """How many more hints a peer may tell: a token bucket."""
+    """How many more hints a peer may give: a token bucket."""
 
     left: float = _MAX_BURST
     since_s: float = 0.0
@@ -59,7 +67,7 @@ class Exchange:
     """The links of one node, as far as exchange goes. Pure.
 
     Args:
-        local: This node, of which nobody needs to tell it.
+        local: This node, which ignores hints of itself.
     """
 
     local: Node
@@ -71,16 +79,16 @@ class Exchange:
 
     @property
     def peers(self) -> Iterator[Node]:
-        """Those we are linked to."""
+        """The nodes that we are linked to."""
         return (link.peer for link in self._links.values())
 
     @property
     def owes(self) -> bool:
-        """Whether there is anything to tell."""
+        """Whether any peer is owed a hint."""
         return any(link.owed for link in self._links.values())
 
     def up(self, conn: int, peer: Node, *, listens: bool) -> None:
-        """Take in a link; ``listens`` tells whether its peer wants to be told of others."""
+        """Add a link that is up; ``listens`` says whether its peer wants hints."""
         for link in self._links.values():
             if link.owed is not None:
                 link.owed[peer.key] = None
@@ -88,7 +96,7 @@ class Exchange:
         self._allowances[peer.key] = _Allowance()
 
     def down(self, peer: Node, *, left: bool) -> None:
-        """Take in that a link is gone; of a run that has left nobody is believed any more who says it is there."""
+        """Remove a link that is down; hints of a run that has ``left`` are ignored from now on."""
         self._links.pop(peer.key, None)
         self._allowances.pop(peer.key, None)
         if left:
@@ -97,7 +105,7 @@ class Exchange:
                 del self._left[next(iter(self._left))]
 
     def repeat(self) -> None:
-        """Begin the next round."""
+        """Begin the next round: owe each peer another few of our links again."""
         names = list(self._links)
         start = self._round * _REPEATED
         self._round += 1
@@ -107,12 +115,13 @@ class Exchange:
                 link.owed |= {each: None for each in window if each != name}
 
     def take(self) -> list[tuple[int, Peers]]:
-        """Return what is to be said now, with the numbers of the connections."""
-        said = []
+        """Return the frames to send now, each with the number of its connection."""
+        said: list[tuple[int, Peers]] = []
         for link in self._links.values():
             owed, link.owed = link.owed, None if link.owed is None else {}
             hints = [hint for name in owed or () if (hint := self._hint(name))]
-            said += [(link.conn, Peers(hints[i : i + MAX_HINTS])) for i in range(0, len(hints), MAX_HINTS)]
+            for start in range(0, len(hints), MAX_HINTS):
+                said.append((link.conn, Peers(hints[start : start + MAX_HINTS])))
         return said
 
     def _hint(self, name: str) -> Hint | None:
@@ -120,41 +129,43 @@ class Exchange:
         return Hint.of(link.peer) if link and link.peer.address else None
 
     def hear(self, teller: Node, peers: Peers, *, nearby: bool, now_s: float) -> list[Node]:
-        """Return those of ``peers`` who may be there.
+        """Return the nodes of ``peers`` that are worth a dial.
 
         Args:
-            teller: Who tells.
-            peers: Of whom.
-            nearby: Whether the teller is on this machine; what others know on their own loopback is of no use here.
+            teller: The peer that sent the frame.
+            peers: The frame.
+            nearby: Whether the teller is on this machine, so that its loopback is ours.
             now_s: The time.
         """
         allowance = self._allowances.get(teller.key)
         granted = allowance.take(len(peers.hints), now_s) if allowance else 0
         nodes = [hint.node() for hint in peers.hints[:granted]]
-        return [node for node in nodes if self._is_of_use(node, nearby) and self._admits(node, now_s)]
+        useful = [node for node in nodes if self._is_of_use(node, nearby)]
+        return [node for node in useful if self._admits(node, now_s)]
 
     def _is_of_use(self, node: Node, nearby: bool) -> bool:
         host, port = host_and_port(node.address) or ("", 0)
         reachable = port > 0 and not is_unspecified(host) and (nearby or not is_loopback(host))
         is_us = node.name == self.local.name or node.address == self.local.address
-        return reachable and not is_us and not (node.key in self._left and self._left[node.key] == node.boot_id)
+        has_left = node.key in self._left and self._left[node.key] == node.boot_id
+        return reachable and not is_us and not has_left
 
     def _admits(self, node: Node, now_s: float) -> bool:
         if node.key not in self._hinted and len(self._hinted) >= _MAX_HINTED:
-            self._hinted = {name: until_s for name, until_s in self._hinted.items() if until_s > now_s}
+            self._hinted = {name: at_s for name, at_s in self._hinted.items() if at_s > now_s}
             if len(self._hinted) >= _MAX_HINTED:
                 return False
         self._hinted[node.key] = now_s + HINT_TTL_S
         return True
 
 
-class Telling:
-    """Exchange at work, until ``stop``.
+class Exchanger:
+    """Runs the exchange of one node, from its creation to ``stop``.
 
     Args:
         local: This node.
-        links: Whom to give hints.
-        send: Says a frame on the connection of this number.
+        links: The worker, which gets the hints.
+        send: Sends a frame on the connection of this number.
     """
 
     def __init__(self, local: Node, links: LinkReport, send: Callable[[int, Peers], None]) -> None:
@@ -167,24 +178,24 @@ class Telling:
         self._next_round = self._loop.call_later(REPEAT_S, self._repeat)
 
     def up(self, conn: int, peer: Node, *, listens: bool) -> None:
-        """Tell the peer of a new link of the others, and the others of it."""
+        """Tell the peer of a new link about our other links, and those about the peer."""
         self._exchange.up(conn, peer, listens=listens)
         self._links.hint(peer, HINT_TTL_S)
         self._tell_soon()
 
     def down(self, peer: Node, reason: Reason) -> None:
-        """Tell nobody of this peer any more, and count on it no longer unless others tell of it."""
+        """Pass on a peer no longer; one that was lost stays a hint for a while."""
         self._exchange.down(peer, left=reason is Reason.LEFT)
         if reason in (Reason.CLOSED, Reason.SILENT):
             self._links.hint(peer, LOST_TTL_S)
 
     def hear(self, teller: Node, peers: Peers, *, nearby: bool) -> None:
-        """Pass on what a peer tells."""
+        """Give the worker the hints of a peer."""
         for node in self._exchange.hear(teller, peers, nearby=nearby, now_s=self._loop.time()):
             self._links.hint(node, HINT_TTL_S)
 
     def stop(self) -> None:
-        """Say nothing more."""
+        """Send nothing more."""
         self._next_round.cancel()
         if self._due is not None:
             self._due.cancel()
@@ -198,7 +209,8 @@ class Telling:
 
     def _tell_soon(self) -> None:
         if self._due is None and self._exchange.owes:
-            self._due = self._loop.call_at(max(self._loop.time(), self._told_at_s + TELL_S), self._tell)
+            at_s = max(self._loop.time(), self._told_at_s + TELL_S)
+            self._due = self._loop.call_at(at_s, self._tell)
 
     def _tell(self) -> None:
         self._due = None

@@ -1,7 +1,11 @@
-"""Judges each link by what is heard on it, and measures its round trip.
+"""Judges each link by what is received on it, and measures its round trip.
 
-The dialler asks, the acceptor replies at once; anything received counts as a sign of life. The acceptor is told the round-trip
-time with the next question. Time is attended time, so that our own stalls neither count as silence nor as round trip.
+Only the dialler sends pings, so one exchange of frames serves both ends: the acceptor answers each
+with a pong at once, which lets the dialler measure the round trip, and learns that time from the
+next ping. Whatever is received, a ping or a message, is a sign of life.
+
+All times are attended time: a process that was stopped or starved finds neither its peers silent
+nor its round trips long.
 """
 
 from __future__ import annotations
@@ -19,8 +23,8 @@ if TYPE_CHECKING:
     from cluster_kit.connectors.tcp.session import Session
 
 _US = 1_000_000
-_WRAP = 2**32  # a token is microseconds in 32 bits: over an hour until it repeats
-_MAX_RTT_S = 60.0  # a token that is older was not ours
+_WRAP = 2**32  # a token is our clock in microseconds, in 32 bits: it repeats after an hour
+_MAX_RTT_S = 60.0  # a token that is older is none of ours
 
 
 class Heartbeat:
@@ -28,7 +32,7 @@ class Heartbeat:
 
     Args:
         now_s: When the connection was made.
-        silent_s: How long the peer may be silent.
+        silent_s: For how long the peer may be silent.
     """
 
     def __init__(self, now_s: float, silent_s: float) -> None:
@@ -39,7 +43,7 @@ class Heartbeat:
 
     @property
     def probing(self) -> bool:
-        """Whether a probe waits for a sign of life."""
+        """Whether a probe is waiting for a sign of life."""
         return self._probe_ends_s is not None
 
     def heard(self, now_s: float) -> None:
@@ -48,43 +52,46 @@ class Heartbeat:
         self._probe_ends_s = None
 
     def probe(self, now_s: float, within_s: float) -> Ping:
-        """Return a question that must be followed by a sign of life soon."""
-        self._probe_ends_s = self._probe_ends_s or now_s + within_s
-        return self.ask(now_s)
+        """Return a ping after which there must be a sign of life soon; see ``arbitration``.
 
-    def ask(self, now_s: float) -> Ping:
-        """Return a question for a sign of life."""
+        A second probe doesn't put off the deadline of the first.
+        """
+        self._probe_ends_s = self._probe_ends_s or now_s + within_s
+        return self.ping(now_s)
+
+    def ping(self, now_s: float) -> Ping:
+        """Return the next ping."""
         return Ping(token=round(now_s * _US) % _WRAP, rtt_us=self._rtt_us)
 
-    def asked(self, ping: Ping) -> float | None:
-        """Return the round-trip time that the peer tells with its question, if it knows it."""
+    def rtt_told(self, ping: Ping) -> float | None:
+        """Return the round-trip time, in seconds, that the peer's ping passes on, if any."""
         return ping.rtt_us / _US if ping.rtt_us else None
 
-    def told(self, pong: Pong, now_s: float) -> float | None:
-        """Return the round-trip time that a reply gives."""
+    def rtt_measured(self, pong: Pong, now_s: float) -> float | None:
+        """Return the round-trip time, in seconds, if ``pong`` answers a recent ping of ours."""
         rtt_us = (round(now_s * _US) - pong.token) % _WRAP
         if rtt_us > _MAX_RTT_S * _US:
             return None
-        self._rtt_us = max(1, rtt_us)
+        self._rtt_us = max(1, rtt_us)  # 0 would mean unknown
         return self._rtt_us / _US
 
     @property
     def silent_at_s(self) -> float:
-        """When the peer must be taken for dead, unless there is a sign of life before."""
+        """When the peer counts as dead, unless there is a sign of life before."""
         silent_at_s = self._heard_s + self._silent_s
         return silent_at_s if self._probe_ends_s is None else min(silent_at_s, self._probe_ends_s)
 
 
 class Pulse:
-    """Asks on all links for signs of life, and finds out who is overdue, by one timer.
+    """Sends the pings of all links, and gives up those whose peer is overdue, by one timer.
 
-    It runs after what has been received is read, and judges nobody when it comes late.
+    A timer that comes late judges nobody: what has been received meanwhile must be read first.
 
     Args:
-        clock: Attended time, which it ticks.
-        heartbeat_s: Seconds between two questions.
+        clock: Attended time, which the pulse ticks.
+        heartbeat_s: Seconds between two pings.
         sessions: All connections whose stream is open.
-        give_up: Called with each that is overdue.
+        give_up: Called with each connection that is overdue.
     """
 
     def __init__(
@@ -99,31 +106,32 @@ class Pulse:
         self._sessions = sessions
         self._give_up = give_up
         self._loop = asyncio.get_running_loop()
-        self._ask_at_s = self._loop.time()
+        self._ping_at_s = self._loop.time()
 
     def start(self) -> None:
-        """Begin, now and here."""
+        """Begin with the first beat."""
         self._beat()
 
     def stop(self) -> None:
-        """Do nothing more."""
+        """Beat no more."""
         self._timer.cancel()
 
     def _beat(self) -> None:
-        """Ask once each heartbeat, and in between only judge who may be overdue."""
+        """Send pings once per heartbeat; a beat in between only judges who may be overdue."""
         late_s = self._clock.tick()
         now_s = self._clock.now_s()
-        asking = self._loop.time() >= self._ask_at_s
-        if asking:
-            self._ask_at_s = self._loop.time() + self._heartbeat_s
+        is_ping_due = self._loop.time() >= self._ping_at_s
+        if is_ping_due:
+            self._ping_at_s = self._loop.time() + self._heartbeat_s
         for session in list(self._sessions.values()):
             if late_s < self._heartbeat_s / 2 and session.overdue_at_s <= now_s:
                 self._give_up(session)
-            elif asking and session.is_up and session.link.role is Role.DIALLER:
-                session.send(session.heartbeat.ask(now_s))
+            elif is_ping_due and session.is_up and session.link.role is Role.DIALLER:
+                session.send(session.heartbeat.ping(now_s))
         self._beat_later(now_s)
 
     def _beat_later(self, now_s: float) -> None:
-        overdue_at_s = min((session.overdue_at_s for session in self._sessions.values()), default=inf)
+        sessions = self._sessions.values()
+        overdue_at_s = min((session.overdue_at_s for session in sessions), default=inf)
         judge_at_s = self._loop.time() + max(overdue_at_s - now_s, self._heartbeat_s / 2)
-        self._timer = self._loop.call_at(min(self._ask_at_s, judge_at_s), self._beat)
+        self._timer = self._loop.call_at(min(self._ping_at_s, judge_at_s), self._beat)

@@ -1,24 +1,26 @@
-"""Where the link table meets the network: the listener, the connections, the dials under way.
+"""Connects the link table with the network: the listener, the connections, the dials under way.
 
-The table decides, the hub carries out. Silence and handshakes are judged by attended time.
+The table decides, the hub carries out. What comes in takes this way: ``Session.received`` hands
+bytes to ``Hub.received``, which has ``Link.receive`` make frames of them. Messages and heartbeats
+are done there; ``LinkTable.receive`` answers all other frames with actions, and ``_apply`` carries
+these out. Silence and handshakes are judged by attended time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import logging
 from collections.abc import Iterable
 
 from cluster_kit.abc import LinkReport
 from cluster_kit.attended import AttendedClock
-from cluster_kit.connectors.tcp.accept import HalfOpen, KeyExchanges, Strangers, max_links
+from cluster_kit.connectors.tcp.admission import Admission
 from cluster_kit.connectors.tcp.connection import MESSAGES
 from cluster_kit.connectors.tcp.dial import Dialler
-from cluster_kit.connectors.tcp.distrust import Distrust
-from cluster_kit.connectors.tcp.exchange import FEATURE, Telling
-from cluster_kit.connectors.tcp.handshake import distrust, not_itself
+from cluster_kit.connectors.tcp.exchange import FEATURE, Exchanger
+from cluster_kit.connectors.tcp.faults import Fault, untrusted
+from cluster_kit.connectors.tcp.handshake import not_itself
 from cluster_kit.connectors.tcp.heartbeat import Heartbeat, Pulse
+from cluster_kit.connectors.tcp.incidents import Incidents
 from cluster_kit.connectors.tcp.links import (
     Action,
     Changed,
@@ -32,26 +34,34 @@ from cluster_kit.connectors.tcp.links import (
     PeerLeaving,
     Probe,
     Rekeyed,
+    Report,
     Send,
     Up,
 )
 from cluster_kit.connectors.tcp.session import Session, no_way_to
 from cluster_kit.connectors.tcp.table import LinkTable
-from cluster_kit.connectors.tcp.turns import Turns
 from cluster_kit.errors import ConnectReason, RemoteProtocolError, UntrustedError
 from cluster_kit.events import Reason
 from cluster_kit.host import is_loopback
 from cluster_kit.network import Listener, Stream
-from cluster_kit.node import BootId, Node, host_and_port
-from cluster_kit.throttle import Throttle
-from cluster_kit.wire.frames import PROTOCOL, App, Frame, Hello, Message, Peers, Ping, Pong, Refusal, encode
+from cluster_kit.node import Node
+from cluster_kit.wire.frames import (
+    PROTOCOL,
+    App,
+    Frame,
+    Hello,
+    Message,
+    Peers,
+    Ping,
+    Pong,
+    Refusal,
+    encode,
+)
 from cluster_kit.wire.link import Link, Role
 
-log = logging.getLogger("cluster_kit.connectors.tcp")
-
 HANDSHAKE_S = 5.0  # as long as a connect may take by default
-PROBE_S = 2.0  # less than a handshake, so that who is held can still be answered
-FLUSH_S = 0.5  # for the last bytes to leave, and the peer to hang up; long enough for one lost packet, which TCP sends again
+PROBE_S = 2.0  # less than a handshake, so that whoever is held can still be answered
+FLUSH_S = 0.5  # for the last bytes to leave, even if TCP has to send one packet again
 
 
 class Hub:
@@ -59,20 +69,25 @@ class Hub:
 
     Args:
         local: This node, with name, boot and address.
-        links: Whom to report to.
+        links: The worker, which is told about links.
         heartbeat_s: Seconds between two signs of life.
         silent_s: Seconds without one after which a link is down.
-        exchange: Whether to tell peers whom else this node is linked to, and to hear the same from them.
+        exchange: Whether to tell peers whom else this node is linked to, and to hear the same.
     """
 
-    def __init__(self, local: Node, links: LinkReport, *, heartbeat_s: float, silent_s: float, exchange: bool) -> None:
-        network = links.network
-        self._local = local
+    def __init__(
+        self,
+        local: Node,
+        links: LinkReport,
+        *,
+        heartbeat_s: float,
+        silent_s: float,
+        exchange: bool,
+    ) -> None:
         self._links = links
         self._silent_s = silent_s
-        self._loop = asyncio.get_running_loop()
-        self._clock = AttendedClock(network.clock.monotonic_s, heartbeat_s)
-        self._telling = Telling(local, links, lambda conn, peers: self._sessions[conn].send(peers)) if exchange else None
+        self._clock = AttendedClock(links.network.clock.monotonic_s, heartbeat_s)
+        self._exchanger = Exchanger(local, links, self._send) if exchange else None
         self._table = LinkTable(
             local,
             links.fence,
@@ -80,23 +95,18 @@ class Hub:
             secrets=links.security.secret_ids,
             greeting=lambda: links.greeting,
         )
-        self._numbers = itertools.count(1)
         self._sessions: dict[int, Session] = {}
         self._pulse = Pulse(self._clock, heartbeat_s, self._sessions, self._give_up)
-        self._dialler = Dialler(network, self._table, self._numbers, self._apply, self._dialled)
-        self._half_open = HalfOpen()
-        self._strangers = Strangers(max_links(network.most_streams), links.knows)
-        self._key_exchanges = KeyExchanges()
-        self._turns = Turns()
-        self._distrust = Distrust()
-        self._throttle = Throttle()
+        self._dialler = Dialler(links.network, self._table, self._apply, self._dialled)
+        self._admission = Admission(links)
+        self._incidents = Incidents(self._clock.now_s)
         self._stopped = False
         self._emptied = asyncio.Event()
 
-    # -- life ------------------------------------------------------------------------------------------------------------------
+    # -- life ------------------------------------------------------------------------------------
 
     def serve(self, listener: Listener) -> None:
-        """Accept connections on ``listener``, which is ours from now on."""
+        """Accept connections on ``listener``, which the hub owns from now on."""
         self._listener = listener
         listener.start(self._accept)
         self._pulse.start()
@@ -118,20 +128,21 @@ class Hub:
 
     def update(self, local: Node, leaving: bool) -> None:
         """Tell all peers how this node is now; only its metadata can change."""
-        self._local = self._local.evolve(metadata=local.metadata)
-        self._apply(self._table.update(self._local, leaving, secrets=self._links.security.secret_ids))
+        local = self._table.local.evolve(metadata=local.metadata)
+        secrets = self._links.security.secret_ids
+        self._apply(self._table.update(local, leaving, secrets=secrets))
 
     async def stop(self) -> None:
         """Say goodbye, close everything, and wait until it is closed."""
         self._stopped = True
         self._pulse.stop()
         self._dialler.stop()
-        if self._telling:
-            self._telling.stop()
+        if self._exchanger:
+            self._exchanger.stop()
         self._apply(self._table.stop())
         for session in self._sessions.values():
             session.close(self._clock.now_s())
-        patience = self._loop.call_later(FLUSH_S, self._abort)
+        patience = asyncio.get_running_loop().call_later(FLUSH_S, self._abort)
         await self._listener.close()
         await self._dialler.ended()
         while self._sessions:
@@ -144,51 +155,54 @@ class Hub:
             session.abort()
 
     def _give_up(self, session: Session) -> None:
-        self._apply(self._table.closed(session.conn, Reason.SILENT, ConnectReason.TIMEOUT))
+        """Close a connection whose peer has been silent for too long."""
+        fault = Fault.of(ConnectReason.TIMEOUT)
+        self._apply(self._table.closed(session.conn, Reason.SILENT, fault))
         session.abort()
 
-    # -- connections -----------------------------------------------------------------------------------------------------------
+    # -- connections -----------------------------------------------------------------------------
 
     def _accept(self, stream: Stream) -> None:
-        """Take in a connection, unless there are too many that are not links yet."""
-        conn = next(self._numbers)
+        """Serve a connection, unless there are too many that are not links yet."""
+        conn, host = self._table.next_number(), stream.there.host
         if self._stopped:
             stream.abort()
-        elif self._half_open.admit(conn, stream.there.host):
-            wait_s = 0.0
-            if self._links.security.protects:
-                wait_s = self._key_exchanges.wait_s(stream.there.host, self._loop.time())
-                stream = self._links.security.protect(self._turns.queue(conn, stream), dialled=False)
-            session = self._open(conn, stream, self._table.accept(conn))
-            if wait_s:
-                self._loop.call_later(wait_s, session.start)
-            else:
-                session.start()
-        else:
-            self._mutter(stream.there.host, "too many connections that are not links yet")
+            return
+        if not self._admission.admit(conn, host):
+            self._incidents.stranger(host, "too many connections that are not links yet")
             stream.abort()
+            return
+        stream, wait_s = self._admission.protect(conn, stream)
+        session = self._open(conn, stream, self._table.accept(conn))
+        if wait_s:
+            asyncio.get_running_loop().call_later(wait_s, session.start)
+        else:
+            session.start()
 
     def _dialled(self, conn: int, stream: Stream) -> None:
-        self._open(conn, self._links.security.protect(stream, dialled=True), self._table.link(conn)).start()
+        stream = self._links.security.protect(stream, dialled=True)
+        self._open(conn, stream, self._table.link(conn)).start()
         self._apply(self._table.established(conn))
 
     def _open(self, conn: int, stream: Stream, link: Link) -> Session:
         now_s = self._clock.now_s()
         heartbeat = Heartbeat(now_s, self._silent_s)
-        session = Session(self, conn, stream, link=link, heartbeat=heartbeat, deadline_s=now_s + HANDSHAKE_S)
+        deadline_s = now_s + HANDSHAKE_S
+        session = Session(self, conn, stream, link=link, heartbeat=heartbeat, deadline_s=deadline_s)
         self._sessions[conn] = session
         return session
 
     def received(self, session: Session, data: memoryview) -> None:
         """Handle the frames that ``data`` completes."""
         now_s = self._clock.now_s()
-        certified = None if session.peer else session.certified  # whoever is a peer has introduced itself
+        # a peer whose link is up has introduced itself already
+        certified = None if session.peer else session.certified
         if certified is not None:
-            self._turns.release(session.conn)
+            self._admission.proved(session.conn)
         try:
             for frame in session.link.receive(data):
                 if certified is not None and (lie := not_itself(certified, frame)):
-                    self._refute(session, lie)
+                    self._impostor(session, lie)
                     return
                 self._handle(session, frame, now_s)
         except UntrustedError as error:
@@ -197,9 +211,9 @@ class Hub:
         except RemoteProtocolError as error:
             self._broken(session, error)
             return
-        probed = session.heartbeat.probing
+        was_probed = session.heartbeat.probing
         session.heartbeat.heard(now_s)
-        if probed:
+        if was_probed:
             self._apply(self._table.heard(session.conn))
 
     def _handle(self, session: Session, frame: Frame, now_s: float) -> None:
@@ -209,35 +223,29 @@ class Hub:
                     self._links.message(session.peer, frame.payload)
             case Ping():
                 session.send(Pong(token=frame.token))
-                self._measured(session, session.heartbeat.asked(frame))
+                self._measured(session, session.heartbeat.rtt_told(frame))
             case Pong():
-                self._measured(session, session.heartbeat.told(frame, now_s))
+                self._measured(session, session.heartbeat.rtt_measured(frame, now_s))
             case App():
                 pass
             case Hello() if not self._has_room(session, frame):
                 self._apply(self._table.refuse(session.conn, ConnectReason.FULL))
             case Peers():
-                if self._telling and session.peer:
-                    self._telling.hear(session.peer, frame, nearby=is_loopback(session.host))
+                if self._exchanger and session.peer:
+                    nearby = is_loopback(session.host)
+                    self._exchanger.hear(session.peer, frame, nearby=nearby)
             case _:
                 self._apply(self._table.receive(session.conn, frame))
 
     def _has_room(self, session: Session, hello: Hello) -> bool:
         """Whether there is room for a link to whoever introduces itself."""
-        if hello.identity is None or hello.identity.fence != self._links.fence:
-            return True  # it is refused for that
-        peer = hello.identity.node()
-        if peer.address and (host_and_port(peer.address) or ("",))[0] != session.host:
-            peer = peer.evolve(address=None)  # somebody else's address vouches for nobody
-        if self._strangers.admit(session.conn, session.host, peer, len(self._sessions)):
+        identity = hello.identity
+        if identity is None or identity.fence != self._links.fence:
+            return True  # the table refuses it for that
+        links = len(self._sessions)
+        if self._admission.has_room(session.conn, session.host, identity, links):
             return True
-        if self._may_tell("full"):
-            log.warning(
-                "no room for another link to peers that nobody vouches for, such as %s from %s: raise the limit of open files "
-                "(ulimit -n), or have them found by discovery",
-                peer,
-                session.host,
-            )
+        self._incidents.no_room(session.host, identity.node())
         return False
 
     def _measured(self, session: Session, rtt_s: float | None) -> None:
@@ -245,7 +253,11 @@ class Hub:
             self._links.rtt(session.peer, rtt_s)
 
     def _unprotected(self, session: Session, error: UntrustedError, data: memoryview) -> None:
-        """Let go of a peer that speaks TLS where this node does not; tell it so if it is of our kind."""
+        """Close a connection whose peer speaks TLS where this node does not.
+
+        A peer of our kind, as its ALPN shows, is told why in plaintext. It does not believe that,
+        as anybody could have sent it, but logs it for its operator.
+        """
         self._distrusted(session, error)
         if session.link.role is Role.ACCEPTOR and PROTOCOL in bytes(data):
             session.write(encode(Refusal(reason=ConnectReason.AUTH)))
@@ -254,44 +266,50 @@ class Hub:
             session.abort()
 
     def _distrusted(self, session: Session, error: RemoteProtocolError) -> None:
-        """Note that the two ends do not trust each other; who dialled is told, by name, where the ``connect`` fails."""
-        if isinstance(error, UntrustedError):
-            cause, why = ConnectReason.AUTH, distrust(error)
-        else:
-            cause, why = ConnectReason.PROTOCOL, str(error)
-        if session.link.role is Role.ACCEPTOR:
-            if cause is ConnectReason.AUTH:
-                self._distrust.tell(session.host, why, self._clock.now_s())
-            else:
-                self._mutter(session.host, why)
-        self._apply(self._table.closed(session.conn, cause=cause, detail=why))
+        """Note that the two ends do not trust each other.
 
-    def _refute(self, session: Session, lie: str) -> None:
-        """Let go of a member that introduces itself as somebody else."""
-        self._distrust.tell(session.host, lie, self._clock.now_s())
-        self._apply(self._table.closed(session.conn, cause=ConnectReason.NAME, detail=lie))
+        The log has it where we accepted; where we dialled, ``connect`` raises it.
+        """
+        is_acceptor = session.link.role is Role.ACCEPTOR
+        if isinstance(error, UntrustedError):
+            fault = untrusted(error)
+            if is_acceptor:
+                self._incidents.untrusted(session.host, fault.cause)
+        else:
+            fault = Fault.of(ConnectReason.PROTOCOL, str(error))
+            if is_acceptor:
+                self._incidents.stranger(session.host, error)
+        self._apply(self._table.closed(session.conn, fault=fault))
+
+    def _impostor(self, session: Session, lie: str) -> None:
+        """Close the connection of a member that introduces itself as somebody else."""
+        self._incidents.untrusted(session.host, lie)
+        self._apply(self._table.closed(session.conn, fault=Fault.of(ConnectReason.NAME, lie)))
         session.abort()
 
     def _broken(self, session: Session, error: RemoteProtocolError) -> None:
+        """Close a connection whose peer broke the protocol."""
         if session.peer is None:
-            self._mutter(session.host, error)
-        elif self._may_tell("broken link"):
-            log.warning("link to %s closed: %s", session.peer, error)
-        self._apply(self._table.closed(session.conn, cause=ConnectReason.PROTOCOL, detail=str(error)))
+            self._incidents.stranger(session.host, error)
+        else:
+            self._incidents.broken(session.peer, error)
+        fault = Fault.of(ConnectReason.PROTOCOL, str(error))
+        self._apply(self._table.closed(session.conn, fault=fault))
         session.abort()
 
     def lost(self, session: Session) -> None:
-        """Forget the connection, and let the table find out what that means."""
+        """Forget a connection whose stream has ended."""
         del self._sessions[session.conn]
-        self._half_open.release(session.conn)
-        self._turns.release(session.conn)
-        self._strangers.release(session.conn)
+        self._admission.release(session.conn)
         if session.distrust:
             self._distrusted(session, session.distrust)
         self._apply(self._table.closed(session.conn))
         self._emptied.set()
 
-    # -- what the table decided ------------------------------------------------------------------------------------------------
+    # -- what the table decided ------------------------------------------------------------------
+
+    def _send(self, conn: int, frame: Frame) -> None:
+        self._sessions[conn].send(frame)
 
     def _apply(self, actions: Iterable[Action]) -> None:
         for action in actions:
@@ -312,15 +330,10 @@ class Hub:
                 case _:
                     self._report(action)
 
-    def _report(self, action: Up | Changed | Rekeyed | PeerLeaving | Down | Conflict) -> None:
+    def _report(self, action: Report) -> None:
         match action:
             case Up():
-                self._half_open.release(action.conn)
-                session = self._sessions[action.conn]
-                session.peer, session.carries = action.peer, action.greeting is not None
-                self._links.up(action.peer, greeting=action.greeting, told=action.told)
-                if self._telling:
-                    self._telling.up(action.conn, action.peer, listens=FEATURE in action.features)
+                self._report_up(action)
             case Changed():
                 self._sessions[action.conn].peer = action.peer
                 self._links.updated(action.peer)
@@ -329,26 +342,27 @@ class Hub:
             case PeerLeaving():
                 self._links.leaving(action.peer)
             case Down():
-                if self._telling:
-                    self._telling.down(action.peer, action.reason)
+                if self._exchanger:
+                    self._exchanger.down(action.peer, action.reason)
                 self._links.down(action.peer, action.reason)
             case Conflict():
-                self._report_conflict(action.name, action.rival)
+                self._report_conflict(action)
+
+    def _report_up(self, up: Up) -> None:
+        self._admission.linked(up.conn)
+        session = self._sessions[up.conn]
+        session.peer, session.carries = up.peer, up.greeting is not None
+        self._links.up(up.peer, greeting=up.greeting, told=up.told)
+        if self._exchanger:
+            self._exchanger.up(up.conn, up.peer, listens=FEATURE in up.features)
+
+    def _report_conflict(self, conflict: Conflict) -> None:
+        is_ours = conflict.name == self._table.local.name
+        if self._incidents.passes("our name in conflict" if is_ours else "name in conflict"):
+            rival = str(conflict.rival) if conflict.rival else None
+            self._links.event("name_conflict", {"name": conflict.name, "boot_id": rival})
 
     def _close(self, conn: int) -> None:
         self._dialler.give_up(conn)
         if conn in self._sessions:
             self._sessions[conn].close(self._clock.now_s() + FLUSH_S)
-
-    def _report_conflict(self, name: str, rival: BootId | None) -> None:
-        if self._may_tell("our name in conflict" if name == self._local.name else "name in conflict"):
-            self._links.event("name_conflict", {"name": name, "boot_id": str(rival) if rival else None})
-
-    def _mutter(self, host: str, why: object) -> None:
-        """Log what a stranger did."""
-        if self._may_tell("stranger"):
-            log.debug("connection with %s closed: %s", host, why)
-
-    def _may_tell(self, kind: str) -> bool:
-        """Whether to speak of this now: once in a while of each kind, since strangers can make up names without end."""
-        return self._throttle.passes(kind, self._clock.now_s())

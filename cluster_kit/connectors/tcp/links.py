@@ -1,7 +1,10 @@
-"""The steps by which links come up, are kept and go down, as actions that the hub carries out in order. Pure.
+"""What the link table does, step by step: how links come up, are kept and go down. Pure.
 
-``conn`` numbers a connection. A dialled connection has the number of the ``connect`` that asked for it.
-Structs rather than dataclasses, each of which would cost a worker a millisecond to define when it starts.
+Each step yields actions, which the hub carries out in order. ``conn`` is the number of a
+connection; a connection that we dial has the number of the ``connect`` that asked for it.
+
+Actions are structs: to define as many dataclasses would cost each worker some milliseconds at its
+start.
 """
 
 from __future__ import annotations
@@ -12,11 +15,20 @@ from msgspec import Struct
 
 from cluster_kit.connectors.tcp.arbitration import Sign, Verdict, judge
 from cluster_kit.connectors.tcp.connection import Connection, Connections
-from cluster_kit.connectors.tcp.handshake import Presence, connect_error
-from cluster_kit.errors import ConnectError, ConnectReason, NameConflict
+from cluster_kit.connectors.tcp.faults import Fault, NameTaken
+from cluster_kit.connectors.tcp.handshake import Presence
+from cluster_kit.errors import ConnectError, ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Node
-from cluster_kit.wire.frames import GREETING_BYTES, Answer, Confirm, Frame, Goodbye, Greeting, plain_boot
+from cluster_kit.wire.frames import (
+    GREETING_BYTES,
+    Answer,
+    Confirm,
+    Frame,
+    Goodbye,
+    Greeting,
+    plain_boot,
+)
 from cluster_kit.wire.link import Farewell
 
 
@@ -35,21 +47,26 @@ class Send(Struct, frozen=True):
 
 
 class Probe(Struct, frozen=True):
-    """Ask for a sign of life, and tell the table when anything is heard."""
+    """Ask the peer for a sign of life, and tell the table when anything is heard."""
 
     conn: int
 
 
 class Close(Struct, frozen=True):
-    """Close the connection once everything said is sent; or give up dialling."""
+    """Close the connection once everything is sent; or give up dialling."""
 
     conn: int
 
 
 class Up(Struct, frozen=True):
-    """Report the link up; ``features`` are the peer's, ``greeting`` as well, and ``told`` is ours.
+    """Report a link up.
 
-    ``greeting`` is ``None`` where the link can't carry messages.
+    Attributes:
+        conn: Its connection.
+        peer: The other end, as it introduced itself.
+        features: What the peer can do beyond the protocol's version.
+        greeting: The peer's greeting; ``None`` where the link can't carry messages.
+        told: Our greeting.
     """
 
     conn: int
@@ -67,7 +84,7 @@ class Changed(Struct, frozen=True):
 
 
 class Rekeyed(Struct, frozen=True):
-    """Report which secrets the peer holds, by id, the one that it uses first."""
+    """Report the ids of the secrets that the peer holds; it uses the first."""
 
     peer: Node
     secrets: tuple[bytes, ...]
@@ -80,7 +97,7 @@ class PeerLeaving(Struct, frozen=True):
 
 
 class Down(Struct, frozen=True):
-    """Report the link down."""
+    """Report a link down."""
 
     peer: Node
     reason: Reason
@@ -107,17 +124,23 @@ class Echo(Struct, frozen=True):
 
 
 class Conflict(Struct, frozen=True):
-    """Report that two live processes use ``name``; ``rival`` is the boot of one of them, of the other one if we are one."""
+    """Report that two live processes use ``name``.
+
+    Attributes:
+        name: Ours, or that of a peer.
+        rival: The boot of one of the two; of the other one, if we are one of them.
+    """
 
     name: str
     rival: BootId | None
 
 
-Action = Dial | Send | Probe | Close | Up | Changed | Rekeyed | PeerLeaving | Down | Linked | Failed | Echo | Conflict
+Report = Up | Changed | Rekeyed | PeerLeaving | Down | Conflict
+Action = Report | Dial | Send | Probe | Close | Linked | Failed | Echo
 
 
 class Links:
-    """The links of one node, with the connections that may become links and each ``connect`` that waits for one.
+    """The links of one node, the connections that may become links, and who waits for them.
 
     Args:
         us: This node.
@@ -125,18 +148,18 @@ class Links:
 
     Attributes:
         us: This node as it is now.
-        connections: All of them.
-        attempts: Whom each ``connect`` wants, by its number.
+        connections: All connections.
+        attempts: The node that each ``connect`` wants, by number.
     """
 
     def __init__(self, us: Presence, greeting: Callable[[], bytes] = bytes) -> None:
         self.us = us
-        self._greeting = greeting
         self.connections = Connections()
         self.attempts: dict[int, Node] = {}
+        self._greeting = greeting
         self._actions: list[Action] = []
 
-    # -- which of several connections ------------------------------------------------------------------------------------------
+    # -- which of several connections counts -----------------------------------------------------
 
     def decide(self, newcomer: Connection, sign: Sign = Sign.NONE) -> None:
         """Carry out the verdict on a connection whose peer has introduced itself."""
@@ -168,22 +191,30 @@ class Links:
             self.do(Probe(link.number))
 
     def reconsider(self, incumbent: Connection, sign: Sign) -> None:
-        """Decide on whoever is held behind ``incumbent``, of which something is known now."""
+        """Decide on the connection that is held behind ``incumbent``, if there is one."""
         if newcomer := self.connections.held.pop(incumbent.name, None):
             self.decide(newcomer, sign)
 
-    def _turn_away(self, newcomer: Connection, reason: ConnectReason, rival: BootId | None = None) -> None:
+    def _turn_away(
+        self,
+        newcomer: Connection,
+        reason: ConnectReason,
+        rival: BootId | None = None,
+    ) -> None:
         """Refuse a connection whose peer has introduced itself, whichever end opened it."""
         if newcomer.target is None:
-            self.say(newcomer, self.us.refusal(reason, rival))
+            self.send(newcomer, self.us.refusal(reason, rival))
         elif reason is ConnectReason.CONFLICT:
-            self.say(newcomer, Goodbye(reason=Farewell.CONFLICT, rival=plain_boot(rival)))
+            self.send(newcomer, Goodbye(reason=Farewell.CONFLICT, rival=plain_boot(rival)))
         self.drop(newcomer)
-        if newcomer.target:
-            self.fail(newcomer.number, connect_error(newcomer.target, reason))
+        self.fail(newcomer.number, Fault.of(reason))
 
     def defer(self, dial: Connection, peer: Node) -> bool:
-        """Let the ``connect`` behind a dropped dial have the connection that ``peer`` has already, if there is one."""
+        """Give the ``connect`` behind a dropped dial the connection that ``peer`` has already.
+
+        Returns:
+            Whether there is one.
+        """
         link = self.connections.links.get(peer.key)
         if link and link.peer.boot_id == peer.boot_id:
             self.settle(dial.number, link)
@@ -193,10 +224,10 @@ class Links:
             return False
         return True
 
-    # -- up, kept, down --------------------------------------------------------------------------------------------------------
+    # -- up, kept, down --------------------------------------------------------------------------
 
     def refuse(self, conn: int, reason: ConnectReason) -> None:
-        """Turn away a stranger."""
+        """Turn away a connection whose hello was just received, before arbitration."""
         rival = self.us.local.boot_id if reason is ConnectReason.CONFLICT else None
         link = self.connections.strangers.pop(conn)
         self.do(Send(conn, link.send(self.us.refusal(reason, rival))))
@@ -205,69 +236,74 @@ class Links:
     def _answer(self, newcomer: Connection) -> None:
         for dial in self.connections.dials_to(newcomer.peer):
             self.drop(dial)
-        newcomer.told = self.us.introduction(wanted=bool(self._waiting_for(newcomer)))
+        newcomer.sent = self.us.introduction(wanted=bool(self._waiting_for(newcomer)))
         self.connections.answered[newcomer.name] = newcomer
         self._greet(newcomer)
-        self.say(newcomer, Answer(identity=newcomer.told))
+        self.send(newcomer, Answer(identity=newcomer.sent))
 
     def _greet(self, connection: Connection) -> None:
-        """Greet by what is to be said now; nothing takes no word."""
+        """Send what the application greets with now, in as many frames as it takes."""
         if connection.carries_messages(self.us) and (greeting := self._greeting()):
-            connection.told_greeting = greeting
+            connection.sent_greeting = greeting
             for start in range(0, len(greeting), GREETING_BYTES):
-                self.say(connection, Greeting(greeting[start : start + GREETING_BYTES]))
+                self.send(connection, Greeting(greeting[start : start + GREETING_BYTES]))
 
     def bring_up(self, link: Connection) -> None:
-        """Bring the link up."""
+        """Make ``link`` the link to its peer, and confirm it if we dialled it."""
         self.connections.answered.pop(link.name, None)
         self.connections.links[link.name] = link
         if link.target:
             self._greet(link)
-            self.say(link, Confirm())
+            self.send(link, Confirm())
         self.do(Up(link.number, link.peer, link.features, *link.take_greetings(self.us)))
         if link.peer_leaves:
             self.do(PeerLeaving(link.peer))
-        for attempt, node in list(self.attempts.items()):
-            if attempt == link.number or link.leads_to(node):
-                self.settle(attempt, link)
+        for attempt in self._waiting_for(link):
+            self.settle(attempt, link)
         self.reconsider(link, Sign.CONFIRMED)
         if link.wanted or link.peer_wants:
-            self.tell(link)
+            self.update(link)
         else:
             self.part(link)
 
-    def tell(self, link: Connection) -> None:
-        """Bring the peer up to date about this node and its wish for the link."""
+    def update(self, link: Connection) -> None:
+        """Send the peer what has changed about this node and its wish for the link."""
         for frame in link.news(self.us):
-            self.say(link, frame)
+            self.send(link, frame)
 
     def part(self, link: Connection) -> None:
         """Close a link that neither end wants."""
-        self.say(link, Goodbye(reason=Farewell.UNWANTED))
+        self.send(link, Goodbye(reason=Farewell.UNWANTED))
         self.do(Close(link.number))
         self.lose(link, Reason.UNWANTED)
 
     def lose(self, lost: Connection, reason: Reason) -> None:
-        """Forget a connection, and let those who counted on it, or stood behind it, know."""
+        """Forget a connection, and see to those who counted on it or stood behind it."""
         was_link = self.connections.is_link(lost)
         was_incumbent = self.connections.incumbent(lost.name) is lost
         self.connections.forget(lost)
         if not was_incumbent:
             return
-        successor = self.connections.held.get(lost.name)
         if was_link:
-            restarted = successor and not successor.same_process(lost) and reason in (Reason.CLOSED, Reason.SILENT)
-            self.do(Down(lost.peer, Reason.REPLACED if restarted else reason))
+            replaced = self._is_replaced(lost, reason)
+            self.do(Down(lost.peer, Reason.REPLACED if replaced else reason))
         self.reconsider(lost, Sign.NONE)
-        if self.connections.incumbent(lost.name) is None:  # else those who waited wait for that one now
-            for attempt, node in self._waiting_for(lost):
-                self.fail(attempt, connect_error(node, ConnectReason.RESET))
+        if self.connections.incumbent(lost.name) is None:
+            # else whoever waited for the lost one waits for the new incumbent now
+            for attempt in self._waiting_for(lost):
+                self.fail(attempt, Fault.of(ConnectReason.RESET))
 
-    # -- who waits for a link --------------------------------------------------------------------------------------------------
+    def _is_replaced(self, lost: Connection, reason: Reason) -> bool:
+        """Whether another run of the peer was held behind a link that ended without a goodbye."""
+        successor = self.connections.held.get(lost.name)
+        is_other = successor is not None and not successor.same_process(lost)
+        return is_other and reason in (Reason.CLOSED, Reason.SILENT)
 
-    def _waiting_for(self, connection: Connection) -> list[tuple[int, Node]]:
-        """Return each ``connect`` to the peer of ``connection``, be it that it waits for this or for a dial of its own."""
-        return [(attempt, node) for attempt, node in self.attempts.items() if connection.leads_to(node)]
+    # -- who waits for a link --------------------------------------------------------------------
+
+    def _waiting_for(self, link: Connection) -> list[int]:
+        """Return each ``connect`` to the peer of ``link``, whatever connection it waits for."""
+        return [attempt for attempt, node in self.attempts.items() if link.leads_to(node)]
 
     def settle(self, attempt: int, link: Connection) -> None:
         """Let a ``connect`` have ``link``."""
@@ -277,16 +313,16 @@ class Links:
             self.drop(dial)
         link.wanted = True
         self.do(Linked(attempt, link.peer))
-        self.tell(link)
+        self.update(link)
 
-    def fail(self, attempt: int, error: ConnectError, rival: BootId | None = None) -> None:
-        """Let a ``connect`` fail, if it still waits, and report who has our name where that is why."""
-        if self.attempts.pop(attempt, None):
-            self.do(Failed(attempt, error))
-        if isinstance(error, NameConflict):
-            self.do(Conflict(self.us.local.key, rival))
+    def fail(self, attempt: int, fault: Fault) -> None:
+        """Let a ``connect`` fail, if it still waits, and report a process that has our name."""
+        if target := self.attempts.pop(attempt, None):
+            self.do(Failed(attempt, fault.error(target)))
+        if isinstance(fault, NameTaken):
+            self.do(Conflict(self.us.local.key, fault.rival))
 
-    # -- single actions --------------------------------------------------------------------------------------------------------
+    # -- single actions --------------------------------------------------------------------------
 
     def drop(self, connection: Connection) -> None:
         """Close a connection that is no link."""
@@ -294,8 +330,8 @@ class Links:
         connection.link.close()
         self.do(Close(connection.number))
 
-    def say(self, connection: Connection, frame: Frame) -> None:
-        """Send ``frame``."""
+    def send(self, connection: Connection, frame: Frame) -> None:
+        """Have ``frame`` sent next."""
         self.do(Send(connection.number, connection.link.send(frame)))
 
     def do(self, action: Action) -> None:

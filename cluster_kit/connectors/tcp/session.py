@@ -1,4 +1,4 @@
-"""One connection at work: bytes between its stream and its end of the link protocol."""
+"""One open connection: moves bytes between its stream and its end of the link protocol."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cluster_kit.node import Node
 from cluster_kit.wire.frames import Frame, Message
 from cluster_kit.wire.link import Link, State
 
-MAX_UNSENT_BYTES = 128 * 1024  # beyond that messages wait: so a sign of life has little ahead of it
-MAX_OUTGOING_BYTES = 1024 * 1024  # far more than heartbeats: a peer that lets this much lie does not read
+MAX_UNSENT_BYTES = 128 * 1024  # beyond this messages wait, so little is ahead of a heartbeat
+MAX_OUTGOING_BYTES = 1024 * 1024  # a peer that leaves so much behind does not read
 
 
 class Owner(Protocol):
-    """Whom a session serves."""
+    """The hub, as its sessions see it."""
 
     def received(self, session: Session, data: memoryview) -> None:
         """Bytes came in; they are overwritten after the call."""
@@ -30,21 +30,30 @@ class Session(StreamReader):
     """A connection whose stream is open.
 
     Args:
-        owner: Whom to tell.
-        conn: Its number.
-        stream: The stream, from now on the session's.
+        owner: Handles what comes in.
+        conn: The number of the connection.
+        stream: Its stream, which the session owns from now on.
         link: The protocol on it.
-        heartbeat: Judges it.
-        deadline_s: When the handshake must have been done, in attended time.
+        heartbeat: Judges whether the peer is alive.
+        deadline_s: When the handshake must be over, in attended time.
 
     Attributes:
         peer: The other end, once the link is up.
         carries: Whether the link carries messages.
-        host: Where the other end is.
+        host: The address of the other end.
         here: Our end.
     """
 
-    def __init__(self, owner: Owner, conn: int, stream: Stream, *, link: Link, heartbeat: Heartbeat, deadline_s: float) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        conn: int,
+        stream: Stream,
+        *,
+        link: Link,
+        heartbeat: Heartbeat,
+        deadline_s: float,
+    ) -> None:
         self.conn = conn
         self.link = link
         self.heartbeat = heartbeat
@@ -56,7 +65,7 @@ class Session(StreamReader):
         self._stream = stream
         self._deadline_s = deadline_s
         self._is_started = False
-        self._room: asyncio.Future[None] | None = None  # for messages, while there is none
+        self._room: asyncio.Future[None] | None = None  # set while messages wait for room
 
     def start(self) -> None:
         """Begin to receive. Idempotent."""
@@ -66,41 +75,41 @@ class Session(StreamReader):
 
     @property
     def is_up(self) -> bool:
-        """Whether it is a link, and open."""
+        """Whether it is a link that is up."""
         return self.link.state is State.UP
 
     @property
     def certified(self) -> Certified | None:
-        """Who the other end has proved to be, where streams are protected."""
+        """What the other end has proved to be, where streams are protected."""
         return self._stream.certified
 
     @property
     def distrust(self) -> RemoteProtocolError | None:
-        """Why it was lost before both ends had proved themselves."""
+        """Why the stream was lost before both ends had proved themselves."""
         return self._stream.distrust
 
     @property
     def overdue_at_s(self) -> float:
-        """When the other end will have been waited for long enough, in attended time."""
+        """When to give up, in attended time: at silence for a link, else at the deadline."""
         return self.heartbeat.silent_at_s if self.is_up else self._deadline_s
 
     def send(self, frame: Frame) -> None:
-        """Say ``frame``; as ``write``."""
+        """Send ``frame``; as ``write``."""
         self.write(self.link.send(frame))
 
     def write(self, data: bytes) -> None:
-        """Send ``data``, without waiting; break the connection if the peer doesn't read."""
+        """Send ``data`` without waiting; abort the connection if the peer doesn't read."""
         self._stream.send(data)
         if self._stream.unsent_bytes > MAX_OUTGOING_BYTES:
             self._stream.abort()
 
     async def carry(self, payload: bytes) -> None:
-        """Send a message in its turn, and return once there is room for more.
+        """Send a message in its turn, and return once there is room for the next.
 
         Raises:
             ConnectError: The link is lost.
         """
-        await self._has_room()  # which it has, unless somebody gave up waiting
+        await self._has_room()  # there is none if an earlier sender gave up waiting
         self.send(Message(payload))
         await self._has_room()
 
@@ -113,18 +122,18 @@ class Session(StreamReader):
             raise no_way_to(self.peer)
 
     def relieved(self) -> None:
-        """Let messages go on."""
+        """Wake the senders that wait for room."""
         if self._room is not None:
             self._room.set_result(None)
             self._room = None
 
     def close(self, deadline_s: float) -> None:
-        """Receive nothing more, and close once everything is sent, which must be done by ``deadline_s``."""
+        """Receive nothing more, and close once everything is sent, by ``deadline_s`` at last."""
         self.link.close()
         self._deadline_s = deadline_s
         self._stream.close()
         self.relieved()
-        self.start()  # else nobody is told of the end
+        self.start()  # a stream that was never started doesn't report its end
 
     def abort(self) -> None:
         """Close now."""
@@ -134,11 +143,11 @@ class Session(StreamReader):
         self.start()
 
     def received(self, data: memoryview) -> None:
-        """Pass on what came in."""
+        """Pass on bytes that came in."""
         self._owner.received(self, data)
 
     def lost(self) -> None:
-        """Tell that the stream has ended."""
+        """Pass on that the stream has ended."""
         self._owner.lost(self)
         self.link.close()
         self.relieved()
@@ -147,5 +156,6 @@ class Session(StreamReader):
 def no_way_to(node: Node | None) -> ConnectError:
     """Return the error for a message to ``node`` that can't be sent."""
     key = node.key if node else None
-    message = f"tcp: cannot send to {key!r}: there is no link to it that carries messages, or it is lost"
+    why = "there is no link to it that carries messages, or it is lost"
+    message = f"tcp: cannot send to {key!r}: {why}"
     return ConnectError(message, node=key, reason=ConnectReason.RESET)

@@ -1,19 +1,40 @@
-"""Settles each pair of nodes on one link, however many connections were opened between them and by whom. Pure.
+"""Settles each pair of nodes on one link, however many connections they opened. Pure.
 
-Wishes, frames and lost connections go in, actions come out. What each of them means is decided here, by which steps it is
-done in ``links``, and which of several connections counts in ``arbitration``.
+What happens goes in: a wish of the application, a frame, a lost connection. Actions come out, for
+the hub to carry out in order. Of the modules behind this one, each answers one question:
+
+=================  =================================================================
+``wire.link``      How far has a connection come? Which frame may follow which?
+``connection``     Which connections are there, and what is known of each?
+``handshake``      May we be linked to that peer at all?
+``arbitration``    Which of several connections to one peer counts?
+``links``          By which steps does a link come up, stay, and go down?
+=================  =================================================================
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from cluster_kit.connectors.tcp.arbitration import Sign
 from cluster_kit.connectors.tcp.connection import Connection
-from cluster_kit.connectors.tcp.handshake import HangUps, Presence, connect_error, undiallable
-from cluster_kit.connectors.tcp.links import Action, Changed, Close, Conflict, Dial, Down, Echo, Links, PeerLeaving, Rekeyed
+from cluster_kit.connectors.tcp.faults import Fault
+from cluster_kit.connectors.tcp.handshake import HangUps, Presence, undiallable
+from cluster_kit.connectors.tcp.links import (
+    Action,
+    Changed,
+    Close,
+    Conflict,
+    Dial,
+    Down,
+    Echo,
+    Links,
+    PeerLeaving,
+    Rekeyed,
+)
 from cluster_kit.errors import ConnectReason
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence, Node
@@ -33,17 +54,23 @@ from cluster_kit.wire.frames import (
 )
 from cluster_kit.wire.link import Farewell, Link
 
-_REASON_OF: dict[str, Reason] = {Farewell.UNWANTED: Reason.UNWANTED, Farewell.CONFLICT: Reason.REPLACED}
+_REASON_OF: dict[str, Reason] = {
+    Farewell.UNWANTED: Reason.UNWANTED,
+    Farewell.CONFLICT: Reason.REPLACED,
+}
+_BROKEN = Fault.of(ConnectReason.RESET)
+_STOPPING = Fault.of(ConnectReason.FAILED, "we are stopping")
+_HUNG_UP = Fault.of(ConnectReason.PROTOCOL, "it has hung up on our hello many times in a row")
 
 
 class LinkTable:
-    """All connections of one node. Each method that returns actions tells what is to be done, in order.
+    """All connections of one node. Methods that return actions return them in order.
 
     Args:
         local: This node, with name, boot and address.
         fence: What a peer must have in common with it.
         features: What it can do beyond the protocol's version.
-        secrets: The ids of those that it holds.
+        secrets: The ids of the secrets that it holds.
         greeting: Returns what its application greets with now.
     """
 
@@ -56,12 +83,23 @@ class LinkTable:
         secrets: tuple[bytes, ...] = (),
         greeting: Callable[[], bytes] = bytes,
     ) -> None:
-        self._links = Links(Presence(local, fence, features=features, secrets=secrets), greeting)
+        us = Presence(local, fence, features=features, secrets=secrets)
+        self._links = Links(us, greeting)
         self._connections = self._links.connections
         self._attempts = self._links.attempts
         self._hang_ups = HangUps()
+        self._numbers = itertools.count(1)
 
-    # -- our own wishes --------------------------------------------------------------------------------------------------------
+    @property
+    def local(self) -> Node:
+        """This node as it is now."""
+        return self._links.us.local
+
+    def next_number(self) -> int:
+        """Return a number for a connection that was accepted, or for a ``connect``."""
+        return next(self._numbers)
+
+    # -- our own wishes --------------------------------------------------------------------------
 
     def connect(self, attempt: int, node: Node) -> list[Action]:
         """Want a link to ``node``; ``Linked`` or ``Failed`` follows, once."""
@@ -70,8 +108,8 @@ class LinkTable:
             self._links.settle(attempt, link)
         elif node.name in self._connections.answered:
             pass  # the peer's own dial is about to succeed
-        elif error := undiallable(node):
-            self._links.fail(attempt, error)
+        elif fault := undiallable(node):
+            self._links.fail(attempt, fault)
         else:
             self._connections.dial(attempt, node, self._links.us.introduction(wanted=True))
             self._links.do(Dial(attempt, node))
@@ -89,33 +127,39 @@ class LinkTable:
         """Want the link to ``node`` no longer."""
         if link := self._connections.link_to(node):
             link.wanted = False
-            self._links.tell(link)
+            self._links.update(link)
         return self._links.take()
 
-    def update(self, local: Node, leaving: bool, *, secrets: tuple[bytes, ...] = ()) -> list[Action]:
-        """Tell every peer how this node is now."""
+    def update(
+        self,
+        local: Node,
+        leaving: bool,
+        *,
+        secrets: tuple[bytes, ...] = (),
+    ) -> list[Action]:
+        """Send every peer what has changed about this node."""
         self._links.us = replace(self._links.us, local=local, leaving=leaving, secrets=secrets)
         for link in self._connections.links.values():
-            self._links.tell(link)
+            self._links.update(link)
         return self._links.take()
 
     def stop(self) -> list[Action]:
-        """Say goodbye to everybody and close everything."""
+        """Say goodbye to every peer, and close everything."""
         incumbents = (*self._connections.links.values(), *self._connections.answered.values())
         for each in sorted(incumbents, key=lambda each: each.name):
-            self._links.say(each, Goodbye(reason=Farewell.LEAVING))
+            self._links.send(each, Goodbye(reason=Farewell.LEAVING))
             if self._connections.is_link(each):
                 self._links.do(Down(each.peer, Reason.SHUTDOWN))
         for each in list(self._connections.by_number.values()):
             self._links.drop(each)
-        for attempt, node in list(self._attempts.items()):
-            self._links.fail(attempt, connect_error(node, ConnectReason.FAILED, "we are stopping"))
+        for attempt in list(self._attempts):
+            self._links.fail(attempt, _STOPPING)
         return self._links.take()
 
-    # -- what happens to connections -------------------------------------------------------------------------------------------
+    # -- what happens to connections -------------------------------------------------------------
 
     def accept(self, conn: int) -> Link:
-        """Take in a connection that somebody opened to us, and return its protocol."""
+        """Add a connection that somebody opened to us, and return its protocol."""
         return self._connections.accept(conn)
 
     def link(self, conn: int) -> Link:
@@ -123,106 +167,121 @@ class LinkTable:
         return self._connections.by_number[conn].link
 
     def established(self, conn: int) -> list[Action]:
-        """Greet: a connection that we dialled is there."""
+        """Say hello: a connection that we dialled is open."""
         dial = self._connections.by_number[conn]
-        dial.told = self._links.us.introduction(wanted=True)
-        self._links.say(dial, self._links.us.hello())
+        dial.sent = self._links.us.introduction(wanted=True)
+        self._links.send(dial, self._links.us.hello())
         return self._links.take()
 
     def conn_to(self, node: Node) -> int | None:
-        """Return the number of the connection that is the link to ``node``; to that run of it, where it tells one."""
+        """Return the number of the link to ``node``; only of that run, if ``node`` has a boot."""
         link = self._connections.link_to(node)
         return link.number if link and node.boot_id in (None, link.peer.boot_id) else None
 
     def refuse(self, conn: int, reason: ConnectReason) -> list[Action]:
-        """Turn away a connection that we accepted, whoever it is that dialled."""
+        """Turn away a connection that we accepted, whoever dialled it."""
         self._links.refuse(conn, reason)
         return self._links.take()
 
     def closed(
-        self, conn: int, reason: Reason = Reason.CLOSED, cause: ConnectReason = ConnectReason.RESET, detail: str = ""
+        self,
+        conn: int,
+        reason: Reason = Reason.CLOSED,
+        fault: Fault = _BROKEN,
     ) -> list[Action]:
-        """Note that a connection is lost; ``reason`` is for a link that was up, ``cause`` and ``detail`` for a dial."""
+        """Note that a connection is lost.
+
+        Args:
+            conn: Its number; one that is not known any more is ignored.
+            reason: Why a link is down, if it was one.
+            fault: Why a dial came to nothing, if it was one.
+        """
         self._connections.strangers.pop(conn, None)
         if connection := self._connections.by_number.get(conn):
-            if connection.awaits_answer and cause is ConnectReason.RESET and self._hang_ups.again(connection.name):
-                cause, detail = ConnectReason.PROTOCOL, "it has hung up on our hello many times in a row"
+            has_hung_up = connection.awaits_answer and fault.reason is ConnectReason.RESET
+            if has_hung_up and self._hang_ups.again(connection.name):
+                fault = _HUNG_UP
             self._links.lose(connection, reason)
-            if conn in self._attempts:
-                self._links.fail(conn, connect_error(self._attempts[conn], cause, detail))
+            self._links.fail(conn, fault)
         return self._links.take()
 
     def heard(self, conn: int) -> list[Action]:
-        """Note a sign of life that followed a ``Probe``: who was held on account of this link gets an answer."""
+        """Note a sign of life that followed a ``Probe``, which settles who is held."""
         link = self._connections.by_number.get(conn)
         if link and self._connections.is_link(link):
             self._links.reconsider(link, Sign.HEARD)
         return self._links.take()
 
     def receive(self, conn: int, frame: Frame) -> list[Action]:
-        """Take in a frame that the link protocol allows now; heartbeats are not for the table."""
+        """Handle a frame that the link protocol allows now; heartbeats are not for the table."""
         if isinstance(frame, Hello):
-            self._hear_hello(conn, frame)
+            self._hello_received(conn, frame)
         elif connection := self._connections.by_number.get(conn):
-            self._hear(connection, frame)
+            self._received(connection, frame)
         return self._links.take()
 
-    def _hear(self, connection: Connection, frame: Frame) -> None:
+    def _received(self, connection: Connection, frame: Frame) -> None:
         match frame:
             case Greeting():
                 connection.greet(frame.data)
             case Answer():
-                self._hear_answer(connection, frame.identity)
+                self._answer_received(connection, frame.identity)
             case Refusal():
-                self._hear_refusal(connection, frame)
+                self._refusal_received(connection, frame)
             case Confirm():
                 self._links.bring_up(connection)
             case Want():
-                self._hear_want(connection, frame)
+                self._want_received(connection, frame)
             case Update():
-                self._hear_update(connection, frame)
+                self._update_received(connection, frame)
             case Secrets():
                 self._links.do(Rekeyed(connection.peer, tuple(frame.ids)))
             case Goodbye():
-                self._hear_goodbye(connection, frame)
+                self._goodbye_received(connection, frame)
 
-    def _hear_hello(self, conn: int, hello: Hello) -> None:
+    def _hello_received(self, conn: int, hello: Hello) -> None:
         reason, identity = self._links.us.judge_hello(hello), hello.identity
         if reason is ConnectReason.SELF:
             self._connections.echo()
             self._links.do(Echo(conn))
         elif reason is ConnectReason.CONFLICT and identity:
-            self._links.do(Conflict(self._links.us.local.key, BootId(*identity.boot)))
+            self._links.do(Conflict(self.local.key, BootId(*identity.boot)))
         if reason or identity is None:
             self._links.refuse(conn, reason or ConnectReason.PROTOCOL)
             return
-        self._links.decide(self._connections.introduced(conn, identity, self._links.us.introduction(wanted=False)))
+        sent = self._links.us.introduction(wanted=False)
+        self._links.decide(self._connections.introduced(conn, identity, sent))
 
-    def _hear_answer(self, dial: Connection, identity: Identity) -> None:
+    def _answer_received(self, dial: Connection, identity: Identity) -> None:
         assert dial.target is not None
         self._hang_ups.answered(dial.target.key)
-        if error := self._links.us.judge_answer(dial.target, identity):
+        if fault := self._links.us.judge_answer(dial.target, identity):
             self._links.drop(dial)
-            self._links.fail(dial.number, error, BootId(*identity.boot))
+            self._links.fail(dial.number, fault)
         else:
             dial.introduce(identity)
             self._links.decide(dial)
 
-    def _hear_refusal(self, dial: Connection, refusal: Refusal) -> None:
+    def _refusal_received(self, dial: Connection, refusal: Refusal) -> None:
         assert dial.target is not None
         self._hang_ups.answered(dial.target.key)
         self._links.drop(dial)
-        error = self._links.us.explain(dial.target, refusal, echoed=dial.echoed)
-        peer = refusal.identity.node() if refusal.identity and error.reason is ConnectReason.CROSSED else None
+        fault = self._links.us.explain(dial.target, refusal, echoed=dial.echoed)
+        has_crossed = fault.reason is ConnectReason.CROSSED
+        peer = refusal.identity.node() if refusal.identity and has_crossed else None
         if peer is None or not self._links.defer(dial, peer):
-            self._links.fail(dial.number, error, read_boot(refusal.rival))
+            self._links.fail(dial.number, fault)
 
-    def _hear_want(self, link: Connection, want: Want) -> None:
-        """Close the link if neither end wants it. Never the teller: the other end's wish may have changed meanwhile."""
+    def _want_received(self, link: Connection, want: Want) -> None:
+        """Close the link if neither end wants it.
+
+        Only the receiver closes: the sender's view of our wish may be out of date, ours of its
+        wish is not.
+        """
         if not want.wanted and not link.wanted:
             self._links.part(link)
 
-    def _hear_update(self, link: Connection, update: Update) -> None:
+    def _update_received(self, link: Connection, update: Update) -> None:
         if update.metadata != link.peer.metadata:
             link.peer = link.peer.evolve(metadata=update.metadata)
             self._links.do(Changed(link.number, link.peer))
@@ -230,8 +289,8 @@ class LinkTable:
             self._links.do(PeerLeaving(link.peer))
         link.peer_leaves = update.leaving
 
-    def _hear_goodbye(self, connection: Connection, goodbye: Goodbye) -> None:
+    def _goodbye_received(self, connection: Connection, goodbye: Goodbye) -> None:
         if goodbye.reason == Farewell.CONFLICT:
-            self._links.do(Conflict(self._links.us.local.key, read_boot(goodbye.rival)))
+            self._links.do(Conflict(self.local.key, read_boot(goodbye.rival)))
         self._links.do(Close(connection.number))
         self._links.lose(connection, _REASON_OF.get(goodbye.reason, Reason.LEFT))

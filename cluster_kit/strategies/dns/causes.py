@@ -1,50 +1,80 @@
-"""Why a name may give nobody, and what to do about it. Pure: replies in, words out."""
+"""Why a name may list no nodes, and what to do about it. Pure: replies in, causes and cures out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cluster_kit.strategies.dns.replies import Kind, Reply, Status
+from cluster_kit.strategies.dns.replies import DnsFailure, RecordType, Reply, ReplyStatus
 
-_OTHER_SERVER = "the server doesn't serve this client or this name; name another one in resolver or /etc/resolv.conf"
-_FAILURES = (
-    ("SERVFAIL", "the server can't reach those who know, or their answer is not valid; look at its log"),
-    ("REFUSED", _OTHER_SERVER),
-    ("does not serve", _OTHER_SERVER),
-    ("garbage", "something else than a DNS server answers there; correct resolver or /etc/resolv.conf"),
-    ("cuts its reply", "the server can't send a whole answer; name another one in resolver or /etc/resolv.conf"),
-    ("closes", "the server is overloaded, or a firewall or network policy cuts TCP to its port"),
-    ("can't be asked", "there is no way to the server, or nothing listens there; correct resolver or /etc/resolv.conf"),
-    ("answer", "the server is down, or a firewall or network policy drops its port (UDP and TCP); try dig"),
-    ("", "a name server doesn't answer, or answers SERVFAIL or REFUSED; try dig at each of /etc/resolv.conf"),
+_OTHER_SERVER = (
+    "the server doesn't serve this client or this name; name another one in resolver or "
+    "/etc/resolv.conf"
 )
+
+# The most telling failure comes first: where several servers fail, it decides.
+_FAILURES = {
+    DnsFailure.SERVER_FAILURE: (
+        "the server can't reach the authoritative ones, or their answer is not valid; look at "
+        "its log"
+    ),
+    DnsFailure.REFUSED: _OTHER_SERVER,
+    DnsFailure.NOT_SERVED: _OTHER_SERVER,
+    DnsFailure.GARBAGE: (
+        "something other than a DNS server answers there; correct resolver or /etc/resolv.conf"
+    ),
+    DnsFailure.TRUNCATED: (
+        "the server can't send a whole answer; name another one in resolver or /etc/resolv.conf"
+    ),
+    DnsFailure.CLOSED: (
+        "the server is overloaded, or a firewall or network policy cuts TCP to its port"
+    ),
+    DnsFailure.UNREACHABLE: (
+        "no route leads to the server, or nothing listens there; correct resolver or "
+        "/etc/resolv.conf"
+    ),
+    DnsFailure.SILENT: (
+        "the server is down, or a firewall or network policy drops its port (UDP and TCP); try dig"
+    ),
+    DnsFailure.OTHER: (
+        "a name server doesn't answer, or answers SERVFAIL or REFUSED; try dig at each of "
+        "/etc/resolv.conf"
+    ),
+}
 _SERVICE = (
-    "its Service doesn't exist in that namespace, or has no ready pods (publishNotReadyAddresses: true lists all of them), "
-    "or the cluster's domain is another one (CLUSTER_DOMAIN)"
+    "its Service doesn't exist in that namespace, or has no ready pods (publishNotReadyAddresses: "
+    "true lists all of them), or the cluster's domain is another one (CLUSTER_DOMAIN)"
 )
 
 
 def why_failed(reply: Reply) -> str:
     """Return the likely cause of a question without an answer."""
-    return next(cause for sign, cause in _FAILURES if sign in reply.said)
+    failure = next((each for each in _FAILURES if each in reply.failures), DnsFailure.OTHER)
+    return _FAILURES[failure]
 
 
-def why_half(kind: Kind) -> str:
+def why_half(kind: RecordType) -> str:
     """Return the likely cause where one family fails and the other one answers."""
-    other = "ipv6" if kind is Kind.A else "ipv4"
-    return f"the same servers answer for the other family: if nodes have no such addresses, set 'family: {other}'"
+    other = "ipv6" if kind is RecordType.A else "ipv4"
+    return (
+        "the same servers answer for the other family: if nodes have no such addresses, "
+        f"set 'family: {other}'"
+    )
 
 
-def why_nobody(name: str, kind: Kind, reply: Reply, search: Sequence[str]) -> str:
-    """Return the likely cause of an answer with nobody in it."""
+def why_nobody(name: str, kind: RecordType, reply: Reply, search: Sequence[str]) -> str:
+    """Return the likely cause of an answer without nodes."""
     causes = [_SERVICE] if in_kubernetes(name, search) else []
-    if reply.status is Status.NO_NAME:
-        causes += ["the name is misspelt, or nothing is entered under it yet", *_why_short(name, search)]
-    elif kind is Kind.SRV:
+    if reply.status is ReplyStatus.NO_NAME:
+        causes.append("the name is misspelt, or nothing is published under it yet")
+        causes += _why_short(name, search)
+    elif kind is RecordType.SRV:
         where = "" if name.startswith("_") else "they are mostly at _port._tcp.name; or "
         causes.append(f"the name has no SRV records: {where}ask for its addresses by strategy dns")
     elif name.startswith("_"):
-        causes.append("the name is one of SRV records, which have the ports, too: ask for them by strategy dns_srv")
+        causes.append(
+            "the name is one of SRV records, which have the ports, too: ask for them by "
+            "strategy dns_srv"
+        )
     else:
         causes.append("the name exists, but its records are of another type or family")
     return "; or ".join(causes)
@@ -55,23 +85,34 @@ def _why_short(name: str, search: Sequence[str]) -> list[str]:
         return []
     if search:
         return [f"it is in none of the search domains {', '.join(search)}: give the whole name"]
-    return [] if "." in name else ["it has no dots, and there are no search domains to complete it: give the whole name"]
+    if "." in name:
+        return []
+    return ["it has no dots, and there are no search domains to complete it: give the whole name"]
 
 
-def why_one(name: str, addresses: Sequence[str], own_host: str, search: Sequence[str]) -> str | None:
-    """Return what is suspicious of a Service with a single address."""
+def why_one(
+    name: str, addresses: Sequence[str], own_host: str, search: Sequence[str]
+) -> str | None:
+    """Return what is suspicious about a Service with a single address."""
     if len(addresses) != 1 or own_host in addresses or not in_kubernetes(name, search):
         return None
-    return "one address, and not this node's: the Service is likely not headless; set its clusterIP to None"
+    return (
+        "one address, and not this node's: the Service is likely not headless; "
+        "set its clusterIP to None"
+    )
 
 
 def why_late(ttl_s: int | None, interval_s: float) -> str | None:
     """Return a warning where changes are seen later than asked for."""
     if ttl_s is None or ttl_s <= interval_s:
         return None
-    return f"caches on the way may keep it for {ttl_s} s, and changes are seen that late; lower the records' time to live"
+    return (
+        f"caches on the way may keep it for {ttl_s} s, and changes are seen that late; "
+        "lower the records' time to live"
+    )
 
 
 def in_kubernetes(name: str, search: Sequence[str]) -> bool:
     """Whether ``name`` is likely that of a Kubernetes Service."""
-    return ".svc." in f"{name.rstrip('.')}." or any(domain.startswith("svc.") for domain in search)
+    is_service = ".svc." in f"{name.rstrip('.')}."
+    return is_service or any(domain.startswith("svc.") for domain in search)

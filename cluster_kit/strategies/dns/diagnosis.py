@@ -1,11 +1,11 @@
-"""Asks what a DNS strategy asks, step by step, and says what came of it and what is likely wrong."""
+"""Asks what a DNS strategy asks, step by step, and reports the answers and what is likely wrong."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -14,75 +14,90 @@ from cluster_kit.diagnosis import Finding, Outcome
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node, join_address
 from cluster_kit.strategies.dns.causes import why_failed, why_half, why_late, why_nobody, why_one
-from cluster_kit.strategies.dns.checks import DNS_PORT, RESOLV_CONF, read_names, read_servers
 from cluster_kit.strategies.dns.lookup import ask_addresses, ask_services, resolver_of
-from cluster_kit.strategies.dns.replies import Kind, Reply, Resolver, Status, kinds_of
+from cluster_kit.strategies.dns.options import (
+    DNS_PORT,
+    RESOLV_CONF,
+    DnsOptions,
+    read_names,
+    read_servers,
+)
+from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, Resolver, kinds_of
 from cluster_kit.strategies.dns.search import read_settings, search_domains
-from cluster_kit.strategies.dns.services import who_serves
+from cluster_kit.strategies.dns.services import nodes_of_services
 from cluster_kit.strategies.dns.system import WHERE
 
-if TYPE_CHECKING:
-    from cluster_kit.strategies.dns import DnsStrategy
-    from cluster_kit.strategies.dns_srv import DnsSrvStrategy
-
 SHOWN = 5  # records of an answer that are written out
-_EMPTY = (Status.NO_NAME, Status.NO_DATA)
+_EMPTY = (ReplyStatus.NO_NAME, ReplyStatus.NO_DATA)
 
 
 class Servers(NamedTuple):
-    """Who is asked in the end, and the domains that complete short names."""
+    """The name servers that are asked, and the domains that complete short names."""
 
     named: Sequence[tuple[str, int]]
     search: Sequence[str]
 
     @property
-    def told(self) -> str:
-        """The servers, for messages."""
+    def listed(self) -> str:
+        """The name servers, for messages."""
         return ", ".join(join_address(host, port) for host, port in self.named)
 
 
-async def diagnose_addresses(options: DnsStrategy, local: Node) -> AsyncIterator[Finding]:
-    """Find out what strategy ``dns`` gets to hear."""
+async def diagnose_addresses(options: DnsOptions, local: Node) -> AsyncIterator[Finding]:
+    """Find out what strategy ``dns`` is answered."""
     servers = _servers(options.resolver)
     names, kinds = read_names("query", options.query), kinds_of(options.family)
-    yield await _whom(options.resolver, servers, names[0])
-    said = await ask_addresses(_detailed(options.resolver), names, kinds)
-    where = WHERE if options.resolver is None else servers.told
-    for name, replies in said.items():
+    yield await _name_servers(options.resolver, servers, names[0])
+    replies_of = await ask_addresses(_detailed(options.resolver), names, kinds)
+    where = WHERE if options.resolver is None else servers.listed
+    for name, replies in replies_of.items():
         somebody = any(reply.addresses for reply in replies.values())
         for kind, reply in replies.items():
-            suspicion = why_one(name, reply.addresses, local.host, servers.search) or why_late(reply.ttl_s, options.interval_s)
+            suspicion = why_one(name, reply.addresses, local.host, servers.search) or why_late(
+                reply.ttl_s, options.interval_s
+            )
             yield Finding(
                 asked=f"{kind} of {name!r} at {where}",
-                got=_told(reply, reply.addresses),
+                got=_described(reply, reply.addresses),
                 outcome=Outcome.OK if somebody and reply.status in _EMPTY else _outcome(reply),
                 cause=_cause(name, kind, reply, servers, suspicion, somebody=somebody),
             )
 
 
-async def diagnose_services(options: DnsSrvStrategy, local: Node) -> AsyncIterator[Finding]:
-    """Find out what strategy ``dns_srv`` gets to hear."""
+async def diagnose_services(options: DnsOptions, local: Node) -> AsyncIterator[Finding]:
+    """Find out what strategy ``dns_srv`` is answered."""
     from cluster_kit.strategies.dns.server import ServerResolver
 
     servers, names = _servers(options.resolver), read_names("query", options.query)
-    yield await _whom(options.resolver, servers, names[0])
+    yield await _name_servers(options.resolver, servers, names[0])
     try:
         resolver = ServerResolver(read_servers(options.resolver))
-    except DiscoveryError:  # the first finding has said so
+    except DiscoveryError:  # the first finding has reported it
         return
-    said = await ask_services(resolver, names, kinds_of(options.family, local.host))
-    for name, (reply, located) in said.items():
+    replies_of = await ask_services(resolver, names, kinds_of(options.family, local.host))
+    for name, (reply, located) in replies_of.items():
         yield Finding(
-            asked=f"SRV of {name!r} at {servers.told}",
-            got=_told(reply, [f"{service.target}:{service.port}" for service in reply.services]),
+            asked=f"SRV of {name!r} at {servers.listed}",
+            got=_described(
+                reply, [f"{service.target}:{service.port}" for service in reply.services]
+            ),
             outcome=_outcome(reply),
-            cause=_why(name, Kind.SRV, reply, servers) or why_late(reply.ttl_s, options.interval_s),
+            cause=_why(name, RecordType.SRV, reply, servers)
+            or why_late(reply.ttl_s, options.interval_s),
         )
         if reply.services:
-            answer = who_serves(name, reply, located, basename=options.node_basename, port=options.port)
+            answer = nodes_of_services(
+                name, reply, located, basename=options.node_basename, port=options.port
+            )
             yield Finding(
                 asked=f"which nodes the SRV records of {name!r} stand for",
-                got=_list("node", sorted(f"{node.key} ({node.address})" if node.name else node.key for node in answer.nodes)),
+                got=_list(
+                    "node",
+                    sorted(
+                        f"{node.key} ({node.address})" if node.name else node.key
+                        for node in answer.nodes
+                    ),
+                ),
                 outcome=_worth(answer),
                 cause=str(answer.error) if answer.error else None,
             )
@@ -95,41 +110,53 @@ def _servers(option: str | None) -> Servers:
     return Servers(named, search_domains(RESOLV_CONF))
 
 
-async def _whom(option: str | None, servers: Servers, name: str) -> Finding:
+async def _name_servers(option: str | None, servers: Servers, name: str) -> Finding:
     asked = f"which name servers {'the option resolver' if option else RESOLV_CONF} names"
-    search = f"; search domains {', '.join(servers.search)}" if servers.search else "; no search domains"
+    search = (
+        f"; search domains {', '.join(servers.search)}" if servers.search else "; no search domains"
+    )
     if not servers.named:
-        cause = f"there is nobody to ask: set resolver, or mend {RESOLV_CONF}"
+        cause = f"there is no name server to ask: set resolver, or correct {RESOLV_CONF}"
         return Finding(asked=asked, got=f"none{search}", outcome=Outcome.FAILED, cause=cause)
-    return Finding(asked=asked, got=servers.told + search, cause=await _who_fails(servers, name))
+    return Finding(asked=asked, got=servers.listed + search, cause=await _who_fails(servers, name))
 
 
 async def _who_fails(servers: Servers, name: str) -> str | None:
-    """Return a warning where some of several name servers don't answer: the others are asked late, or answer otherwise."""
+    """Return a warning where some of several name servers fail, which delays or changes answers."""
     if len(servers.named) == 1 or find_spec("dns") is None:
         return None
     from cluster_kit.strategies.dns.server import ServerResolver
 
-    replies = await asyncio.gather(*(ServerResolver([server]).ask(name, Kind.A) for server in servers.named))
-    failing = [reply.said for reply in replies if reply.status is Status.FAILED]
-    if not failing or len(failing) == len(replies):  # of all of them the next findings tell
+    replies = await asyncio.gather(
+        *(ServerResolver([server]).ask(name, RecordType.A) for server in servers.named)
+    )
+    failing = [reply.said for reply in replies if reply.status is ReplyStatus.FAILED]
+    if not failing or len(failing) == len(replies):  # where all fail, the next findings tell
         return None
-    return f"{', '.join(failing)}: questions that go there first are answered late or not at all; mend it, or take it out"
+    return (
+        f"{', '.join(failing)}: questions that go there first are answered late or not at all; "
+        "repair it, or remove it"
+    )
 
 
 class _Detailed:
-    """Asks the system, and beside it the servers themselves, which say why they fail and how long their answers last."""
+    """Asks the system, and the servers too, which tell why they fail and how long answers last."""
 
     def __init__(self, system: Resolver, servers: Resolver) -> None:
         self._system = system
         self._servers = servers
 
-    async def ask(self, name: str, kind: Kind) -> Reply:
-        """Return what the system says, with what the servers have to add."""
-        reply, direct = await asyncio.gather(self._system.ask(name, kind), self._servers.ask(name, kind))
-        if reply.status is Status.FOUND:
+    async def ask(self, name: str, kind: RecordType) -> Reply:
+        """Return the system's reply with the details that the servers add."""
+        reply, direct = await asyncio.gather(
+            self._system.ask(name, kind), self._servers.ask(name, kind)
+        )
+        if reply.status is ReplyStatus.FOUND:
             return replace(reply, ttl_s=direct.ttl_s)
-        return replace(reply, said=f"{reply.said}: {direct.said}") if reply.status is direct.status is Status.FAILED else reply
+        if reply.status is direct.status is ReplyStatus.FAILED:
+            failures = reply.failures | direct.failures
+            return replace(reply, said=f"{reply.said}: {direct.said}", failures=failures)
+        return reply
 
 
 def _detailed(option: str | None) -> Resolver:
@@ -145,34 +172,46 @@ def _detailed(option: str | None) -> Resolver:
 
 
 def _outcome(reply: Reply) -> Outcome:
-    if reply.status is Status.FOUND:
+    if reply.status is ReplyStatus.FOUND:
         return Outcome.OK
-    return Outcome.FAILED if reply.status is Status.FAILED else Outcome.EMPTY
+    return Outcome.FAILED if reply.status is ReplyStatus.FAILED else Outcome.EMPTY
 
 
 def _worth(answer: Answer) -> Outcome:
-    """Return what SRV records are worth: some that are of no use, beside others, are a fault of whoever publishes them."""
+    """Return the outcome of SRV records; useless ones beside others are the publisher's fault."""
     if answer.error is None:
         return Outcome.OK
     return Outcome.EMPTY if answer.complete and not answer.nodes else Outcome.FAILED
 
 
-def _cause(name: str, kind: Kind, reply: Reply, servers: Servers, suspicion: str | None, *, somebody: bool) -> str | None:
-    """Return what is likely wrong with an answer; ``somebody``: there are addresses, of the one family or the other."""
+def _cause(
+    name: str,
+    kind: RecordType,
+    reply: Reply,
+    servers: Servers,
+    suspicion: str | None,
+    *,
+    somebody: bool,
+) -> str | None:
+    """Return what is likely wrong; ``somebody``: there are addresses of one family or the other."""
     if not somebody:
         return _why(name, kind, reply, servers)
-    return why_half(kind) if reply.status is Status.FAILED else suspicion
+    return why_half(kind) if reply.status is ReplyStatus.FAILED else suspicion
 
 
-def _why(name: str, kind: Kind, reply: Reply, servers: Servers) -> str | None:
-    if reply.status is Status.FOUND:
-        return None
-    return why_failed(reply) if reply.status is Status.FAILED else why_nobody(name, kind, reply, servers.search)
+def _why(name: str, kind: RecordType, reply: Reply, servers: Servers) -> str | None:
+    match reply.status:
+        case ReplyStatus.FOUND:
+            return None
+        case ReplyStatus.FAILED:
+            return why_failed(reply)
+        case _:
+            return why_nobody(name, kind, reply, servers.search)
 
 
-def _told(reply: Reply, records: Sequence[str]) -> str:
+def _described(reply: Reply, records: Sequence[str]) -> str:
     completed = f"; completed by search domain {reply.domain!r}" if reply.domain else ""
-    if reply.status is not Status.FOUND:
+    if reply.status is not ReplyStatus.FOUND:
         return reply.said + completed
     ttl = f"; time to live {reply.ttl_s} s" if reply.ttl_s is not None else ""
     return _list("record", records) + completed + ttl

@@ -1,26 +1,23 @@
-"""Asks everything that a DNS strategy wants to know at once, of whom its options say.
-
-Loaded by those who discover, not by those who only check options.
-"""
+"""Asks all the questions of a DNS strategy at once, of the resolver that its options choose."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from cluster_kit.strategies.dns.checks import read_servers
-from cluster_kit.strategies.dns.replies import Kind, Reply, Resolver, Status
+from cluster_kit.strategies.dns.options import read_servers
+from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, Resolver
 from cluster_kit.strategies.dns.search import ask
 from cluster_kit.strategies.dns.services import targets_of
 
-AT_ONCE = 32  # targets that are located side by side
+AT_ONCE = 32  # targets that are located at the same time
 
 
 def resolver_of(option: str | None) -> Resolver:
-    """Return whom to ask for addresses: the name servers of the option ``resolver``, else the system.
+    """Return the name servers of the option ``resolver``, else the system's resolver.
 
     Raises:
-        DiscoveryError: There is nobody to ask.
+        DiscoveryError: There is no name server.
     """
     if option is None:
         from cluster_kit.strategies.dns.system import SystemResolver
@@ -31,27 +28,31 @@ def resolver_of(option: str | None) -> Resolver:
     return ServerResolver(read_servers(option))
 
 
-async def ask_addresses(resolver: Resolver, names: Sequence[str], kinds: Sequence[Kind]) -> dict[str, dict[Kind, Reply]]:
-    """Return what is said of each name, by kind of record."""
+async def ask_addresses(
+    resolver: Resolver, names: Sequence[str], kinds: Sequence[RecordType]
+) -> dict[str, dict[RecordType, Reply]]:
+    """Return the replies for each name, by type of record."""
     questions = [(name, kind) for name in names for kind in kinds]
     replies = await asyncio.gather(*(ask(resolver, name, kind) for name, kind in questions))
-    said: dict[str, dict[Kind, Reply]] = {name: {} for name in names}
+    by_name: dict[str, dict[RecordType, Reply]] = {name: {} for name in names}
     for (name, kind), reply in zip(questions, replies, strict=True):
-        said[name][kind] = reply
-    return said
+        by_name[name][kind] = reply
+    return by_name
 
 
 async def ask_services(
-    resolver: Resolver, names: Sequence[str], kinds: Sequence[Kind]
+    resolver: Resolver, names: Sequence[str], kinds: Sequence[RecordType]
 ) -> dict[str, tuple[Reply, dict[str, Reply]]]:
     """Return the SRV records of each name, and the addresses of their targets."""
-    replies = await asyncio.gather(*(ask(resolver, name, Kind.SRV) for name in names))
+    replies = await asyncio.gather(*(ask(resolver, name, RecordType.SRV) for name in names))
     located = [await _locate(resolver, reply, kinds) for reply in replies]
     return dict(zip(names, zip(replies, located, strict=True), strict=True))
 
 
-async def _locate(resolver: Resolver, reply: Reply, kinds: Sequence[Kind]) -> dict[str, Reply]:
-    """Return the addresses of each target of SRV records; of several kinds the first that the target has."""
+async def _locate(
+    resolver: Resolver, reply: Reply, kinds: Sequence[RecordType]
+) -> dict[str, Reply]:
+    """Return the addresses of each target of SRV records, of the first type that it has."""
     turn = asyncio.Semaphore(AT_ONCE)
 
     async def find(target: str) -> Reply:
@@ -63,12 +64,15 @@ async def _locate(resolver: Resolver, reply: Reply, kinds: Sequence[Kind]) -> di
 
 
 async def _address_of(
-    resolver: Resolver, target: str, kinds: Sequence[Kind], glue: Mapping[tuple[Kind, str], tuple[str, ...]]
+    resolver: Resolver,
+    target: str,
+    kinds: Sequence[RecordType],
+    glue: Mapping[tuple[RecordType, str], tuple[str, ...]],
 ) -> Reply:
     for kind in kinds:
         if addresses := glue.get((kind, target)):
-            return Reply(status=Status.FOUND, addresses=addresses)
+            return Reply(status=ReplyStatus.FOUND, addresses=addresses)
         reply = await resolver.ask(f"{target}.", kind)
-        if reply.status in (Status.FOUND, Status.FAILED):  # a failure is no reason to take the other one, and back later
-            break
+        if reply.status in (ReplyStatus.FOUND, ReplyStatus.FAILED):
+            break  # after a failure too, or the family would change back later
     return reply

@@ -1,12 +1,13 @@
-"""What a resolver said, and what that means for the nodes. Pure: replies in, answers of the source out.
+"""Replies of a resolver, and what they mean for the nodes. Pure.
 
-Told apart: records; a name that has none of the kind; a name that doesn't exist; and no answer at all, which takes nobody away.
+Four kinds are distinguished: records; a name that has none of the type; a name that doesn't exist;
+and no answer at all, which takes no node away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Protocol
 
 from msgspec import Struct
@@ -16,7 +17,7 @@ from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node
 
 
-class Kind(StrEnum):
+class RecordType(StrEnum):
     """A type of DNS record."""
 
     A = "A"
@@ -24,17 +25,21 @@ class Kind(StrEnum):
     SRV = "SRV"
 
 
-_KINDS = {"any": (Kind.A, Kind.AAAA), "ipv4": (Kind.A,), "ipv6": (Kind.AAAA,)}
+_TYPES = {
+    "any": (RecordType.A, RecordType.AAAA),
+    "ipv4": (RecordType.A,),
+    "ipv6": (RecordType.AAAA,),
+}
 
 
-def kinds_of(family: str, own_host: str = "") -> tuple[Kind, ...]:
-    """Return the kinds of addresses that the option ``family`` means, that of this node's own host first."""
-    kinds = _KINDS[family]
+def kinds_of(family: str, own_host: str = "") -> tuple[RecordType, ...]:
+    """Return the types of address that the option ``family`` means, this node's own first."""
+    kinds = _TYPES[family]
     return kinds[::-1] if ":" in own_host else kinds
 
 
-class Status(StrEnum):
-    """What became of a question."""
+class ReplyStatus(StrEnum):
+    """The outcome of a question."""
 
     FOUND = "found"
     NO_DATA = "no data"
@@ -42,7 +47,30 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-class Service(Struct, frozen=True, order=True):
+class DnsFailure(Enum):
+    """Why a question has no answer; ``causes`` has the cures."""
+
+    SERVER_FAILURE = auto()
+    """SERVFAIL."""
+    REFUSED = auto()
+    """REFUSED."""
+    NOT_SERVED = auto()
+    """A referral: the server doesn't serve the name."""
+    GARBAGE = auto()
+    """Bytes that are no DNS answer."""
+    TRUNCATED = auto()
+    """An answer that is cut short even by TCP."""
+    CLOSED = auto()
+    """The server closed the connection."""
+    UNREACHABLE = auto()
+    """The question could not be sent."""
+    SILENT = auto()
+    """Nothing came in time."""
+    OTHER = auto()
+    """Anything else, such as what the system's resolver keeps to itself."""
+
+
+class SrvRecord(Struct, frozen=True, order=True):
     """An SRV record; its weight says how to share load, which means nothing to a mesh."""
 
     priority: int
@@ -51,46 +79,61 @@ class Service(Struct, frozen=True, order=True):
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """What came of one question.
+    """The reply to one question.
 
     Attributes:
-        said: That in words where there are no records, the same each time it happens again.
-        addresses: Of A and AAAA, sorted.
-        services: Of SRV, sorted.
-        glue: Addresses of SRV targets that came along, by kind and target.
+        said: Where there are no records, the reason in words, equal each time it happens again.
+        failures: Where ``status`` is ``FAILED``, why, of each server that was asked.
+        addresses: Addresses of A and AAAA records, sorted.
+        services: SRV records, sorted.
+        glue: Addresses of SRV targets that came along, by type and target.
         ttl_s: For how long caches keep it, where that is known.
         asked: The whole name that was answered, in lower case without the final dot, if known.
-        domain: The search domain that completed the name, where one did.
+        domain: The search domain that completed the name, if one did.
     """
 
-    status: Status
+    status: ReplyStatus
     said: str = ""
+    failures: frozenset[DnsFailure] = frozenset()
     addresses: tuple[str, ...] = ()
-    services: tuple[Service, ...] = ()
-    glue: Mapping[tuple[Kind, str], tuple[str, ...]] = {}
+    services: tuple[SrvRecord, ...] = ()
+    glue: Mapping[tuple[RecordType, str], tuple[str, ...]] = {}
     ttl_s: int | None = None
     asked: str = ""
     domain: str = ""
 
 
-class Resolver(Protocol):
-    """Whom to ask."""
+def no_answer(said: str, *failures: DnsFailure) -> Reply:
+    """Return the reply that stands for no answer."""
+    return Reply(status=ReplyStatus.FAILED, said=said, failures=frozenset(failures))
 
-    async def ask(self, name: str, kind: Kind) -> Reply:
+
+class Resolver(Protocol):
+    """Answers questions."""
+
+    async def ask(self, name: str, kind: RecordType) -> Reply:
         """Return what is known of ``name``; never raises for what the network does."""
 
 
-def by_family(name: str, replies: Mapping[Kind, Reply], node_at: Callable[[str], Node]) -> dict[str, Answer]:
-    """Return what the records of each kind say about who is there.
+def by_family(
+    name: str, replies: Mapping[RecordType, Reply], node_at: Callable[[str], Node]
+) -> dict[str, Answer]:
+    """Return the nodes that the records of each type list.
 
-    Most names have addresses of one family only: that the other has none is no fault unless both have none.
+    Most names have addresses of one family only. Lacking the other is no fault unless both are
+    lacking.
     """
     nobody = not any(reply.addresses for reply in replies.values())
-    return {f"{kind} {name}": _answer(name, kind, reply, node_at, nobody=nobody) for kind, reply in replies.items()}
+    return {
+        f"{kind} {name}": _answer(name, kind, reply, node_at, nobody=nobody)
+        for kind, reply in replies.items()
+    }
 
 
-def _answer(name: str, kind: Kind, reply: Reply, node_at: Callable[[str], Node], *, nobody: bool) -> Answer:
-    if reply.status is Status.FAILED:
+def _answer(
+    name: str, kind: RecordType, reply: Reply, node_at: Callable[[str], Node], *, nobody: bool
+) -> Answer:
+    if reply.status is ReplyStatus.FAILED:
         return Answer(error=failed(name, kind, reply), complete=False)
     if nobody:
         return Answer(error=empty(name, reply.said))
@@ -98,10 +141,11 @@ def _answer(name: str, kind: Kind, reply: Reply, node_at: Callable[[str], Node],
 
 
 def empty(name: str, said: str) -> DiscoveryError:
-    """Return the error that an answer with nobody in it is, until it repeats and beyond."""
-    return DiscoveryError(f"dns: nobody is in {name!r}: {said}; check the name, and what publishes it", strategy="dns")
+    """Return the error for an answer without nodes, until it repeats and beyond."""
+    cure = "check the name, and what publishes it"
+    return DiscoveryError(f"dns: {name!r} lists no nodes: {said}; {cure}", strategy="dns")
 
 
-def failed(name: str, kind: Kind, reply: Reply) -> DiscoveryError:
-    """Return the error that a question without an answer is."""
+def failed(name: str, kind: RecordType, reply: Reply) -> DiscoveryError:
+    """Return the error for a question without an answer."""
     return DiscoveryError(f"dns: cannot look up {kind} of {name!r}: {reply.said}", strategy="dns")

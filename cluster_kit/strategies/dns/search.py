@@ -1,12 +1,12 @@
 """Which search domain answered a name that was completed, and whether it may.
 
 A resolver completes a name without a final dot by its search domains, in a pod before it asks for
-the name as it is. A domain with a wildcard record answers for every name, so it may stand before the
-name that is meant, or stand for a name that does not exist. So the name is asked for with a final
+the name as it is. A domain with a wildcard record answers for every name: it may hide the name
+that is meant, or answer for a name that does not exist. So the name is asked for with a final
 dot as well: where that has records it wins, unless it has no dot, as only top-level domains are
 called so. And a made-up neighbour of the completed name is asked for, which exists only by a
 wildcard. A wildcard whose answers differ from name to name rotates its addresses, so that no answer
-can be told from one of its own.
+can be distinguished from its own.
 
 Source: resolv.conf(5), "search" and "ndots"; RFC 4592 (wildcards).
 """
@@ -20,23 +20,25 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from cluster_kit.strategies.dns.checks import RESOLV_CONF
-from cluster_kit.strategies.dns.replies import Kind, Reply, Resolver, Status
+from cluster_kit.strategies.dns.options import RESOLV_CONF
+from cluster_kit.strategies.dns.replies import RecordType, Reply, ReplyStatus, Resolver
 
 log = logging.getLogger("cluster_kit.dns")
 
-SECOND_OPINION_S = 1.0  # an answer is there already, which slow servers must not delay for long
+SECOND_OPINION_S = 1.0  # slow servers must not delay the answer that is there already for long
 MADE_UP = "cluster-kit-asks-for-wildcards"  # always the same, so that caches answer
-MORE_MADE_UP = 7  # two addresses in turn: all seven answers are those of the first one once in 128 times
+MORE_MADE_UP = (
+    7  # two addresses in turn: all seven answers are those of the first one once in 128 times
+)
 
-_EXISTS = (Status.FOUND, Status.NO_DATA)
+_EXISTS = (ReplyStatus.FOUND, ReplyStatus.NO_DATA)
 
 
-async def ask(resolver: Resolver, name: str, kind: Kind) -> Reply:
-    """Return what ``name`` has, and not what a wildcard of a search domain has for every name.
+async def ask(resolver: Resolver, name: str, kind: RecordType) -> Reply:
+    """Return the records of ``name``, never those of a search domain's wildcard.
 
     Returns:
-        A reply whose ``domain`` tells the search domain that completed the name, if one did.
+        A reply whose ``domain`` is the search domain that completed the name, if one did.
     """
     reply = await resolver.ask(name, kind)
     if name.endswith(".") or reply.status not in _EXISTS or reply.asked in ("", name.lower()):
@@ -45,15 +47,15 @@ async def ask(resolver: Resolver, name: str, kind: Kind) -> Reply:
     if domain is not None and _is_of_services(domain):
         return replace(reply, domain=domain)
     whole = await _second_opinion(resolver, f"{name}.", kind)
-    if whole.status is Status.FOUND and "." in name:
+    if whole.status is ReplyStatus.FOUND and "." in name:
         return whole
     domain = domain or await _find_domain(resolver, name, kind)
     if domain is None:
         return reply
     if await _is_wildcard(resolver, f"{name}.{domain}".partition(".")[2], kind, reply):
-        missing = Reply(status=Status.NO_NAME, said=_only_a_wildcard(domain))
+        missing = Reply(status=ReplyStatus.NO_NAME, said=_only_a_wildcard(domain))
         return whole if whole.status in _EXISTS else missing
-    _tell(name, domain)
+    _log_once(name, domain)
     return replace(reply, domain=domain)
 
 
@@ -73,15 +75,15 @@ def read_settings(resolv_conf: str) -> list[list[str]]:
     return [words for line in text.splitlines() if (words := line.split())]
 
 
-async def _second_opinion(resolver: Resolver, name: str, kind: Kind) -> Reply:
+async def _second_opinion(resolver: Resolver, name: str, kind: RecordType) -> Reply:
     try:
         async with asyncio.timeout(SECOND_OPINION_S):
             return await resolver.ask(name, kind)
     except TimeoutError:
-        return Reply(status=Status.FAILED, said="no answer")
+        return Reply(status=ReplyStatus.FAILED, said="no answer")
 
 
-async def _find_domain(resolver: Resolver, name: str, kind: Kind) -> str | None:
+async def _find_domain(resolver: Resolver, name: str, kind: RecordType) -> str | None:
     """Return the domain that completed the name, where an alias (CNAME) hides it."""
     domains = [domain.strip(".").lower() for domain in search_domains(RESOLV_CONF)]
     replies = [_second_opinion(resolver, f"{name}.{domain}.", kind) for domain in domains]
@@ -89,16 +91,18 @@ async def _find_domain(resolver: Resolver, name: str, kind: Kind) -> str | None:
     return next((domain for domain, reply in said if reply.status in _EXISTS), None)
 
 
-async def _is_wildcard(resolver: Resolver, domain: str, kind: Kind, reply: Reply) -> bool:
+async def _is_wildcard(resolver: Resolver, domain: str, kind: RecordType, reply: Reply) -> bool:
     """Whether ``reply`` may be that of a wildcard of ``domain``."""
     first = await _second_opinion(resolver, f"{MADE_UP}.{domain}.", kind)
     if _records(first) == _records(reply):
         return True
-    if not first.status is reply.status is Status.FOUND:
+    if not first.status is reply.status is ReplyStatus.FOUND:
         return False
     names = [f"{MADE_UP}-{number}.{domain}." for number in range(MORE_MADE_UP)]
     others = await asyncio.gather(*(_second_opinion(resolver, name, kind) for name in names))
-    return any(_records(other) != _records(first) for other in others if other.status is Status.FOUND)
+    return any(
+        _records(other) != _records(first) for other in others if other.status is ReplyStatus.FOUND
+    )
 
 
 def _records(reply: Reply) -> tuple[object, ...]:
@@ -123,6 +127,6 @@ def _only_a_wildcard(domain: str) -> str:
     )
 
 
-@lru_cache(maxsize=256)  # once for each pair
-def _tell(name: str, domain: str) -> None:
+@lru_cache(maxsize=256)  # so that it logs each pair once
+def _log_once(name: str, domain: str) -> None:
     log.info("dns: %r is answered by search domain %r", name, domain)

@@ -1,12 +1,12 @@
-"""Asks name servers directly, by dnspython: those of resolv.conf, or those that the configuration names.
+"""Asks name servers directly, by dnspython: those of resolv.conf, or those of the configuration.
 
-Garbage and answers to other questions are skipped, a truncated answer is asked for again by TCP, and a server that fails gives
-way to the next one. Search domains are those of resolv.conf in both cases.
+Garbage and answers to other questions are skipped, a truncated answer is asked for again by TCP,
+and after a server that fails the next one is asked. Search domains are those of resolv.conf in both
+cases.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import dns.asyncresolver
@@ -19,13 +19,22 @@ import dns.rdatatype
 import dns.resolver
 from msgspec.structs import replace
 
-from cluster_kit.errors import DiscoveryError
+from cluster_kit.errors import DiscoveryError, cause_of
 from cluster_kit.node import join_address
-from cluster_kit.strategies.dns.checks import RESOLV_CONF
-from cluster_kit.strategies.dns.replies import Kind, Reply, Service, Status
+from cluster_kit.strategies.dns.options import RESOLV_CONF
+from cluster_kit.strategies.dns.replies import (
+    DnsFailure,
+    RecordType,
+    Reply,
+    ReplyStatus,
+    SrvRecord,
+    no_answer,
+)
 
 LOOKUP_S = 5.0  # for one question, all servers and repetitions together
-SERVER_S = 1.0  # for one server: by then the next one has its turn, though a pod's search domains make four names of one
+SERVER_S = 1.0  # for one server: in a pod, search domains make four questions of one name
+
+_CODES = {"SERVFAIL": DnsFailure.SERVER_FAILURE, "REFUSED": DnsFailure.REFUSED}
 
 
 class ServerResolver:
@@ -40,47 +49,67 @@ class ServerResolver:
         self._resolver.lifetime, self._resolver.timeout = LOOKUP_S, SERVER_S
         try:
             self._resolver.read_resolv_conf(RESOLV_CONF)
-        except (dns.exception.DNSException, ValueError) as exc:  # not even that it is text is certain
+        except (dns.exception.DNSException, ValueError) as exc:  # it may not even be text
             if not servers:
-                cause = "" if isinstance(exc, dns.resolver.NoResolverConfiguration) else f" ({exc})"
-                raise DiscoveryError(
-                    f"dns: no name server to be had from {RESOLV_CONF}{cause}: set resolver, or mend the file", strategy="dns"
-                ) from exc
+                is_empty = isinstance(exc, dns.resolver.NoResolverConfiguration)
+                cause = "" if is_empty else f" ({exc})"
+                text = (
+                    f"{RESOLV_CONF} names no name server{cause}: set resolver, or correct the file"
+                )
+                raise DiscoveryError(f"dns: {text}", strategy="dns") from exc
         if servers:
-            self._resolver.nameservers = [dns.nameserver.Do53Nameserver(host, port) for host, port in servers]
+            self._resolver.nameservers = [
+                dns.nameserver.Do53Nameserver(host, port) for host, port in servers
+            ]
 
-    async def ask(self, name: str, kind: Kind) -> Reply:
+    async def ask(self, name: str, kind: RecordType) -> Reply:
         """Return what the servers know of ``name``."""
         try:
-            answer = await self._resolver.resolve(name, kind.value, search=True, raise_on_no_answer=False)
+            answer = await self._resolver.resolve(
+                name, kind.value, search=True, raise_on_no_answer=False
+            )
         except dns.resolver.NXDOMAIN:
-            return Reply(status=Status.NO_NAME, said="there is no such name (NXDOMAIN)")
+            return Reply(status=ReplyStatus.NO_NAME, said="there is no such name (NXDOMAIN)")
         except (dns.resolver.NoNameservers, dns.resolver.LifetimeTimeout) as exc:
-            return Reply(status=Status.FAILED, said=_faults(exc.kwargs["errors"]))
+            return _failed(exc.kwargs["errors"])
         except dns.exception.DNSException as exc:
-            return Reply(status=Status.FAILED, said=str(exc).lower())
+            return no_answer(str(exc).lower(), DnsFailure.OTHER)
         return replace(_reply(answer, kind), asked=_host(answer.qname))
 
 
-def _reply(answer: dns.resolver.Answer, kind: Kind) -> Reply:
-    if answer.response.flags & dns.flags.TC:  # by UDP it would have been asked for again
-        return Reply(status=Status.FAILED, said=f"{answer.nameserver} cuts its reply short by TCP, too")
-    if answer.rrset is None and not answer.response.flags & (dns.flags.AA | dns.flags.RA):  # RFC 2308, section 2.2: a referral
-        return Reply(status=Status.FAILED, said=f"{answer.nameserver} does not serve the name")
+def _reply(answer: dns.resolver.Answer, kind: RecordType) -> Reply:
+    flags = answer.response.flags
+    if flags & dns.flags.TC:  # by UDP it would have been asked for again
+        said = f"{answer.nameserver} cuts its reply short by TCP, too"
+        return no_answer(said, DnsFailure.TRUNCATED)
+    if answer.rrset is None and not flags & (dns.flags.AA | dns.flags.RA):
+        # A referral (RFC 2308, section 2.2).
+        return no_answer(f"{answer.nameserver} does not serve the name", DnsFailure.NOT_SERVED)
     if answer.rrset is None:
-        return Reply(status=Status.NO_DATA, said=f"it has no {kind} records")
+        return Reply(status=ReplyStatus.NO_DATA, said=f"it has no {kind} records")
     ttl_s = answer.chaining_result.minimum_ttl
-    if kind is not Kind.SRV:
-        return Reply(status=Status.FOUND, addresses=tuple(sorted({record.address for record in answer})), ttl_s=ttl_s)
-    services = tuple(sorted({Service(record.priority, _host(record.target), record.port) for record in answer}))
-    return Reply(status=Status.FOUND, services=services, glue=_glue(answer.response), ttl_s=ttl_s)
+    if kind is not RecordType.SRV:
+        return Reply(
+            status=ReplyStatus.FOUND,
+            addresses=tuple(sorted({record.address for record in answer})),
+            ttl_s=ttl_s,
+        )
+    services = tuple(
+        sorted({SrvRecord(record.priority, _host(record.target), record.port) for record in answer})
+    )
+    return Reply(
+        status=ReplyStatus.FOUND, services=services, glue=_glue(answer.response), ttl_s=ttl_s
+    )
 
 
-def _glue(response: dns.message.Message) -> dict[tuple[Kind, str], tuple[str, ...]]:
+def _glue(response: dns.message.Message) -> dict[tuple[RecordType, str], tuple[str, ...]]:
     return {
-        (Kind(rrset.rdtype.name), _host(rrset.name)): tuple(sorted(record.address for record in rrset))
+        (RecordType(rrset.rdtype.name), _host(rrset.name)): tuple(
+            sorted(record.address for record in rrset)
+        )
         for rrset in response.additional
-        if rrset.rdclass == dns.rdataclass.IN and rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA)
+        if rrset.rdclass == dns.rdataclass.IN
+        and rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA)
     }
 
 
@@ -88,22 +117,27 @@ def _host(name: dns.name.Name) -> str:
     return name.to_text(omit_final_dot=True).lower() if len(name) > 1 else ""
 
 
-def _faults(errors: Sequence[tuple[str, bool, int, Exception | str, object]]) -> str:
-    """Return what each server did at last, in words that stay the same while it does the same."""
-    last = {_address(server): _fault(error) + " by TCP" * tcp for server, tcp, _, error, _ in errors}
-    return ", ".join(f"{server} {fault}" for server, fault in last.items()) or f"no answer within {LOOKUP_S:g} s"
+def _failed(errors: Sequence[tuple[str, bool, int, Exception | str, object]]) -> Reply:
+    """Return how each server failed last, in words that stay the same while it fails like this."""
+    last = {_address(server): (tcp, *_failure(error)) for server, tcp, _, error, _ in errors}
+    if not last:
+        return no_answer(f"no answer within {LOOKUP_S:g} s", DnsFailure.SILENT)
+    said = ", ".join(
+        f"{server} {what}{' by TCP' if tcp else ''}" for server, (tcp, what, _) in last.items()
+    )
+    return no_answer(said, *(failure for _, _, failure in last.values()))
 
 
-def _fault(error: Exception | str) -> str:
-    if isinstance(error, str):
-        return f"answers {error}"
+def _failure(error: Exception | str) -> tuple[str, DnsFailure]:
+    if isinstance(error, str):  # the name of a response code
+        return f"answers {error}", _CODES.get(error, DnsFailure.OTHER)
     if isinstance(error, dns.exception.Timeout):
-        return "does not answer"
+        return "does not answer", DnsFailure.SILENT
     if isinstance(error, EOFError):
-        return "closes the connection"
+        return "closes the connection", DnsFailure.CLOSED
     if isinstance(error, OSError):
-        return f"can't be asked ({os.strerror(error.errno) if error.errno else error})".lower()
-    return "answers with garbage"
+        return f"can't be asked ({cause_of(error)})", DnsFailure.UNREACHABLE
+    return "answers with garbage", DnsFailure.GARBAGE
 
 
 def _address(server: str) -> str:

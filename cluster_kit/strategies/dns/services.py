@@ -1,7 +1,7 @@
-"""What SRV records say about who is there. Pure: replies in, an answer of the source out.
+"""The nodes that SRV records list. Pure: replies in, an answer of the source out.
 
-Each record is one node: it serves at the target's address and the record's port. All priorities are members, since a mesh has
-no second choice.
+Each record is one node: it serves at the target's address and the record's port. Records of every
+priority count, since a mesh has no second choice.
 
 Source: RFC 2782.
 """
@@ -13,10 +13,19 @@ from collections.abc import Mapping
 from cluster_kit.abc import Answer
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node, join_address
-from cluster_kit.strategies.dns.checks import is_host_name
-from cluster_kit.strategies.dns.replies import Kind, Reply, Service, Status, empty, failed
+from cluster_kit.strategies.dns.options import is_host_name
+from cluster_kit.strategies.dns.replies import (
+    RecordType,
+    Reply,
+    ReplyStatus,
+    SrvRecord,
+    empty,
+    failed,
+)
 
-UNAVAILABLE = ""  # the target "." without its dot: the service is decidedly not available at this domain
+UNAVAILABLE = (
+    ""  # the target "." without its dot: the service is decidedly not available at this domain
+)
 
 
 def targets_of(reply: Reply) -> list[str]:
@@ -24,23 +33,31 @@ def targets_of(reply: Reply) -> list[str]:
     return sorted({service.target for service in reply.services if is_host_name(service.target)})
 
 
-def who_serves(
-    name: str, reply: Reply, located: Mapping[str, Reply], *, basename: str | None = None, port: int | None = None
+def nodes_of_services(
+    name: str,
+    reply: Reply,
+    located: Mapping[str, Reply],
+    *,
+    basename: str | None = None,
+    port: int | None = None,
 ) -> Answer:
     """Return the nodes that the records of ``name`` list.
 
     Args:
-        name: What was asked for.
+        name: The name that was asked for.
         reply: Its SRV records.
-        located: What became of looking up the address of each target.
-        basename: First part of the nodes' names, whose second part is the target; ``None`` where names are to be learnt.
-        port: Where nodes serve, in place of the records' ports.
+        located: The addresses of each target.
+        basename: First part of the nodes' names, whose second part is the target; ``None`` where
+            nodes tell their names.
+        port: The port of every node, in place of the records' ports.
     """
-    if reply.status is Status.FAILED:
-        return Answer(error=failed(name, Kind.SRV, reply), complete=False)
+    if reply.status is ReplyStatus.FAILED:
+        return Answer(error=failed(name, RecordType.SRV, reply), complete=False)
     offered = [service for service in reply.services if service.target != UNAVAILABLE]
     if not offered:
-        return Answer(error=empty(name, "it is declared as not available" if reply.services else reply.said))
+        return Answer(
+            error=empty(name, "it is declared as not available" if reply.services else reply.said)
+        )
     nodes: dict[str, Node] = {}
     faults: list[str] = []
     for service in offered:
@@ -54,11 +71,13 @@ def who_serves(
     return Answer(
         nodes=frozenset(nodes.values()),
         error=_useless(name, len(offered), faults) if faults else None,
-        complete=all(place.status is not Status.FAILED for place in located.values()),
+        complete=all(place.status is not ReplyStatus.FAILED for place in located.values()),
     )
 
 
-def _node(service: Service, located: Mapping[str, Reply], basename: str | None, port: int | None) -> Node:
+def _node(
+    service: SrvRecord, located: Mapping[str, Reply], basename: str | None, port: int | None
+) -> Node:
     """Return the node that a record stands for.
 
     Raises:
@@ -76,4 +95,5 @@ def _node(service: Service, located: Mapping[str, Reply], basename: str | None, 
 
 
 def _useless(name: str, offered: int, faults: list[str]) -> DiscoveryError:
-    return DiscoveryError(f"dns: {len(faults)} of {offered} SRV records of {name!r} are of no use: {faults[0]}", strategy="dns")
+    what = f"{len(faults)} of {offered} SRV records of {name!r} are of no use"
+    return DiscoveryError(f"dns: {what}: {faults[0]}", strategy="dns")

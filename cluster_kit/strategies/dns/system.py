@@ -1,4 +1,7 @@
-"""Asks the system's own resolver: hosts file, name service switch, search domains and all, as ``getaddrinfo`` does."""
+"""Asks the system's own resolver, as ``getaddrinfo`` does.
+
+That includes the hosts file, the name service switch and the search domains.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +9,36 @@ import asyncio
 import socket
 from pathlib import Path
 
+from cluster_kit.errors import cause_of
 from cluster_kit.resolving import resolve
-from cluster_kit.strategies.dns.replies import Kind, Reply, Status
+from cluster_kit.strategies.dns.replies import DnsFailure, RecordType, Reply, ReplyStatus, no_answer
 
 PATIENCE_S = 11.0  # glibc gives up on a name server after 5 s: enough to hear the third of three
 HOSTS = Path("/etc/hosts")
 WHERE = "the system's resolver"
 
-_FAMILY = {Kind.A: socket.AF_INET, Kind.AAAA: socket.AF_INET6}
-_NO_DATA = {getattr(socket, name, None) for name in ("EAI_NODATA", "EAI_ADDRFAMILY")}  # not every C library has them
+_FAMILY = {RecordType.A: socket.AF_INET, RecordType.AAAA: socket.AF_INET6}
+_NO_DATA = {
+    getattr(socket, name, None) for name in ("EAI_NODATA", "EAI_ADDRFAMILY")
+}  # not every C library has them
 
 
 class SystemResolver:
-    """Asks for A and AAAA; one family at a time, since of both at once it doesn't tell that one has failed."""
+    """Asks for A and AAAA, one family at a time: asked for both, it hides that one has failed."""
 
-    async def ask(self, name: str, kind: Kind) -> Reply:
+    async def ask(self, name: str, kind: RecordType) -> Reply:
         """Return what the system knows of ``name``."""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 found = await resolve(name, family=_FAMILY[kind], canonical=True)
         except TimeoutError:
-            return Reply(status=Status.FAILED, said=f"{WHERE} does not answer")
+            return no_answer(f"{WHERE} does not answer", DnsFailure.SILENT)
         except OSError as exc:
             return _failure(exc, kind)
         addresses = tuple(sorted({str(sockaddr[0]) for *_, sockaddr in found}))
         whole = next((canonical for *_, canonical, _ in found if canonical), "").rstrip(".").lower()
-        asked = "" if whole != name.lower() and _is_in_hosts(name) else whole  # it was no question to DNS
-        return Reply(status=Status.FOUND, addresses=addresses, asked=asked)
+        asked = "" if whole != name.lower() and _is_in_hosts(name) else whole  # DNS was not asked
+        return Reply(status=ReplyStatus.FOUND, addresses=addresses, asked=asked)
 
 
 def _is_in_hosts(name: str) -> bool:
@@ -43,9 +49,9 @@ def _is_in_hosts(name: str) -> bool:
     return any(name.lower() in line.partition("#")[0].split()[1:] for line in lines)
 
 
-def _failure(error: OSError, kind: Kind) -> Reply:
+def _failure(error: OSError, kind: RecordType) -> Reply:
     if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
-        return Reply(status=Status.NO_NAME, said="there is no such name")
+        return Reply(status=ReplyStatus.NO_NAME, said="there is no such name")
     if isinstance(error, socket.gaierror) and error.errno in _NO_DATA:
-        return Reply(status=Status.NO_DATA, said=f"it has no {kind} records")
-    return Reply(status=Status.FAILED, said=f"{WHERE} says: {(error.strerror or str(error)).lower()}")
+        return Reply(status=ReplyStatus.NO_DATA, said=f"it has no {kind} records")
+    return no_answer(f"{WHERE} says: {cause_of(error)}", DnsFailure.OTHER)

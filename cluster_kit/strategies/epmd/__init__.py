@@ -1,7 +1,12 @@
-"""Strategy ``epmd``: the nodes that the configuration lists, each looked up at the EPMD of its host.
+"""Strategy ``epmd``: the listed nodes, each looked up at the EPMD of its host.
+
+``options`` and ``lookup`` are shared by all EPMD strategies. ``session`` asks, ``client`` speaks to
+one EPMD, ``registrar`` keeps this node registered, ``answers`` combines the answers; ``entries``
+and ``marker`` decide which entries are nodes of the cluster.
 
 Source: libcluster ``Cluster.Strategy.Epmd``, lib/strategy/epmd.ex.
-Differs: asks EPMD rather than dialling whoever is listed, again and again rather than once, and registers this node.
+Differs: asks EPMD rather than dialling every listed node, again and again rather than once, and
+registers this node.
 """
 
 from __future__ import annotations
@@ -11,7 +16,8 @@ from dataclasses import dataclass
 
 from cluster_kit.fault import Fault
 from cluster_kit.node import Node, canonical_name
-from cluster_kit.strategies.epmd.lookup import EpmdLookup, Target
+from cluster_kit.strategies.epmd.lookup import EpmdLookup
+from cluster_kit.strategies.epmd.options import EpmdQuestion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +39,13 @@ class EpmdStrategy(EpmdLookup):
         for index, entry in enumerate(self.hosts):
             yield from _faults_of(index, entry)
 
-    def targets(self, local: Node) -> tuple[Target, ...]:
+    def targets(self, local: Node) -> tuple[EpmdQuestion, ...]:
         """Ask the EPMD of each host for the names that are listed there."""
         wanted: dict[str, dict[str, None]] = {}
         for entry in self.hosts:
             name, _, host = canonical_name(entry).partition("@")
             wanted.setdefault(host, {})[name] = None
-        return tuple(Target(host, host, tuple(names)) for host, names in wanted.items())
+        return tuple(EpmdQuestion(host, host, tuple(names)) for host, names in wanted.items())
 
 
 def _faults_of(index: int, entry: str) -> Iterator[Fault]:

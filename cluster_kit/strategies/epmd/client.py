@@ -1,4 +1,4 @@
-"""Asks one EPMD, and holds a registration there; says in our words why that failed."""
+"""Asks one EPMD, holds a registration there, and explains failures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,19 @@ from cluster_kit.wire.epmd import Dumped, Registered, Registration
 
 AT_ONCE = 16  # names asked for at a time; EPMD serves one connection after the other
 
-_MUTE = "it takes connections and says nothing: EPMD hangs, or another program listens there; restart it, or correct epmd_port"
-_DOWN = "the host is down or a firewall drops TCP to that port; start the host, or let others reach the port"
+_MUTE = (
+    "it takes connections and says nothing: EPMD hangs, or another program listens there; restart "
+    "it, or correct epmd_port"
+)
+_DOWN = (
+    "the host is down or a firewall drops TCP to that port; start the host, or let others reach "
+    "the port"
+)
 _CAUSES = {
-    errno.ECONNREFUSED: "connection refused: EPMD is not running there, or listens on other addresses of that host only "
-    "(ERL_EPMD_ADDRESS); start 'epmd -port {port} -daemon' or any Erlang node",
+    errno.ECONNREFUSED: (
+        "connection refused: EPMD is not running there, or listens on other addresses of that host "
+        "only (ERL_EPMD_ADDRESS); start 'epmd -port {port} -daemon' or any Erlang node"
+    ),
     errno.ECONNRESET: "it closed the connection without an answer; look at the log of that EPMD",
     errno.EHOSTUNREACH: f"no route to host: {_DOWN}",
     errno.ENETUNREACH: "the network is unreachable; correct the host, or this machine's routes",
@@ -29,7 +37,7 @@ _CAUSES = {
 
 
 class Epmd:
-    """One EPMD. Ask it inside ``async with epmd.answering()``, which bounds the time and explains what goes wrong."""
+    """One EPMD; ask it inside ``async with epmd.answering()``, which limits the time."""
 
     def __init__(self, host: str, port: int, deadline_s: float) -> None:
         self._host = host
@@ -42,7 +50,7 @@ class Epmd:
 
     @asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:
-        """Turn whatever keeps this EPMD from answering inside the block, too much time included, into a DiscoveryError."""
+        """Turn failures inside the block, too much time included, into ``DiscoveryError``."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 yield
@@ -51,9 +59,13 @@ class Epmd:
 
     def _cause(self, error: Exception) -> str:
         if isinstance(error, RemoteProtocolError):
-            return f"{error}; another program than EPMD listens there: correct epmd_port, or stop that"
+            return (
+                f"{error}; another program than EPMD listens there: correct epmd_port, or stop that"
+            )
         if isinstance(error, socket.gaierror | UnicodeError):
-            return "the host name does not resolve; correct the host, or enter it in DNS or /etc/hosts"
+            return (
+                "the host name does not resolve; correct the host, or enter it in DNS or /etc/hosts"
+            )
         if isinstance(error, TimeoutError):
             return f"no answer within {self._deadline_s:g} s: {_MUTE if self._connected else _DOWN}"
         assert isinstance(error, OSError)
@@ -65,14 +77,16 @@ class Epmd:
         return wire.read_names(await self._ask(wire.names_request(), wire.MAX_LISTING_BYTES))
 
     async def dump(self) -> tuple[Dumped, ...]:
-        """Return each name in its memory, registered or not."""
+        """Return each name that it remembers, registered or not."""
         return wire.read_dump(await self._ask(wire.dump_request(), wire.MAX_LISTING_BYTES))
 
     async def find(self, name: str) -> Registration | None:
         """Return what is registered under ``name``."""
         found = wire.read_port(await self._ask(wire.port_request(name), wire.MAX_PORT_ANSWER_BYTES))
         if found is not None and found.name != name:
-            raise RemoteProtocolError(f"epmd: asked for {name!r}, it answered about {found.name[:80]!r}")
+            raise RemoteProtocolError(
+                f"epmd: asked for {name!r}, it answered about {found.name[:80]!r}"
+            )
         return found
 
     async def find_all(self, names: Iterable[str]) -> list[Registration]:
@@ -90,8 +104,10 @@ class Epmd:
             raise failures.exceptions[0] from None
         return [found for task in asked if (found := task.result()) is not None]
 
-    async def register(self, registration: Registration) -> tuple[Registered, asyncio.StreamReader, asyncio.StreamWriter]:
-        """Return the answer, and the connection: while that is open, an accepted registration is in force."""
+    async def register(
+        self, registration: Registration
+    ) -> tuple[Registered, asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return the answer, and the connection, which keeps an accepted registration in force."""
         reader, writer = await self._connect()
         try:
             writer.write(wire.register_request(registration))
@@ -122,7 +138,7 @@ class Epmd:
         return answer
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect to the first address of the host that answers; each gets its share of the time."""
+        """Connect to the first address of the host that answers; each gets a share of the time."""
         addresses = await self._resolve()
         error: OSError = socket.gaierror(socket.EAI_NONAME, "no address")
         for address in addresses:

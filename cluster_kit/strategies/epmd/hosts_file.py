@@ -1,7 +1,8 @@
-"""The file .hosts.erlang: where it is looked for, and what it says.
+"""The file .hosts.erlang: where it is, and how it is read.
 
-Source: Erlang/OTP, Kernel, ``net_adm``, "Files": host names written as Erlang terms, each followed by a period, ``%`` before a
-comment; looked for in the current directory, the home directory and the root directory of Erlang/OTP, in that order.
+Source: Erlang/OTP, Kernel, ``net_adm``, "Files": host names written as Erlang terms, each followed
+by a period, ``%`` before a comment; looked for in the current directory, the home directory and the
+root directory of Erlang/OTP, in that order.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ _PERIOD = re.compile(r"\.(?=\s|%|$)")
 
 
 def search_path() -> tuple[Path, ...]:
-    """Return the files to look for, in order; without Erlang on this machine there is no root directory to look in."""
+    """Return the files to look for, in order; the last one only where Erlang is installed."""
     home, root = os.environ.get("HOME"), _otp_root()
     folders = [Path(), *([Path(home)] if home else []), *([root] if root else [])]
     return tuple(folder / HOSTS_FILE for folder in folders)
 
 
 def _otp_root() -> Path | None:
-    """Return the root directory of Erlang/OTP: what its start script is told, else where the command ``erl`` belongs to."""
-    told = os.environ.get("ERL_ROOTDIR")
-    if told:
-        return Path(told)
+    """Return the root directory of Erlang/OTP: ERL_ROOTDIR, else that of the command ``erl``."""
+    root = os.environ.get("ERL_ROOTDIR")
+    if root:
+        return Path(root)
     import shutil  # it loads all kinds of compression
 
     command = shutil.which("erl")
@@ -55,11 +56,17 @@ def parse_hosts(text: str) -> tuple[str, ...]:
 def _take_host(text: str, at: int) -> tuple[str, int]:
     term = _TERM.match(text, at)
     if term is None:
-        raise ValueError(f"line {_line(text, at)}: expected a host name in quotes and a period after it: 'host1.example'.")
+        raise ValueError(
+            f"line {_line(text, at)}: expected a host name in quotes and a period after it: "
+            "'host1.example'."
+        )
     host: str = term[1] or term[2] or term[3]
     period = _PERIOD.match(text, _skip_blank(text, term.end()))
     if period is None:
-        raise ValueError(f"line {_line(text, at)}: a period is missing after {host!r}, or the host name needs quotes")
+        raise ValueError(
+            f"line {_line(text, at)}: a period is missing after {host!r}, or the host name needs "
+            "quotes"
+        )
     try:
         return canonical_host(host), period.end()
     except ValueError as exc:

@@ -1,104 +1,32 @@
-"""What the EPMD strategies have in common: their options, and whom they ask for what.
-
-The application imports this, too, to check the options; what asks is loaded when a strategy runs.
-"""
+"""What the strategies ``epmd``, ``local_epmd`` and ``erlang_hosts`` do with their options."""
 
 from __future__ import annotations
 
-import os
-from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from cluster_kit.abc import Discovery, Observation, Strategy
-from cluster_kit.config.bounds import Bounds, faults_of_bounds
-from cluster_kit.errors import ConfigError, faults_of, raise_all
-from cluster_kit.fault import Fault
-from cluster_kit.node import Node
+from cluster_kit.abc import Discovery, Observation
+from cluster_kit.strategies.epmd.options import EpmdOptions
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
 
-PORT = 4369  # registered with IANA for EPMD
-PORT_VARIABLE = "ERL_EPMD_PORT"
-LOOPBACK = "127.0.0.1"  # EPMD always listens there, too, and takes registrations from its own host only
-MIN_S = 0.05
-MAX_S = 86_400.0
-
-_SECONDS = Bounds(ge=MIN_S, le=MAX_S)
-_EPMD_PORT = Bounds(ge=1, le=65535, cure=f"give EPMD's own port, or leave it out for {PORT}")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What to ask one EPMD.
-
-    Args:
-        epmd: Host whose EPMD is asked.
-        host: What stands behind the ``@`` of its nodes' names.
-        names: The part before the ``@`` of those wanted; ``None`` for every name that it knows.
-    """
-
-    epmd: str
-    host: str
-    names: tuple[str, ...] | None = None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EpmdLookup(Strategy):
-    """Asks EPMDs for nodes, and registers this node at the one of its own host.
-
-    Args:
-        epmd_port: Port of every EPMD; by default that of the environment variable ERL_EPMD_PORT, else 4369.
-        interval_s: Seconds between two questions to an EPMD.
-        deadline_s: Seconds that an EPMD may take to answer.
-        gone_after_s: Seconds for which answers must lack a name until its node is gone; a restarted EPMD knows nobody at first.
-        register: Whether this node makes itself known at EPMD.
-    """
+class EpmdLookup(EpmdOptions):
+    """Asks EPMDs for nodes, and registers this node at the one of its own host."""
 
     announces: ClassVar[bool] = True
 
-    epmd_port: Annotated[int, _EPMD_PORT] | None = None
-    interval_s: Annotated[float, _SECONDS] = 5.0
-    deadline_s: Annotated[float, _SECONDS] = 5.0
-    gone_after_s: Annotated[float, Bounds(ge=0, le=MAX_S)] = 10.0
-    register: bool = True
-
-    def __post_init__(self) -> None:
-        raise_all(self.faults())
-
-    def faults(self) -> Iterator[Fault]:
-        """Check the options."""
-        yield from faults_of_bounds(self)
-        yield from faults_of(self.port)
-
-    @abstractmethod
-    def targets(self, local: Node) -> tuple[Target, ...]:
-        """Return whom to ask for what now; asked again before each round.
-
-        Raises:
-            DiscoveryError: That can't be told now; those of the last round are asked.
-        """
-
-    def port(self) -> int:
-        """Return the port of every EPMD."""
-        if self.epmd_port is not None:
-            return self.epmd_port
-        given = os.environ.get(PORT_VARIABLE, str(PORT))
-        if not (given.isascii() and given.isdigit() and len(given) <= 5 and 1 <= int(given) <= 65535):
-            what = f"{PORT_VARIABLE} {given[:80]!r}: expected a port from 1 to 65535"
-            raise ConfigError(Fault((), what, "correct it, or set epmd_port"))
-        return int(given)
-
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Look up and stay registered until closed."""
-        from cluster_kit.strategies.epmd.session import Session
+        from cluster_kit.strategies.epmd.session import EpmdSession
 
-        return Session(self, ctx).observe()
+        return EpmdSession(self, ctx).observe()
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
         """Ask each EPMD, and look for each name."""
-        from cluster_kit.strategies.epmd.findings import findings
+        from cluster_kit.strategies.epmd.diagnosis import diagnose
 
-        return findings(self, ctx)
+        return diagnose(self, ctx)

@@ -1,8 +1,9 @@
-"""What a cluster_kit node leaves with EPMD besides its port: the run, the cluster and the host that it is of.
+"""What a cluster_kit node registers at EPMD besides its port: its run, its cluster and its host.
 
-EPMD hands it to whoever asks for the name, so nodes of other clusters, and those of the BEAM, are told apart without a dial.
-On the wire it is ``MAGIC``, a byte for the version, the two halves of the boot id, and cluster, group and host, each after
-a byte for its length. Later versions may append fields.
+EPMD returns it to everyone who asks for the name, so nodes of other clusters, and those of the
+BEAM, are recognized without a dial. On the wire it is ``MAGIC``, a byte for the version, the two
+halves of the boot id, and cluster, group and host, each after a byte with its length. The version
+grows only with an incompatible change: fields that are appended are skipped.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _BOOT = struct.Struct(">QQ")
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """Which run of which cluster's node a registration is of; ``host`` is what is behind the ``@`` of its name."""
+    """The run, fence and host of a registration; ``host`` follows the ``@`` in its name."""
 
     fence: Fence
     boot_id: BootId
@@ -36,7 +37,7 @@ def marker_of(local: Node, fence: Fence) -> Marker:
 
 
 def encode_marker(marker: Marker) -> bytes:
-    """Return ``marker`` as it goes into a registration.
+    """Return ``marker`` as bytes.
 
     Raises:
         LocalProtocolError: A part is longer than its field.
@@ -51,7 +52,7 @@ def encode_marker(marker: Marker) -> bytes:
 
 
 def decode_marker(extra: bytes) -> Marker | None:
-    """Return the marker, ``None`` where there is none: the node is not of cluster_kit.
+    """Return the marker; ``None`` where there is none, since the node is not of cluster_kit.
 
     Raises:
         RemoteProtocolError: It is malformed, or of a later version.
@@ -59,7 +60,9 @@ def decode_marker(extra: bytes) -> Marker | None:
     if not extra.startswith(MAGIC):
         return None
     if not extra.startswith(_HEADER):
-        raise RemoteProtocolError(f"epmd: marker of version {extra[len(MAGIC) :][:1]!r}: only {VERSION} is understood")
+        raise RemoteProtocolError(
+            f"epmd: marker of version {extra[len(MAGIC) :][:1]!r}: only {VERSION} is understood"
+        )
     try:
         started_ms, nonce = _BOOT.unpack_from(extra, len(_HEADER))
         boot_id = BootId(started_ms, nonce)

@@ -1,4 +1,4 @@
-"""Keeps this node registered at the EPMD of its own host, for as long as it runs and however often EPMD restarts."""
+"""Keeps this node registered at the EPMD of its own host, however often EPMD restarts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ CALM_S = LAST_RETRY_S  # a registration that lasted this long ends the row of fa
 
 
 def registration_of(local: Node, fence: Fence) -> Registration:
-    """Return how this node, which has a name and an address, is registered.
+    """Return the registration of this node, which has a name and an address.
 
-    It is hidden and speaks no version of Erlang's distribution protocol, so that no BEAM takes it for one of its own.
+    It is hidden and speaks no version of Erlang's distribution protocol, so that no BEAM node
+    mistakes it for one of its own.
     """
     assert local.name is not None
     assert local.address is not None
@@ -36,23 +37,30 @@ def registration_of(local: Node, fence: Fence) -> Registration:
 
 
 class Registrar:
-    """Registers ``registration``, and again whenever that is lost.
+    """Registers ``registration``, and again whenever it is lost.
 
     Args:
-        epmd: Where.
-        registration: This node.
+        epmd: The EPMD of this host.
+        registration: The registration of this node.
         random: The source of jitter.
-        tell: Called with ``None`` whenever the node has been registered, and with the fault whenever it is not.
+        tell: Called with ``None`` whenever the node is registered, and with the fault whenever it
+            isn't.
     """
 
-    def __init__(self, epmd: Epmd, registration: Registration, random: Random, tell: Callable[[str | None], None]) -> None:
+    def __init__(
+        self,
+        epmd: Epmd,
+        registration: Registration,
+        random: Random,
+        tell: Callable[[str | None], None],
+    ) -> None:
         self._epmd = epmd
         self._registration = registration
         self._random = random
         self._tell = tell
 
     async def run(self) -> None:
-        """Stay registered until cancelled; that is the end of the registration."""
+        """Stay registered until cancelled, which ends the registration."""
         loop = asyncio.get_running_loop()
         failures = 0
         while True:
@@ -62,7 +70,9 @@ class Registrar:
             except DiscoveryError as error:
                 self._tell(str(error))
             failures = 0 if loop.time() - started_s >= CALM_S else failures + 1
-            await asyncio.sleep(self._random.random() * min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures, 10)))
+            await asyncio.sleep(
+                self._random.random() * min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures, 10))
+            )
 
     async def _hold(self) -> None:
         """Register, and return when the registration has been lost."""
@@ -73,12 +83,15 @@ class Registrar:
                 raise DiscoveryError(await self._taken())
             self._tell(None)
             await self._end_of(reader)
-            raise DiscoveryError(f"{self._epmd} has ended our registration as {self._registration.name!r}: registering again")
+            raise DiscoveryError(
+                f"{self._epmd} has ended our registration as {self._registration.name!r}: "
+                "registering again"
+            )
         finally:
             writer.transport.abort()
 
     async def _end_of(self, reader: asyncio.StreamReader) -> None:
-        """Wait until EPMD closes the connection, on which it has nothing more to say."""
+        """Wait until EPMD closes the connection, on which it sends nothing more."""
         try:
             await reader.read(1)
         except OSError:
@@ -89,7 +102,9 @@ class Registrar:
         async with self._epmd.answering():
             holder = await self._epmd.find(name)
         return (
-            f"{self._epmd} refuses our name {name!r}: {describe(holder) if holder else 'a live process'} of this host has it, "
-            "and EPMD goes by what is before the '@'; give each process of a host a name of its own, or stop that one; of "
-            "several topologies of one node only one can be registered: set register: false in the others"
+            f"{self._epmd} refuses our name {name!r}: "
+            f"{describe(holder) if holder else 'a live process'} of this host has it, and EPMD "
+            "goes by what is before the '@'; give each process of a host a name of its own, or "
+            "stop that one; of several topologies of one node only one can be registered: set "
+            "register: false in the others"
         )

@@ -1,25 +1,25 @@
-"""One run of an EPMD strategy: rounds of look-ups, each EPMD for itself, and this node's registration.
+"""One run of an EPMD strategy: rounds of look-ups, and this node's registration.
 
-A round asks every EPMD that isn't still busy with the last one; what each answers is told as it comes, so that a slow one
-delays nobody. Those that did not answer when last asked have a room of their own, and never stand
-in line before others. Whoever has just been registered asks at once: of two that start together,
-the later one finds the other.
+A round asks every EPMD that isn't still busy with the last one; each answer is reported as it
+comes, so that a slow EPMD delays nobody. EPMDs that failed when last asked have slots of their own,
+and never queue before others. A node that has just been registered asks at once: of two that start
+together, the later one finds the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import suppress
 from typing import Any, TypeVar
 
-from cluster_kit.abc import Discovery, Failed, Found, Observation
+from cluster_kit.abc import Discovery, Found, Observation
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.node import Node, host_and_port
+from cluster_kit.reporter import Reporter
+from cluster_kit.strategies.epmd.answers import EpmdAnswers
 from cluster_kit.strategies.epmd.client import Epmd
 from cluster_kit.strategies.epmd.entries import judge
-from cluster_kit.strategies.epmd.ledger import Ledger
-from cluster_kit.strategies.epmd.lookup import LOOPBACK, EpmdLookup, Target
+from cluster_kit.strategies.epmd.options import LOOPBACK, EpmdOptions, EpmdQuestion
 from cluster_kit.strategies.epmd.registrar import Registrar, registration_of
 
 _Result = TypeVar("_Result")
@@ -28,29 +28,26 @@ HOPEFUL_AT_ONCE = 256  # that answered when last asked, or are asked for the fir
 DOUBTFUL_AT_ONCE = 64  # that did not: each may take all of ``deadline_s``
 REGISTRATION_S = 5.0  # the supervisor's start waits for the first try
 JITTER = 0.1
-MAX_TOLD = 3  # faults in one message
+MAX_SHOWN = 3  # faults in one message
 
 
-class Session:
-    """Looks up as ``options`` say, for the node that ``ctx`` tells about."""
+class EpmdSession:
+    """Looks up as ``options`` say."""
 
-    def __init__(self, options: EpmdLookup, ctx: Discovery) -> None:
+    def __init__(self, options: EpmdOptions, ctx: Discovery) -> None:
         self._options = options
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
-        self._ledger = Ledger(options.gone_after_s, ctx.found)
-        self._targets: tuple[Target, ...] = ()
+        self._answers = EpmdAnswers(options.gone_after_s, ctx.found)
+        self._targets: tuple[EpmdQuestion, ...] = ()
         self._targets_fault: str | None = None
         self._registration_fault: str | None = None
         self._hopeful = asyncio.Semaphore(HOPEFUL_AT_ONCE)
         self._doubtful = asyncio.Semaphore(DOUBTFUL_AT_ONCE)
-        self._asking: dict[Target, asyncio.Task[list[Node] | DiscoveryError]] = {}
+        self._asking: dict[EpmdQuestion, asyncio.Task[list[Node] | DiscoveryError]] = {}
         self._registering: asyncio.Task[None] | None = None
-        self._announced = False
         self._due_s = self._loop.time()
-        self._wake = asyncio.Event()
-        self._told: frozenset[Node] | None = None
-        self._told_fault: str | None = None
+        self._reporter = Reporter(ctx.announced)
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
         """Yield what is found, until closed."""
@@ -60,84 +57,85 @@ class Session:
                 self._take_answers()
                 if self._loop.time() >= self._due_s:
                     self._start_round()
-                for observation in self._news():
+                self._report()
+                for observation in self._reporter.take():
                     yield observation
-                await self._pause()
+                await self._reporter.wait(self._due_s - self._loop.time())
         finally:
             await self._close()
 
-    async def _pause(self) -> None:
-        """Wait until there may be something to tell, or the next round is due."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._due_s):
-                await self._wake.wait()
-        self._wake.clear()
-
     async def _close(self) -> None:
-        tasks: list[asyncio.Task[Any]] = [*self._asking.values(), *([self._registering] if self._registering else [])]
+        tasks: list[asyncio.Task[Any]] = [
+            *self._asking.values(),
+            *([self._registering] if self._registering else []),
+        ]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _start(self, work: Coroutine[Any, Any, _Result], name: str) -> asyncio.Task[_Result]:
         task = self._loop.create_task(work, name=f"epmd: {name}")
-        task.add_done_callback(lambda _: self._wake.set())
+        task.add_done_callback(lambda _: self._reporter.wake())
         return task
 
     def _epmd(self, host: str) -> Epmd:
         return Epmd(host, self._options.port(), self._options.deadline_s)
 
-    # -- being found -----------------------------------------------------------------------------------------------------------
+    # -- being found -------------------------------------------------------------------------------
 
     def _make_known(self) -> None:
         local = self._ctx.local
         if not (self._options.register and self._ctx.announce and local.address):
-            self._ctx.announced()
+            self._reporter.announced()
         elif host_and_port(local.address) is None:
             why = "EPMD carries nothing but a port: use another strategy, or set register: false"
             self._take_registration(f"epmd: cannot register {local.address!r}: {why}")
         else:
             entry = registration_of(local, self._ctx.fence)
-            epmd = Epmd(LOOPBACK, self._options.port(), min(self._options.deadline_s, REGISTRATION_S))
+            epmd = Epmd(
+                LOOPBACK, self._options.port(), min(self._options.deadline_s, REGISTRATION_S)
+            )
             registrar = Registrar(epmd, entry, self._ctx.random, self._take_registration)
             self._registering = self._start(registrar.run(), "registration")
 
     def _take_registration(self, fault: str | None) -> None:
-        """Take in that this node has been registered, or why it isn't; after the first try the start waits no longer."""
-        if fault is None or not self._announced:
-            self._announced = True
-            self._ctx.announced()
-            self._told = self._told_fault = None  # that counted as health, so say again how it is
+        """Record that this node is registered, or why not; the first try counts as announced."""
+        if fault is None or not self._reporter.is_announced:
+            self._reporter.announced()
         self._registration_fault = fault
         if fault is None:
             self._ask_anew()
-        self._wake.set()
+        self._reporter.wake()
 
-    # -- finding ---------------------------------------------------------------------------------------------------------------
+    # -- finding -----------------------------------------------------------------------------------
 
     def _ask_anew(self) -> None:
-        """Have a round start now that counts on no answer to an earlier question."""
+        """Start a round now, without counting on answers to earlier questions."""
         for target in [target for target, task in self._asking.items() if not task.done()]:
             self._asking.pop(target).cancel()
         self._due_s = self._loop.time()
 
     def _start_round(self) -> None:
-        self._due_s = self._loop.time() + self._options.interval_s * (1 + JITTER * (2 * self._ctx.random.random() - 1))
+        self._due_s = self._loop.time() + self._options.interval_s * (
+            1 + JITTER * (2 * self._ctx.random.random() - 1)
+        )
         try:
             self._targets = self._options.targets(self._ctx.local)
         except DiscoveryError as error:
             self._targets_fault = str(error)
         else:
             self._targets_fault = None
-            self._ledger.keep(self._targets)
+            self._answers.keep(self._targets)
         for target in self._targets:
             if target not in self._asking:
-                self._asking[target] = self._start(self._look_up(target), f"look-up at {target.epmd}")
+                self._asking[target] = self._start(
+                    self._look_up(target), f"look-up at {target.epmd}"
+                )
 
-    async def _look_up(self, target: Target) -> list[Node] | DiscoveryError:
-        """Return the error rather than raise it: nobody waits for a look-up that was given up."""
+    async def _look_up(self, target: EpmdQuestion) -> list[Node] | DiscoveryError:
+        """Return the error rather than raise it: nobody awaits a look-up that was given up."""
         epmd = self._epmd(target.epmd)
-        turns = self._doubtful if target in self._ledger.faults else self._hopeful
+        turns = self._doubtful if target in self._answers.faults else self._hopeful
         try:
             async with turns, epmd.answering():
                 names = await epmd.names() if target.names is None else target.names
@@ -145,33 +143,28 @@ class Session:
         except DiscoveryError as error:
             return error
         found = [judge(entry, target, self._ctx.fence) for entry in entries]
-        return [node for node in found if isinstance(node, Node) and node.name != self._ctx.local.name]
+        return [
+            node for node in found if isinstance(node, Node) and node.name != self._ctx.local.name
+        ]
 
     def _take_answers(self) -> None:
-        """Take in what has ended; an exception that is no fault of an EPMD ends this run."""
+        """Handle finished look-ups; an exception that is no fault of an EPMD ends this run."""
         for target in [target for target, task in self._asking.items() if task.done()]:
             answer = self._asking.pop(target).result()
             if isinstance(answer, DiscoveryError):
-                self._ledger.take_fault(target, str(answer))
+                self._answers.take_fault(target, str(answer))
             else:
-                self._ledger.take_answer(target, answer, self._loop.time())
+                self._answers.take_answer(target, answer, self._loop.time())
         if self._registering is not None and self._registering.done():
             self._registering.result()
 
-    def _news(self) -> list[Observation]:
-        """Return what has changed: who is vouched for, and then what is amiss, since the last word is the state of health."""
-        news: list[Observation] = []
-        nodes, fault = self._ledger.nodes, self._fault()
-        if self._ledger.answered and (nodes != self._told or (self._told_fault and not fault)):
-            news.append(Found(nodes))
-            self._told, self._told_fault = nodes, None
-        if fault is not None and fault != self._told_fault:
-            news.append(Failed(DiscoveryError(fault)))
-        self._told_fault = fault
-        return news
+    def _report(self) -> None:
+        fault = self._fault()
+        found = Found(self._answers.nodes) if self._answers.answered else None
+        self._reporter.answer(found, DiscoveryError(fault) if fault else None)
 
     def _fault(self) -> str | None:
-        said = (self._targets_fault, self._registration_fault, *self._ledger.faults.values())
+        said = (self._targets_fault, self._registration_fault, *self._answers.faults.values())
         faults = list(dict.fromkeys(filter(None, said)))
-        rest = f"; and {len(faults) - MAX_TOLD} more" if len(faults) > MAX_TOLD else ""
-        return f"epmd: {'; '.join(faults[:MAX_TOLD])}{rest}" if faults else None
+        rest = f"; and {len(faults) - MAX_SHOWN} more" if len(faults) > MAX_SHOWN else ""
+        return f"epmd: {'; '.join(faults[:MAX_SHOWN])}{rest}" if faults else None

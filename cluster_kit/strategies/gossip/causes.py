@@ -1,53 +1,56 @@
-"""Why the network could not be used for gossip, and what to do about it."""
+"""Why gossip could not use the network, and the cures. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cluster_kit.errors import DiscoveryError, NetworkError, NetworkFault
+from cluster_kit.diagnosis import SourceFault
+from cluster_kit.errors import NetworkError, NetworkFault
 from cluster_kit.network import Group
 from cluster_kit.node import join_address
 
-_JOIN_CURES = {
+_Causes = Mapping[NetworkFault, tuple[str, str]]
+
+_JOINING: _Causes = {
     NetworkFault.IN_USE: (
-        "the port is in use by a program that doesn't share it; stop that, or choose another port on all nodes"
+        "the port is in use by a program that doesn't share it",
+        "stop that, or choose another port on all nodes",
     ),
-    NetworkFault.FORBIDDEN: "no permission; choose a port above 1023, on all nodes",
+    NetworkFault.FORBIDDEN: ("no permission", "choose a port above 1023, on all nodes"),
     NetworkFault.NOT_OURS: (
-        "no interface of this machine has that address; correct the host in the node's name, or multicast_if, if_addr "
-        "or the broadcast address"
+        "no interface of this machine has that address",
+        "correct the host in the node's name, or multicast_if, if_addr or the broadcast address",
     ),
-    NetworkFault.UNSUPPORTED: "this machine has no IPv6; use a host with an IPv4 address",
+    NetworkFault.UNSUPPORTED: ("this machine has no IPv6", "use a host with an IPv4 address"),
 }
 
-_INTERFACE_GONE = "its interface is down or gone; bring it back"
-_SEND_CURES = {
-    NetworkFault.FORBIDDEN: "a firewall forbids it; allow UDP to that port",
+_INTERFACE_GONE = ("its interface is down or gone", "bring it back")
+_SENDING: _Causes = {
+    NetworkFault.FORBIDDEN: ("a firewall forbids it", "allow UDP to that port"),
     NetworkFault.UNREACHABLE: _INTERFACE_GONE,
     NetworkFault.DOWN: _INTERFACE_GONE,
     NetworkFault.NOT_OURS: _INTERFACE_GONE,
 }
-_BROADCAST_CURES = _SEND_CURES | {
+_BROADCASTING: _Causes = {
+    **_SENDING,
     NetworkFault.FORBIDDEN: (
-        "a firewall forbids it, or it is no broadcast address of this network; allow UDP to that port, or "
-        "correct multicast_addr"
+        "a firewall forbids it, or it is no broadcast address of this network",
+        "allow UDP to that port, or correct multicast_addr",
     ),
 }
 
 
-def not_joined(group: Group, error: NetworkError) -> DiscoveryError:
-    """Return what to say when a group can't be joined."""
-    return _told("use", group, error, _JOIN_CURES)
+def not_joined(group: Group, error: NetworkError) -> SourceFault:
+    """Return why a group can't be joined."""
+    return _fault("cannot use", group, error, _JOINING)
 
 
-def not_sent(group: Group, error: NetworkError) -> DiscoveryError:
-    """Return what to say when nothing can be sent to a group."""
-    return _told("send to", group, error, _BROADCAST_CURES if group.is_broadcast else _SEND_CURES)
+def not_sent(group: Group, error: NetworkError) -> SourceFault:
+    """Return why nothing can be sent to a group."""
+    return _fault("cannot send to", group, error, _BROADCASTING if group.is_broadcast else _SENDING)
 
 
-def _told(doing: str, group: Group, error: NetworkError, cures: Mapping[NetworkFault, str]) -> DiscoveryError:
-    whom = join_address(group.address, group.port)
-    why = cures.get(error.fault, str(error))
-    return DiscoveryError(
-        f"gossip: cannot {doing} {whom} on {group.via.partition('%')[0]!r}: {why}; trying again", strategy="gossip"
-    )
+def _fault(what: str, group: Group, error: NetworkError, causes: _Causes) -> SourceFault:
+    cause, cure = causes.get(error.fault, (str(error), ""))
+    address = join_address(group.address, group.port)
+    return SourceFault(f"{what} {address} on {group.via.partition('%')[0]!r}", cause, cure)

@@ -1,7 +1,8 @@
-"""Why gossip finds nobody: looks at the interface, opens the port, sends itself a datagram, and listens to who is there.
+"""Finds out why gossip finds nobody: checks the interface and the port, and listens.
 
-That datagram never leaves the host where it is a multicast, and is of no kind that anybody knows, so that all who hear it skip
-it. Everything else is listening; what is heard is hostile, so only so much of it is kept.
+It sends a datagram to hear it back. That one never leaves the host where it is a multicast, and has
+an unknown kind, so that every node skips it. Everything else is listening; what is heard is
+hostile, so only a bounded part of it is kept.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from contextlib import closing
 import msgspec
 
 from cluster_kit.abc import Discovery
-from cluster_kit.diagnosis import Finding, Outcome
+from cluster_kit.diagnosis import Finding, Outcome, failed, listed
 from cluster_kit.errors import ConfigError, NetworkError, NetworkFault, RemoteProtocolError
 from cluster_kit.host import is_loopback
 from cluster_kit.network import Datagram, Datagrams, Endpoint, Group, Interface
 from cluster_kit.node import join_address
-from cluster_kit.strategies.gossip import GossipStrategy
 from cluster_kit.strategies.gossip.causes import not_joined, not_sent
 from cluster_kit.strategies.gossip.engine import SPREAD
+from cluster_kit.strategies.gossip.group import group_of, interface_with, not_there
 from cluster_kit.strategies.gossip.holders import holders
-from cluster_kit.strategies.gossip.ways import group_of, interface_with, not_there
+from cluster_kit.strategies.gossip.options import GossipOptions
+from cluster_kit.strategies.interfaces import why_unusable
 from cluster_kit.wire.envelope import Envelope
 from cluster_kit.wire.envelope import decode as decode_envelope
 from cluster_kit.wire.envelope import encode as encode_envelope
@@ -38,12 +40,14 @@ _SHOWN = 3
 _LIBCLUSTER = b"heartbeat::"  # what its unencrypted datagrams begin with
 
 
-async def diagnose(options: GossipStrategy, ctx: Discovery) -> AsyncIterator[Finding]:
-    """Yield what came of each step, up to the first that leaves no sense in the next."""
+async def diagnose(options: GossipOptions, ctx: Discovery) -> AsyncIterator[Finding]:
+    """Yield a finding for each step, up to the first that makes the next ones pointless."""
     try:
         group = await group_of(options, ctx.local.host, ctx.network)
     except ConfigError as error:
-        yield _failed("interface to use", f"none for {options.multicast_if or ctx.local.host!r}", str(error))
+        yield failed(
+            "interface to use", f"none for {options.multicast_if or ctx.local.host!r}", str(error)
+        )
         return
     known = ctx.network.interfaces()
     for address in dict.fromkeys([group.via, group.heard_on]) if known else ():
@@ -58,10 +62,10 @@ async def diagnose(options: GossipStrategy, ctx: Discovery) -> AsyncIterator[Fin
         return
     yield Finding(asked=f"UDP port {options.port}", got="can be shared")
     with closing(datagrams):
-        ear = Ear(ctx)
-        datagrams.listen(ear.hear)
-        yield await _hear_ourselves(group, datagrams, ear)
-        yield await _hear_others(options, group.via, ear)
+        traffic = TrafficSorter(ctx)
+        datagrams.listen(traffic.hear)
+        yield await _hear_ourselves(group, datagrams, traffic)
+        yield await _hear_others(options, group.via, traffic)
 
 
 def judge_interface(address: str, known: Sequence[Interface], *, multicast: bool) -> Finding:
@@ -69,87 +73,96 @@ def judge_interface(address: str, known: Sequence[Interface], *, multicast: bool
     asked = f"interface of {address.partition('%')[0]}"
     interface = interface_with(address, known)
     if interface is None:
-        return _failed(asked, "no interface has that address", not_there(known))
-    if not interface.is_up:
-        return _failed(asked, f"{interface.name}, which is down", f"bring it up: ip link set {interface.name} up")
-    if not interface.has_carrier:
-        return _failed(asked, f"{interface.name}, which has no carrier", "plug in its cable, or start what is at its other end")
-    if multicast and not (interface.has_multicast or interface.is_loopback):  # loopback needs no flag to carry it
-        cause = f"allow it: ip link set {interface.name} multicast on; or set broadcast_only, or use another strategy"
-        return _failed(asked, f"{interface.name}, which carries no multicast", cause)
+        return failed(asked, "no interface has that address", not_there(known))
+    fault = why_unusable(interface, multicast=multicast, instead="set broadcast_only, or ")
+    if fault is not None:
+        return failed(asked, f"{interface.name}: {fault.what}", fault.cure)
     return Finding(asked=asked, got=f"{interface.name}, up")
 
 
 async def _not_opened(group: Group, error: NetworkError) -> Finding:
-    cure = str(not_joined(group, error)).removesuffix("; trying again")
+    cause = not_joined(group, error).reason
     if error.fault is NetworkFault.IN_USE:
         programs = await asyncio.to_thread(holders, group.port)
-        cure = f"held by {', '.join(programs) or 'a program of another user'}, which doesn't share it; {cure}"
-    return _failed(f"UDP port {group.port}", "cannot be opened", cure)
+        cause = f"held by {', '.join(programs) or 'a program of another user'}; {cause}"
+    return failed(f"UDP port {group.port}", "cannot be opened", cause)
 
 
-async def _hear_ourselves(group: Group, datagrams: Datagrams, ear: Ear) -> Finding:
+async def _hear_ourselves(group: Group, datagrams: Datagrams, traffic: TrafficSorter) -> Finding:
     asked = f"datagram to {join_address(group.address, group.port)}"
     loop = asyncio.get_running_loop()
     since_s = loop.time()
     try:
         for _ in range(ECHOES):
-            datagrams.send(ear.echo)
+            datagrams.send(traffic.echo)
     except NetworkError as error:
-        return _failed(asked, "cannot be sent", str(not_sent(group, error)).removesuffix("; trying again"))
+        return failed(asked, "cannot be sent", not_sent(group, error).reason)
     try:
-        await asyncio.wait_for(ear.echoed.wait(), ECHO_S)
+        await asyncio.wait_for(traffic.echoed.wait(), ECHO_S)
     except TimeoutError:
         cause = (
-            f"a firewall of this host drops UDP to port {group.port}: allow it; or what is sent on one interface should be "
-            "heard on another: correct multicast_if and if_addr"
+            f"a firewall of this host drops UDP to port {group.port}: allow it; or what is sent "
+            "on one interface should be heard on another: correct multicast_if and if_addr"
         )
-        return _failed(asked, f"not heard back within {ECHO_S:g} s", cause)
+        return failed(asked, f"not heard back within {ECHO_S:g} s", cause)
     return Finding(asked=asked, got=f"heard back in {(loop.time() - since_s) * 1000:.1f} ms")
 
 
-async def _hear_others(options: GossipStrategy, sending: str, ear: Ear) -> Finding:
-    """Listen for as long as two heartbeats of everybody take."""
+async def _hear_others(options: GossipOptions, sending: str, traffic: TrafficSorter) -> Finding:
+    """Listen for two heartbeats of every node."""
     listen_s = min(2 * options.interval_s * (1 + SPREAD), MAX_LISTEN_S)
     await asyncio.sleep(listen_s)
-    asked = f"heartbeats of cluster {ear.fence.cluster!r}, group {ear.fence.group!r}"
-    if ear.nodes:
-        others = f"; ignored: {_listed(sorted(ear.others))}" if ear.others else ""
-        return Finding(asked=asked, got=f"{_count(len(ear.nodes))}: {_listed(sorted(ear.nodes))}{others}")
-    got = f"{'this node itself only' if ear.own else 'nobody'} within {listen_s:.1f} s"
-    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, sending, ear))
-
-
-def _why_nobody(options: GossipStrategy, sending: str, ear: Ear) -> str:
-    if ear.others:
-        return "only others are heard: " + "; ".join(f"{who}: {cure}" for who, cure in sorted(ear.others.items())[:_SHOWN])
-    if is_loopback(sending):
-        return (
-            f"no other such node runs on this machine with port {options.port}; nodes elsewhere are never heard on loopback: "
-            "for these, name this node after a host that they can reach"
+    asked = f"heartbeats of cluster {traffic.fence.cluster!r}, group {traffic.fence.group!r}"
+    if traffic.nodes:
+        others = f"; ignored: {listed(sorted(traffic.others))}" if traffic.others else ""
+        return Finding(
+            asked=asked,
+            got=f"{_count(len(traffic.nodes))}: {listed(sorted(traffic.nodes))}{others}",
         )
-    return (
-        f"no such node runs yet, or on another port than {options.port} or another interface, or a firewall drops UDP to that "
-        f"port, or a router is in between (multicast_ttl is {options.multicast_ttl}), or the network has no multicast, as most "
-        "clouds: then use dns, kubernetes or static"
+    got = f"{'this node itself only' if traffic.own else 'nobody'} within {listen_s:.1f} s"
+    return Finding(
+        asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, sending, traffic)
     )
 
 
-class Ear:
-    """Sorts what is heard.
+def _why_nobody(options: GossipOptions, sending: str, traffic: TrafficSorter) -> str:
+    if traffic.others:
+        return "only others are heard: " + "; ".join(
+            f"{who}: {cure}" for who, cure in sorted(traffic.others.items())[:_SHOWN]
+        )
+    if is_loopback(sending):
+        return (
+            f"no other such node runs on this machine with port {options.port}; nodes elsewhere "
+            "are never heard on loopback: "
+            "for these, name this node after a host that they can reach"
+        )
+    return (
+        f"no such node runs yet, or on another port than {options.port} or another interface, or "
+        "a firewall drops UDP to that port, or a router is in between (multicast_ttl is "
+        f"{options.multicast_ttl}), or the network has no multicast, as most clouds: then use "
+        "dns, kubernetes or static"
+    )
+
+
+class TrafficSorter:
+    """Sorts the datagrams that are heard.
 
     Attributes:
-        echo: What to send to hear ourselves.
+        echo: The datagram to send, in order to hear ourselves.
         echoed: Set once it is heard.
         nodes: Names of other nodes of our cluster and group.
-        own: Whether a process of our own name is heard.
-        others: Who else is heard, each with what to do if it should have been one of ours.
+        own: Whether a process with our own name is heard.
+        others: Other senders, each with the cure if it should have been one of ours.
     """
 
     def __init__(self, ctx: Discovery) -> None:
         self.fence = ctx.fence
         self._sealing = ctx.security.sealing
-        echo = encode(msgspec.structs.replace(Packet.of(ctx.local, ctx.fence, Kind.HEARTBEAT, leaving=False), kind=ECHO))
+        echo = encode(
+            msgspec.structs.replace(
+                Packet.of(ctx.local, ctx.fence, Kind.HEARTBEAT, leaving=False), kind=ECHO
+            )
+        )
         self.echo = echo if self._sealing is None else _sealed_echo(self._sealing, ctx, echo)
         self.echoed = asyncio.Event()
         self.nodes: set[str] = set()
@@ -158,7 +171,7 @@ class Ear:
         self._local = ctx.local
 
     def hear(self, datagrams: Sequence[Datagram]) -> None:
-        """Take in datagrams."""
+        """Handle datagrams."""
         for datagram, source in datagrams:
             self._hear(datagram, source)
 
@@ -177,7 +190,7 @@ class Ear:
                 self._sort(packet, source, is_sealed=is_sealed(datagram))
 
     def _read(self, datagram: bytes) -> Packet | None:
-        """Return the packet in a datagram, which need not be fresh: this only shows what is on the network."""
+        """Return the packet in a datagram, live or not: this only shows what is on the network."""
         if not is_sealed(datagram):
             return decode(datagram)
         if self._sealing is None:
@@ -192,7 +205,9 @@ class Ear:
             who = f"cluster {packet.cluster!r}, group {packet.group!r}"
             self._keep_other(who, "give both the same cluster and group, or leave them out", source)
         elif self._sealing is not None and not is_sealed:
-            self._keep_other(f"{packet.name} without a secret", "give it the secret of this node", source)
+            self._keep_other(
+                f"{packet.name} without a secret", "give it the secret of this node", source
+            )
         elif packet.kind == Kind.GOODBYE:
             self.nodes.discard(packet.name)
         elif packet.name == self._local.name:
@@ -211,34 +226,34 @@ def _sealed_echo(sealing: Sealing, ctx: Discovery, echo: bytes) -> bytes:
 
 
 def _unopened(error: NotOpened) -> tuple[str, str]:
-    """Return what a sealed datagram that doesn't open is, and what to do about it."""
+    """Return what a sealed datagram is that doesn't open, and the cure."""
     match error.fault:
         case Fault.FOREIGN:
-            return "sealed gossip of another cluster or group", "give both the same cluster and group, or leave them out"
+            return (
+                "sealed gossip of another cluster or group",
+                "give both the same cluster and group, or leave them out",
+            )
         case Fault.OTHER_KEY:
-            return f"{error.name or 'a node'} with a secret that this node doesn't have", "give both the same secret"
+            return (
+                f"{error.name or 'a node'} with a secret that this node doesn't have",
+                "give both the same secret",
+            )
         case _:
             return "sealed gossip that was damaged or forged", "find out who sends it"
 
 
 def _strange(datagram: bytes) -> tuple[str, str]:
-    """Return what a datagram that can't be read is, and what to do about it."""
+    """Return what an unreadable datagram is, and the cure."""
     if datagram.startswith(_LIBCLUSTER):
         return "libcluster's own gossip", "its nodes can't be joined; give each a port of its own"
     if datagram.startswith(MAGIC):
         return "gossip of another release", "run the same release everywhere"
-    return f"another protocol (it begins with {datagram[:8]!r})", "choose another port, on all nodes"
-
-
-def _failed(asked: str, got: str, cause: str) -> Finding:
-    return Finding(asked=asked, got=got, outcome=Outcome.FAILED, cause=cause)
+    return (
+        f"another protocol (it begins with {datagram[:8]!r})",
+        "choose another port, on all nodes",
+    )
 
 
 def _count(nodes: int) -> str:
     at_least = "at least " if nodes == MAX_KEPT else ""
     return f"{at_least}{nodes} node{'s' * (nodes > 1)}"
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

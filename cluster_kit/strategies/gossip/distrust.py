@@ -1,6 +1,6 @@
-"""Those who say that they are of our cluster and group, and can't be believed: the secrets of the two differ. Pure.
+"""Senders that claim our cluster and group but can't be believed: their secret differs. Pure.
 
-What they say of themselves anybody may have written, so that it is shown with care and not too often.
+Anybody may have written what they say about themselves, so it is shown with care and not too often.
 """
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from cluster_kit.network import Endpoint
-from cluster_kit.strategies.gossip.allowance import Allowance
-from cluster_kit.throttle import REPEAT_S, Throttle
+from cluster_kit.throttle import REPEAT_S, Throttle, TokenBucket
 
-MOST_AT_ONCE = 8  # different senders that are warned about, and as many a minute: names are made up easily
+MOST_AT_ONCE = 8  # senders to warn about, and as many per minute: names are easily made up
 
 WE_ALONE = "it has no secret, and this node has one"
 THEY_ALONE = "it has a secret, and this node has none"
@@ -19,12 +18,12 @@ ANOTHER = "it has another secret than this node"
 
 
 class Distrusted(Struct, frozen=True):
-    """A datagram that was meant for us can't be believed.
+    """A datagram for our cluster and group that can't be believed.
 
     Attributes:
-        name: What the sender calls itself.
-        source: Where the datagram came from.
-        why: What differs.
+        name: The name that the sender claims.
+        source: The address that the datagram came from.
+        why: The difference between the two nodes.
     """
 
     name: str
@@ -32,17 +31,20 @@ class Distrusted(Struct, frozen=True):
     why: str
 
     def __str__(self) -> str:
-        return f"gossip: {self.name or 'a node'} at {self.source.host}: {self.why}; give all nodes of a cluster the same secret"
+        return (
+            f"gossip: {self.name or 'a node'} at {self.source.host}: {self.why}; give all nodes of "
+            "a cluster the same secret"
+        )
 
 
 class Warnings:
-    """Lets a warning about each sender pass once a minute, and no more than some about all of them."""
+    """Passes a warning about each sender once a minute, and a limited number in total."""
 
     def __init__(self) -> None:
         self._throttle = Throttle()
-        self._allowance = Allowance(MOST_AT_ONCE / REPEAT_S, MOST_AT_ONCE)
+        self._bucket = TokenBucket(MOST_AT_ONCE / REPEAT_S, MOST_AT_ONCE)
 
     def passes(self, distrusted: Distrusted, now_s: float) -> bool:
         """Return whether to warn now."""
         key = f"{distrusted.name} {distrusted.source.host} {distrusted.why}"
-        return self._throttle.passes(key, now_s) and self._allowance.take(now_s)
+        return self._throttle.passes(key, now_s) and self._bucket.take(now_s)

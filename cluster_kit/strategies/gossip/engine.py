@@ -1,10 +1,42 @@
-"""The gossip protocol: when to speak, whom to answer, what to make of what is heard. Pure: datagrams and time in, actions out.
+"""The gossip protocol: when to speak, whom to answer, what to believe. Pure.
 
-A starting node announces itself a few times; those to whom it is new answer it directly, in a large cluster only some of them.
-Afterwards each node sends one heartbeat per interval. A heartbeat of a stranger means that a partition has ended: it brings our
-own forward, so that both sides know each other at once. Who is heard again as he was is vouched for anew only now and then, in
-time. An answer is never larger than what it answers, and there are only so
-many per second: whoever forges packets gets less out than he put in.
+Datagrams and time go in, actions come out; ``session`` does the rest.
+
+**Packets.** Each describes its sender: name, address, metadata, boot, cluster and group, and
+whether it is leaving. There are four kinds:
+
+- ``ANNOUNCE``: sent to the group by a node that has just started or got its network back. It is
+  padded, so that an answer is never larger than what caused it.
+- ``ANSWER``: sent to one address, by a node to whom an announcement was new.
+- ``HEARTBEAT``: sent to the group once per interval, with jitter.
+- ``GOODBYE``: sent to the group by a node that leaves for good.
+
+**Joining.** A node announces itself at the times in ``ANNOUNCE_AT_S``, since a datagram may get
+lost. Those to whom it is new answer it directly; in a large cluster only some ``ANSWERERS`` do,
+drawn by lot, and it learns about the rest from their heartbeats.
+
+**Healing.** A heartbeat from a stranger means that a partition has ended. It brings our own
+forward, at most once per interval, so that both sides know each other at once.
+
+**Being alive.** A peer counts as alive for ``ttl_s`` after it was last heard. Nearly all packets
+repeat what is known, so they only move a time stamp in ``HeardPeers``. Known, unchanged peers are
+refreshed only periodically: each ``tick`` yields ``Seen`` for those whose last ``Seen`` could
+expire before the next tick, even if that is up to ``LATE_S`` late.
+
+**Runs.** A boot orders the runs of one name. A newer run replaces an older one at once. A packet of
+an older run is late, and is ignored; if it keeps coming, two nodes share the name
+(``Novelty.RIVAL``), which the worker finds out by linking to both. After two silent intervals an
+older run may take over, as where the clock was set back. A goodbye counts against packets that it
+may have overtaken, for ``BELATED_S``, and not for ever: without a secret anybody can send one in
+another node's name, and that node goes on and is heard.
+
+**Attackers.** Whoever forges packets can't use us as an amplifier: an answer is never larger than
+the announcement, and there are at most ``ANSWERS_PER_S``. Memory is bounded (``MAX_PEERS``,
+``REMEMBERED``).
+
+**Speed.** A thousand nodes send a thousand packets per interval to each of a thousand nodes. So
+each datagram is decoded once per process (``lru_cache``), equal statements are one object, and a
+whole batch of known ones costs one dict update (``HeardPeers.all_repeat``).
 """
 
 from __future__ import annotations
@@ -20,19 +52,19 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.events import Reason
 from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import Fence, Node
-from cluster_kit.strategies.gossip.allowance import Allowance
 from cluster_kit.strategies.gossip.distrust import THEY_ALONE, Distrusted
-from cluster_kit.strategies.gossip.peers import Peers, Statement, Word
+from cluster_kit.strategies.gossip.peers import HeardPeers, Novelty, Statement
+from cluster_kit.throttle import TokenBucket
 from cluster_kit.wire.gossip import Kind, Packet, decode, encode
 from cluster_kit.wire.sealing import NotOpened, fence_tag, is_sealed, read_clear
 
-ANNOUNCE_AT_S = (0.0, 0.1, 0.3, 0.9)  # more than once, since a datagram may get lost; soon, since others wait for it
-ANNOUNCE_BYTES = 512  # larger than most answers, and small enough for any path (RFC 791 asks every host to take 576)
-ANSWERERS = 8  # of those who hear an announcement, about so many answer
-ANSWERS_PER_S = 20.0  # per node; as many may come at once
-REMEMBERED = 2048  # datagrams: a node repeats itself until it changes; beyond so many nodes each of them is read anew
-REMEMBERED_AT_ONCE = 16  # times that datagrams came in together: of use where several nodes share a process and hear the same
-LATE_S = 1.0  # by so much a tick may come late and still be in time to vouch for those who were heard
+ANNOUNCE_AT_S = (0.0, 0.1, 0.3, 0.9)  # several, since datagrams get lost; soon, as others wait
+ANNOUNCE_BYTES = 512  # longer than most answers; RFC 791 asks every host to accept 576
+ANSWERERS = 8  # about so many of those that hear an announcement answer
+ANSWERS_PER_S = 20.0  # per node, and as many at once
+REMEMBERED = 2048  # decoded datagrams; a node repeats itself until it changes
+REMEMBERED_AT_ONCE = 16  # batches; useful where several nodes share a process
+LATE_S = 1.0  # a tick that comes late by so much is still in time to refresh peers
 SPREAD = 0.2  # fraction by which times vary, so that nodes don't speak in step
 
 
@@ -44,20 +76,20 @@ class Send(Struct, frozen=True):
 
 
 class Ignored(Struct, frozen=True):
-    """A datagram was of no use."""
+    """A datagram is of no use."""
 
     why: str
 
 
 class Sooner(Struct, frozen=True):
-    """``tick`` has something to do sooner than it had."""
+    """``tick`` has something to do sooner than ``next_s`` said before."""
 
 
 Action = Send | Ignored | Distrusted | Sooner | Observation
 
 
 class _Sealed(Struct, frozen=True):
-    """A sealed datagram, of which a node without a secret can read the fence's tag alone."""
+    """A sealed datagram: without a secret, nothing but the tag of the fence can be read."""
 
     fence_tag: bytes
     distrusted: Distrusted
@@ -71,13 +103,13 @@ class GossipEngine:
 
     Args:
         local: This node, with name and boot.
-        fence: Cluster and group; everybody else is ignored.
+        fence: Cluster and group; other clusters and groups are ignored.
         leaving: Whether this node is about to leave.
         announce: False: only listen.
         interval_s: Seconds between two heartbeats.
-        ttl_s: For how long a peer counts as alive after it was heard.
+        ttl_s: For how many seconds a peer counts as alive after it was heard.
         random: Returns a number from 0 to 1, for jitter.
-        announce_bytes: To which length announcements are padded.
+        announce_bytes: The length to which announcements are padded.
 
     Attributes:
         speaks: Whether this node makes itself known.
@@ -103,11 +135,11 @@ class GossipEngine:
         self._ttl_s = ttl_s
         self._random = random
         self._announce_bytes = announce_bytes
-        self._peers = Peers(silent_s=2 * interval_s, ttl_s=ttl_s)
+        self._peers = HeardPeers(silent_s=2 * interval_s, ttl_s=ttl_s)
         self._announce_at_s: list[float] = []
         self._beat_at_s = 0.0
         self._early_after_s = 0.0
-        self._answers = Allowance(ANSWERS_PER_S, ANSWERS_PER_S)
+        self._answers = TokenBucket(ANSWERS_PER_S, ANSWERS_PER_S)
         self._own = Packet.of(local, fence, Kind.HEARTBEAT, leaving=leaving)
         self._datagrams: dict[Kind, bytes] = {}  # of that packet, by kind
 
@@ -122,14 +154,14 @@ class GossipEngine:
         self._describe()
 
     def update(self, local: Node, now_s: float, *, leaving: bool) -> None:
-        """Take in how this node is now; ``tick`` tells the others."""
+        """Change the description of this node; ``tick`` sends it."""
         self._local = local
         self._leaving = leaving
         self._beat_at_s = now_s
         self._describe()
 
     def tick(self, now_s: float) -> list[Action]:
-        """Do what is due, once, however late it is."""
+        """Return what is due, once, however late it is."""
         if self._announce_at_s and now_s >= self._announce_at_s[0]:
             self._announce_at_s = [at_s for at_s in self._announce_at_s if at_s > now_s]
             kind = Kind.ANNOUNCE
@@ -141,16 +173,16 @@ class GossipEngine:
         return [*self._say(kind), *self._renewals(now_s)]
 
     def _renewals(self, now_s: float) -> list[Action]:
-        """Vouch anew for those who go on as they are: not with each packet, but before the next tick could be too late."""
+        """Refresh known, unchanged peers before the next tick could be too late for them."""
         renewed = self._peers.renew(now_s, self._beat_at_s + LATE_S)
         return [action for said, until_s in renewed for action in _vouch(said, until_s - now_s)]
 
     def goodbye(self) -> list[Send]:
-        """Return what to send before leaving for good: no packet that it overtakes is believed any more."""
+        """Return what to send before leaving for good."""
         return self._say(Kind.GOODBYE)
 
     def receive(self, heard: Sequence[Datagram], now_s: float) -> list[Action]:
-        """Take in what is heard at once."""
+        """Handle the datagrams that came in together."""
         said = _all_said(tuple(heard))
         if self._peers.all_repeat(said, now_s):
             return []
@@ -172,8 +204,8 @@ class GossipEngine:
             return []
         if said.fence != self._fence:
             return [_foreign(said.fence, heard)]
-        word, actions = self._heard(said, now_s)
-        if word is Word.NEW and self.speaks:
+        novelty, actions = self._heard(said, now_s)
+        if novelty is Novelty.NEW and self.speaks:
             actions += self._welcome(heard, now_s)
         return actions
 
@@ -186,24 +218,29 @@ class GossipEngine:
         news = self._peers.bury(packet.name, packet.boot_id, now_s)
         return [Gone(packet.name, Reason.LEFT, packet.boot_id)] if news else []
 
-    def _heard(self, said: Statement, now_s: float) -> tuple[Word, list[Action]]:
+    def _heard(self, said: Statement, now_s: float) -> tuple[Novelty, list[Action]]:
         before = self._peers.current(said.node.key)
-        word = self._peers.hear(said, now_s)
-        if word in (Word.KNOWN, Word.LATE):
-            return word, []
-        if word is Word.RIVAL:
-            return word, [Seen(said.node, self._ttl_s)]
+        novelty = self._peers.hear(said, now_s)
+        if novelty in (Novelty.KNOWN, Novelty.LATE):
+            return novelty, []
+        if novelty is Novelty.RIVAL:
+            return novelty, [Seen(said.node, self._ttl_s)]
         actions = [*_introduction(said, self._ttl_s)]
         boot_id = said.node.boot_id
-        if before is not None and boot_id is not None and boot_id < before:  # who keeps the newer one takes this for late
+        if before is not None and boot_id is not None and boot_id < before:
+            # A roster that still has the newer run would ignore this one as late.
             actions.insert(0, Gone(said.node.key, Reason.REPLACED, before))
-        return word, actions
+        return novelty, actions
 
     def _welcome(self, heard: Datagram, now_s: float) -> list[Send]:
-        """Make ourselves known to a stranger, unless he has answered us, or enough others are going to."""
+        """Make ourselves known to a stranger, unless it has answered us or enough others will."""
         datagram, source = heard
         packet = read(datagram)
-        if packet is None or packet.kind == Kind.ANSWER or self._random() * len(self._peers) >= ANSWERERS:
+        if (
+            packet is None
+            or packet.kind == Kind.ANSWER
+            or self._random() * len(self._peers) >= ANSWERERS
+        ):
             return []
         answer = self.datagram(Kind.ANSWER)
         if packet.kind == Kind.ANNOUNCE and len(answer) <= len(datagram):
@@ -221,11 +258,13 @@ class GossipEngine:
         return [Send(self.datagram(kind))] if self.speaks else []
 
     def datagram(self, kind: Kind) -> bytes:
-        """Return a packet of this node, as it is now."""
+        """Return the packet of this node, encoded."""
         datagram = self._datagrams.get(kind)
         if datagram is None:
             packet = replace(self._own, kind=kind)
-            datagram = encode(packet.padded(self._announce_bytes) if kind is Kind.ANNOUNCE else packet)
+            datagram = encode(
+                packet.padded(self._announce_bytes) if kind is Kind.ANNOUNCE else packet
+            )
             self._datagrams[kind] = datagram
         return datagram
 
@@ -235,19 +274,19 @@ class GossipEngine:
 
 @lru_cache(maxsize=REMEMBERED)
 def read(datagram: bytes) -> Packet | None:
-    """Return what a datagram holds; ``None`` where that isn't known here."""
+    """Return the packet in a datagram; ``None`` for one of a kind that is unknown here."""
     return decode(datagram)
 
 
 @lru_cache(maxsize=REMEMBERED_AT_ONCE)
 def _all_said(heard: tuple[Datagram, ...]) -> tuple[_Said, ...]:
-    """Return what datagrams say that are heard at once, which is the same for all who hear them in this process."""
+    """Return the meaning of a batch, shared by all nodes of this process that hear it."""
     return tuple(map(_said, heard))
 
 
 @lru_cache(maxsize=REMEMBERED)
 def _said(heard: Datagram) -> _Said:
-    """Return what a datagram says of its sender; ``None`` for a goodbye, and for what isn't known here."""
+    """Return the meaning of a datagram; ``None`` for a goodbye or an unknown kind."""
     try:
         packet = read(heard.data)
     except RemoteProtocolError as error:
@@ -260,7 +299,7 @@ def _said(heard: Datagram) -> _Said:
 
 
 def _sealed(heard: Datagram) -> _Said:
-    """Return what a node without a secret makes of a sealed datagram."""
+    """Return the meaning of a sealed datagram to a node without a secret."""
     try:
         clear = read_clear(heard.data)
     except NotOpened as error:
@@ -270,17 +309,20 @@ def _sealed(heard: Datagram) -> _Said:
 
 @lru_cache(maxsize=REMEMBERED)
 def _same(node: Node, fence: Fence, leaving: bool) -> Statement:
-    """Return the same object for whatever says the same, so that ``Peers`` knows it again at a glance."""
+    """Return one object for equal statements, so that ``HeardPeers`` recognizes it by identity."""
     return Statement(node, fence, leaving)
 
 
 def _foreign(fence: Fence, heard: Datagram) -> Ignored:
-    return Ignored(f"gossip: cluster {fence.cluster!r}, group {fence.group!r} is foreign; from {heard.source.host}")
+    return Ignored(
+        f"gossip: cluster {fence.cluster!r}, group {fence.group!r} is foreign; from "
+        f"{heard.source.host}"
+    )
 
 
 @lru_cache(maxsize=REMEMBERED)
 def _introduction(said: Statement, ttl_s: float) -> list[Action]:
-    """Return the first word on a run, which is the same for all who hear it in this process."""
+    """Return what to report of a new or changed run, shared by all nodes of this process."""
     return _vouch(said, ttl_s)
 
 

@@ -1,12 +1,15 @@
-"""Tells what is said now from recordings, by whomever they were made and whenever. Pure.
+"""Distinguishes live datagrams from recordings, whoever made them and whenever. Pure.
 
-A run that isn't known is believed once it has sent back a nonce of ours: it was there after we had made the nonce. From then
-on its stamps have to grow. They tell the time, too, so that nobody can hold back what a run says and deliver it bit by bit when
-the run is long gone: what comes later than it should by more than the time to live counts as little as the word of a stranger,
-and so does what comes after as long a silence. Then the run has to send back a nonce again.
+A run that isn't known is believed once it has sent back a nonce of ours, which proves that it was
+there after we had made the nonce. From then on its stamps have to grow.
 
-Of a run's words an older one is of no use once a newer one has come, so that there is no need for a window of those that may
-still come (RFC 4303 A2): the highest stamp does.
+Stamps tell the time, too, so nobody can hold back what a run says and deliver it bit by bit when
+the run is long gone. What comes later than it should by more than the time to live counts as little
+as a stranger's word, and so does what comes after as long a silence. Then the run has to send back
+a nonce again.
+
+An older datagram of a run is useless once a newer one has come. So there is no need for a window of
+those that may still come (RFC 4303 A2): the highest stamp suffices.
 """
 
 from __future__ import annotations
@@ -17,33 +20,31 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from cluster_kit.strategies.gossip.allowance import Allowance
 from cluster_kit.strategies.gossip.peers import MAX_PEERS
+from cluster_kit.throttle import TokenBucket
 from cluster_kit.wire.envelope import NO_NONCE, NONCE_BYTES
 from cluster_kit.wire.gossip import Boot
 
-NONCE_S = 5.0  # after so long there is a new nonce; the one before still counts, since an answer may be under way
-ASKS_PER_S = (
-    400.0  # as many as one socket takes in; those of a cluster of a thousand that was parted know each other in seconds
-)
-AGAIN_S = 0.05  # after so long an unknown run is asked again, and later each time: announcements come as close as that
+NONCE_S = 5.0  # until the next nonce; the last one still counts, as an answer may be under way
+ASKS_PER_S = 400.0  # as many answers as one socket can hold
+AGAIN_S = 0.05  # until an unknown run is asked again, doubled each time; announcements are as close
 MAX_ASKED = 2048  # runs of which it is remembered when to ask them again
 _US = 1_000_000
 
 
-class Word(Enum):
-    """What it means to hear from a run."""
+class Liveness(Enum):
+    """Whether a datagram is live."""
 
     FRESH = auto()
-    """It says so now."""
+    """The run sent it just now."""
     REPEATED = auto()
-    """It, or something later of the same run, was heard before."""
+    """This datagram, or a later one of the same run, was heard before."""
     UNPROVED = auto()
     """It may be a recording."""
 
 
 class _Run(Struct):
-    """A run that was there when it was heard last."""
+    """A run that has proved to be live."""
 
     stamp: int
     ahead_us: float  # by how much its time is ahead of ours
@@ -52,7 +53,7 @@ class _Run(Struct):
 
 
 class _Asked(Struct):
-    """A run that has not sent back a nonce yet."""
+    """A run that was asked to send back a nonce and has not done so yet."""
 
     next_s: float
     wait_s: float
@@ -60,11 +61,11 @@ class _Asked(Struct):
 
 
 class Freshness:
-    """What is known of the runs that speak.
+    """The runs that are known to be live, and those that have been asked.
 
     Args:
-        key: What nonces are made of: random, and new for each run.
-        ttl_s: How long a run counts as alive after it was heard.
+        key: The key from which nonces are derived: random, and new for each run.
+        ttl_s: For how many seconds a run counts as alive after it was heard.
     """
 
     def __init__(self, key: bytes, *, ttl_s: float) -> None:
@@ -74,7 +75,7 @@ class Freshness:
         self._longest_wait_s = ttl_s / 2
         self._runs: OrderedDict[Boot, _Run] = OrderedDict()  # those heard longest ago to the front
         self._asked: OrderedDict[Boot, _Asked] = OrderedDict()
-        self._asks = Allowance(ASKS_PER_S, ASKS_PER_S)
+        self._asks = TokenBucket(ASKS_PER_S, ASKS_PER_S)
         self._slot = -1
         self._nonces = (NO_NONCE, NO_NONCE)  # of now, and the one before
 
@@ -82,7 +83,7 @@ class Freshness:
         return len(self._runs)
 
     def nonce(self, now_s: float) -> bytes:
-        """Return what proves, when it is sent back, that something is said no longer than two times ``NONCE_S`` ago."""
+        """Return a nonce; sent back, it proves a live sender within two times ``NONCE_S``."""
         slot = int(now_s / NONCE_S)
         if slot != self._slot:
             self._slot = slot
@@ -92,31 +93,33 @@ class Freshness:
     def _made(self, slot: int) -> bytes:
         return hmac.digest(self._key, slot.to_bytes(8, signed=True), "sha256")[:NONCE_BYTES]
 
-    def judge(self, boot: Boot, stamp: int, echo: bytes, now_s: float) -> Word:
-        """Take in that something authentic was heard."""
+    def judge(self, boot: Boot, stamp: int, echo: bytes, now_s: float) -> Liveness:
+        """Judge an authentic datagram, and remember its stamp."""
         run = self._runs.get(boot)
         if run is not None and stamp <= run.stamp:
-            return Word.REPEATED
+            return Liveness.REPEATED
         if echo != NO_NONCE and self._is_ours(echo, now_s):
             self._prove(boot, stamp, now_s)
-            return Word.FRESH
+            return Liveness.FRESH
         if run is None or now_s - run.heard_s > self._ttl_s:
-            return Word.UNPROVED
+            return Liveness.UNPROVED
         late_s = now_s + (run.ahead_us - stamp) / _US
         if late_s > self._ttl_s:
-            return Word.UNPROVED
+            return Liveness.UNPROVED
         run.stamp, run.heard_s = stamp, now_s
         run.ahead_us = max(run.ahead_us, stamp - now_s * _US)
         self._runs.move_to_end(boot)
-        return Word.FRESH
+        return Liveness.FRESH
 
     def _is_ours(self, echo: bytes, now_s: float) -> bool:
         self.nonce(now_s)
-        return echo in self._nonces  # who could measure how long this takes has the secret
+        return echo in self._nonces  # timing it would take the secret
 
     def _prove(self, boot: Boot, stamp: int, now_s: float) -> None:
         asked = self._asked.pop(boot, None)
-        self._runs[boot] = _Run(stamp, stamp - now_s * _US, now_s, asked.echoed if asked else NO_NONCE)
+        self._runs[boot] = _Run(
+            stamp, stamp - now_s * _US, now_s, asked.echoed if asked else NO_NONCE
+        )
         self._runs.move_to_end(boot)
         while len(self._runs) > MAX_PEERS or self._is_past(next(iter(self._runs.values())), now_s):
             self._runs.popitem(last=False)
@@ -130,9 +133,10 @@ class Freshness:
         return run is not None and now_s - run.heard_s <= self._ttl_s
 
     def may_ask(self, boot: Boot, now_s: float, *, in_s: float) -> bool:
-        """Return whether to ask a run, ``in_s`` seconds from now; if so, it counts as done.
+        """Return whether to ask a run, ``in_s`` seconds from now; if so, it counts as asked.
 
-        Who doesn't answer is asked less and less often, so that recordings leave us room to ask others.
+        A run that doesn't answer is asked less and less often, so that recordings leave room to ask
+        others.
         """
         before = self._asked.get(boot)
         if (before is not None and now_s < before.next_s) or not self._asks.take(now_s):
@@ -145,14 +149,14 @@ class Freshness:
         return True
 
     def asked(self, boot: Boot, echoed: bytes) -> None:
-        """Note that a run has been asked, and which nonce of its own went back to it with that."""
+        """Note that a run has been asked, and which of its own nonces the question carried."""
         if (asked := self._asked.get(boot)) is not None:
             asked.echoed = echoed
 
     def must_echo(self, boot: Boot, nonce: bytes) -> bool:
-        """Return whether to send back the nonce of a run that is known: not if we did so when we asked it for ours.
+        """Return whether to send back the nonce of a known run: not if our question has carried it.
 
-        That counts once: who asks again hasn't heard it.
+        That counts once: a run that asks again has not received it.
         """
         run = self._runs[boot]
         echoed, run.echoed = run.echoed, NO_NONCE

@@ -1,4 +1,4 @@
-"""What Linux tells about who holds a UDP port; elsewhere nothing.
+"""Finds the programs that hold a UDP port: on Linux; elsewhere none.
 
 Source: proc_net(5) for ``/proc/net/udp``; proc_pid_fd(5).
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def holders(port: int) -> list[str]:
-    """Return the programs that hold UDP port ``port``, as ``name (pid)``, as far as this user may know."""
+    """Return the programs that hold UDP port ``port`` and that we may see, as ``name (pid)``."""
     sockets = {f"socket:[{inode}]" for inode in _inodes(port)}
     return sorted(set(_programs_with(sockets))) if sockets else []
 
@@ -31,4 +31,6 @@ def _programs_with(sockets: set[str]) -> Iterator[str]:
         if re.fullmatch(r"\d+", process.name):
             with suppress(OSError):  # it has ended, or is another user's
                 if any(str(fd.readlink()) in sockets for fd in (process / "fd").iterdir()):
-                    yield f"{(process / 'comm').read_text(errors='replace').strip()} ({process.name})"
+                    yield (
+                        f"{(process / 'comm').read_text(errors='replace').strip()} ({process.name})"
+                    )

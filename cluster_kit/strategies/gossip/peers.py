@@ -1,6 +1,7 @@
-"""Which runs of which nodes were heard: tells news from what is known, and a belated packet from both. Pure.
+"""The runs of nodes that were heard: recognizes news, repetitions and late packets. Pure.
 
-Memory is bounded whatever the network sends: those heard longest ago make room for new ones.
+Memory is bounded whatever the network sends: peers that were heard longest ago make room for new
+ones. ``engine`` explains the rules.
 """
 
 from __future__ import annotations
@@ -16,43 +17,44 @@ from cluster_kit.node import BootId, Fence, Node
 
 MAX_PEERS = 20_000
 MAX_BURIED = 1024  # goodbyes to remember
-BELATED_S = 3.0  # a packet overtaken by its sender's goodbye comes within this time; what comes later was sent after it
+BELATED_S = 3.0  # within this time, a packet may have been overtaken by its sender's goodbye
 
 
-class Word(Enum):
-    """What it means to hear from a node."""
+class Novelty(Enum):
+    """What a packet means for its sender's run."""
 
     NEW = auto()
-    """It is the first that is heard of this run, or the first for a long time."""
+    """The run is heard for the first time, or for the first time in a long while."""
     CHANGED = auto()
-    """The run tells something else than before, or others may rely on what it told only for a moment longer."""
+    """The run describes itself differently, or its last ``Seen`` is about to expire."""
     KNOWN = auto()
-    """The run tells the same as before."""
+    """The run describes itself as before."""
     LATE = auto()
-    """The run has just said goodbye, or a newer one has taken its place: the packet was under way for long."""
+    """The run said goodbye or was replaced a moment ago: the packet was under way for long."""
     RIVAL = auto()
-    """The run goes on to speak although a newer one has taken its place: one of the two is none of that node."""
+    """The run keeps speaking after a newer one has replaced it: two nodes share one name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statement:
-    """What a run says of itself. One is equal to itself only, so that looking it up takes next to no time."""
+    """How a run describes itself; compared by identity, which makes looking it up fast."""
 
     node: Node
     fence: Fence
     leaving: bool
 
     def says_the_same_as(self, other: Statement) -> bool:
-        """Whether both tell the same."""
+        """Whether both describe the same."""
         return (self.node, self.leaving) == (other.node, other.leaving)
 
 
-class Peers:
-    """The peers heard of late.
+class HeardPeers:
+    """The peers that were heard recently.
 
     Args:
-        silent_s: After this silence of a run an older one may take its place: the clock was set back between the two.
-        ttl_s: After this silence a peer is forgotten, and new when it returns.
+        silent_s: After so many silent seconds of a run, an older one may take its place: the clock
+            was set back between the two.
+        ttl_s: After so many silent seconds a peer is forgotten, and it is new when it returns.
     """
 
     def __init__(self, *, silent_s: float, ttl_s: float) -> None:
@@ -61,24 +63,26 @@ class Peers:
         self._said: dict[str, Statement] = {}  # by name, what was heard last
         self._heard_s: dict[Statement, float] = {}  # when that was
         self._until_s: dict[Statement, float] = {}  # until when others may rely on it
-        self._rivalled_since_s: dict[str, float] = {}  # since when an older run than the one that is known speaks, too
-        self._lapsing: set[Statement] = set()  # of whom ``renew`` may come too late
+        self._rivalled_since_s: dict[
+            str, float
+        ] = {}  # since when an older run than the one that is known speaks, too
+        self._lapsing: set[Statement] = set()  # peers for which ``renew`` may be too late
         self._renewed_at_s = -inf
-        self._buried: OrderedDict[BootId, float] = OrderedDict()  # until when, those who said goodbye first to the front
+        self._buried: OrderedDict[BootId, float] = OrderedDict()  # until when, oldest first
         self._all_late_until_s = -inf  # the last of these times
 
     def __len__(self) -> int:
         return len(self._said)
 
     def current(self, name: str) -> BootId | None:
-        """Return the run of ``name`` that counts."""
+        """Return the current run of ``name``."""
         said = self._said.get(name)
         return None if said is None else said.node.boot_id
 
     def repeats(self, said: object, now_s: float) -> bool:
-        """Take in a statement that was heard before; return False, and do nothing, for anything else.
+        """Record that a known statement was heard again; return False for anything else.
 
-        It is ``hear`` for nearly all that is heard, at a fraction of its cost.
+        It is ``hear`` for nearly all packets, at a fraction of its cost.
         """
         if said not in self._heard_s or said in self._lapsing or now_s < self._all_late_until_s:
             return False
@@ -86,7 +90,7 @@ class Peers:
         return True
 
     def all_repeat(self, heard: Iterable[object], now_s: float) -> bool:
-        """Take in what was heard at once, if all of it is statements that were heard before."""
+        """Record a batch, if all of it is statements that were heard before."""
         if self._lapsing or now_s < self._all_late_until_s:
             return False
         repeated = dict.fromkeys(heard, now_s)
@@ -95,15 +99,15 @@ class Peers:
         self._heard_s.update(repeated)  # type: ignore[arg-type]  # all of them are statements
         return True
 
-    def hear(self, said: Statement, now_s: float) -> Word:
-        """Take in what was heard of a node that has a name and a boot."""
-        word = self._judge(said, now_s)
-        if word in (Word.LATE, Word.RIVAL):
-            return word
+    def hear(self, said: Statement, now_s: float) -> Novelty:
+        """Record a statement of a node that has a name and a boot."""
+        novelty = self._judge(said, now_s)
+        if novelty in (Novelty.LATE, Novelty.RIVAL):
+            return novelty
         before = self._said.get(said.node.key)
         until_s = now_s + self._ttl_s
         if before is not None:
-            until_s = self._until_s[before] if word is Word.KNOWN else until_s
+            until_s = self._until_s[before] if novelty is Novelty.KNOWN else until_s
             if before is not said or said in self._lapsing:
                 self._forget(before)
         self._said[said.node.key] = said
@@ -111,7 +115,7 @@ class Peers:
         self._until_s[said] = until_s
         if len(self._said) > MAX_PEERS:
             self._make_room()
-        return word
+        return novelty
 
     def _drop(self, said: Statement) -> None:
         self._forget(said)
@@ -122,30 +126,36 @@ class Peers:
         self._lapsing.discard(said)
 
     def _make_room(self) -> None:
-        """Forget those who have been silent for the longest time, several at once since it takes a look at all."""
-        for said in nsmallest(max(1, MAX_PEERS // 16), self._heard_s, key=self._heard_s.__getitem__):
+        """Forget the peers that were heard longest ago, several at once: it is a full scan."""
+        for said in nsmallest(
+            max(1, MAX_PEERS // 16), self._heard_s, key=self._heard_s.__getitem__
+        ):
             self._drop(said)
 
-    def _judge(self, said: Statement, now_s: float) -> Word:
+    def _judge(self, said: Statement, now_s: float) -> Novelty:
         boot_id = said.node.boot_id
         assert boot_id is not None
         if now_s < self._buried.get(boot_id, -inf):
-            return Word.LATE
+            return Novelty.LATE
         before = self._said.get(said.node.key)
         if before is None or before.node.boot_id is None:
-            return Word.NEW
+            return Novelty.NEW
         if boot_id == before.node.boot_id:
             is_known = said.says_the_same_as(before) and before not in self._lapsing
-            return Word.KNOWN if is_known else Word.CHANGED
+            return Novelty.KNOWN if is_known else Novelty.CHANGED
         if boot_id > before.node.boot_id or now_s - self._heard_s[before] >= self._silent_s:
-            return Word.NEW
-        return Word.RIVAL if now_s - self._rivalled_since_s.setdefault(said.node.key, now_s) > BELATED_S else Word.LATE
+            return Novelty.NEW
+        return (
+            Novelty.RIVAL
+            if now_s - self._rivalled_since_s.setdefault(said.node.key, now_s) > BELATED_S
+            else Novelty.LATE
+        )
 
     def renew(self, now_s: float, horizon_s: float) -> list[tuple[Statement, float]]:
-        """Return those who have been heard again and on whom others may rely no longer than until ``horizon_s``.
+        """Return the peers that were heard again and whose last ``Seen`` expires by ``horizon_s``.
 
-        That is when the owner comes again, at the latest. Each comes with the time until when others may rely on it now.
-        Those who have been silent for long are forgotten.
+        The owner comes again by then. Each peer comes with the time at which its next ``Seen``
+        expires. Peers that have been silent for too long are forgotten.
         """
         ending = [said for said, until_s in self._until_s.items() if until_s < horizon_s]
         renewed = []
@@ -165,10 +175,10 @@ class Peers:
         return renewed
 
     def bury(self, name: str, boot_id: BootId, now_s: float) -> bool:
-        """Take in a goodbye, whatever was heard before; return whether it is news.
+        """Record a goodbye, whatever was heard before; return whether it is news.
 
-        It counts against packets that it may have overtaken, not for ever: anybody can send one in the name of another, who
-        goes on and is heard.
+        It counts for a while only: anybody can send one in another node's name, and that node is
+        heard again.
         """
         if now_s < self._buried.get(boot_id, -inf):
             return False

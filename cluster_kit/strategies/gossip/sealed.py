@@ -1,10 +1,12 @@
-"""Gossip where the cluster has a secret: the protocol of ``engine`` in sealed datagrams, none of which is a recording. Pure.
+"""Gossip under a secret: the protocol of ``engine`` in datagrams that can't be replayed. Pure.
 
-What the engine sends to the group goes out sealed, with a nonce. Whoever hears it from a run that isn't known there sends that
-nonce back, with a nonce of its own. By that the run knows who has answered, and sends the other nonce back in turn: both know
-each other after three datagrams. What goes to one node goes to the address that it names, wherever its datagram seems to come
-from, and what goes to one that isn't known is no longer than what caused it. The engine hears only what is proved to be said
-now.
+What the engine sends to the group goes out sealed, with a nonce. A node that hears it from an
+unknown run sends that nonce back, with a nonce of its own. So the run knows that the answer is
+live, and sends the other nonce back in turn: both know each other after three datagrams.
+
+A datagram for one node goes to the address that the node names, wherever its own datagram seems to
+come from. A datagram for an unknown run is no longer than what caused it. The engine hears only
+what has proved to be live.
 """
 
 from __future__ import annotations
@@ -20,20 +22,28 @@ from cluster_kit.network import Datagram, Endpoint
 from cluster_kit.node import Fence, Node
 from cluster_kit.strategies.gossip.distrust import ANOTHER, WE_ALONE, Distrusted
 from cluster_kit.strategies.gossip.engine import Action, GossipEngine, Ignored, Send, Sooner, read
-from cluster_kit.strategies.gossip.freshness import ASKS_PER_S, MAX_ASKED, NONCE_S, Freshness, Word
+from cluster_kit.strategies.gossip.freshness import (
+    ASKS_PER_S,
+    MAX_ASKED,
+    NONCE_S,
+    Freshness,
+    Liveness,
+)
 from cluster_kit.wire.envelope import NO_NONCE, Envelope
 from cluster_kit.wire.envelope import decode as decode_envelope
 from cluster_kit.wire.envelope import encode as encode_envelope
 from cluster_kit.wire.gossip import Boot, Kind, Packet, decode
 from cluster_kit.wire.sealing import Fault, NotOpened, Opened, Sealing
 
-ASKING_BYTES = 256  # of a datagram that asks for a reply, if there is room: most replies have no more
+ASKING_BYTES = (
+    256  # of a datagram that asks for a reply, if there is room: most replies have no more
+)
 FEW = 100  # peers: so many may ask a newcomer at once, and its socket holds it all
 LONGEST_DELAY_S = NONCE_S - 1.0  # the nonce that is sent back has to count then
 
 
 class _Question(Struct, frozen=True, order=True):
-    """A run to be asked, and what for; in the order of their times, and of their numbers."""
+    """A run to ask and the nonce to send back, ordered by time and then by number."""
 
     at_s: float
     number: int
@@ -47,12 +57,12 @@ class SealedEngine:
     """One node's part in sealed gossip; used like a ``GossipEngine``.
 
     Args:
-        engine: What is sealed.
-        sealing: Of the run.
+        engine: The engine whose datagrams are sealed.
+        sealing: The sealing of this run.
         fence: Cluster and group.
-        ttl_s: For how long a peer counts as alive after it was heard.
+        ttl_s: For how many seconds a peer counts as alive after it was heard.
         random: Returns a number from 0 to 1, for jitter.
-        key: What nonces are made of: random, and new for each run.
+        key: The key from which nonces are derived: random, and new for each run.
     """
 
     def __init__(
@@ -84,7 +94,7 @@ class SealedEngine:
         return min(next_s, self._waiting[0].at_s) if self._waiting else next_s
 
     def hears_at(self, here: Endpoint) -> None:
-        """Tell others from now on that what is for this node alone reaches it at ``here``."""
+        """Name ``here`` from now on as the address for datagrams to this node alone."""
         self._host, self._port = None if is_unspecified(here.host) else here.host, here.port
 
     def start(self, now_s: float) -> None:
@@ -92,11 +102,11 @@ class SealedEngine:
         self._engine.start(now_s)
 
     def update(self, local: Node, now_s: float, *, leaving: bool) -> None:
-        """Take in how this node is now; ``tick`` tells the others."""
+        """Change the description of this node; ``tick`` sends it."""
         self._engine.update(local, now_s, leaving=leaving)
 
     def tick(self, now_s: float) -> list[Action]:
-        """Do what is due."""
+        """Return what is due."""
         self._now_s = now_s
         actions = self._sent(self._engine.tick(now_s))
         while self._waiting and self._waiting[0].at_s <= now_s:
@@ -110,7 +120,7 @@ class SealedEngine:
         return [self._seal(send) for send in self._engine.goodbye()]
 
     def receive(self, heard: Sequence[Datagram], now_s: float) -> list[Action]:
-        """Take in what is heard at once."""
+        """Handle the datagrams that came in together."""
         self._now_s = now_s
         actions: list[Action] = []
         believed: list[Datagram] = []
@@ -129,26 +139,35 @@ class SealedEngine:
                 if packet is None and envelope.packet:
                     continue  # it is of a later version
                 actions += self._judge(datagram, opened, envelope, packet, believed)
-        if believed and (told := self._engine.receive(believed, now_s)):
-            actions += self._sent(told)
+        if believed:
+            actions += self._sent(self._engine.receive(believed, now_s))
         return actions
 
     def _read(self, boot: Boot, envelope: Envelope) -> Packet | None:
-        """Return the packet; what may be a recording is not remembered, or recordings would fill memory."""
+        """Return the packet, cached unless it may be a recording: those would fill memory."""
         may_be_known = envelope.echo != NO_NONCE or self._freshness.is_proved(boot, self._now_s)
         return (read if may_be_known else decode)(envelope.packet)
 
     def _judge(
-        self, heard: Datagram, opened: Opened, envelope: Envelope, packet: Packet | None, believed: list[Datagram]
+        self,
+        heard: Datagram,
+        opened: Opened,
+        envelope: Envelope,
+        packet: Packet | None,
+        believed: list[Datagram],
     ) -> list[Action]:
         fence = self._fence  # compared part by part, since each datagram comes through here
-        if packet and (packet.boot != opened.boot or packet.cluster != fence.cluster or packet.group != fence.group):
+        if packet and (
+            packet.boot != opened.boot
+            or packet.cluster != fence.cluster
+            or packet.group != fence.group
+        ):
             return []  # no node of ours sends that
         to = envelope.reply_to(heard.source)
-        word = self._freshness.judge(opened.boot, opened.stamp, envelope.echo, self._now_s)
-        if word is Word.REPEATED:
+        liveness = self._freshness.judge(opened.boot, opened.stamp, envelope.echo, self._now_s)
+        if liveness is Liveness.REPEATED:
             return []
-        if word is Word.UNPROVED:
+        if liveness is Liveness.UNPROVED:
             if packet is not None and packet.kind == Kind.GOODBYE:
                 return []
             return self._doubt(opened.boot, to, envelope.nonce, len(heard.data))
@@ -159,19 +178,21 @@ class SealedEngine:
             return self._echo(opened.boot, to, envelope.nonce)
         return []
 
-    # -- asking, and being asked -----------------------------------------------------------------------------------------------
+    # -- asking, and being asked -------------------------------------------------------------------
 
     def _echo(self, boot: Boot, to: Endpoint, nonce: bytes) -> list[Action]:
-        """Answer a run that is known and asks us, rather than all who hear it."""
+        """Answer a known run that asks us."""
         if not (self._engine.speaks and self._freshness.must_echo(boot, nonce)):
             return []
         return [self._seal(Send(self._engine.datagram(Kind.ANSWER), to), echo=nonce)]
 
     def _doubt(self, boot: Boot, to: Endpoint, nonce: bytes, size_bytes: int) -> list[Action]:
-        """Ask a run that isn't known: at once, unless it is as new to so many others that they would flood it."""
+        """Ask an unknown run; later where so many ask it that they would flood it."""
         peers = len(self._freshness)
         delay_s = self._random() * min(peers / ASKS_PER_S, LONGEST_DELAY_S) if peers > FEW else 0.0
-        if len(self._waiting) >= MAX_ASKED or not self._freshness.may_ask(boot, self._now_s, in_s=delay_s):
+        if len(self._waiting) >= MAX_ASKED or not self._freshness.may_ask(
+            boot, self._now_s, in_s=delay_s
+        ):
             return []
         self._questions += 1
         question = _Question(self._now_s + delay_s, self._questions, boot, to, nonce, size_bytes)
@@ -181,27 +202,42 @@ class SealedEngine:
         return [Sooner()]
 
     def _ask(self, question: _Question, now_s: float) -> list[Action]:
-        """Ask with a datagram no longer than the one that made us ask: with our packet, or else with what fills its place."""
+        """Ask with a datagram no longer than what caused it, with our packet if that fits."""
         room_bytes = question.size_bytes - self._sealing.overhead_bytes
-        asking = self._envelope(nonce=self._freshness.nonce(now_s), echo=question.echo if self._engine.speaks else NO_NONCE)
+        asking = self._envelope(
+            nonce=self._freshness.nonce(now_s),
+            echo=question.echo if self._engine.speaks else NO_NONCE,
+        )
         if self._engine.speaks:
-            telling = self._envelope(nonce=asking.nonce, echo=asking.echo, packet=self._engine.datagram(Kind.ANSWER))
+            telling = self._envelope(
+                nonce=asking.nonce, echo=asking.echo, packet=self._engine.datagram(Kind.ANSWER)
+            )
             if len(encode_envelope(telling)) <= room_bytes:
                 self._freshness.asked(question.boot, asking.echo)
-                return [Send(self._sealed(telling.padded(min(room_bytes, self._asking_bytes))), question.to)]
+                return [
+                    Send(
+                        self._sealed(telling.padded(min(room_bytes, self._asking_bytes))),
+                        question.to,
+                    )
+                ]
         if len(encode_envelope(asking)) > room_bytes:
-            return []  # the other one asks, to whom we have more to say
+            return []  # the other run asks us instead: our datagrams are longer
         return [Send(self._sealed(asking.padded(room_bytes)), question.to)]
 
-    # -- sealing ---------------------------------------------------------------------------------------------------------------
+    # -- sealing -----------------------------------------------------------------------------------
 
     def _sent(self, actions: Sequence[Action]) -> list[Action]:
         return [self._seal(action) if isinstance(action, Send) else action for action in actions]
 
     def _seal(self, send: Send, *, echo: bytes = NO_NONCE) -> Send:
         if send.to is not None:
-            return Send(self._sealed(self._envelope(nonce=NO_NONCE, echo=echo, packet=send.datagram)), send.to)
-        asking = self._envelope(nonce=self._freshness.nonce(self._now_s), echo=echo, packet=send.datagram)
+            return Send(
+                self._sealed(self._envelope(nonce=NO_NONCE, echo=echo, packet=send.datagram)),
+                send.to,
+            )
+        asking = self._envelope(
+            nonce=self._freshness.nonce(self._now_s), echo=echo, packet=send.datagram
+        )
         return Send(self._sealed(asking.padded(self._asking_bytes)))
 
     def _envelope(self, *, nonce: bytes, echo: bytes, packet: bytes = b"") -> Envelope:
@@ -212,7 +248,7 @@ class SealedEngine:
 
 
 def _unopened(heard: Datagram, error: NotOpened, fence: Fence) -> Distrusted | Ignored:
-    """Return what to say of a datagram that doesn't open."""
+    """Return what to report about a datagram that doesn't open."""
     if error.fault is Fault.OTHER_KEY:
         return Distrusted(error.name, heard.source, ANOTHER)
     if error.fault is Fault.UNSEALED:

@@ -1,28 +1,38 @@
-"""One run of the strategy: feeds the engine with datagrams and time, and carries out what it decides.
+"""One run of the strategy: it feeds the engine, and carries out the engine's actions.
 
-Datagrams are handled as they come in; the run itself wakes up only for what is due and for what is worth telling, since most
-of them say what is known. A network that fails is reported once, and tried again each interval. Silence is judged by attended
-time: a machine that was stopped and goes on finds nobody silent.
+Datagrams are handled as they come in; the run itself wakes up only for what is due and for what is
+worth reporting, since most datagrams repeat what is known. A network that fails is reported once,
+and tried again each interval. Silence is judged by attended time, so a machine that was stopped and
+goes on takes nobody for silent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from cluster_kit.abc import Discovery, Failed, Observation
+from cluster_kit.abc import Discovery, Observation
 from cluster_kit.attended import AttendedClock
-from cluster_kit.errors import ClusterKitError, ConfigError, NetworkError
+from cluster_kit.diagnosis import SourceFault
+from cluster_kit.errors import ClusterKitError, ConfigError, DiscoveryError, NetworkError
 from cluster_kit.network import Datagram, Datagrams, Group
-from cluster_kit.strategies.gossip import GossipStrategy
+from cluster_kit.reporter import Reporter
 from cluster_kit.strategies.gossip.causes import not_joined, not_sent
 from cluster_kit.strategies.gossip.distrust import Distrusted, Warnings
-from cluster_kit.strategies.gossip.engine import ANNOUNCE_BYTES, Action, GossipEngine, Ignored, Send, Sooner
-from cluster_kit.strategies.gossip.ways import group_of
+from cluster_kit.strategies.gossip.engine import (
+    ANNOUNCE_BYTES,
+    Action,
+    GossipEngine,
+    Ignored,
+    Send,
+    Sooner,
+)
+from cluster_kit.strategies.gossip.group import group_of
+from cluster_kit.strategies.gossip.options import GossipOptions
+from cluster_kit.throttle import Throttle
 from cluster_kit.wire.gossip import MAX_DATAGRAM_BYTES
 
 if TYPE_CHECKING:
@@ -31,16 +41,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cluster_kit.gossip")
 
-GOODBYES = 3  # nobody asks for a lost one
-REPEAT_S = 60.0  # between two messages about datagrams that were of no use
-MAX_NEWS = 64  # that nobody has taken yet: beyond, nothing more is heard
+GOODBYES = 3  # nobody asks for a lost goodbye
+MAX_QUEUED = 64  # observations that the worker has not taken; beyond, the session stops listening
 KEY_BYTES = 32  # of nonces
 
 
-class Session:
-    """Gossips as ``options`` say, for the node that ``ctx`` tells about."""
+class GossipSession:
+    """Gossips as ``options`` say."""
 
-    def __init__(self, options: GossipStrategy, ctx: Discovery) -> None:
+    def __init__(self, options: GossipOptions, ctx: Discovery) -> None:
         self._options = options
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
@@ -49,17 +58,13 @@ class Session:
         self._sealed = None if sealing is None else _sealed(options, ctx, sealing)
         self._engine = self._sealed or _plain(options, ctx)
         self._warnings = Warnings()
-        self._news: deque[Observation] = deque()
-        self._wake = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
+        self._throttle = Throttle()
+        self._reporter = Reporter(ctx.announced)
         self._group: Group | None = None
         self._datagrams: Datagrams | None = None
-        self._join_at_s: float | None = self._clock.now_s()  # when to join the group anew; None while it works
-        self._fault: str | None = None
+        # When to join the group again; None while it works.
+        self._join_at_s: float | None = self._clock.now_s()
         self._changed = False
-        self._announced = False
-        self._ignored = 0
-        self._quiet_until_s = self._clock.now_s()
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
         """Yield what is heard, until closed."""
@@ -67,11 +72,12 @@ class Session:
         try:
             while True:
                 await self._step()
-                while self._news:
-                    yield self._news.popleft()
+                for observation in self._reporter.take():
+                    yield observation
                 await self._pause()
         except (asyncio.CancelledError, GeneratorExit):
-            self._say_goodbye()  # only now: who fails starts again at once, and is not believed right after a goodbye
+            # Not where the run fails: it restarts at once, and is not believed after a goodbye.
+            self._say_goodbye()
             raise
         finally:
             watching.cancel()
@@ -81,28 +87,21 @@ class Session:
         while True:
             await self._ctx.changed()
             self._changed = True
-            self._wake.set()
+            self._reporter.wake()
 
-    # -- when to do something --------------------------------------------------------------------------------------------------
+    # -- when to do something ----------------------------------------------------------------------
 
     async def _pause(self) -> None:
-        """Wait until something is due, or worth telling."""
+        """Wait until something is due, or there is something to report."""
         if self._datagrams is not None:
             self._datagrams.listen(self._hear)
-        self._set_timer()
-        await self._wake.wait()
-        self._wake.clear()
-
-    def _set_timer(self) -> None:
         due_s = [self._engine.next_s] if self._datagrams is not None else []
         if self._join_at_s is not None:
             due_s.append(self._join_at_s)
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(max(0.0, min(due_s) - self._clock.now_s()), self._wake.set)
+        await self._reporter.wait(min(due_s) - self._clock.now_s())
 
     async def _step(self) -> None:
-        """Do all that is due."""
+        """Do everything that is due."""
         self._clock.tick()
         if self._join_at_s is not None and self._clock.now_s() >= self._join_at_s:
             await self._join()
@@ -114,30 +113,30 @@ class Session:
             self._carry_out(self._engine.tick(now_s))
 
     def _hear(self, datagrams: Sequence[Datagram]) -> None:
-        """Take in what comes in at once; nearly all of it says nothing new, and a thousand nodes say a lot."""
+        """Handle datagrams; nearly all repeat what is known, and a thousand nodes send many."""
         if self._datagrams is None:
             return
         actions = self._engine.receive(datagrams, self._clock.now_s())
         if not actions:
             return
         self._carry_out(actions)
-        self._wake.set()
-        if len(self._news) >= MAX_NEWS:  # until these have been taken
+        self._reporter.wake()
+        if len(self._reporter) >= MAX_QUEUED:  # until these have been taken
             self._datagrams.pause()
 
-    # -- what to do ------------------------------------------------------------------------------------------------------------
+    # -- what to do --------------------------------------------------------------------------------
 
     async def _join(self) -> None:
         self._join_at_s = self._clock.now_s() + self._options.interval_s
         try:
             group = await group_of(self._options, self._ctx.local.host, self._ctx.network)
         except ConfigError as error:
-            self._failed(error)
+            self._reporter.failed(error)
             return
         try:
             datagrams = await self._ctx.network.join(group, max_bytes=MAX_DATAGRAM_BYTES)
         except NetworkError as error:
-            self._failed(not_joined(group, error))
+            self._reporter.failed(_retried(not_joined(group, error)))
             return
         if self._datagrams is not None:
             self._datagrams.close()
@@ -146,7 +145,7 @@ class Session:
         if self._sealed is not None:
             self._sealed.hears_at(datagrams.here)
         if not self._ctx.announce:
-            self._works()
+            self._reporter.works()
         self._engine.start(self._clock.now_s())
 
     def _carry_out(self, actions: Iterable[Action]) -> None:
@@ -155,13 +154,13 @@ class Session:
                 case Send():
                     self._send(action)
                 case Ignored():
-                    self._mutter(action.why)
+                    self._ignore(action.why)
                 case Distrusted():
                     self._warn(action)
-                case Sooner():  # who carries it out wakes up to look what is due
+                case Sooner():  # the session wakes up anyway, and sees what is due
                     pass
                 case _:
-                    self._news.append(action)
+                    self._reporter.say(action)
 
     def _send(self, send: Send) -> None:
         assert self._datagrams is not None
@@ -171,38 +170,24 @@ class Session:
         except NetworkError as error:
             if self._join_at_s is None:
                 self._join_at_s = self._clock.now_s() + self._options.interval_s
-            self._failed(not_sent(self._group, error))
+            self._reporter.failed(_retried(not_sent(self._group, error)))
         else:
             if send.to is None:
                 self._join_at_s = None
-                self._works()
+                self._reporter.works()
 
-    def _failed(self, error: ClusterKitError) -> None:
-        """Report an error, once."""
-        if str(error) != self._fault:
-            self._fault = str(error)
-            self._news.append(Failed(error))
-
-    def _works(self) -> None:
-        if self._fault is not None or not self._announced:
-            self._ctx.announced()
-        self._fault = None
-        self._announced = True
-
-    def _mutter(self, why: str) -> None:
-        """Log what was of no use, once in a while."""
-        self._ignored += 1
-        if self._clock.now_s() >= self._quiet_until_s:
-            self._quiet_until_s = self._clock.now_s() + REPEAT_S
-            log.debug("port %d: %s; %d datagrams ignored so far", self._options.port, why, self._ignored)
+    def _ignore(self, why: str) -> None:
+        """Log a datagram that is of no use, now and then."""
+        if self._throttle.passes("ignored", self._clock.now_s()):
+            log.debug("port %d: %s%s", self._options.port, why, self._throttle.more("ignored"))
 
     def _warn(self, distrusted: Distrusted) -> None:
         if self._warnings.passes(distrusted, self._clock.now_s()):
             log.warning("%s", distrusted)
         else:
-            self._mutter(str(distrusted))
+            self._ignore(str(distrusted))
 
-    # -- ending ----------------------------------------------------------------------------------------------------------------
+    # -- ending ------------------------------------------------------------------------------------
 
     def _say_goodbye(self) -> None:
         if self._datagrams is not None:
@@ -211,14 +196,18 @@ class Session:
                     self._datagrams.send(send.datagram, send.to)
 
     def _close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         if self._datagrams is not None:
             self._datagrams.close()
             self._datagrams = None
 
 
-def _plain(options: GossipStrategy, ctx: Discovery, announce_bytes: int = ANNOUNCE_BYTES) -> GossipEngine:
+def _retried(fault: SourceFault) -> ClusterKitError:
+    return DiscoveryError(f"gossip: {fault}; trying again", strategy="gossip")
+
+
+def _plain(
+    options: GossipOptions, ctx: Discovery, announce_bytes: int = ANNOUNCE_BYTES
+) -> GossipEngine:
     return GossipEngine(
         ctx.local,
         ctx.fence,
@@ -231,8 +220,9 @@ def _plain(options: GossipStrategy, ctx: Discovery, announce_bytes: int = ANNOUN
     )
 
 
-def _sealed(options: GossipStrategy, ctx: Discovery, sealing: Sealing) -> SealedEngine:
-    from cluster_kit.strategies.gossip.sealed import SealedEngine  # who has no secret loads none of this
+def _sealed(options: GossipOptions, ctx: Discovery, sealing: Sealing) -> SealedEngine:
+    # Loaded only where there is a secret.
+    from cluster_kit.strategies.gossip.sealed import SealedEngine
     from cluster_kit.wire.envelope import ENVELOPE_BYTES
 
     return SealedEngine(

@@ -1,7 +1,7 @@
-"""Strategy ``hosts_file``: the nodes that a file lists, as it is now; it may be edited while everything runs.
+"""Strategy ``hosts_file``: the nodes that a file lists now; it may be edited at any time.
 
-A whole file is an explicit answer, so whoever is taken out of it is gone. A file that can't be read, or that may be half
-written, is a failed look-up and takes nobody away.
+A whole file is an explicit answer, so a node that is removed from it is gone. A file that can't be
+read, or that may be half written, is a failed look-up and takes nobody away.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ MAX_INTERVAL_S = 86_400.0
 class HostsFileStrategy(Strategy):
     """Vouches for the nodes in a file.
 
-    There is nothing for ``PollingStrategy`` to do here: an edit needs no confirmation, a look at a file no back-off, and what
-    hasn't changed need not be told again.
+    It is no ``PollingStrategy``: an edit needs no confirmation, a look at a file no back-off, and
+    unchanged content needs no answer.
 
     Args:
-        path: The file: a node a line, as ``name@host:port``, or ``host:port`` where the name is to be learnt from the node.
+        path: The file: one node a line, as ``name@host:port``, or ``host:port`` where the node
+            tells its name.
         interval_s: Seconds from one look at the file to the next.
     """
 
@@ -43,16 +44,16 @@ class HostsFileStrategy(Strategy):
         raise_all(_faults(self))
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
-        """Tell the list, and again whenever it has changed."""
-        from cluster_kit.strategies.hosts_file.session import Session
+        """Yield the list, and again whenever it has changed."""
+        from cluster_kit.strategies.hosts_file.session import HostsFileSession
 
-        return Session(self.path, self.interval_s, ctx).observe()
+        return HostsFileSession(self.path, self.interval_s, ctx).observe()
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Read the file once: which line can't be used, who is in it, and which of their hosts have an address."""
-        from cluster_kit.strategies.hosts_file.diagnosis import findings
+        """Read the file once: report faulty lines, nodes, and which hosts have an address."""
+        from cluster_kit.strategies.hosts_file.diagnosis import diagnose
 
-        return findings(self.path, ctx.local)
+        return diagnose(self.path, ctx.local)
 
 
 def _faults(options: HostsFileStrategy) -> Iterator[Fault]:
@@ -61,5 +62,6 @@ def _faults(options: HostsFileStrategy) -> Iterator[Fault]:
     except UnicodeEncodeError:
         named = False
     if not named:
-        yield Fault(("path",), f"{str(options.path)!r:.80}: no file can have that name", "correct it")
+        what = f"{str(options.path)!r:.80}: no file can have that name"
+        yield Fault(("path",), what, "correct it")
     yield from faults_of_bounds(options)

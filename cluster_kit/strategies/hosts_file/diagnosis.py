@@ -1,4 +1,4 @@
-"""What is found out about a hosts file when it is diagnosed: each line that can't be used, and who is in it."""
+"""Diagnoses a hosts file: each line that can't be used, and the nodes that it lists."""
 
 from __future__ import annotations
 
@@ -6,40 +6,36 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from cluster_kit.diagnosis import Finding, Outcome
+from cluster_kit.diagnosis import Finding
 from cluster_kit.node import Node
-from cluster_kit.strategies.hosts_file.lines import Fault, parse
-from cluster_kit.strategies.hosts_file.reader import Reader, place_of
+from cluster_kit.strategies.hosts_file.parser import FileFault, parse
+from cluster_kit.strategies.hosts_file.reader import FileReader, place_of
 from cluster_kit.strategies.hosts_file.session import READ_S, hanging
 from cluster_kit.strategies.static import examine
 
 
-async def findings(path: Path, local: Node) -> AsyncIterator[Finding]:
-    """Read the file once, and tell what is wrong with it or who is in it."""
+async def diagnose(path: Path, local: Node) -> AsyncIterator[Finding]:
+    """Read the file once, and report what is wrong with it or which nodes it lists."""
     place = place_of(path)
     content = await _read(path)
-    if isinstance(content, Fault):
-        yield _finding(content, place)
+    if isinstance(content, FileFault):
+        yield content.in_file(place).finding()
         return
     listing = parse(content)
     if listing.faults:
         for fault in listing.faults:
-            yield _finding(fault, place)
+            yield fault.in_file(place).finding()
         return
     yield Finding(asked=place, got=f"{len(content)} bytes, every line can be used")
     async for finding in examine(listing.nodes, local):
         yield finding
 
 
-async def _read(path: Path) -> bytes | Fault:
+async def _read(path: Path) -> bytes | FileFault:
     try:
         async with asyncio.timeout(READ_S):
-            content = await asyncio.to_thread(Reader(path).read)
+            content = await asyncio.to_thread(FileReader(path).read)
     except TimeoutError:
         return hanging()
-    assert content is not None  # it was never read before
+    assert content is not None  # a first read always has content
     return content
-
-
-def _finding(fault: Fault, place: str) -> Finding:
-    return Finding(asked=fault.at(place), got=fault.what, outcome=Outcome.FAILED, cause=fault.cure)

@@ -1,6 +1,6 @@
 """Reads a file that others write, replace and remove at any time.
 
-Blocks, for as long as the file's system takes: to be called in a thread.
+Reading blocks for as long as the file system takes, so it belongs in a thread.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import stat
 import time
 from pathlib import Path
 
-from cluster_kit.strategies.hosts_file.lines import Fault
+from cluster_kit.errors import cause_of
+from cluster_kit.strategies.hosts_file.parser import FileFault
 
 MAX_BYTES = 2**20  # some 20 000 nodes
-GRANULE_S = 2.0  # FAT's; of all file systems in use its times of change are the coarsest
+GRANULE_S = 2.0  # of FAT, whose times of change are the coarsest of all file systems in use
 
 _CORRECT = "correct path"
 _CURES = {
@@ -31,7 +32,7 @@ _KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a
 Stamp = tuple[int, ...]
 
 
-class Reader:
+class FileReader:
     """Reads again only what may have changed since it was last read."""
 
     def __init__(self, path: Path) -> None:
@@ -40,38 +41,39 @@ class Reader:
         self._since_s = 0.0
         self._settled = False
 
-    def read(self) -> bytes | Fault | None:
-        """Return what the file holds, or why that can't be had; ``None`` if it is surely what it was the last time."""
-        content: bytes | Fault | None
+    def read(self) -> bytes | FileFault | None:
+        """Return the content, or why it can't be had; ``None`` if it is certainly unchanged."""
+        content: bytes | FileFault | None
         try:
             content = self._read()
         except OSError as exc:
             cure = _CURES.get(exc.errno or 0, _CORRECT)
-            content = Fault(f"cannot be read: {(exc.strerror or str(exc)).lower()}", cure)
-        if isinstance(content, Fault):
+            content = FileFault(f"cannot be read: {cause_of(exc)}", cure)
+        if isinstance(content, FileFault):
             self._stamp = None
         return content
 
-    def _read(self) -> bytes | Fault | None:
-        """Follow symlinks anew and open the file each time: to ask for its state alone may be answered from a cache (NFS)."""
-        refusal = _refusal(self._path.stat())  # before it is opened, which does something to a pipe or a device
+    def _read(self) -> bytes | FileFault | None:
+        """Follow symlinks and open the file each time: NFS may answer a mere stat from a cache."""
+        refusal = _refusal(self._path.stat())  # opening a pipe or a device has side effects
         if refusal is not None:
             return refusal
-        fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # it may be a pipe by now
+        # Without blocking: it may be a pipe by now.
+        fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
             now_s = time.monotonic()
             found = os.fstat(fd)
             refusal = _refusal(found)
             if refusal is not None:
                 return refusal
-            if self._is_as_it_was(_stamp(found), now_s):
+            if self._is_unchanged(_stamp(found), now_s):
                 return None
             return _content(fd)
         finally:
             os.close(fd)
 
-    def _is_as_it_was(self, stamp: Stamp, now_s: float) -> bool:
-        """Judge by the stamp, once it is so old that another change can't have the same one any more."""
+    def _is_unchanged(self, stamp: Stamp, now_s: float) -> bool:
+        """Trust the stamp once it is so old that no other change can have the same one."""
         if stamp != self._stamp:
             self._stamp, self._since_s, self._settled = stamp, now_s, False
         elif self._settled:
@@ -81,27 +83,34 @@ class Reader:
 
 
 def _stamp(found: os.stat_result) -> Stamp:
-    """Return what an edit changes; the time of the last change can't be set back, as that of modification can."""
+    """Return what an edit changes; ctime can't be set back, as mtime can."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _refusal(found: os.stat_result) -> Fault | None:
+def _refusal(found: os.stat_result) -> FileFault | None:
     kind = stat.S_IFMT(found.st_mode)
-    return None if kind == stat.S_IFREG else Fault(f"is {_KINDS.get(kind, 'a device')}: expected a file", _CORRECT)
+    return (
+        None
+        if kind == stat.S_IFREG
+        else FileFault(f"is {_KINDS.get(kind, 'a device')}: expected a file", _CORRECT)
+    )
 
 
-def _content(fd: int) -> bytes | Fault:
+def _content(fd: int) -> bytes | FileFault:
     content = b""
     while len(content) <= MAX_BYTES:
         chunk = os.read(fd, MAX_BYTES + 1 - len(content))
         if not chunk:
             return content
         content += chunk
-    return Fault(f"has more than {MAX_BYTES} bytes", "is it the right file? If so, split the cluster into several topologies")
+    return FileFault(
+        f"has more than {MAX_BYTES} bytes",
+        "is it the right file? If so, split the cluster into several topologies",
+    )
 
 
 def place_of(path: Path) -> str:
-    """Return what messages call the file: its absolute path, in a form that can be printed."""
+    """Return the name of the file in messages: its absolute path, printable."""
     try:
         place = str(path.absolute())
     except OSError:  # the current directory is gone

@@ -1,53 +1,58 @@
-"""A hosts file under observation: looks at it again and again, and tells what is new.
+"""One run of the strategy: it looks at the file again and again, and reports what is new.
 
-A change that takes somebody away is believed once the file holds still: one that is written in place, line by line, looks
-whole after each line.
+A change that takes a node away counts once the file holds still: a file that is written in place,
+line by line, looks whole after each line.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
-from cluster_kit.abc import Discovery, Failed, Found
+from cluster_kit.abc import Discovery, Found, Observation
 from cluster_kit.errors import DiscoveryError
-from cluster_kit.strategies.hosts_file.lines import Fault, parse
-from cluster_kit.strategies.hosts_file.reader import Reader, place_of
+from cluster_kit.reporter import Reporter
+from cluster_kit.strategies.hosts_file.parser import FileFault, parse
+from cluster_kit.strategies.hosts_file.reader import FileReader, place_of
 
 STILL_S = 0.25
-READ_S = 10.0  # a file system that takes longer hangs, such as one whose server is gone
+READ_S = 10.0  # a file system that takes longer hangs, as one whose server is gone
 
-_RESTLESS = Fault("changes all the time", "write a copy of it, and rename that over it")
+_RESTLESS = FileFault("changes all the time", "write a copy of it, and rename that over it")
 _MAX_LOOKS = 20
 
 
-class Session:
-    """One run of the strategy."""
+class HostsFileSession:
+    """Looks at the file at ``path`` every ``interval_s`` seconds."""
 
     def __init__(self, path: Path, interval_s: float, ctx: Discovery) -> None:
         self._place = place_of(path)
         self._interval_s = interval_s
-        self._reader = Reader(path)
-        self._reading: asyncio.Future[bytes | Fault | None] | None = None
+        self._reader = FileReader(path)
+        self._reading: asyncio.Future[bytes | FileFault | None] | None = None
         self._last = Found(ctx.found)
-        self._told: Found | Failed | None = None
+        self._reporter = Reporter(ctx.announced)
 
-    async def observe(self) -> AsyncIterator[Found | Failed]:
+    async def observe(self) -> AsyncIterator[Observation]:
         """Look at the file until closed."""
         try:
             while True:
-                answer = await self._answer()
-                if answer is not None and answer != self._told:
-                    self._told = answer
-                    yield answer
+                match await self._answer():
+                    case Found() as found:
+                        self._reporter.answer(found, None)
+                    case DiscoveryError() as error:
+                        self._reporter.failed(error, again=True)  # as a polled source does
+                for observation in self._reporter.take():
+                    yield observation
                 await asyncio.sleep(self._interval_s)
         finally:
             if self._reading is not None:
                 self._reading.cancel()
 
-    async def _answer(self) -> Found | Failed | None:
-        """Return what the file says now, ``None`` where that is nothing new."""
+    async def _answer(self) -> Found | DiscoveryError | None:
+        """Return what the file says now; ``None`` where it has not changed."""
         content = await self._read()
         if content is None:
             return None
@@ -61,21 +66,21 @@ class Session:
     def _takes_away(self, answer: Found) -> bool:
         return not {node.key for node in self._last.nodes} <= {node.key for node in answer.nodes}
 
-    async def _judge(self, content: bytes | Fault) -> Found | Failed:
-        if isinstance(content, Fault):
-            return self._failed(content)
+    async def _judge(self, content: bytes | FileFault) -> Found | DiscoveryError:
+        if isinstance(content, FileFault):
+            return self._error(content)
         listing = await asyncio.to_thread(parse, content)
         if listing.faults:
-            return self._failed(listing.faults[0], more=len(listing.faults) - 1)
+            return self._error(listing.faults[0], more=len(listing.faults) - 1)
         return Found(listing.nodes)
 
-    def _failed(self, fault: Fault, more: int = 0) -> Failed:
+    def _error(self, fault: FileFault, more: int = 0) -> DiscoveryError:
         others = f" (and {more} more faults)" if more else ""
-        text = f"hosts_file: {fault.at(self._place)}: {fault.what}{others}; {fault.cure}"
-        return Failed(DiscoveryError(text, strategy="hosts_file"))
+        fault = replace(fault, what=fault.what + others)
+        return DiscoveryError(f"hosts_file: {fault.in_file(self._place)}", strategy="hosts_file")
 
-    async def _still(self, content: bytes | Fault) -> bytes | Fault:
-        """Return what the file holds when it has not changed for a moment."""
+    async def _still(self, content: bytes | FileFault) -> bytes | FileFault:
+        """Return the content of the file once it has not changed for a moment."""
         for _ in range(_MAX_LOOKS):
             await asyncio.sleep(STILL_S)
             again = await self._read()
@@ -84,8 +89,8 @@ class Session:
             content = again
         return _RESTLESS
 
-    async def _read(self) -> bytes | Fault | None:
-        """Read in a thread, one at a time: one that hangs must not take all of them, which others need."""
+    async def _read(self) -> bytes | FileFault | None:
+        """Read in a thread, one at a time: a file that hangs must not use up all threads."""
         if self._reading is None:
             self._reading = asyncio.get_running_loop().run_in_executor(None, self._reader.read)
         done, _ = await asyncio.wait([self._reading], timeout=READ_S)
@@ -95,7 +100,7 @@ class Session:
         return reading.result()
 
 
-def hanging() -> Fault:
-    """Return what is wrong with a file of which nothing is heard."""
+def hanging() -> FileFault:
+    """Return the fault of a file that can't be read in time."""
     cure = "its file system hangs: see whether its server can be reached"
-    return Fault(f"cannot be read: no answer within {READ_S:g} s", cure)
+    return FileFault(f"cannot be read: no answer within {READ_S:g} s", cure)

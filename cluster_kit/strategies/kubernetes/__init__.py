@@ -1,181 +1,42 @@
-"""Strategy ``kubernetes``: the pods behind a Service, or those that carry certain labels, as the API server knows them.
+"""Strategy ``kubernetes``: the pods behind a Service, or those with certain labels.
 
-The collection is listed once and then watched, so that a change is known at once and an idle cluster costs no requests.
-``entries``, ``naming``, ``view`` and ``reflector`` decide what to ask and what to make of the answers, ``client`` has the
-network, ``session`` puts them together. This module declares the options and loads the rest when it runs, since the application
-imports it, too.
+The API server lists the collection once and is then watched, so that a change is known at once and
+an idle cluster costs no requests. ``objects`` are decoded, ``entries`` extracts addresses from
+them, ``naming`` makes nodes of those, ``view`` finds out what is new; ``reflector`` decides what to
+ask next. ``client`` talks to the server, by the ``access`` that the environment gives; ``session``
+connects these. All but the options are loaded when the strategy runs, since the application imports
+it too.
 
 Source: libcluster ``Cluster.Strategy.Kubernetes``, lib/strategy/kubernetes.ex.
-Differs: watches instead of polling; reads EndpointSlices; a 403 is a failure and no empty cluster; the certificate is always
-verified; nodes need no basename and may have ports.
+Differs: watches instead of polling; reads EndpointSlices; a 403 is a failure and no empty cluster;
+the certificate is always verified; nodes need no basename and may have ports.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from cluster_kit.abc import Discovery, Observation, Strategy
-from cluster_kit.config.bounds import Bounds, Port, faults_of_bounds
-from cluster_kit.errors import raise_all
-from cluster_kit.fault import Fault
-from cluster_kit.host import canonical_host, why_unexpanded
-from cluster_kit.node import split_endpoint
+from cluster_kit.abc import Discovery, Observation
+from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
 
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-MIN_POLL_S = 0.5
-MAX_POLL_S = 3600.0
-
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123, as namespaces, Services and ports are called
-_DOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
-_KEY = r"[A-Za-z0-9][A-Za-z0-9._/-]*"
-_VALUE = r"[A-Za-z0-9._-]*"
-_REQUIREMENT = rf"!\s*{_KEY}|{_KEY}(\s*(=|==|!=|<|>)\s*{_VALUE}|\s+(in|notin)\s*\(\s*{_VALUE}(\s*,\s*{_VALUE})*\s*\))?"
-_SELECTOR = re.compile(rf"\s*({_REQUIREMENT})\s*(,\s*({_REQUIREMENT})\s*)*")  # the server knows the finer points
-_BASENAME = re.compile(r"[!-?A-~]{1,200}")
-
-
-def _as(name: str) -> dict[str, tuple[str, ...]]:
-    """Return the metadata of a field that libcluster calls ``name``."""
-    return {"aliases": (name,)}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KubernetesStrategy(Strategy):
-    """Watches EndpointSlices or pods. Each option that libcluster has is known by its name there, too.
-
-    Args:
-        selector: Labels to select by: those of Services, whose endpoints are taken, or with ``ip_lookup_mode: pods`` of pods.
-        service_name: The Service whose endpoints are taken where there is no selector, and which governs hostnames.
-        port: Where peers listen, by number, or by the name of the port of the Service or the container; by default the only
-            port that there is.
-        node_basename: What stands before the ``@`` of all names; by default peers tell their names.
-        mode: What stands behind it: the address, the pod's DNS name made of the address, or that made of its hostname.
-        namespace: Where to look; by default the pod's own, or that of the kubeconfig's context.
-        ip_lookup_mode: Whether to read a Service's endpoints, or pods.
-        count_unready: Whether pods count that don't pass their readiness probe, which may be waiting for the cluster.
-        cluster_name: The DNS domain of the cluster without its ``.local``; ``CLUSTER_DOMAIN`` in the environment wins.
-        polling_interval_s: Seconds between lists where watching is forbidden.
-        use_cached_resources: Let the API server answer from its cache, which may be a little behind.
-        kubeconfig: How to reach the API server; by default the pod's service account, else what ``kubectl`` takes.
-        context: The context of the kubeconfig; by default its current one.
-        master: The API server, as ``https://host:port`` or as a name that the cluster's domain completes.
-        service_account_path: The folder with ``token``, ``ca.crt`` and ``namespace``.
-    """
-
-    selector: str | None = field(default=None, metadata=_as("kubernetes_selector"))
-    service_name: str | None = field(default=None, metadata=_as("kubernetes_service_name"))
-    port: Port | str | None = None
-    node_basename: str | None = field(default=None, metadata=_as("kubernetes_node_basename"))
-    mode: Literal["ip", "dns", "hostname"] = "ip"
-    namespace: str | None = field(default=None, metadata=_as("kubernetes_namespace"))
-    ip_lookup_mode: Literal["endpoints", "pods"] = field(default="endpoints", metadata=_as("kubernetes_ip_lookup_mode"))
-    count_unready: bool = True
-    cluster_name: str = field(default="cluster", metadata=_as("kubernetes_cluster_name"))
-    polling_interval_s: Annotated[float, Bounds(ge=MIN_POLL_S, le=MAX_POLL_S)] = 5.0
-    use_cached_resources: bool = field(default=False, metadata=_as("kubernetes_use_cached_resources"))
-    kubeconfig: Path | None = None
-    context: str | None = None
-    master: str | None = field(default=None, metadata=_as("kubernetes_master"))
-    service_account_path: Path = field(default=SERVICE_ACCOUNT, metadata=_as("kubernetes_service_account_path"))
-
-    def __post_init__(self) -> None:
-        raise_all(_faults(self))
-
-    def domain(self, environ: Mapping[str, str]) -> str:
-        """Return the DNS domain of the cluster."""
-        return environ.get("CLUSTER_DOMAIN", "").strip(".") or f"{self.cluster_name}.local"
+class KubernetesStrategy(KubernetesOptions):
+    """Watches EndpointSlices or pods; libcluster's names of options are aliases."""
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Watch until closed."""
-        from cluster_kit.strategies.kubernetes.session import Session
+        from cluster_kit.strategies.kubernetes.session import KubernetesSession
 
-        return Session(self, ctx).observe()
+        return KubernetesSession(self, ctx).observe()
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Ask one thing after the other, and look for the cause where nobody is found."""
-        from cluster_kit.strategies.kubernetes.diagnose import diagnose
+        """Ask step by step, and look for the cause where nobody is found."""
+        from cluster_kit.strategies.kubernetes.diagnosis import diagnose
 
         return diagnose(self)
-
-
-def _faults(options: KubernetesStrategy) -> Iterator[Fault]:
-    if not _is_installed():
-        what = "kubernetes: the package 'kubernetes', 37 or later, is not installed"
-        yield Fault((), what, "pip install 'cluster-kit[kubernetes]'")
-    yield from _faults_of_selection(options)
-    yield from _faults_of_names(options)
-    yield from faults_of_bounds(options)
-
-
-def _is_installed() -> bool:
-    found = find_spec("kubernetes")
-    return found is not None and any(Path(place, "aio", "client").is_dir() for place in found.submodule_search_locations or ())
-
-
-def _faults_of_selection(options: KubernetesStrategy) -> Iterator[Fault]:
-    if options.ip_lookup_mode == "pods" and not options.selector:
-        what = "is not given: ip_lookup_mode 'pods' needs the labels of the pods, such as 'app=web'"
-        yield Fault(("selector",), what)
-    elif not options.selector and not options.service_name:
-        what = "neither selector nor service_name is given"
-        yield Fault(("selector",), what, "set service_name to the Service of the peers")
-    if options.mode == "hostname" and not options.service_name:
-        what = "is not given: mode 'hostname' needs the headless Service of the StatefulSet"
-        yield Fault(("service_name",), what)
-    if options.mode != "ip" and not options.node_basename:
-        what = f"is not given: mode {options.mode!r} gives only what follows it in a node's name"
-        yield Fault(("node_basename",), what)
-
-
-def _faults_of_names(options: KubernetesStrategy) -> Iterator[Fault]:
-    if options.selector is not None and not _SELECTOR.fullmatch(options.selector):
-        what = f"invalid value {options.selector[:80]!r}"
-        such_as = "'app=web,tier!=test' or 'app in (web, api)'"
-        yield Fault(("selector",), f"{what}: expected labels such as {such_as}")
-    if not _DOMAIN.fullmatch(domain := options.domain(os.environ)):
-        option = "CLUSTER_DOMAIN" if os.environ.get("CLUSTER_DOMAIN") else "cluster_name"
-        what = f"the cluster's domain would be {domain[:80]!r}"
-        yield Fault((option,), f"{what}: expected a DNS name such as 'cluster.local'")
-    named = {"namespace": options.namespace, "service_name": options.service_name}
-    if isinstance(options.port, str):
-        if options.port.isdecimal():
-            what = f"invalid value {options.port!r}: no port has a number as its name"
-            yield Fault(("port",), what, "write it without quotes")
-        else:
-            named["port"] = options.port
-    for option, name in named.items():
-        if name is not None and not _LABEL.fullmatch(name):
-            what = f"invalid value {name!r}"
-            wanted = "at most 63 lower-case letters, digits and dashes"
-            yield Fault((option,), f"{what}: expected {wanted}")
-    if options.master is not None:
-        yield from _faults_of_master(options.master)
-    if options.context is not None and (not options.context.strip() or why_unexpanded(options.context)):
-        what = f"invalid value {options.context!r}: expected the name of a context of the kubeconfig"
-        yield Fault(("context",), what, "leave it out for the current one")
-    if options.node_basename is not None and (
-        not _BASENAME.fullmatch(options.node_basename) or why_unexpanded(options.node_basename)
-    ):
-        what = f"invalid value {options.node_basename!r}"
-        wanted = "visible ASCII without '@', such as 'web'"
-        yield Fault(("node_basename",), f"{what}: expected {wanted}")
-
-
-def _faults_of_master(master: str) -> Iterator[Fault]:
-    try:
-        if master.startswith("https://"):
-            split_endpoint(master.removeprefix("https://").removesuffix("/").replace("%25", "%"))  # RFC 6874
-        else:
-            canonical_host(master)
-    except ValueError as exc:
-        wanted = "https://host:port, or a name such as kubernetes.default.svc"
-        yield Fault(("master",), f"invalid value {master!r}: expected {wanted}; {exc}")

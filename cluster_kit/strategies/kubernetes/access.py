@@ -1,13 +1,13 @@
-"""How to reach the API server: where it is, whom to trust, who to say we are.
+"""How to reach the API server: its address, the CA to trust, and our credentials.
 
-In a pod that is its service account, elsewhere a kubeconfig. Read anew for each client, so that what was rotated is found. The
-server's certificate is verified always: what would switch that off is refused.
+In a pod these come from its service account, elsewhere from a kubeconfig. They are read again for
+each client, so that rotated ones are found. The server's certificate is always verified: a setting
+that would switch that off is refused.
 """
 
 from __future__ import annotations
 
 import base64
-import ipaddress
 import os
 import secrets
 import ssl
@@ -20,11 +20,11 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from cluster_kit.host import is_loopback
+from cluster_kit.host import ip_of, is_loopback
 from cluster_kit.node import join_address
-from cluster_kit.strategies.kubernetes import KubernetesStrategy
+from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind
 from cluster_kit.strategies.kubernetes.exec_plugin import ask_plugin
-from cluster_kit.strategies.kubernetes.faults import ApiError, Kind
+from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.package import (
     ApiClient,
     ConfigException,
@@ -38,19 +38,23 @@ USUAL_KUBECONFIG = "~/.kube/config"
 
 _NO_HOME = "this user has no home directory: HOME is not set, and its number is not in passwd"
 _MOUNT = "mount the service account's token, or set kubeconfig"
-_MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  # what a kubeconfig of another shape raises
+# What a kubeconfig of another shape raises.
+_MISSHAPEN = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _UNUSABLE = (ConfigException, OSError, yaml.YAMLError, *_MISSHAPEN)
-_FILES = {"clusters": ("certificate-authority",), "users": ("client-certificate", "client-key", "tokenFile")}
+_FILES = {
+    "clusters": ("certificate-authority",),
+    "users": ("client-certificate", "client-key", "tokenFile"),
+}
 
 
 class Access(NamedTuple):
     """A client that is ready to ask.
 
     Attributes:
-        api: To be closed by whoever takes it.
-        namespace: Where to look, unless the options say so.
-        origin: Where all this is from, for messages.
-        proxy: What stands between us and the server.
+        api: The client, to be closed by whoever takes it.
+        namespace: The namespace to look in, unless the options name one.
+        origin: The source of all this, for messages.
+        proxy: The proxy between us and the server.
     """
 
     api: ApiClient
@@ -65,7 +69,7 @@ class Access(NamedTuple):
         return f"API server {self.api.configuration.host}{through}"
 
 
-async def open_access(options: KubernetesStrategy, environ: Mapping[str, str]) -> Access:
+async def open_access(options: KubernetesOptions, environ: Mapping[str, str]) -> Access:
     """Make a client.
 
     Raises:
@@ -78,18 +82,18 @@ async def open_access(options: KubernetesStrategy, environ: Mapping[str, str]) -
             places = environ.get("KUBECONFIG") or USUAL_KUBECONFIG
             homeless = "" if places != USUAL_KUBECONFIG or _home() else f" ({_NO_HOME})"
             raise _unusable(
-                f"no API server to ask: this is no pod (KUBERNETES_SERVICE_HOST is not set), and there is no {places}"
-                f"{homeless}; set kubeconfig, or KUBECONFIG in the environment"
+                "no API server to ask: this is no pod (KUBERNETES_SERVICE_HOST is not set), and "
+                f"there is no {places}{homeless}; set kubeconfig, or KUBECONFIG in the environment"
             )
     if kubeconfig is None:
         return _in_cluster(options, environ)
     return await _by_kubeconfig(kubeconfig, options, environ)
 
 
-# -- a pod's service account ---------------------------------------------------------------------------------------------------
+# -- a pod's service account -----------------------------------------------------------------------
 
 
-def _in_cluster(options: KubernetesStrategy, environ: Mapping[str, str]) -> Access:
+def _in_cluster(options: KubernetesOptions, environ: Mapping[str, str]) -> Access:
     folder = options.service_account_path
     host = _master(options, environ) if options.master else _service(environ)
     configuration = Configuration(host=host, ssl_ca_cert=str(folder / "ca.crt"))
@@ -113,22 +117,14 @@ def _service(environ: Mapping[str, str]) -> str:
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
-def _master(options: KubernetesStrategy, environ: Mapping[str, str]) -> str:
+def _master(options: KubernetesOptions, environ: Mapping[str, str]) -> str:
     """Return the URL of ``master``; a name is completed as libcluster does."""
     master = options.master or ""
     if master.startswith("https://"):
         return master.rstrip("/")
     domain = options.domain(environ)
-    final = _is_ip(master) or master.endswith((".", domain))
+    final = ip_of(master) is not None or master.endswith((".", domain))
     return f"https://{join_address(master if final else f'{master}.{domain}', 443)}"
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _read(path: Path, what: str) -> str:
@@ -141,13 +137,13 @@ def _read(path: Path, what: str) -> str:
     return text
 
 
-def _named(options: KubernetesStrategy) -> Path | None:
+def _named(options: KubernetesOptions) -> Path | None:
     """Return the kubeconfig of the options.
 
     One that is relative goes by the current directory, and errors show that.
 
     Raises:
-        ApiError: It can't be told where that is.
+        ApiError: Its place is unknown.
     """
     if options.kubeconfig is None:
         return None
@@ -155,10 +151,14 @@ def _named(options: KubernetesStrategy) -> Path | None:
         return options.kubeconfig.expanduser().absolute()
     except RuntimeError as exc:
         cause = _NO_HOME if options.kubeconfig.parts[0] == "~" else "there is no such user"
-        raise _unusable(f"cannot use the kubeconfig '{options.kubeconfig}': {cause}; give its whole path") from exc
+        raise _unusable(
+            f"cannot use the kubeconfig '{options.kubeconfig}': {cause}; give its whole path"
+        ) from exc
     except OSError as exc:
         cause = "the current directory is gone"
-        raise _unusable(f"cannot use the kubeconfig '{options.kubeconfig}': {cause}; give its whole path") from exc
+        raise _unusable(
+            f"cannot use the kubeconfig '{options.kubeconfig}': {cause}; give its whole path"
+        ) from exc
 
 
 def _home() -> Path | None:
@@ -169,7 +169,7 @@ def _home() -> Path | None:
         return None
 
 
-# -- a kubeconfig --------------------------------------------------------------------------------------------------------------
+# -- a kubeconfig ----------------------------------------------------------------------------------
 
 
 def _usual_kubeconfig(environ: Mapping[str, str]) -> Path | None:
@@ -184,18 +184,22 @@ def _usual_kubeconfig(environ: Mapping[str, str]) -> Path | None:
 def _is_there(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a folder that we may not enter, such as another user's HOME: reading tells
+    except OSError:  # a folder that we may not enter: reading it gives the reason
         return True
 
 
-async def _by_kubeconfig(path: Path, options: KubernetesStrategy, environ: Mapping[str, str]) -> Access:
+async def _by_kubeconfig(
+    path: Path, options: KubernetesOptions, environ: Mapping[str, str]
+) -> Access:
     configuration = Configuration()
     try:
         with _KeyFiles(path) as keys:
             config = _load(path, keys)
             _refuse_unknown(options.context, config)
             await _authenticate(_user_of(config, options.context), path.parent, keys)
-            loader = await load_kube_config_from_dict(config, options.context, configuration)  # type: ignore[no-untyped-call]
+            loader = await load_kube_config_from_dict(  # type: ignore[no-untyped-call]
+                config, options.context, configuration
+            )
             _refuse_unverified(configuration, path)
             if options.master:
                 configuration.host = _master(options, environ)
@@ -214,9 +218,10 @@ async def _by_kubeconfig(path: Path, options: KubernetesStrategy, environ: Mappi
 
 
 class _KeyFiles(ExitStack):
-    """Files of certificates and keys, for as long as the block lasts: ``ssl`` reads them from nowhere else, and at once.
+    """Files of certificates and keys, which exist within the block: ``ssl`` reads nothing else.
 
-    Their folder is made for the first of them: most kubeconfigs in a container have none, and no folder to write in either.
+    Their folder is made for the first of them: most kubeconfigs in a container have none, and no
+    folder to write to either.
     """
 
     def __init__(self, kubeconfig: Path) -> None:
@@ -237,14 +242,16 @@ class _KeyFiles(ExitStack):
             file.write_bytes(data)
         except OSError as exc:
             cause = f"there is no folder to write keys to ({_reason(exc)})"
-            raise _unusable(f"cannot use the kubeconfig '{self._kubeconfig}': {cause}; set TMPDIR") from exc
+            raise _unusable(
+                f"cannot use the kubeconfig '{self._kubeconfig}': {cause}; set TMPDIR"
+            ) from exc
         return str(file)
 
 
 def _load(path: Path, keys: _KeyFiles) -> dict[str, Any]:
-    """Return the configuration with absolute paths, and with the data that it holds written to files.
+    """Return the configuration with absolute paths, and with embedded data written to files.
 
-    The package would write them to files that outlive a worker.
+    The package ``kubernetes`` would write it to files that outlive a worker.
     """
     config = yaml.safe_load(path.read_text())
     if not isinstance(config, dict):
@@ -262,46 +269,58 @@ def _load(path: Path, keys: _KeyFiles) -> dict[str, Any]:
 
 
 def _user_of(config: dict[str, Any], context: str | None) -> dict[str, Any]:
-    """Return what the kubeconfig knows of the user of ``context``; nothing where it is not complete."""
+    """Return the entry of the user of ``context``; empty where the kubeconfig is incomplete."""
     users = {entry["name"]: entry.get("user") or {} for entry in config.get("users") or ()}
     contexts = {entry["name"]: entry.get("context") or {} for entry in config.get("contexts") or ()}
-    user: dict[str, Any] = users.get(contexts.get(context or config.get("current-context"), {}).get("user"), {})
+    user: dict[str, Any] = users.get(
+        contexts.get(context or config.get("current-context"), {}).get("user"), {}
+    )
     return user
 
 
 async def _authenticate(user: dict[str, Any], folder: Path, keys: _KeyFiles) -> None:
-    """Put what a credential plugin gives in its place; ``keys`` is where to write certificates."""
+    """Apply what a credential plugin gives; ``keys`` is where to write certificates."""
     if "exec" not in user:
         return
     given = await ask_plugin(user.pop("exec"), folder)
     if given.token:
         user["token"] = given.token
     if given.client_certificate_data and given.client_key_data:
-        for option, data in (("client-certificate", given.client_certificate_data), ("client-key", given.client_key_data)):
+        for option, data in (
+            ("client-certificate", given.client_certificate_data),
+            ("client-key", given.client_key_data),
+        ):
             user[option] = keys.write(data.encode())
 
 
 def _refuse_unknown(context: str | None, config: dict[str, Any]) -> None:
     names = [entry["name"] for entry in config.get("contexts") or ()]
     if context is not None and context not in names:
-        raise ValueError(f"it has no context {context!r}, only {', '.join(map(repr, names)) or 'none'}")
+        raise ValueError(
+            f"it has no context {context!r}, only {', '.join(map(repr, names)) or 'none'}"
+        )
 
 
 def _refuse_unverified(configuration: Configuration, path: Path) -> None:
     url = urlsplit(configuration.host)
     if url.username is not None:
-        raise _unusable(f"the kubeconfig '{path}' has credentials in the address of its server: put them into its users")
+        raise _unusable(
+            f"the kubeconfig '{path}' has credentials in the address of its server: put them into "
+            "its users"
+        )
     if not configuration.verify_ssl:
         raise _unusable(
-            f"the kubeconfig '{path}' sets insecure-skip-tls-verify: the server's certificate is always verified; "
-            "put its CA into certificate-authority-data instead"
+            f"the kubeconfig '{path}' sets insecure-skip-tls-verify: the server's certificate is "
+            "always verified; put its CA into certificate-authority-data instead"
         )
     if url.scheme != "https" and not is_loopback(url.hostname or ""):
-        raise _unusable(f"the kubeconfig '{path}' leads to {configuration.host!r}: expected https://")
+        raise _unusable(
+            f"the kubeconfig '{path}' leads to {configuration.host!r}: expected https://"
+        )
 
 
 def _unusable(message: str) -> ApiError:
-    return ApiError(Kind.UNREACHABLE, message)
+    return ApiError(ErrorKind.UNREACHABLE, message)
 
 
 def _reason(exc: Exception) -> str:
@@ -314,7 +333,7 @@ def _reason(exc: Exception) -> str:
 
 
 def _proxy(configuration: Configuration, environ: Mapping[str, str]) -> Proxy | None:
-    """Return the proxy that is to be used, and have nobody else look for one."""
+    """Return the proxy to use, and keep the libraries from looking for one."""
     try:
         proxy = proxy_for(configuration.host, environ, configuration.proxy)
     except ValueError as exc:
@@ -326,9 +345,14 @@ def _proxy(configuration: Configuration, environ: Mapping[str, str]) -> Proxy | 
 
 
 def _client(configuration: Configuration, certificates: str) -> ApiClient:
-    """Return a client; its TLS context is complete once it is made, of ``certificates`` as messages call them."""
-    configuration.disable_strict_ssl_verification = True  # verified all the same: many clusters' CAs lack a key identifier
+    """Return a client with its TLS context; messages call its certificates ``certificates``."""
+    configuration.disable_strict_ssl_verification = (
+        True  # verified all the same: many clusters' CAs lack a key identifier
+    )
     try:
         return ApiClient(configuration)
     except OSError as exc:  # ssl.SSLError is one
-        raise _unusable(f"cannot use {certificates}: {_reason(exc)}; give what the cluster's administrator hands out") from exc
+        raise _unusable(
+            f"cannot use {certificates}: {_reason(exc)}; give what the cluster's administrator "
+            "hands out"
+        ) from exc

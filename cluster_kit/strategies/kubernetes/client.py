@@ -1,6 +1,7 @@
-"""Asks the API server: a request and its whole answer, or a watch and its lines as they come.
+"""Asks the API server: single requests, and watches whose lines are passed on as they come.
 
-Credentials that are refused are read anew and tried once more. An answer other than 200, or none, is an ``ApiError``.
+Credentials that are refused are read again and tried once more. An answer other than 200, or none,
+is an ``ApiError``.
 """
 
 from __future__ import annotations
@@ -15,24 +16,32 @@ from urllib.parse import urlsplit
 import aiohttp
 from msgspec.json import decode
 
-from cluster_kit.strategies.kubernetes import KubernetesStrategy
 from cluster_kit.strategies.kubernetes.access import Access, open_access
-from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, error_of, quoted
-from cluster_kit.strategies.kubernetes.lines import Lines
+from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, error_of, quoted
+from cluster_kit.strategies.kubernetes.lines import LineSplitter
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Group
+from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.package import RESTResponse
 from cluster_kit.strategies.kubernetes.proxy import PROXY_URL
-from cluster_kit.strategies.kubernetes.resources import ENDPOINTS, PODS, SLICE_GROUP, SLICE_VERSIONS, SLICES, Params, Resource
+from cluster_kit.strategies.kubernetes.resources import (
+    ENDPOINTS,
+    PODS,
+    SLICE_GROUP,
+    SLICE_VERSIONS,
+    SLICES,
+    Params,
+    Resource,
+)
 
 Answer = TypeVar("Answer")
 
 ANSWER_S = 15.0  # until an answer begins; libcluster's time-out for the whole of it
 BODY_S = 60.0  # until an answer is complete
 SILENT_S = 150.0  # of a watch: a server that works sends a bookmark about every minute
-OVERTIME_S = 15.0  # that a watch may take longer than the server was told
-MAX_BODY_BYTES = 128 * 2**20  # five hundred pods of the largest size are not, ten thousand usual ones are smaller
+OVERTIME_S = 15.0  # by which a watch may exceed the time that the server was given
+MAX_BODY_BYTES = 128 * 2**20  # ten thousand usual pods are smaller
 
-_KEEP_IDLE: int = getattr(socket, "TCP_KEEPIDLE", None) or socket.TCP_KEEPALIVE  # type: ignore[attr-defined]  # macOS's name
+_KEEP_IDLE: int = getattr(socket, "TCP_KEEPIDLE", 0) or getattr(socket, "TCP_KEEPALIVE", 0)  # macOS
 _KEEP_ALIVE = (  # a server that is gone without a word is noticed in half a minute
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, _KEEP_IDLE, 15),
@@ -49,12 +58,12 @@ class WatchBrokenError(Exception):
 class Client:
     """Asks on behalf of one run of the strategy, until ``close``."""
 
-    def __init__(self, options: KubernetesStrategy) -> None:
+    def __init__(self, options: KubernetesOptions) -> None:
         self.options = options
         self._access: Access | None = None
 
     async def access(self) -> Access:
-        """Return how the server is reached; raises ``ApiError``."""
+        """Return the access to the server; raises ``ApiError``."""
         if self._access is None:
             self._access = await open_access(self.options, os.environ)
         return self._access
@@ -65,11 +74,11 @@ class Client:
         return self._access.server if self._access else "API server"
 
     async def namespace(self) -> str:
-        """Return where to look; raises ``ApiError``."""
+        """Return the namespace to look in; raises ``ApiError``."""
         return self.options.namespace or (await self.access()).namespace
 
     async def resource(self) -> Resource:
-        """Return what there is to read: the newest form in which the server has what the options ask for.
+        """Return the resource to read: the newest form that the server has.
 
         Raises:
             ApiError: The server doesn't tell.
@@ -79,17 +88,21 @@ class Client:
         try:
             group = await self.read(f"/apis/{SLICE_GROUP}", Group)
         except ApiError as error:
-            if error.kind is Kind.MISSING:
+            if error.kind is ErrorKind.MISSING:
                 return ENDPOINTS
-            if error.kind is Kind.FORBIDDEN:  # that much is open to everybody by default; the list will tell
+            if error.kind is ErrorKind.FORBIDDEN:  # unusual; listing will show whether it works
                 return SLICES[SLICE_VERSIONS[0]]
             raise
         offered = {each.version for each in group.versions}
-        return next((SLICES[version] for version in SLICE_VERSIONS if version in offered), ENDPOINTS)
+        return next(
+            (SLICES[version] for version in SLICE_VERSIONS if version in offered), ENDPOINTS
+        )
 
     def no_answer(self, exc: Exception) -> ApiError:
-        """Return what it means that an answer makes no sense."""
-        return ApiError(Kind.REFUSED, f"{self.server} answered with what can't be read: {quoted(str(exc))}")
+        """Return the error for an answer that makes no sense."""
+        return ApiError(
+            ErrorKind.REFUSED, f"{self.server} answered with what can't be read: {quoted(str(exc))}"
+        )
 
     async def read(self, path: str, kind: type[Answer], params: Params = ()) -> Answer:
         """Return the answer as a value of ``kind``.
@@ -105,8 +118,10 @@ class Client:
         finally:
             response.response.release()
 
-    async def watch(self, path: str, params: Params, timeout_s: float) -> AsyncGenerator[list[bytes], None]:
-        """Yield nothing once the watch has begun, then lines as they come, all that are there at a time.
+    async def watch(
+        self, path: str, params: Params, timeout_s: float
+    ) -> AsyncGenerator[list[bytes], None]:
+        """Yield an empty batch once the watch has begun, then lines in batches, as they come.
 
         Ends when the server ends it. Raises as ``read``, and ``WatchBrokenError``.
         """
@@ -115,7 +130,7 @@ class Client:
         try:
             _keep_alive(response)
             yield []
-            lines = Lines()
+            lines = LineSplitter()
             async for data in response.response.content.iter_any():
                 yield lines.feed(data)
         except _CUT as exc:
@@ -132,7 +147,7 @@ class Client:
             await access.api.close()  # type: ignore[no-untyped-call]
 
     async def _ask(self, path: str, params: Params, limits: aiohttp.ClientTimeout) -> RESTResponse:
-        """Return an answer of status 200, of which the body is to be read."""
+        """Return an answer of status 200 whose body is still to be read."""
         response = await self._try(path, params, limits)
         if response.status == 401:
             response.response.close()
@@ -144,7 +159,12 @@ class Client:
             body = await _body(response, self.server)
         finally:
             response.response.close()
-        raise error_of(response.status, body, server=self.server, retry_after=response.headers.get("Retry-After"))
+        raise error_of(
+            response.status,
+            body,
+            server=self.server,
+            retry_after=response.headers.get("Retry-After"),
+        )
 
     async def _try(self, path: str, params: Params, limits: aiohttp.ClientTimeout) -> RESTResponse:
         access = await self.access()
@@ -157,24 +177,37 @@ class Client:
         )
         try:
             async with asyncio.timeout(ANSWER_S):
-                response: RESTResponse = await access.api.call_api(*request, _request_timeout=limits)
-        except TimeoutError as exc:  # of a watch: whatever is in between may hold it back, and let lists through
-            cause = f"no answer within {ANSWER_S:g} s: is the address right, and no network policy in between?"
-            raise ApiError(Kind.REFUSED, f"{access.server}: {cause}") from exc
+                answering = access.api.call_api(*request, _request_timeout=limits)
+                response: RESTResponse = await answering
+        except TimeoutError as exc:
+            # As REFUSED: what holds back a watch on the way may let lists through.
+            hint = "is the address right, and no network policy in between?"
+            text = f"{access.server}: no answer within {ANSWER_S:g} s: {hint}"
+            raise ApiError(ErrorKind.REFUSED, text) from exc
         except _CUT as exc:
             if isinstance(exc, aiohttp.ClientSSLError):
-                await self.close()  # the CA may have been replaced: read it anew
-            raise ApiError(Kind.UNREACHABLE, f"{access.server}: {_cause(exc, access)}") from exc
-        except ValueError as exc:  # a token that is none: aiohttp refuses to send it
-            raise ApiError(Kind.UNREACHABLE, f"{access.server} can't be asked: {quoted(str(exc))}; look at the token") from exc
-        if response.response.history:
+                await self.close()  # the CA may have been replaced: read it again
+            text = f"{access.server}: {_cause(exc, access)}"
+            raise ApiError(ErrorKind.UNREACHABLE, text) from exc
+        except ValueError as exc:  # aiohttp refuses to send what can't be a token
+            text = f"{access.server} can't be asked: {quoted(str(exc))}; look at the token"
+            raise ApiError(ErrorKind.UNREACHABLE, text) from exc
+        oddity = _oddity(response)
+        if oddity is not None:
             response.response.close()
-            other = quoted(str(response.response.url.origin()))
-            raise ApiError(Kind.REFUSED, f"{access.server} sends us on to {other}: give the address of the API server itself")
-        if response.headers.get("Content-Encoding", "identity") != "identity":  # it may unpack to any size
-            response.response.close()
-            raise ApiError(Kind.REFUSED, f"{access.server} packs its answer, which we have not asked for: is there a proxy?")
+            raise ApiError(ErrorKind.REFUSED, f"{access.server} {oddity}")
         return response
+
+
+def _oddity(response: RESTResponse) -> str | None:
+    """Return why an answer can't be that of an API server, as in 'it ...'."""
+    if response.response.history:
+        other = quoted(str(response.response.url.origin()))
+        return f"sends us on to {other}: give the address of the API server itself"
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        # It may unpack to any size.
+        return "packs its answer, which we have not asked for: is there a proxy?"
+    return None
 
 
 async def _body(response: RESTResponse, server: str) -> bytes:
@@ -184,9 +217,14 @@ async def _body(response: RESTResponse, server: str) -> bytes:
             parts.append(part)
             size += len(part)
             if size > MAX_BODY_BYTES:
-                raise ApiError(Kind.REFUSED, f"{server} answered with more than {MAX_BODY_BYTES} bytes")
+                raise ApiError(
+                    ErrorKind.REFUSED, f"{server} answered with more than {MAX_BODY_BYTES} bytes"
+                )
     except _CUT as exc:
-        raise ApiError(Kind.UNREACHABLE, f"{server}: its answer broke off: {quoted(str(exc)) or type(exc).__name__}") from exc
+        raise ApiError(
+            ErrorKind.UNREACHABLE,
+            f"{server}: its answer broke off: {quoted(str(exc)) or type(exc).__name__}",
+        ) from exc
     return b"".join(parts)
 
 
@@ -203,16 +241,29 @@ def _cause(exc: BaseException, access: Access) -> str:
     """Return why the connection failed."""
     if isinstance(exc, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
         return _cause_of_proxy(exc, access)
-    if isinstance(exc, aiohttp.ClientConnectorError) and access.proxy and exc.host == access.proxy.host:
-        return _cause_of_proxy(exc, access)  # its name does not resolve, for which aiohttp has no error of its own
+    if (
+        isinstance(exc, aiohttp.ClientConnectorError)
+        and access.proxy
+        and exc.host == access.proxy.host
+    ):
+        # Its name does not resolve, for which aiohttp has no error of its own.
+        return _cause_of_proxy(exc, access)
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate can't be verified ({quoted(str(exc.certificate_error))}): is the CA that of this server?"
+        return (
+            f"its certificate can't be verified ({quoted(str(exc.certificate_error))}): is the CA "
+            "that of this server?"
+        )
     if isinstance(exc, aiohttp.ClientSSLError):
-        return f"TLS fails ({quoted(str(exc.os_error))}): is it an https server, and is this its address?"
+        return (
+            f"TLS fails ({quoted(str(exc.os_error))}): is it an https server, and is this its "
+            "address?"
+        )
     return f"{_words(exc)}: is it up, and is this its address?"
 
 
-def _cause_of_proxy(exc: aiohttp.ClientHttpProxyError | aiohttp.ClientConnectorError, access: Access) -> str:
+def _cause_of_proxy(
+    exc: aiohttp.ClientHttpProxyError | aiohttp.ClientConnectorError, access: Access
+) -> str:
     if isinstance(exc, aiohttp.ClientHttpProxyError):
         said = f"answers {exc.status} {quoted(exc.message)}".rstrip()
     else:
@@ -220,11 +271,13 @@ def _cause_of_proxy(exc: aiohttp.ClientHttpProxyError | aiohttp.ClientConnectorE
     if access.proxy and access.proxy.origin == PROXY_URL:
         return f"the proxy {said}: correct proxy-url, or remove it"
     host = urlsplit(access.api.configuration.host).hostname
-    return f"the proxy {said}: if the API server is to be reached without it, add {host} to NO_PROXY"
+    return (
+        f"the proxy {said}: if the API server is to be reached without it, add {host} to NO_PROXY"
+    )
 
 
 def _words(exc: BaseException) -> str:
-    """Return the system's words for a failure, without the addresses that asyncio and aiohttp add."""
+    """Return the system's words for a failure, without the addresses that libraries add."""
     cause = getattr(exc, "os_error", exc)
     number = getattr(cause, "errno", None) or 0
     text = os.strerror(number) if number > 0 else getattr(cause, "strerror", None) or str(cause)

@@ -1,6 +1,7 @@
-"""Objects of the API become entries: one for each address, whichever kind of object tells it. Pure.
+"""Turns API objects into entries, one for each address, whatever the kind of object. Pure.
 
-A pod that has ended keeps its address in the API for a while, when another pod may have it already: it has no entry.
+A pod that has ended has no entry: it keeps its address in the API for a while, when another pod may
+already have it.
 """
 
 from __future__ import annotations
@@ -9,21 +10,28 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from cluster_kit.strategies.kubernetes.objects import Endpoints, EndpointSlice, Meta, Pod, Port, Target
+from cluster_kit.strategies.kubernetes.objects import (
+    Endpoints,
+    EndpointSlice,
+    Meta,
+    Pod,
+    Port,
+    Target,
+)
 
 _FAMILIES = ("IPv4", "IPv6")  # the third one, FQDN, is deprecated, and no controller makes it
 _ENDED = ("Succeeded", "Failed")
 _SHOWN_PORTS = 8
 
 
-class Entry(Struct, frozen=True):
+class PeerAddress(Struct, frozen=True):
     """One address at which a peer may be.
 
     Attributes:
         ip: The address.
-        port: Where the peer listens; ``None`` where that can't be told.
+        port: Where the peer listens; ``None`` where that is unknown.
         namespace: The namespace of its pod.
-        owner: Its pod, which may have several addresses; empty where that is not told.
+        owner: Its pod, which may have several addresses; empty where that is unknown.
         hostname: The pod's own, where it has one.
         ready: Whether it passes its readiness probe.
         terminating: Whether it is being stopped.
@@ -39,19 +47,19 @@ class Entry(Struct, frozen=True):
 
 
 class Reading(Struct, frozen=True):
-    """What one object says.
+    """The content of one object.
 
     Attributes:
         entries: One for each address.
         problem: Why ``port`` is missing in some of them.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[PeerAddress, ...]
     problem: str | None = None
 
 
 def read_slice(piece: EndpointSlice, wanted: int | str | None) -> Reading:
-    """Read an endpoint slice; ``wanted`` is the port or its name, or ``None`` for the only one that there is."""
+    """Read an endpoint slice; ``wanted`` is the port or its name; ``None`` means the only one."""
     if piece.address_type not in _FAMILIES:
         return Reading(())
     port = _choose(piece.ports or (), wanted)
@@ -59,7 +67,7 @@ def read_slice(piece: EndpointSlice, wanted: int | str | None) -> Reading:
     for endpoint in piece.endpoints or ():
         conditions = endpoint.conditions
         entries += [
-            Entry(
+            PeerAddress(
                 ip=ip,
                 port=port,
                 namespace=piece.metadata.namespace,
@@ -80,7 +88,7 @@ def read_endpoints(whole: Endpoints, wanted: int | str | None) -> Reading:
         port = _choose(subset.ports or (), wanted)
         for addresses, ready in ((subset.addresses, True), (subset.not_ready_addresses, False)):
             entries += [
-                Entry(
+                PeerAddress(
                     ip=address.ip,
                     port=port,
                     namespace=whole.metadata.namespace,
@@ -101,21 +109,28 @@ def read_pod(pod: Pod, wanted: int | str | None) -> Reading:
     if status is None or not status.pod_ip or status.phase in _ENDED:
         return Reading(())
     containers = (spec.containers if spec else None) or ()
-    ports = [Port(name=port.name, port=port.container_port) for each in containers for port in each.ports or ()]
-    entry = Entry(
+    ports = [
+        Port(name=port.name, port=port.container_port)
+        for each in containers
+        for port in each.ports or ()
+    ]
+    entry = PeerAddress(
         ip=status.pod_ip,
         port=_choose(ports, wanted),
         namespace=pod.metadata.namespace,
         owner=pod.metadata.uid or pod.metadata.name,
         hostname=spec.hostname if spec else None,
-        ready=any(condition.type == "Ready" and condition.status == "True" for condition in status.conditions or ()),
+        ready=any(
+            condition.type == "Ready" and condition.status == "True"
+            for condition in status.conditions or ()
+        ),
         terminating=pod.metadata.deletion_timestamp is not None,
     )
     return _reading([entry], f"pod {pod.metadata.name!r}", ports)
 
 
 def name_of(metadata: Meta) -> str:
-    """Return what tells the objects of a collection apart."""
+    """Return the key of an object in its collection."""
     return f"{metadata.namespace}/{metadata.name}"
 
 
@@ -126,11 +141,15 @@ def _owner(target: Target | None) -> str:
 def _choose(ports: Sequence[Port], wanted: int | str | None) -> int | None:
     if isinstance(wanted, int):
         return wanted
-    fitting = {port.port for port in ports if port.port is not None and (wanted is None or port.name == wanted)}
+    fitting = {
+        port.port
+        for port in ports
+        if port.port is not None and (wanted is None or port.name == wanted)
+    }
     return fitting.pop() if len(fitting) == 1 else None
 
 
-def _reading(entries: Sequence[Entry], where: str, ports: Iterable[Port]) -> Reading:
+def _reading(entries: Sequence[PeerAddress], where: str, ports: Iterable[Port]) -> Reading:
     lacking = any(entry.port is None for entry in entries)
     return Reading(tuple(entries), f"{where} has {_listed(ports)}" if lacking else None)
 

@@ -1,7 +1,7 @@
-"""Credential plugins: the program that a kubeconfig names, and that prints a token or a certificate to come with.
+"""Runs credential plugins: programs named in a kubeconfig that print a token or a certificate.
 
-Run here and not by the package ``kubernetes``, which would wait for it without end, leave it behind when it is cancelled, and
-go on without credentials where it fails.
+The package ``kubernetes`` doesn't run them here: it would wait without end, leave the program
+behind when it is cancelled, and continue without credentials where it fails.
 
 Source: Kubernetes documentation, "Authenticating", section "client-go credential plugins".
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, quoted
+from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind, quoted
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE
 
 PLUGIN_S = 30.0  # some ask a cloud over the network
@@ -53,16 +53,16 @@ class Credentials(Struct, rename="camel"):
 
 
 class ExecCredential(Struct):
-    """How it prints that."""
+    """The envelope of what a plugin prints."""
 
     status: Credentials
 
 
 async def ask_plugin(entry: object, folder: Path) -> Credentials:
-    """Run the plugin that ``entry`` of a kubeconfig in ``folder`` tells of.
+    """Run the plugin of ``entry`` in a kubeconfig in ``folder``.
 
     Raises:
-        ApiError: It gives nothing to come with.
+        ApiError: It gives no credentials.
     """
     try:
         plugin = msgspec.convert(entry, Plugin)
@@ -75,13 +75,15 @@ async def ask_plugin(entry: object, folder: Path) -> Credentials:
         credentials = msgspec.json.decode(output, type=ExecCredential).status
     except UNREADABLE as exc:
         raise _useless(plugin.command, f"what it prints is no ExecCredential: {exc}") from exc
-    if not credentials.token and not (credentials.client_certificate_data and credentials.client_key_data):
+    if not credentials.token and not (
+        credentials.client_certificate_data and credentials.client_key_data
+    ):
         raise _useless(plugin.command, "it prints neither a token nor a certificate with its key")
     return credentials
 
 
 async def _run(plugin: Plugin, folder: Path) -> tuple[int, bytes, str]:
-    """Return how it ends, what it prints, and what it says on standard error; nothing of it is left."""
+    """Return exit code, output, and text on standard error; no process is left."""
     command = str(folder / plugin.command) if os.sep in plugin.command else plugin.command
     try:
         process = await asyncio.create_subprocess_exec(
@@ -95,7 +97,9 @@ async def _run(plugin: Plugin, folder: Path) -> tuple[int, bytes, str]:
         )
     except (OSError, ValueError) as exc:
         hint = f"; {quoted(plugin.hint)}" if plugin.hint else ""
-        raise _useless(plugin.command, f"it can't be started: {getattr(exc, 'strerror', None) or exc}{hint}") from exc
+        raise _useless(
+            plugin.command, f"it can't be started: {getattr(exc, 'strerror', None) or exc}{hint}"
+        ) from exc
     try:
         async with asyncio.timeout(PLUGIN_S):
             output, said = await asyncio.gather(_read(process.stdout), _read(process.stderr))
@@ -114,7 +118,7 @@ def _environment(plugin: Plugin) -> Mapping[str, str]:
 
 
 async def _read(stream: asyncio.StreamReader | None) -> bytes:
-    """Return all of it, or as much as there is room for."""
+    """Return the whole stream, or as much as there is room for."""
     kept = bytearray()
     while stream is not None and (part := await stream.read(65536)):
         kept += part[: MAX_OUTPUT_BYTES - len(kept)]
@@ -122,7 +126,7 @@ async def _read(stream: asyncio.StreamReader | None) -> bytes:
 
 
 async def _end(process: Process) -> None:
-    """Kill whatever is left of it and its children, and read its pipes to their ends, which closes them."""
+    """Kill what is left of it and its children, and drain its pipes, which closes them."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     with suppress(TimeoutError):
@@ -132,5 +136,7 @@ async def _end(process: Process) -> None:
 
 
 def _useless(command: str, why: str) -> ApiError:
-    told = f"the kubeconfig's credential plugin {command[:200]!r} is of no use: {quoted(why)}"
-    return ApiError(Kind.UNREACHABLE, f"{told}; run it by hand, or ask who has made the kubeconfig")
+    what = f"the kubeconfig's credential plugin {command[:200]!r} is of no use: {quoted(why)}"
+    return ApiError(
+        ErrorKind.UNREACHABLE, f"{what}; run it by hand, or ask who has made the kubeconfig"
+    )

@@ -1,12 +1,12 @@
-"""A watch is a stream of lines, each a JSON document; this cuts it, wherever the network has cut it. Pure."""
+"""Splits the stream of a watch into lines, each a JSON document. Pure."""
 
 from __future__ import annotations
 
-MAX_LINE_BYTES = 8 * 2**20  # etcd takes objects of 1.5 MiB; a server that sends this much sends no event
+MAX_LINE_BYTES = 8 * 2**20  # etcd accepts objects of 1.5 MiB, so no event is as long
 
 
-class Lines:
-    """Bytes in, whole lines out; what follows the last newline waits for more, and is lost at the end of the stream."""
+class LineSplitter:
+    """Bytes in, whole lines out; an unfinished line waits for more, and is lost at the end."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []

@@ -1,4 +1,4 @@
-"""What Kubernetes has to be told so that pods find each other, as text for ``kubectl apply``. Pure."""
+"""The Kubernetes objects that pods need to find each other, as text for ``kubectl apply``. Pure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ _DEPLOYMENT = """\
 
 # The secret that all pods share, made once:
 #
-#   cluster-kit secret | kubectl create secret generic {name}-cluster -n {namespace} --from-file=secret=/dev/stdin
+#   cluster-kit secret | kubectl create secret generic {name}-cluster -n {namespace} \
+--from-file=secret=/dev/stdin
 #
 # In the Deployment or StatefulSet:
 #
@@ -111,16 +112,23 @@ _DEPLOYMENT = """\
 
 
 def manifest(*, name: str, namespace: str, account: str, port: int, pods: bool) -> str:
-    """Return Role, RoleBinding and headless Service, and as comments what belongs into a Deployment and a configuration.
+    """Return Role, RoleBinding and headless Service, and the rest as comments.
+
+    The comments show what belongs into a Deployment and a configuration.
 
     Args:
         name: The application: its pods carry the label ``app=<name>``.
-        namespace: Where it runs.
-        account: The service account that its pods run under; made unless it is the default one.
-        port: Where peers listen.
+        namespace: Its namespace.
+        account: The service account of its pods; created unless it is the default one.
+        port: The port that peers listen on.
         pods: Whether to look for pods themselves, which takes no Service.
     """
-    parts = [_SERVICE_ACCOUNT] * (account != "default") + [_RIGHTS] + [_SERVICE] * (not pods) + [_DEPLOYMENT]
+    parts = (
+        [_SERVICE_ACCOUNT] * (account != "default")
+        + [_RIGHTS]
+        + [_SERVICE] * (not pods)
+        + [_DEPLOYMENT]
+    )
     return "".join(parts).format(
         name=name,
         namespace=namespace,
@@ -130,5 +138,7 @@ def manifest(*, name: str, namespace: str, account: str, port: int, pods: bool) 
         role=f"{ROLE}-pods" if pods else ROLE,
         group="" if pods else "discovery.k8s.io",
         resource="pods" if pods else "endpointslices",
-        config=f"ip_lookup_mode: pods, selector: app={name}" if pods else f"service_name: {name}-cluster",
+        config=f"ip_lookup_mode: pods, selector: app={name}"
+        if pods
+        else f"service_name: {name}-cluster",
     )

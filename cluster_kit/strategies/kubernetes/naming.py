@@ -1,8 +1,9 @@
-"""Entries become nodes: what a peer is called, and where it is. Pure.
+"""Turns entries into nodes: their names and addresses. Pure.
 
 Source: libcluster ``Cluster.Strategy.Kubernetes``, lib/strategy/kubernetes.ex, ``format_node``.
-Differs: IPv6 addresses make valid names in mode ``dns``; ``CLUSTER_DOMAIN`` counts for names, too; without a basename, or for a
-pod without a hostname in mode ``hostname``, a node is known by its address until it tells its name.
+Differs: IPv6 addresses make valid names in mode ``dns``; ``CLUSTER_DOMAIN`` counts for names, too;
+without a basename, or for a pod without a hostname in mode ``hostname``, a node is known by its
+address until it tells its name.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from typing import Literal
 from msgspec import Struct
 
 from cluster_kit.node import Node, join_address
-from cluster_kit.strategies.kubernetes.entries import Entry
+from cluster_kit.strategies.kubernetes.entries import PeerAddress
 
 Mode = Literal["ip", "dns", "hostname"]
 
 
 class Naming(Struct, frozen=True, kw_only=True):
-    """How nodes are called.
+    """How nodes are named.
 
     Attributes:
-        basename: What stands before the ``@``; ``None`` where peers are to tell their names.
-        mode: What stands behind it.
+        basename: The part before the ``@``; ``None`` where peers tell their names.
+        mode: What the part after it is made of.
         service: The Service that governs hostnames.
         domain: The cluster's DNS domain.
     """
@@ -32,8 +33,8 @@ class Naming(Struct, frozen=True, kw_only=True):
     service: str | None
     domain: str
 
-    def node_of(self, entry: Entry) -> Node | None:
-        """Return the node at ``entry``, ``None`` where neither its name nor its address can be told.
+    def node_of(self, entry: PeerAddress) -> Node | None:
+        """Return the node at ``entry``; ``None`` where neither name nor address is known.
 
         Raises:
             ValueError: The entry holds what can't be a host.
@@ -46,11 +47,16 @@ class Naming(Struct, frozen=True, kw_only=True):
             address=join_address(entry.ip, entry.port) if entry.port is not None else None,
         )
 
-    def _host(self, entry: Entry) -> str | None:
+    def _host(self, entry: PeerAddress) -> str | None:
         match self.mode:
             case "ip":
                 return entry.ip
             case "dns":
-                return f"{entry.ip.replace('.', '-').replace(':', '-')}.{entry.namespace}.pod.{self.domain}"
+                dashed = entry.ip.replace(".", "-").replace(":", "-")
+                return f"{dashed}.{entry.namespace}.pod.{self.domain}"
             case "hostname":
-                return f"{entry.hostname}.{self.service}.{entry.namespace}.svc.{self.domain}" if entry.hostname else None
+                return (
+                    f"{entry.hostname}.{self.service}.{entry.namespace}.svc.{self.domain}"
+                    if entry.hostname
+                    else None
+                )

@@ -1,8 +1,10 @@
-"""What is read of the objects of the Kubernetes API, and how: typed, so that whatever else they hold is skipped unparsed.
+"""The parts of Kubernetes API objects that are read; all other fields are skipped undecoded.
 
-Nothing here has a meaning yet. A field that may be absent or ``null`` has a default; anything of another type is refused.
+Nothing is interpreted here. A field that may be absent or ``null`` has a default; a value of
+another type is refused.
 
-Source: Kubernetes API reference, groups core/v1 and discovery.k8s.io (v1 and v1beta1 have these fields in common).
+Source: Kubernetes API reference, groups core/v1 and discovery.k8s.io (v1 and v1beta1 have these
+fields in common).
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from msgspec import Meta as Bounds
 Object = TypeVar("Object")
 Count = Annotated[int, Bounds(ge=0, le=2**31 - 1)]
 
-UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)  # what decoding raises, whatever the server has sent
+# What decoding raises, whatever the server has sent.
+UNREADABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Meta(Struct, rename="camel"):
@@ -37,7 +40,7 @@ class ListMeta(Struct, rename="camel"):
 
 
 class Page(Struct, Generic[Object]):
-    """One page of a list; what has no ``items`` is none."""
+    """One page of a list; a document without ``items`` is none."""
 
     metadata: ListMeta
     items: list[Object] | None
@@ -64,14 +67,14 @@ class Cause(Struct):
 
 
 class StatusDetails(Struct, rename="camel"):
-    """What a ``Status`` tells besides its message."""
+    """Details of a ``Status``."""
 
     retry_after_seconds: Count = 0
     causes: list[Cause] | None = None
 
 
 class Status(Struct):
-    """What the server answers where something is wrong."""
+    """The server's answer to a failed request."""
 
     message: str = ""
     reason: str = ""
@@ -86,7 +89,7 @@ class GroupVersion(Struct):
 
 
 class Group(Struct):
-    """What the server has of an API group."""
+    """The versions that the server has of an API group."""
 
     versions: list[GroupVersion] = []
 
@@ -108,7 +111,7 @@ class Target(Struct):
 
 
 class Conditions(Struct):
-    """How an endpoint is; what is not told counts as in order."""
+    """The state of an endpoint; a missing value means that all is well."""
 
     ready: bool | None = None
     terminating: bool | None = None
@@ -169,21 +172,21 @@ class Container(Struct):
 
 
 class PodSpec(Struct):
-    """What a pod is meant to be."""
+    """The specification of a pod."""
 
     hostname: str | None = None
     containers: list[Container] | None = None
 
 
 class PodCondition(Struct):
-    """One aspect of how a pod is."""
+    """One condition of a pod."""
 
     type: str = ""
     status: str = ""
 
 
 class PodStatus(Struct):
-    """How a pod is."""
+    """The status of a pod."""
 
     phase: str = ""
     pod_ip: str | None = field(default=None, name="podIP")

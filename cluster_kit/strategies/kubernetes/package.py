@@ -1,7 +1,8 @@
-"""What we use of the package ``kubernetes``.
+"""The parts of the package ``kubernetes`` that we use.
 
-While it is imported it asks for the home directory, which fails for a user who has none: one without
-HOME whose number is not in passwd, as in many containers. So there is one while the import lasts.
+While it is imported it asks for the home directory, which fails for a user who has none: one
+without HOME whose number is not in passwd, as in many containers. So one is set while the import
+lasts.
 """
 
 from __future__ import annotations
@@ -31,4 +32,10 @@ with _some_home():
     from kubernetes.aio.client.rest import RESTResponse
     from kubernetes.aio.config import ConfigException, load_kube_config_from_dict
 
-__all__ = ["ApiClient", "ConfigException", "Configuration", "RESTResponse", "load_kube_config_from_dict"]
+__all__ = [
+    "ApiClient",
+    "ConfigException",
+    "Configuration",
+    "RESTResponse",
+    "load_kube_config_from_dict",
+]

@@ -1,7 +1,7 @@
-"""Which proxy leads to the API server, if any: the same that ``kubectl`` takes. Pure.
+"""The proxy to the API server, if any: the same that ``kubectl`` uses. Pure.
 
 Source: Go, package ``golang.org/x/net/http/httpproxy``; Kubernetes, kubeconfig v1, ``proxy-url``.
-Differs: a proxy that can't be used is refused, and not passed over.
+Differs: a proxy that can't be used is refused, and not ignored.
 """
 
 from __future__ import annotations
@@ -43,11 +43,13 @@ class Proxy:
         return f"proxy {self.shown} ({self.origin})"
 
 
-def proxy_for(server: str, environ: Mapping[str, str], proxy_url: str | None = None) -> Proxy | None:
+def proxy_for(
+    server: str, environ: Mapping[str, str], proxy_url: str | None = None
+) -> Proxy | None:
     """Return the proxy for requests to ``server``.
 
     Args:
-        server: The URL of the API server. Plain ``http://`` leads to this host only, which needs none.
+        server: The URL of the API server. Plain ``http://`` leads to this host, which needs none.
         environ: May hold HTTPS_PROXY and NO_PROXY, in upper or lower case.
         proxy_url: That of the kubeconfig. It wins, and NO_PROXY makes no exception to it.
 
@@ -59,7 +61,11 @@ def proxy_for(server: str, environ: Mapping[str, str], proxy_url: str | None = N
     url = urlsplit(server)
     name, proxy = _first(environ, "HTTPS_PROXY", "https_proxy")
     _, no_proxy = _first(environ, "NO_PROXY", "no_proxy")
-    if url.scheme != "https" or not proxy or is_exempt(url.hostname or "", url.port or _PORT, no_proxy):
+    if (
+        url.scheme != "https"
+        or not proxy
+        or is_exempt(url.hostname or "", url.port or _PORT, no_proxy)
+    ):
         return None
     return _read(proxy, name)
 
@@ -103,6 +109,7 @@ def _split(rule: str) -> tuple[str, str]:
 
 
 def _ip(host: str) -> _Ip | None:
+    """Return the IP address as Go parses it, which is laxer about zones than ``host.ip_of``."""
     try:
         ip = ipaddress.ip_address(host)
     except ValueError:
@@ -136,20 +143,26 @@ def _read(text: str, origin: str) -> Proxy:
     try:
         url = urlsplit(text if "://" in text else f"http://{text}")
     except ValueError:  # its text may quote credentials
-        raise ValueError(f"{origin} names a proxy whose address can't be read: expected {_FORM}") from None
-    if url.path not in ("", "/") or url.query or url.fragment:  # what looks like the host may be part of a password
         raise ValueError(
-            f"{origin} names a proxy with more than credentials, a host and a port: expected {_FORM}; "
-            "in a user name or password write '/' as %2F, '?' as %3F and '#' as %23"
+            f"{origin} names a proxy whose address can't be read: expected {_FORM}"
+        ) from None
+    if url.path not in ("", "/") or url.query or url.fragment:
+        # What looks like the host may be part of a password, so nothing is quoted.
+        raise ValueError(
+            f"{origin} names a proxy with more than credentials, a host and a port: expected "
+            f"{_FORM}; in a user name or password write '/' as %2F, '?' as %3F and '#' as %23"
         )
     try:
         port = url.port
     except ValueError:
-        raise ValueError(f"{origin} names a proxy whose port is none: expected 1 to 65535") from None
+        raise ValueError(
+            f"{origin} names a proxy whose port is none: expected 1 to 65535"
+        ) from None
     host = url.hostname or ""
     shown = f"{url.scheme}://{join_address(host, port) if port else host}"
     if url.scheme not in SCHEMES or not host:
         raise ValueError(
-            f"{origin} names the proxy {shown!r}: expected {_FORM}; set NO_PROXY where the API server is reached without it"
+            f"{origin} names the proxy {shown!r}: expected {_FORM}; set NO_PROXY where the API "
+            "server is reached without it"
         )
     return Proxy(url.geturl(), shown, origin)

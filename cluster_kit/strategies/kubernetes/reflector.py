@@ -1,8 +1,9 @@
-"""List and watch: what to ask the API server next, so that what is known of a collection stays as it is there. Pure.
+"""List and watch: what to ask next, so that our copy of a collection stays current. Pure.
 
-First the collection is listed, in pages; then it is watched from the version of that list. A watch that ends goes on from the
-last version heard of. A version that is too old, or that the server can't make sense of, leads back to the list, from which the
-owner learns what it has missed: so no change is missed, and no object seems gone because a watch broke.
+First the collection is listed, in pages; then it is watched from the version of that list. A watch
+that ends goes on from the last version heard of. A version that is too old, or that makes no sense
+to the server, leads back to the list, from which the owner learns what it has missed. So no change
+is missed, and no object seems gone because a watch broke.
 
 A server accepts a watch from a version that it has not reached, and says nothing until it gets
 there. That happens after its store is restored from a backup. So a watch never resumes on trust:
@@ -10,15 +11,15 @@ there. That happens after its store is restored from a backup. So a watch never 
 - One that ran its time is renewed only after the server has confirmed that it has reached our
   version. The question names a single object, so the server looks up one key, whatever the size of
   the collection.
-- After anything else, the collection is listed again, at least as new as what is known. The server's
-  cache can answer that. A position proves nothing here: a restored store may have passed our version
-  with another history. A server that restarts, as it must when its store is restored, ends its
-  watches early, in good order or not, or asks for patience (429).
-- So it is after a few renewals in a row, which bounds how long a restored store that did not end the
-  watch can go unnoticed.
+- After anything else, the collection is listed again, at least as new as what is known. The
+  server's cache can answer that. A position proves nothing here: a restored store may have passed
+  our version with another history. A server that restarts, as it must when its store is restored,
+  ends its watches early, in good order or not, or asks for patience (429).
+- So it is after a few renewals in a row, which bounds how long a restored store that did not end
+  the watch can go unnoticed.
 
-Source: Kubernetes API concepts, sections "Efficient detection of changes", "Resource versions" and "Retrieving large results
-sets in chunks"; kubernetes/kubernetes issue 107457.
+Source: Kubernetes API concepts, sections "Efficient detection of changes", "Resource versions" and
+"Retrieving large results sets in chunks"; kubernetes/kubernetes issue 107457.
 Differs: client-go resumes a broken watch from its last version without asking.
 """
 
@@ -26,16 +27,16 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from cluster_kit.strategies.kubernetes.faults import ApiError, Kind
+from cluster_kit.strategies.kubernetes.api_errors import ApiError, ErrorKind
 from cluster_kit.strategies.kubernetes.resources import Params
 
 PAGE = 500  # objects: what client-go and kubectl ask for at once
-WATCH_S = (240, 290)  # so that tokens, which live for an hour, are read anew, and not all watchers renew at once
+WATCH_S = (240, 290)  # tokens live for an hour; not all watchers should renew at once
 EARLY_S = 5.0  # before its time: a watch that ends no sooner than that ran its time
 RENEWALS = 2  # by position, from one list to the next: a list comes about every quarter of an hour
-SHORT_S = 1.0  # a watch that ends sooner was none, whatever it has told
+SHORT_S = 1.0  # a watch that ends sooner counts as failed, whatever it has sent
 FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 10.0  # news is heard of so soon after an outage, and a server that comes back is not stormed
+LONGEST_WAIT_S = 10.0  # a server that comes back must not be overrun
 LONGEST_RETRY_AFTER_S = 120.0  # a server that asks for more gets another question after that
 MAX_DIGITS = 20  # of a version: 64 bits
 WATCH_AGAIN_S = 60.0  # how long to poll until a forbidden watch is tried again
@@ -43,14 +44,14 @@ ONE_OBJECT = ("fieldSelector", "metadata.name=cluster-kit")  # it need not exist
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What to ask next.
+    """The next request.
 
     Attributes:
         watch: Whether to watch, or to list.
-        params: Of the query.
-        delay_s: How long to wait before.
-        position: Whether to ask only whether the server has reached our version.
-        first: Whether this begins a list: pages of an earlier one are of no use any more.
+        params: Parameters of the query.
+        delay_s: How long to wait before it.
+        position: Whether it only asks if the server has reached our version.
+        first: Whether it begins a list: pages of an earlier one are void.
         resumes: Whether it names a version that the server may not have.
         timeout_s: When the server is to end the watch.
     """
@@ -92,7 +93,7 @@ class Reflector:
 
     @property
     def polling(self) -> bool:
-        """Whether watching is forbidden, and not just by a server that starts and doesn't know its roles yet."""
+        """Whether watching is forbidden, and not just by a server that has yet to load roles."""
         return self._barred > 1
 
     def next(self, jitter: float) -> Request:
@@ -102,7 +103,9 @@ class Reflector:
         if self._version is None:
             return self._list(delay_s)
         if not self._confirmed:
-            return Request(watch=False, position=True, params=(ONE_OBJECT, *self._not_older()), delay_s=delay_s)
+            return Request(
+                watch=False, position=True, params=(ONE_OBJECT, *self._not_older()), delay_s=delay_s
+            )
         self._timeout_s = round(WATCH_S[0] + (WATCH_S[1] - WATCH_S[0]) * jitter)
         params = (
             ("watch", "true"),
@@ -122,14 +125,14 @@ class Reflector:
         return Request(watch=False, params=params, delay_s=delay_s, first=True, resumes=False)
 
     def _not_older(self) -> Params:
-        """Return how to ask for what the server's cache has.
+        """Return the parameters that ask for what the server's cache has.
 
         There is no limit: with one, servers take the version for an exact one.
         """
         return (("resourceVersion", self._newest), ("resourceVersionMatch", "NotOlderThan"))
 
     def listed(self, version: str, token: str) -> bool:
-        """Take in a page; return whether the list is complete."""
+        """Handle a page; return whether the list is complete."""
         self._listed = self._listed or version
         self._token = token
         if token:
@@ -156,7 +159,7 @@ class Reflector:
         self._renewals += 1
 
     def heard(self, version: str, lasted_s: float) -> None:
-        """Take in that the watch told an object, or a bookmark, of this version, so many seconds after its begin.
+        """Handle an object or a bookmark of this version, some seconds after the watch began.
 
         Raises:
             ApiError: Versions went back: this is another store than the one that was listed.
@@ -187,34 +190,37 @@ class Reflector:
             self._step_back()
 
     def failed(self, error: ApiError) -> None:
-        """Take in that the last request had no answer, or not the one that was asked for."""
+        """Handle the failure of the last request."""
         resuming = self._version is not None
-        if error.kind is Kind.FORBIDDEN and resuming and self._confirmed:
+        if error.kind is ErrorKind.FORBIDDEN and resuming and self._confirmed:
             self._barred += 1
             self._polls = max(1, round(WATCH_AGAIN_S / self._poll_s)) if self.polling else 1
             self._poll()
             return
-        if error.kind is Kind.EXPIRED:
+        if error.kind is ErrorKind.EXPIRED:
             self._step_back()
             self._paged = not self._token  # it takes too long in pages
         else:
             self._failures += 1
             self._spread_s = _bound_s(self._failures)
             self._least_s = min(error.retry_after_s, LONGEST_RETRY_AFTER_S)
-        if error.kind is Kind.THROTTLED and not resuming:
+        if error.kind is ErrorKind.THROTTLED and not resuming:
             return
         self._list_again()
-        if error.kind not in (Kind.UNREACHABLE, Kind.THROTTLED):
+        if error.kind not in (ErrorKind.UNREACHABLE, ErrorKind.THROTTLED):
             self._exact = True
         elif resuming:
             self._exact = False
 
     def _refuse_older(self, version: str) -> None:
         if _is_older(version, self._newest):
-            raise ApiError(Kind.EXPIRED, f"the API server is at version {version} after it was at {self._newest}")
+            raise ApiError(
+                ErrorKind.EXPIRED,
+                f"the API server is at version {version} after it was at {self._newest}",
+            )
 
     def _step_back(self) -> None:
-        """Go on at once; if that is of no use, later and later."""
+        """Go on at once; where that keeps failing, wait longer each time."""
         self._failures += 1
         if self._failures > 1:
             self._spread_s = _bound_s(self._failures - 1)

@@ -1,4 +1,4 @@
-"""The collections of the API in which peers are found: where they are, how to ask for them, how to read them. Pure.
+"""The API collections in which peers are found: their paths, queries and decoders. Pure.
 
 EndpointSlices are what there is to read for a Service; servers too old for them have Endpoints.
 """
@@ -60,7 +60,9 @@ class Resource(Struct, frozen=True):
 
 
 def _slices(version: str) -> Resource:
-    return Resource("endpointslices", SLICE_GROUP, version, EndpointSlice, read_slice, _label_of_service)
+    return Resource(
+        "endpointslices", SLICE_GROUP, version, EndpointSlice, read_slice, _label_of_service
+    )
 
 
 def _label_of_service(service: str) -> Params:

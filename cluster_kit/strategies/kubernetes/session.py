@@ -1,7 +1,8 @@
-"""One run of the strategy: asks what the reflector wants to know, and tells what the view makes of it.
+"""One run of the strategy: it makes the reflector's requests, and reports what is new in the view.
 
-Two parts: a task that follows the API server, and the run itself, which wakes up when there is something to tell. What comes in
-one burst is told in one answer. A server that fails is reported once, and asked again.
+It has two parts: a task that follows the API server, and the run itself, which wakes up when there
+is something to report. Changes that come in one burst are reported together. A server that fails is
+reported once, and asked again.
 """
 
 from __future__ import annotations
@@ -10,39 +11,48 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
+from math import inf
 
 from msgspec.json import decode
 
-from cluster_kit.abc import Discovery, Failed, Observation
+from cluster_kit.abc import Discovery, Observation
 from cluster_kit.errors import DiscoveryError
-from cluster_kit.strategies.kubernetes import KubernetesStrategy
+from cluster_kit.reporter import Reporter
+from cluster_kit.strategies.kubernetes.api_errors import (
+    ApiError,
+    ErrorKind,
+    advise_on_rights,
+    error_of,
+)
 from cluster_kit.strategies.kubernetes.client import Client, WatchBrokenError
 from cluster_kit.strategies.kubernetes.entries import Reading, name_of
-from cluster_kit.strategies.kubernetes.faults import ApiError, Kind, advise_on_rights, error_of
 from cluster_kit.strategies.kubernetes.naming import Naming
 from cluster_kit.strategies.kubernetes.objects import UNREADABLE, Event, Page, Versioned
+from cluster_kit.strategies.kubernetes.options import KubernetesOptions
 from cluster_kit.strategies.kubernetes.reflector import Reflector, Request
 from cluster_kit.strategies.kubernetes.resources import Resource
-from cluster_kit.strategies.kubernetes.view import View
+from cluster_kit.strategies.kubernetes.view import CollectionView
 
 log = logging.getLogger("cluster_kit.kubernetes")
 
-SETTLE_S = 0.02  # a burst of changes takes about so long to come in
+SETTLE_S = 0.02  # about as long as a burst of changes takes to come in
 MAX_PAGES = 1_000  # half a million objects: there is no end
 MAX_OBJECTS = 500 * MAX_PAGES  # that a watch may add up to
-DOUBT_S = 15.0  # for so long a store that comes back empty may be one that is still being filled
+DOUBT_S = 15.0  # for so long, a store that comes back empty may still be filling up
 
 
-class Session:
-    """Follows the collection that ``options`` tell, for the node that ``ctx`` tells about."""
+class KubernetesSession:
+    """Follows the collection that ``options`` select."""
 
-    def __init__(self, options: KubernetesStrategy, ctx: Discovery) -> None:
+    def __init__(self, options: KubernetesOptions, ctx: Discovery) -> None:
         self._options = options
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
         self._client = Client(options)
-        self._reflector = Reflector(cached=options.use_cached_resources, poll_s=options.polling_interval_s)
+        self._reflector = Reflector(
+            cached=options.use_cached_resources, poll_s=options.polling_interval_s
+        )
         self._view = _view_of(options, ctx)
         self._resource: Resource | None = None
         self._staged: list[tuple[str, Reading]] = []
@@ -50,18 +60,18 @@ class Session:
         self._listed = False
         self._doubt_until_s: float | None = None
         self._fault: str | None = None
-        self._told: str | None = None
         self._polls = False
         self._began_s = 0.0
-        self._news = asyncio.Event()
+        self._reporter = Reporter(ctx.announced)
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
-        """Yield what becomes known, until closed."""
+        """Yield what is new, until closed."""
         following = self._loop.create_task(self._follow(), name="kubernetes: list and watch")
-        following.add_done_callback(lambda _: self._news.set())
+        following.add_done_callback(lambda _: self._reporter.wake())
         try:
             while not following.done():
-                for observation in self._take():
+                self._report()
+                for observation in self._reporter.take():
                     yield observation
                 await self._pause()
             following.result()
@@ -71,54 +81,63 @@ class Session:
             await self._client.close()
 
     async def _pause(self) -> None:
-        """Wait until there may be something to tell."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._doubt_until_s if self._fault is None else None):
-                await self._news.wait()
+        """Wait until there may be something to report."""
+        delay_s = inf
+        if self._fault is None and self._doubt_until_s is not None:
+            delay_s = self._doubt_until_s - self._loop.time()
+        await self._reporter.wait(delay_s)
         await asyncio.sleep(SETTLE_S)
-        self._news.clear()
 
-    # -- what to tell ----------------------------------------------------------------------------------------------------------
+    # -- what to report ----------------------------------------------------------------------------
 
-    def _take(self) -> list[Observation]:
-        """Return what has not been told yet."""
-        if self._fault is None and self._doubt_until_s is not None and self._loop.time() >= self._doubt_until_s:
+    def _report(self) -> None:
+        """Queue what has not been reported yet."""
+        now_s = self._loop.time()
+        if self._fault is None and self._doubt_until_s is not None and now_s >= self._doubt_until_s:
             self._doubt_until_s = None
         problem = self._view.problem
         news: list[Observation] = []
         if self._listed:
             doubt = problem is not None or self._doubt_until_s is not None
-            news = self._view.observe(doubt=doubt, again=self._told is not None and self._fault is None)
+            is_over = self._reporter.fault is not None and self._fault is None
+            news = self._view.observe(doubt=doubt, again=is_over)
+        self._reporter.say(*news)
         trouble = self._fault or problem
-        if trouble is not None and (news or trouble != self._told):
-            news.append(Failed(DiscoveryError(f"kubernetes: {trouble}", strategy="kubernetes")))
-        self._told = trouble
-        return news
+        error = None
+        if trouble is not None:
+            error = DiscoveryError(f"kubernetes: {trouble}", strategy="kubernetes")
+        self._reporter.judge(error, again=bool(news))
 
     def _works(self) -> None:
-        """Note that the server answers; while it doesn't, doubt stays."""
+        """Note that the server answers; as long as it doesn't, doubt remains."""
         if self._fault is not None and self._doubt_until_s is not None:
             self._doubt_until_s = self._loop.time() + DOUBT_S
         self._fault = None
-        if self._told is not None:
-            self._news.set()
+        if self._reporter.fault is not None:
+            self._reporter.wake()
 
     async def _failed(self, error: ApiError, request: Request) -> None:
-        """Note that the server doesn't answer, or not as it should."""
+        """Note that the server fails or refuses."""
         text = str(error)
-        if error.kind is Kind.FORBIDDEN and self._resource is not None:
+        if error.kind is ErrorKind.FORBIDDEN and self._resource is not None:
             text = advise_on_rights(text, self._resource, await self._client.namespace())
-        if error.kind is Kind.FORBIDDEN and request.watch:
+        if error.kind is ErrorKind.FORBIDDEN and request.watch:
             if self._reflector.polling and not self._polls:
-                log.warning("kubernetes: polling every %g s: %s", self._options.polling_interval_s, text)
+                log.warning(
+                    "kubernetes: polling every %g s: %s", self._options.polling_interval_s, text
+                )
             self._polls = self._reflector.polling
-        elif error.kind is not Kind.EXPIRED or not request.resumes:
+        elif error.kind is not ErrorKind.EXPIRED or not request.resumes:
             self._fault = text
-            self._news.set()
+            self._reporter.wake()
         elif request.position or request.first:
-            log.warning("kubernetes: listing again, since the server's store was restored or its cache is behind: %s", text)
+            log.warning(
+                "kubernetes: listing again, since the server's store was restored or its cache "
+                "is behind: %s",
+                text,
+            )
 
-    # -- what to ask -----------------------------------------------------------------------------------------------------------
+    # -- what to ask -------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
         while True:
@@ -132,7 +151,7 @@ class Session:
             except ApiError as error:
                 self._reflector.failed(error)
                 await self._failed(error, request)
-                if error.kind in (Kind.MISSING, Kind.FORBIDDEN):
+                if error.kind in (ErrorKind.MISSING, ErrorKind.FORBIDDEN):
                     self._resource = None
 
     async def _locate(self, request: Request) -> None:
@@ -143,29 +162,39 @@ class Session:
 
     async def _list(self, request: Request) -> None:
         resource = self._resource = self._resource or await self._client.resource()
-        page = await self._client.read(await self._path(resource), resource.page, self._params(resource, request))
+        page = await self._client.read(
+            await self._path(resource), resource.page, self._params(resource, request)
+        )
         self._pages = 1 if request.first else self._pages + 1
         if self._pages > MAX_PAGES:
-            raise ApiError(Kind.REFUSED, f"{self._client.server} answered with a list of more than {MAX_PAGES} pages")
+            raise ApiError(
+                ErrorKind.REFUSED,
+                f"{self._client.server} answered with a list of more than {MAX_PAGES} pages",
+            )
         if request.first:
             self._staged = []
-        self._staged += [(name_of(item.metadata), resource.read(item, self._options.port)) for item in page.items or ()]
+        self._staged += [
+            (name_of(item.metadata), resource.read(item, self._options.port))
+            for item in page.items or ()
+        ]
         if self._reflector.listed(page.metadata.resource_version, page.metadata.token):
             self._replace()
 
     def _replace(self) -> None:
-        """Take in a complete list."""
+        """Apply a complete list."""
         if not self._staged and self._view.knows_somebody:
             self._doubt_until_s = self._loop.time() + DOUBT_S
         self._view.replace(self._staged)
         self._staged = []
         self._listed = True
         self._works()
-        self._news.set()
+        self._reporter.wake()
 
     async def _watch(self, request: Request) -> None:
         resource = self._resource = self._resource or await self._client.resource()
-        batches = self._client.watch(await self._path(resource), self._params(resource, request), request.timeout_s)
+        batches = self._client.watch(
+            await self._path(resource), self._params(resource, request), request.timeout_s
+        )
         broken = False
         async with aclosing(batches):
             await anext(batches, None)
@@ -181,18 +210,21 @@ class Session:
         self._reflector.ended(self._lasted_s(), broken=broken)
 
     def _lasted_s(self) -> float:
-        """Return for how long the watch has been going on."""
+        """Return how long the watch has been running."""
         return self._loop.time() - self._began_s
 
     def _hear(self, resource: Resource, line: bytes) -> None:
-        """Take in one line of a watch."""
+        """Handle one line of a watch."""
         try:
             event = decode(line, type=Event)
             match event.type:
                 case "ADDED" | "MODIFIED" | "DELETED":
                     self._change(resource, event)
                 case "BOOKMARK":
-                    self._reflector.heard(decode(event.object, type=Versioned).metadata.resource_version, self._lasted_s())
+                    self._reflector.heard(
+                        decode(event.object, type=Versioned).metadata.resource_version,
+                        self._lasted_s(),
+                    )
                 case "ERROR":
                     raise error_of(None, bytes(event.object), server=self._client.server)
         except UNREADABLE as exc:
@@ -206,26 +238,31 @@ class Session:
         else:
             self._view.put(name, resource.read(found, self._options.port))
         if self._view.size > MAX_OBJECTS:
-            raise ApiError(Kind.REFUSED, f"{self._client.server} told of more than {MAX_OBJECTS} objects")
+            raise ApiError(
+                ErrorKind.REFUSED, f"{self._client.server} sent more than {MAX_OBJECTS} objects"
+            )
         self._reflector.heard(found.metadata.resource_version, self._lasted_s())
-        self._news.set()
+        self._reporter.wake()
 
     async def _path(self, resource: Resource) -> str:
         return resource.path(await self._client.namespace())
 
     def _params(self, resource: Resource, request: Request) -> tuple[tuple[str, str], ...]:
-        return (*resource.params(self._options.selector, self._options.service_name), *request.params)
+        return (
+            *resource.params(self._options.selector, self._options.service_name),
+            *request.params,
+        )
 
 
-def _view_of(options: KubernetesStrategy, ctx: Discovery) -> View:
-    """Return a view with nothing in it."""
+def _view_of(options: KubernetesOptions, ctx: Discovery) -> CollectionView:
+    """Return an empty view."""
     naming = Naming(
         basename=options.node_basename,
         mode=options.mode,
         service=options.service_name,
         domain=options.domain(os.environ),
     )
-    return View(
+    return CollectionView(
         naming,
         prefer_ipv6=":" in ctx.local.host,
         count_unready=options.count_unready,

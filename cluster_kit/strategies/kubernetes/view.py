@@ -1,8 +1,9 @@
-"""What the objects that were read so far add up to, and what of that is news. Pure.
+"""The nodes of all objects that were read so far, and what is new about them. Pure.
 
-Addresses of one pod, told by several slices or in both families, are one node. A pod that is being stopped is said to be
-leaving, and vouched for until it is gone if it ever was. An object without the port that is wanted tells of nobody; it is a
-problem only if all are so. While there is doubt, nobody is taken back.
+Addresses of one pod, listed in several slices or in both families, are one node. A pod that is
+being stopped is reported as leaving, and stays known until it is gone if it ever was known. An
+object without the wanted port adds no node; it is a problem only if all are so. While there is
+doubt, no node is taken away.
 """
 
 from __future__ import annotations
@@ -13,36 +14,42 @@ from msgspec import Struct
 
 from cluster_kit.abc import Found, Gone, Leaving, Observation
 from cluster_kit.node import Node
-from cluster_kit.strategies.kubernetes.entries import Entry, Reading
+from cluster_kit.strategies.kubernetes.entries import PeerAddress, Reading
 from cluster_kit.strategies.kubernetes.naming import Naming
 
 
-class Member(Struct, frozen=True):
-    """A node and the entry that it is made of."""
+class _Member(Struct, frozen=True):
+    """A node and its entry."""
 
     node: Node
-    entry: Entry
+    entry: PeerAddress
 
 
-class View:
+class CollectionView:
     """One collection.
 
     Args:
-        naming: Makes nodes of entries.
-        prefer_ipv6: The family to know a pod by that has both.
-        count_unready: Whether pods count that don't pass their readiness probe.
+        naming: Turns entries into nodes. prefer_ipv6: The address family to choose for a pod that
+            has both.
+        count_unready: Whether pods count that fail their readiness probe.
         needs_port: Whether a node is of use only with a port.
-        earlier: Whom an earlier run vouched for.
+        earlier: Nodes that an earlier run vouched for.
     """
 
     def __init__(
-        self, naming: Naming, *, prefer_ipv6: bool, count_unready: bool, needs_port: bool, earlier: Iterable[Node] = ()
+        self,
+        naming: Naming,
+        *,
+        prefer_ipv6: bool,
+        count_unready: bool,
+        needs_port: bool,
+        earlier: Iterable[Node] = (),
     ) -> None:
         self._naming = naming
         self._prefer_ipv6 = prefer_ipv6
         self._count_unready = count_unready
         self._needs_port = needs_port
-        self._objects: dict[str, list[Member]] = {}
+        self._objects: dict[str, list[_Member]] = {}
         self._problems: dict[str, str] = {}
         self._vouched = {node.key: node for node in earlier}
         self._told = False
@@ -50,32 +57,35 @@ class View:
 
     @property
     def problem(self) -> str | None:
-        """Why there are objects, and nobody in them can be told."""
+        """Why there are objects without a single node in them."""
         return None if any(self._objects.values()) else min(self._problems.values(), default=None)
 
     @property
     def size(self) -> int:
-        """How many objects there are."""
+        """The number of objects."""
         return len(self._objects)
 
     @property
     def knows_somebody(self) -> bool:
-        """Whether anybody is vouched for."""
+        """Whether any node is known."""
         return bool(self._vouched)
 
     def replace(self, listed: Iterable[tuple[str, Reading]]) -> None:
-        """Take in a complete list, by the names of the objects."""
+        """Replace all objects by a complete list, by their names."""
         self._objects.clear()
         self._problems.clear()
         for name, reading in listed:
             self.put(name, reading)
 
     def put(self, name: str, reading: Reading) -> None:
-        """Take in that an object is there, or has changed."""
+        """Record that an object exists or has changed."""
         self.remove(name)
         self._objects[name] = members = []
         if reading.problem and self._needs_port:
-            self._problems[name] = f"{reading.problem}: set port to the number, or the name, of that at which peers listen"
+            self._problems[name] = (
+                f"{reading.problem}: set port to the number, or the name, of that at which peers "
+                "listen"
+            )
         for entry in reading.entries:
             if entry.port is None and self._needs_port:
                 continue
@@ -84,25 +94,27 @@ class View:
             except ValueError as exc:
                 self._problems[name] = f"{name[:300]!r} holds what can't be a node: {exc}"
             else:
-                members += [Member(node, entry)] if node else []
+                members += [_Member(node, entry)] if node else []
 
     def remove(self, name: str) -> None:
-        """Take in that an object is gone."""
+        """Record that an object is gone."""
         self._objects.pop(name, None)
         self._problems.pop(name, None)
 
     def observe(self, *, doubt: bool = False, again: bool = False) -> list[Observation]:
-        """Return what is news since the last time; ``again`` the complete answer even if that is not.
+        """Return what is new since the last call.
 
         Args:
-            doubt: Take nobody back.
-            again: Say who is there in any case.
+            doubt: Take no node away.
+            again: Return the complete answer even if nothing has changed.
         """
         present = self._merged()
         before = self._vouched
         dying = {key for key, member in present.items() if member.entry.terminating}
         replaced = self._leaving & (present.keys() - dying)
-        vouched = {key: member.node for key, member in present.items() if key in before or key not in dying}
+        vouched = {
+            key: member.node for key, member in present.items() if key in before or key not in dying
+        }
         if doubt:
             vouched = before | vouched
         news: list[Observation] = [Gone(key) for key in sorted(replaced)]
@@ -112,20 +124,33 @@ class View:
         self._vouched, self._leaving, self._told = vouched, dying, True
         return news
 
-    def _merged(self) -> dict[str, Member]:
+    def _merged(self) -> dict[str, _Member]:
         """Return one member for each node, by its key."""
-        counting = (member for members in self._objects.values() for member in members if self._counts(member.entry))
-        by_owner: dict[str, Member] = {}
-        by_key: dict[str, Member] = {}
+        counting = (
+            member
+            for members in self._objects.values()
+            for member in members
+            if self._counts(member.entry)
+        )
+        by_owner: dict[str, _Member] = {}
+        by_key: dict[str, _Member] = {}
         for member in sorted(counting, key=self._rank):
             if by_owner.setdefault(member.entry.owner or member.node.key, member) is member:
                 by_key.setdefault(member.node.key, member)
         return by_key
 
-    def _counts(self, entry: Entry) -> bool:
+    def _counts(self, entry: PeerAddress) -> bool:
         return entry.ready or entry.terminating or self._count_unready
 
-    def _rank(self, member: Member) -> tuple[bool, bool, bool, str, int]:
-        """Sort the living first, then those that can be dialled, then those of the preferred family."""
+    def _rank(self, member: _Member) -> tuple[bool, bool, bool, str, int]:
+        """Sort by use: running before terminating, with a port before without, preferred family
+        first.
+        """
         entry = member.entry
-        return entry.terminating, entry.port is None, (":" in entry.ip) != self._prefer_ipv6, entry.ip, entry.port or 0
+        return (
+            entry.terminating,
+            entry.port is None,
+            (":" in entry.ip) != self._prefer_ipv6,
+            entry.ip,
+            entry.port or 0,
+        )

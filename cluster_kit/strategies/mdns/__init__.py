@@ -1,96 +1,47 @@
-"""Strategy ``mdns``: nodes of one network register as DNS-SD services and browse for each other by multicast DNS.
+"""Strategy ``mdns``: nodes of one network find each other as DNS-SD services, by multicast DNS.
 
-``records`` says what a node tells of itself, ``browser`` decides whom to ask and what to make of what is heard, ``hosts`` keeps
-addresses, ``interfaces`` says where to speak, ``responder`` has zeroconf, ``session`` puts them together; ``diagnosis`` finds
-out why nobody is found. This module declares the options and loads the rest when it runs, since the application imports it too.
-Multicast DNS is neither sealed nor authenticated: use it on loopback, or on a network that you trust.
+``records`` encodes what a node announces, ``browser`` decides what to ask and what to believe,
+``hosts`` keeps addresses, ``interfaces`` chooses where to speak, ``responder`` wraps zeroconf, and
+``session`` connects these; ``diagnosis`` finds out why nobody is found. All but the options are
+loaded when the strategy runs, since the application imports it too. Multicast DNS is neither sealed
+nor authenticated: use it on loopback, or on a network that you trust.
 
 Source: RFC 6762 (multicast DNS), RFC 6763 (DNS-based service discovery).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar
 
-from cluster_kit.abc import Discovery, Observation, Strategy
-from cluster_kit.config.bounds import Bounds, faults_of_bounds
-from cluster_kit.errors import raise_all
-from cluster_kit.fault import Fault
-from cluster_kit.host import ip_of, is_interface, is_loopback
+from cluster_kit.abc import Discovery, Observation
+from cluster_kit.host import is_loopback
+from cluster_kit.strategies.mdns.options import LOOPBACK, MdnsOptions
 
 if TYPE_CHECKING:
     from cluster_kit.diagnosis import Finding
 
-MIN_TTL_S = 5  # a shorter one would keep everybody asking
-MAX_TTL_S = 4500  # what RFC 6762, section 10 recommends for records that hardly ever change
-LOOPBACK = "lo"
-
-IpVersion = Literal["v4", "v6", "all"]
-
-_SERVICE_TYPE = re.compile(r"_(?=[^.]*[a-z])[a-z0-9](?:-?[a-z0-9]){0,14}\._(?:tcp|udp)\.local\.", re.IGNORECASE)
-_MAX_SERVICE_CHARS = 16  # with its underscore; RFC 6335, section 5.1
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MdnsStrategy(Strategy):
-    """Registers this node as a service, and vouches for those that are registered.
-
-    Args:
-        interfaces: Where to speak and listen, each an address or a name such as ``eth0``; by default where the host part of
-            the node's name is.
-        ip_version: ``v4``, ``v6`` or ``all``: by which protocol to speak and listen.
-        service_type: What nodes are registered as; the same on all nodes.
-        ttl_s: For how many whole seconds others may rely on what this node tells; a crashed node is known for so long.
-    """
+class MdnsStrategy(MdnsOptions):
+    """Registers this node as a service, and vouches for those that are registered."""
 
     announces: ClassVar[bool] = True
 
-    interfaces: tuple[str, ...] = ()
-    ip_version: IpVersion = "v4"
-    service_type: str = "_clusterkit._tcp.local."
-    ttl_s: Annotated[int, Bounds(ge=MIN_TTL_S, le=MAX_TTL_S)] = 30
-
-    def __post_init__(self) -> None:
-        raise_all(_faults(self))
-
     def serves_on(self, host: str) -> str:
-        """Return the interface, by address or name, that lets in most of those it hears."""
+        """Return the interface, by address or name, that lets in most others."""
         used = ["127.0.0.1" if each == LOOPBACK else each for each in self.interfaces or (host,)]
         return next((each for each in used if not is_loopback(each)), used[0])
 
     def discover(self, ctx: Discovery) -> AsyncIterator[Observation]:
         """Register and browse until closed, then say goodbye."""
-        from cluster_kit.strategies.mdns.session import Session
+        from cluster_kit.strategies.mdns.session import MdnsSession
 
-        return Session(self, ctx).observe()
+        return MdnsSession(self, ctx).observe()
 
     def diagnose(self, ctx: Discovery) -> AsyncIterator[Finding]:
-        """Look at interfaces and port, hear ourselves, ask who is there."""
+        """Check interfaces and port, listen for ourselves, ask who is there."""
         from cluster_kit.strategies.mdns.diagnosis import diagnose
 
         return diagnose(self, ctx)
-
-
-def _faults(options: MdnsStrategy) -> Iterator[Fault]:
-    if find_spec("zeroconf") is None:
-        what = "mdns needs the package zeroconf"
-        yield Fault((), what, "run pip install 'cluster-kit[mdns]'")
-    for index, each in enumerate(options.interfaces):
-        if ip_of(each) is None and not is_interface(each):
-            what = f"{each!r} is neither an address nor the name of an interface such as eth0"
-            yield Fault(("interfaces", index), what)
-    if options.ip_version not in get_args(IpVersion):
-        what = f"invalid value {options.ip_version!r}: expected v4, v6 or all"
-        yield Fault(("ip_version",), what)
-    service = options.service_type.partition(".")[0]
-    if not _SERVICE_TYPE.fullmatch(options.service_type) or len(service) > _MAX_SERVICE_CHARS:
-        what = (
-            f"invalid value {options.service_type[:80]!r}: expected _name._tcp.local. with a name "
-            "of 1 to 15 letters, digits and single hyphens"
-        )
-        yield Fault(("service_type",), what, "give all nodes the same")
-    yield from faults_of_bounds(options)

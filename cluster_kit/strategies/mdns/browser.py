@@ -1,9 +1,13 @@
-"""Who is registered: whom to ask when, and what to make of the answers. Pure: records and time in, observations out.
+"""Browses for instances of a service: what to ask, and what to believe. Pure.
 
-Records live as long as they say, and answers are multicast: whoever asks first, early in the last half of a record's life,
-renews it for all. Who answers no question is forgotten when his record ends, and told by nobody: the others' time to live has
-passed by then, too. Asking who is there at all becomes rarer, unless somebody is lost without a goodbye, as by a partition, and
-in a large network rarest for each. Memory, and the number of questions per second, are bounded whatever the network sends.
+Records and time go in, observations come out. Records live as long as they say, and answers are
+multicast. So the node that asks first, early in the last half of a record's life, renews it for
+all. An instance that doesn't answer is forgotten when its records expire; no node reports it as
+gone, since the others' records have expired by then, too.
+
+Nodes ask who is there less and less often, and in a large network rarest of all, until one is lost
+without a goodbye, as by a partition. Memory and questions per second are bounded whatever the
+network sends.
 
 Source: RFC 6762, sections 5.2 (intervals), 7.1 (known answers), 10 (times to live).
 Differs: intervals needn't grow to an hour, so that a small network heals within minutes.
@@ -21,17 +25,18 @@ from cluster_kit.abc import Gone, Leaving, Observation, Seen
 from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.events import Reason
 from cluster_kit.node import BootId, Fence
-from cluster_kit.strategies.mdns import MAX_TTL_S, MIN_TTL_S
-from cluster_kit.strategies.mdns.records import Told, address_to_dial, decode
+from cluster_kit.strategies.mdns.options import MAX_TTL_S, MIN_TTL_S
+from cluster_kit.strategies.mdns.records import Announcement, address_to_dial, decode
 
 MAX_INSTANCES = 10_000
 MAX_ASKED = 30  # instances between two ticks; the others wait for the next one
 TICK_S = 0.1
 FIRST_BROWSE_S = (0.02, 0.12)  # so that nodes that start together don't ask together
 BROWSE_S = (1.0, 1.2)  # then the double, and so on
-NETWORK_BROWSE_S = 60.0  # how often anybody at all asks in the end: one question, whoever asks it, heals a partition
+NETWORK_BROWSE_S = 60.0  # between questions of the whole network in the end: one heals a partition
 MAX_BROWSE_S = 3600.0
-RENEW = ((0.5, 0.8), (0.82, 0.86), (0.88, 0.91), (0.93, 0.96))  # fractions of a record's life, each drawn between two
+# Fractions of a record's life at which to ask again, each drawn between two.
+RENEW = ((0.5, 0.8), (0.82, 0.86), (0.88, 0.91), (0.93, 0.96))
 COMPLETE_AT_S = (0.1, 1.0, 3.0)  # when to ask for what is missing of a new instance
 COMPLETE_S = 7.0  # how long to wait for it
 BURIED_S = 3.0  # for so long after a goodbye an answer may still be under way
@@ -41,20 +46,20 @@ _SAME_RELEASE = "run the same release everywhere"
 _ADVERTISE = "let it advertise an address that can be"
 
 
-class Pointer(NamedTuple):
-    """There is such an instance."""
+class PointerRecord(NamedTuple):
+    """An instance exists."""
 
     instance: str
 
 
-class Goodbye(NamedTuple):
-    """There is no such instance any more."""
+class GoodbyeRecord(NamedTuple):
+    """An instance is gone."""
 
     instance: str
 
 
-class Service(NamedTuple):
-    """Where an instance serves."""
+class ServiceRecord(NamedTuple):
+    """The host and port of an instance."""
 
     instance: str
     host: str
@@ -62,18 +67,24 @@ class Service(NamedTuple):
     ttl_s: int
 
 
-class Text(NamedTuple):
-    """What an instance tells of itself."""
+class TextRecord(NamedTuple):
+    """The announcement of an instance, encoded."""
 
     instance: str
     text: bytes
 
 
-Record = Pointer | Goodbye | Service | Text
+Record = PointerRecord | GoodbyeRecord | ServiceRecord | TextRecord
 
 
 class Questions(NamedTuple):
-    """What to ask: how ``instances`` are; with ``browse`` also who is there besides ``known``, pairs of name and life left."""
+    """Questions to ask.
+
+    Attributes:
+        instances: Instances to ask about.
+        browse: Whether to ask who else is there.
+        known: Those who needn't answer that: pairs of name and seconds left to live.
+    """
 
     instances: list[str]
     browse: bool
@@ -94,28 +105,35 @@ class _Instance:
     until_s: float
     ask_at_s: list[float]
     heard_s: float = 0.0
-    service: Service | None = None
+    service: ServiceRecord | None = None
     text: bytes = b""
-    read: Told | str | None = None  # a string says why it can't be read
-    vouched: Told | None = None
+    read: Announcement | str | None = None  # a string says why it can't be read
+    vouched: Announcement | None = None
     left: bool = False
 
 
 class Browser:
-    """Everything known of the instances of one type of service.
+    """Everything known about the instances of one type of service.
 
     Args:
         own: The boot of this node, whose own instance is heard, too.
-        fence: Cluster and group; everybody else is ignored.
+        fence: Cluster and group; other clusters and groups are ignored.
         addresses_of: Returns the addresses of a host as far as they are known.
         random: The source of jitter.
 
     Attributes:
         heard_itself: Whether this node's own announcement was heard since ``start``.
-        loopback: Whether this node speaks on loopback, where addresses of loopback are of use.
+        loopback: Whether this node uses loopback, where loopback addresses can be dialled.
     """
 
-    def __init__(self, own: BootId, fence: Fence, *, addresses_of: Callable[[str], Iterable[str]], random: Random) -> None:
+    def __init__(
+        self,
+        own: BootId,
+        fence: Fence,
+        *,
+        addresses_of: Callable[[str], Iterable[str]],
+        random: Random,
+    ) -> None:
         self.heard_itself = False
         self.loopback = False
         self._own = own
@@ -136,7 +154,7 @@ class Browser:
         return max(min(self._browse_at_s, self._ask_at_s), self._ticked_s + TICK_S)
 
     def start(self, now_s: float) -> None:
-        """Ask who is there from now on: this node has just started, or has just got its network back."""
+        """Begin to ask: this node has just started, or has just got its network back."""
         self.heard_itself = False
         self._started_s = now_s
         self._browse_soon(now_s + self._random.uniform(*FIRST_BROWSE_S))
@@ -145,13 +163,13 @@ class Browser:
         self._browse_at_s = min(self._browse_at_s, at_s)
         self._browse_s = self._random.uniform(*BROWSE_S)
 
-    # -- hearing ---------------------------------------------------------------------------------------------------------------
+    # -- hearing -----------------------------------------------------------------------------------
 
     def hear(self, record: Record, now_s: float) -> None:
-        """Take in a record of an instance; ``take`` tells what follows."""
+        """Handle a record of an instance; ``take`` yields what follows."""
         key = record.instance.lower()
         instance = self._instances.get(key)
-        if isinstance(record, Goodbye):
+        if isinstance(record, GoodbyeRecord):
             if instance is not None and not instance.left:
                 self._bury(key, instance, now_s)
             return
@@ -160,24 +178,32 @@ class Browser:
         if instance is None or instance.left:
             return
         match record:
-            case Service():
+            case ServiceRecord():
                 instance.service, instance.heard_s = record, now_s
-            case Text(text=text) if text != instance.text and not _is_late(read := _read(text), instance.read):
+            case TextRecord(text=text) if text != instance.text and not _is_late(
+                read := _read(text), instance.read
+            ):
                 instance.text, instance.read = text, read
             case _:
                 return
         self._news[key] = None
 
     def hear_of_hosts(self, hosts: set[str]) -> None:
-        """Take in that addresses of these hosts, in lower case, were heard."""
+        """Note that addresses of these hosts, in lower case, were heard."""
         for key, instance in self._instances.items():
-            if instance.vouched is None and instance.service is not None and instance.service.host.lower() in hosts:
+            if (
+                instance.vouched is None
+                and instance.service is not None
+                and instance.service.host.lower() in hosts
+            ):
                 self._news[key] = None
 
     def _admit(self, key: str, name: str, now_s: float) -> _Instance | None:
         if len(self._instances) >= MAX_INSTANCES:
             return None
-        instance = _Instance(name, now_s + COMPLETE_S, [now_s + delay_s for delay_s in COMPLETE_AT_S])
+        instance = _Instance(
+            name, now_s + COMPLETE_S, [now_s + delay_s for delay_s in COMPLETE_AT_S]
+        )
         self._instances[key] = instance
         self._ask_at_s = min(self._ask_at_s, instance.ask_at_s[0])
         return instance
@@ -189,70 +215,93 @@ class Browser:
         self._ask_at_s = min(self._ask_at_s, instance.until_s)
         self._news[key] = None
 
-    # -- telling ---------------------------------------------------------------------------------------------------------------
+    # -- reporting ---------------------------------------------------------------------------------
 
     def take(self, now_s: float) -> Iterator[Observation | Ignored]:
-        """Yield what follows from what was heard since the last time."""
+        """Yield what follows from the records since the last call."""
         while self._news:
             key = next(iter(self._news))
             del self._news[key]
             if key in self._instances:
-                yield from self._tell(key, self._instances[key], now_s)
+                yield from self._report(key, self._instances[key], now_s)
 
-    def _tell(self, key: str, instance: _Instance, now_s: float) -> Iterator[Observation | Ignored]:
+    def _report(
+        self, key: str, instance: _Instance, now_s: float
+    ) -> Iterator[Observation | Ignored]:
         if instance.left:
             if instance.vouched is not None:
                 yield Gone(instance.vouched.node.key, Reason.LEFT, instance.vouched.node.boot_id)
         elif instance.service is not None and instance.read is not None:
             match instance.read:
-                case Told(fence=self._fence) as told if told.node.boot_id != self._own:
-                    yield from self._vouch(instance, instance.service, told, now_s)
+                case Announcement(fence=self._fence) as announcement if (
+                    announcement.node.boot_id != self._own
+                ):
+                    yield from self._vouch(instance, instance.service, announcement, now_s)
                     return
-                case Told(fence=self._fence):
+                case Announcement(fence=self._fence):
                     self.heard_itself = True
-                case Told(fence=fence):
-                    yield Ignored(instance.name, f"cluster {fence.cluster!r}, group {fence.group!r} is foreign", _SAME_FENCE)
+                case Announcement(fence=fence):
+                    yield Ignored(
+                        instance.name,
+                        f"cluster {fence.cluster!r}, group {fence.group!r} is foreign",
+                        _SAME_FENCE,
+                    )
                 case why:
                     yield Ignored(instance.name, why, _SAME_RELEASE)
             del self._instances[key]
 
-    def _vouch(self, instance: _Instance, service: Service, told: Told, now_s: float) -> Iterator[Observation | Ignored]:
+    def _vouch(
+        self, instance: _Instance, service: ServiceRecord, announcement: Announcement, now_s: float
+    ) -> Iterator[Observation | Ignored]:
         addresses = list(self._addresses_of(service.host))
         address = address_to_dial(addresses, service.port, loopback=self.loopback)
         if address is None:
             if addresses:
-                yield Ignored(instance.name, f"none of {', '.join(addresses[:3])} can be dialled from here", _ADVERTISE)
+                yield Ignored(
+                    instance.name,
+                    f"none of {', '.join(addresses[:3])} can be dialled from here",
+                    _ADVERTISE,
+                )
             return
         self._renew(instance, service, now_s)
         if instance.until_s > now_s:
-            instance.vouched = told
-            node = told.node.evolve(address=address if service.port else None)
+            instance.vouched = announcement
+            node = announcement.node.evolve(address=address if service.port else None)
             yield Seen(node, instance.until_s - now_s)
-            if told.leaving:
+            if announcement.leaving:
                 yield Leaving(node.key)
 
-    def _renew(self, instance: _Instance, service: Service, now_s: float) -> None:
+    def _renew(self, instance: _Instance, service: ServiceRecord, now_s: float) -> None:
         life_s = min(max(service.ttl_s, MIN_TTL_S), MAX_TTL_S)
         due_s = [instance.heard_s + life_s * self._random.uniform(*between) for between in RENEW]
         instance.until_s = instance.heard_s + life_s
         instance.ask_at_s = [at_s for at_s in due_s if at_s > now_s]
         self._ask_at_s = min([self._ask_at_s, instance.until_s, *instance.ask_at_s[:1]])
 
-    # -- asking ----------------------------------------------------------------------------------------------------------------
+    # -- asking ------------------------------------------------------------------------------------
 
     def tick(self, now_s: float) -> Questions | None:
-        """Forget those whose time has passed, and return what to ask now, if anything."""
+        """Forget expired instances, and return the questions that are due."""
         if now_s < self.next_s:
             return None
         self._ticked_s = now_s
         self._forget(now_s)
         asked = self._due(now_s)
-        self._ask_at_s = min((min([each.until_s, *each.ask_at_s[:1]]) for each in self._instances.values()), default=inf)
+        self._ask_at_s = min(
+            (min([each.until_s, *each.ask_at_s[:1]]) for each in self._instances.values()),
+            default=inf,
+        )
         browse = now_s >= self._browse_at_s
         if browse:
             self._browse_at_s = now_s + self._browse_s
-            self._browse_s = min(2 * self._browse_s, NETWORK_BROWSE_S * (1 + len(self._instances)), MAX_BROWSE_S)
-        return Questions(asked, browse, self._known(now_s) if browse else []) if asked or browse else None
+            self._browse_s = min(
+                2 * self._browse_s, NETWORK_BROWSE_S * (1 + len(self._instances)), MAX_BROWSE_S
+            )
+        return (
+            Questions(asked, browse, self._known(now_s) if browse else [])
+            if asked or browse
+            else None
+        )
 
     def _forget(self, now_s: float) -> None:
         overlooks = len(self._instances) >= MAX_INSTANCES
@@ -261,32 +310,44 @@ class Browser:
                 del self._instances[key]
                 if instance.vouched is not None and not instance.left:
                     self._browse_soon(now_s + self._random.uniform(*BROWSE_S))
-        if overlooks and len(self._instances) < MAX_INSTANCES:  # who was turned away may be one of ours
+        if overlooks and len(self._instances) < MAX_INSTANCES:
+            # An instance that found no room may be one of ours.
             self._browse_soon(now_s + self._random.uniform(*BROWSE_S))
 
     def _due(self, now_s: float) -> list[str]:
-        due = [each for each in self._instances.values() if each.ask_at_s and each.ask_at_s[0] <= now_s][:MAX_ASKED]
+        due = [
+            each for each in self._instances.values() if each.ask_at_s and each.ask_at_s[0] <= now_s
+        ][:MAX_ASKED]
         for instance in due:
             instance.ask_at_s = [at_s for at_s in instance.ask_at_s if at_s > now_s]
         return [instance.name for instance in due]
 
     def _known(self, now_s: float) -> list[tuple[str, int]]:
-        """Return who needn't answer: those heard since the start of whom the better half of their time is left."""
-        known = [each for each in self._instances.values() if each.vouched is not None and each.heard_s >= self._started_s]
+        """Return known answers: instances heard since the start and young enough to stay."""
+        known = [
+            each
+            for each in self._instances.values()
+            if each.vouched is not None and each.heard_s >= self._started_s
+        ]
         return [
             (each.name, int(left_s))
             for each in known
-            if not each.left and (left_s := each.until_s - now_s) > (each.until_s - each.heard_s) / 2
+            if not each.left
+            and (left_s := each.until_s - now_s) > (each.until_s - each.heard_s) / 2
         ]
 
 
-def _read(text: bytes) -> Told | str:
+def _read(text: bytes) -> Announcement | str:
     try:
         return decode(text)
     except RemoteProtocolError as error:
         return str(error)
 
 
-def _is_late(read: Told | str, before: Told | str | None) -> bool:
-    """Whether a record is older than one that was heard before: answers wait, news doesn't."""
-    return isinstance(read, Told) and isinstance(before, Told) and read.revision < before.revision
+def _is_late(read: Announcement | str, before: Announcement | str | None) -> bool:
+    """Whether a record is older than the last one: an answer may be delayed."""
+    return (
+        isinstance(read, Announcement)
+        and isinstance(before, Announcement)
+        and read.revision < before.revision
+    )

@@ -1,7 +1,8 @@
-"""Why mdns finds nobody: looks at interfaces and port, hears its own question, and asks who is there. Registers nothing.
+"""Finds out why mdns finds nobody: checks interfaces and port, listens, asks. Registers nothing.
 
-The question that is to be heard back asks for all services of whatever type, so that whoever speaks multicast DNS answers it:
-that tells a network without nodes from one that carries no multicast. What is heard is hostile; only so much of it is kept.
+The question that is to be heard back asks for services of every type, so that whoever speaks
+multicast DNS answers it. That distinguishes a network without nodes from one that carries no
+multicast. What is heard is hostile, so only a bounded part of it is kept.
 
 Source: RFC 6763, section 9 (enumerating services).
 """
@@ -14,17 +15,26 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
-from zeroconf import DNSOutgoing, DNSQuestion  # type: ignore[attr-defined]  # public, yet not in its __all__
+# Public, yet not in its __all__.
+from zeroconf import DNSOutgoing, DNSQuestion  # type: ignore[attr-defined]
 
 from cluster_kit.abc import Discovery, Seen
-from cluster_kit.diagnosis import Finding, Outcome
+from cluster_kit.diagnosis import Finding, Outcome, failed, listed
+from cluster_kit.errors import cause_of
 from cluster_kit.host import is_loopback
+from cluster_kit.netdevice import NetDevice
 from cluster_kit.node import Node
-from cluster_kit.strategies.mdns import MdnsStrategy
 from cluster_kit.strategies.mdns.browser import Browser, Ignored, Record
-from cluster_kit.strategies.mdns.interfaces import Interface, Nearby, Way, choose, interfaces, look_up
+from cluster_kit.strategies.mdns.interfaces import (
+    InterfaceAddress,
+    Nearby,
+    choose,
+    interfaces,
+    look_up,
+)
+from cluster_kit.strategies.mdns.options import MdnsOptions
 from cluster_kit.strategies.mdns.responder import Responder
-from cluster_kit.strategies.mdns.sockets import GROUP_V4, GROUP_V6, PORT, cure, pair
+from cluster_kit.strategies.mdns.sockets import GROUP_V4, GROUP_V6, PORT, fault_of, pair
 
 ECHO_S = 1.0  # a datagram that loops back takes less than a millisecond
 LISTEN_S = 2.5  # an answer is held back for 1.2 s where it has just been given
@@ -35,44 +45,53 @@ _PTR, _IN = 12, 1
 _MAX_DATAGRAM_BYTES = 9000  # RFC 6762, section 17
 
 
-async def diagnose(options: MdnsStrategy, ctx: Discovery) -> AsyncIterator[Finding]:
-    """Yield what came of each step, up to the first that leaves no sense in the next."""
+async def diagnose(options: MdnsOptions, ctx: Discovery) -> AsyncIterator[Finding]:
+    """Yield a finding for each step, up to the first that makes the next ones pointless."""
     known = interfaces()
     wanted = options.interfaces or (await look_up(ctx.local.host) or [ctx.local.host])[:1]
-    ways, faults = choose(wanted, known, options.ip_version)
+    places, faults = choose(wanted, known, options.ip_version)
     for fault in faults:
-        yield _failed("interface to use", "one that can't be used", fault)
-    for way in ways:
-        yield Finding(asked=f"interface of {way.address}", got=f"{way.name}, up")
+        yield fault.finding()
+    for place in places:
+        yield Finding(asked=f"interface of {place.address}", got=f"{place.name}, up")
     with ExitStack() as opened:
-        ears = []
-        for way in ways:
+        probes = []
+        for place in places:
             try:
-                hearing, sending = opened.enter_context(pair(way))
+                hearing, sending = opened.enter_context(pair(place))
             except OSError as exc:
-                yield _failed(f"UDP port {PORT} on {way}", "cannot be opened", cure(exc))
+                cause = fault_of(str(place), exc).reason
+                yield failed(f"UDP port {PORT} on {place}", "cannot be opened", cause)
             else:
-                ears.append(Ear(way, Nearby([way], known), hearing, sending))
-                opened.callback(ears[-1].close)
-        for ear in ears:
-            yield await _hear_ourselves(ear)
-        if ears:
-            yield await _hear_others(options, ctx, ears, known)
+                probes.append(MulticastProbe(place, Nearby([place], known), hearing, sending))
+                opened.callback(probes[-1].close)
+        for probe in probes:
+            yield await _hear_ourselves(probe)
+        if probes:
+            yield await _hear_others(options, ctx, probes, known)
 
 
-class Ear:
-    """Hears all of multicast DNS on one way, until closed; ``question`` is what to hear back.
+class MulticastProbe:
+    """Listens to all multicast DNS on one interface, until closed.
 
     Attributes:
-        echoed: Set once that was heard.
-        answering: From where answers were heard, of whatever kind.
+        place: The interface.
+        question: The question to send and to hear back.
+        echoed: Set once it is heard.
+        answering: Addresses from which answers of any kind came.
     """
 
-    def __init__(self, way: Way, nearby: Nearby, hearing: socket.socket, sending: socket.socket) -> None:
+    def __init__(
+        self,
+        place: InterfaceAddress,
+        nearby: Nearby,
+        hearing: socket.socket,
+        sending: socket.socket,
+    ) -> None:
         out = DNSOutgoing(0)
         out.add_question(DNSQuestion(_EVERY_TYPE, _PTR, _IN))
         out.add_question(DNSQuestion(f"clusterkit-{os.urandom(8).hex()}.local.", _PTR, _IN))
-        self.way = way
+        self.place = place
         self.question = out.packets()[0]
         self.echoed = asyncio.Event()
         self.answering: set[str] = set()
@@ -87,7 +106,7 @@ class Ear:
         Raises:
             OSError: That is not possible.
         """
-        group = (GROUP_V6, PORT, 0, self.way.index) if self.way.is_v6 else (GROUP_V4, PORT)
+        group = (GROUP_V6, PORT, 0, self.place.index) if self.place.is_v6 else (GROUP_V4, PORT)
         self._sending.sendto(self.question, group)
 
     def _hear(self) -> None:
@@ -99,49 +118,63 @@ class Ear:
             return
         if datagram == self.question:
             self.echoed.set()
-        elif len(datagram) > 2 and datagram[2] & 0x80 and len(self.answering) < MAX_KEPT:  # an answer, and we give none
+        elif _is_answer(datagram) and len(self.answering) < MAX_KEPT:
             self.answering.add(str(source[0]))
 
     def close(self) -> None:
-        """Stop hearing."""
+        """Stop listening."""
         asyncio.get_running_loop().remove_reader(self._hearing)
 
 
-async def _hear_ourselves(ear: Ear) -> Finding:
-    asked = f"multicast to port {PORT} on {ear.way}"
+def _is_answer(datagram: bytes) -> bool:
+    """Whether it is a DNS response (RFC 1035, section 4.1.1); a diagnosis sends none itself."""
+    return len(datagram) > 2 and bool(datagram[2] & 0x80)
+
+
+async def _hear_ourselves(probe: MulticastProbe) -> Finding:
+    asked = f"multicast to port {PORT} on {probe.place}"
     loop = asyncio.get_running_loop()
     since_s = loop.time()
     try:
-        ear.ask()
-        await asyncio.wait_for(ear.echoed.wait(), ECHO_S)
+        probe.ask()
+        await asyncio.wait_for(probe.echoed.wait(), ECHO_S)
     except TimeoutError:
         cause = f"a firewall of this host drops it: allow UDP to port {PORT} in and out"
-        return _failed(asked, f"not heard back within {ECHO_S:g} s", cause)
+        return failed(asked, f"not heard back within {ECHO_S:g} s", cause)
     except OSError as exc:
-        return _failed(asked, "cannot be sent", f"{(exc.strerror or str(exc)).lower()}: a firewall, or a missing route")
+        cause = f"{cause_of(exc)}: a firewall, or a missing route"
+        return failed(asked, "cannot be sent", cause)
     return Finding(asked=asked, got=f"heard back in {(loop.time() - since_s) * 1000:.1f} ms")
 
 
-async def _hear_others(options: MdnsStrategy, ctx: Discovery, ears: list[Ear], known: list[Interface]) -> Finding:
+async def _hear_others(
+    options: MdnsOptions, ctx: Discovery, probes: list[MulticastProbe], known: list[NetDevice]
+) -> Finding:
     asked = f"{options.service_type} of cluster {ctx.fence.cluster!r}, group {ctx.fence.group!r}"
     try:
-        nodes, ignored = await _browse(options, ctx, [ear.way for ear in ears], known)
+        nodes, ignored = await _browse(options, ctx, [probe.place for probe in probes], known)
     except OSError as exc:
-        return _failed(asked, "cannot be asked for", cure(exc))
+        return failed(asked, "cannot be asked for", fault_of(asked, exc).reason)
     others = [
-        f"{node.name} at {node.address or 'no address'}" for name, node in sorted(nodes.items()) if name != ctx.local.name
+        f"{node.name} at {node.address or 'no address'}"
+        for name, node in sorted(nodes.items())
+        if name != ctx.local.name
     ]
     if others:
-        got = f"{len(others)} node{'s' * (len(others) > 1)}: {_listed(others)}"
-        return Finding(asked=asked, got=got + (f"; ignored: {_listed(sorted(ignored))}" if ignored else ""))
+        got = f"{len(others)} node{'s' * (len(others) > 1)}: {listed(others)}"
+        return Finding(
+            asked=asked, got=got + (f"; ignored: {listed(sorted(ignored))}" if ignored else "")
+        )
     got = f"{'this node itself only' if nodes else 'nobody'} within {LISTEN_S:g} s"
-    return Finding(asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, ears, ignored))
+    return Finding(
+        asked=asked, got=got, outcome=Outcome.EMPTY, cause=_why_nobody(options, probes, ignored)
+    )
 
 
 async def _browse(
-    options: MdnsStrategy, ctx: Discovery, ways: list[Way], known: list[Interface]
+    options: MdnsOptions, ctx: Discovery, places: list[InterfaceAddress], known: list[NetDevice]
 ) -> tuple[dict[str, Node], dict[str, str]]:
-    """Return the nodes that are registered, by name, and why others are of no use, with what to do about that."""
+    """Return the registered nodes by name, and why others are of no use, with the cures."""
     loop = asyncio.get_running_loop()
     assert ctx.local.boot_id is not None
 
@@ -150,12 +183,14 @@ async def _browse(
             browser.hear(record, loop.time())
         browser.hear_of_hosts(hosts)
 
-    responder = Responder(ways, known, options.service_type, hear)
-    browser = Browser(ctx.local.boot_id, ctx.fence, addresses_of=responder.addresses_of, random=ctx.random)
+    responder = Responder(places, known, options.service_type, hear)
+    browser = Browser(
+        ctx.local.boot_id, ctx.fence, addresses_of=responder.addresses_of, random=ctx.random
+    )
     nodes: dict[str, Node] = {}
     ignored: dict[str, str] = {}
     try:
-        browser.loopback = any(is_loopback(way.address) for way in ways)
+        browser.loopback = any(is_loopback(place.address) for place in places)
         await responder.open()
         browser.start(loop.time())
         end_s = loop.time() + LISTEN_S
@@ -173,28 +208,26 @@ async def _browse(
     return nodes, ignored
 
 
-def _why_nobody(options: MdnsStrategy, ears: list[Ear], ignored: dict[str, str]) -> str:
+def _why_nobody(options: MdnsOptions, probes: list[MulticastProbe], ignored: dict[str, str]) -> str:
     if ignored:
-        return "only others are heard: " + "; ".join(f"{why}: {cure}" for why, cure in sorted(ignored.items())[:_SHOWN])
-    if all(is_loopback(ear.way.address) for ear in ears):
+        return "only others are heard: " + "; ".join(
+            f"{why}: {cure}" for why, cure in sorted(ignored.items())[:_SHOWN]
+        )
+    if all(is_loopback(probe.place.address) for probe in probes):
         return (
-            "no other such node runs on this machine; nodes elsewhere are never heard on loopback: for these, name this node "
+            "no other such node runs on this machine; nodes elsewhere are never heard on "
+            "loopback: for these, name this node "
             "after a host that they can reach, or set interfaces"
         )
-    answering = sorted({source for ear in ears for source in ear.answering})
+    answering = sorted({source for probe in probes for source in probe.answering})
     if answering:
-        return f"multicast DNS works, {_listed(answering)} answers: no such node runs yet, or with another service_type"
+        return (
+            f"multicast DNS works, {listed(answering)} answers: no such node runs yet, or with "
+            "another service_type"
+        )
     return (
-        "nobody at all answers multicast DNS: no such node runs yet, or on another network, or a firewall drops UDP to port "
-        f"{PORT}, or the network carries no multicast, as most clouds and bridges of containers: then use the host's network, "
-        "or another strategy such as dns, kubernetes or static"
+        "nobody at all answers multicast DNS: no such node runs yet, or on another network, or a "
+        f"firewall drops UDP to port {PORT}, or the network carries no multicast, as most clouds "
+        "and bridges of containers: then use the host's network, or another strategy such as "
+        "dns, kubernetes or static"
     )
-
-
-def _failed(asked: str, got: str, cause: str) -> Finding:
-    return Finding(asked=asked, got=got, outcome=Outcome.FAILED, cause=cause)
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -1,6 +1,7 @@
 """The addresses of hosts, as they were heard. Pure.
 
-zeroconf's memory is not used for that: once it is full, it first forgets what lives shortest, such as nodes of ours.
+zeroconf's cache is not used for that: once it is full, it first forgets what lives shortest, such
+as our nodes.
 
 Source: RFC 6762, section 10.2 for records that replace others.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cluster_kit.strategies.mdns import MAX_TTL_S
+from cluster_kit.strategies.mdns.options import MAX_TTL_S
 
 MAX_HOSTS = 10_000
 MAX_ADDRESSES = 32  # of one host
@@ -22,19 +23,31 @@ class _Heard(NamedTuple):
 
 
 class Hosts:
-    """Of too many hosts the one that was heard longest ago gives way, of too many addresses the new one."""
+    """Bounded: a new host replaces the one heard longest ago; surplus addresses are dropped."""
 
     def __init__(self) -> None:
         self._heard: dict[str, dict[str, _Heard]] = {}
 
     def hear(self, host: str, address: str, now_s: float, *, ttl_s: float, replaces: bool) -> None:
-        """Take in an address, which for a time to live of 0 is gone; one that ``replaces`` ends older ones of its family."""
+        """Record an address.
+
+        Args:
+            host: The host that has it.
+            address: The address.
+            now_s: When it was heard.
+            ttl_s: For how long it counts; 0 means that it is gone.
+            replaces: Whether it ends older addresses of its family.
+        """
         key = host.lower()
         addresses = self._heard.pop(key, {})
         if replaces:
             family = ":" in address
             kept = addresses.items()
-            addresses = {each: heard for each, heard in kept if (":" in each) != family or now_s - heard.at_s < GRACE_S}
+            addresses = {
+                each: heard
+                for each, heard in kept
+                if (":" in each) != family or now_s - heard.at_s < GRACE_S
+            }
         addresses.pop(address, None)
         if ttl_s > 0 and len(addresses) < MAX_ADDRESSES:
             addresses[address] = _Heard(now_s, now_s + min(ttl_s, MAX_TTL_S))
@@ -44,5 +57,9 @@ class Hosts:
             del self._heard[next(iter(self._heard))]
 
     def addresses_of(self, host: str, now_s: float) -> list[str]:
-        """Return what was heard and hasn't expired, in the order of arrival."""
-        return [address for address, heard in self._heard.get(host.lower(), {}).items() if now_s < heard.until_s]
+        """Return the addresses that have not expired, in the order of arrival."""
+        return [
+            address
+            for address, heard in self._heard.get(host.lower(), {}).items()
+            if now_s < heard.until_s
+        ]

@@ -1,50 +1,38 @@
-"""Which interfaces of this machine to speak and listen on, and why some can't be used. Linux.
+"""The interfaces of this machine that mdns speaks and listens on, and why some can't be used.
 
-Only those that were chosen are used: a host with many bridges would otherwise say everything on each of them. One that can't be
-used doesn't stop the others. Linux also delivers what other programs joined the group for, on other interfaces; to forbid it
-(IP_MULTICAST_ALL) makes kernels of 2025 give what is meant for one of several sockets that share a port to another of them, so
-it is told by where it comes from.
+Only those that were chosen are used: a host with many bridges would otherwise send everything on
+each of them. One that can't be used doesn't stop the others.
 
-Source: sysfs-class-net for the files; netdevice(7) for the flags.
+Linux also delivers what comes in on interfaces where other programs joined the group. Forbidding
+that (IP_MULTICAST_ALL) makes kernels of 2025 hand what is meant for one of several sockets that
+share a port to another of them, so ``Nearby`` goes by the source address instead.
+
+Source: netdevice(7) for the flags.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 import ifaddr
 
-from cluster_kit.host import ip_of, is_loopback
-from cluster_kit.netdevice import Flag, flags_of
+from cluster_kit.diagnosis import SourceFault
+from cluster_kit.host import ip_of, is_loopback, is_v6
+from cluster_kit.netdevice import Flag, NetDevice, flags_of
 from cluster_kit.resolving import resolve
-from cluster_kit.strategies.mdns import IpVersion
+from cluster_kit.strategies.interfaces import why_unusable
+from cluster_kit.strategies.mdns.options import IpVersion
 
 LOOK_UP_S = 1.0  # of a host name; everything else waits for it
 
 
 @dataclass(frozen=True, slots=True)
-class Interface:
-    """One interface of this machine, with its addresses as text and without scope; ``prefixes`` has a length for each."""
-
-    name: str
-    index: int
-    addresses: tuple[str, ...]
-    prefixes: tuple[int, ...] = ()
-    flags: Flag = Flag.UP | Flag.MULTICAST | Flag.RUNNING
-
-    @property
-    def carrier(self) -> bool:
-        """Whether there is somebody at the other end, as far as the system can tell."""
-        return Flag.RUNNING in self.flags
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One interface, by one protocol, to speak and listen on; ``address`` is ours on it."""
+class InterfaceAddress:
+    """An interface and our address on it: the place of one pair of sockets."""
 
     name: str
     index: int
@@ -52,42 +40,44 @@ class Way:
 
     @property
     def is_v6(self) -> bool:
-        """Whether this speaks IPv6."""
-        return ":" in self.address
+        """Whether it is used by IPv6."""
+        return is_v6(self.address)
 
     def __str__(self) -> str:
         return f"{self.address} ({self.name})"
 
 
 class Nearby:
-    """Tells what comes in on the interfaces in use from what other programs listen for on others. Pure.
+    """Recognizes datagrams that came in on the interfaces in use, rather than on others. Pure.
 
-    A source is taken to be on the interface whose network has it; one that no network has comes from outside of this machine.
+    A source belongs to the interface whose network has it; a source in no network of this machine
+    comes from beyond a router.
     """
 
-    def __init__(self, ways: Iterable[Way], known: Iterable[Interface]) -> None:
-        self._used = {way.index for way in ways}
+    def __init__(self, used: Iterable[InterfaceAddress], known: Iterable[NetDevice]) -> None:
+        places = list(used)
+        self._used = {place.index for place in places}
+        self._loops = all(is_loopback(place.address) for place in places)
         networks = [
-            (ipaddress.ip_network(f"{address}/{prefix}", strict=False), interface.index in self._used)
-            for interface in known
-            for address, prefix in zip(interface.addresses, interface.prefixes, strict=True)
+            (ip_network(f"{address}/{prefix}", strict=False), device.index in self._used)
+            for device in known
+            for address, prefix in zip(device.addresses, device.prefixes, strict=True)
         ]
         self._networks = sorted(networks, key=lambda each: (-each[0].prefixlen, not each[1]))
-        self._loops = all(is_loopback(way.address) for way in ways)
 
     def hears(self, source: tuple[str, int] | tuple[str, int, int, int]) -> bool:
-        """Whether a datagram from ``source``, as a socket tells it, is one for us."""
-        ip = ipaddress.ip_address(source[0].partition("%")[0])
+        """Whether a datagram from ``source``, in a socket's form, came in where we listen."""
+        ip = ip_of(source[0].partition("%")[0])  # IPv4 also where a socket serves both protocols
+        assert ip is not None
         if ip.version == 6 and ip.is_link_local:
             return source[-1] in self._used
-        mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None  # heard by a socket of both protocols
-        return next((used for network, used in self._networks if (mapped or ip) in network), not self._loops)
+        return next((used for network, used in self._networks if ip in network), not self._loops)
 
 
-def interfaces() -> list[Interface]:
+def interfaces() -> list[NetDevice]:
     """Return the interfaces of this machine."""
     return [
-        Interface(
+        NetDevice(
             adapter.name,
             adapter.index or 0,
             tuple(ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in adapter.ips),
@@ -106,81 +96,77 @@ def _flags_of(name: str) -> Flag:
 
 
 async def look_up(host: str) -> list[str]:
-    """Return the addresses of ``host``, IPv4 first; itself if it is one, and nothing if they can't be had in time."""
-    if _ip(host):
+    """Return the addresses of ``host``, IPv4 first; none if they can't be had in time."""
+    if ip_of(host):
         return [host]
     try:
         async with asyncio.timeout(LOOK_UP_S):
             found = await resolve(host, kind=socket.SOCK_DGRAM)
     except OSError:
         return []
-    return sorted({str(sockaddr[0]) for *_, sockaddr in found}, key=lambda address: (":" in address, address))
+    addresses = {str(sockaddr[0]) for *_, sockaddr in found}
+    return sorted(addresses, key=lambda address: (is_v6(address), address))
 
 
-def choose(wanted: Iterable[str], known: Sequence[Interface], ip_version: IpVersion) -> tuple[list[Way], list[str]]:
-    """Return the ways to use, and what is wrong with those interfaces that can't be. Pure.
+def choose(
+    wanted: Iterable[str], known: Sequence[NetDevice], ip_version: IpVersion
+) -> tuple[list[InterfaceAddress], list[SourceFault]]:
+    """Return the addresses to use, and why some of the wanted interfaces can't be used. Pure.
 
     Args:
         wanted: Addresses and names of interfaces.
         known: The interfaces of this machine.
         ip_version: Which protocols to use; where there are both, IPv4 comes first.
     """
-    ways: dict[Way, None] = {}
-    faults: list[str] = []
+    chosen: dict[InterfaceAddress, None] = {}
+    faults: list[SourceFault] = []
     for each in wanted:
-        interface = _find(each, known)
-        fault = _not_there(each, known) if interface is None else _fault(interface)
-        if interface is not None and fault is None:
-            found = _ways(each, interface, ip_version)
-            ways |= dict.fromkeys(found)
-            fault = None if found else f"{interface.name} has no address of IP{ip_version}: give it one, or change ip_version"
+        device = _find(each, known)
+        fault = _not_there(each, known) if device is None else why_unusable(device)
+        if device is not None and fault is None:
+            found = _addresses(each, device, ip_version)
+            chosen |= dict.fromkeys(found)
+            fault = None if found else _no_address(device, ip_version)
         if fault is not None:
             faults.append(fault)
-    return list(ways), faults
+    return list(chosen), faults
 
 
-def _find(wanted: str, known: Sequence[Interface]) -> Interface | None:
+def _find(wanted: str, known: Sequence[NetDevice]) -> NetDevice | None:
     address, _, scope = str(ip_of(wanted) or wanted).partition("%")
-    for interface in known:
-        if wanted == interface.name:
-            return interface
-        if address in interface.addresses and scope in ("", interface.name, str(interface.index)):
-            return interface
-        if is_loopback(wanted) and Flag.LOOPBACK in interface.flags:  # all of 127.0.0.0/8 is its
-            return interface
+    for device in known:
+        if wanted == device.name:
+            return device
+        if address in device.addresses and scope in ("", device.name, str(device.index)):
+            return device
+        if is_loopback(wanted) and device.is_loopback:  # it has all of 127.0.0.0/8
+            return device
     return None
 
 
-def _not_there(wanted: str, known: Sequence[Interface]) -> str:
-    there = ", ".join(f"{each.name} ({', '.join(each.addresses)})" for each in known if each.addresses) or "none"
-    what = "address" if _ip(wanted) else "name or address"
-    return (
-        f"no interface has the {what} {wanted!r}: correct the host in the node's name, or interfaces; this machine has {there}"
+def _not_there(wanted: str, known: Sequence[NetDevice]) -> SourceFault:
+    there = (f"{each.name} ({', '.join(each.addresses)})" for each in known if each.addresses)
+    return SourceFault(
+        f"interface {wanted!r}",
+        f"no interface has {'that address' if ip_of(wanted) else 'that name or address'}",
+        "correct the host in the node's name, or interfaces; this machine has "
+        f"{', '.join(there) or 'none'}",
     )
 
 
-def _fault(interface: Interface) -> str | None:
-    name = interface.name
-    if Flag.UP not in interface.flags:
-        return f"{name} is down: ip link set {name} up"
-    if not interface.carrier:
-        return f"{name} has no carrier: plug in its cable, or start what is at its other end"
-    if not interface.flags & (Flag.MULTICAST | Flag.LOOPBACK):  # loopback carries it without the flag
-        return f"{name} carries no multicast: ip link set {name} multicast on, or use another strategy"
-    return None
+def _no_address(device: NetDevice, ip_version: IpVersion) -> SourceFault:
+    what = f"it has no address of IP{ip_version}"
+    return SourceFault(f"interface {device.name}", what, "give it one, or change ip_version")
 
 
-def _ways(wanted: str, interface: Interface, ip_version: IpVersion) -> list[Way]:
-    by_family: dict[int, str] = {}
-    for address in (wanted, *interface.addresses):
-        if ip := _ip(address):
-            by_family.setdefault(ip.version, address.partition("%")[0])
-    families = {"v4": (4,), "v6": (6,), "all": (4, 6)}[ip_version]
-    return [Way(interface.name, interface.index, by_family[family]) for family in families if family in by_family]
-
-
-def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return None
+def _addresses(wanted: str, device: NetDevice, ip_version: IpVersion) -> list[InterfaceAddress]:
+    by_version: dict[int, str] = {}
+    for address in (wanted, *device.addresses):
+        if ip := ip_of(address):
+            by_version.setdefault(ip.version, address.partition("%")[0])
+    versions = {"v4": (4,), "v6": (6,), "all": (4, 6)}[ip_version]
+    return [
+        InterfaceAddress(device.name, device.index, by_version[version])
+        for version in versions
+        if version in by_version
+    ]

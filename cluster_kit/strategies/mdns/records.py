@@ -1,8 +1,9 @@
-"""What a node tells of itself over DNS-SD: the names it registers, and its TXT record as a value and as bytes. Pure.
+"""What a node announces over DNS-SD: the names that it registers, and its TXT record. Pure.
 
-A TXT record is a list of strings ``key=value`` of at most 255 bytes. What is longer goes on in further strings that begin with
-``+=``, so that every name and all metadata fit and nothing is left out; who doesn't know that reads a key ``+`` to skip. Tags
-are told as ``m.key=value``, with percent signs for what a key may not hold.
+A TXT record is a list of strings ``key=value`` of at most 255 bytes. A longer entry goes on in
+further strings that begin with ``+=``, so that every name and all metadata fit; an implementation
+that doesn't know this sees a key ``+`` to skip. Tags are written as ``m.key=value``, with percent
+signs for what a key may not contain.
 
 Source: RFC 6763, section 6.
 """
@@ -19,7 +20,9 @@ from cluster_kit.errors import RemoteProtocolError
 from cluster_kit.node import BootId, Fence, Node, join_address
 
 VERSION = "1"  # another version is another protocol; what is compatible is a further key instead
-MAX_TEXT_BYTES = 8192  # the longest names and all metadata fit; what people use fits one Ethernet frame
+MAX_TEXT_BYTES = (
+    8192  # the longest names and all metadata fit; what people use fits one Ethernet frame
+)
 MAX_LABEL_BYTES = 63  # RFC 1035, section 2.3.4
 MAX_FENCE_CHARS = 255
 
@@ -34,14 +37,14 @@ _NONCE_CHARS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """What a node tells in its TXT record.
+class Announcement:
+    """The content of a node's TXT record.
 
     Attributes:
-        node: The node without its address, which other records tell.
+        node: The node without its address, which is in other records.
         fence: Cluster and group.
         leaving: Whether it is about to leave.
-        revision: Grows with each change of this run: what was told first may arrive last, and what is equal counts once.
+        revision: Grows with each change of this run, since records may arrive out of order.
     """
 
     node: Node
@@ -50,23 +53,27 @@ class Told:
     revision: int = 0
 
 
-def encode(told: Told) -> bytes:
-    """Return the TXT record that tells this."""
-    return b"".join(bytes((len(string),)) + string for entry in _entries(told) for string in _split(entry))
+def encode(announcement: Announcement) -> bytes:
+    """Return the TXT record."""
+    return b"".join(
+        bytes((len(string),)) + string
+        for entry in _entries(announcement)
+        for string in _split(entry)
+    )
 
 
-def _entries(told: Told) -> Iterator[bytes]:
+def _entries(announcement: Announcement) -> Iterator[bytes]:
     pairs = {
         "txtvers": VERSION,
-        "name": told.node.key,
-        "cluster": told.fence.cluster,
-        "group": told.fence.group,
-        "boot": str(told.node.boot_id),
-        "rev": str(told.revision),
+        "name": announcement.node.key,
+        "cluster": announcement.fence.cluster,
+        "group": announcement.fence.group,
+        "boot": str(announcement.node.boot_id),
+        "rev": str(announcement.revision),
     }
-    if told.leaving:
+    if announcement.leaving:
         pairs["leaving"] = "1"
-    for key, value in sorted(told.node.metadata.items()):
+    for key, value in sorted(announcement.node.metadata.items()):
         pairs[_TAG + quote(key, safe=_IN_A_KEY)] = value
     for key, value in pairs.items():
         yield f"{key}={value}".encode()
@@ -79,14 +86,16 @@ def _split(entry: bytes) -> Iterator[bytes]:
         yield _MORE + entry[start : start + step]
 
 
-def decode(text: bytes) -> Told:
-    """Return what a TXT record tells.
+def decode(text: bytes) -> Announcement:
+    """Return the content of a TXT record.
 
     Raises:
         RemoteProtocolError: It is malformed, or not that of a node.
     """
     if len(text) > MAX_TEXT_BYTES:
-        raise RemoteProtocolError(f"mdns: TXT record of {len(text)} bytes: at most {MAX_TEXT_BYTES} allowed")
+        raise RemoteProtocolError(
+            f"mdns: TXT record of {len(text)} bytes: at most {MAX_TEXT_BYTES} allowed"
+        )
     try:
         return _read(dict(_pairs(text)))
     except ValueError as exc:
@@ -94,7 +103,10 @@ def decode(text: bytes) -> Told:
 
 
 def _pairs(text: bytes) -> Iterator[tuple[str, str]]:
-    """Yield key and value of each entry, in reverse: of several with one key the first counts (RFC 6763, section 6.4)."""
+    """Yield key and value of each entry, in reverse, so that the first one of a key wins in a dict.
+
+    Source: RFC 6763, section 6.4.
+    """
     entries: list[bytearray] = []
     for string in _strings(text):
         if string.startswith(_MORE) and entries:
@@ -116,16 +128,22 @@ def _strings(text: bytes) -> Iterator[bytes]:
         start = end
 
 
-def _read(pairs: Mapping[str, str]) -> Told:
+def _read(pairs: Mapping[str, str]) -> Announcement:
     if pairs.get("txtvers") != VERSION:
-        raise ValueError(f"version {pairs.get('txtvers', '')[:8]!r}, only {VERSION!r} is understood")
+        raise ValueError(
+            f"version {pairs.get('txtvers', '')[:8]!r}, only {VERSION!r} is understood"
+        )
     boot = _BOOT.fullmatch(pairs.get("boot", ""))
     if boot is None:
         raise ValueError(f"invalid boot {pairs.get('boot', '')[:40]!r}")
-    return Told(
+    return Announcement(
         node=Node(
             name=pairs.get("name", ""),
-            metadata={unquote(k[len(_TAG) :], errors="strict"): v for k, v in pairs.items() if k.startswith(_TAG)},
+            metadata={
+                unquote(k[len(_TAG) :], errors="strict"): v
+                for k, v in pairs.items()
+                if k.startswith(_TAG)
+            },
             boot_id=BootId(int(boot[1], 16), int(boot[2], 16)),
         ),
         fence=Fence(_fence_part(pairs, "cluster"), _fence_part(pairs, "group")),
@@ -142,7 +160,7 @@ def _fence_part(pairs: Mapping[str, str], key: str) -> str:
 
 
 def instance_name(node: Node, service_type: str) -> str:
-    """Return the name of the service that ``node`` registers: one label that no other run of any node has."""
+    """Return the name of the service that ``node`` registers: one label, unique to this run."""
     assert node.boot_id is not None
     room = MAX_LABEL_BYTES - 1 - _NONCE_CHARS
     label = _NOT_IN_A_LABEL.sub("-", node.key)[:room]
@@ -150,12 +168,12 @@ def instance_name(node: Node, service_type: str) -> str:
 
 
 def host_name(boot_id: BootId) -> str:
-    """Return the host name that the service of this run points to; no other run has it."""
+    """Return the host name that the service of this run points to, unique to this run."""
     return f"clusterkit-{boot_id.nonce:0{_NONCE_CHARS}x}.local."
 
 
 def is_instance(name: str, service_type: str) -> bool:
-    """Whether ``name`` can be asked for as that of a service: one label that survives being written again."""
+    """Whether ``name`` can be asked for as a service: one label that survives re-encoding."""
     label = name[: -len(service_type) - 1]
     return (
         name.lower() == f"{label}.{service_type}".lower()
@@ -166,20 +184,34 @@ def is_instance(name: str, service_type: str) -> bool:
 
 
 def address_to_dial(addresses: Iterable[str], port: int, *, loopback: bool) -> str | None:
-    """Return ``host:port`` with the best of ``addresses``: IPv4 first, link-local last, ``None`` if none is of use.
+    """Return ``host:port`` with the best of ``addresses``; ``None`` if none can be dialled.
+
+    IPv4 comes first, link-local last.
 
     Args:
-        addresses: Those of the host; a link-local one of IPv6 is of use only with its scope.
-        port: The port that is told.
-        loopback: Whether addresses of loopback are of use: they mean another machine when they come from one.
+        addresses: Those of the host; a link-local IPv6 address is of use only with its scope.
+        port: The announced port.
+        loopback: Whether loopback addresses can be dialled: from another machine they can't.
     """
-    usable = {each: ip for each in addresses if _is_of_use(ip := ipaddress.ip_address(each), loopback=loopback)}
-    best = min(usable, key=lambda each: (usable[each].version, usable[each].is_link_local, each), default=None)
+    usable = {
+        each: ip
+        for each in addresses
+        if _is_of_use(ip := ipaddress.ip_address(each), loopback=loopback)
+    }
+    best = min(
+        usable,
+        key=lambda each: (usable[each].version, usable[each].is_link_local, each),
+        default=None,
+    )
     return None if best is None else join_address(best, port)
 
 
 def _is_of_use(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, *, loopback: bool) -> bool:
-    if ip.is_unspecified or ip.is_multicast or (ip.version == 4 and ip.packed == b"\xff\xff\xff\xff"):
+    if (
+        ip.is_unspecified
+        or ip.is_multicast
+        or (ip.version == 4 and ip.packed == b"\xff\xff\xff\xff")
+    ):
         return False
     if ip.is_loopback:
         return loopback

@@ -1,7 +1,8 @@
-"""zeroconf at work on some interfaces: registers this node, asks questions, and hands on the records that it hears.
+"""Wraps zeroconf: it registers this node, asks questions, and passes on the records that it hears.
 
-Only this module and what it hands on know zeroconf. Its browser is not used: that keeps a crashed node for 19 minutes at least,
-and asks for unicast answers, of which several processes on one host would each get some.
+Only this module and what it passes on know zeroconf. Its browser is not used: that keeps a crashed
+node for 19 minutes at least, and asks for unicast answers, of which several processes on one host
+would each get some.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from zeroconf import (  # type: ignore[attr-defined]  # some of these are public, yet not in its __all__
+# Some of these are public, yet not in its __all__.
+from zeroconf import (  # type: ignore[attr-defined]
     DNSAddress,
     DNSOutgoing,
     DNSPointer,
@@ -30,9 +32,17 @@ from zeroconf import (  # type: ignore[attr-defined]  # some of these are public
 )
 from zeroconf.asyncio import AsyncZeroconf
 
-from cluster_kit.strategies.mdns.browser import Goodbye, Pointer, Questions, Record, Service, Text
+from cluster_kit.netdevice import NetDevice
+from cluster_kit.strategies.mdns.browser import (
+    GoodbyeRecord,
+    PointerRecord,
+    Questions,
+    Record,
+    ServiceRecord,
+    TextRecord,
+)
 from cluster_kit.strategies.mdns.hosts import Hosts
-from cluster_kit.strategies.mdns.interfaces import Interface, Nearby, Way
+from cluster_kit.strategies.mdns.interfaces import InterfaceAddress, Nearby
 from cluster_kit.strategies.mdns.records import is_instance
 
 _QUERY = 0x0000  # flags, RFC 1035, section 4.1.1
@@ -41,13 +51,14 @@ _PTR, _TXT, _SRV = 12, 16, 33
 
 
 class Responder(RecordUpdateListener):
-    """Speaks and listens for one type of service, from ``open`` to ``close``.
+    """Sends and receives for one type of service, from ``open`` to ``close``.
 
     Args:
-        ways: Where.
-        known: The interfaces of this machine: what comes in on others is not heard.
-        service_type: Of which instances to hand on the records.
-        heard: Called after each packet with its records of instances, and the hosts, in lower case, whose addresses it told.
+        places: The interfaces to use.
+        known: The interfaces of this machine: what comes in on others is dropped.
+        service_type: The type of service whose records are passed on.
+        heard: Called after each packet with its records of instances, and with the hosts, in lower
+            case, whose addresses it has.
 
     Raises:
         OSError: The sockets can't be had.
@@ -55,14 +66,15 @@ class Responder(RecordUpdateListener):
 
     def __init__(
         self,
-        ways: Iterable[Way],
-        known: Iterable[Interface],
+        places: Iterable[InterfaceAddress],
+        known: Iterable[NetDevice],
         service_type: str,
         heard: Callable[[list[Record], set[str]], None],
     ) -> None:
         super().__init__()
-        logging.getLogger("zeroconf").setLevel(logging.CRITICAL)  # whatever matters to users is told by us
-        used = list(ways)
+        # We report whatever matters to users.
+        logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
+        used = list(places)
         self._zeroconf = _zeroconf(used)
         self._nearby = Nearby(used, known)
         self._service_type = service_type
@@ -74,9 +86,12 @@ class Responder(RecordUpdateListener):
 
     async def open(self) -> None:
         """Begin to listen."""
-        await asyncio.shield(self._zeroconf.async_wait_for_start())  # cancelled while it starts, zeroconf couldn't be closed
+        # Cancelled while it starts, zeroconf couldn't be closed.
+        await asyncio.shield(self._zeroconf.async_wait_for_start())
         for reader in self._zeroconf.engine.readers:
-            reader.transport.set_protocol(_Door(reader.transport.get_protocol(), self._nearby))
+            reader.transport.set_protocol(
+                _NearbyFilter(reader.transport.get_protocol(), self._nearby)
+            )
         self._zeroconf.async_add_listener(self, None)
 
     async def close(self, *, goodbye: bool) -> None:
@@ -88,25 +103,29 @@ class Responder(RecordUpdateListener):
             if goodbye:
                 await self._zeroconf.async_unregister_all_services()
         finally:
-            registry.async_remove(registry.async_get_service_infos())  # or they would be told goodbye
+            # Or closing would send goodbyes for them.
+            registry.async_remove(registry.async_get_service_infos())
             await AsyncZeroconf(zc=self._zeroconf).async_close()
 
-    # -- speaking --------------------------------------------------------------------------------------------------------------
+    # -- speaking ----------------------------------------------------------------------------------
 
     async def announce(self, info: ServiceInfo) -> None:
-        """Register ``info``, or tell that it has changed.
+        """Register ``info``, or announce that it has changed.
 
-        It isn't probed for: whose name nobody else can have should skip that (RFC 6762, section 8.1), which saves a second.
+        There is no probing, which saves a second: RFC 6762, section 8.1, allows that for unique
+        names.
         """
         if self._announcing is not None:
             self._announcing.cancel()
             announcing = await self._zeroconf.async_update_service(info)
         else:
-            announcing = await self._zeroconf.async_register_service(info, cooperating_responders=True)
+            announcing = await self._zeroconf.async_register_service(
+                info, cooperating_responders=True
+            )
         self._announcing = asyncio.ensure_future(announcing)
 
     def ask(self, questions: Questions) -> None:
-        """Ask all at once who is there, and how some instances are."""
+        """Send questions."""
         if questions.instances:
             out = DNSOutgoing(_QUERY)
             for name in questions.instances:
@@ -120,20 +139,26 @@ class Responder(RecordUpdateListener):
                 out.add_answer_at_time(DNSPointer(self._service_type, _PTR, _IN, left_s, name), 0)
             self._zeroconf.async_send(out)
 
-    # -- hearing ---------------------------------------------------------------------------------------------------------------
+    # -- hearing -----------------------------------------------------------------------------------
 
     def addresses_of(self, host: str) -> list[str]:
-        """Return the addresses of ``host`` as far as they were heard, those of IPv6 with the scope they were heard in."""
+        """Return the known addresses of ``host``; link-local ones have their packet's scope."""
         return self._hosts.addresses_of(host, current_time_millis() / 1000)
 
     def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
-        """Collect the records of a packet, which the cache doesn't have yet, or those that have expired in the cache."""
+        """Collect the records of a packet that the cache lacks or has dropped."""
         for update in records:
             record = update.new
             if record.ttl and record.is_expired(now):
                 continue
             if isinstance(record, DNSAddress):
-                self._hosts.hear(record.name, _address(record), now / 1000, ttl_s=record.ttl, replaces=record.unique)
+                self._hosts.hear(
+                    record.name,
+                    _address(record),
+                    now / 1000,
+                    ttl_s=record.ttl,
+                    replaces=record.unique,
+                )
                 self._told_of.add(record.name.lower())
             else:
                 found = _found(record, self._service_type)
@@ -141,15 +166,15 @@ class Responder(RecordUpdateListener):
                     self._records.append(found)
 
     def async_update_records_complete(self) -> None:
-        """Hand on what was collected; the cache has it by now."""
+        """Pass on the collected records; the cache has them by now."""
         if self._records or self._told_of:
             records, hosts = self._records, self._told_of
             self._records, self._told_of = [], set()
             self._heard(records, hosts)
 
 
-class _Door(asyncio.DatagramProtocol):
-    """Stands before zeroconf and lets in what is nearby."""
+class _NearbyFilter(asyncio.DatagramProtocol):
+    """Passes on to zeroconf only datagrams that came in on the interfaces in use."""
 
     def __init__(self, inside: Any, nearby: Nearby) -> None:
         self._inside = inside
@@ -164,26 +189,39 @@ class _Door(asyncio.DatagramProtocol):
 
 
 def _found(record: DNSRecord, service_type: str) -> Record | None:
-    """Return what a record says of an instance.
+    """Return what a record says about an instance.
 
-    A goodbye to the service counts, too: zeroconf hands on none to what it doesn't remember, and in a settled cluster nobody
-    asks for pointers for longer than it remembers them.
+    A goodbye to the service counts, too: zeroconf passes on none to a pointer that it doesn't
+    remember, and in a settled cluster nobody asks for pointers for longer than it remembers them.
     """
     match record:
         case DNSPointer() if record.name.lower() == service_type.lower():
-            return Pointer(record.alias) if record.ttl else Goodbye(record.alias)
+            return PointerRecord(record.alias) if record.ttl else GoodbyeRecord(record.alias)
         case DNSService():
-            return Service(record.name, record.server, record.port, record.ttl) if record.ttl else Goodbye(record.name)
+            return (
+                ServiceRecord(record.name, record.server, record.port, record.ttl)
+                if record.ttl
+                else GoodbyeRecord(record.name)
+            )
         case DNSText() if record.ttl:
-            return Text(record.name, record.text)
+            return TextRecord(record.name, record.text)
     return None
 
 
-def _zeroconf(ways: list[Way]) -> Zeroconf:
-    families = {way.is_v6 for way in ways}
-    version = IPVersion.All if len(families) == 2 else IPVersion.V6Only if True in families else IPVersion.V4Only
+def _zeroconf(places: list[InterfaceAddress]) -> Zeroconf:
+    families = {place.is_v6 for place in places}
+    version = (
+        IPVersion.All
+        if len(families) == 2
+        else IPVersion.V6Only
+        if True in families
+        else IPVersion.V4Only
+    )
     try:
-        return Zeroconf(interfaces=[way.index if way.is_v6 else way.address for way in ways], ip_version=version)
+        return Zeroconf(
+            interfaces=[place.index if place.is_v6 else place.address for place in places],
+            ip_version=version,
+        )
     except RuntimeError as exc:  # so it says that an interface is not there
         raise OSError(errno.ENODEV, str(exc)) from exc
 

@@ -1,110 +1,106 @@
-"""One run of the strategy: feeds the browser with records and time, asks what it wants to know, and keeps this node registered.
+"""One run of the strategy: it feeds the browser, asks its questions, and registers this node.
 
-Interfaces are looked at every few seconds: those that come back are used again, by opening everything anew; who is known stays
-known meanwhile. That this node is registered counts as true once its own announcement is heard: where a firewall or a broken
-network swallows it, nobody else hears it either. Time is attended time: a machine that was stopped finds nobody silent.
+Interfaces are looked at every few seconds: those that come back are used again, by opening
+everything anew, while known nodes stay known. This node counts as registered once its own
+announcement is heard: where a firewall or a broken network drops it, nobody else hears it either.
+Time is attended time, so a machine that was stopped takes nobody for silent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from math import inf
 
 from zeroconf import ServiceInfo
 
-from cluster_kit.abc import Discovery, Failed, Observation
+from cluster_kit.abc import Discovery, Observation
 from cluster_kit.attended import AttendedClock
+from cluster_kit.diagnosis import SourceFault
 from cluster_kit.errors import DiscoveryError
 from cluster_kit.host import is_loopback
+from cluster_kit.netdevice import NetDevice
 from cluster_kit.node import host_and_port
-from cluster_kit.strategies.mdns import MdnsStrategy
+from cluster_kit.reporter import Reporter
 from cluster_kit.strategies.mdns.browser import Browser, Ignored, Record
-from cluster_kit.strategies.mdns.interfaces import Interface, Way, choose, interfaces, look_up
-from cluster_kit.strategies.mdns.records import Told, encode, host_name, instance_name
+from cluster_kit.strategies.mdns.interfaces import InterfaceAddress, choose, interfaces, look_up
+from cluster_kit.strategies.mdns.options import MdnsOptions
+from cluster_kit.strategies.mdns.records import Announcement, encode, host_name, instance_name
 from cluster_kit.strategies.mdns.responder import Responder
-from cluster_kit.strategies.mdns.sockets import PORT, cure, fault
+from cluster_kit.strategies.mdns.sockets import PORT, fault_of, probe
+from cluster_kit.throttle import Throttle
 
 log = logging.getLogger("cluster_kit.mdns")
 
 LOOK_S = 3.0  # between two looks at the interfaces
 ECHO_S = 3.0  # an announcement is heard back within milliseconds, unless this machine is very busy
-REPEAT_S = 60.0  # between two messages about instances that are of no use
 
 
-class Session:
-    """Registers and browses as ``options`` say, for the node that ``ctx`` tells about."""
+class MdnsSession:
+    """Registers and browses as ``options`` say."""
 
-    def __init__(self, options: MdnsStrategy, ctx: Discovery) -> None:
+    def __init__(self, options: MdnsOptions, ctx: Discovery) -> None:
         assert ctx.local.boot_id is not None
         self._options = options
         self._ctx = ctx
         self._loop = asyncio.get_running_loop()
         self._clock = AttendedClock(self._loop.time, 2 * LOOK_S)
-        self._browser = Browser(ctx.local.boot_id, ctx.fence, addresses_of=self._addresses_of, random=ctx.random)
+        self._browser = Browser(
+            ctx.local.boot_id, ctx.fence, addresses_of=self._addresses_of, random=ctx.random
+        )
         self._responder: Responder | None = None
-        self._ways: list[Way] = []
+        self._used: list[InterfaceAddress] = []
         self._host = ctx.local.host
         self._addresses: list[str] = []
-        self._news: deque[Observation] = deque()
-        self._wake = asyncio.Event()
+        self._throttle = Throttle()
+        self._reporter = Reporter(ctx.announced)
         self._look_at_s = self._clock.now_s()
         self._echo_by_s = inf  # unless an announcement is to be heard back
         self._revision = 0
         self._announce_at_s = inf
-        self._announced = False
-        self._fault: str | None = None
-        self._faults: list[str] = []
-        self._ignored = 0
-        self._quiet_until_s = self._clock.now_s()
+        self._faults: list[SourceFault] = []
 
     async def observe(self) -> AsyncGenerator[Observation, None]:
         """Yield what is heard, until closed."""
         watching = self._loop.create_task(self._watch(), name="mdns: changes of the local node")
-        leaving = False
+        is_leaving = False
         try:
             while True:
                 await self._step()
                 for found in self._browser.take(self._clock.now_s()):
                     if isinstance(found, Ignored):
-                        self._mutter(found)
+                        self._ignore(found)
                     else:
                         yield found
                 self._listen_for_echo()
-                while self._news:
-                    yield self._news.popleft()
+                for observation in self._reporter.take():
+                    yield observation
                 await self._pause()
         except (asyncio.CancelledError, GeneratorExit):
-            leaving = True  # who fails instead starts again, and says no goodbye
+            is_leaving = True  # a run that fails starts again, and says no goodbye
             raise
         finally:
             watching.cancel()
-            await self._close(goodbye=leaving)
+            await self._close(goodbye=is_leaving)
 
     async def _watch(self) -> None:
         while True:
             await self._ctx.changed()
             self._announce_at_s = self._clock.now_s()
-            self._wake.set()
+            self._reporter.wake()
 
-    # -- when to do something --------------------------------------------------------------------------------------------------
+    # -- when to do something ----------------------------------------------------------------------
 
     async def _pause(self) -> None:
         """Wait until something is due, or was heard."""
         due_s = [self._look_at_s, self._echo_by_s]
         if self._responder is not None:
             due_s += [self._browser.next_s, self._announce_at_s]
-        timer = self._loop.call_later(max(0.0, min(due_s) - self._clock.now_s()), self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            timer.cancel()
-        self._wake.clear()
+        await self._reporter.wait(min(due_s) - self._clock.now_s())
 
     async def _step(self) -> None:
-        """Do all that is due."""
+        """Do everything that is due."""
         self._clock.tick()
         now_s = self._clock.now_s()
         if now_s >= self._look_at_s:
@@ -120,69 +116,70 @@ class Session:
         for record in records:
             self._browser.hear(record, now_s)
         self._browser.hear_of_hosts(hosts)
-        self._wake.set()
+        self._reporter.wake()
 
     def _addresses_of(self, host: str) -> Iterable[str]:
         return self._responder.addresses_of(host) if self._responder else ()
 
-    # -- interfaces ------------------------------------------------------------------------------------------------------------
+    # -- interfaces --------------------------------------------------------------------------------
 
     async def _look(self) -> None:
         """Use the interfaces that can be used now."""
         known = interfaces()
         wanted = self._options.interfaces or [await self._own_host()]
-        ways, faults = choose(wanted, known, self._options.ip_version)
-        probed = {way: None if way in self._ways else fault(way) for way in ways}
-        usable = [way for way in ways if probed[way] is None]
-        if usable != self._ways:
+        places, faults = choose(wanted, known, self._options.ip_version)
+        probed = {place: None if place in self._used else probe(place) for place in places}
+        usable = [place for place in places if probed[place] is None]
+        if usable != self._used:
             await self._open(usable, known)
-        self._report(faults + [each for each in probed.values() if each is not None])
+        self._report(faults + [fault for fault in probed.values() if fault is not None])
 
     async def _own_host(self) -> str:
-        """Return the address of this node's host; a name is looked up as long as nothing works, so that DNS can't break it."""
-        if not self._ways:
+        """Return the address of this node's host; a name is looked up until something works."""
+        if not self._used:
             self._host = next(iter(await look_up(self._ctx.local.host)), self._ctx.local.host)
         return self._host
 
-    async def _open(self, ways: list[Way], known: list[Interface]) -> None:
+    async def _open(self, places: list[InterfaceAddress], known: list[NetDevice]) -> None:
         await self._close(goodbye=False)
-        if not ways:
+        if not places:
             return
         try:
-            responder = Responder(ways, known, self._options.service_type, self._hear)
+            responder = Responder(places, known, self._options.service_type, self._hear)
         except OSError as exc:  # something has changed since they were probed
-            self._failed(f"cannot use {', '.join(map(str, ways))}: {cure(exc)}")
+            self._failed(fault_of(f"cannot use {_listed(places)}", exc))
             return
-        self._responder, self._ways = responder, ways
-        self._browser.loopback = any(is_loopback(way.address) for way in ways)
+        self._responder, self._used = responder, places
+        self._browser.loopback = any(is_loopback(place.address) for place in places)
         await responder.open()
         self._browser.start(self._clock.now_s())
         self._announce_at_s = self._clock.now_s()
 
-    def _report(self, faults: list[str]) -> None:
-        """Tell what is wrong with interfaces: a failure if none is left, else a warning, once."""
-        if faults and not self._ways:
-            self._failed("; ".join(faults))
+    def _report(self, faults: list[SourceFault]) -> None:
+        """Report faults of interfaces: as a failure if none is left, else as a warning, once."""
+        text = "; ".join(map(str, faults))
+        if faults and not self._used:
+            self._failed(text)
         elif faults and faults != self._faults:
-            log.warning("mdns: only %s used: %s", ", ".join(map(str, self._ways)), "; ".join(faults))
+            log.warning("mdns: only %s used: %s", _listed(self._used), text)
         self._faults = faults
 
-    # -- this node -------------------------------------------------------------------------------------------------------------
+    # -- this node ---------------------------------------------------------------------------------
 
     async def _announce(self, responder: Responder) -> None:
         self._announce_at_s = inf
         if not self._ctx.announce:
-            self._works()
+            self._reporter.works()
         elif info := await self._info():
             self._browser.heard_itself = False
             self._echo_by_s = self._clock.now_s() + ECHO_S
             await responder.announce(info)
         else:
             self._announce_at_s = self._look_at_s
-            self._failed(f"cannot announce {self._ctx.local.address!r}: {self._why_not()}")
+            self._failed(self._why_not_announced())
 
     async def _info(self) -> ServiceInfo | None:
-        """Return what to register, ``None`` if nobody could dial it."""
+        """Return what to register; ``None`` if nobody could dial it."""
         local = self._ctx.local
         assert local.boot_id is not None
         host, port = host_and_port(local.address) or ("", 0)
@@ -191,62 +188,64 @@ class Session:
         if port:
             self._addresses = await look_up(host) or self._addresses
         else:
-            self._addresses = [way.address for way in self._ways]
+            self._addresses = [place.address for place in self._used]
         if not self._addresses:
             return None
-        self._revision = max(self._revision + 1, int(self._loop.time() * 1000))  # also beyond that of an earlier run
-        told = Told(node=local, fence=self._ctx.fence, leaving=self._ctx.leaving, revision=self._revision)
+        # Higher than in any earlier run.
+        self._revision = max(self._revision + 1, int(self._loop.time() * 1000))
+        announcement = Announcement(
+            node=local, fence=self._ctx.fence, leaving=self._ctx.leaving, revision=self._revision
+        )
         return ServiceInfo(
             self._options.service_type,
             instance_name(local, self._options.service_type),
             port,
-            properties=encode(told),
+            properties=encode(announcement),
             server=host_name(local.boot_id),
             host_ttl=self._options.ttl_s,
             other_ttl=self._options.ttl_s,
             parsed_addresses=[address.partition("%")[0] for address in self._addresses],
         )
 
-    def _why_not(self) -> str:
+    def _why_not_announced(self) -> SourceFault:
+        where = f"cannot announce {self._ctx.local.address!r}"
         if host_and_port(self._ctx.local.address):
-            return "its host has no address; advertise one that has"
-        return "DNS carries a host and a port; use another strategy, such as gossip, with this connector"
+            return SourceFault(where, "its host has no address", "advertise one that has")
+        cure = "use another strategy, such as gossip, with this connector"
+        return SourceFault(where, "DNS carries a host and a port", cure)
 
     def _listen_for_echo(self) -> None:
         if self._browser.heard_itself and self._echo_by_s < inf:
             self._echo_by_s = inf
-            self._works()
+            self._reporter.works()
         elif self._clock.now_s() >= self._echo_by_s:
             self._echo_by_s = inf
             self._announce_at_s = self._look_at_s
             self._failed(
-                f"this node's own announcement isn't heard on {', '.join(map(str, self._ways))}: a firewall drops it; "
-                f"allow UDP to port {PORT} in and out"
+                SourceFault(
+                    f"this node's own announcement isn't heard on {_listed(self._used)}",
+                    "a firewall drops it",
+                    f"allow UDP to port {PORT} in and out",
+                )
             )
 
-    # -- health ----------------------------------------------------------------------------------------------------------------
+    # -- health ------------------------------------------------------------------------------------
 
-    def _failed(self, why: str) -> None:
-        """Report an error, once."""
-        if why != self._fault:
-            self._fault = why
-            self._news.append(Failed(DiscoveryError(f"mdns: {why}; trying again", strategy="mdns")))
+    def _failed(self, fault: SourceFault | str) -> None:
+        text = f"mdns: {fault}; trying again"
+        self._reporter.failed(DiscoveryError(text, strategy="mdns"))
 
-    def _works(self) -> None:
-        if self._fault is not None or not self._announced:
-            self._ctx.announced()
-        self._fault = None
-        self._announced = True
-
-    def _mutter(self, ignored: Ignored) -> None:
-        """Log who was of no use, once in a while."""
-        self._ignored += 1
-        if self._clock.now_s() >= self._quiet_until_s:
-            self._quiet_until_s = self._clock.now_s() + REPEAT_S
-            log.debug("%r ignored: %s; %s; %d ignored so far", *ignored, self._ignored)
+    def _ignore(self, ignored: Ignored) -> None:
+        """Log an instance that is of no use, now and then."""
+        if self._throttle.passes("ignored", self._clock.now_s()):
+            log.debug("%r ignored: %s; %s%s", *ignored, self._throttle.more("ignored"))
 
     async def _close(self, *, goodbye: bool) -> None:
-        responder, self._responder, self._ways = self._responder, None, []
+        responder, self._responder, self._used = self._responder, None, []
         self._echo_by_s = inf
         if responder is not None:
             await responder.close(goodbye=goodbye)
+
+
+def _listed(places: list[InterfaceAddress]) -> str:
+    return ", ".join(map(str, places))

@@ -1,5 +1,6 @@
-"""Messages between applications, as the application sees them.
+"""Messages between applications, as an application sees them.
 
-``Topic`` and ``AsyncTopic`` are what it holds; a switchboard for each topology joins them with the links that its worker has,
-by the protocol of ``cluster_kit.topics``. Nothing here but the switchboards is imported before a topic is made.
+``Topic`` and ``AsyncTopic`` are its handles. A ``Switchboard`` per topology connects them with the
+links of its worker, through a ``Messenger`` of ``cluster_kit.topics``; the docstring there follows
+one message through all files. Until the first topic, only the switchboards are imported.
 """

@@ -1,4 +1,4 @@
-"""``AsyncTopic``: a topic for asyncio programs, with the same names, awaited."""
+"""``AsyncTopic``: the methods of ``Topic``, awaited."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from typing import Any, Self
 from cluster_kit.node import Node
 from cluster_kit.supervisor.topics.callbacks import Receiver
 from cluster_kit.supervisor.topics.items import Gap, Message
-from cluster_kit.supervisor.topics.subscription import DEFAULT_BYTES, DEFAULT_MESSAGES, TopicSubscription
+from cluster_kit.supervisor.topics.subscription import (
+    DEFAULT_BYTES,
+    DEFAULT_MESSAGES,
+    TopicSubscription,
+)
 from cluster_kit.supervisor.topics.topic import Topic, _Function, checked_callback
 from cluster_kit.throttle import Throttle
 
@@ -19,18 +23,20 @@ log = logging.getLogger("cluster_kit.supervisor")
 
 
 class AsyncTopicSubscription:
-    """An async iterator over messages and gaps; for one reader at a time, which a callback is."""
+    """An async iterator over messages and gaps, for one reader at a time: a callback is one."""
 
     def __init__(self, subscription: TopicSubscription, callback: Receiver | None) -> None:
         self._subscription = subscription
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
         self._throttle = Throttle()
-        subscription.listen(self._wake)
-        self._reader = self._loop.create_task(self._read(callback)) if callback is not None else None
+        subscription.set_wake(self._wake)
+        self._reader: asyncio.Task[None] | None = None
+        if callback is not None:
+            self._reader = self._loop.create_task(self._read(callback))
 
     def _wake(self) -> None:
-        with suppress(RuntimeError):  # the loop was closed: nobody reads this
+        with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._ready.set)
 
     async def _read(self, callback: Receiver) -> None:
@@ -38,12 +44,18 @@ class AsyncTopicSubscription:
             try:
                 callback(item)
             except (Exception, asyncio.CancelledError) as exc:
-                if isinstance(exc, asyncio.CancelledError) and self._reader is not None and self._reader.cancelling():
+                if self._is_cancelled(exc):
                     raise
                 kind = type(exc).__name__
                 if self._throttle.passes(kind, self._loop.time()):
                     more = self._throttle.more(kind)
                     log.exception("callback %r raised on %.200r%s", callback, item, more)
+
+    def _is_cancelled(self, exc: BaseException) -> bool:
+        """Whether ``exc`` cancels the reader, rather than being raised by the callback."""
+        if not isinstance(exc, asyncio.CancelledError) or self._reader is None:
+            return False
+        return self._reader.cancelling() > 0
 
     def __aiter__(self) -> AsyncIterator[Message | Gap]:
         return self
@@ -54,7 +66,7 @@ class AsyncTopicSubscription:
             if item is not None:
                 return item
             self._ready.clear()
-            if self._subscription.expect():
+            if self._subscription.arm():
                 await self._ready.wait()
             elif self._subscription.exhausted:
                 raise StopAsyncIteration
@@ -72,7 +84,7 @@ class AsyncTopicSubscription:
 
 
 class AsyncTopic:
-    """A topic of one topology; see ``Topic``. Nothing here blocks the event loop."""
+    """A topic of one topology; see ``Topic``. No method blocks the event loop."""
 
     def __init__(self, topic: Topic) -> None:
         self._sync = topic
@@ -91,18 +103,18 @@ class AsyncTopic:
         return f"<{type(self).__name__} {self.name!r} of topology {self.topology!r}>"
 
     async def publish(self, data: Any) -> int:
-        """Say ``data`` to every linked node that listens; see ``Topic.publish``."""
+        """Send ``data`` to every linked node that listens; see ``Topic.publish``."""
         return self._sync.publish(data)
 
     async def send(self, to: Node | str, data: Any, *, timeout_s: float = 5.0) -> None:
-        """Say ``data`` to one node; see ``Topic.send``."""
-        [result] = await self._errand([to], data, timeout_s, verb="send")
+        """Send ``data`` to one node; see ``Topic.send``."""
+        [result] = await self._request([to], data, timeout_s, verb="send")
         if result is not None:
             raise result
 
     async def ask(self, to: Node | str, data: Any, *, timeout_s: float = 5.0) -> Any:
         """Ask one node; see ``Topic.ask``."""
-        [result] = await self._errand([to], data, timeout_s, verb="ask")
+        [result] = await self._request([to], data, timeout_s, verb="ask")
         if isinstance(result, Exception):
             raise result
         return result
@@ -110,42 +122,61 @@ class AsyncTopic:
     async def ask_all(self, data: Any, *, timeout_s: float = 5.0) -> dict[Node, Any]:
         """Ask every linked node that answers; see ``Topic.ask_all``."""
         nodes = self._sync.nodes(answering=True)
-        return dict(zip(nodes, await self._errand(nodes, data, timeout_s, verb="ask_all"), strict=True))
+        results = await self._request(nodes, data, timeout_s, verb="ask_all")
+        return dict(zip(nodes, results, strict=True))
 
     async def nodes(self, *, answering: bool = False) -> tuple[Node, ...]:
         """Return the linked nodes that listen, or those that answer questions, by name."""
         return self._sync.nodes(answering=answering)
 
-    async def _errand(self, nodes: Sequence[Node | str], data: Any, timeout_s: float, *, verb: str) -> list[Any]:
+    async def _request(
+        self,
+        nodes: Sequence[Node | str],
+        data: Any,
+        timeout_s: float,
+        *,
+        verb: str,
+    ) -> list[Any]:
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
-            with suppress(RuntimeError):  # the loop was closed: nobody awaits this
+            with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(ready.set)
 
-        errand = self._sync._begin(nodes, data, timeout_s, verb=verb, wake=wake)
+        request = self._sync._begin(nodes, data, timeout_s, verb=verb, wake=wake)
         try:
-            async with asyncio.timeout(errand.left_s):
-                while not errand.collect():
+            async with asyncio.timeout(request.left_s):
+                while not request.collect():
                     await ready.wait()
                     ready.clear()
         except TimeoutError:
             pass
         finally:
-            errand.give_up()
-        return errand.results()
+            request.give_up()
+        return request.results()
 
     def subscribe(
-        self, callback: Receiver | None = None, *, max_messages: int = DEFAULT_MESSAGES, max_bytes: int = DEFAULT_BYTES
+        self,
+        callback: Receiver | None = None,
+        *,
+        max_messages: int = DEFAULT_MESSAGES,
+        max_bytes: int = DEFAULT_BYTES,
     ) -> AsyncTopicSubscription:
-        """Hear what others say from now on; see ``Topic.subscribe``. A callback runs in the event loop."""
+        """Receive messages from now on; see ``Topic.subscribe``.
+
+        The callback runs in the event loop.
+        """
         checked_callback(callback)
-        return AsyncTopicSubscription(self._sync.subscribe(max_messages=max_messages, max_bytes=max_bytes), callback)
+        subscription = self._sync.subscribe(max_messages=max_messages, max_bytes=max_bytes)
+        return AsyncTopicSubscription(subscription, callback)
 
     def answer(self, function: _Function) -> _Function:
-        """Answer others' questions by ``function``; see ``Topic.answer``. A coroutine function runs in the event loop."""
+        """Answer questions with ``function``; see ``Topic.answer``.
+
+        A coroutine function runs in the event loop.
+        """
         return self._sync.answer(function)
 
     def stop_answering(self) -> None:
-        """Answer no more questions; see ``Topic.stop_answering``."""
+        """Stop answering questions; see ``Topic.stop_answering``."""
         self._sync.stop_answering()

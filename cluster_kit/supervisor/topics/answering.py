@@ -1,7 +1,8 @@
 """The application's functions that answer questions, and where they run.
 
-A plain function runs in one of some threads, which are started as they are needed; a coroutine function in the application's
-event loop, or in one in the background where the application has none. What it returns is the answer, and so is what it raises.
+A plain function runs in a pool of threads, which grows on demand. A coroutine function runs in the
+application's event loop, or in a background loop if the application has none. The function's return
+value is the answer; an exception is passed to the asking node.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ if TYPE_CHECKING:
 
 MOST_THREADS = 16
 
-_MOST_OPEN = 2 * MAX_OPEN  # of one node, whose link may be a new one while those of the last are still answered
+_MOST_OPEN = 2 * MAX_OPEN  # per node: those of a link that is down are still being answered
 
-_JOIN_S = 2.0  # how long one answer may take once everything else has ended
+_JOIN_S = 2.0  # how long a function may keep running once everything else has ended
 
 log = logging.getLogger("cluster_kit.supervisor")
 
 
 class AnswerThreads:
-    """At most ``MOST_THREADS`` threads, from the first question until ``close``; they keep nobody from exiting."""
+    """A pool of up to ``MOST_THREADS`` daemon threads, started on demand."""
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -48,11 +49,11 @@ class AnswerThreads:
         self._unfinished = 0
         self._closed = False
 
-    def do(self, job: Callable[[], None]) -> None:
-        """Have ``job`` done in its turn; raises ``RuntimeError`` if there is no thread for it."""
+    def submit(self, job: Callable[[], None]) -> None:
+        """Queue ``job``; raises ``RuntimeError`` if there is no thread for it."""
         with self._lock:
             if self._closed:
-                raise RuntimeError("it is about to stop")
+                raise RuntimeError("this node is about to stop")
             if self._unfinished >= len(self._threads) and len(self._threads) < MOST_THREADS:
                 self._start_one()
             self._unfinished += 1
@@ -75,14 +76,14 @@ class AnswerThreads:
                 self._unfinished -= 1
 
     def close(self) -> None:
-        """End each thread once it has nothing to do."""
+        """End each thread once it is idle."""
         with self._lock:
             self._closed = True
         for _ in self._threads:
             self._jobs.put(None)
 
     def join(self) -> None:
-        """Wait for their end, but not for long for a function that blocks, and not for the thread that calls this."""
+        """Wait until the threads have ended, up to a limit; never for the calling thread."""
         deadline_s = time.monotonic() + _JOIN_S
         for thread in self._threads:
             if thread is not threading.current_thread():
@@ -90,16 +91,19 @@ class AnswerThreads:
 
 
 class Answerer:
-    """One function that answers the questions of a topic.
+    """A function that answers the questions of one topic.
 
     Args:
-        function: Takes a ``Message`` and returns plain data, or a coroutine function that does.
-        threads: Where it runs unless it is a coroutine function.
-        loop: Returns the event loop where it runs if it is one.
+        function: Takes a ``Message`` and returns plain data; may be a coroutine function.
+        threads: Where a plain function runs.
+        loop: Returns the event loop where a coroutine function runs.
     """
 
     def __init__(
-        self, function: Callable[[Message], Any], threads: AnswerThreads, loop: Callable[[], asyncio.AbstractEventLoop]
+        self,
+        function: Callable[[Message], Any],
+        threads: AnswerThreads,
+        loop: Callable[[], asyncio.AbstractEventLoop],
     ) -> None:
         self.name = str(getattr(function, "__qualname__", type(function).__qualname__))
         self._function = function
@@ -107,11 +111,11 @@ class Answerer:
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_async = is_async(function)
-        self._open: Counter[str] = Counter()  # by who asks
+        self._open: Counter[str] = Counter()  # by asking node
         self._lock = threading.Lock()
 
-    def take(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
-        """Answer a question in its turn; never waits."""
+    def handle(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
+        """Run the function for a question, in its turn; never blocks."""
         question = _OpenQuestion(board, messenger, asked)
         with self._lock:
             is_one_too_many = self._open[question.sender] >= _MOST_OPEN
@@ -123,8 +127,8 @@ class Answerer:
             if self._is_async:
                 self._loop().call_soon_threadsafe(self._begin, question)
             else:
-                self._threads.do(partial(self._answer, question))
-        except RuntimeError as exc:  # there is no thread, or the loop is closed
+                self._threads.submit(partial(self._answer, question))
+        except RuntimeError as exc:  # no thread is available, or the loop is closed
             self._ended(question)
             messenger.decline(asked.question, str(exc))
 
@@ -138,7 +142,7 @@ class Answerer:
         try:
             if not question.is_over:
                 question.reply(self._function(question.message()))
-        except BaseException as exc:  # noqa: BLE001 - whatever it is, whoever asked is told
+        except BaseException as exc:  # noqa: BLE001 - the asking node gets it
             question.fail(exc, self.name)
         finally:
             self._ended(question)
@@ -172,29 +176,33 @@ class _OpenQuestion:
 
     @property
     def is_over(self) -> bool:
-        """Whether whoever asked has given up by now, which ends the question."""
+        """Whether the asking node has given up by now; if so, the question is declined."""
         if time.monotonic() < self._until_s:
             return False
-        self._respond(partial(self._messenger.decline, self._asked.question, "it waited for too long to be answered"))
+        reason = "it waited for too long to be answered"
+        self._respond(partial(self._messenger.decline, self._asked.question, reason))
         return True
 
     def message(self) -> Message:
-        return Message(sender=self._asked.sender, data=decode(self._asked.data), topic=self._asked.topic)
+        asked = self._asked
+        return Message(sender=asked.sender, data=decode(asked.data), topic=asked.topic)
 
     def reply(self, answer: Any) -> None:
         data = encode(answer, "answer")
         self._respond(partial(self._messenger.reply, self._asked.question, data))
 
     def fail(self, exc: BaseException, name: str) -> None:
-        log.info("topic %r: %s raised %s for %s", self._asked.topic, name, described(exc), self._asked.sender, exc_info=exc)
-        self._respond(partial(self._messenger.fail, self._asked.question, described(exc)))
+        asked, text = self._asked, described(exc)
+        what = f"topic {asked.topic!r}: {name}"
+        log.info("%s raised %s for %s", what, text, asked.sender, exc_info=exc)
+        self._respond(partial(self._messenger.fail, asked.question, text))
 
     def _respond(self, respond: Callable[[], None]) -> None:
         self._board.respond(self._messenger, respond)
 
 
 class BackgroundLoop:
-    """An event loop in a thread of its own, from the moment when this is made until ``close``."""
+    """An event loop in a thread of its own, running from construction until ``close``."""
 
     def __init__(self) -> None:
         import asyncio
@@ -202,28 +210,31 @@ class BackgroundLoop:
         self._over = asyncio.Event()
         up: SimpleQueue[asyncio.AbstractEventLoop] = SimpleQueue()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._stay(up)), name="cluster-kit-answers-loop", daemon=True
+            target=lambda: asyncio.run(self._run(up)),
+            name="cluster-kit-answers-loop",
+            daemon=True,
         )
         self._thread.start()
         self.loop = up.get()
 
-    async def _stay(self, up: SimpleQueue[asyncio.AbstractEventLoop]) -> None:
+    async def _run(self, up: SimpleQueue[asyncio.AbstractEventLoop]) -> None:
         import asyncio
 
         up.put(asyncio.get_running_loop())
         await self._over.wait()
 
     def close(self) -> None:
-        """Cancel what runs in it, and end."""
+        """Cancel the loop's tasks, and end it."""
         with suppress(RuntimeError):  # it is closed already
             self.loop.call_soon_threadsafe(self._over.set)
 
     def join(self) -> None:
-        """Wait for its end, but not for long for what blocks it."""
+        """Wait until the thread has ended, up to a limit."""
         if self._thread is not threading.current_thread():
             self._thread.join(_JOIN_S)
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling it gives what has to be awaited."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    """Whether calling ``function`` returns an awaitable."""
+    call = getattr(function, "__call__", None)  # noqa: B004 - of an instance
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)

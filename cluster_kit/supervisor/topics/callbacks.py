@@ -1,4 +1,4 @@
-"""A thread for each callback that hears a topic: one that is slow, or never returns, holds up nothing but itself."""
+"""Callbacks of subscriptions: each has its own thread, so that a slow one delays only itself."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cluster_kit.supervisor.ending import Ending
+from cluster_kit.supervisor.threads import OneShotEvent
 from cluster_kit.supervisor.topics.items import Gap, Message
 from cluster_kit.supervisor.topics.subscription import TopicSubscription
 from cluster_kit.throttle import Throttle
 
 _CALL_S = 2.0  # how long one call may take once everything else has ended
-_LOOK_S = 0.1
+_POLL_S = 0.1
 
 Receiver = Callable[[Message | Gap], Any]
 
@@ -22,7 +22,10 @@ log = logging.getLogger("cluster_kit.supervisor")
 
 
 class CallbackReader:
-    """Calls ``receiver`` with each message and gap of a subscription, from ``start`` until that ends, also if it raises."""
+    """Calls ``receiver`` with each message and gap of a subscription until that ends.
+
+    Exceptions of the receiver are logged.
+    """
 
     def __init__(self, subscription: TopicSubscription, receiver: Receiver) -> None:
         self._subscription = subscription
@@ -31,29 +34,33 @@ class CallbackReader:
         self._thread: threading.Thread | None = None
         self._calls = 0
         self._calling = False
-        self._ended = Ending()
+        self._ended = OneShotEvent()
         self._throttle = Throttle()
 
     def start(self) -> None:
-        """Begin; raises ``RuntimeError`` if the system has no thread to give."""
+        """Start the thread; raises ``RuntimeError`` if the system has none."""
         self._thread = threading.Thread(target=self._run, name="cluster-kit-topic", daemon=True)
         self._thread.start()
 
     @property
     def ended(self) -> bool:
-        """Whether it has nothing to call any more."""
-        return self._ended.come
+        """Whether all calls have been made."""
+        return self._ended.is_set
 
     def join(self) -> None:
-        """Wait until everything has been delivered, or one call takes too long; at once in a call of its own."""
+        """Wait until all calls have been made, or one takes too long.
+
+        Returns at once in the callback's own thread.
+        """
         if self._thread is None or self._thread is threading.current_thread():
             return
         calls, since_s = self._calls, time.monotonic()
-        while not self._ended.wait(_LOOK_S):
+        while not self._ended.wait(_POLL_S):
             if self._calls != calls:
                 calls, since_s = self._calls, time.monotonic()
             elif self._calling and time.monotonic() - since_s > _CALL_S:
-                log.error("callback %s has not returned for %g s: left behind, its messages are lost", self._name, _CALL_S)
+                text = "callback %s has not returned for %g s: abandoned, its messages are lost"
+                log.error(text, self._name, _CALL_S)
                 return
 
     def _run(self) -> None:

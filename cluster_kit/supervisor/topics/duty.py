@@ -1,8 +1,9 @@
-"""``Duty`` and ``AsyncDuty``: what at most one of the nodes that see each other does at a time.
+"""``Duty`` and ``AsyncDuty``: work that one of the nodes that see each other does at a time.
 
-``cluster_kit.duty`` says who has it; here that is joined with the links. A candidate answers on a topic that no application can
-name, so that others know of it by their handshakes already. Another candidate is asked whether it is free, and answers once it
-is. Whoever is no candidate has only to hear that this node is one.
+``cluster_kit.duty`` decides who has the duty; this module connects it with the links. A candidate
+answers questions on a reserved topic, so handshakes already announce it. It asks other candidates
+whether they are free, and they answer once they are. Nodes that are no candidates only have to
+know that this node is one: ``Switchboard.sync`` makes sure of that.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from cluster_kit.duty import Candidacy, Neighbour
@@ -28,115 +28,139 @@ if TYPE_CHECKING:
 
 PREFIX = "$once/"
 MAX_NAME_BYTES = MAX_TOPIC_BYTES - len(PREFIX)
-_PATIENCE_S = 3600.0  # whoever has a duty may take long to stop; then it is asked again
+_PATIENCE_S = 3600.0  # the holder may take long to stop; after this, it is asked again
 
 
 class Candidate:
-    """This node as a candidate for one duty, from ``begin`` until ``end``.
+    """This node's candidacy for one duty, from ``begin`` until ``end``.
 
     Args:
-        board: Of the topology in which others are seen.
+        board: Of the topology whose links count.
         name: Of the duty.
         min_nodes: See ``Candidacy``.
-        changed: Called in any thread when ``take_up``, ``has_duty`` or ``over`` may tell otherwise; it must not wait.
+        changed: Called in any thread when the results of ``take_up``, ``has_duty`` or
+            ``end_reason`` may have changed; it must not block.
     """
 
-    def __init__(self, board: Switchboard, name: str, min_nodes: int, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        board: Switchboard,
+        name: str,
+        min_nodes: int,
+        changed: Callable[[], None],
+    ) -> None:
         self.name = f"once {name!r}"
-        self.over: str | None = None
+        self.end_reason: str | None = None
         self._board = board
         self._topic = PREFIX + name
         self._candidacy = Candidacy(min_nodes)
         self._changed = changed
         self._has_begun = self._is_taken_up = False
         self._asked: set[int] = set()
-        self._waiting: list[tuple[int, Callable[[], None]]] = []  # the link to each who waits, and what answers there
+        self._waiting: list[tuple[int, Callable[[], None]]] = []  # links of askers, and replies
 
     def take_up(self) -> bool:
-        """Do what the duty is about, from now on, if this node has it; return whether it does."""
+        """Start the work of the duty if this node has it; return whether it does."""
         with self._board.lock:
-            self._is_taken_up = self.over is None and self._candidacy.is_held
+            self._is_taken_up = self.end_reason is None and self._candidacy.is_held
             return self._is_taken_up
+
+    def take_up_or_end(self) -> bool:
+        """Take up the duty if this node has it; return whether it does, or can't any more."""
+        return self.take_up() or self.end_reason is not None
 
     @property
     def has_duty(self) -> bool:
         """Whether this node still has the duty that it has taken up."""
-        return self._is_taken_up and self.over is None and self._candidacy.is_held
+        return self._is_taken_up and self.end_reason is None and self._candidacy.is_held
 
     def begin(self) -> None:
-        """Be a candidate.
+        """Become a candidate.
 
         Raises:
             ClusterKitError: This process is one already, or the supervisor has stopped.
         """
         if self._board.is_answered(self._topic):
-            raise ClusterKitError(f"{self.name}: this process waits for that duty already, or has it")
+            text = "this process has that duty already, or waits for it"
+            raise ClusterKitError(f"{self.name}: {text}")
         self._has_begun = True
         self._board.answer(self._topic, self)
-        self._board.watch(self._look)
+        self._board.watch(self._update)
 
     def end(self) -> None:
-        """Be none any more, having stopped what the duty took. Idempotent."""
-        if not self._has_begun:  # as in a forked child, where nobody may ever let go of the lock
+        """Withdraw, after the work of the duty has stopped. Idempotent."""
+        if not self._has_begun:  # in a forked child, nobody may ever release the lock
             return
         with self._board.lock:
-            self._board.lookout.remove(self._look)
-            has_ended, self.over = self.over is not None, self.over or "it has ended"
+            self._board.watchers.remove(self._update)
+            has_ended = self.end_reason is not None
+            self.end_reason = self.end_reason or "it has ended"
             self._say_free()
         if not has_ended:
             self._board.stop_answering(self._topic, self)
 
-    # -- with the switchboard's lock held --------------------------------------------------------------------------------------
+    # -- with the switchboard's lock held ----------------------------------------------------------
 
-    def take(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
-        """Answer another candidate as soon as this node is free."""
+    def handle(self, board: Switchboard, messenger: Messenger, asked: Asked) -> None:
+        """Answer another candidate's question as soon as this node is free."""
         answer = partial(board.respond, messenger, partial(messenger.reply, asked.question, b""))
         self._waiting.append((asked.question.link, answer))
         self._say_free()
 
     def _say_free(self) -> None:
-        if self.over is not None or self._candidacy.says_free:
+        if self.end_reason is not None or self._candidacy.says_free:
             waiting, self._waiting = self._waiting, []
             for _, answer in waiting:
                 answer()
 
-    def _look(self) -> None:
-        """See who is there, and ask those that have to be asked."""
-        self.over = self.over or self._board.over
-        linked = self._board.linked(self._topic) if self.over is None else {}
-        seen = {link: Neighbour(node.boot_id, answers) for link, (node, answers) in linked.items() if node.boot_id}
+    def _update(self) -> None:
+        """Look at the links, and ask the nodes that have to be asked."""
+        self.end_reason = self.end_reason or self._board.end_reason
+        linked = self._board.linked(self._topic) if self.end_reason is None else {}
+        seen = {}
+        for link, (node, answers) in linked.items():
+            if node.boot_id is not None:
+                seen[link] = Neighbour(node.boot_id, answers)
         self._asked &= seen.keys()
-        self._waiting = [each for each in self._waiting if each[0] in seen]  # of others nobody waits any more
+        self._waiting = [each for each in self._waiting if each[0] in seen]
         self._candidacy.see(self._board.boot_id, seen)
         if not (self._is_taken_up or self._candidacy.is_held):
-            self._candidacy.release()  # what was lost before it was taken up takes no time to stop
+            self._candidacy.release()  # lost before it was taken up: there is nothing to stop
         self._say_free()
         for link in sorted(self._candidacy.to_ask - self._asked):
             self._asked.add(link)
             if seen[link].is_candidate:
-                self._board.ask_on(link, self._topic, _PATIENCE_S, partial(self._told, link))
+                self._board.ask_on(link, self._topic, _PATIENCE_S, partial(self._on_outcome, link))
             else:
-                self._board.sync(link, partial(self._told, link))
+                self._board.sync(link, partial(self._on_outcome, link))
         self._changed()
 
-    def _told(self, link: int, outcome: Any) -> None:
-        """Note what came of asking; the next look does the rest."""
+    def _on_outcome(self, link: int, outcome: Any) -> None:
+        """Note the answer of a node; the watchers' next call acts on it."""
         self._asked.discard(link)
         _, is_candidate = self._board.linked(self._topic).get(link, (None, False))
         if isinstance(outcome, Replied) or (isinstance(outcome, Synced) and not is_candidate):
             self._candidacy.is_free(link)
-        self._board.lookout.again()
+        self._board.watchers.invalidate()
 
 
 class Duty:
-    """A context manager that is entered when this node has the duty; see ``Supervisor.once``. For one thread, once.
+    """A context manager for work that one node does; see ``Supervisor.once``.
 
-    Args:
-        candidate: Returns the candidate, given what to call when something changes.
-        timeout_s: How long to wait for the duty; ``None`` for as long as it takes.
+    For one thread, and one use.
     """
 
-    def __init__(self, candidate: Callable[[Callable[[], None]], Candidate], timeout_s: float | None) -> None:
+    def __init__(
+        self,
+        candidate: Callable[[Callable[[], None]], Candidate],
+        timeout_s: float | None,
+    ) -> None:
+        """Made by ``Supervisor.once``.
+
+        Args:
+            candidate: Returns the candidate, given a function to call on changes.
+            timeout_s: How long to wait for the duty; ``None`` for no limit.
+        """
         self._timeout_s = checked_s_or_none(timeout_s, "once: timeout_s")
         self._change = threading.Event()
         self._candidate = candidate(self._change.set)
@@ -147,9 +171,10 @@ class Duty:
         return self._candidate.has_duty
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for so many seconds, or, with ``None``, for as long as this node has the duty; return whether it still has.
+        """Wait up to ``timeout_s``, as long as this node has the duty; return whether it still has.
 
-        It returns at once when the duty is lost, which it stays: leave the block then, since another node waits for that.
+        Once the duty is lost, it returns False at once, and does so forever. Leave the block then,
+        as the next holder waits for that.
         """
         patience_s = checked_s_or_none(timeout_s, "wait: timeout_s")
         return not self._wait_for(lambda: not self._candidate.has_duty, patience_s)
@@ -169,38 +194,46 @@ class Duty:
         candidate = self._candidate
         try:
             candidate.begin()
-            has_come = self._wait_for(lambda: candidate.take_up() or candidate.over is not None, self._timeout_s)
+            has_come = self._wait_for(candidate.take_up_or_end, self._timeout_s)
         except BaseException:
             candidate.end()
             raise
-        if not has_come or candidate.over is not None:
+        if not has_come or candidate.end_reason is not None:
             why = not_had(candidate, self._timeout_s)
             candidate.end()
             raise why
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._candidate.end()
 
 
 def not_had(candidate: Candidate, timeout_s: float | None) -> ClusterKitError:
-    """Return why a candidate has not got the duty."""
-    if candidate.over is not None or timeout_s is None:
-        return ClusterKitError(f"{candidate.name}: {candidate.over}")
-    return WaitTimeoutError(f"{candidate.name}: not had within {timeout_s:g} s: another node has it, or too few are linked")
+    """Return the error that says why a candidate has not got the duty."""
+    if candidate.end_reason is not None or timeout_s is None:
+        return ClusterKitError(f"{candidate.name}: {candidate.end_reason}")
+    cause = "another node has it, or too few are linked"
+    return WaitTimeoutError(f"{candidate.name}: not acquired within {timeout_s:g} s: {cause}")
 
 
 class AsyncDuty:
-    """The same for asyncio programs: ``async with``, and ``await duty.wait(...)``; see ``Duty``. For one task, once."""
+    """A ``Duty`` for asyncio programs: ``async with``, and ``await duty.wait(...)``.
 
-    def __init__(self, candidate: Callable[[Callable[[], None]], Candidate], timeout_s: float | None) -> None:
+    For one task, and one use.
+    """
+
+    def __init__(
+        self,
+        candidate: Callable[[Callable[[], None]], Candidate],
+        timeout_s: float | None,
+    ) -> None:
         self._timeout_s = checked_s_or_none(timeout_s, "once: timeout_s")
         self._loop = asyncio.get_running_loop()
         self._change = asyncio.Event()
         self._candidate = candidate(self._changed)
 
     def _changed(self) -> None:
-        with suppress(RuntimeError):  # the loop was closed: nobody waits
+        with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._change.set)
 
     @property
@@ -228,15 +261,15 @@ class AsyncDuty:
         candidate = self._candidate
         try:
             candidate.begin()
-            has_come = await self._wait_for(lambda: candidate.take_up() or candidate.over is not None, self._timeout_s)
+            has_come = await self._wait_for(candidate.take_up_or_end, self._timeout_s)
         except BaseException:
             candidate.end()
             raise
-        if not has_come or candidate.over is not None:
+        if not has_come or candidate.end_reason is not None:
             why = not_had(candidate, self._timeout_s)
             candidate.end()
             raise why
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._candidate.end()

@@ -1,4 +1,4 @@
-"""A lock for an object that any thread of one process calls, until it is over; where it can't be had, it says why."""
+"""A lock that any thread of one process may take, except where that would deadlock."""
 
 from __future__ import annotations
 
@@ -9,43 +9,47 @@ from cluster_kit.errors import ClusterKitError
 
 
 class Guarded:
-    """What one lock guards.
+    """Base of an object whose methods any thread calls until it ends.
 
     Attributes:
-        lock: For who was let in already.
-        over: Why it can't be used any more; ``None`` while it can.
+        lock: Guards the object's state.
+        end_reason: Why it can't be used any more; ``None`` while it can.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.over: str | None = None
+        self.end_reason: str | None = None
         self._pid = os.getpid()
 
     def fork(self, pid: int) -> None:
-        """Belong to another process from now on, where this was made before a fork."""
+        """Move to process ``pid``, if this was made before a fork."""
         self._pid = pid
         self.lock = threading.RLock()
 
     def check_process(self) -> None:
-        """Raise ``ClusterKitError`` in a forked child: the lock may be held by a thread that it does not have."""
+        """Raise ``ClusterKitError`` in a forked child, where nobody may ever release the lock."""
         if os.getpid() != self._pid:
-            raise ClusterKitError(f"supervisor: it belongs to process {self._pid}: make one in each process, after the fork")
+            text = f"supervisor: it belongs to process {self._pid}"
+            raise ClusterKitError(f"{text}: make one in each process, after the fork")
 
     @property
     def entered(self) -> bool:
-        """Whether this very thread is inside: a signal handler may interrupt it there."""
+        """Whether this very thread holds the lock, as when a signal handler interrupts it."""
         return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]
 
     def _guard(self) -> threading.RLock:
-        """Return the lock for a call of the application."""
-        if self.over is not None:
-            raise ClusterKitError(f"topic: {self.over}")
+        """Return the lock for a call of the application.
+
+        Raises:
+            ClusterKitError: The object has ended, or waiting for the lock could deadlock.
+        """
+        if self.end_reason is not None:
+            raise ClusterKitError(f"topic: {self.end_reason}")
         return self._own_lock()
 
     def _own_lock(self) -> threading.RLock:
         self.check_process()
         if self.entered:
-            raise ClusterKitError(
-                "topic: a signal handler that comes amid another call can't make this one: have a thread do it"
-            )
+            text = "topic: a signal handler that interrupts another call can't make this one"
+            raise ClusterKitError(f"{text}: use a thread")
         return self.lock

@@ -1,4 +1,4 @@
-"""What a subscription to a topic gives."""
+"""The items that a subscription to a topic yields."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from cluster_kit.node import Node
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What a linked node said, or asked.
+    """A message or a question from a linked node.
 
     Attributes:
-        sender: Who said it, as it introduced itself when its link came up.
-        data: Plain data, which belongs to whoever reads it.
+        sender: The node, as it introduced itself when its link came up.
+        data: Plain data, owned by the reader.
         topic: Name of the topic.
     """
 
@@ -25,11 +25,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Messages of one node are missing at this place; those that follow are in order.
+    """Messages of one node are missing here; those that follow are in order.
 
     Attributes:
-        sender: Whose messages they are.
-        lost: How many; ``None`` where nobody can know, and perhaps none.
+        sender: The node that sent them.
+        lost: How many; ``None`` if that can't be known, which includes none at all.
         topic: Name of the topic.
     """
 

@@ -1,8 +1,9 @@
-"""One reader of a topic, and its queue, which is bounded by count and by bytes.
+"""``TopicSubscription``: a reader of a topic, and its queue.
 
-The supervising thread fills the queue and never waits; the reader empties it without taking the switchboard's lock, and tells
-now and then how far it has come, which is what makes room at the senders. Where the queue has no room, the messages of a sender
-become a gap at their place, and those that follow are counted into it.
+The queue is bounded in messages and bytes. The supervising thread fills it and never blocks. The
+reader empties it without the switchboard's lock. Now and then it reports its progress, which is
+what gives the senders credit. If the queue is full, the messages of a sender become a gap, which
+grows until a message of that sender fits again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from cluster_kit.supervisor.timeouts import checked_s_or_none
 from cluster_kit.supervisor.topics.items import Gap, Message
 from cluster_kit.throttle import Throttle
 from cluster_kit.topics.data import decode
-from cluster_kit.topics.outcomes import Arrived, Missing, Stream
+from cluster_kit.topics.outcomes import Arrived, IncomingStream, Missing
 
 if TYPE_CHECKING:
     from cluster_kit.supervisor.topics.switchboard import Switchboard
@@ -29,48 +30,57 @@ if TYPE_CHECKING:
 DEFAULT_MESSAGES = 10_000
 DEFAULT_BYTES = 8 * 1024 * 1024
 
-_REPORT_EACH = 64  # messages that are read between two reports to their senders
-_PART = 8  # of the queue's bounds, at which a report is due anyway
-_MOST_GAPS = 1024  # at the end of a queue that nobody reads, of as many runs of senders
+_REPORT_EACH = 64  # messages per report of progress
+_PART = 8  # a report is due after this part of the queue's bounds, too
+_MOST_GAPS = 1024  # that can grow at a time, each of another stream
 
 log = logging.getLogger("cluster_kit.supervisor")
 
 
-class _Hole:
-    """A gap that waits in the queue, and grows there."""
+class _QueuedGap:
+    """A gap in the queue, which grows while nothing of its stream follows it."""
 
     __slots__ = ("lost", "number", "sender", "stream")
 
-    def __init__(self, stream: Stream, sender: Node, number: int, lost: int | None) -> None:
+    def __init__(self, stream: IncomingStream, sender: Node, number: int, lost: int | None) -> None:
         self.stream = stream
         self.sender = sender
         self.number = number
         self.lost = lost
 
-    def widen(self, number: int, lost: int | None) -> None:
+    def extend(self, number: int, lost: int | None) -> None:
         self.number = number
         self.lost = None if lost is None or self.lost is None else self.lost + lost
 
 
 class TopicSubscription:
-    """An iterator over messages and gaps; ends when it, its topology or its supervisor is closed.
+    """An iterator over messages and gaps, for one reader at a time.
 
-    For one reader at a time. Use it in ``for``, or ``with`` to close it early.
+    It ends when it, its topology or its supervisor is closed. Use it in ``for``, or in ``with``
+    to close it early.
     """
 
-    def __init__(self, board: Switchboard, topic: str, *, max_messages: int, max_bytes: int) -> None:
+    def __init__(
+        self,
+        board: Switchboard,
+        topic: str,
+        *,
+        max_messages: int,
+        max_bytes: int,
+    ) -> None:
         for option, bound in (("max_messages", max_messages), ("max_bytes", max_bytes)):
             if type(bound) is not int or bound < 1:
-                raise ValueError(f"subscribe: {option} {bound!r:.80}: expected a number from 1 up")
+                text = f"subscribe: {option} {bound!r:.80}"
+                raise ValueError(f"{text}: expected a number, at least 1")
         self.topic = topic
         self.max_messages = max_messages
         self.max_bytes = max_bytes
         self._board = board
-        self._queue: deque[Arrived | _Hole] = deque()
-        self._holes: dict[Stream, _Hole] = {}  # after which nothing of their stream is queued
-        self._bytes_in = 0  # counted by who fills the queue
+        self._queue: deque[Arrived | _QueuedGap] = deque()
+        self._open_gaps: dict[IncomingStream, _QueuedGap] = {}  # that can still grow
+        self._bytes_in = 0  # counted by the supervising thread
         self._bytes_out = 0  # counted by the reader, so that neither needs a lock
-        self._read_up_to: dict[Stream, int] = {}  # and not reported yet
+        self._read_up_to: dict[IncomingStream, int] = {}  # not reported yet
         self._unreported = 0
         self._bytes_reported = 0
         self._report_each = max(1, min(_REPORT_EACH, max_messages // _PART))
@@ -81,7 +91,7 @@ class TopicSubscription:
         self._wake: Callable[[], None] = self._put_token
         self._throttle = Throttle()
 
-    # -- the reader ------------------------------------------------------------------------------------------------------------
+    # -- the reader --------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Message | Gap]:
         return self
@@ -93,7 +103,7 @@ class TopicSubscription:
         return item
 
     def get(self, timeout_s: float | None = None) -> Message | Gap | None:
-        """Return the next message or gap; ``None`` when the subscription has ended.
+        """Return the next message or gap; ``None`` if the subscription has ended.
 
         Raises:
             TimeoutError: Nothing came for ``timeout_s`` seconds.
@@ -104,7 +114,7 @@ class TopicSubscription:
         patience_s = checked_s_or_none(timeout_s, "get: timeout_s")
         deadline_s = None if patience_s is None else time.monotonic() + patience_s
         while item is None:
-            if not self.expect() and (item := self.poll()) is None and self._closed:
+            if not self.arm() and (item := self.poll()) is None and self._closed:
                 return None
             if item is None:
                 left_s = None if deadline_s is None else deadline_s - time.monotonic()
@@ -116,32 +126,33 @@ class TopicSubscription:
         return item
 
     def poll(self) -> Message | Gap | None:
-        """Return the next message or gap if there is one."""
+        """Return the next message or gap, ``None`` if there is none now."""
         try:
             entry = self._queue.popleft()
         except IndexError:
             return None
-        if type(entry) is _Hole:
+        if type(entry) is _QueuedGap:
             return self._gap(entry)
         assert isinstance(entry, Arrived)
         self._bytes_out += len(entry.data)
-        self._note(entry.stream, entry.number)
+        self._mark_read(entry.stream, entry.number)
         try:
             return Message(sender=entry.sender, data=decode(entry.data), topic=self.topic)
         except RemoteProtocolError as exc:
             if self._throttle.passes(entry.sender.key, time.monotonic()):
                 more = self._throttle.more(entry.sender.key)
-                log.warning("topic %r: a message of %s is a gap: %s%s", self.topic, entry.sender, exc, more)
+                text = "topic %r: a message of %s is lost: %s%s"
+                log.warning(text, self.topic, entry.sender, exc, more)
             return Gap(sender=entry.sender, lost=1, topic=self.topic)
 
     @property
     def queued(self) -> int:
-        """How many messages and gaps wait to be read."""
+        """The number of messages and gaps in the queue."""
         return len(self._queue)
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing is queued and nothing will be."""
+        """Whether the queue is empty and will stay so."""
         return self._closed and not self._queue
 
     def close(self) -> None:
@@ -154,14 +165,14 @@ class TopicSubscription:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def listen(self, wake: Callable[[], None]) -> None:
-        """Have ``wake`` called, in any thread, in place of waking who waits in ``get``."""
+    def set_wake(self, wake: Callable[[], None]) -> None:
+        """Call ``wake``, in any thread, instead of waking ``get``."""
         self._wake = wake
 
-    def expect(self) -> bool:
-        """Ask to be woken; return whether that will be, else there is something to read, or there won't be any more."""
+    def arm(self) -> bool:
+        """Ask to be woken for the next item; return False if one is there, or none will be."""
         self._board.check_process()
-        with suppress(Empty):  # of a waking that nobody waited for
+        with suppress(Empty):  # left over from an earlier call
             self._tokens.get_nowait()
         self._waiting = True
         if self._queue or self._closed:
@@ -172,35 +183,38 @@ class TopicSubscription:
     def _put_token(self) -> None:
         self._tokens.put(None)
 
-    def _gap(self, hole: _Hole) -> Gap:
-        with self._board.lock:  # it may be growing this very moment, and must not any more
-            if self._holes.get(hole.stream) is hole:
-                del self._holes[hole.stream]
-        self._note(hole.stream, hole.number)
-        return Gap(sender=hole.sender, lost=hole.lost, topic=self.topic)
+    def _gap(self, gap: _QueuedGap) -> Gap:
+        with self._board.lock:  # it may be growing this very moment, and has to stop
+            if self._open_gaps.get(gap.stream) is gap:
+                del self._open_gaps[gap.stream]
+        self._mark_read(gap.stream, gap.number)
+        return Gap(sender=gap.sender, lost=gap.lost, topic=self.topic)
 
-    def _note(self, stream: Stream, number: int) -> None:
-        """Note what is read, and report it before its sender could run out of room for want of a report."""
+    def _mark_read(self, stream: IncomingStream, number: int) -> None:
+        """Note what has been read, and report it often enough that senders never stall for it."""
         self._read_up_to[stream] = number
         self._unreported += 1
         unreported_bytes = self._bytes_out - self._bytes_reported
-        if not self._queue or self._unreported >= self._report_each or unreported_bytes >= self._report_bytes:
+        is_due = self._unreported >= self._report_each or unreported_bytes >= self._report_bytes
+        if is_due or not self._queue:
             read = self._read_up_to
-            if self._board.taken(read):
+            if self._board.mark_read(read):
                 self._read_up_to = {}
                 self._unreported = 0
                 self._bytes_reported = self._bytes_out
 
-    # -- the supervising thread, under the switchboard's lock ------------------------------------------------------------------
+    # -- the supervising thread, under the switchboard's lock --------------------------------------
 
     def offer(self, arrived: Arrived) -> None:
-        """Queue a message, or count it as lost."""
+        """Queue a message, or lose it."""
         queue, size = self._queue, len(arrived.data)
-        if queue and (len(queue) >= self.max_messages or self._bytes_in - self._bytes_out + size > self.max_bytes):
-            self._miss(arrived.stream, arrived.sender, arrived.number, 1)
-            return
-        if self._holes:
-            self._holes.pop(arrived.stream, None)
+        if queue:
+            queued_bytes = self._bytes_in - self._bytes_out
+            if len(queue) >= self.max_messages or queued_bytes + size > self.max_bytes:
+                self._miss(arrived.stream, arrived.sender, arrived.number, 1)
+                return
+        if self._open_gaps:
+            self._open_gaps.pop(arrived.stream, None)
         self._bytes_in += size
         queue.append(arrived)
 
@@ -208,25 +222,25 @@ class TopicSubscription:
         """Queue a gap."""
         self._miss(missing.stream, missing.sender, missing.number, missing.lost)
 
-    def _miss(self, stream: Stream, sender: Node, number: int, lost: int | None) -> None:
-        hole = self._holes.get(stream)
-        if hole is not None:
-            hole.widen(number, lost)
+    def _miss(self, stream: IncomingStream, sender: Node, number: int, lost: int | None) -> None:
+        gap = self._open_gaps.get(stream)
+        if gap is not None:
+            gap.extend(number, lost)
             return
-        if len(self._holes) >= _MOST_GAPS:
-            oldest = self._holes.pop(next(iter(self._holes)))
+        if len(self._open_gaps) >= _MOST_GAPS:
+            oldest = self._open_gaps.pop(next(iter(self._open_gaps)))
             with suppress(ValueError):
                 self._queue.remove(oldest)
-        hole = self._holes[stream] = _Hole(stream, sender, number, lost)
-        self._queue.append(hole)
+        gap = self._open_gaps[stream] = _QueuedGap(stream, sender, number, lost)
+        self._queue.append(gap)
 
-    def rouse(self) -> None:
-        """Wake the reader if it waits; without the lock."""
+    def wake_reader(self) -> None:
+        """Wake the reader if it waits; called without the lock."""
         if self._waiting:
             self._waiting = False
             self._wake()
 
     def end(self) -> None:
-        """Nothing more will be queued."""
+        """Note that nothing more will be queued."""
         self._closed = True
-        self.rouse()
+        self.wake_reader()

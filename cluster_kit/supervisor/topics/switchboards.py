@@ -1,4 +1,4 @@
-"""All switchboards of a supervisor, and the threads in which the application's functions hear messages and answer questions."""
+"""All switchboards of a supervisor, and the threads that run the application's functions."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from cluster_kit.supervisor.topics.items import Message
     from cluster_kit.supervisor.topics.subscription import TopicSubscription
 
-_STOPPED = "the supervisor has stopped, and carries no messages any more: make a new one"
+_STOPPED = "the supervisor has stopped and carries no more messages: make a new one"
 
 
 class Switchboards:
-    """One for each topology. Threads run from ``start`` on, those that are needed; ``close`` ends them.
+    """One switchboard per topology.
+
+    Threads start on demand, from ``start`` until ``close``.
 
     Args:
-        warn: Takes warnings.
+        warn: Called with warnings.
 
     Attributes:
-        loop: The application's event loop, where coroutine functions answer; ``None`` where it has none.
+        loop: The application's event loop, where coroutine functions answer; ``None`` if it has
+            none.
     """
 
     def __init__(self, warn: Callable[[str], None]) -> None:
@@ -42,38 +45,40 @@ class Switchboards:
         self._is_running = False
 
     def of(self, topology: str) -> Switchboard:
-        """Return the switchboard of ``topology``, whether that has begun or not."""
+        """Return the switchboard of ``topology``, which need not run yet."""
         board = self._boards.get(topology)
         return board or self._boards.setdefault(topology, Switchboard(topology, self._warn))
 
     def greeting(self, config: TopologyConfig) -> bytes:
-        """Return what a worker of the topology is to tell peers; its connector may be another one than the last worker's."""
+        """Return the greeting for a new worker, whose connector may differ from the last one's."""
         board = self.of(config.name)
         if board.has_topics:
             board.limit(config.connector.build().max_message_bytes)
         return board.greeting
 
     def remove(self, topology: str) -> None:
-        """End what belongs to a topology that is not configured any more."""
+        """End the switchboard of a topology that is not configured any more."""
         board = self._boards.pop(topology, None)
         if board is not None:
             board.end(f"topology {topology!r} was removed")
 
     @property
     def entered(self) -> bool:
-        """Whether this very thread is inside: a signal handler may interrupt it there."""
-        return self._lock._is_owned() or any(board.entered for board in self._boards.values())  # type: ignore[attr-defined]
+        """Whether this very thread holds a lock, as when a signal handler interrupts it."""
+        if self._lock._is_owned():  # type: ignore[attr-defined]
+            return True
+        return any(board.entered for board in self._boards.values())
 
-    # -- life ------------------------------------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------
 
     def fork(self, pid: int) -> None:
-        """Belong to another process, where this was made before a fork; nothing of it runs yet."""
+        """Move to process ``pid``, if this was made before a fork; nothing of it runs yet."""
         self._lock = threading.RLock()
         for board in self._boards.values():
             board.fork(pid)
 
     def start(self) -> None:
-        """Start the threads that are needed; raises ``RuntimeError`` if the system has none to give."""
+        """Start the threads that are needed; raises ``RuntimeError`` if the system has none."""
         with self._lock:
             self._is_running = True
             for reader in self._readers:
@@ -81,7 +86,7 @@ class Switchboards:
             self._need_loop()
 
     def close(self) -> None:
-        """End all subscriptions, and those to come; then the threads end once they are through. Idempotent."""
+        """End all switchboards; the threads end once they are done. Idempotent."""
         for board in list(self._boards.values()):
             board.end(_STOPPED)
         with self._lock:
@@ -91,17 +96,17 @@ class Switchboards:
                     each.close()
 
     def join(self) -> None:
-        """Wait until the threads have ended, but not for long for a function of the application that blocks."""
+        """Wait until the threads have ended, up to a limit for functions that block."""
         for reader in self._readers:
             reader.join()
         for each in (self._threads, self._background):
             if each is not None:
                 each.join()
 
-    # -- the application's functions -------------------------------------------------------------------------------------------
+    # -- the application's functions ---------------------------------------------------------------
 
     def read(self, subscription: TopicSubscription, receiver: Receiver) -> None:
-        """Have ``receiver`` called with all that ``subscription`` gives, in a thread of its own."""
+        """Call ``receiver`` with each item of ``subscription``, in a thread of its own."""
         from cluster_kit.supervisor.topics.callbacks import CallbackReader
 
         reader = CallbackReader(subscription, receiver)
@@ -111,7 +116,7 @@ class Switchboards:
                 reader.start()
 
     def answerer(self, function: Callable[[Message], Any]) -> Answerer:
-        """Return what has ``function`` answer questions."""
+        """Return a question handler that runs ``function``."""
         from cluster_kit.supervisor.topics.answering import Answerer, AnswerThreads, is_async
 
         with self._lock:
@@ -123,7 +128,7 @@ class Switchboards:
             return Answerer(function, self._threads, self._answering_loop)
 
     def _need_loop(self) -> None:
-        """Start the background's event loop where there is none for coroutine functions."""
+        """Start a background event loop if coroutine functions need one."""
         if self._wants_loop and self._is_running and self.loop is None and self._background is None:
             from cluster_kit.supervisor.topics.answering import BackgroundLoop
 
@@ -133,5 +138,5 @@ class Switchboards:
         if self.loop is not None:
             return self.loop
         if self._background is None:
-            raise RuntimeError("it has not started")
+            raise RuntimeError("this node has not started")
         return self._background.loop

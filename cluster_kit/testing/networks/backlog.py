@@ -8,13 +8,13 @@ from cluster_kit.testing.networks.stage import BULK, CLOSE, NetworkStage
 
 MANY_BULKS = 64  # more than a system takes in at once for somebody who reads
 
-RELIEVED = "All that was unsent has been taken: called when ``unsent_bytes`` has come back to 0, unless the stream is closing."
+RELIEVED = "``unsent_bytes`` has come back to 0; not called once the stream is closing."
 
 
 class BacklogRules(NetworkStage):
     """What a stream can't send yet is kept and counted, and who sends is told when it is gone."""
 
-    @contract("What the other end, or the way there, has not taken yet and is kept here.")
+    @contract("How many bytes are kept here, as the way to the other end takes no more for now.")
     def test_what_nobody_reads_is_counted_as_unsent(self) -> None:
         """``unsent_bytes`` grows while the other end doesn't read, and is zero again once it has."""
 

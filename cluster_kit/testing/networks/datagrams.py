@@ -12,14 +12,14 @@ from cluster_kit.testing.networks.streams import IMPOSSIBLE_PORTS, NO_PORT, NOT_
 
 MAX_BYTES = 100
 
-OWN = "It has an address of its own, from which it sends and at which others answer"
-PAUSE = "Let what comes in wait, as long as there is room for it: ``hear`` isn't called any more."
+OWN = "it has one of its own, from which it sends and at which others answer"
+PAUSE = "Call ``hear`` no more; what comes in waits, as far as there is room."
 
 
 class DatagramRules(NetworkStage):
     """Datagrams reach a group or one address, and may be lost."""
 
-    @contract("Call ``hear`` with the datagrams to the group or to the own address")
+    @contract("Call ``hear`` with the datagrams to the group or to ``here``")
     def test_a_group_is_heard_by_all_who_joined(self) -> None:
         """What is sent to the group is heard by everyone in it, on any machine, and comes from the own address."""
 
@@ -35,7 +35,7 @@ class DatagramRules(NetworkStage):
 
         self.play(scenario)
 
-    @contract("Call ``hear`` with the datagrams to the group or to the own address")
+    @contract("Call ``hear`` with the datagrams to the group or to ``here``")
     def test_each_datagram_is_heard_by_itself(self) -> None:
         """Datagrams that are sent right after each other are not joined to one, nor cut."""
 
@@ -54,9 +54,9 @@ class DatagramRules(NetworkStage):
 
         self.play(scenario)
 
-    @contract("What is sent to the group is heard by its sender as well.")
+    @contract("What is sent to the group is received by its sender as well.")
     def test_a_sender_hears_itself(self) -> None:
-        """What is sent to the group is heard by its sender as well."""
+        """What is sent to the group is received by its sender as well."""
 
         async def scenario(ann: Network, bob: Network) -> None:
             port = await self.free_port(ann, self.address)
@@ -65,7 +65,7 @@ class DatagramRules(NetworkStage):
 
         self.play(scenario)
 
-    @contract("Sends and hears datagrams of one group")
+    @contract("Sends and receives datagrams of one group")
     def test_another_group_is_not_heard(self) -> None:
         """What is sent to the group of another port is not heard."""
 
@@ -113,7 +113,7 @@ class DatagramRules(NetworkStage):
 
         self.play(scenario)
 
-    @contract("Of one that is longer than the ``max_bytes`` asked for, only one byte more than these is given.")
+    @contract("One that is longer than ``max_bytes`` is cut to one byte more.")
     def test_of_what_is_too_long_one_byte_more_is_given(self) -> None:
         """A datagram as long as asked for is given whole; of a longer one, one byte more than that."""
 
@@ -224,7 +224,7 @@ class DatagramRules(NetworkStage):
 
         self.play(scenario)
 
-    @contract("Send to one address, as far as that works")
+    @contract("Send to one address, without notice of failure")
     def test_a_datagram_that_nobody_takes_is_lost_silently(self) -> None:
         """Sending to one address works as far as it works: it raises nothing, and the group goes on."""
 

@@ -10,11 +10,11 @@ from cluster_kit.testing.contract import contract
 from cluster_kit.testing.networks.stage import BULK, CLOSE, NetworkStage, Reader
 
 NOT_OURS = "No interface of this machine has the address."
-NO_PORT = "A port is 0 to 65535; one beyond fails as ``failed``."
+NO_PORT = "A port is 0 to 65535; another number fails as ``failed``."
 IMPOSSIBLE_PORTS = (-1, 65536)
-CLOSE_LISTENER = "Accept nothing more, abort what was not handed on, and return when nothing of it is left. Idempotent."
-START = "Begin to receive, never within this call; until then bytes wait, and the end is not told."
-LOST = "The stream has ended, whoever ended it, and holds nothing any more: called exactly once, as the last."
+CLOSE_LISTENER = "Accept nothing more, abort what was not passed on, and wait for its end. Idempotent."
+START = "Begin to receive, never within this call; until then bytes and the end wait."
+LOST = "It is called exactly once, as the last."
 
 
 class StreamRules(NetworkStage):
@@ -22,7 +22,7 @@ class StreamRules(NetworkStage):
 
     # Opening
 
-    @contract("An IPv4 address is given as such, also where a socket serves both protocols.")
+    @contract("An IPv4 address is given as such, even if a socket serves both protocols.")
     def test_both_ends_agree_on_where_they_are(self) -> None:
         """What one end calls ``here``, the other calls ``there``; an address is given as such."""
 
@@ -89,7 +89,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
-    @contract("Hand each stream to ``accept``, never within this call; until then others connect and wait.")
+    @contract("Pass each stream to ``accept``, never within this call; until then others wait.")
     def test_streams_wait_for_the_listener_to_start(self) -> None:
         """Others connect and wait until ``start``, and none is handed over within that call; each is, once."""
 
@@ -146,7 +146,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
-    @contract("Who gives up cancels; nothing is left of it then.")
+    @contract("if this is cancelled, nothing is left of it.")
     def test_a_cancelled_dial_leaves_nothing(self) -> None:
         """Who gives up cancels: what the other end accepted meanwhile ends."""
 
@@ -223,7 +223,7 @@ class StreamRules(NetworkStage):
 
     # Ending
 
-    @contract("on a stream that is closing or lost, do nothing")
+    @contract("On a stream that is closing or lost, do nothing.")
     def test_nothing_is_sent_after_close(self) -> None:
         """``send`` on a stream that is closing does nothing."""
 

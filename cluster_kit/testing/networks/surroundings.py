@@ -19,7 +19,7 @@ class SurroundingsRules(NetworkStage):
 
     # The event loop
 
-    @contract("Methods are called from the event loop and call back there.")
+    @contract("Methods are called from the event loop, and call back there.")
     def test_all_calls_come_from_the_event_loop(self) -> None:
         """What comes in is handed over in the event loop from which the network was called, in no other thread."""
 
@@ -38,7 +38,7 @@ class SurroundingsRules(NetworkStage):
 
     # Names and addresses
 
-    @contract("an address stands for itself")
+    @contract("an address, which stands for itself")
     def test_an_address_stands_for_itself(self) -> None:
         """Resolved, an address is itself; and it has no address of the other version."""
 
@@ -92,7 +92,7 @@ class SurroundingsRules(NetworkStage):
 
     # Time and randomness
 
-    @contract("The time of the event loop is this one.")
+    @contract("seconds since some moment, which never go back: the time of the event loop")
     def test_the_clock_is_that_of_the_event_loop(self) -> None:
         """Monotonic time is the time of the event loop; wall time counts from 1970, and moves on."""
 
@@ -107,7 +107,7 @@ class SurroundingsRules(NetworkStage):
 
         self.play(scenario)
 
-    @contract("a source of randomness for ``concern``, which no other concern draws from")
+    @contract("a source of randomness for ``concern`` alone")
     def test_each_concern_has_randomness_of_its_own(self) -> None:
         """No other concern draws from the source of a concern."""
 

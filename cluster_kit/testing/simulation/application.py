@@ -33,7 +33,7 @@ from cluster_kit.testing.simulation.scripts.talking import (
     Unlisten,
 )
 from cluster_kit.testing.virtual_time.timeline import Timeline
-from cluster_kit.topics.incoming import Interest, Stream
+from cluster_kit.topics.incoming import IncomingStream, Interest
 from cluster_kit.topics.messenger import Messenger
 from cluster_kit.topics.outcomes import Arrived, Asked, Failed, Missing, Outcome, Replied, Sent
 from cluster_kit.topics.questions import Question
@@ -76,7 +76,7 @@ class Application:
         self._order: Order | None = None
         self._greetings = 0  # that this worker was told
         self._links: dict[int, _Link] = {}
-        self._unread: deque[tuple[Stream, int]] = deque()
+        self._unread: deque[tuple[IncomingStream, int]] = deque()
         self._is_reading = True
         self._late_s = 0.0
         self._is_frozen = False
@@ -142,7 +142,8 @@ class Application:
         if self.party.is_over:
             return
         match message:
-            case Parcel(link=link, payload=payload) if link in self._links:
+            case Parcel(link=link, payload=payload, forwarded=parcels) if link in self._links:
+                self._links[link].in_hand -= parcels
                 self._receive(link, payload)
             case Forwarded(link=link, parcels=parcels) if link in self._links:
                 self._links[link].in_hand -= parcels
@@ -204,7 +205,7 @@ class Application:
 
     def _left_over(self) -> list[Outcome]:
         """Return the outcomes of calls that return none."""
-        return self.messenger.receive(-1, b"")
+        return self.messenger.take_outcomes()
 
     def _greet(self) -> None:
         if self._order is not None:
@@ -368,7 +369,7 @@ class Application:
 
     # -- reading ---------------------------------------------------------------------------------------------------------------
 
-    def _put(self, stream: Stream, number: int) -> None:
+    def _put(self, stream: IncomingStream, number: int) -> None:
         self._unread.append((stream, number))
         self._later(self._late_s, self._read)
 
@@ -385,4 +386,4 @@ class Application:
         while self._is_reading and self._unread:
             stream, number = self._unread.popleft()
             self._ledger.reads(self.party, stream)
-            self.messenger.taken(stream, number)
+            self.messenger.mark_read(stream, number)

@@ -210,9 +210,9 @@ class _Ear(Channel):
         """Let the application hear ``message``."""
         self._hear(message)
 
-    def send_parcel(self, link: int, payload: bytes) -> None:
+    def send_parcel(self, link: int, payload: bytes, forwarded: int = 0) -> None:
         """Let the application hear a parcel."""
-        self._hear(Parcel(link, payload))
+        self._hear(Parcel(link, payload, forwarded))
 
     @property
     def pending_bytes(self) -> int:

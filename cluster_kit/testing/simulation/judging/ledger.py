@@ -15,7 +15,7 @@ from cluster_kit.node import BootId, Node
 from cluster_kit.testing.simulation.judging.findings import Law
 from cluster_kit.testing.simulation.naming import label_of, node_of
 from cluster_kit.topics import lanes
-from cluster_kit.topics.incoming import Interest, Stream
+from cluster_kit.topics.incoming import IncomingStream, Interest
 from cluster_kit.topics.outcomes import Arrived, Missing
 from cluster_kit.wire import topics as wire
 
@@ -118,7 +118,7 @@ class Ledger:
         self._ties: dict[Tie, Party] = {}  # those that are up
         self._met: dict[tuple[bytes, bytes], float] = {}  # when the latest link was over at the first
         self._over: set[tuple[bytes, bytes]] = set()  # where the first has heard the last word of the other
-        self._waiting: dict[Stream, deque[int]] = {}  # sizes of what is not read
+        self._waiting: dict[IncomingStream, deque[int]] = {}  # sizes of what is not read
         self._inquiries: dict[int, _Inquiry] = {}
         self.broken_s = -inf
         """When the latest link was down."""
@@ -272,11 +272,11 @@ class Ledger:
                 what = f"has lost {said.serial} of {missing.sender} on {missing.topic}, though the link has not broken"
                 self.broken(party, what, Law.REACH)
 
-    def reads(self, party: Party, stream: Stream) -> None:
+    def reads(self, party: Party, stream: IncomingStream) -> None:
         """Take in that the next message of a stream, or gap, is read."""
         self._waiting[stream].popleft()
 
-    def _waits(self, party: Party, stream: Stream, topic: str, size: int) -> None:
+    def _waits(self, party: Party, stream: IncomingStream, topic: str, size: int) -> None:
         waiting = self._waiting.setdefault(stream, deque())
         waiting.append(size)
         room = party.widest[topic]

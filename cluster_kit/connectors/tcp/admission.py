@@ -1,0 +1,208 @@
+"""How many connections of others this node takes, and how fast.
+
+Whoever dials costs this node something before it has proved anything. Four bounds keep each cost
+small, whatever the dialler does:
+
+=================  ==============================================================
+``HalfOpen``       connections that are not links yet, in all and for each host
+``KeyExchanges``   key exchanges per second, each of which costs us a signature
+``HandshakeQueue`` TLS handshakes at a time, each of which holds some 50 KB
+``Strangers``      links to peers that neither discovery nor memory knows
+=================  ==============================================================
+
+All processes of this machine share one address, so loopback is exempt from bounds for each host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+from cluster_kit.abc import LinkReport
+from cluster_kit.connectors.tcp.handshake_queue import HandshakeQueue
+from cluster_kit.host import is_loopback
+from cluster_kit.network import Stream
+from cluster_kit.node import Node, host_and_port
+from cluster_kit.wire.frames import Identity
+
+MAX_HALF_OPEN = 256  # some hundred nodes may dial a newcomer at once
+MAX_HALF_OPEN_PER_HOST = 32  # so that one host can't take all places
+KEY_EXCHANGES_PER_S = 20.0  # for each host, beyond the first ``MAX_HALF_OPEN_PER_HOST``
+MAX_HOSTS = 1024  # whose key exchanges are remembered; slow hosts are forgotten at once
+
+SPARE = 256  # streams that are kept for handshakes, dials, sources and plugins
+LEAST = 16  # links, even where hardly any streams are to be had
+MAX_STRANGERS_PER_HOST = 64
+
+
+class Admission:
+    """Admits connections that others open, by the bounds of this module.
+
+    Args:
+        links: The environment of the connector: its network, its security, and the known peers.
+    """
+
+    def __init__(self, links: LinkReport) -> None:
+        self._security = links.security
+        self._half_open = HalfOpen()
+        self._key_exchanges = KeyExchanges()
+        self._queue = HandshakeQueue()
+        self._strangers = Strangers(max_links(links.network.most_streams), links.knows)
+
+    def admit(self, conn: int, host: str) -> bool:
+        """Count a new connection from ``host``; return False if it is one too many."""
+        return self._half_open.admit(conn, host)
+
+    def protect(self, conn: int, stream: Stream) -> tuple[Stream, float]:
+        """Return a stream that was admitted under our security, and the delay before its start.
+
+        The delay, in seconds, spreads key exchanges.
+        """
+        if not self._security.protects:
+            return stream, 0.0
+        wait_s = self._key_exchanges.wait_s(stream.there.host, asyncio.get_running_loop().time())
+        queued = self._queue.enqueue(conn, stream)
+        return self._security.protect(queued, dialled=False), wait_s
+
+    def proved(self, conn: int) -> None:
+        """Note that the TLS handshake of a connection is over. Idempotent."""
+        self._queue.release(conn)
+
+    def has_room(self, conn: int, host: str, identity: Identity, links: int) -> bool:
+        """Whether a link to whoever introduces itself by ``identity`` is admitted; counts it.
+
+        Args:
+            conn: The connection.
+            host: Where it comes from.
+            identity: How the peer introduces itself; of our fence.
+            links: How many connections there are, links or not yet.
+        """
+        peer = identity.node()
+        if peer.address and (host_and_port(peer.address) or ("",))[0] != host:
+            peer = peer.evolve(address=None)  # somebody else's address vouches for nobody
+        return self._strangers.admit(conn, host, peer, links)
+
+    def linked(self, conn: int) -> None:
+        """Note that a connection is a link now."""
+        self._half_open.release(conn)
+
+    def release(self, conn: int) -> None:
+        """Forget a connection that is closed."""
+        self._half_open.release(conn)
+        self._queue.release(conn)
+        self._strangers.release(conn)
+
+
+def max_links(most_streams: int) -> int:
+    """Return how many links a process may have that can hold ``most_streams`` streams."""
+    return max(LEAST, most_streams - SPARE)
+
+
+class HalfOpen:
+    """Bounds the accepted connections that are not links yet."""
+
+    def __init__(self) -> None:
+        self._host_of: dict[int, str] = {}
+        self._count: Counter[str] = Counter()
+
+    def admit(self, conn: int, host: str) -> bool:
+        """Count a new connection from ``host``; return False if it is one too many."""
+        is_crowded = self._count[host] >= MAX_HALF_OPEN_PER_HOST and not is_loopback(host)
+        if len(self._host_of) >= MAX_HALF_OPEN or is_crowded:
+            return False
+        self._host_of[conn] = host
+        self._count[host] += 1
+        return True
+
+    def release(self, conn: int) -> None:
+        """Count a connection no longer: it is a link now, or closed. Idempotent."""
+        host = self._host_of.pop(conn, None)
+        if host is not None:
+            self._count[host] -= 1
+            if not self._count[host]:
+                del self._count[host]
+
+
+class KeyExchanges:
+    """Spreads the key exchanges that others start: each costs us a signature, and them nothing.
+
+    Source: the generic cell rate algorithm, ITU-T I.371: a token bucket that keeps one time for
+    each host.
+    """
+
+    def __init__(self) -> None:
+        self._even_s: dict[str, float] = {}  # when each host's bucket will be full again
+
+    def wait_s(self, host: str, now_s: float) -> float:
+        """Return by how many seconds a new connection from ``host`` must be delayed."""
+        share = MAX_HALF_OPEN / MAX_HALF_OPEN_PER_HOST if is_loopback(host) else 1.0
+        each_s = 1.0 / (KEY_EXCHANGES_PER_S * share)
+        if len(self._even_s) >= MAX_HOSTS:
+            self._even_s = {each: at_s for each, at_s in self._even_s.items() if at_s > now_s}
+        even_s = max(self._even_s.get(host, now_s), now_s)
+        self._even_s[host] = even_s + each_s
+        return max(0.0, even_s - now_s - each_s * (MAX_HALF_OPEN_PER_HOST * share - 1))
+
+
+class Strangers:
+    """Bounds the links to peers that nobody vouches for, so that they can't take all streams.
+
+    Strangers share half of the room, and those of one host a small part of that. The rest is
+    reserved for peers that discovery or memory knows. A connection counts until it is closed.
+
+    Args:
+        most: How many links there may be in all.
+        knows: Whether discovery or memory vouches for a peer now.
+    """
+
+    def __init__(self, most: int, knows: Callable[[Node], bool]) -> None:
+        self._most = most
+        self._knows = knows
+        self._from: dict[int, tuple[str, Node]] = {}  # host and peer, for each connection
+        self._vouched_by: dict[int, str] = {}  # the address that let each connection in
+
+    def admit(self, conn: int, host: str, peer: Node, links: int) -> bool:
+        """Count a connection that would become a link to ``peer``; return whether there is room.
+
+        Args:
+            conn: Its number.
+            host: The address that it comes from.
+            peer: The other end, as it introduces itself.
+            links: How many connections there are, links or not yet.
+        """
+        if links >= self._most:
+            return False
+        if self._knows(peer.evolve(address=None)) or self._vouches(conn, peer.address):
+            return True
+        if self._is_crowded(host):
+            # some may be known by now
+            self._from = {each: at for each, at in self._from.items() if not self._knows(at[1])}
+            if self._is_crowded(host):
+                return False
+        self._from[conn] = (host, peer.evolve(address=None))
+        return True
+
+    def _vouches(self, conn: int, address: str | None) -> bool:
+        """Whether discovery knows ``address``, and no other connection was let in for it.
+
+        A peer can claim any address, under any name, so each address lets in one peer at a time.
+        """
+        if address is None or address in self._vouched_by.values():
+            return False
+        if not self._knows(Node(address=address)):
+            return False
+        self._vouched_by[conn] = address
+        return True
+
+    def release(self, conn: int) -> None:
+        """Count a connection no longer. Idempotent."""
+        self._from.pop(conn, None)
+        self._vouched_by.pop(conn, None)
+
+    def _is_crowded(self, host: str) -> bool:
+        if len(self._from) >= self._most // 2:
+            return True
+        if len(self._from) < MAX_STRANGERS_PER_HOST or is_loopback(host):
+            return False
+        return sum(each == host for each, _ in self._from.values()) >= MAX_STRANGERS_PER_HOST

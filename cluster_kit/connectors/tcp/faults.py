@@ -1,0 +1,166 @@
+"""Why a link could not be opened: each cause once, with its cure. Pure.
+
+A fault is a value on its way from where it is found to where it is shown. ``Fault.error`` makes of
+it what ``connect`` raises; a diagnosis shows its ``cause`` alone, having named the node before.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from msgspec import Struct
+
+from cluster_kit.errors import (
+    ConnectError,
+    ConnectReason,
+    NameConflict,
+    NetworkError,
+    NetworkFault,
+    UntrustedError,
+    name_taken,
+)
+from cluster_kit.node import BootId, Node
+
+CAUSES = {  # for each reason, what is wrong and what to do about it; ``UntrustedError`` has its own
+    ConnectReason.REFUSED: ("nobody listens there", "start the node or correct its address"),
+    ConnectReason.TIMEOUT: (
+        "no answer",
+        "is its host down, its process frozen, or a firewall in between?",
+    ),
+    ConnectReason.RESET: (
+        "the connection broke before the link was up",
+        "see the log of that node",
+    ),
+    ConnectReason.UNREACHABLE: ("no way there", "check its address, name resolution and routes"),
+    ConnectReason.NAME: ("a node speaks for nobody but itself", "see what runs at that address"),
+    ConnectReason.FOREIGN: (
+        "it is of another cluster or group",
+        "give both the same, or leave it out",
+    ),
+    ConnectReason.SELF: (
+        "the connection leads back to this node",
+        "give the address of another one",
+    ),
+    ConnectReason.CROSSED: (
+        "it dials us at the same time, or holds a link to us already",
+        "that one counts",
+    ),
+    ConnectReason.CONFLICT: (
+        "its name is in use by another live process",
+        "give each process a name of its own",
+    ),
+    ConnectReason.LEAVING: ("it is about to stop and takes no new links", "wait for its successor"),
+    ConnectReason.FULL: (
+        "it has as many links as it may",
+        "raise its limit of open files, or have its discovery find this node",
+    ),
+    ConnectReason.PROTOCOL: (
+        "it does not speak our link protocol",
+        "check the address and the release that runs there",
+    ),
+    ConnectReason.FAILED: ("not possible now", "try again later"),
+}
+
+_REASON_OF = {
+    NetworkFault.REFUSED: ConnectReason.REFUSED,
+    NetworkFault.RESET: ConnectReason.RESET,
+    NetworkFault.TIMEOUT: ConnectReason.TIMEOUT,
+    NetworkFault.UNREACHABLE: ConnectReason.UNREACHABLE,
+    NetworkFault.NO_SUCH_NAME: ConnectReason.UNREACHABLE,
+    NetworkFault.NOT_OURS: ConnectReason.UNREACHABLE,
+    NetworkFault.DOWN: ConnectReason.UNREACHABLE,
+}
+
+
+class Fault(Struct, frozen=True):
+    """Why a link could not be opened.
+
+    Attributes:
+        reason: From a closed list.
+        cause: What is wrong and what to do about it, on one line that doesn't name the node.
+        retryable: As in ``ConnectError``.
+    """
+
+    reason: ConnectReason
+    cause: str
+    retryable: bool | None = None
+
+    @classmethod
+    def of(
+        cls,
+        reason: ConnectReason,
+        detail: str = "",
+        *,
+        retryable: bool | None = None,
+    ) -> Self:
+        """Return the fault for ``reason``; ``detail`` precedes what ``CAUSES`` says of it."""
+        known = "; ".join(CAUSES.get(reason, ()))
+        return cls(reason, ": ".join(part for part in (detail, known) if part), retryable)
+
+    def error(self, target: Node) -> ConnectError:
+        """Return what the ``connect`` to ``target`` raises."""
+        message = f"tcp: cannot link to {_described(target)}: {self.cause}"
+        reason, retryable = self.reason, self.retryable
+        return ConnectError(message, node=target.key, reason=reason, retryable=retryable)
+
+
+class NameTaken(Fault, frozen=True):
+    """Another live process uses our name.
+
+    Attributes:
+        ours: The boot of this process.
+        rival: The boot of the other one, where it is known.
+    """
+
+    ours: BootId | None = None
+    rival: BootId | None = None
+
+    @classmethod
+    def by(cls, rival: BootId | None, local: Node) -> Self:
+        """Return the fault for the process ``rival``, which has the name of ``local``."""
+        cause = name_taken(local.key)
+        return cls(ConnectReason.CONFLICT, cause, ours=local.boot_id, rival=rival)
+
+    def error(self, target: Node) -> NameConflict:
+        """Return what the ``connect`` to ``target``, which knows of the other one, raises."""
+        boots = f"{_described(target)} knows it by the boot {self.rival}, ours is {self.ours}"
+        return NameConflict(f"{self.cause}; {boots}", node=target.key)
+
+
+_CLAIM = "it says that it is this very process, which has heard nothing from itself"
+PRETENDER = Fault(ConnectReason.FAILED, f"{_CLAIM}; see what answers at that address")
+"""The peer claims our boot, although nothing that we sent came back to us."""
+
+TELL_PORT = "tell its strategy on which port its nodes serve"
+
+NO_ADDRESS = Fault.of(ConnectReason.UNREACHABLE, "no address known")
+NOT_FOR_TCP = Fault.of(
+    ConnectReason.UNREACHABLE,
+    "its address is not host:port, it belongs to another connector",
+    retryable=False,
+)
+
+
+def network_fault(error: NetworkError) -> Fault:
+    """Return what an error of the network means for a dial."""
+    detail = str(error)
+    if error.fault is NetworkFault.NO_SUCH_NAME:
+        detail = f"its host name does not resolve ({error})"
+    return Fault.of(_REASON_OF.get(error.fault, ConnectReason.FAILED), detail)
+
+
+def untrusted(error: UntrustedError) -> Fault:
+    """Return the fault for two ends that don't trust each other."""
+    return Fault(ConnectReason.AUTH, f"{error}: {error.cure}")
+
+
+def wrong_name(found: str, expected: str) -> Fault:
+    """Return the fault for a node of another name than the one that was expected there."""
+    cause = f"{found!r} answers there, expected {expected!r}: correct the name or the address"
+    return Fault(ConnectReason.NAME, cause)
+
+
+def _described(target: Node) -> str:
+    if target.name and target.address:
+        return f"{target.name!r} at {target.address!r}"
+    return repr(target.key)

@@ -1,0 +1,137 @@
+"""Chooses the group and the interface: from the options and the host in the node's name.
+
+An IPv4 address stands for an interface by itself. A link-local IPv6 address is ambiguous without
+its interface, so it is looked up among those of this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import Literal
+
+from cluster_kit.errors import ConfigError, NetworkError
+from cluster_kit.host import ip_of, is_loopback, is_of_link, is_unspecified, is_v6
+from cluster_kit.network import Group, Interface, Network
+from cluster_kit.strategies.gossip.options import GROUP_V4, GROUP_V6, NO_LOOPBACK, GossipOptions
+
+
+async def group_of(options: GossipOptions, host: str, network: Network) -> Group:
+    """Return the group of a node on ``host``, and the interface that leads to it.
+
+    Raises:
+        ConfigError: ``host``, or an interface that the options choose, can't be used.
+    """
+    wanted = options.multicast_if or host
+    known = network.interfaces()
+    v6 = _protocol(options, wanted)
+    if ip_of(wanted):
+        address = wanted
+    elif options.multicast_if:
+        address = _address_of(wanted, known, v6=bool(v6))
+    else:
+        address = await _look_up(wanted, network, v6=v6)
+    v6 = is_v6(address) if v6 is None else v6
+    if v6 != is_v6(address):  # the group decides, the address only says on which interface
+        address = _address_of(_interface(address, known).name, known, v6=v6)
+    if v6:
+        address = _scoped(_interface(address, known))
+        if is_loopback(address):
+            raise ConfigError(f"gossip: cannot use {wanted!r}: {NO_LOOPBACK}")
+    return Group(
+        address=GROUP_V6 if v6 and options.multicast_addr == GROUP_V4 else options.multicast_addr,
+        port=options.port,
+        via=address,
+        heard_on=_heard_on(options, address, known),
+        hops=options.multicast_ttl,
+        is_broadcast=options.broadcast_only,
+    )
+
+
+def _heard_on(options: GossipOptions, via: str, known: Sequence[Interface]) -> str:
+    """Return the address to listen on: the sending one, unless the options choose another."""
+    if is_unspecified(options.if_addr):
+        return via
+    if not is_v6(via) and ip_of(options.if_addr):
+        return options.if_addr
+    address = (
+        options.if_addr
+        if ip_of(options.if_addr)
+        else _address_of(options.if_addr, known, v6=is_v6(via))
+    )
+    interface = _interface(address, known)
+    return _scoped(interface) if is_v6(via) else interface.address
+
+
+def _protocol(options: GossipOptions, wanted: str) -> bool | None:
+    """Return whether to use IPv6; ``None`` where that depends on what ``wanted`` resolves to."""
+    if options.multicast_addr != GROUP_V4:
+        return is_v6(options.multicast_addr)
+    return is_v6(wanted) if ip_of(wanted) or options.multicast_if else None
+
+
+def interface_with(address: str, known: Sequence[Interface]) -> Interface | None:
+    """Return the interface with ``address``, with or without scope; loopback has 127.0.0.0/8."""
+    wanted, _, scope = address.partition("%")
+    for interface in known:
+        if scope not in ("", interface.name):
+            continue
+        if ip_address(interface.address) == ip_address(wanted):
+            return interface
+        if is_loopback(wanted) and not is_v6(wanted) and interface.is_loopback:
+            return interface
+    return None
+
+
+def _interface(address: str, known: Sequence[Interface]) -> Interface:
+    interface = interface_with(address, known)
+    if interface is None:
+        raise ConfigError(
+            f"gossip: cannot use {address!r}: no interface has that address; {not_there(known)}"
+        )
+    return interface
+
+
+def _scoped(interface: Interface) -> str:
+    return f"{interface.address}%{interface.name}"
+
+
+def _address_of(name: str, known: Sequence[Interface], *, v6: bool) -> str:
+    """Return an address of the interface ``name``, preferably one that is not link-local."""
+    there = [each for each in known if each.name == name]
+    if not there:
+        raise ConfigError(
+            f"gossip: cannot use {name!r}: there is no such interface; {not_there(known)}"
+        )
+    fit = sorted(
+        (each for each in there if is_v6(each.address) == v6),
+        key=lambda each: is_of_link(each.address),
+    )
+    if not fit:
+        protocol = "IPv6" if v6 else "IPv4"
+        raise ConfigError(
+            f"gossip: cannot use {name!r}: it has no {protocol} address: give it one, or use "
+            "another group"
+        )
+    return _scoped(fit[0]) if v6 else fit[0].address
+
+
+def not_there(known: Sequence[Interface]) -> str:
+    """Return the cure for an interface that isn't there."""
+    there = ", ".join(f"{each.address} ({each.name})" for each in known) or "none"
+    return f"correct the host in the node's name, multicast_if or if_addr: this machine has {there}"
+
+
+async def _look_up(host: str, network: Network, *, v6: bool | None) -> str:
+    """Return an address of ``host``, an IPv4 one if possible and the protocol doesn't matter."""
+    versions: tuple[Literal[4, 6], ...] = (6,) if v6 else (4, 6)
+    for version in versions:
+        try:
+            return (await network.resolve(host, version=version))[0]
+        except NetworkError as exc:
+            cause = exc
+    protocol = "IPv6 " if v6 else ""
+    raise ConfigError(
+        f"gossip: cannot use {host!r}: it has no {protocol}address; correct the host in the "
+        "node's name, or set multicast_if"
+    ) from cause

@@ -1,0 +1,49 @@
+"""Keeps a process that was started as a worker from starting workers itself, without end.
+
+That happens where ``sys.executable`` is no Python interpreter: a frozen program that is started as
+a worker may run its own ``main`` again. A mark in the environment tells (see
+``cluster_kit.worker.mark``), unless a launcher has cleaned the environment. What no launcher
+removes is the pipe to the supervisor, in which the supervisor's first words still wait to be read.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+
+from cluster_kit.errors import ClusterKitError
+from cluster_kit.worker.__main__ import SUMMONS
+from cluster_kit.worker.mark import is_marked, is_worker
+
+_MAX_FDS = 256  # to look at; a launcher passes on the pipe under the number that it was given
+
+
+def refuse_in_worker(what: str) -> None:
+    """Check that this process may have workers.
+
+    Raises:
+        ClusterKitError: It was started as a worker itself.
+    """
+    if is_worker():
+        fault = "this process is a worker, and can't be an application as well"
+        raise ClusterKitError(f"{what}: {fault}: start another process for that")
+    if is_marked() or any(map(_holds_summons, range(3, _MAX_FDS))):
+        raise ClusterKitError(
+            f"{what}: this process was started as a worker, and runs the program from its "
+            "beginning instead: a frozen program calls multiprocessing.freeze_support() first of "
+            "all; any other names its Python interpreter with "
+            "multiprocessing.set_executable('/path/to/python')"
+        )
+
+
+def _holds_summons(fd: int) -> bool:
+    """Whether a supervisor's first words wait in this descriptor; they are left there."""
+    with suppress(OSError):
+        sock = socket.socket(fileno=fd)
+        try:
+            # Other kinds of sockets are left alone: peeking could take an error from their owner.
+            if sock.family == socket.AF_UNIX:
+                return sock.recv(len(SUMMONS), socket.MSG_PEEK | socket.MSG_DONTWAIT) == SUMMONS
+        finally:
+            sock.detach()
+    return False

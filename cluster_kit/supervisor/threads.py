@@ -1,0 +1,78 @@
+"""Threads and events that stay correct when a signal handler or an exception interrupts them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+_LOOK_S = 1.0  # the longest delay that an exception in the wrong moment can cause
+
+
+class CancellableThread:
+    """A daemon thread that runs ``run`` once, and whose start can be undone.
+
+    When an exception, such as Ctrl-C, interrupts ``start``, nobody knows whether the system has a
+    new thread that will run in a moment. So whoever comes first decides: the thread, which then
+    runs to its end, or the caller of ``undo_start``.
+
+    Make it where it is started: one made before a fork cannot start after it.
+    """
+
+    def __init__(self, run: Callable[[], None], name: str) -> None:
+        self._do = run
+        self._claim = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; raises ``RuntimeError`` if the system refuses."""
+        self._thread.start()
+
+    def undo_start(self) -> bool:
+        """Prevent the thread from running; return whether that succeeded.
+
+        Otherwise it runs, and ends by itself.
+        """
+        return self._claim.acquire(blocking=False)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs on this thread."""
+        return threading.current_thread() is self._thread
+
+    def _run(self) -> None:
+        if self._claim.acquire(blocking=False):
+            self._do()
+
+
+class OneShotEvent:
+    """An event that is set once, and that signal handlers may wait for.
+
+    ``Thread.join`` and ``Event.wait`` hold a lock for a moment when they return. A signal handler
+    that comes in that moment, and waits for the same event, waits for the very frame that it
+    interrupted.
+    """
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._tokens: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """Set the event, and wake all who wait for it."""
+        self.is_set = True
+        self._tokens.put(None)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until the event is set; return whether it is."""
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while not self.is_set:
+            left_s = _LOOK_S if deadline_s is None else deadline_s - time.monotonic()
+            if left_s <= 0:
+                return False
+            try:
+                self._tokens.get(timeout=min(left_s, _LOOK_S))
+            except Empty:
+                continue
+            self._tokens.put(None)  # for the next one who waits
+        return True

@@ -1,0 +1,208 @@
+"""What each record that arrives on a link does: one handler per type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cluster_kit.errors import (
+    ClusterKitError,
+    NotSentError,
+    RemoteError,
+    RemoteProtocolError,
+    UnansweredError,
+)
+from cluster_kit.topics import outcomes
+from cluster_kit.topics.incoming import IncomingStream
+from cluster_kit.topics.link import Link
+from cluster_kit.topics.local import Local
+from cluster_kit.topics.peers import Peer
+from cluster_kit.topics.questions import MAX_OPEN
+from cluster_kit.wire import topics as wire
+
+MAX_DECLINED = 1024  # records that may wait for one link; beyond that, questions get none
+
+_OVERHEAD_BYTES = wire.RECORD_BYTES + wire.MAX_TOPIC_BYTES  # of a record, besides its data
+
+
+class Dispatcher:
+    """Handles the payloads of all links of an application."""
+
+    def __init__(self, local: Local) -> None:
+        self._local = local
+        self._handlers: dict[type[wire.Record], Callable[[Link, Any], None]] = {
+            wire.Opening: self._on_opening,
+            wire.Interests: self._on_interests,
+            wire.Interested: lambda link, record: link.set_interest(record.topic, record.interest),
+            wire.Uninterested: lambda link, record: link.set_interest(record.topic, None),
+            wire.Said: self._on_said,
+            wire.Missed: self._on_missed,
+            wire.Taken: lambda link, record: link.add_credit(record.stream, record.number),
+            wire.Heard: lambda link, record: link.lanes.heard(record.bytes),
+            wire.Part: self._on_part,
+            wire.Asked: self._on_asked,
+            wire.Answered: self._on_answered,
+            wire.Raised: self._on_raised,
+            wire.Declined: self._on_declined,
+            wire.Closing: self._on_closing,
+            wire.Sync: lambda link, record: link.control.answer_sync(record.number),
+            wire.Synced: self._on_synced,
+        }
+
+    def dispatch(self, link: Link, payload: bytes) -> None:
+        """Handle the records of ``payload`` in order.
+
+        Raises:
+            RemoteProtocolError: It breaks the protocol. The records before the offending one count.
+        """
+        handlers = self._handlers
+        link.control.count_received(len(payload))
+        for record in wire.decode(payload):
+            if link.peer_has_closed:
+                raise RemoteProtocolError("messages: the peer sent a record after 'closing'")
+            handlers[type(record)](link, record)
+        if link.is_ready:
+            self._local.ready.add(link.number)
+
+    # -- identity and interests --------------------------------------------------------------------
+
+    def _on_opening(self, link: Link, opening: wire.Opening) -> None:
+        if link.peer is None:
+            link.identify(opening.run, None)
+        assert link.peer is not None
+        if link.peer.run != opening.run:
+            raise RemoteProtocolError("messages: the peer's opening and greeting name two runs")
+        if opening.epoch is not None:
+            if link.control.peer_has_opened:
+                raise RemoteProtocolError("messages: the peer sent a second opening")
+            self._resume(link, link.peer, opening.epoch)
+
+    def _resume(self, link: Link, peer: Peer, epoch: int) -> None:
+        """Continue the peer's streams where they were left, if its epoch is the known one."""
+        peers, incoming = self._local.peers, peer.incoming
+        if incoming.epoch != epoch:
+            if incoming.epoch is not None or epoch > 0:  # messages of an older epoch may be lost
+                peers.resolve_doubt(peer)
+            incoming.begin_epoch(epoch)
+            link.control.drop_credit()
+        peers.clear_doubt(peer)
+        link.control.peer_has_opened = True
+        for stream in incoming.streams.values():
+            stream.resend_credit()
+            if stream.owes_credit:
+                link.control.give_credit(stream)
+
+    def _on_interests(self, link: Link, record: wire.Interests) -> None:
+        link.partial_interests.update(record.interests)
+        if len(link.partial_interests) > wire.MAX_TOPICS:
+            limit = wire.MAX_TOPICS
+            raise RemoteProtocolError(f"messages: the peer listens to more than {limit} topics")
+        if record.last:
+            interests, link.partial_interests = link.partial_interests, {}
+            link.set_interests(interests)
+
+    def _on_closing(self, link: Link, _: wire.Closing) -> None:
+        link.peer_has_closed = True
+
+    def _on_synced(self, link: Link, synced: wire.Synced) -> None:
+        tickets = link.control.complete_syncs(synced.number)
+        self._local.outcomes.extend(outcomes.Synced(ticket) for ticket in tickets)
+
+    # -- messages ----------------------------------------------------------------------------------
+
+    def _stream(self, link: Link, number: int) -> IncomingStream | None:
+        peer = link.peer
+        if peer is None or not link.control.peer_has_opened:
+            raise RemoteProtocolError("messages: the peer sent a record before its opening")
+        return peer.incoming.stream(number)
+
+    def _on_said(self, link: Link, said: wire.Said) -> None:
+        stream = self._stream(link, said.stream)
+        if stream is None:
+            return
+        number, size = said.number, len(said.data)
+        if number <= stream.last or size > self._local.max_message_bytes or stream.is_full:
+            return  # a repetition; or dropped, which shows as a gap
+        if number != stream.last + 1:
+            self._record_loss(link, stream, number - 1)
+        stream.record_arrival(number, size)
+        arrived = outcomes.Arrived(stream, link.node, stream.topic, number, said.data)
+        self._local.outcomes.append(arrived)
+
+    def _record_loss(self, link: Link, stream: IncomingStream, number: int) -> None:
+        """Report all numbers up to ``number`` that have not arrived as lost."""
+        lost = stream.owner.lost_before(stream, number + 1)
+        if lost == 0:
+            stream.skip(number)
+            self._give_due_credit(link, stream)
+        else:
+            stream.record_loss(number)
+            missing = outcomes.Missing(stream, link.node, stream.topic, number, lost)
+            self._local.outcomes.append(missing)
+
+    def _on_missed(self, link: Link, missed: wire.Missed) -> None:
+        stream = self._stream(link, missed.stream)
+        if stream is not None and missed.number >= stream.last:
+            self._record_loss(link, stream, missed.number)
+
+    def _give_due_credit(self, link: Link, stream: IncomingStream) -> None:
+        if stream.is_credit_due(self._local.max_message_bytes):
+            link.control.give_credit(stream)
+
+    def _on_part(self, link: Link, part: wire.Part) -> None:
+        body = link.parts.setdefault(part.lane, bytearray())
+        if body is not None:
+            body += part.data
+            if len(body) > self._local.max_message_bytes + _OVERHEAD_BYTES:
+                body = link.parts[part.lane] = None  # drop the parts to come as well
+        if part.last:
+            del link.parts[part.lane]
+            if body is not None:
+                record = wire.decode_sliced(body)
+                self._handlers[type(record)](link, record)
+
+    # -- questions ---------------------------------------------------------------------------------
+
+    def _on_asked(self, link: Link, asked: wire.Asked) -> None:
+        self._stream(link, 0)  # raises unless the peer has opened
+        local_topic = self._local.topics.by_name.get(asked.topic)
+        reason = None
+        if asked.question in link.questions.open:
+            raise RemoteProtocolError("messages: the peer used one number for two open questions")
+        if local_topic is None or not local_topic.interest.answers:
+            reason = "nobody answers there"
+        elif len(asked.data) > self._local.max_message_bytes:
+            reason = f"it takes at most {self._local.max_message_bytes} bytes"
+        elif link.lanes.replies >= MAX_OPEN or not link.questions.has_room_for_theirs:
+            reason = "it is busy: too many questions are open"
+        else:
+            question = link.questions.accept(asked.question)
+            patience_s = asked.patience_ms / 1000
+            outcome = outcomes.Asked(question, link.node, asked.topic, asked.data, patience_s)
+            self._local.outcomes.append(outcome)
+        if reason is not None and link.lanes.replies < MAX_DECLINED:
+            link.put_reply(wire.Declined(asked.question, reason))
+
+    def _on_answered(self, link: Link, answered: wire.Answered) -> None:
+        ticket = link.end_question(answered.question)
+        if ticket is None:
+            return
+        if len(answered.data) > self._local.max_message_bytes:
+            text = f"{link.name}: the answer is too long: {len(answered.data)} bytes"
+            self._fail(ticket, UnansweredError(text, node=link.name))
+        else:
+            self._local.outcomes.append(outcomes.Replied(ticket, answered.data))
+
+    def _on_raised(self, link: Link, raised: wire.Raised) -> None:
+        ticket = link.end_question(raised.question)
+        if ticket is not None:
+            self._fail(ticket, RemoteError(f"{link.name}: {raised.text}", node=link.name))
+
+    def _on_declined(self, link: Link, declined: wire.Declined) -> None:
+        ticket = link.end_question(declined.question)
+        if ticket is not None:
+            text = f"{link.name}: the question was not answered: {declined.reason}"
+            self._fail(ticket, NotSentError(text, node=link.name))
+
+    def _fail(self, ticket: int, error: ClusterKitError) -> None:
+        self._local.outcomes.append(outcomes.Failed(ticket, error))

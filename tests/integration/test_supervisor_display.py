@@ -1,0 +1,65 @@
+"""What people see of a supervisor: one line, and a table in notebooks."""
+
+import asyncio
+
+import pytest
+
+from cluster_kit import AsyncSupervisor, LinkStatus, Node, State, Supervisor, TopologyStatus
+from cluster_kit.supervisor.display import as_table
+
+CONFIG = {"node": "a@127.0.0.1", "topologies": {"lan": {"strategy": "gossip"}}}
+
+
+def status(links=(), **given):
+    fixed = {"pid": 1, "restarts": 0, "sources": {}, "known": tuple(links), "last_error": None}
+    up = tuple(LinkStatus(node=node, age_s=1.0, rtt_s=None) for node in links)
+    parts = {"name": "lan", "state": State.READY, "address": "h:1", **fixed, **given}
+    return TopologyStatus(links=up, **parts)
+
+
+@pytest.mark.parametrize("kind", [Supervisor, AsyncSupervisor])
+def test_one_that_was_not_started_says_so(kind):
+    supervisor = kind(CONFIG)
+    assert repr(supervisor) == f"<{kind.__name__} a@127.0.0.1: not started>"
+    assert "a@127.0.0.1: not started" in supervisor._repr_html_()
+
+
+def test_one_that_runs_and_one_that_has_stopped_name_their_topologies():
+    with Supervisor(CONFIG) as supervisor:
+        assert repr(supervisor) in {f"<Supervisor a@127.0.0.1: lan {state}>" for state in ("starting", "ready")}
+        address = supervisor.status()["lan"].address
+        assert f"<td>{address}</td>" in supervisor._repr_html_()
+    assert repr(supervisor) == "<Supervisor a@127.0.0.1: lan stopped>"
+    assert "<td>stopped</td>" in supervisor._repr_html_()
+
+
+def test_asyncio_twin_looks_the_same():
+    async def scenario():
+        async with AsyncSupervisor(CONFIG) as supervisor:
+            assert repr(supervisor).startswith("<AsyncSupervisor a@127.0.0.1: lan ")
+            assert "<td>lan</td>" in supervisor._repr_html_()
+
+    asyncio.run(scenario())
+
+
+def test_table_has_a_row_for_each_topology():
+    nodes = [Node("b@h", "h:2"), Node("c@h", "h:3")]
+    table = as_table("a", [status(nodes), status(name="wan", state=State.DEGRADED, last_error="no route")])
+    assert table.count("<tr>") == 3
+    assert "<td>lan</td><td>ready</td><td>h:1</td><td>2</td><td>2</td><td>b@h, c@h</td><td></td>" in table
+    assert "<td>wan</td><td>degraded</td>" in table
+    assert "<td>no route</td>" in table
+
+
+def test_what_comes_from_elsewhere_is_escaped():
+    evil = "<script>alert('x & y')</script>"
+    table = as_table(evil, [status([Node("<b>@h", "h:2")], name=evil, last_error=evil, address=evil)])
+    assert "<script>" not in table
+    assert "<b>" not in table
+    assert table.count("&lt;script&gt;alert(&#x27;x &amp; y&#x27;)&lt;/script&gt;") == 4
+
+
+def test_a_large_cluster_names_only_some_nodes():
+    table = as_table("a", [status([Node(f"n{number:02}@h", "h:2") for number in range(25)])])
+    assert "n19@h and 5 more" in table
+    assert "n20@h" not in table

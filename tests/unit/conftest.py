@@ -1,0 +1,29 @@
+"""Fixtures of the tests of messages: two applications, or their two messengers."""
+
+import pytest
+from joined_boards import Application
+from message_ends import Pair
+
+
+def running(name):
+    application = Application(name).start()
+    yield application
+    application.stop()
+
+
+@pytest.fixture
+def ann():
+    """Return a running application, not linked yet."""
+    yield from running("ann")
+
+
+@pytest.fixture
+def bob():
+    """Return another one."""
+    yield from running("bob")
+
+
+@pytest.fixture
+def pair():
+    """Return two linked messengers."""
+    return Pair()
