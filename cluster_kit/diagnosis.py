@@ -1,6 +1,4 @@
-"""What is wrong with a source of nodes, as values: ``SourceFault``, and ``Finding`` for ``cluster-kit
-doctor``.
-"""
+"""What is wrong with a source of nodes, as values: ``SourceFault`` and ``Finding``."""
 
 from __future__ import annotations
 
