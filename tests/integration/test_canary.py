@@ -159,8 +159,8 @@ class TestInAProgram:
             assert_silent(raised.value)
             supervisor.call("lan", "crash")
             until(lambda: supervisor.status()["lan"].restarts, "another worker")
-            assert_silent(pickle.dumps(supervisor._describe(supervisor._config.topologies["lan"], ())))
-            assert_silent(repr(supervisor._describe(supervisor._config.topologies["lan"], ())))
+            assert_silent(pickle.dumps(supervisor._make_start(supervisor._config.topologies["lan"], ())))
+            assert_silent(repr(supervisor._make_start(supervisor._config.topologies["lan"], ())))
         assert events
         assert_silent(events, caplog.text)
 
@@ -241,7 +241,7 @@ class TestKeyOfACertificate:
         with Supervisor(config) as supervisor:
             assert_silent(*supervisor.call("lan", "surroundings"))
             assert_silent(supervisor.status(), vars(supervisor), supervisor._config, supervisor._keychain.keyring())
-            assert_silent(repr(supervisor._describe(supervisor._config.topologies["lan"], ())))
+            assert_silent(repr(supervisor._make_start(supervisor._config.topologies["lan"], ())))
         assert_silent(caplog.text)
 
 
