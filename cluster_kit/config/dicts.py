@@ -53,7 +53,7 @@ class TopologyDict(TypedDict, total=False):
             entry.
         prune: Whether to forget a node that its source no longer lists.
         max_nodes: How many nodes to know at most.
-        connect_timeout_s: Seconds that opening a link may take.
+        connect_timeout_s: Seconds that opening a link may take, handshake included.
         remember_s: Seconds for which a lost node is dialled again.
     """
 
