@@ -56,7 +56,7 @@ class StreamRules(NetworkStage):
 
         self.play(scenario)
 
-    @contract("Another program has the port, and doesn't share it.")
+    @contract("Another program uses the port exclusively.")
     def test_a_port_in_use_is_told(self) -> None:
         """A second listener at one address and port fails with ``in use``."""
 

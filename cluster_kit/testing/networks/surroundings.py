@@ -63,7 +63,7 @@ class SurroundingsRules(NetworkStage):
 
         self.play(scenario)
 
-    @contract("The host name has no address, or nobody can say which.")
+    @contract("The host name has no address, or it can't be looked up.")
     def test_an_unknown_name_is_told(self) -> None:
         """A name without any address fails with ``no such name``, in one line that says something."""
 
