@@ -1,20 +1,102 @@
-"""``AsyncSubscription``: the subscription to events for asyncio programs."""
+"""Subscriptions for asyncio programs: ``AsyncSubscription``, and what it shares with that of topics."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
-from typing import Self
+from contextlib import suppress
+from typing import Generic, Self, TypeVar
 
 from cluster_kit.events import Event
 from cluster_kit.supervisor.bus import Subscription
 from cluster_kit.throttle import Throttle
 
+_Item = TypeVar("_Item")
+
 log = logging.getLogger("cluster_kit.supervisor")
 
 
-class AsyncSubscription:
+class AsyncReader(ABC, Generic[_Item]):
+    """Reads in an event loop what another thread queues.
+
+    Args:
+        callback: Called with each item, in the event loop; without one, iterate.
+    """
+
+    def __init__(self, callback: Callable[[_Item], None] | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ready = asyncio.Event()
+        self._throttle = Throttle()
+        self._reader: asyncio.Task[None] | None = None
+        if callback is not None:
+            self._reader = self._loop.create_task(self._read(callback))
+
+    @abstractmethod
+    def _poll(self) -> _Item | None:
+        """Return the next item if there is one."""
+
+    @abstractmethod
+    def _arm(self) -> bool:
+        """Ask for ``_wake`` to be called; return False if an item is there, or none will be."""
+
+    @abstractmethod
+    def _is_exhausted(self) -> bool:
+        """Whether nothing is queued and nothing will be."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Queue nothing more."""
+
+    def _wake(self) -> None:
+        """Have the reader look again; from any thread."""
+        with suppress(RuntimeError):  # the loop is closed: there is no reader any more
+            self._loop.call_soon_threadsafe(self._ready.set)
+
+    async def _read(self, callback: Callable[[_Item], None]) -> None:
+        async for item in self:
+            try:
+                callback(item)
+            except (Exception, asyncio.CancelledError) as exc:
+                if isinstance(exc, asyncio.CancelledError) and self._is_cancelled():
+                    raise
+                kind = type(exc).__name__
+                if self._throttle.passes(kind, self._loop.time()):
+                    more = self._throttle.more(kind)
+                    log.exception("callback %r raised on %.200r%s", callback, item, more)
+
+    def _is_cancelled(self) -> bool:
+        """Whether the reading task itself was cancelled, rather than something in the callback."""
+        return self._reader is not None and self._reader.cancelling() > 0
+
+    def __aiter__(self) -> AsyncIterator[_Item]:
+        return self
+
+    async def __anext__(self) -> _Item:
+        while True:
+            self._ready.clear()
+            item = self._poll()
+            if item is not None:
+                return item
+            if self._arm():
+                await self._ready.wait()
+            elif self._is_exhausted():
+                raise StopAsyncIteration
+
+    async def close(self) -> None:
+        """Receive nothing more; what is queued can still be read. Idempotent."""
+        self._close()
+        self._ready.set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class AsyncSubscription(AsyncReader[Event]):
     """An async iterator over events, which begins with one ``Snapshot`` per topology.
 
     It ends when it or its supervisor is closed. Only one task may read it at a time, and none if it
@@ -26,55 +108,18 @@ class AsyncSubscription:
         subscription: Subscription,
         callback: Callable[[Event], None] | None,
     ) -> None:
+        super().__init__(callback)
         self._subscription = subscription
-        self._loop = asyncio.get_running_loop()
-        self._ready = asyncio.Event()
-        self._throttle = Throttle()
-        self._reader: asyncio.Task[None] | None = None
-        if callback is not None:
-            self._reader = self._loop.create_task(self._read(callback))
         subscription.listen(self._wake)
 
-    def _wake(self) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._ready.set)
+    def _poll(self) -> Event | None:
+        return self._subscription.poll()
 
-    async def _read(self, callback: Callable[[Event], None]) -> None:
-        async for event in self:
-            try:
-                callback(event)
-            except (Exception, asyncio.CancelledError) as exc:
-                if isinstance(exc, asyncio.CancelledError) and self._is_cancelled():
-                    raise
-                kind = type(exc).__name__
-                if self._throttle.passes(kind, self._loop.time()):
-                    more = self._throttle.more(kind)
-                    log.exception("callback %r raised on %r%s", callback, event, more)
+    def _arm(self) -> bool:
+        return not self._subscription.exhausted  # each event wakes
 
-    def _is_cancelled(self) -> bool:
-        """Whether the reading task itself was cancelled, rather than something in the callback."""
-        return self._reader is not None and self._reader.cancelling() > 0
+    def _is_exhausted(self) -> bool:
+        return self._subscription.exhausted
 
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self
-
-    async def __anext__(self) -> Event:
-        while True:
-            self._ready.clear()
-            event = self._subscription.poll()
-            if event is not None:
-                return event
-            if self._subscription.exhausted:
-                raise StopAsyncIteration
-            await self._ready.wait()
-
-    async def close(self) -> None:
-        """Receive no more events; what is queued can still be read. Idempotent."""
+    def _close(self) -> None:
         self._subscription.close()
-        self._ready.set()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()

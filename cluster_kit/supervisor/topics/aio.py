@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any
 
 from cluster_kit.node import Node
+from cluster_kit.supervisor.async_subscription import AsyncReader
 from cluster_kit.supervisor.topics.callbacks import Receiver
 from cluster_kit.supervisor.topics.items import Gap, Message
 from cluster_kit.supervisor.topics.subscription import (
@@ -17,70 +17,27 @@ from cluster_kit.supervisor.topics.subscription import (
     TopicSubscription,
 )
 from cluster_kit.supervisor.topics.topic import Topic, _Function, checked_callback
-from cluster_kit.throttle import Throttle
-
-log = logging.getLogger("cluster_kit.supervisor")
 
 
-class AsyncTopicSubscription:
+class AsyncTopicSubscription(AsyncReader[Message | Gap]):
     """An async iterator over messages and gaps, for one reader at a time: a callback is one."""
 
     def __init__(self, subscription: TopicSubscription, callback: Receiver | None) -> None:
+        super().__init__(callback)
         self._subscription = subscription
-        self._loop = asyncio.get_running_loop()
-        self._ready = asyncio.Event()
-        self._throttle = Throttle()
         subscription.set_wake(self._wake)
-        self._reader: asyncio.Task[None] | None = None
-        if callback is not None:
-            self._reader = self._loop.create_task(self._read(callback))
 
-    def _wake(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._ready.set)
+    def _poll(self) -> Message | Gap | None:
+        return self._subscription.poll()
 
-    async def _read(self, callback: Receiver) -> None:
-        async for item in self:
-            try:
-                callback(item)
-            except (Exception, asyncio.CancelledError) as exc:
-                if self._is_cancelled(exc):
-                    raise
-                kind = type(exc).__name__
-                if self._throttle.passes(kind, self._loop.time()):
-                    more = self._throttle.more(kind)
-                    log.exception("callback %r raised on %.200r%s", callback, item, more)
+    def _arm(self) -> bool:
+        return self._subscription.arm()
 
-    def _is_cancelled(self, exc: BaseException) -> bool:
-        """Whether ``exc`` cancels the reader, rather than being raised by the callback."""
-        if not isinstance(exc, asyncio.CancelledError) or self._reader is None:
-            return False
-        return self._reader.cancelling() > 0
+    def _is_exhausted(self) -> bool:
+        return self._subscription.exhausted
 
-    def __aiter__(self) -> AsyncIterator[Message | Gap]:
-        return self
-
-    async def __anext__(self) -> Message | Gap:
-        while True:
-            item = self._subscription.poll()
-            if item is not None:
-                return item
-            self._ready.clear()
-            if self._subscription.arm():
-                await self._ready.wait()
-            elif self._subscription.exhausted:
-                raise StopAsyncIteration
-
-    async def close(self) -> None:
-        """Stop receiving; what is queued can still be read."""
+    def _close(self) -> None:
         self._subscription.close()
-        self._ready.set()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
 
 class AsyncTopic:
