@@ -35,6 +35,8 @@ class Displayed:
         return as_table(self._title(type(self).__name__), list(self._status_now().values()))
 
     def _title(self, kind: str) -> str:
+        if not hasattr(self, "_pid"):  # a traceback that shows variables shows this one, too
+            return f"{kind}, which could not be made"
         if os.getpid() != self._pid:
             state = f"it belongs to process {self._pid}"
         elif self._loop is None:

@@ -89,7 +89,8 @@ class WorkerLine:
         """Stop waiting for events."""
         if self._watched is not None:
             self._watched = None
-            self._selector.unregister(self._channel)
+            with suppress(KeyError):  # an attempt to change what to wait for has failed
+                self._selector.unregister(self._channel)
 
     def hang_up(self) -> None:
         """Stop sending and waiting, so that the channel can be closed."""

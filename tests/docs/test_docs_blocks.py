@@ -2,6 +2,7 @@
 
 import configparser
 import json
+import logging
 import re
 import shlex
 import tomllib
@@ -44,6 +45,15 @@ OTHERS = {  # programs of others, whose options are theirs to check
     *("avahi-browse", "avahi-publish", "cat", "cd", "chown", "cp", "firewall-cmd", "git", "kill", "kubectl"),
     *("mv", "mypy", "nft", "rsync", "ruff", "systemctl", "twine", "ufw", "umask"),
 }
+
+
+@pytest.fixture(autouse=True)
+def _logger_is_left_as_it_was():
+    """The command line silences what it shows itself, for the rest of its process."""
+    logger = logging.getLogger("cluster_kit.plugins")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)

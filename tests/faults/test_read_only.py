@@ -82,7 +82,9 @@ def test_node_runs_without_a_control_socket_and_says_so(cluster):
     assert warning.endswith("set XDG_RUNTIME_DIR to a folder of yours that can be written to")
     asked = node.status()
     assert asked.returncode == 1
-    assert asked.stderr.startswith("cluster-kit: status: no supervisor of yours runs on this machine, or none tells of itself")
+    assert asked.stderr.startswith(
+        "cluster-kit: status: no supervisor of yours runs on this machine, or it has no control socket"
+    )
     assert asked.stderr.endswith("there is no folder for control sockets: set XDG_RUNTIME_DIR, the same for both\n")
     node.signal(signal.SIGINT)
     assert node.wait() == 0

@@ -67,7 +67,7 @@ class World(RuleBasedStateMachine):
         self.boots = [10] * PEERS
         self.links: dict[int, Node] = {}
         self.left: set[str] = set()  # who said goodbye with its last link
-        self.draining: set[int] = set()  # who has said so over the link that is up
+        self.draining: dict[int, BootId] = {}  # the run of a peer that has said over a link that it leaves
         self.restarted: set[int] = set()  # of whom several runs may be known
         self.opened_s: dict[int, float] = {}
         self.goodbyes: set[tuple[str, BootId]] = set()  # of which runs
@@ -183,7 +183,6 @@ class World(RuleBasedStateMachine):
         if self.links.get(peer) != self.node(peer):
             self.links[peer], self.opened_s[peer] = self.node(peer), self.now_s
             self.left.discard(self.links[peer].key)
-            self.draining.discard(peer)
             self.report(LinkUp(self.links[peer]))
         return self.links[peer]
 
@@ -211,7 +210,7 @@ class World(RuleBasedStateMachine):
     @rule(data=st.data())
     def peer_drains(self, data):
         peer = data.draw(st.sampled_from(sorted(self.links)))
-        self.draining.add(peer)
+        self.draining[peer] = self.links[peer].boot_id
         self.report(LinkLeaving(self.links[peer]))
 
     @rule(peer=peers, reason=down_reasons)
@@ -256,10 +255,11 @@ class World(RuleBasedStateMachine):
         return commands
 
     def linked_and_staying(self, others=frozenset()):
-        """Return the keys of linked peers who have not said over it that they are leaving; ``others`` count as well."""
+        """Return the keys of linked peers whose run has not said over a link that it leaves; ``others`` count as well."""
         if not self.keeps_links:
             return set()
-        staying = {node.key for peer, node in self.links.items() if peer not in self.draining - others}
+        links = self.links.items()
+        staying = {node.key for peer, node in links if peer in others or self.draining.get(peer) != node.boot_id}
         return staying - self.doubted()
 
     def doubted(self):
