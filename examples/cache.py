@@ -78,8 +78,9 @@ config = {
     "topologies": {"lan": {"strategy": "gossip"}},
 }
 
-with suppress(KeyboardInterrupt), Supervisor(config) as cluster:
-    cache = Cache(cluster, load)
+cluster = Supervisor(config)
+cache = Cache(cluster, load)  # before the start, so that no node is linked that does not answer yet
+with suppress(KeyboardInterrupt), cluster:
     print("get KEY or drop KEY; nodes says who is there", flush=True)
     for line in sys.stdin:
         match line.split():
