@@ -5,6 +5,7 @@ are a few thousand datagrams and a few hundred connections.
 """
 
 import os
+import random
 import secrets
 import socket
 import threading
@@ -26,9 +27,16 @@ _STAMP_BYTES = 60  # of time, level and logger before each message
 
 
 def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """Return a port that is free for datagrams and connections, below those that the kernel gives to clients."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams, socket.socket() as listener:
+            try:
+                datagrams.bind(("127.0.0.1", port))
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Watched:
