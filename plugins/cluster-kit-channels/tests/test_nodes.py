@@ -170,6 +170,7 @@ def test_supervisor_of_the_application_is_used_and_left_running(layer, cluster, 
                 await ann.send("work", {"n": 2})
                 assert await read(ann, "work") == {"n": 2}
                 await ann.close()
+                await until(partial(hears, bob, 0))  # else what bob sends next may go to the layer that was closed
             assert [node.name for node in await supervisor.nodes()] == ["bob@127.0.0.1"]
 
     asyncio.run(scenario())
